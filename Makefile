@@ -1,0 +1,70 @@
+# make              release program at ./unlearn
+# make check        every test (TAP, through prove)
+# make lint         include floors, formatting, compiler warnings as errors
+# make fuzz         30 s of each fuzz target (clang)
+# config=debug|release|sanitize|coverage chooses build/<config>
+
+config ?= release
+CC     ?= gcc
+B      := build/$(config)
+PKGS   := openblas jansson libpcre2-8 zlib
+BLAS   := /usr/lib/$(shell $(CC) -dumpmachine)/openblas-openmp
+
+opt_release  := -O2
+opt_debug    := -O0 -g3
+opt_sanitize := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+opt_coverage := -O0 -g --coverage
+
+WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wno-unknown-pragmas
+CFLAGS  := -std=c11 -D_GNU_SOURCE $(WARN) -fopenmp -ffp-contract=off -Isrc $(opt_$(config)) $(shell pkg-config --cflags $(PKGS)) $(EXTRA)
+LDLIBS  := -L$(BLAS) -Wl,-rpath,$(BLAS) $(shell pkg-config --libs $(PKGS)) -lm
+LDFLAGS := -fopenmp $(opt_$(config))
+
+# The vector loops are one source compiled once per instruction set, chosen at run time.
+ISAS         := generic avx2 avx512
+isa_generic  := -O3
+isa_avx2     := -O3 -mavx2 -mfma -mf16c -ffp-contract=fast
+isa_avx512   := -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512 -ffp-contract=fast
+VEC          := src/tensor/vec_loops.c
+
+SRC   := $(filter-out $(VEC),$(wildcard src/*/*.c))
+LIB   := $(filter-out src/cli/%,$(SRC))
+CLI   := $(filter src/cli/%,$(SRC))
+objs   = $(patsubst %.c,$(B)/%.o,$(1))
+VECO  := $(foreach i,$(ISAS),$(B)/$(VEC:.c=_$(i).o))
+TESTS := $(patsubst test/%.c,$(B)/test/%.t,$(wildcard test/*_test.c))
+
+all: unlearn
+unlearn: $(B)/unlearn
+	ln -sfn $(B)/unlearn $@
+
+$(B)/libunlearn.a: $(call objs,$(LIB)) $(VECO)
+	rm -f $@ && ar rcs $@ $^
+$(B)/unlearn: $(call objs,$(CLI)) $(B)/libunlearn.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(B)/test/%.t: $(B)/test/%.o $(B)/test/tap.o $(B)/libunlearn.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+define vec_rule
+$(B)/$(VEC:.c=_$(1).o): $(VEC)
+	@mkdir -p $$(@D)
+	$(CC) $(CFLAGS) $(if $(filter release,$(config)),$(isa_$(1)),$(filter -m%,$(isa_$(1)))) -DISA=$(1) -MMD -MP -c -o $$@ $$<
+endef
+$(foreach i,$(ISAS),$(eval $(call vec_rule,$(i))))
+
+check: unlearn $(TESTS)
+	UNLEARN=$(CURDIR)/$(B)/unlearn prove --timer -j2 $(TESTS) $(wildcard test/*.t)
+lint:
+	tools/lint
+format:
+	clang-format -i $(wildcard src/*/*.[ch] test/*.[ch] fuzz/*.c)
+fuzz:
+	tools/fuzz
+clean:
+	rm -rf build unlearn
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+.PHONY: all check lint format fuzz clean
+.SECONDARY:

@@ -1,0 +1,23 @@
+/* A growing byte string. Zero-initialise, append, free with buf_fini. Always NUL-terminated after the
+ * first append; may hold NUL bytes inside (len counts them).
+ */
+#ifndef BASE_BUF_H
+#define BASE_BUF_H
+
+#include <stddef.h>
+
+#include "base/err.h"
+
+struct buf {
+    char *data; /* owned */
+    size_t len, cap;
+};
+
+int buf_add(struct buf *b, const void *bytes, size_t n, struct err *e);
+int buf_str(struct buf *b, const char *s, struct err *e);
+int buf_printf(struct buf *b, struct err *e, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void buf_clear(struct buf *b); /* keeps the memory */
+void buf_fini(struct buf *b);
+
+#endif

@@ -1,0 +1,23 @@
+/* Compatibility switches: quirks of the peer OpenUnlearning that its published numbers depend on.
+ * All are off by default; `--compat ou` turns on the bundle, `--compat a,b` single ones.
+ */
+#ifndef BASE_COMPAT_H
+#define BASE_COMPAT_H
+
+#include <stdio.h>
+
+#include "base/err.h"
+
+enum compat {
+    COMPAT_PAD_EOS_MASK = 1 << 0,     /* attention mask = ids != pad id, also inside a sequence */
+    COMPAT_COUNT_LABELS = 1 << 1,     /* first len(prompt) labels are masked, aligned or not */
+    COMPAT_APPEND_EOS = 1 << 2,       /* keep what the template puts after the end of the turn, then eos */
+    COMPAT_KL_ALL_POSITIONS = 1 << 3, /* KL averages over every row of the padded batch */
+    COMPAT_MICRO_MEAN = 1 << 4,       /* gradient = mean over micro-batches of their own means */
+};
+
+/* "ou", "none" or names joined by commas -> bits. */
+int compat_parse(const char *text, unsigned *bits, struct err *e);
+void compat_help(FILE *out);
+
+#endif

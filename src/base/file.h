@@ -1,0 +1,45 @@
+/* Files: read-only maps, whole files, and outputs that appear complete or not at all. */
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/err.h"
+
+struct file_map {
+    const uint8_t *data; /* owned mapping, read only */
+    size_t size;
+};
+
+int file_map_open(struct file_map *m, const char *path, struct err *e);
+void file_map_close(struct file_map *m);
+
+/* The whole file, NUL-terminated, owned by the caller; *len may be NULL. "-" reads standard input. */
+char *file_read(const char *path, size_t *len, struct err *e);
+
+/* An output is written beside its target as PATH.tmp.PID; commit flushes, fsyncs and renames it, so a
+ * crash, a full disk or an interrupt leaves the old file as it was. */
+struct file_out {
+    FILE *f;
+    char *path, *tmp; /* owned */
+};
+
+int file_out_open(struct file_out *o, const char *path, struct err *e);
+int file_out_write(struct file_out *o, const void *bytes, size_t n, struct err *e);
+int file_out_commit(struct file_out *o, struct err *e);
+void file_out_abort(struct file_out *o); /* fine after commit or a failed open */
+
+/* The three in one. */
+int file_write(const char *path, const void *bytes, size_t n, struct err *e);
+
+bool file_exists(const char *path);
+bool file_is_dir(const char *path);
+int file_make_dir(const char *path, struct err *e); /* with parents; existing is fine */
+/* DIR/NAME, owned by the caller. */
+char *file_join(const char *dir, const char *name, struct err *e);
+int file_copy(const char *from, const char *to, struct err *e);
+
+#endif

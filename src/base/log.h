@@ -1,0 +1,29 @@
+/* What a user sees while a command runs, all on standard error: notes, warnings and a progress bar.
+ * `quiet` keeps warnings only. The bar redraws one line on a terminal and prints a plain line every few
+ * seconds elsewhere; it shows nothing for work that ends within two seconds.
+ */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+void log_set_quiet(bool quiet);
+void log_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+struct progress {
+    const char *what; /* borrowed */
+    long total, done;
+    double tokens; /* for tokens/s; 0: not shown */
+    double start, last;
+    int width; /* characters of the line drawn last */
+};
+
+double log_seconds(void); /* monotonic clock */
+void progress_start(struct progress *p, const char *what, long total);
+/* `extra` is short text shown behind the bar ("loss 1.234"), or NULL. */
+void progress_step(struct progress *p, long done, double tokens, const char *extra);
+void progress_end(struct progress *p);
+
+#endif

@@ -1,0 +1,80 @@
+#include "base/mem.h"
+
+#include <stdint.h>
+#include <string.h>
+
+static long mem_count, mem_fail = -1;
+
+static int mem_try(size_t n, size_t size, size_t *bytes, struct err *e)
+{
+    long at = mem_count++;
+    if (size_mul(n, size, bytes) || *bytes > SIZE_MAX - 64 || (mem_fail >= 0 && at == mem_fail))
+        return err_set(e, "out of memory (%zu x %zu bytes)", n, size);
+    return 0;
+}
+
+void *mem_alloc(size_t n, size_t size, struct err *e)
+{
+    size_t bytes;
+    if (mem_try(n, size, &bytes, e))
+        return NULL;
+    bytes = bytes ? (bytes + 63) & ~(size_t)63 : 64;
+    void *p = aligned_alloc(64, bytes);
+    if (!p) {
+        err_set(e, "out of memory (%zu bytes)", bytes);
+        return NULL;
+    }
+    return memset(p, 0, bytes);
+}
+
+char *mem_strndup(const char *s, size_t n, struct err *e)
+{
+    if (n == SIZE_MAX) {
+        err_set(e, "out of memory");
+        return NULL;
+    }
+    char *p = mem_alloc(n + 1, 1, e);
+    return p ? memcpy(p, s, n) : NULL;
+}
+
+char *mem_strdup(const char *s, struct err *e)
+{
+    return mem_strndup(s, strlen(s), e);
+}
+
+int mem_reserve(void *p, size_t *cap, size_t need, size_t size, struct err *e)
+{
+    if (need <= *cap)
+        return 0;
+    size_t n = *cap ? *cap : 8, bytes;
+    while (n < need)
+        n = n > SIZE_MAX / 2 ? need : 2 * n;
+    if (mem_try(n, size, &bytes, e))
+        return -1;
+    void *old, *grown;
+    memcpy(&old, p, sizeof old);
+    grown = realloc(old, bytes);
+    if (!grown)
+        return err_set(e, "out of memory (%zu bytes)", bytes);
+    memcpy(p, &grown, sizeof grown);
+    *cap = n;
+    return 0;
+}
+
+int size_mul(size_t a, size_t b, size_t *out)
+{
+    return __builtin_mul_overflow(a, b, out) ? -1 : 0;
+}
+
+int size_add(size_t a, size_t b, size_t *out)
+{
+    return __builtin_add_overflow(a, b, out) ? -1 : 0;
+}
+
+long mem_fail_at(long n)
+{
+    long seen = mem_count;
+    mem_count = 0;
+    mem_fail = n;
+    return seen;
+}

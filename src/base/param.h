@@ -1,0 +1,47 @@
+/* Parameter tables: one entry is a flag, a JSON key, a struct field, a range check and a help line.
+ * A table ends with a row whose name is NULL. Names are written with underscores; on the command line
+ * dashes are the same (--max-new-tokens sets max_new_tokens).
+ */
+#ifndef BASE_PARAM_H
+#define BASE_PARAM_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "base/err.h"
+
+enum param_type {
+    PARAM_INT,    /* field: int64_t */
+    PARAM_REAL,   /* double */
+    PARAM_BOOL,   /* bool; as a flag it takes no value, --no-name clears it */
+    PARAM_STRING, /* const char *; borrowed from argv or the recipe */
+    PARAM_CHOICE  /* const char *; one of `choices`, matched without regard to case */
+};
+
+struct param {
+    const char *name;
+    enum param_type type;
+    size_t offset;       /* offsetof(struct, field) */
+    double lo, hi;       /* numbers: allowed range, ends included; both 0: any finite number */
+    const char *choices; /* PARAM_CHOICE: "NLL|KL" */
+    const char *value;   /* default, as text; NULL: zero, false or NULL */
+    const char *meta;    /* what the help shows for the value ("FILE"); NULL: by type */
+    const char *help;    /* one line */
+};
+
+/* Sets every field of `obj` to its default. */
+void param_defaults(const struct param *table, void *obj);
+/* The row of that name (dashes = underscores, any case), or NULL. */
+const struct param *param_find(const struct param *table, const char *name);
+int param_set_text(const struct param *p, void *obj, const char *text, struct err *e);
+int param_set_json(const struct param *p, void *obj, const json_t *value, struct err *e);
+/* Reads one field back, as a new JSON value. */
+json_t *param_get_json(const struct param *p, const void *obj);
+/* Two columns: "  --name VALUE   help (default 3)". */
+void param_help(const struct param *table, FILE *out);
+/* The candidate nearest to `word` by edit distance, or NULL if none is near; for "did you mean". */
+const char *param_nearest(const char *word, const char *const *names, int n);
+
+#endif

@@ -1,0 +1,56 @@
+/* A file of named tensors, mapped and validated: every offset, size and shape was checked against the
+ * file's length before open returns, so what a tensor points at can be read. Readers: safetensors,
+ * GGUF v2/v3 and llama2.c; which one is told by the first bytes.
+ */
+#ifndef TENSOR_FILE_H
+#define TENSOR_FILE_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/file.h"
+#include "tensor/dtype.h"
+
+#define TENSOR_MAX_DIMS 4
+
+struct tensor {
+    const char *name;                /* borrowed from its file */
+    enum dtype dtype;
+    int n_dims;
+    int64_t shape[TENSOR_MAX_DIMS];  /* row-major, as PyTorch prints it (GGUF's order reversed) */
+    size_t count;                    /* elements */
+    const void *data;                /* borrowed from the map; any alignment */
+};
+
+struct gguf_meta; /* key/value section of a GGUF, tensor/gguf.h */
+
+struct tensor_file {
+    struct file_map map;
+    struct tensor *tensors; /* owned, sorted by name */
+    int n_tensors;
+    struct gguf_meta *meta; /* owned; NULL unless GGUF */
+    char *names;            /* owned storage of the names */
+};
+
+int tensor_file_open(struct tensor_file *f, const char *path, struct err *e);
+void tensor_file_close(struct tensor_file *f); /* fine on a zeroed struct */
+const struct tensor *tensor_find(const struct tensor_file *f, const char *name); /* or NULL */
+/* The f32 values, as a fresh array owned by the caller. */
+float *tensor_f32(const struct tensor *t, struct err *e);
+/* An I32 or I64 tensor as ints, owned by the caller; refuses other types and values outside int. */
+int *tensor_ints(const struct tensor *t, struct err *e);
+
+/* Writing safetensors: announce every tensor, then write the data in the same order, then commit. */
+struct tensor_out;
+struct tensor_out *tensor_out_open(const char *path, struct err *e);
+int tensor_out_add(struct tensor_out *o, const char *name, enum dtype t, int n_dims,
+                   const int64_t *shape, struct err *e);
+/* Data of the next announced tensor, given as f32 and stored as its dtype. */
+int tensor_out_write(struct tensor_out *o, const float *data, struct err *e);
+/* The same for raw bytes of the announced size. */
+int tensor_out_write_raw(struct tensor_out *o, const void *data, struct err *e);
+/* Writes what is left, fsync, rename. Closes in every case. */
+int tensor_out_commit(struct tensor_out *o, struct err *e);
+void tensor_out_abort(struct tensor_out *o);
+
+#endif

@@ -1,0 +1,28 @@
+/* The key/value section of a GGUF file: typed getters for model/config and text/tokenizer. */
+#ifndef TENSOR_GGUF_H
+#define TENSOR_GGUF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct gguf_meta;
+
+/* A string in the file: not NUL-terminated, borrowed from the map. */
+struct gguf_str {
+    const char *s;
+    size_t n;
+};
+
+/* Each returns false if the key is absent or of another kind. Any integer type serves _int. */
+bool gguf_int(const struct gguf_meta *m, const char *key, int64_t *out);
+bool gguf_real(const struct gguf_meta *m, const char *key, double *out);
+bool gguf_bool(const struct gguf_meta *m, const char *key, bool *out);
+bool gguf_text(const struct gguf_meta *m, const char *key, struct gguf_str *out);
+/* Arrays: *n elements. The pointers are owned by the meta, made at first use. */
+bool gguf_strings(struct gguf_meta *m, const char *key, const struct gguf_str **out, size_t *n);
+bool gguf_ints(struct gguf_meta *m, const char *key, const int32_t **out, size_t *n);
+bool gguf_reals(struct gguf_meta *m, const char *key, const float **out, size_t *n);
+
+#endif

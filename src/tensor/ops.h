@@ -1,0 +1,106 @@
+/* The operations a decoder is made of, as a table that a device fills in. The model is written once
+ * against it, forward and backward. No operation allocates; none keeps a pointer.
+ *
+ * All tensors are f32, row-major, contiguous. Letters: N packed tokens, C width, H query heads, G key/value
+ * heads, D head width, F feed-forward width, V vocabulary, R rows of logits. A weight is [out, in] as
+ * in HF checkpoints. Functions named *_back add to their d... outputs (+=) unless they say otherwise.
+ * Same inputs and thread count give the same bits; sums over rows are split by column, never raced.
+ */
+#ifndef TENSOR_OPS_H
+#define TENSOR_OPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Causal grouped-query attention over S sequences. Query row j of sequence s is q row q_start[s] + j and
+ * stands at key position n_k[s] - n_q[s] + j; it sees the keys 0..that position of its own sequence
+ * (k/v rows k_start[s]...), at most `window` back (itself included; 0: no limit), that have mask 1.
+ * A query that sees no key gives zeros and lse -inf. Training has n_q = n_k; generation n_q = 1. */
+struct attn {
+    int n_seqs;
+    const int *q_start, *n_q, *k_start, *n_k; /* [S] */
+    const uint8_t *key_mask;                  /* by k row; NULL: all 1 */
+    int heads, kv_heads, head_dim;            /* H, G, D */
+    float scale;                              /* logits = scale * q.k */
+    int window;
+    float softcap; /* s -> cap tanh(s/cap); 0: none */
+};
+
+struct adamw {
+    float lr, beta1, beta2, eps, decay; /* decay: weight_decay, or 0 for this tensor */
+    long step;                          /* 1-based, for bias correction */
+};
+
+struct ops {
+    const char *name;
+
+    /* out[n,o] = x[n,i] w[o,i]^T + beta * out */
+    void (*linear)(float *out, const float *x, const float *w, int n, int i, int o, float beta);
+    /* dx[n,i] = dout[n,o] w[o,i] + beta * dx */
+    void (*linear_dx)(float *dx, const float *dout, const float *w, int n, int i, int o, float beta);
+    /* dw[o,i] += dout[n,o]^T x[n,i] */
+    void (*linear_dw)(float *dw, const float *dout, const float *x, int n, int i, int o);
+    /* out[n,o] += b[o];  db[o] += sum_n dout */
+    void (*bias)(float *out, const float *b, int n, int o);
+    void (*bias_back)(float *db, const float *dout, int n, int o);
+
+    void (*add)(float *y, const float *x, size_t n);             /* y += x */
+    void (*axpy)(float *y, float a, const float *x, size_t n);   /* y += a x */
+    void (*scale)(float *y, float a, size_t n);                  /* y *= a */
+    double (*dot)(const float *x, const float *y, size_t n);     /* f64 accumulation */
+    int (*all_finite)(const float *x, size_t n);
+
+    /* out[n,c] = scale * table[ids[n], c];  dtable[ids[n], c] += scale * dout[n,c] */
+    void (*embed)(float *out, const float *table, const int *ids, int n, int c, float scale);
+    void (*embed_back)(float *dtable, const float *dout, const int *ids, int n, int c, float scale);
+    /* out[r,c] = x[rows[r], c];  dx[rows[r], c] += dout[r,c]; rows are distinct */
+    void (*gather)(float *out, const float *x, const int *rows, int r, int c);
+    void (*scatter_add)(float *dx, const float *dout, const int *rows, int r, int c);
+
+    /* out = x * rstd * w, rstd[n] = 1/sqrt(mean x^2 + eps); w_offset 1 for (1+w) norms.
+     * Back: dx += ..., dw += ... (dw may be NULL). arXiv 1910.07467 */
+    void (*rmsnorm)(float *out, float *rstd, const float *x, const float *w, int n, int c, float eps,
+                    float w_offset);
+    void (*rmsnorm_back)(float *dx, float *dw, const float *dout, const float *x, const float *w,
+                         const float *rstd, int n, int c, float w_offset);
+
+    /* Rotates, in place, the first `rot` of each head's D values, pairs (i, i + rot/2), by the angle whose
+     * cosine and sine are cs[pos, i] and sn[pos, i] ([max position, rot/2]); inverse != 0 rotates back,
+     * which is the backward. x is [N, heads, D]. arXiv 2104.09864 */
+    void (*rope)(float *x, const float *cs, const float *sn, const int *pos, int n, int heads, int d,
+                 int rot, int inverse);
+
+    /* out [Nq,H,D]; lse [Nq,H] = log sum exp of the scaled scores; q [Nq,H,D]; k, v [Nk,G,D].
+     * Online softmax: no [T,T] matrix is stored. Back overwrites dq, dk, dv. arXiv 2205.14135 */
+    void (*attention)(float *out, float *lse, const float *q, const float *k, const float *v,
+                      const struct attn *a);
+    void (*attention_back)(float *dq, float *dk, float *dv, const float *dout, const float *out,
+                           const float *lse, const float *q, const float *k, const float *v,
+                           const struct attn *a);
+
+    /* out = silu(gate) * up;  back overwrites dgate, dup. May run in place (dgate == gate etc.). */
+    void (*swiglu)(float *out, const float *gate, const float *up, size_t n);
+    void (*swiglu_back)(float *dgate, float *dup, const float *dout, const float *gate, const float *up,
+                        size_t n);
+
+    /* logp[r] = log softmax(z[r,:])[label[r]], lse[r] = log sum exp z[r,:], best[r] = argmax (lowest
+     * index on ties). lse and best may be NULL. */
+    void (*label_logp)(float *logp, float *lse, int *best, const float *z, const int *label, int r, int v);
+    /* In place: z[r,:] becomes d/dz of sum_r g[r] logp[r] = g (onehot - softmax). */
+    void (*label_logp_back)(float *z, const float *lse, const float *g, const int *label, int r, int v);
+    /* out = z - log sum exp z, row by row; may run in place. */
+    void (*log_softmax)(float *out, const float *z, int r, int v);
+
+    /* One AdamW step as torch.optim.AdamW: w *= 1 - lr decay; m, v updated; w -= lr mhat/(sqrt vhat + eps).
+     * The gradient is read as gscale * g. arXiv 1711.05101 */
+    void (*adamw)(float *w, float *m, float *v, const float *g, size_t n, float gscale,
+                  const struct adamw *o);
+};
+
+/* The CPU: sgemm from OpenBLAS, vector loops for the best instruction set of this processor, or the one
+ * that UNLEARN_ISA=generic|avx2|avx512 names. `name` says which ("cpu avx2"). */
+const struct ops *ops_cpu(void);
+void ops_set_threads(int n); /* BLAS and OpenMP; 0: all cores */
+int ops_threads(void);
+
+#endif

@@ -1,0 +1,51 @@
+/* Text to token ids and back. Built from tokenizer.json (a model directory or the file itself) or from
+ * the metadata of a GGUF; byte-level BPE now, other kinds are a row in tokenizer.c.
+ *
+ * Encoding: special tokens are cut out first (if asked), the rest is split by the pre-tokeniser's
+ * regexes (PCRE2), bytes are mapped to symbols, and BPE merges by rank, leftmost first.
+ * A tokenizer is read-only after open and may be shared by threads.
+ */
+#ifndef TEXT_TOKENIZER_H
+#define TEXT_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct tokenizer;
+struct gguf_meta;
+
+struct ids {
+    int *v; /* owned; zero-initialise, free(v) */
+    size_t n, cap;
+};
+
+/* `path`: model directory, tokenizer.json or GGUF file. */
+struct tokenizer *tokenizer_open(const char *path, struct err *e);
+void tokenizer_close(struct tokenizer *t);
+
+int tokenizer_vocab_size(const struct tokenizer *t);
+int tokenizer_bos(const struct tokenizer *t); /* -1: none */
+int tokenizer_eos(const struct tokenizer *t); /* -1: none */
+int tokenizer_pad(const struct tokenizer *t); /* eos if the checkpoint names none */
+/* The Jinja text the checkpoint came with, or NULL. */
+const char *tokenizer_chat_template(const struct tokenizer *t);
+/* The id of this exact token text, or -1. */
+int tokenizer_id(const struct tokenizer *t, const char *token);
+bool tokenizer_is_special(const struct tokenizer *t, int id);
+
+/* Appends the ids of text[0..n). `specials`: strings like <|im_end|> become their token; else they are
+ * plain text. Refuses invalid UTF-8, saying where. */
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool specials,
+                     struct ids *out, struct err *e);
+/* Appends the text of the ids; bytes that are no valid UTF-8 become U+FFFD. */
+int tokenizer_decode(const struct tokenizer *t, const int *ids, size_t n, bool skip_specials,
+                     struct buf *out, struct err *e);
+
+/* Writes tokenizer.json, tokenizer_config.json and special_tokens_map.json into `dir`, so that `transformers`
+ * loads them; copied where the source was a directory, generated where it was a GGUF. */
+int tokenizer_save(const struct tokenizer *t, const char *dir, struct err *e);
+
+#endif
