@@ -1,5 +1,6 @@
-/* Step memory: taken piece by piece, given back all at once. Pieces are 64-byte aligned and not zeroed.
- * The arena grows by chunks; arena_reset joins them into one, so a steady loop stops allocating.
+/* Step memory: taken piece by piece, given back all at once. Pieces are 64-byte aligned and not
+ * zeroed. The arena grows by chunks; arena_reset joins them into one, so a steady loop stops
+ * allocating.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H

@@ -1,5 +1,5 @@
-/* A growing byte string. Zero-initialise, append, free with buf_fini. Always NUL-terminated after the
- * first append; may hold NUL bytes inside (len counts them).
+/* A growing byte string. Zero-initialise, append, free with buf_fini. Always NUL-terminated after
+ * the first append; may hold NUL bytes inside (len counts them).
  */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H

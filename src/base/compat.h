@@ -11,7 +11,7 @@
 enum compat {
     COMPAT_PAD_EOS_MASK = 1 << 0,     /* attention mask = ids != pad id, also inside a sequence */
     COMPAT_COUNT_LABELS = 1 << 1,     /* first len(prompt) labels are masked, aligned or not */
-    COMPAT_APPEND_EOS = 1 << 2,       /* keep what the template puts after the end of the turn, then eos */
+    COMPAT_APPEND_EOS = 1 << 2,       /* what the template puts after the turn stays, then eos */
     COMPAT_KL_ALL_POSITIONS = 1 << 3, /* KL averages over every row of the padded batch */
     COMPAT_MICRO_MEAN = 1 << 4,       /* gradient = mean over micro-batches of their own means */
 };

@@ -1,6 +1,6 @@
 /* Errors. A library function that can fail returns 0 or -1 (or NULL) and fills `struct err *e`, its
- * last parameter. Messages are lower case, without a full stop, name the thing in quotes and say what
- * to do: cannot open 'x.gguf': no such file or directory. Only cli/ prints them and exits.
+ * last parameter. Messages are lower case, without a full stop, name the thing in quotes and say
+ * what to do: cannot open 'x.gguf': no such file or directory. Only cli/ prints them and exits.
  */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H

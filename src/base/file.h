@@ -17,11 +17,11 @@ struct file_map {
 int file_map_open(struct file_map *m, const char *path, struct err *e);
 void file_map_close(struct file_map *m);
 
-/* The whole file, NUL-terminated, owned by the caller; *len may be NULL. "-" reads standard input. */
+/* The whole file, NUL-terminated, owned by the caller; *len may be NULL. "-": standard input. */
 char *file_read(const char *path, size_t *len, struct err *e);
 
-/* An output is written beside its target as PATH.tmp.PID; commit flushes, fsyncs and renames it, so a
- * crash, a full disk or an interrupt leaves the old file as it was. */
+/* An output is written beside its target as PATH.tmp.PID; commit flushes, fsyncs and renames it, so
+ * a crash, a full disk or an interrupt leaves the old file as it was. */
 struct file_out {
     FILE *f;
     char *path, *tmp; /* owned */

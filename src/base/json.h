@@ -1,24 +1,38 @@
 /* JSON on Jansson, with getters that say what is wrong where. All getters borrow from `obj`.
- * `need` getters fail if the key is missing; `opt` getters then leave *out as it was.
+ * `need` getters fail if the key is missing; `opt` getters then leave *out as it was. A null counts
+ * as missing. Readers take what Python writes: NaN and Infinity become null, integers beyond 64
+ * bits become reals, strings may hold NUL, of equal keys the last one counts.
  */
 #ifndef BASE_JSON_H
 #define BASE_JSON_H
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 
-/* New references, owned by the caller: json_decref(). NUL in strings and NaN/Infinity are accepted
- * where Python writes them (json_read_text replaces the bare words NaN, Infinity by null). */
+/* New references, owned by the caller: json_decref(). `what` names the text in messages. */
 json_t *json_read_file(const char *path, struct err *e);
 json_t *json_read_text(const char *text, size_t len, const char *what, struct err *e);
-/* Written like Python's json.dump(indent=4, sort_keys): atomically. */
-int json_write_file(const json_t *j, const char *path, size_t flags, struct err *e);
 
-int json_need_int(const json_t *obj, const char *key, int64_t lo, int64_t hi, int64_t *out, struct err *e);
-int json_opt_int(const json_t *obj, const char *key, int64_t lo, int64_t hi, int64_t *out, struct err *e);
+/* Reals are written with the fewest digits that read back to the same double, as Python's repr
+ * does. flags: JSON_INDENT(n), JSON_COMPACT, JSON_SORT_KEYS, JSON_ENSURE_ASCII of Jansson;
+ * JSON_LIKE_PYTHON is json.dump(indent=4, sort_keys=True). No newline is put at the end. The file
+ * appears atomically. */
+#define JSON_LIKE_PYTHON (JSON_INDENT(4) | JSON_SORT_KEYS | JSON_ENSURE_ASCII)
+int json_write_file(const json_t *j, const char *path, size_t flags, struct err *e);
+int json_write_buf(const json_t *j, struct buf *out, size_t flags, struct err *e);
+/* Shortest text of a finite double ("0.1", "1e-05", "3.0"), into at least JSON_REAL_TEXT bytes. */
+#define JSON_REAL_TEXT 32
+void json_real_text(double value, char *text);
+
+int json_need_int(const json_t *obj, const char *key, int64_t lo, int64_t hi, int64_t *out,
+                  struct err *e);
+int json_opt_int(const json_t *obj, const char *key, int64_t lo, int64_t hi, int64_t *out,
+                 struct err *e);
 int json_need_real(const json_t *obj, const char *key, double *out, struct err *e);
 int json_opt_real(const json_t *obj, const char *key, double *out, struct err *e);
 int json_opt_bool(const json_t *obj, const char *key, bool *out, struct err *e);

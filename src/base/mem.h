@@ -1,5 +1,6 @@
-/* Memory from the heap. Every allocation of the library goes through here, so that sizes are checked
- * for overflow in one place and tests can make any of them fail. Release with free(); free(NULL) is fine.
+/* Memory from the heap. Every allocation of the library goes through here, so that sizes are
+ * checked for overflow in one place and tests can make any of them fail. Release with free();
+ * free(NULL) is fine.
  */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
@@ -8,7 +9,7 @@
 
 #include "base/err.h"
 
-/* n * size zeroed bytes, 64-byte aligned; NULL on failure. n = 0 gives a pointer that can be freed. */
+/* n * size zeroed bytes, 64-byte aligned; NULL on failure. n = 0: a pointer that can be freed. */
 void *mem_alloc(size_t n, size_t size, struct err *e);
 /* A copy of the string, owned by the caller. */
 char *mem_strdup(const char *s, struct err *e);

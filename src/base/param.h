@@ -1,6 +1,6 @@
 /* Parameter tables: one entry is a flag, a JSON key, a struct field, a range check and a help line.
- * A table ends with a row whose name is NULL. Names are written with underscores; on the command line
- * dashes are the same (--max-new-tokens sets max_new_tokens).
+ * A table ends with a row whose name is NULL. Names are written with underscores; on the command
+ * line dashes are the same (--max-new-tokens sets max_new_tokens).
  */
 #ifndef BASE_PARAM_H
 #define BASE_PARAM_H

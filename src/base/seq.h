@@ -1,6 +1,6 @@
 /* One tokenised sequence: the word that text, data, model, training and evaluation share.
- * T = n tokens. labels[t] is ids[t] where token t is scored, else LABEL_NONE; the logits of position
- * t-1 predict labels[t], so labels[0] is never scored.
+ * T = n tokens. labels[t] is ids[t] where token t is scored, else LABEL_NONE; the logits of
+ * position t-1 predict labels[t], so labels[0] is never scored.
  */
 #ifndef BASE_SEQ_H
 #define BASE_SEQ_H

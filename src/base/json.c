@@ -1,0 +1,216 @@
+#include "base/json.h"
+
+#include <ctype.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+
+/* Length of a string literal that starts at s[0] == '"', quotes included. */
+static size_t string_length(const char *s, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        if (s[i] == '\\')
+            i++;
+        else if (s[i] == '"')
+            return i + 1;
+    }
+    return n;
+}
+
+static size_t word_length(const char *s, size_t n)
+{
+    size_t i = 0;
+    while (i < n && (isalnum((unsigned char)s[i]) || strchr("+-.", s[i])) && s[i])
+        i++;
+    return i;
+}
+
+/* What Jansson reads in place of a word that only Python's parser takes, or NULL. "%s" is the word.
+ */
+static const char *replacement(const char *word, size_t n)
+{
+    static const char *const as_null[] = {"NaN", "Infinity", "-Infinity"};
+    for (size_t i = 0; i < sizeof as_null / sizeof *as_null; i++)
+        if (n == strlen(as_null[i]) && !memcmp(word, as_null[i], n))
+            return "null";
+    for (size_t i = *word == '-'; i < n; i++)
+        if (!isdigit((unsigned char)word[i]))
+            return NULL;
+    return n >= 19 ? "%s.0" : NULL;
+}
+
+/* Appends text to `out` with such words replaced, from the first one on; `out` stays empty if there
+ * are none. (HF tokenizer_config.json has "model_max_length": 1000000000000000019884624838656.) */
+static int replace_words(const char *text, size_t len, struct buf *out, struct err *e)
+{
+    size_t kept = 0;
+    for (size_t i = 0, n; i < len; i += n) {
+        n = text[i] == '"' ? string_length(text + i, len - i) : word_length(text + i, len - i);
+        const char *with = n && text[i] != '"' ? replacement(text + i, n) : NULL;
+        if (with) {
+            size_t upto = *with == '%' ? i + n : i;
+            if (buf_add(out, text + kept, upto - kept, e) ||
+                buf_str(out, *with == '%' ? with + 2 : with, e))
+                return -1;
+            kept = i + n;
+        }
+        n = n ? n : 1;
+    }
+    return kept ? buf_add(out, text + kept, len - kept, e) : 0;
+}
+
+json_t *json_read_text(const char *text, size_t len, const char *what, struct err *e)
+{
+    if (len >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3)) {
+        text += 3;
+        len -= 3;
+    }
+    struct buf fixed = {0};
+    json_t *j = NULL;
+    if (!replace_words(text, len, &fixed, e)) {
+        json_error_t je;
+        j = json_loadb(fixed.data ? fixed.data : text, fixed.data ? fixed.len : len,
+                       JSON_ALLOW_NUL | JSON_DECODE_ANY, &je);
+        if (!j)
+            err_set(e, "%s: line %d: not valid json: %s", what, je.line, je.text);
+    }
+    buf_fini(&fixed);
+    return j;
+}
+
+json_t *json_read_file(const char *path, struct err *e)
+{
+    size_t len;
+    char *text = file_read(path, &len, e);
+    if (!text)
+        return NULL;
+    struct buf what = {0};
+    json_t *j = NULL;
+    if (!buf_printf(&what, e, "'%s'", path))
+        j = json_read_text(text, len, what.data, e);
+    buf_fini(&what);
+    free(text);
+    return j;
+}
+
+/* The value of a key, or NULL if it is missing or null; *rc then says whether that is an error. */
+static json_t *get(const json_t *obj, const char *key, bool need, int *rc, struct err *e)
+{
+    json_t *v = json_object_get(obj, key);
+    *rc = 0;
+    if (v && !json_is_null(v))
+        return v;
+    if (need)
+        *rc = err_set(e, "'%s' is missing", key);
+    return NULL;
+}
+
+static int get_int(const json_t *obj, const char *key, bool need, int64_t lo, int64_t hi,
+                   int64_t *out, struct err *e)
+{
+    int rc;
+    json_t *v = get(obj, key, need, &rc, e);
+    if (!v)
+        return rc;
+    if (!json_is_integer(v) || json_integer_value(v) < lo || json_integer_value(v) > hi)
+        return err_set(e, "'%s' must be an integer from %lld to %lld", key, (long long)lo,
+                       (long long)hi);
+    *out = json_integer_value(v);
+    return 0;
+}
+
+static int get_real(const json_t *obj, const char *key, bool need, double *out, struct err *e)
+{
+    int rc;
+    json_t *v = get(obj, key, need, &rc, e);
+    if (!v)
+        return rc;
+    if (!json_is_number(v))
+        return err_set(e, "'%s' must be a number", key);
+    *out = json_number_value(v);
+    return 0;
+}
+
+static int get_str(const json_t *obj, const char *key, bool need, const char **out, struct err *e)
+{
+    int rc;
+    json_t *v = get(obj, key, need, &rc, e);
+    if (!v)
+        return rc;
+    if (!json_is_string(v))
+        return err_set(e, "'%s' must be a string", key);
+    *out = json_string_value(v);
+    return 0;
+}
+
+int json_need_int(const json_t *obj, const char *key, int64_t lo, int64_t hi, int64_t *out,
+                  struct err *e)
+{
+    return get_int(obj, key, true, lo, hi, out, e);
+}
+
+int json_opt_int(const json_t *obj, const char *key, int64_t lo, int64_t hi, int64_t *out,
+                 struct err *e)
+{
+    return get_int(obj, key, false, lo, hi, out, e);
+}
+
+int json_need_real(const json_t *obj, const char *key, double *out, struct err *e)
+{
+    return get_real(obj, key, true, out, e);
+}
+
+int json_opt_real(const json_t *obj, const char *key, double *out, struct err *e)
+{
+    return get_real(obj, key, false, out, e);
+}
+
+int json_opt_bool(const json_t *obj, const char *key, bool *out, struct err *e)
+{
+    int rc;
+    json_t *v = get(obj, key, false, &rc, e);
+    if (!v)
+        return rc;
+    if (!json_is_boolean(v))
+        return err_set(e, "'%s' must be true or false", key);
+    *out = json_is_true(v);
+    return 0;
+}
+
+int json_need_str(const json_t *obj, const char *key, const char **out, struct err *e)
+{
+    return get_str(obj, key, true, out, e);
+}
+
+int json_opt_str(const json_t *obj, const char *key, const char **out, struct err *e)
+{
+    return get_str(obj, key, false, out, e);
+}
+
+int json_need_ids(const json_t *obj, const char *key, int **ids, int *n, struct err *e)
+{
+    int rc;
+    json_t *v = get(obj, key, true, &rc, e);
+    if (!v)
+        return rc;
+    size_t count = json_array_size(v);
+    if (!json_is_array(v) || count > INT_MAX)
+        return err_set(e, "'%s' must be an array of token ids", key);
+    int *got = mem_alloc(count, sizeof *got, e);
+    if (!got)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        json_t *id = json_array_get(v, i);
+        if (!json_is_integer(id) || json_integer_value(id) < 0 ||
+            json_integer_value(id) > INT_MAX) {
+            free(got);
+            return err_set(e, "'%s': item %zu is not a token id", key, i);
+        }
+        got[i] = (int)json_integer_value(id);
+    }
+    *ids = got;
+    *n = (int)count;
+    return 0;
+}
