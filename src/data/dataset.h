@@ -7,43 +7,59 @@
 #include "base/seq.h"
 #include "data/rows.h"
 
-enum role { ROLE_FORGET, ROLE_RETAIN, ROLE_ALTERNATE, ROLE_NEIGHBOUR, ROLE_HOLDOUT, ROLE_GENERIC, ROLE_COUNT };
+enum role {
+    ROLE_FORGET,
+    ROLE_RETAIN,
+    ROLE_ALTERNATE,
+    ROLE_NEIGHBOUR,
+    ROLE_HOLDOUT,
+    ROLE_GENERIC,
+    ROLE_COUNT
+};
 
 extern const char *const role_name[ROLE_COUNT];
 enum role role_by_name(const char *name); /* ROLE_COUNT: unknown */
 
-/* How a prompt and its answer become ids: filled in by whoever has the tokenizer (data/ knows none).
- * `prompt` gets the ids before the answer, `whole` the entire sequence. Both arrays are owned by the
- * encoder and valid until its next call. answer NULL: prompt only. */
+/* How a prompt and its answer become ids: filled in by whoever has the tokenizer (data/ knows
+ * none). `prompt` gets the ids before the answer, `whole` the entire sequence. Both arrays are
+ * owned by the encoder and valid until its next call. prompt NULL: a plain text; answer NULL:
+ * prompt only. */
 struct encoder {
     int (*encode)(void *ctx, const char *prompt, const char *answer, const int **prompt_ids,
                   int *n_prompt, const int **whole_ids, int *n_whole, struct err *e);
     void *ctx;
-    int pad_id;       /* for COMPAT_PAD_EOS_MASK; -1: none */
-    int max_length;   /* longest sequence kept; longer ones are cut */
-    unsigned compat;  /* bits of enum compat */
+    int pad_id;      /* for COMPAT_PAD_EOS_MASK; -1: none */
+    int max_length;  /* longest sequence kept, longer ones are cut; 0: no limit */
+    unsigned compat; /* bits of enum compat */
 };
 
 struct dataset {
     enum role role;
     int n;
-    struct seq *seqs;    /* [n], pointing into the pools */
-    int *rows;           /* [n] row number in the file */
-    int *item;           /* [n] which answer of a list-valued field (0 for plain ones) */
-    int n_labels;        /* scored tokens in all */
-    int *pool;           /* owned: ids and labels of all sequences */
-    uint8_t *masks;      /* owned, or NULL */
+    struct seq *seqs; /* [n], pointing into the pools */
+    int *rows;        /* [n] number of the row it came from */
+    int *item;        /* [n] which answer of a list-valued field (0 for plain ones) */
+    int n_labels;     /* scored tokens in all */
+    int *pool;        /* owned: ids and labels of all sequences */
+    uint8_t *masks;   /* owned, or NULL */
 };
 
-/* One example per row (per answer where `answer_key` holds a list). labels: -100 on the longest common
- * prefix of prompt and whole (COMPAT_COUNT_LABELS: on the first n_prompt ids). A row without the keys,
- * or whose label set is empty after the cut, is an error that names row and file. */
-int dataset_build(struct dataset *d, enum role role, const struct rows *rows, const char *question_key,
-                  const char *answer_key, const struct encoder *enc, struct err *e);
-/* Rows {"ids": [...], "labels": [...]} (labels optional: all but the first are scored). */
-int dataset_from_ids(struct dataset *d, enum role role, const struct rows *rows, int vocab, struct err *e);
-/* Tensors [B,T] as in the peer's batches: padding is cut off unless `keep_padding` (compat), which keeps
- * mask 0 tokens in the sequence. All arrays are copied. */
+/* One example per row (per answer where `answer_key` holds a list). labels: -100 on the longest
+ * common prefix of prompt and whole (COMPAT_COUNT_LABELS: on the first n_prompt ids), and always on
+ * the first id. A row without the keys, or whose label set is empty after the cut, is an error that
+ * names file and line. question_key NULL: plain texts; answer_key NULL: prompts alone, with nothing
+ * scored. */
+int dataset_build(struct dataset *d, enum role role, const struct rows *rows,
+                  const char *question_key, const char *answer_key, const struct encoder *enc,
+                  struct err *e);
+/* Rows {"ids": [...], "labels": [...]}: ids below `vocab`, labels likewise or -100 (none given: all
+ * but the first are scored). */
+int dataset_from_ids(struct dataset *d, enum role role, const struct rows *rows, int vocab,
+                     struct err *e);
+/* Tensors [B,T] as in the peer's batches; labels and mask may be NULL (nothing scored; all real).
+ * What has neither mask nor label at the end of a row is padding and cut off, unless `keep_padding`
+ * (compat). Other tokens with mask 0 stay, hidden from attention by seq.mask. All arrays are
+ * copied. */
 int dataset_from_matrix(struct dataset *d, enum role role, const int *ids, const int *labels,
                         const int *mask, int b, int t, int keep_padding, struct err *e);
 void dataset_fini(struct dataset *d);

@@ -1,9 +1,9 @@
-/* Which rows make up which micro-batch. One micro-batch is a list of example numbers per role; files hold
- * one JSON object a line: {"forget": [3, 1], "retain": [7, 7]}.
+/* Which rows make up which micro-batch. One micro-batch is a list of example numbers per role;
+ * files hold one JSON object a line: {"forget": [3, 1], "retain": [7, 7]}.
  *
- * Drawn as a PyTorch loader with seed s draws them: epoch e visits the anchor role in the permutation
- * of MT19937(s + e); every other role is drawn uniformly with replacement from MT19937(s), which also
- * loses two u32 when an epoch starts (spec: data_and_training.md section 5).
+ * Drawn as a PyTorch loader with seed s draws them: epoch e visits the anchor role in the
+ * permutation of MT19937(s + e); every other role is drawn uniformly with replacement from
+ * MT19937(s), which also loses two u32 when an epoch starts (spec: data_and_training.md section 5).
  */
 #ifndef DATA_ORDER_H
 #define DATA_ORDER_H
@@ -23,9 +23,11 @@ struct order {
 };
 
 /* counts[role] examples; 0 where absent. The anchor is shuffled, the others drawn to match it.
- * `partner[role]`: that role takes the anchor's rows instead of draws (alternate answers). */
+ * `partner[role]`: that role takes the anchor's rows instead of draws (alternate answers) and has
+ * as many of them; NULL: none does. The last micro-batch of an epoch may be smaller. */
 int order_draw(struct order *o, const int counts[ROLE_COUNT], enum role anchor,
                const int partner[ROLE_COUNT], int batch, int epochs, unsigned seed, struct err *e);
+/* Refuses unknown roles, and example numbers beyond counts[role], naming the line. */
 int order_read(struct order *o, const char *path, const int counts[ROLE_COUNT], struct err *e);
 int order_write(const struct order *o, const char *path, struct err *e);
 void order_fini(struct order *o);

@@ -1,5 +1,8 @@
-/* Rows of a data file: JSON Lines, a JSON array of objects, or CSV later. A row is a JSON object; its
- * number is its place in the file, from 0. FILE[a:b] takes a half-open range of rows; FILE+FILE joins.
+/* Rows of a data file: JSON Lines, a JSON array of objects (told apart by the first character) or,
+ * where the name ends in .csv, CSV with a header line. A row is a JSON object. FILE[a:b] takes the
+ * half-open range of rows a..b-1, counted from 0 (either end may be left out); FILE+FILE joins; "-"
+ * is standard input. A file that has the very name wins over such a reading. Rows are numbered
+ * 0..n-1 as taken.
  */
 #ifndef DATA_ROWS_H
 #define DATA_ROWS_H
@@ -8,14 +11,27 @@
 
 #include "base/err.h"
 
+struct row_at {
+    int file; /* index into files */
+    int line; /* where the row starts, from 1 */
+};
+
 struct rows {
     json_t **v; /* owned references */
     int n;
-    char *path; /* owned, for messages */
+    char *path;        /* owned: the whole specification, for messages */
+    struct row_at *at; /* [n] owned */
+    char **files;      /* [n_files] owned names */
+    int n_files;
 };
 
-/* Refuses invalid UTF-8, rows that are no objects, and empty files, naming the line. */
+/* Refuses invalid UTF-8, rows that are no objects, and empty files, naming file and line. */
 int rows_open(struct rows *r, const char *spec, struct err *e);
 void rows_close(struct rows *r);
+/* Fails with a message about row i: 'people.jsonl' line 7: TEXT. */
+int rows_err(const struct rows *r, int i, struct err *e, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The text at `key` of row i, borrowed; or NULL and an error. */
+const char *rows_text(const struct rows *r, int i, const char *key, struct err *e);
 
 #endif

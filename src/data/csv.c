@@ -1,0 +1,128 @@
+#include "data/csv.h"
+
+#include <stdbool.h>
+
+static int fail(const struct csv *c, struct err *e, const char *what)
+{
+    return err_set(e, "line %d: %s", c->line, what);
+}
+
+static bool at_break(const struct csv *c)
+{
+    return c->at == c->end || *c->at == '\n' ||
+           (*c->at == '\r' && c->end - c->at > 1 && c->at[1] == '\n');
+}
+
+static void skip_break(struct csv *c)
+{
+    c->at += c->at < c->end && *c->at == '\r';
+    if (c->at < c->end) {
+        c->at++;
+        c->line++;
+    }
+}
+
+/* The rest of a field after its opening quote. */
+static int read_quoted(struct csv *c, struct err *e)
+{
+    int opened = c->line;
+    for (; c->at < c->end; c->at++) {
+        if (*c->at == '"' && (c->end - c->at < 2 || c->at[1] != '"'))
+            break;
+        c->at += *c->at == '"';
+        c->line += *c->at == '\n';
+        if (buf_add(&c->field, c->at, 1, e))
+            return -1;
+    }
+    if (c->at == c->end) {
+        c->line = opened;
+        return fail(c, e, "the quoted field is not closed");
+    }
+    c->at++;
+    return at_break(c) || *c->at == ',' ? 0 : fail(c, e, "',' expected after a quoted field");
+}
+
+static int read_field(struct csv *c, struct err *e)
+{
+    buf_clear(&c->field);
+    if (buf_add(&c->field, "", 0, e))
+        return -1;
+    if (c->at < c->end && *c->at == '"') {
+        c->at++;
+        return read_quoted(c, e);
+    }
+    const char *from = c->at;
+    while (!at_break(c) && *c->at != ',')
+        c->at++;
+    return buf_add(&c->field, from, (size_t)(c->at - from), e);
+}
+
+/* One record as a new array of strings, NULL on failure. */
+static json_t *read_record(struct csv *c, struct err *e)
+{
+    json_t *fields = json_array();
+    if (!fields) {
+        fail(c, e, "out of memory");
+        return NULL;
+    }
+    for (bool more = true; more;) {
+        int line = c->line;
+        if (read_field(c, e))
+            break;
+        json_t *text = json_string(c->field.data);
+        if (!text || json_string_length(text) != c->field.len || json_array_append(fields, text)) {
+            err_set(e, "line %d: not valid UTF-8 text", line);
+            json_decref(text);
+            break;
+        }
+        json_decref(text);
+        more = c->at < c->end && *c->at == ',';
+        if (!more) {
+            skip_break(c);
+            return fields;
+        }
+        c->at++;
+    }
+    json_decref(fields);
+    return NULL;
+}
+
+int csv_header(struct csv *c, struct err *e)
+{
+    if (c->at == c->end)
+        return fail(c, e, "a header that names the fields expected");
+    c->names = read_record(c, e);
+    return c->names ? 0 : -1;
+}
+
+int csv_row(struct csv *c, json_t **row, struct err *e)
+{
+    *row = NULL;
+    while (c->at < c->end && at_break(c))
+        skip_break(c);
+    if (c->at == c->end)
+        return 0;
+    int line = c->line;
+    json_t *fields = read_record(c, e);
+    if (!fields)
+        return -1;
+    size_t n = json_array_size(fields), want = json_array_size(c->names);
+    *row = n == want ? json_object() : NULL;
+    int rc = *row ? 0 : err_set(e, "line %d: %zu fields where the header names %zu", line, n, want);
+    for (size_t i = 0; !rc && i < n; i++)
+        if (json_object_set(*row, json_string_value(json_array_get(c->names, i)),
+                            json_array_get(fields, i)))
+            rc = err_set(e, "line %d: out of memory", line);
+    json_decref(fields);
+    if (rc) {
+        json_decref(*row);
+        *row = NULL;
+    }
+    return rc;
+}
+
+void csv_fini(struct csv *c)
+{
+    json_decref(c->names);
+    buf_fini(&c->field);
+}

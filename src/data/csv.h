@@ -1,0 +1,26 @@
+/* CSV (RFC 4180): fields separated by commas, "quoted" where they hold commas, quotes (doubled) or
+ * line breaks; LF or CRLF. The first record names the fields. Values stay text.
+ */
+#ifndef DATA_CSV_H
+#define DATA_CSV_H
+
+#include <jansson.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct csv {
+    const char *at, *end; /* borrowed text, moving forward */
+    int line;             /* of `at`, from 1 */
+    json_t *names;        /* owned array of the header's fields */
+    struct buf field;     /* owned scratch */
+};
+
+/* Reads the header. Zero-initialise but for at, end, line. Errors begin with "line N: ". */
+int csv_header(struct csv *c, struct err *e);
+/* The next record as a new object {name: text}; *row = NULL after the last. Blank lines are
+ * skipped. */
+int csv_row(struct csv *c, json_t **row, struct err *e);
+void csv_fini(struct csv *c);
+
+#endif

@@ -1,0 +1,270 @@
+#include "data/dataset.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/mem.h"
+
+const char *const role_name[ROLE_COUNT] = {"forget",    "retain",  "alternate",
+                                           "neighbour", "holdout", "generic"};
+
+enum role role_by_name(const char *name)
+{
+    int r = 0;
+    while (r < ROLE_COUNT && strcasecmp(name, role_name[r]))
+        r++;
+    return (enum role)r;
+}
+
+/* A dataset being filled. The pool holds ids [n] then labels [n] of each example in turn; pointers
+ * into it are set at the end, when it no longer moves. */
+struct filler {
+    struct dataset *d;
+    size_t cap_pool, len_pool, cap_masks, len_masks; /* elements */
+    bool holes;                                      /* some mask is 0 */
+};
+
+static int fill_start(struct filler *f, struct dataset *d, enum role role, size_t n, struct err *e)
+{
+    *f = (struct filler){.d = d};
+    *d = (struct dataset){.role = role};
+    if (n > INT_MAX)
+        return err_set(e, "too many examples (%zu)", n);
+    d->seqs = mem_alloc(n, sizeof *d->seqs, e);
+    d->rows = d->seqs ? mem_alloc(n, sizeof *d->rows, e) : NULL;
+    d->item = d->rows ? mem_alloc(n, sizeof *d->item, e) : NULL;
+    return d->item ? 0 : -1;
+}
+
+/* Room for one more example of n tokens; *ids [n], *labels [n] and *mask [n] are to be filled. */
+static int fill_add(struct filler *f, int row, int item, int n, int **ids, int **labels,
+                    uint8_t **mask, struct err *e)
+{
+    struct dataset *d = f->d;
+    size_t pool = f->len_pool + 2 * (size_t)n, masks = f->len_masks + (size_t)n;
+    if (mem_reserve(&d->pool, &f->cap_pool, pool, sizeof *d->pool, e) ||
+        mem_reserve(&d->masks, &f->cap_masks, masks, sizeof *d->masks, e))
+        return -1;
+    *ids = d->pool + f->len_pool;
+    *labels = *ids + n;
+    *mask = d->masks + f->len_masks;
+    f->len_pool = pool;
+    f->len_masks = masks;
+    d->seqs[d->n].n = n;
+    d->rows[d->n] = row;
+    d->item[d->n++] = item;
+    return 0;
+}
+
+/* Scored tokens of one example; labels[0] has no position before it that could predict it. */
+static int count_labels(const int *labels, int n)
+{
+    int count = 0;
+    for (int t = 1; t < n; t++)
+        count += labels[t] != LABEL_NONE;
+    return count;
+}
+
+static int fill_end(struct filler *f, struct err *e)
+{
+    struct dataset *d = f->d;
+    size_t pool = 0, masks = 0;
+    for (int i = 0; i < d->n; i++) {
+        struct seq *s = &d->seqs[i];
+        s->ids = d->pool + pool;
+        s->labels = s->ids + s->n;
+        s->mask = memchr(d->masks + masks, 0, (size_t)s->n) ? d->masks + masks : NULL;
+        f->holes |= s->mask != NULL;
+        pool += 2 * (size_t)s->n;
+        masks += (size_t)s->n;
+        int count = count_labels(s->labels, s->n);
+        if (d->n_labels > INT_MAX - count)
+            return err_set(e, "too many scored tokens");
+        d->n_labels += count;
+    }
+    if (!f->holes) {
+        free(d->masks);
+        d->masks = NULL;
+    }
+    return 0;
+}
+
+/* Where the labels begin: after what prompt and whole have in common. */
+static int prompt_end(const int *prompt, int n_prompt, const int *whole, int n, unsigned compat)
+{
+    int shorter = n_prompt < n ? n_prompt : n, k = 0;
+    if (compat & COMPAT_COUNT_LABELS)
+        k = shorter;
+    while (k < shorter && prompt[k] == whole[k])
+        k++;
+    return k > 1 ? k : 1;
+}
+
+static int add_example(struct filler *f, const struct rows *rows, int row, int item,
+                       const char *question, const char *answer, const struct encoder *enc,
+                       struct err *e)
+{
+    const int *prompt, *whole;
+    int n_prompt, n, *ids, *labels;
+    uint8_t *mask;
+    struct err why;
+    if (enc->encode(enc->ctx, question, answer, &prompt, &n_prompt, &whole, &n, &why))
+        return rows_err(rows, row, e, "%s", why.msg);
+    if (!answer) {
+        whole = prompt;
+        n = n_prompt;
+    }
+    int full = n;
+    if (enc->max_length > 0 && n > enc->max_length)
+        n = enc->max_length;
+    int start = answer ? prompt_end(prompt, n_prompt, whole, n, enc->compat) : n;
+    if (answer && start >= n)
+        return rows_err(rows, row, e,
+                        "no token of the answer is left to score (%d tokens, %d kept)", full, n);
+    if (fill_add(f, row, item, n, &ids, &labels, &mask, e))
+        return -1;
+    bool hide_pad = (enc->compat & COMPAT_PAD_EOS_MASK) && enc->pad_id >= 0;
+    for (int t = 0; t < n; t++) {
+        ids[t] = whole[t];
+        labels[t] = t < start ? LABEL_NONE : whole[t];
+        mask[t] = !(hide_pad && whole[t] == enc->pad_id);
+    }
+    return 0;
+}
+
+static int add_row(struct filler *f, const struct rows *rows, int row, const char *question_key,
+                   const char *answer_key, const struct encoder *enc, struct err *e)
+{
+    const char *question = question_key ? rows_text(rows, row, question_key, e) : NULL;
+    if (question_key && !question)
+        return -1;
+    const json_t *list = answer_key ? json_object_get(rows->v[row], answer_key) : NULL;
+    if (!json_is_array(list)) {
+        const char *answer = answer_key ? rows_text(rows, row, answer_key, e) : NULL;
+        if (answer_key && !answer)
+            return -1;
+        return add_example(f, rows, row, 0, question, answer, enc, e);
+    }
+    size_t n = json_array_size(list);
+    if (n == 0)
+        return rows_err(rows, row, e, "the list '%s' is empty", answer_key);
+    for (size_t i = 0; i < n; i++) {
+        const char *answer = json_string_value(json_array_get(list, i));
+        if (!answer)
+            return rows_err(rows, row, e, "item %zu of '%s' is no text", i, answer_key);
+        if (add_example(f, rows, row, (int)i, question, answer, enc, e))
+            return -1;
+    }
+    return 0;
+}
+
+int dataset_build(struct dataset *d, enum role role, const struct rows *rows,
+                  const char *question_key, const char *answer_key, const struct encoder *enc,
+                  struct err *e)
+{
+    size_t n = 0;
+    for (int i = 0; i < rows->n; i++) {
+        const json_t *list = answer_key ? json_object_get(rows->v[i], answer_key) : NULL;
+        n += json_is_array(list) ? json_array_size(list) : 1;
+    }
+    struct filler f;
+    int rc = fill_start(&f, d, role, n, e);
+    for (int i = 0; !rc && i < rows->n; i++)
+        rc = add_row(&f, rows, i, question_key, answer_key, enc, e);
+    if (!rc)
+        rc = fill_end(&f, e);
+    if (rc)
+        dataset_fini(d);
+    return rc;
+}
+
+/* Entry i of a JSON list as a token id, or as LABEL_NONE where that is allowed. */
+static int read_token(const json_t *list, int i, int vocab, bool label, int *out)
+{
+    const json_t *v = json_array_get(list, (size_t)i);
+    json_int_t id = json_integer_value(v);
+    bool fits = (id >= 0 && id < vocab) || (label && id == LABEL_NONE);
+    *out = fits ? (int)id : 0;
+    return json_is_integer(v) && fits ? 0 : -1;
+}
+
+static int add_ids(struct filler *f, const struct rows *rows, int row, int vocab, struct err *e)
+{
+    const json_t *id_list = json_object_get(rows->v[row], "ids");
+    const json_t *label_list = json_object_get(rows->v[row], "labels");
+    size_t n = json_array_size(id_list);
+    int *ids, *labels;
+    uint8_t *mask;
+    if (n < 2 || n > INT_MAX / 2)
+        return rows_err(rows, row, e, "'ids' must be a list of at least two token ids");
+    if (label_list && json_array_size(label_list) != n)
+        return rows_err(rows, row, e, "'labels' must be a list as long as 'ids' (%zu)", n);
+    if (fill_add(f, row, 0, (int)n, &ids, &labels, &mask, e))
+        return -1;
+    memset(mask, 1, n);
+    for (int t = 0; t < (int)n; t++) {
+        if (read_token(id_list, t, vocab, false, &ids[t]))
+            return rows_err(rows, row, e, "'ids'[%d] is no token id below %d", t, vocab);
+        labels[t] = t ? ids[t] : LABEL_NONE;
+        if (label_list && read_token(label_list, t, vocab, true, &labels[t]))
+            return rows_err(rows, row, e, "'labels'[%d] is neither a token id below %d nor -100", t,
+                            vocab);
+    }
+    return count_labels(labels, (int)n) ? 0 : rows_err(rows, row, e, "no token is scored");
+}
+
+int dataset_from_ids(struct dataset *d, enum role role, const struct rows *rows, int vocab,
+                     struct err *e)
+{
+    struct filler f;
+    int rc = fill_start(&f, d, role, (size_t)rows->n, e);
+    for (int i = 0; !rc && i < rows->n; i++)
+        rc = add_ids(&f, rows, i, vocab, e);
+    if (!rc)
+        rc = fill_end(&f, e);
+    if (rc)
+        dataset_fini(d);
+    return rc;
+}
+
+int dataset_from_matrix(struct dataset *d, enum role role, const int *ids, const int *labels,
+                        const int *mask, int b, int t, int keep_padding, struct err *e)
+{
+    struct filler f;
+    BUG_ON(b < 0 || t < 0);
+    int rc = fill_start(&f, d, role, (size_t)b, e);
+    for (int i = 0; !rc && i < b; i++) {
+        size_t at = (size_t)i * (size_t)t;
+        int n = t, *row_ids, *row_labels;
+        uint8_t *row_mask;
+        while (!keep_padding && n > 0 && mask && !mask[at + n - 1] &&
+               (!labels || labels[at + n - 1] == LABEL_NONE))
+            n--;
+        if (n == 0)
+            rc = err_set(e, "row %d of the batch is padding only", i);
+        else
+            rc = fill_add(&f, i, 0, n, &row_ids, &row_labels, &row_mask, e);
+        for (int k = 0; !rc && k < n; k++) {
+            row_ids[k] = ids[at + k];
+            row_labels[k] = labels ? labels[at + k] : LABEL_NONE;
+            row_mask[k] = !mask || mask[at + k];
+        }
+    }
+    if (!rc)
+        rc = fill_end(&f, e);
+    if (rc)
+        dataset_fini(d);
+    return rc;
+}
+
+void dataset_fini(struct dataset *d)
+{
+    free(d->seqs);
+    free(d->rows);
+    free(d->item);
+    free(d->pool);
+    free(d->masks);
+    *d = (struct dataset){0};
+}

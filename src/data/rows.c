@@ -1,0 +1,255 @@
+#include "data/rows.h"
+
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "data/csv.h"
+
+/* What is being read: the text of one file, and the rows it goes to. */
+struct reader {
+    struct rows *r;
+    size_t cap_v, cap_at;
+    const char *at, *end;
+    int line; /* of `at` */
+};
+
+static int fail_at(const struct reader *rd, int line, struct err *e, const char *what)
+{
+    return err_set(e, "'%s' line %d: %s", rd->r->files[rd->r->n_files - 1], line, what);
+}
+
+/* Takes over the reference to `row`, also on failure. */
+static int add_row(struct reader *rd, json_t *row, int line, struct err *e)
+{
+    struct rows *r = rd->r;
+    if (!json_is_object(row)) {
+        json_decref(row);
+        return fail_at(rd, line, e, "a row must be a JSON object, like {\"question\": \"...\"}");
+    }
+    size_t need = (size_t)r->n + 1;
+    if (r->n == INT_MAX || mem_reserve(&r->v, &rd->cap_v, need, sizeof *r->v, e) ||
+        mem_reserve(&r->at, &rd->cap_at, need, sizeof *r->at, e)) {
+        json_decref(row);
+        return r->n == INT_MAX ? fail_at(rd, line, e, "too many rows") : -1;
+    }
+    r->at[r->n] = (struct row_at){r->n_files - 1, line};
+    r->v[r->n++] = row;
+    return 0;
+}
+
+static void skip_space(struct reader *rd)
+{
+    for (; rd->at < rd->end && memchr(" \t\r\n", *rd->at, 4); rd->at++)
+        rd->line += *rd->at == '\n';
+}
+
+/* One JSON value at rd->at, which moves behind it. */
+static int read_value(struct reader *rd, size_t len, size_t flags, struct err *e)
+{
+    json_error_t je;
+    int line = rd->line;
+    json_t *v = json_loadb(rd->at, len, flags | JSON_DECODE_ANY, &je);
+    if (!v) {
+        char what[256];
+        bool utf8 = json_error_code(&je) == json_error_invalid_utf8;
+        snprintf(what, sizeof what, utf8 ? "not valid UTF-8" : "not JSON: %s", je.text);
+        return fail_at(rd, line + (je.line > 0 ? je.line - 1 : 0), e, what);
+    }
+    for (const char *stop = rd->at + je.position; rd->at < stop; rd->at++)
+        rd->line += *rd->at == '\n';
+    return add_row(rd, v, line, e);
+}
+
+static int read_lines(struct reader *rd, struct err *e)
+{
+    for (skip_space(rd); rd->at < rd->end; skip_space(rd)) {
+        const char *nl = memchr(rd->at, '\n', (size_t)(rd->end - rd->at));
+        const char *stop = nl ? nl : rd->end;
+        if (read_value(rd, (size_t)(stop - rd->at), 0, e))
+            return -1;
+        rd->at = stop;
+    }
+    return 0;
+}
+
+static int read_array(struct reader *rd, struct err *e)
+{
+    rd->at++;
+    skip_space(rd);
+    bool more = rd->at < rd->end && *rd->at != ']';
+    while (more) {
+        if (read_value(rd, (size_t)(rd->end - rd->at), JSON_DISABLE_EOF_CHECK, e))
+            return -1;
+        skip_space(rd);
+        more = rd->at < rd->end && *rd->at == ',';
+        rd->at += more;
+        skip_space(rd);
+    }
+    if (rd->at == rd->end || *rd->at != ']')
+        return fail_at(rd, rd->line, e, "',' or ']' expected in the array of rows");
+    rd->at++;
+    skip_space(rd);
+    return rd->at == rd->end ? 0 : fail_at(rd, rd->line, e, "text after the end of the array");
+}
+
+static int read_csv(struct reader *rd, struct err *e)
+{
+    struct csv c = {.at = rd->at, .end = rd->end, .line = 1};
+    int rc = csv_header(&c, e);
+    while (!rc) {
+        json_t *row;
+        int line = c.line;
+        rc = csv_row(&c, &row, e);
+        if (rc || !row)
+            break;
+        rc = add_row(rd, row, line, e);
+    }
+    if (rc)
+        err_prefix(e, "'%s' ", rd->r->files[rd->r->n_files - 1]);
+    csv_fini(&c);
+    return rc;
+}
+
+static int read_text(struct reader *rd, const char *name, struct err *e)
+{
+    size_t len = strlen(name);
+    rd->line = 1;
+    if (rd->end - rd->at >= 3 && !memcmp(rd->at, "\xef\xbb\xbf", 3))
+        rd->at += 3;
+    if (len > 4 && !strcasecmp(name + len - 4, ".csv"))
+        return read_csv(rd, e);
+    skip_space(rd);
+    return rd->at < rd->end && *rd->at == '[' ? read_array(rd, e) : read_lines(rd, e);
+}
+
+/* "[a:b]" at the end of `part`: cuts it off. *b = -1: to the end. False: no range there. */
+static bool take_range(char *part, long *a, long *b)
+{
+    char *open = strrchr(part, '['), *p;
+    if (!open || open == part)
+        return false;
+    *a = strtol(open + 1, &p, 10);
+    if (*p != ':' || strspn(open + 1, "0123456789") != (size_t)(p - open - 1))
+        return false;
+    char *second = p + 1;
+    *b = strtol(second, &p, 10);
+    if (strspn(second, "0123456789") != (size_t)(p - second) || strcmp(p, "]"))
+        return false;
+    if (p == second)
+        *b = -1;
+    *open = 0;
+    return true;
+}
+
+/* Of the rows from `first` on, keeps a..b-1. */
+static int keep_range(struct rows *r, int first, long a, long b, struct err *e)
+{
+    int n = r->n - first;
+    if (b < 0)
+        b = n;
+    if (a >= b || b > n)
+        return err_set(e, "range [%ld:%ld] of '%s' is empty or does not fit its %d rows", a, b,
+                       r->files[r->n_files - 1], n);
+    for (int i = first; i < r->n; i++)
+        if (i < first + a || i >= first + b)
+            json_decref(r->v[i]);
+    memmove(r->v + first, r->v + first + a, (size_t)(b - a) * sizeof *r->v);
+    memmove(r->at + first, r->at + first + a, (size_t)(b - a) * sizeof *r->at);
+    r->n = first + (int)(b - a);
+    return 0;
+}
+
+/* One FILE or FILE[a:b]; `part` is changed. */
+static int read_part(struct reader *rd, char *part, struct err *e)
+{
+    struct rows *r = rd->r;
+    long a = 0, b = -1;
+    bool cut = !file_exists(part) && take_range(part, &a, &b);
+    size_t len;
+    char *text = file_read(part, &len, e);
+    if (!text)
+        return -1;
+    char *name = mem_strdup(strcmp(part, "-") ? part : "standard input", e);
+    if (!name) {
+        free(text);
+        return -1;
+    }
+    r->files[r->n_files++] = name;
+    int first = r->n;
+    rd->at = text;
+    rd->end = text + len;
+    int rc = read_text(rd, name, e);
+    if (!rc && r->n == first)
+        rc = err_set(e, "'%s' holds no rows", name);
+    if (!rc && cut)
+        rc = keep_range(r, first, a, b, e);
+    free(text);
+    return rc;
+}
+
+static int read_spec(struct rows *r, const char *spec, char *copy, struct err *e)
+{
+    struct reader rd = {.r = r};
+    if (file_exists(spec))
+        return read_part(&rd, copy, e);
+    for (char *part = copy, *plus; part; part = plus) {
+        plus = strchr(part, '+');
+        if (plus)
+            *plus++ = 0;
+        if (read_part(&rd, part, e))
+            return -1;
+    }
+    return 0;
+}
+
+int rows_open(struct rows *r, const char *spec, struct err *e)
+{
+    size_t parts = 1;
+    for (const char *p = spec; (p = strchr(p, '+')); p++)
+        parts++;
+    *r = (struct rows){0};
+    r->path = mem_strdup(spec, e);
+    char *copy = r->path ? mem_strdup(spec, e) : NULL;
+    r->files = copy ? mem_alloc(parts, sizeof *r->files, e) : NULL;
+    int rc = r->files ? read_spec(r, spec, copy, e) : -1;
+    free(copy);
+    if (rc)
+        rows_close(r);
+    return rc;
+}
+
+void rows_close(struct rows *r)
+{
+    for (int i = 0; i < r->n; i++)
+        json_decref(r->v[i]);
+    for (int i = 0; i < r->n_files; i++)
+        free(r->files[i]);
+    free(r->v);
+    free(r->at);
+    free(r->files);
+    free(r->path);
+    *r = (struct rows){0};
+}
+
+int rows_err(const struct rows *r, int i, struct err *e, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(e->msg, sizeof e->msg, fmt, ap);
+    va_end(ap);
+    return err_prefix(e, "'%s' line %d: ", r->files[r->at[i].file], r->at[i].line);
+}
+
+const char *rows_text(const struct rows *r, int i, const char *key, struct err *e)
+{
+    const json_t *v = json_object_get(r->v[i], key);
+    if (json_is_string(v))
+        return json_string_value(v);
+    rows_err(r, i, e, v ? "the field '%s' is no text" : "the row has no field '%s'", key);
+    return NULL;
+}
