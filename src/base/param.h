@@ -31,7 +31,7 @@ struct param {
     const char *help;    /* one line */
 };
 
-/* Sets every field of `obj` to its default. */
+/* Sets every field of `obj` to its default, which must lie in its range. */
 void param_defaults(const struct param *table, void *obj);
 /* The row of that name (dashes = underscores, any case), or NULL. */
 const struct param *param_find(const struct param *table, const char *name);
@@ -39,6 +39,8 @@ int param_set_text(const struct param *p, void *obj, const char *text, struct er
 int param_set_json(const struct param *p, void *obj, const json_t *value, struct err *e);
 /* Reads one field back, as a new JSON value. */
 json_t *param_get_json(const struct param *p, const void *obj);
+/* Index of `text` in "a|b|c" without regard to case, or -1. */
+int param_choice(const char *choices, const char *text);
 /* Two columns: "  --name VALUE   help (default 3)". */
 void param_help(const struct param *table, FILE *out);
 /* The candidate nearest to `word` by edit distance, or NULL if none is near; for "did you mean". */

@@ -1,0 +1,66 @@
+#include "base/compat.h"
+
+#include <string.h>
+
+#include "base/param.h"
+
+struct compat_row {
+    const char *name;
+    unsigned bits;
+    const char *help;
+};
+
+enum {
+    COMPAT_OU = COMPAT_PAD_EOS_MASK | COMPAT_COUNT_LABELS | COMPAT_APPEND_EOS |
+                COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN
+};
+
+static const struct compat_row rows[] = {
+    {"none", 0, "the papers' definitions (default)"},
+    {"ou", COMPAT_OU, "all of the following: what OpenUnlearning computes"},
+    {"pad_eos_mask", COMPAT_PAD_EOS_MASK, "attention skips every token equal to the pad id"},
+    {"count_labels", COMPAT_COUNT_LABELS, "masks as many labels as the prompt alone has tokens"},
+    {"append_eos", COMPAT_APPEND_EOS, "keeps the template's text after the answer, then adds eos"},
+    {"kl_all_positions", COMPAT_KL_ALL_POSITIONS, "KL averages over every row, padding included"},
+    {"micro_mean", COMPAT_MICRO_MEAN, "a step averages micro-batch means, not tokens"},
+};
+
+enum { N_ROWS = sizeof rows / sizeof *rows };
+
+static int unknown_name(const char *word, struct err *e)
+{
+    const char *names[N_ROWS];
+    for (int i = 0; i < N_ROWS; i++)
+        names[i] = rows[i].name;
+    const char *near = param_nearest(word, names, N_ROWS);
+    if (near)
+        return err_set(e, "unknown compat switch '%s': did you mean '%s'?", word, near);
+    return err_set(e, "unknown compat switch '%s': use ou, none or names joined by commas", word);
+}
+
+int compat_parse(const char *text, unsigned *bits, struct err *e)
+{
+    unsigned sum = 0;
+    for (const char *p = text;; p++) {
+        size_t n = strcspn(p, ",");
+        char word[64];
+        snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word - 1), p);
+        int i = 0;
+        while (i < N_ROWS && strcmp(rows[i].name, word))
+            i++;
+        if (i == N_ROWS)
+            return unknown_name(word, e);
+        sum |= rows[i].bits;
+        p += n;
+        if (!*p)
+            break;
+    }
+    *bits = sum;
+    return 0;
+}
+
+void compat_help(FILE *out)
+{
+    for (int i = 0; i < N_ROWS; i++)
+        fprintf(out, "  %-18s %s\n", rows[i].name, rows[i].help);
+}

@@ -1,0 +1,152 @@
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define QUICK        2.0 /* seconds of work that show no bar */
+#define REDRAW_EVERY 0.1
+#define LINE_EVERY   5.0
+
+enum { BAR = 20, LINE = 256 };
+
+static bool quiet;
+static int drawn; /* characters of a bar that stands on the terminal's current line */
+
+void log_set_quiet(bool on)
+{
+    quiet = on;
+}
+
+static void clear_bar(void)
+{
+    if (drawn)
+        fprintf(stderr, "\r%*s\r", drawn, "");
+    drawn = 0;
+}
+
+static void print_line(const char *prefix, const char *fmt, va_list ap)
+{
+    clear_bar();
+    fputs(prefix, stderr);
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+}
+
+void log_note(const char *fmt, ...)
+{
+    if (quiet)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    print_line("", fmt, ap);
+    va_end(ap);
+}
+
+void log_warn(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    print_line("warning: ", fmt, ap);
+    va_end(ap);
+}
+
+double log_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Appends to a line of LINE bytes; what does not fit is cut off. */
+static int __attribute__((format(printf, 3, 4))) put(char *line, int at, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(line + at, (size_t)(LINE - at), fmt, ap);
+    va_end(ap);
+    return n < 0 ? at : at + n < LINE ? at + n : LINE - 1;
+}
+
+static int put_time(char *line, int at, const char *what, double seconds)
+{
+    long s = (long)(seconds + 0.5);
+    if (s >= 3600)
+        return put(line, at, "  %s %ld:%02ld:%02ld", what, s / 3600, s / 60 % 60, s % 60);
+    return put(line, at, "  %s %ld:%02ld", what, s / 60, s % 60);
+}
+
+/* "train  [#####...............]  25%  50/200  1234 tokens/s  ETA 1:23  loss 1.234" */
+static int compose(const struct progress *p, double now, bool ended, const char *extra, char *line)
+{
+    double took = now - p->start;
+    int at = put(line, 0, "%s", p->what);
+    if (p->total > 0) {
+        double part = (double)p->done / (double)p->total;
+        part = part < 0 ? 0 : part > 1 ? 1 : part;
+        int full = (int)(part * BAR);
+        at = put(line, at, "  [%.*s%.*s]  %2.0f%%  %ld/%ld", full, "####################",
+                 BAR - full, "....................", 100 * part, p->done, p->total);
+    } else {
+        at = put(line, at, "  %ld", p->done);
+    }
+    if (p->tokens > 0 && took > 0)
+        at = put(line, at, "  %.0f tokens/s", p->tokens / took);
+    if (ended)
+        at = put_time(line, at, "in", took);
+    else if (p->done > 0 && p->total > p->done)
+        at = put_time(line, at, "ETA", took * (double)(p->total - p->done) / (double)p->done);
+    return extra && *extra ? put(line, at, "  %s", extra) : at;
+}
+
+static int terminal_width(void)
+{
+    struct winsize w;
+    return !ioctl(STDERR_FILENO, TIOCGWINSZ, &w) && w.ws_col > 1 ? w.ws_col : 80;
+}
+
+static void draw(struct progress *p, double now, bool ended, const char *extra)
+{
+    char line[LINE];
+    int n = compose(p, now, ended, extra, line);
+    p->last = now;
+    if (!isatty(STDERR_FILENO)) {
+        fprintf(stderr, "%s\n", line);
+        p->width = n;
+        return;
+    }
+    /* A line as wide as the terminal would wrap, and could not be redrawn. */
+    int most = terminal_width() - 1;
+    n = n < most ? n : most;
+    fprintf(stderr, "\r%.*s%*s%s", n, line, drawn > n ? drawn - n : 0, "", ended ? "\n" : "");
+    fflush(stderr);
+    p->width = n;
+    drawn = ended ? 0 : n;
+}
+
+void progress_start(struct progress *p, const char *what, long total)
+{
+    double now = log_seconds();
+    *p = (struct progress){.what = what, .total = total, .start = now, .last = now - LINE_EVERY};
+}
+
+void progress_step(struct progress *p, long done, double tokens, const char *extra)
+{
+    double now = log_seconds();
+    p->done = done;
+    p->tokens = tokens;
+    if (quiet || now - p->start < QUICK)
+        return;
+    if (now - p->last >= (isatty(STDERR_FILENO) ? REDRAW_EVERY : LINE_EVERY))
+        draw(p, now, false, extra);
+}
+
+void progress_end(struct progress *p)
+{
+    if (p->width)
+        draw(p, log_seconds(), true, NULL);
+    p->width = 0;
+}
