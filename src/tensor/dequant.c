@@ -1,0 +1,238 @@
+/* Stored values to f32. The quantised layouts are ggml's: a block holds a half-precision scale d
+ * (and minimum m), then packed integers q; the weight is d*q, d*(q - zero) or d*q + m. The K kinds
+ * put eight or sixteen small blocks with integer scales of their own under one pair d, m. Each
+ * *_blocks function converts n blocks; a block of a plain type is one element.
+ */
+#include <string.h>
+
+#include "tensor/dtype.h"
+
+enum { QK = 256 }; /* elements of a K block */
+
+static float bits_float(uint32_t x)
+{
+    float f;
+    memcpy(&f, &x, sizeof f);
+    return f;
+}
+
+/* The 15 bits under the sign, moved to a float's place, read 2^112 times too small: subnormals too.
+ */
+static float f16_load(const uint8_t *p)
+{
+    uint32_t h = p[0] | (uint32_t)p[1] << 8;
+    float f = bits_float((h & 0x7fff) << 13) * 0x1p112f;
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    if (f >= 65536.0f) /* exponent 31: infinity or NaN */
+        bits |= 0x7f800000;
+    return bits_float(bits | (h & 0x8000) << 16);
+}
+
+static void f32_blocks(float *y, const uint8_t *b, size_t n)
+{
+    for (; n; n--, y++, b += 4)
+        memcpy(y, b, sizeof *y);
+}
+
+static void f16_blocks(float *y, const uint8_t *b, size_t n)
+{
+    for (; n; n--, y++, b += 2)
+        *y = f16_load(b);
+}
+
+static void bf16_blocks(float *y, const uint8_t *b, size_t n)
+{
+    for (; n; n--, y++, b += 2)
+        *y = bits_float((uint32_t)b[0] << 16 | (uint32_t)b[1] << 24);
+}
+
+static void f64_blocks(float *y, const uint8_t *b, size_t n)
+{
+    for (; n; n--, y++, b += 8) {
+        double v;
+        memcpy(&v, b, sizeof v);
+        *y = (float)v;
+    }
+}
+
+static void i32_blocks(float *y, const uint8_t *b, size_t n)
+{
+    for (; n; n--, y++, b += 4) {
+        int32_t v;
+        memcpy(&v, b, sizeof v);
+        *y = (float)v;
+    }
+}
+
+static void i64_blocks(float *y, const uint8_t *b, size_t n)
+{
+    for (; n; n--, y++, b += 8) {
+        int64_t v;
+        memcpy(&v, b, sizeof v);
+        *y = (float)v;
+    }
+}
+
+static void u8_blocks(float *y, const uint8_t *b, size_t n)
+{
+    for (; n; n--, y++, b++)
+        *y = (float)*b;
+}
+
+/* d, 16 bytes: low nibbles are elements 0..15, high nibbles 16..31. */
+static void q4_0_blocks(float *y, const uint8_t *b, size_t n)
+{
+    for (; n; n--, y += 32, b += 18) {
+        const float d = f16_load(b);
+        const uint8_t *q = b + 2;
+        for (int i = 0; i < 16; i++) {
+            y[i] = d * (float)((q[i] & 15) - 8);
+            y[i + 16] = d * (float)((q[i] >> 4) - 8);
+        }
+    }
+}
+
+/* d, m, 16 bytes of nibbles. */
+static void q4_1_blocks(float *y, const uint8_t *b, size_t n)
+{
+    for (; n; n--, y += 32, b += 20) {
+        const float d = f16_load(b), m = f16_load(b + 2);
+        const uint8_t *q = b + 4;
+        for (int i = 0; i < 16; i++) {
+            y[i] = d * (float)(q[i] & 15) + m;
+            y[i + 16] = d * (float)(q[i] >> 4) + m;
+        }
+    }
+}
+
+static uint32_t u32_load(const uint8_t *p)
+{
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+/* d, 32 fifth bits, 16 bytes of nibbles. */
+static void q5_0_blocks(float *y, const uint8_t *b, size_t n)
+{
+    for (; n; n--, y += 32, b += 22) {
+        const float d = f16_load(b);
+        const uint32_t high = u32_load(b + 2);
+        const uint8_t *q = b + 6;
+        for (int i = 0; i < 16; i++) {
+            y[i] = d * (float)((int)((q[i] & 15) | (high >> i & 1) << 4) - 16);
+            y[i + 16] = d * (float)((int)((q[i] >> 4) | (high >> (i + 16) & 1) << 4) - 16);
+        }
+    }
+}
+
+/* d, m, 32 fifth bits, 16 bytes of nibbles. */
+static void q5_1_blocks(float *y, const uint8_t *b, size_t n)
+{
+    for (; n; n--, y += 32, b += 24) {
+        const float d = f16_load(b), m = f16_load(b + 2);
+        const uint32_t high = u32_load(b + 4);
+        const uint8_t *q = b + 8;
+        for (int i = 0; i < 16; i++) {
+            y[i] = d * (float)((q[i] & 15) | (high >> i & 1) << 4) + m;
+            y[i + 16] = d * (float)((q[i] >> 4) | (high >> (i + 16) & 1) << 4) + m;
+        }
+    }
+}
+
+/* d, 32 signed bytes. */
+static void q8_0_blocks(float *y, const uint8_t *b, size_t n)
+{
+    for (; n; n--, y += 32, b += 34) {
+        const float d = f16_load(b);
+        for (int i = 0; i < 32; i++)
+            y[i] = d * (float)(int8_t)b[2 + i];
+    }
+}
+
+/* Eight 6-bit scales and minima in 12 bytes: the first four of each lie in the low 6 bits of bytes
+ * 0..3 and 4..7; of the last four, the low nibbles are in bytes 8..11 and the top 2 bits above the
+ * first four. */
+static void k_scales(const uint8_t s[12], uint8_t scale[8], uint8_t min[8])
+{
+    for (int i = 0; i < 4; i++) {
+        scale[i] = s[i] & 63;
+        min[i] = s[i + 4] & 63;
+        scale[i + 4] = (uint8_t)((s[i + 8] & 15) | (s[i] >> 6) << 4);
+        min[i + 4] = (uint8_t)((s[i + 8] >> 4) | (s[i + 4] >> 6) << 4);
+    }
+}
+
+/* d, dmin, 12 bytes of scales, 128 of nibbles: each 32 bytes are two runs of 32 elements. */
+static void q4_k_blocks(float *y, const uint8_t *b, size_t n)
+{
+    for (; n; n--, b += 144) {
+        const float d = f16_load(b), dmin = f16_load(b + 2);
+        const uint8_t *q = b + 16;
+        uint8_t scale[8], min[8];
+        k_scales(b + 4, scale, min);
+        for (int run = 0; run < 8; run += 2, q += 32, y += 64) {
+            const float d0 = d * scale[run], m0 = dmin * min[run];
+            const float d1 = d * scale[run + 1], m1 = dmin * min[run + 1];
+            for (int i = 0; i < 32; i++) {
+                y[i] = d0 * (float)(q[i] & 15) - m0;
+                y[i + 32] = d1 * (float)(q[i] >> 4) - m1;
+            }
+        }
+    }
+}
+
+/* As Q4_K, with 32 bytes of fifth bits before the nibbles: bit r of byte i belongs to run r. */
+static void q5_k_blocks(float *y, const uint8_t *b, size_t n)
+{
+    for (; n; n--, b += 176) {
+        const float d = f16_load(b), dmin = f16_load(b + 2);
+        const uint8_t *high = b + 16, *q = b + 48;
+        uint8_t scale[8], min[8];
+        k_scales(b + 4, scale, min);
+        for (int run = 0; run < 8; run += 2, q += 32, y += 64) {
+            const float d0 = d * scale[run], m0 = dmin * min[run];
+            const float d1 = d * scale[run + 1], m1 = dmin * min[run + 1];
+            for (int i = 0; i < 32; i++) {
+                y[i] = d0 * (float)((q[i] & 15) | (high[i] >> run & 1) << 4) - m0;
+                y[i + 32] = d1 * (float)((q[i] >> 4) | (high[i] >> (run + 1) & 1) << 4) - m1;
+            }
+        }
+    }
+}
+
+/* 128 bytes of low nibbles, 64 of high bit pairs, 16 signed scales (one per 16 elements), d. Each
+ * half of 128 elements is four runs of 32 that share their bytes. */
+static void q6_k_blocks(float *y, const uint8_t *b, size_t n)
+{
+    for (; n; n--, b += 210) {
+        const float d = f16_load(b + 208);
+        const uint8_t *low = b, *high = b + 128, *scale = b + 192;
+        for (int half = 0; half < 2; half++, low += 64, high += 32, scale += 8, y += 128)
+            for (int run = 0; run < 4; run++)
+                for (int i = 0; i < 32; i++) {
+                    int q = low[i + 32 * (run & 1)] >> (run & 2 ? 4 : 0) & 15;
+                    q |= (high[i] >> (2 * run) & 3) << 4;
+                    y[32 * run + i] = d * (float)(int8_t)scale[2 * run + i / 16] * (float)(q - 32);
+                }
+    }
+}
+
+static void (*const blocks_to_f32[DT_COUNT])(float *, const uint8_t *, size_t) = {
+    [DT_F32] = f32_blocks,   [DT_F16] = f16_blocks,   [DT_BF16] = bf16_blocks,
+    [DT_F64] = f64_blocks,   [DT_I32] = i32_blocks,   [DT_I64] = i64_blocks,
+    [DT_U8] = u8_blocks,     [DT_Q4_0] = q4_0_blocks, [DT_Q4_1] = q4_1_blocks,
+    [DT_Q5_0] = q5_0_blocks, [DT_Q5_1] = q5_1_blocks, [DT_Q8_0] = q8_0_blocks,
+    [DT_Q4_K] = q4_k_blocks, [DT_Q5_K] = q5_k_blocks, [DT_Q6_K] = q6_k_blocks,
+};
+
+void dtype_to_f32(enum dtype t, float *dst, const void *src, size_t n)
+{
+    const int block = dtype_info[t].block, bytes = dtype_info[t].bytes;
+    const size_t step = 16 * QK; /* elements a thread takes at once */
+    BUG_ON(n % (size_t)block);
+#pragma omp parallel for schedule(static) if (n > 16 * step)
+    for (size_t at = 0; at < n; at += step) {
+        const size_t part = (n - at < step ? n - at : step) / (size_t)block;
+        blocks_to_f32[t](dst + at, (const uint8_t *)src + at / (size_t)block * (size_t)bytes, part);
+    }
+}

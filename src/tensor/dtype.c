@@ -1,0 +1,91 @@
+#include "tensor/dtype.h"
+
+#include <string.h>
+
+const struct dtype_info dtype_info[DT_COUNT] = {
+    [DT_F32] = {"F32", 1, 4, "F32", 0},       [DT_F16] = {"F16", 1, 2, "F16", 1},
+    [DT_BF16] = {"BF16", 1, 2, "BF16", 30},   [DT_F64] = {"F64", 1, 8, "F64", 28},
+    [DT_I32] = {"I32", 1, 4, "I32", 26},      [DT_I64] = {"I64", 1, 8, "I64", 27},
+    [DT_U8] = {"U8", 1, 1, "U8", -1},         [DT_Q4_0] = {"Q4_0", 32, 18, NULL, 2},
+    [DT_Q4_1] = {"Q4_1", 32, 20, NULL, 3},    [DT_Q5_0] = {"Q5_0", 32, 22, NULL, 6},
+    [DT_Q5_1] = {"Q5_1", 32, 24, NULL, 7},    [DT_Q8_0] = {"Q8_0", 32, 34, NULL, 8},
+    [DT_Q4_K] = {"Q4_K", 256, 144, NULL, 12}, [DT_Q5_K] = {"Q5_K", 256, 176, NULL, 13},
+    [DT_Q6_K] = {"Q6_K", 256, 210, NULL, 14},
+};
+
+enum dtype dtype_by_safetensors(const char *name)
+{
+    int t = 0;
+    while (t < DT_COUNT && !(dtype_info[t].st && !strcmp(dtype_info[t].st, name)))
+        t++;
+    return (enum dtype)t;
+}
+
+enum dtype dtype_by_ggml(uint32_t type)
+{
+    int t = 0;
+    while (t < DT_COUNT && !(dtype_info[t].ggml >= 0 && (uint32_t)dtype_info[t].ggml == type))
+        t++;
+    return (enum dtype)t;
+}
+
+int dtype_bytes(enum dtype t, size_t n, size_t *bytes)
+{
+    const struct dtype_info *d = &dtype_info[t];
+    if (n % (size_t)d->block)
+        return -1;
+    return __builtin_mul_overflow(n / (size_t)d->block, (size_t)d->bytes, bytes) ? -1 : 0;
+}
+
+static uint32_t float_bits(float f)
+{
+    uint32_t x;
+    memcpy(&x, &f, sizeof x);
+    return x;
+}
+
+static float bits_float(uint32_t x)
+{
+    float f;
+    memcpy(&f, &x, sizeof f);
+    return f;
+}
+
+static uint16_t f32_to_bf16(float f)
+{
+    uint32_t x = float_bits(f);
+    if ((x & 0x7fffffff) > 0x7f800000)
+        return (uint16_t)(x >> 16 | 0x40); /* a NaN stays one */
+    return (uint16_t)((x + 0x7fff + (x >> 16 & 1)) >> 16);
+}
+
+static uint16_t f32_to_f16(float f)
+{
+    uint32_t x = float_bits(f), sign = x >> 16 & 0x8000;
+    x &= 0x7fffffff;
+    if (x > 0x7f800000)
+        return (uint16_t)(sign | 0x7e00 | (x >> 13 & 0x3ff));
+    if (x >= 0x477ff000) /* 65520, half way past the largest half */
+        return (uint16_t)(sign | 0x7c00);
+    /* Below 2^-14 halves are multiples of 2^-24, the spacing of floats in [0.5, 1): adding 0.5
+     * rounds. */
+    if (x < 0x38800000)
+        return (uint16_t)(sign | (float_bits(bits_float(x) + 0.5f) - float_bits(0.5f)));
+    x += 0xfff + (x >> 13 & 1);
+    return (uint16_t)(sign | (x - 0x38000000) >> 13);
+}
+
+void dtype_from_f32(enum dtype t, void *dst, const float *src, size_t n)
+{
+    BUG_ON(t != DT_F32 && t != DT_F16 && t != DT_BF16);
+    if (t == DT_F32) {
+        if (n)
+            memcpy(dst, src, n * sizeof *src);
+        return;
+    }
+    uint8_t *out = dst;
+    for (size_t i = 0; i < n; i++) {
+        uint16_t h = t == DT_F16 ? f32_to_f16(src[i]) : f32_to_bf16(src[i]);
+        memcpy(out + 2 * i, &h, sizeof h);
+    }
+}

@@ -1,0 +1,111 @@
+/* Reader of safetensors: eight bytes of little-endian header length, the header, the data. The
+ * header is one JSON object, name -> {dtype, shape, data_offsets: [begin, end) from the start of
+ * the data}; its member __metadata__ holds text for people.
+ */
+#include <jansson.h>
+#include <string.h>
+
+#include "tensor/readers.h"
+
+enum { HEADER_MAX = 100 * 1000 * 1000 }; /* as the reference reader: no model comes near */
+
+static int read_dtype(struct tensor *t, const char *name, const json_t *entry, struct err *e)
+{
+    const char *dtype = json_string_value(json_object_get(entry, "dtype"));
+    if (!dtype)
+        return err_set(e, "tensor '%.128s' has no dtype", name);
+    t->dtype = dtype_by_safetensors(dtype);
+    if (t->dtype == DT_COUNT)
+        return err_set(e, "tensor '%.128s' has the unknown dtype '%.32s'", name, dtype);
+    return 0;
+}
+
+static int read_shape(struct tensor *t, const char *name, const json_t *entry, struct err *e)
+{
+    const json_t *shape = json_object_get(entry, "shape");
+    if (!json_is_array(shape))
+        return err_set(e, "tensor '%.128s' has no shape", name);
+    const size_t n = json_array_size(shape);
+    if (n > TENSOR_MAX_DIMS)
+        return err_set(e, "tensor '%.128s' has %zu dimensions, at most %d are supported", name, n,
+                       TENSOR_MAX_DIMS);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *dim = json_array_get(shape, i);
+        if (!json_is_integer(dim) || json_integer_value(dim) < 0)
+            return err_set(e, "tensor '%.128s' has a bad shape", name);
+        t->shape[i] = json_integer_value(dim);
+    }
+    t->n_dims = (int)n;
+    return 0;
+}
+
+/* [begin, end) must hold exactly the tensor's elements. */
+static int read_range(const struct tensor *t, const char *name, const json_t *entry,
+                      uint64_t *begin, struct err *e)
+{
+    const json_t *range = json_object_get(entry, "data_offsets");
+    const json_t *from = json_array_get(range, 0), *to = json_array_get(range, 1);
+    if (json_array_size(range) != 2 || !json_is_integer(from) || !json_is_integer(to) ||
+        json_integer_value(from) < 0 || json_integer_value(to) < json_integer_value(from))
+        return err_set(e, "tensor '%.128s' has bad data_offsets", name);
+    *begin = (uint64_t)json_integer_value(from);
+    uint64_t want = (uint64_t)dtype_info[t->dtype].bytes;
+    bool fits = true;
+    for (int i = 0; i < t->n_dims; i++)
+        fits = !__builtin_mul_overflow(want, (uint64_t)t->shape[i], &want) && fits;
+    if (!fits || want != (uint64_t)json_integer_value(to) - *begin)
+        return err_set(e, "tensor '%.128s' has a shape that does not match its data_offsets", name);
+    return 0;
+}
+
+static int read_header(struct tensor_list *l, json_t *header, const uint8_t *base, size_t size,
+                       struct err *e)
+{
+    const char *name;
+    size_t len;
+    json_t *entry;
+    json_object_keylen_foreach(header, name, len, entry)
+    {
+        struct tensor t = {0};
+        uint64_t begin = 0;
+        if (!strcmp(name, "__metadata__"))
+            continue;
+        if (read_dtype(&t, name, entry, e) || read_shape(&t, name, entry, e) ||
+            read_range(&t, name, entry, &begin, e) ||
+            tensor_list_add(l, name, len, t, base, size, begin, e))
+            return -1;
+    }
+    return 0;
+}
+
+static uint64_t u64_load(const uint8_t *p)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < 8; i++)
+        v |= (uint64_t)p[i] << (8 * i);
+    return v;
+}
+
+int safetensors_read(struct tensor_file *f, const uint8_t *data, size_t size, struct err *e)
+{
+    const uint64_t length = size < 8 ? UINT64_MAX : u64_load(data);
+    if (length > HEADER_MAX || length > size - 8)
+        return err_set(e, "the header is longer than the file: incomplete download?");
+    const char *text = (const char *)data + 8;
+    json_error_t where;
+    json_t *header = json_loadb(text, length, JSON_REJECT_DUPLICATES, &where);
+    if (!json_is_object(header)) {
+        json_decref(header);
+        return err_set(e, "the header is not a JSON object of tensors: %s",
+                       header ? "it is a list" : where.text);
+    }
+    struct tensor_list list = {0};
+    const size_t at = 8 + (size_t)length;
+    f->format = TENSOR_SAFETENSORS;
+    int rc = read_header(&list, header, data + at, size - at, e);
+    if (!rc)
+        rc = tensor_list_finish(&list, f, e);
+    json_decref(header);
+    tensor_list_fini(&list);
+    return rc;
+}
