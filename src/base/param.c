@@ -139,16 +139,12 @@ int param_set_json(const struct param *p, void *obj, const json_t *value, struct
 
 void param_defaults(const struct param *table, void *obj)
 {
-    static const char *const zero[] = {
-        [PARAM_INT] = "0", [PARAM_REAL] = "0", [PARAM_BOOL] = "false"};
+    static const size_t size[] = {sizeof(int64_t), sizeof(double), sizeof(bool), sizeof(char *),
+                                  sizeof(char *)};
     struct err e;
     for (const struct param *p = table; p->name; p++) {
-        if (p->value)
-            BUG_ON(param_set_text(p, obj, p->value, &e));
-        else if (p->type == PARAM_STRING || p->type == PARAM_CHOICE)
-            *(const char **)field_of(p, obj) = NULL;
-        else
-            BUG_ON(param_set_text(p, obj, zero[p->type], &e));
+        memset(field_of(p, obj), 0, size[p->type]);
+        BUG_ON(p->value && param_set_text(p, obj, p->value, &e));
     }
 }
 

@@ -31,7 +31,8 @@ struct param {
     const char *help;    /* one line */
 };
 
-/* Sets every field of `obj` to its default, which must lie in its range. */
+/* Sets every field of `obj` to its default. One that is written in the table must lie in its range.
+ */
 void param_defaults(const struct param *table, void *obj);
 /* The row of that name (dashes = underscores, any case), or NULL. */
 const struct param *param_find(const struct param *table, const char *name);

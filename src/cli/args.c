@@ -1,0 +1,247 @@
+#include "cli/args.h"
+
+#include <string.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/command.h"
+
+struct common {
+    const char *recipe;
+    bool quiet, help;
+};
+
+#define COMMON(field) offsetof(struct common, field)
+static const struct param common_params[] = {
+    {"recipe", PARAM_STRING, COMMON(recipe), 0, 0, NULL, NULL, "FILE",
+     "options from a JSON object; flags override it"},
+    {"quiet", PARAM_BOOL, COMMON(quiet), 0, 0, NULL, NULL, NULL, "warnings only"},
+    {"help", PARAM_BOOL, COMMON(help), 0, 0, NULL, NULL, NULL, "this text"},
+    {0}};
+
+int args_fail(const struct args *a, const struct err *e)
+{
+    fprintf(stderr, "unlearn %s: %s\n", a->command, e->msg);
+    return STATUS_FAILED;
+}
+
+int args_usage(const struct args *a, const struct err *e)
+{
+    args_fail(a, e);
+    fprintf(stderr, "see 'unlearn help %s'\n", a->command);
+    return STATUS_USAGE;
+}
+
+static int n_tables(const struct args *a)
+{
+    int n = 0;
+    while (n < ARGS_TABLES && a->tables[n].params)
+        n++;
+    return n;
+}
+
+static const struct param *find(const struct args *a, const char *name)
+{
+    const struct param *p = param_find(common_params, name);
+    for (int i = 0; !p && i < n_tables(a); i++)
+        p = param_find(a->tables[i].params, name);
+    return p;
+}
+
+/* "no-name" of a bool called name. */
+static const struct param *find_negated(const struct args *a, const char *name)
+{
+    if (strncmp(name, "no-", 3) && strncmp(name, "no_", 3))
+        return NULL;
+    const struct param *p = find(a, name + 3);
+    return p && p->type == PARAM_BOOL ? p : NULL;
+}
+
+static int refuse(const struct args *a, const char *name, struct err *e)
+{
+    const char *names[256];
+    int n = 0;
+    for (const struct param *p = common_params; p->name; p++)
+        names[n++] = p->name;
+    for (int i = 0; i < n_tables(a); i++)
+        for (const struct param *p = a->tables[i].params; p->name && n < 256; p++)
+            names[n++] = p->name;
+    const char *near = param_nearest(name, names, n);
+    if (near)
+        return err_set(e, "unknown option '%s': did you mean '%s'?", name, near);
+    return err_set(e, "unknown option '%s'", name);
+}
+
+static int add_setting(struct args *a, const char *name, size_t n, const char *text, struct err *e)
+{
+    char *copy = mem_strndup(name, n, e);
+    if (!copy)
+        return -1;
+    a->settings[a->n_settings++] = (struct args_setting){copy, text};
+    return 0;
+}
+
+/* One option at argv[0]; *used counts the strings it took. */
+static int read_option(struct args *a, char **argv, int argc, int *used, struct err *e)
+{
+    const char *name = argv[0] + 2, *text = NULL, *next = argc > 1 ? argv[1] : NULL;
+    *used = 1;
+    if (!strcmp(argv[0], "-h"))
+        name = "help";
+    bool set = !strcmp(name, "set") && next;
+    if (set) {
+        name = next;
+        *used = 2;
+    }
+    size_t n = strcspn(name, "=");
+    if (name[n])
+        text = name + n + 1;
+    else if (set)
+        return err_set(e, "--set needs NAME=VALUE, not '%s'", name);
+    if (text)
+        return add_setting(a, name, n, text, e);
+    const struct param *p = find(a, name), *negated = p ? NULL : find_negated(a, name);
+    if (negated)
+        return add_setting(a, negated->name, strlen(negated->name), "false", e);
+    if (!p && !a->open)
+        return refuse(a, name, e);
+    bool takes_value = p ? p->type != PARAM_BOOL : next && strncmp(next, "--", 2);
+    if (takes_value && !next)
+        return err_set(e, "--%s needs a value", name);
+    *used += takes_value;
+    return add_setting(a, name, n, takes_value ? next : "true", e);
+}
+
+static int read_line(struct args *a, int argc, char **argv, struct err *e)
+{
+    a->words = mem_alloc((size_t)argc, sizeof *a->words, e);
+    a->settings = mem_alloc((size_t)argc, sizeof *a->settings, e);
+    if (!a->words || !a->settings)
+        return -1;
+    bool options = true;
+    for (int i = 1, used; i < argc; i += used) {
+        used = 1;
+        if (options && !strcmp(argv[i], "--"))
+            options = false;
+        else if (!options || (strncmp(argv[i], "--", 2) && strcmp(argv[i], "-h")))
+            a->words[a->n_words++] = argv[i];
+        else if (read_option(a, argv + i, argc - i, &used, e))
+            return -1;
+    }
+    return 0;
+}
+
+static int apply(const struct args *a, const struct param *params, void *obj, struct err *e)
+{
+    param_defaults(params, obj);
+    const char *key;
+    json_t *value;
+    json_object_foreach(a->recipe, key, value)
+    {
+        const struct param *p = param_find(params, key);
+        if (p && param_set_json(p, obj, value, e))
+            return err_prefix(e, "recipe: ");
+    }
+    for (size_t i = 0; i < a->n_settings; i++) {
+        const struct param *p = param_find(params, a->settings[i].name);
+        if (p && param_set_text(p, obj, a->settings[i].text, e))
+            return err_prefix(e, "--");
+    }
+    return 0;
+}
+
+static int read_recipe(struct args *a, const char *path, struct err *e)
+{
+    a->recipe = json_read_file(path, e);
+    if (!a->recipe)
+        return -1;
+    if (!json_is_object(a->recipe))
+        return err_set(e, "the recipe '%s' is not a json object", path);
+    return 0;
+}
+
+static int parse(struct args *a, int argc, char **argv, struct err *e)
+{
+    struct common common;
+    if (read_line(a, argc, argv, e) || apply(a, common_params, &common, e))
+        return -1;
+    a->help = common.help;
+    log_set_quiet(common.quiet);
+    if (common.recipe && read_recipe(a, common.recipe, e))
+        return -1;
+    for (int i = 0; i < n_tables(a); i++)
+        if (apply(a, a->tables[i].params, a->tables[i].obj, e))
+            return -1;
+    return 0;
+}
+
+int args_parse(struct args *a, int argc, char **argv)
+{
+    struct err e;
+    if (parse(a, argc, argv, &e))
+        return args_usage(a, &e);
+    return a->open ? ARGS_GO : args_finish(a);
+}
+
+int args_take(struct args *a, const char *title, const struct param *params, void *obj)
+{
+    int n = n_tables(a);
+    BUG_ON(n == ARGS_TABLES);
+    a->tables[n] = (struct args_table){title, params, obj};
+    struct err e;
+    return apply(a, params, obj, &e) ? args_usage(a, &e) : ARGS_GO;
+}
+
+static void print_help(const struct args *a)
+{
+    printf("usage: unlearn %s %s\n\n%s", a->command, a->usage, a->about);
+    for (int i = 0; i < n_tables(a); i++) {
+        printf("\n%s:\n", a->tables[i].title);
+        param_help(a->tables[i].params, stdout);
+    }
+    printf("\nof every command:\n");
+    param_help(common_params, stdout);
+}
+
+static int check_names(const struct args *a, struct err *e)
+{
+    for (size_t i = 0; i < a->n_settings; i++)
+        if (!find(a, a->settings[i].name))
+            return refuse(a, a->settings[i].name, e);
+    const char *key;
+    json_t *value;
+    json_object_foreach(a->recipe, key, value) if (!find(a, key))
+    {
+        refuse(a, key, e);
+        return err_prefix(e, "recipe: ");
+    }
+    if (a->n_words < a->words_least || a->n_words > a->words_most)
+        return err_set(e, "%s: usage is %s %s",
+                       a->n_words < a->words_least ? "too few words" : "too many words", a->command,
+                       a->usage);
+    return 0;
+}
+
+int args_finish(struct args *a)
+{
+    if (a->help) {
+        print_help(a);
+        return STATUS_DONE;
+    }
+    struct err e;
+    return check_names(a, &e) ? args_usage(a, &e) : ARGS_GO;
+}
+
+void args_fini(struct args *a)
+{
+    for (size_t i = 0; i < a->n_settings; i++)
+        free((char *)a->settings[i].name);
+    free(a->settings);
+    free(a->words);
+    json_decref(a->recipe);
+    a->settings = NULL;
+    a->words = NULL;
+    a->recipe = NULL;
+    a->n_settings = 0;
+}

@@ -1,0 +1,72 @@
+/* Command lines, parsed against parameter tables (base/param.h).
+ *
+ *     --name VALUE, --name=VALUE   any row of the tables; dashes and underscores are the same
+ *     --name, --no-name            rows of type bool
+ *     --set NAME=VALUE             the same as --NAME=VALUE
+ *     --recipe FILE                a JSON object of the same names; flags override it
+ *     --quiet, --help              of every command
+ *     --                           ends the options; all else is a positional word
+ *
+ * A command with fixed tables fills a struct args, calls args_parse and is ready. A command whose
+ * tables depend on an option (the rows of a method) sets `open`: names that no table has yet are
+ * then kept; args_take hands them to further tables, and args_finish refuses what nobody took.
+ * Messages go to standard error as `unlearn CMD: message`.
+ */
+#ifndef CLI_ARGS_H
+#define CLI_ARGS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/param.h"
+
+enum {
+    ARGS_GO = -1, /* go on; every other value is the exit status to return */
+    ARGS_TABLES = 16
+};
+
+struct args_table {
+    const char *title; /* heading in the help */
+    const struct param *params;
+    void *obj;
+};
+
+struct args_setting {
+    const char *name; /* owned */
+    const char *text; /* borrowed from argv or a literal */
+};
+
+struct args {
+    const char *command;                   /* "diff" */
+    const char *usage;                     /* what stands after it: "A B [options]" */
+    const char *about;                     /* prose of the help, complete lines */
+    struct args_table tables[ARGS_TABLES]; /* up to a row without params */
+    int words_least, words_most;           /* positional words wanted */
+    bool open;
+
+    /* Filled by args_parse. */
+    const char **words; /* owned array, borrowed words */
+    int n_words;
+    json_t *recipe; /* owned; NULL: none. String fields borrow from it until args_fini */
+    struct args_setting *settings; /* owned, in the order given */
+    size_t n_settings;
+    bool help;
+};
+
+/* Sets every table to its defaults, then to the recipe, then to the flags. ARGS_GO or an exit
+ * status: the help was printed (unless `open`), or the line is wrong. args_fini is due in every
+ * case. */
+int args_parse(struct args *a, int argc, char **argv);
+/* The same for one more table of an open command. */
+int args_take(struct args *a, const char *title, const struct param *params, void *obj);
+/* Prints the help if asked for; refuses names that no table has. */
+int args_finish(struct args *a);
+void args_fini(struct args *a);
+
+/* Print `unlearn CMD: message`; return STATUS_USAGE with a hint at the help, or STATUS_FAILED. */
+int args_usage(const struct args *a, const struct err *e);
+int args_fail(const struct args *a, const struct err *e);
+
+#endif

@@ -1,0 +1,75 @@
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/param.h"
+#include "base/version.h"
+#include "cli/command.h"
+
+static const struct command commands[] = {
+    {"diff", "compare two checkpoints tensor by tensor", cmd_diff},
+};
+
+enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static void print_help(FILE *out)
+{
+    fprintf(out, "usage: unlearn COMMAND [words] [options]\n\n"
+                 "Removes chosen data, knowledge or behaviour from a large language model\n"
+                 "and proves what was removed.\n\ncommands:\n");
+    for (int i = 0; i < N_COMMANDS; i++)
+        fprintf(out, "  %-12s  %s\n", commands[i].name, commands[i].help);
+    fprintf(out, "\n'unlearn help COMMAND' tells all about one.\n"
+                 "exit status: 0 done, 1 failed, 2 wrong usage, 3 a required bound did not hold\n");
+}
+
+static int refuse(const char *word)
+{
+    const char *names[N_COMMANDS];
+    for (int i = 0; i < N_COMMANDS; i++)
+        names[i] = commands[i].name;
+    const char *near = param_nearest(word, names, N_COMMANDS);
+    fprintf(stderr, "unlearn: unknown command '%s'", word);
+    if (near)
+        fprintf(stderr, ": did you mean '%s'?", near);
+    fprintf(stderr, "\nsee 'unlearn help'\n");
+    return STATUS_USAGE;
+}
+
+static int run(int argc, char **argv)
+{
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (!strcmp(commands[i].name, argv[0]))
+            return commands[i].run(argc, argv);
+    return refuse(argv[0]);
+}
+
+static int dispatch(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return STATUS_USAGE;
+    }
+    bool help = !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h");
+    if (help && argc > 2)
+        return run(2, (char *[]){argv[2], "--help", NULL});
+    if (help) {
+        print_help(stdout);
+        return STATUS_DONE;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        printf("unlearn %s\n", UNLEARN_VERSION);
+        return STATUS_DONE;
+    }
+    return run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    int status = dispatch(argc, argv);
+    if ((fflush(stdout) || ferror(stdout)) && status == STATUS_DONE) {
+        perror("unlearn: cannot write standard output");
+        return STATUS_FAILED;
+    }
+    return status;
+}
