@@ -1,0 +1,161 @@
+#include "eval/rouge.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "eval/porter.h"
+
+/* One word of either text; `at` is its place in the joined list. */
+struct word {
+    const char *text;
+    int at;
+};
+
+/* Both texts as numbers: equal words have equal numbers, counted from 0. */
+struct pair {
+    int *ids; /* owned: truth, then guess */
+    int n_truth, n_guess, n_words;
+};
+
+/* The letter or digit that the text at s becomes when lower-cased, or 0; *len its bytes. Beyond
+ * ASCII only two code points become ASCII letters: U+0130 (i, then a combining dot) and U+212A (k).
+ */
+static char lower(const char *s, size_t *len)
+{
+    const unsigned char *u = (const unsigned char *)s;
+    *len = 1;
+    if ((*u >= 'a' && *u <= 'z') || (*u >= '0' && *u <= '9'))
+        return (char)*u;
+    if (*u >= 'A' && *u <= 'Z')
+        return (char)(*u + ('a' - 'A'));
+    if (!strncmp(s, "\xE2\x84\xAA", 3)) {
+        *len = 3;
+        return 'k';
+    }
+    /* The dot splits the word: leave the second byte to be read as a separator. */
+    return strncmp(s, "\xC4\xB0", 2) ? 0 : 'i';
+}
+
+static void end_word(struct buf *b, size_t start, bool stem)
+{
+    if (stem && b->len - start > 3)
+        b->len = start + porter_stem(b->data + start, b->len - start);
+}
+
+int rouge_tokens(const char *text, bool stem, struct buf *out, struct err *e)
+{
+    int n = 0;
+    size_t start = out->len, len = 0;
+    for (;; text += len) {
+        char c = *text ? lower(text, &len) : 0;
+        if (c) {
+            if (buf_add(out, &c, 1, e))
+                return -1;
+            continue;
+        }
+        if (out->len > start) {
+            end_word(out, start, stem);
+            if (buf_add(out, "", 1, e))
+                return -1;
+            start = out->len;
+            n++;
+        }
+        if (!*text)
+            return n;
+    }
+}
+
+static int compare_words(const void *a, const void *b)
+{
+    return strcmp(((const struct word *)a)->text, ((const struct word *)b)->text);
+}
+
+static int number_words(const struct buf *text, struct pair *p, struct err *e)
+{
+    int n = p->n_truth + p->n_guess;
+    struct word *w = mem_alloc((size_t)n, sizeof *w, e);
+    p->ids = w ? mem_alloc((size_t)n, sizeof *p->ids, e) : NULL;
+    if (!p->ids) {
+        free(w);
+        return -1;
+    }
+    const char *s = text->data;
+    for (int i = 0; i < n; i++, s += strlen(s) + 1)
+        w[i] = (struct word){s, i};
+    if (n)
+        qsort(w, (size_t)n, sizeof *w, compare_words);
+    for (int i = 0; i < n; i++) {
+        p->n_words += !i || strcmp(w[i - 1].text, w[i].text);
+        p->ids[w[i].at] = p->n_words - 1;
+    }
+    free(w);
+    return 0;
+}
+
+/* Words in common, each as often as it occurs in both. */
+static int overlap(const struct pair *p, int *common, struct err *e)
+{
+    int *left = mem_alloc((size_t)p->n_words, sizeof *left, e);
+    if (!left)
+        return -1;
+    *common = 0;
+    for (int i = 0; i < p->n_guess; i++)
+        left[p->ids[p->n_truth + i]]++;
+    for (int i = 0; i < p->n_truth; i++)
+        *common += left[p->ids[i]]-- > 0;
+    free(left);
+    return 0;
+}
+
+/* Length of the longest common subsequence, one row of the table at a time:
+ * row[j] = lcs(truth[0..i], guess[0..j)). */
+static int lcs(const struct pair *p, int *length, struct err *e)
+{
+    const int *a = p->ids, *b = p->ids + p->n_truth;
+    int *row = mem_alloc((size_t)p->n_guess + 1, sizeof *row, e);
+    if (!row)
+        return -1;
+    for (int i = 0; i < p->n_truth; i++) {
+        int corner = 0; /* the row above, one to the left */
+        for (int j = 0; j < p->n_guess; j++) {
+            int above = row[j + 1];
+            row[j + 1] = a[i] == b[j] ? corner + 1 : above > row[j] ? above : row[j];
+            corner = above;
+        }
+    }
+    *length = row[p->n_guess];
+    free(row);
+    return 0;
+}
+
+static int score_pair(const struct pair *p, struct rouge *out, struct err *e)
+{
+    int common, length;
+    *out = (struct rouge){0};
+    if (!p->n_truth || !p->n_guess)
+        return 0;
+    if (overlap(p, &common, e) || lcs(p, &length, e))
+        return -1;
+    out->recall_1 = (double)common / p->n_truth;
+    out->precision_l = (double)length / p->n_guess;
+    out->recall_l = (double)length / p->n_truth;
+    double sum = out->precision_l + out->recall_l;
+    out->f1_l = sum > 0 ? 2 * out->precision_l * out->recall_l / sum : 0;
+    return 0;
+}
+
+int rouge_score(const char *truth, const char *guess, bool stem, struct rouge *out, struct err *e)
+{
+    struct buf text = {0};
+    struct pair p = {0};
+    int rc = -1;
+    if ((p.n_truth = rouge_tokens(truth, stem, &text, e)) >= 0 &&
+        (p.n_guess = rouge_tokens(guess, stem, &text, e)) >= 0)
+        rc = number_words(&text, &p, e);
+    if (!rc)
+        rc = score_pair(&p, out, e);
+    free(p.ids);
+    buf_fini(&text);
+    return rc;
+}

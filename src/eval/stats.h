@@ -1,0 +1,46 @@
+/* Numbers over rows: means, the harmonic mean of model utility, ROC AUC, PrivLeak, normalised
+ * probabilities and truth ratios. All in f64. NaN stands for a missing value: what reads one row
+ * passes it on, what reads many skips it, unless said otherwise. Formulas: spec metrics.md sections
+ * 1 and 5.
+ */
+#ifndef EVAL_STATS_H
+#define EVAL_STATS_H
+
+#include "base/err.h"
+
+/* Mean of the values that are there; NaN if none is. */
+double stats_mean(const double *v, int n);
+
+/* n / sum(1/v): 0 if any value is 0, NaN if any is NaN or n is 0; a negative value is an error. */
+int stats_harmonic_mean(const double *v, int n, double *out, struct err *e);
+
+/* P(one > zero) + P(one = zero)/2 over all pairs; NaN if a side has no values. Fails only for
+ * memory. */
+int stats_auc(const double *zero, int n_zero, const double *one, int n_one, double *out,
+              struct err *e);
+
+/* Percent by which 1 - AUC, or the AUC itself, lies above that of the retrained model (MUSE, arXiv
+ * 2407.06460). Without a retrained model the reference AUC is 0.5. */
+double stats_privleak(double auc, double reference_auc);
+double stats_relative_difference(double auc, double reference_auc);
+
+/* The right answer's share of the probability of all answers. */
+double stats_probability_with_options(double correct, const double *wrong, int n_wrong);
+
+/* Truth ratio (TOFU, arXiv 2401.06121). Losses are per-token means of one answer; several right or
+ * wrong answers are joined by their geometric (mean of losses; the default) or arithmetic mean. */
+enum truth_mean { TRUTH_GEOMETRIC, TRUTH_ARITHMETIC };
+
+enum truth_kind {
+    TRUTH_CLOSER_TO_1, /* forget set: wrong answers as likely as the right one */
+    TRUTH_TRUE_BETTER, /* utility sets: the right one more likely */
+    TRUTH_PROB_MEAN    /* the right answer's share of both */
+};
+
+double stats_answer_probability(const double *loss, int n, enum truth_mean mean);
+/* The score of a row, from those two probabilities: wrong/correct, or the share. */
+double stats_truth_score(double correct, double wrong, enum truth_kind kind);
+/* What a row's score adds to the mean of the set, in [0,1]. */
+double stats_truth_value(double score, enum truth_kind kind);
+
+#endif

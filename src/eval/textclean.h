@@ -1,0 +1,23 @@
+/* What is done to decoded text before it is scored: the spaces a tokenizer's decoder leaves, the
+ * answer cut out of a conversation, and a generation cut at its stop words. Texts are
+ * NUL-terminated UTF-8 and only get shorter, so all work is done in place. Source: spec metrics.md
+ * section 2.
+ */
+#ifndef EVAL_TEXTCLEAN_H
+#define EVAL_TEXTCLEAN_H
+
+/* " ." -> "." and the like: punctuation and English contractions. */
+void text_tidy_spaces(char *text);
+/* Takes every occurrence of `part` out; an empty part changes nothing. */
+void text_remove(char *text, const char *part);
+/* Takes off leading and trailing white space, Unicode's included, as Python's strip(). */
+void text_strip(char *text);
+
+/* The answer: the whole conversation without the input, stripped. */
+void text_ground_truth(char *whole, const char *input);
+/* Keeps what stands before the first of each stop word, in list order, then strips. The list ends
+ * with NULL (NULL: no stop words); its first entry is usually the text of the end-of-sequence
+ * token. */
+void text_cut_generation(char *text, const char *const *stops);
+
+#endif

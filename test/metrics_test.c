@@ -1,0 +1,397 @@
+/* Pure metric functions against the peer's figures: ROUGE and stems exactly, everything else to a
+ * relative 1e-12. First tier: cuts of the reference files under test/data/metrics. Second tier: the
+ * whole files, and every ROUGE, KS and utility figure of the published logs. */
+#include "base/mem.h"
+#include "eval/ks.h"
+#include "eval/porter.h"
+#include "eval/rouge.h"
+#include "eval/stats.h"
+#include "eval/textclean.h"
+#include "figures.h"
+
+static bool same_tokens(const char *text, const json_t *want)
+{
+    struct buf b = {0};
+    struct err e;
+    int n = rouge_tokens(text, true, &b, &e);
+    bool same = n == (int)json_array_size(want);
+    const char *s = b.data;
+    for (int i = 0; same && i < n; i++, s += strlen(s) + 1)
+        same = !strcmp(s, json_string_value(json_array_get(want, (size_t)i)));
+    buf_fini(&b);
+    return same;
+}
+
+static void check_rouge(const json_t *cases, const char *what)
+{
+    struct worst w = {0};
+    int tokens_bad = 0;
+    size_t i;
+    json_t *c;
+    json_array_foreach(cases, i, c)
+    {
+        struct rouge r;
+        struct err e;
+        const char *truth = str(c, "ground_truth"), *guess = str(c, "generation");
+        if (rouge_score(truth, guess, true, &r, &e))
+            continue;
+        compare(&w, r.recall_1, get(c, "rouge1_recall"), "rouge1_recall", (long)i);
+        compare(&w, r.f1_l, get(c, "rougeL_f1"), "rougeL_f1", (long)i);
+        compare(&w, r.recall_l, get(c, "rougeL_recall"), "rougeL_recall", (long)i);
+        tokens_bad += !same_tokens(truth, json_object_get(c, "tokens_ground_truth")) ||
+                      !same_tokens(guess, json_object_get(c, "tokens_generation"));
+    }
+    report(&w, what);
+    ok(!tokens_bad && w.n == 3 * (int)json_array_size(cases), "%s: token lists are identical",
+       what);
+}
+
+static void check_stems(json_t *stems, const char *what)
+{
+    int bad = 0, n = 0;
+    const char *word;
+    json_t *want;
+    json_object_foreach(stems, word, want)
+    {
+        char stem[256];
+        size_t len = strlen(word);
+        memcpy(stem, word, len);
+        len = porter_stem(stem, len);
+        if (strlen(json_string_value(want)) != len || memcmp(stem, json_string_value(want), len))
+            if (!bad++)
+                note("%s: got %.*s, want %s", word, (int)len, stem, json_string_value(want));
+        n++;
+    }
+    ok(n && !bad, "%s: %d of %d", what, n - bad, n);
+}
+
+static void check_cleanup(const json_t *cases, const char *what)
+{
+    int bad = 0;
+    size_t i;
+    json_t *c;
+    json_array_foreach(cases, i, c)
+    {
+        const char *stops[8] = {str(c, "eos_text")};
+        const json_t *more = json_object_get(c, "stopwords");
+        for (size_t k = 0; k < json_array_size(more); k++)
+            stops[k + 1] = json_string_value(json_array_get(more, k));
+        char *truth = strdup(str(c, "decoded_labels"));
+        char *guess = strdup(str(c, "decoded_new_tokens"));
+        text_ground_truth(truth, str(c, "decoded_input"));
+        text_cut_generation(guess, stops);
+        if (strcmp(truth, str(c, "ground_truth")) || strcmp(guess, str(c, "generation")))
+            if (!bad++)
+                note("case %zu: '%s' / '%s'", i, truth, guess);
+        free(truth);
+        free(guess);
+    }
+    ok(json_array_size(cases) && !bad, "%s: %zu texts", what, json_array_size(cases));
+}
+
+static void test_text(void)
+{
+    char s[] = "Yes , it 's ' fine ' . Is n't it ? I 'm sure they 've won !   done .";
+    text_tidy_spaces(s);
+    ok(!strcmp(s, "Yes, it's'fine '. Isn't it? I'm sure they've won!   done."), "spaces: %s", s);
+    char wide[] = "\xE2\x80\x83 \xC2\xA0\x1c mid \xC2\xA0 end \xE3\x80\x80\n";
+    text_strip(wide);
+    ok(!strcmp(wide, "mid \xC2\xA0 end"), "strip takes off Unicode white space");
+    char blank[] = " \t\n";
+    text_strip(blank);
+    ok(!*blank, "strip of blank text");
+    char over[] = "aaaa";
+    text_remove(over, "aaa");
+    ok(!strcmp(over, "a"), "remove does not look at its own result");
+}
+
+static void test_rouge_limits(void)
+{
+    struct rouge r;
+    struct err e;
+    ok(!rouge_score("", "", true, &r, &e) && r.recall_1 == 0 && r.f1_l == 0, "empty texts score 0");
+    ok(!rouge_score("running", "runs", false, &r, &e) && r.recall_l == 0 &&
+           !rouge_score("running", "runs", true, &r, &e) && r.recall_l == 1,
+       "stemming is what makes 'runs' match 'running'");
+
+    int n = 10000;
+    struct buf a = {0}, b = {0};
+    for (int i = 0; i < n; i++) {
+        buf_printf(&a, &e, "w%d ", i);
+        buf_printf(&b, &e, "w%d ", i % 2 ? n + i : i);
+    }
+    ok(!rouge_score(a.data, b.data, true, &r, &e) && r.recall_l == 0.5 && r.recall_1 == 0.5,
+       "two texts of %d tokens", n);
+    buf_fini(&a);
+    buf_fini(&b);
+
+    char *word = malloc(100001);
+    memset(word, 'y', 100000);
+    word[100000] = 0;
+    ok(!rouge_score(word, word, true, &r, &e) && r.f1_l == 1, "one word of 100,000 letters");
+    free(word);
+}
+
+/* ---- numbers ---- */
+
+static void check_truth(const json_t *cases, const char *what)
+{
+    static const char *const names[] = {"closer_to_1_better", "true_better", "prob_mean"};
+    struct worst w = {0};
+    size_t i;
+    json_t *c;
+    json_array_foreach(cases, i, c)
+    {
+        const json_t *right = json_object_get(c, "correct_avg_loss");
+        const json_t *wrong = json_object_get(c, "wrong_avg_loss"),
+                     *want = json_object_get(c, "scores");
+        int kind = 0, n = (int)json_array_size(right);
+        while (strcmp(names[kind], str(c, "aggregator")))
+            kind++;
+        double *value = malloc((size_t)n * sizeof *value);
+        for (int k = 0; k < n; k++) {
+            int nr, nw;
+            double *rs = reals(json_array_get(right, (size_t)k), &nr);
+            double *ws = reals(json_array_get(wrong, (size_t)k), &nw);
+            double score = stats_truth_score(stats_answer_probability(rs, nr, TRUTH_GEOMETRIC),
+                                             stats_answer_probability(ws, nw, TRUTH_GEOMETRIC),
+                                             (enum truth_kind)kind);
+            compare(&w, score, real(json_array_get(want, (size_t)k)), names[kind], (long)i);
+            value[k] = stats_truth_value(score, (enum truth_kind)kind);
+            free(rs);
+            free(ws);
+        }
+        compare(&w, stats_mean(value, n), get(c, "agg_value"), "agg_value", (long)i);
+        free(value);
+    }
+    report(&w, what);
+}
+
+static void check_options(const json_t *cases, const char *what)
+{
+    struct worst w = {0};
+    size_t i;
+    json_t *c;
+    json_array_foreach(cases, i, c)
+    {
+        const json_t *wrong = json_object_get(c, "wrong_prob"), *want = json_object_get(c, "probs");
+        int n;
+        double *right = reals(json_object_get(c, "correct_prob"), &n);
+        for (int k = 0; k < n; k++) {
+            int nw;
+            double *ws = reals(json_array_get(wrong, (size_t)k), &nw);
+            right[k] = stats_probability_with_options(right[k], ws, nw);
+            compare(&w, right[k], real(json_array_get(want, (size_t)k)), "prob", (long)i);
+            free(ws);
+        }
+        compare(&w, stats_mean(right, n), get(c, "agg_value"), "agg_value", (long)i);
+        free(right);
+    }
+    report(&w, what);
+}
+
+static void check_ks(const json_t *cases, const char *a, const char *b, const char *p,
+                     const char *what)
+{
+    struct worst w = {0};
+    size_t i;
+    json_t *c;
+    json_array_foreach(cases, i, c)
+    {
+        struct ks ks;
+        struct err e;
+        int na, nb;
+        double *x = reals(json_object_get(c, a), &na), *y = reals(json_object_get(c, b), &nb);
+        if (nb && !ks_two_sample(x, na, y, nb, &ks, &e)) {
+            compare(&w, ks.p, get(c, p), "p", (long)i);
+            if (json_object_get(c, "statistic"))
+                compare(&w, ks.d, get(c, "statistic"), "d", (long)i);
+        }
+        free(x);
+        free(y);
+    }
+    report(&w, what);
+}
+
+static void check_auc(const json_t *cases, const char *what)
+{
+    struct worst w = {0};
+    size_t i;
+    json_t *c;
+    json_array_foreach(cases, i, c)
+    {
+        double auc = NAN;
+        struct err e;
+        int n0, n1;
+        double *zero = reals(json_object_get(c, "label0"), &n0);
+        double *one = reals(json_object_get(c, "label1"), &n1);
+        if (!stats_auc(zero, n0, one, n1, &auc, &e))
+            compare(&w, auc, get(c, "auc"), "auc", (long)i);
+        free(zero);
+        free(one);
+    }
+    report(&w, what);
+}
+
+static void check_hmean(const json_t *cases, const char *key, const char *what)
+{
+    struct worst w = {0};
+    size_t i;
+    json_t *c;
+    json_array_foreach(cases, i, c)
+    {
+        int n;
+        double *v = reals(json_object_get(c, "values"), &n), got = 0;
+        struct err e;
+        int rc = stats_harmonic_mean(v, n, &got, &e);
+        if (json_object_get(c, "error"))
+            ok(rc == -1, "%s: %s", what, e.msg);
+        else
+            compare(&w, rc ? INFINITY : got, get(c, key), "values", (long)i);
+        free(v);
+    }
+    report(&w, what);
+}
+
+static void check_leak(const json_t *cases, double (*f)(double, double), const char *what)
+{
+    struct worst w = {0};
+    size_t i;
+    json_t *c;
+    json_array_foreach(cases, i, c)
+    {
+        double ref = get(c, "retain");
+        double got = f(get(c, "forget"), isnan(ref) ? get(c, "ref_value") : ref);
+        compare(&w, got, get(c, "agg_value"), "agg_value", (long)i);
+    }
+    report(&w, what);
+}
+
+static void check_files(char *(*find)(const char *), const char *metrics, const char *stats,
+                        const char *tier)
+{
+    char name[64], what[96];
+#define LOAD(dir, file) (snprintf(name, sizeof name, "%s/%s.json", dir, file), load(find(name)))
+#define WHAT(text)      (snprintf(what, sizeof what, "%s %s", tier, text), what)
+    json_t *rouge = LOAD(metrics, "rouge"), *stems = LOAD(metrics, "stems");
+    json_t *text = LOAD(metrics, "text_cleanup"), *numbers = LOAD(metrics, "number_metrics");
+    json_t *ks = LOAD(stats, "ks_2samp"), *auc = LOAD(stats, "roc_auc"),
+           *hmean = LOAD(stats, "hmean");
+    if (!rouge || !stems || !text || !numbers || !ks || !auc || !hmean) {
+        skip("%s: reference files are not there", tier);
+    } else {
+        check_rouge(rouge, WHAT("rouge"));
+        check_stems(stems, WHAT("stems"));
+        check_cleanup(text, WHAT("text clean-up"));
+        check_truth(json_object_get(numbers, "truth_ratio"), WHAT("truth ratio"));
+        check_options(json_object_get(numbers, "probability_w_options"), WHAT("options"));
+        check_ks(json_object_get(numbers, "ks_test"), "forget", "retain", "agg_value",
+                 WHAT("forget quality"));
+        check_leak(json_object_get(numbers, "privleak"), stats_privleak, WHAT("privleak"));
+        check_leak(json_object_get(numbers, "rel_diff"), stats_relative_difference,
+                   WHAT("rel_diff"));
+        check_hmean(json_object_get(numbers, "hm_aggregate"), "agg_value", WHAT("utility"));
+        check_ks(ks, "a", "b", "pvalue", WHAT("ks"));
+        check_auc(auc, WHAT("auc"));
+        check_hmean(hmean, "hmean", WHAT("harmonic mean"));
+    }
+#undef LOAD
+#undef WHAT
+    json_t *all[] = {rouge, stems, text, numbers, ks, auc, hmean};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        json_decref(all[i]);
+}
+
+/* p between two even grids of which the second is moved up by shift / (na nb). */
+static double shifted_p(int na, int nb, double shift)
+{
+    double *a = malloc((size_t)na * sizeof *a), *b = malloc((size_t)nb * sizeof *b);
+    struct ks ks;
+    struct err e;
+    for (int i = 0; i < na; i++)
+        a[i] = (double)i * nb;
+    for (int i = 0; i < nb; i++)
+        b[i] = (double)i * na + shift;
+    bool fine = !ks_two_sample(a, na, b, nb, &ks, &e);
+    free(a);
+    free(b);
+    return fine ? ks.p : NAN;
+}
+
+static void test_ks(void)
+{
+    static const struct {
+        int n, h;
+        double p;
+    } known[] = {{400, 400, 1.0635896769518578e-239}, {200, 200, 1.9426434495222354e-119},
+                 {40, 40, 1.860340365603627e-23},     {400, 100, 2.196072998681761e-11},
+                 {400, 20, .7000433606572674},        {200, 40, 6.48608042418048e-4},
+                 {40, 10, .16497269950224194},        {400, 140, 3.9054713571083378e-22}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        near(shifted_p(known[i].n, known[i].n, known[i].h * known[i].n), known[i].p, RTOL, 0,
+             "ks n=%d h=%d", known[i].n, known[i].h);
+    near(shifted_p(10001, 10001, 0.02 * 10001 * 10001), shifted_p(10000, 10000, 0.02 * 1e8), 0,
+         2e-3, "ks above 10,000 values goes on where the exact law ends");
+    near(shifted_p(10001, 5000, 0.02 * 10001 * 5000), shifted_p(9999, 5000, 0.02 * 9999 * 5000), 0,
+         2e-3, "the same for unequal samples");
+    struct ks ks;
+    struct err e;
+    double v[2] = {1, NAN};
+    ok(!ks_two_sample(v, 1, v, 0, &ks, &e) && isnan(ks.p), "ks without values is missing");
+    ok(!ks_two_sample(v, 1, v, 2, &ks, &e) && isnan(ks.p), "ks of NaN is missing");
+}
+
+static void test_missing(void)
+{
+    double v[] = {NAN, 1, NAN, 3}, nan = NAN, auc;
+    struct err e;
+    ok(stats_mean(v, 4) == 2 && isnan(stats_mean(&nan, 1)) && isnan(stats_mean(v, 0)),
+       "mean skips what is missing");
+    ok(!stats_auc(v, 4, v, 4, &auc, &e) && auc == 0.5, "auc skips what is missing");
+    ok(!stats_auc(&nan, 1, v, 4, &auc, &e) && isnan(auc), "auc of one side only is missing");
+    double losses[] = {1, 3};
+    near(stats_answer_probability(losses, 2, TRUTH_GEOMETRIC), exp(-2), RTOL, 0, "geometric mean");
+    near(stats_answer_probability(losses, 2, TRUTH_ARITHMETIC), (exp(-1) + exp(-3)) / 2, RTOL, 0,
+         "arithmetic mean");
+    for (int k = TRUTH_CLOSER_TO_1; k <= TRUTH_PROB_MEAN; k++) {
+        double score = stats_truth_score(0.5, stats_answer_probability(v, 2, TRUTH_GEOMETRIC),
+                                         (enum truth_kind)k);
+        ok(isnan(score) && isnan(stats_truth_value(score, (enum truth_kind)k)),
+           "a truth ratio of kind %d with a missing loss is missing", k);
+    }
+}
+
+static int run_all(struct err *e)
+{
+    double a[] = {1, 2, 3}, b[] = {2, 4}, auc;
+    struct ks ks;
+    struct rouge r;
+    return rouge_score("the quick brown fox", "the slow brown dog jumps", true, &r, e) ||
+           ks_two_sample(a, 3, b, 2, &ks, e) || stats_auc(a, 3, b, 2, &auc, e);
+}
+
+static void test_no_memory(void)
+{
+    struct err e;
+    mem_fail_at(-1);
+    int rc = run_all(&e);
+    long n = mem_fail_at(-1), failed = 0;
+    for (long i = 0; i < n; i++) {
+        mem_fail_at(i);
+        failed += run_all(&e) == 1;
+    }
+    mem_fail_at(-1);
+    ok(!rc && n > 6 && failed == n, "each of %ld allocations may fail", n);
+}
+
+int main(void)
+{
+    test_text();
+    test_rouge_limits();
+    test_ks();
+    test_missing();
+    test_no_memory();
+    check_files(test_data, "metrics", "metrics", "cut:");
+    check_files(test_shared, "golden/metrics", "golden/stats", "whole:");
+    return done();
+}
