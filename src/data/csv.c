@@ -95,24 +95,26 @@ int csv_header(struct csv *c, struct err *e)
     return c->names ? 0 : -1;
 }
 
-int csv_row(struct csv *c, json_t **row, struct err *e)
+int csv_row(struct csv *c, json_t **row, int *line, struct err *e)
 {
     *row = NULL;
     while (c->at < c->end && at_break(c))
         skip_break(c);
     if (c->at == c->end)
         return 0;
-    int line = c->line;
+    *line = c->line;
     json_t *fields = read_record(c, e);
     if (!fields)
         return -1;
     size_t n = json_array_size(fields), want = json_array_size(c->names);
     *row = n == want ? json_object() : NULL;
-    int rc = *row ? 0 : err_set(e, "line %d: %zu fields where the header names %zu", line, n, want);
+    int rc = 0;
+    if (!*row)
+        rc = err_set(e, "line %d: %zu fields where the header names %zu", *line, n, want);
     for (size_t i = 0; !rc && i < n; i++)
         if (json_object_set(*row, json_string_value(json_array_get(c->names, i)),
                             json_array_get(fields, i)))
-            rc = err_set(e, "line %d: out of memory", line);
+            rc = err_set(e, "line %d: out of memory", *line);
     json_decref(fields);
     if (rc) {
         json_decref(*row);

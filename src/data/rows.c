@@ -103,8 +103,8 @@ static int read_csv(struct reader *rd, struct err *e)
     int rc = csv_header(&c, e);
     while (!rc) {
         json_t *row;
-        int line = c.line;
-        rc = csv_row(&c, &row, e);
+        int line;
+        rc = csv_row(&c, &row, &line, e);
         if (rc || !row)
             break;
         rc = add_row(rd, row, line, e);
@@ -115,16 +115,31 @@ static int read_csv(struct reader *rd, struct err *e)
     return rc;
 }
 
-static int read_text(struct reader *rd, const char *name, struct err *e)
+/* Appends the rows of one file's text, which is called `name`. */
+static int add_text(struct reader *rd, const char *name, const char *text, size_t len,
+                    struct err *e)
 {
-    size_t len = strlen(name);
+    struct rows *r = rd->r;
+    size_t n_name = strlen(name);
+    int first = r->n, rc;
+    r->files[r->n_files] = mem_strdup(name, e);
+    if (!r->files[r->n_files])
+        return -1;
+    r->n_files++;
+    if (len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) {
+        text += 3;
+        len -= 3;
+    }
+    rd->at = text;
+    rd->end = text + len;
     rd->line = 1;
-    if (rd->end - rd->at >= 3 && !memcmp(rd->at, "\xef\xbb\xbf", 3))
-        rd->at += 3;
-    if (len > 4 && !strcasecmp(name + len - 4, ".csv"))
-        return read_csv(rd, e);
-    skip_space(rd);
-    return rd->at < rd->end && *rd->at == '[' ? read_array(rd, e) : read_lines(rd, e);
+    if (n_name > 4 && !strcasecmp(name + n_name - 4, ".csv")) {
+        rc = read_csv(rd, e);
+    } else {
+        skip_space(rd);
+        rc = rd->at < rd->end && *rd->at == '[' ? read_array(rd, e) : read_lines(rd, e);
+    }
+    return rc || r->n > first ? rc : err_set(e, "'%s' holds no rows", name);
 }
 
 /* "[a:b]" at the end of `part`: cuts it off. *b = -1: to the end. False: no range there. */
@@ -167,27 +182,16 @@ static int keep_range(struct rows *r, int first, long a, long b, struct err *e)
 /* One FILE or FILE[a:b]; `part` is changed. */
 static int read_part(struct reader *rd, char *part, struct err *e)
 {
-    struct rows *r = rd->r;
     long a = 0, b = -1;
     bool cut = !file_exists(part) && take_range(part, &a, &b);
     size_t len;
+    int first = rd->r->n;
     char *text = file_read(part, &len, e);
     if (!text)
         return -1;
-    char *name = mem_strdup(strcmp(part, "-") ? part : "standard input", e);
-    if (!name) {
-        free(text);
-        return -1;
-    }
-    r->files[r->n_files++] = name;
-    int first = r->n;
-    rd->at = text;
-    rd->end = text + len;
-    int rc = read_text(rd, name, e);
-    if (!rc && r->n == first)
-        rc = err_set(e, "'%s' holds no rows", name);
+    int rc = add_text(rd, strcmp(part, "-") ? part : "standard input", text, len, e);
     if (!rc && cut)
-        rc = keep_range(r, first, a, b, e);
+        rc = keep_range(rd->r, first, a, b, e);
     free(text);
     return rc;
 }
@@ -207,17 +211,34 @@ static int read_spec(struct rows *r, const char *spec, char *copy, struct err *e
     return 0;
 }
 
+static int rows_init(struct rows *r, const char *path, size_t n_files, struct err *e)
+{
+    *r = (struct rows){0};
+    r->path = mem_strdup(path, e);
+    r->files = r->path ? mem_alloc(n_files, sizeof *r->files, e) : NULL;
+    return r->files ? 0 : -1;
+}
+
 int rows_open(struct rows *r, const char *spec, struct err *e)
 {
     size_t parts = 1;
     for (const char *p = spec; (p = strchr(p, '+')); p++)
         parts++;
-    *r = (struct rows){0};
-    r->path = mem_strdup(spec, e);
-    char *copy = r->path ? mem_strdup(spec, e) : NULL;
-    r->files = copy ? mem_alloc(parts, sizeof *r->files, e) : NULL;
-    int rc = r->files ? read_spec(r, spec, copy, e) : -1;
+    int rc = rows_init(r, spec, parts, e);
+    char *copy = rc ? NULL : mem_strdup(spec, e);
+    rc = copy ? read_spec(r, spec, copy, e) : -1;
     free(copy);
+    if (rc)
+        rows_close(r);
+    return rc;
+}
+
+int rows_read(struct rows *r, const char *name, const char *text, size_t len, struct err *e)
+{
+    struct reader rd = {.r = r};
+    int rc = rows_init(r, name, 1, e);
+    if (!rc)
+        rc = add_text(&rd, name, text, len, e);
     if (rc)
         rows_close(r);
     return rc;

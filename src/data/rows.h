@@ -27,6 +27,8 @@ struct rows {
 
 /* Refuses invalid UTF-8, rows that are no objects, and empty files, naming file and line. */
 int rows_open(struct rows *r, const char *spec, struct err *e);
+/* The same from text in memory; `name` stands for the file's. */
+int rows_read(struct rows *r, const char *name, const char *text, size_t len, struct err *e);
 void rows_close(struct rows *r);
 /* Fails with a message about row i: 'people.jsonl' line 7: TEXT. */
 int rows_err(const struct rows *r, int i, struct err *e, const char *fmt, ...)

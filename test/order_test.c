@@ -1,0 +1,148 @@
+/* Orders of micro-batches: against the peer's own loader, and against bad files. */
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "data/order.h"
+#include "tap.h"
+
+static bool same_micro(const struct micro *a, const struct micro *b)
+{
+    for (int r = 0; r < ROLE_COUNT; r++)
+        if (a->n[r] != b->n[r] ||
+            (a->n[r] && memcmp(a->rows[r], b->rows[r], (size_t)a->n[r] * sizeof(int))))
+            return false;
+    return true;
+}
+
+static int same_orders(const struct order *a, const struct order *b)
+{
+    int same = 0;
+    for (int i = 0; i < a->n && i < b->n; i++)
+        same += same_micro(&a->micro[i], &b->micro[i]);
+    return same;
+}
+
+/* The peer's Trainer: 9 forget and 13 retain rows, batches of 2, 3 epochs, seed 0. */
+static void test_golden(void)
+{
+    const int counts[ROLE_COUNT] = {[ROLE_FORGET] = 9, [ROLE_RETAIN] = 13};
+    struct order o, golden, back;
+    struct err e;
+    char *path = test_data("order_graddiff.jsonl");
+    if (!ok(path && !order_read(&golden, path, counts, &e), "the peer's order is read"))
+        return;
+    ok(!order_draw(&o, counts, ROLE_FORGET, NULL, 2, 3, 0, &e) && o.per_epoch == 5 && o.n == 15 &&
+           golden.n == 12,
+       "3 epochs of 5 micro-batches, the last of each with one row");
+    ok(same_orders(&o, &golden) == 12, "the 12 micro-batches the peer went through are the same");
+    char out[600];
+    snprintf(out, sizeof out, "%s/order.jsonl", test_dir());
+    ok(!order_write(&o, out, &e) && !order_read(&back, out, counts, &e) &&
+           same_orders(&o, &back) == 15,
+       "an order survives a file");
+    order_fini(&back);
+    order_fini(&golden);
+    order_fini(&o);
+    free(path);
+}
+
+/* Rows of one micro-batch of a peer's trace ("train": one role, called forget here). */
+static bool same_trace(const struct micro *m, const json_t *rows, const char *key, enum role role)
+{
+    int *v = NULL, n = 0;
+    struct err e;
+    bool same = !json_need_ids(rows, key, &v, &n, &e) && n == m->n[role] &&
+                !memcmp(v, m->rows[role], (size_t)n * sizeof *v);
+    free(v);
+    return same;
+}
+
+static void test_trace(const char *name, const int counts[ROLE_COUNT], int batch, int want)
+{
+    struct err e;
+    struct order o;
+    char *path = test_shared(name);
+    if (!path) {
+        skip("no trace '%s'", name);
+        return;
+    }
+    json_t *trace = json_read_file(path, &e), *micro = json_object_get(trace, "micro");
+    int n = (int)json_array_size(micro), same = 0;
+    bool pair = counts[ROLE_RETAIN] > 0;
+    if (ok(!order_draw(&o, counts, ROLE_FORGET, NULL, batch, 8, 0, &e), "drawn for %s", name)) {
+        for (int i = 0; i < n && i < want; i++) {
+            const json_t *rows = json_object_get(json_array_get(micro, (size_t)i), "rows");
+            same += same_trace(&o.micro[i], rows, pair ? "forget" : "train", ROLE_FORGET) &&
+                    (!pair || same_trace(&o.micro[i], rows, "retain", ROLE_RETAIN));
+        }
+        order_fini(&o);
+    }
+    ok(same == want, "%d of %d micro-batches of %s", same, want, name);
+    json_decref(trace);
+    free(path);
+}
+
+static void test_partner(void)
+{
+    const int counts[ROLE_COUNT] = {[ROLE_FORGET] = 7, [ROLE_RETAIN] = 3, [ROLE_ALTERNATE] = 7};
+    const int plain[ROLE_COUNT] = {[ROLE_FORGET] = 7, [ROLE_RETAIN] = 3};
+    const int partner[ROLE_COUNT] = {[ROLE_ALTERNATE] = 1};
+    struct order a, b;
+    struct err e;
+    bool follows = true, retain = true;
+    if (!ok(!order_draw(&a, counts, ROLE_FORGET, partner, 3, 2, 5, &e) &&
+                !order_draw(&b, plain, ROLE_FORGET, NULL, 3, 2, 5, &e),
+            "an order with a partner role"))
+        return;
+    for (int i = 0; i < a.n; i++) {
+        size_t bytes = (size_t)a.micro[i].n[ROLE_FORGET] * sizeof(int);
+        follows &= !memcmp(a.micro[i].rows[ROLE_ALTERNATE], a.micro[i].rows[ROLE_FORGET], bytes);
+        retain &= !memcmp(a.micro[i].rows[ROLE_RETAIN], b.micro[i].rows[ROLE_RETAIN], bytes);
+    }
+    ok(follows, "the partner has the anchor's rows");
+    ok(retain, "and takes no draws from the others");
+    order_fini(&a);
+    order_fini(&b);
+    const int uneven[ROLE_COUNT] = {[ROLE_FORGET] = 7, [ROLE_ALTERNATE] = 6};
+    ok(order_draw(&a, uneven, ROLE_FORGET, partner, 3, 2, 5, &e) && strstr(e.msg, "6 examples"),
+       "a partner of another length: %s", e.msg);
+    ok(order_draw(&a, plain, ROLE_ALTERNATE, NULL, 3, 2, 5, &e) && strstr(e.msg, "'alternate'"),
+       "an absent anchor: %s", e.msg);
+    ok(order_draw(&a, plain, ROLE_FORGET, NULL, 1, 400000000, 5, &e), "too many: %s", e.msg);
+}
+
+static void test_refused(void)
+{
+    static const char *const bad[][2] = {
+        {"{\"forget\": [0]}\n{\"forgot\": [1]}\n", "line 2: 'forgot' is no role"},
+        {"{\"forget\": [9]}\n", "no example 9"},
+        {"{\"retain\": [0]}\n", "no example 0"},
+        {"{\"forget\": [-1]}\n", "line 1"},
+        {"{\"forget\": 3}\n", "line 1"},
+        {"{\"forget\": []}\n", "empty"},
+        {"{}\n", "empty"},
+    };
+    const int counts[ROLE_COUNT] = {[ROLE_FORGET] = 9};
+    char path[600];
+    snprintf(path, sizeof path, "%s/bad.jsonl", test_dir());
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct order o;
+        struct err e = {""};
+        ok(!file_write(path, bad[i][0], strlen(bad[i][0]), &e) &&
+               order_read(&o, path, counts, &e) && strstr(e.msg, bad[i][1]),
+           "order refused: %s", e.msg);
+    }
+}
+
+int main(void)
+{
+    static const int one[ROLE_COUNT] = {[ROLE_FORGET] = 160};
+    static const int two[ROLE_COUNT] = {[ROLE_FORGET] = 40, [ROLE_RETAIN] = 120};
+    test_golden();
+    test_trace("golden_ou_smollm2/target/trace.json", one, 8, 80);
+    test_trace("golden_ou_smollm2/from_base/NPO/trace.json", two, 4, 8);
+    test_partner();
+    test_refused();
+    return done();
+}
