@@ -20,18 +20,19 @@ CFLAGS  := -std=c11 -D_GNU_SOURCE $(WARN) -fopenmp -ffp-contract=off -Isrc $(opt
 LDLIBS  := -L$(BLAS) -Wl,-rpath,$(BLAS) $(shell pkg-config --libs $(PKGS)) -lm
 LDFLAGS := -fopenmp $(opt_$(config))
 
-# The vector loops are one source compiled once per instruction set, chosen at run time.
+# The CPU operations are compiled once per instruction set; tensor/isa.c chooses at run time. Nobody reads
+# errno or floating-point exceptions after them, so loops with sqrt and selects can be vectorised.
 ISAS         := generic avx2 avx512
 isa_generic  := -O3
 isa_avx2     := -O3 -mavx2 -mfma -mf16c -ffp-contract=fast
 isa_avx512   := -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512 -ffp-contract=fast
-VEC          := src/tensor/vec_loops.c
+VEC          := $(wildcard src/tensor/cpu_*.c)
 
 SRC   := $(filter-out $(VEC),$(wildcard src/*/*.c))
 LIB   := $(filter-out src/cli/%,$(SRC))
 CLI   := $(filter src/cli/%,$(SRC))
 objs   = $(patsubst %.c,$(B)/%.o,$(1))
-VECO  := $(foreach i,$(ISAS),$(B)/$(VEC:.c=_$(i).o))
+VECO  := $(foreach i,$(ISAS),$(patsubst %.c,$(B)/%.$(i).o,$(VEC)))
 TESTS := $(patsubst test/%.c,$(B)/test/%.t,$(wildcard test/*_test.c))
 
 all: unlearn
@@ -48,9 +49,9 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 define vec_rule
-$(B)/$(VEC:.c=_$(1).o): $(VEC)
+$(B)/src/tensor/cpu_%.$(1).o: src/tensor/cpu_%.c
 	@mkdir -p $$(@D)
-	$(CC) $(CFLAGS) $(if $(filter release,$(config)),$(isa_$(1)),$(filter -m%,$(isa_$(1)))) -DISA=$(1) -MMD -MP -c -o $$@ $$<
+	$(CC) $(CFLAGS) $(if $(filter release,$(config)),$(isa_$(1)),$(filter -m%,$(isa_$(1)))) -fno-math-errno -fno-trapping-math -DISA=$(1) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach i,$(ISAS),$(eval $(call vec_rule,$(i))))
 

@@ -15,7 +15,9 @@
 /* Causal grouped-query attention over S sequences. Query row j of sequence s is q row q_start[s] + j and
  * stands at key position n_k[s] - n_q[s] + j; it sees the keys 0..that position of its own sequence
  * (k/v rows k_start[s]...), at most `window` back (itself included; 0: no limit), that have mask 1.
- * A query that sees no key gives zeros and lse -inf. Training has n_q = n_k; generation n_q = 1. */
+ * A query that sees no key gives zeros and lse -inf. Training has n_q = n_k; generation n_q = 1.
+ * D is at most OPS_MAX_HEAD. Masked k and v rows must still hold finite numbers. */
+#define OPS_MAX_HEAD 256
 struct attn {
     int n_seqs;
     const int *q_start, *n_q, *k_start, *n_k; /* [S] */
@@ -27,8 +29,8 @@ struct attn {
 };
 
 struct adamw {
-    float lr, beta1, beta2, eps, decay; /* decay: weight_decay, or 0 for this tensor */
-    long step;                          /* 1-based, for bias correction */
+    double lr, beta1, beta2, eps, decay; /* decay: weight_decay, or 0 for this tensor */
+    long step;                           /* 1-based, for bias correction */
 };
 
 struct ops {
@@ -97,9 +99,11 @@ struct ops {
                   const struct adamw *o);
 };
 
-/* The CPU: sgemm from OpenBLAS, vector loops for the best instruction set of this processor, or the one
- * that UNLEARN_ISA=generic|avx2|avx512 names. `name` says which ("cpu avx2"). */
+/* The CPU: sgemm from OpenBLAS, loops compiled for the best instruction set of this processor, or for the
+ * one that UNLEARN_ISA=generic|avx2|avx512 names. `name` says which ("cpu avx2"). */
 const struct ops *ops_cpu(void);
+/* The same for a given instruction set; NULL if it is unknown or this processor lacks it. */
+const struct ops *ops_cpu_isa(const char *isa);
 void ops_set_threads(int n); /* BLAS and OpenMP; 0: all cores */
 int ops_threads(void);
 

@@ -1,0 +1,63 @@
+/* Inside the CPU device: src/tensor/cpu_*.c are compiled once per instruction set, with -DISA=avx2 and so
+ * on, and every name that leaves its file carries the set: CPU(rope) is cpu_rope_avx2. So each set is a
+ * complete `struct ops` and the compiler, not a table of pointers, brings the loops together.
+ */
+#ifndef TENSOR_CPU_H
+#define TENSOR_CPU_H
+
+#include "tensor/ops.h"
+
+#define CPU_JOIN(name, isa)   cpu_##name##_##isa
+#define CPU_EXPAND(name, isa) CPU_JOIN(name, isa)
+#define CPU(name)             CPU_EXPAND(name, ISA)
+
+/* cpu_linear.c */
+void CPU(linear)(float *out, const float *x, const float *w, int n, int i, int o, float beta);
+void CPU(linear_dx)(float *dx, const float *dout, const float *w, int n, int i, int o, float beta);
+void CPU(linear_dw)(float *dw, const float *dout, const float *x, int n, int i, int o);
+void CPU(bias)(float *out, const float *b, int n, int o);
+void CPU(bias_back)(float *db, const float *dout, int n, int o);
+
+/* cpu_flat.c: element by element */
+void CPU(add)(float *y, const float *x, size_t n);
+void CPU(axpy)(float *y, float a, const float *x, size_t n);
+void CPU(scale)(float *y, float a, size_t n);
+double CPU(dot)(const float *x, const float *y, size_t n);
+int CPU(all_finite)(const float *x, size_t n);
+void CPU(swiglu)(float *out, const float *gate, const float *up, size_t n);
+void CPU(swiglu_back)(float *dgate, float *dup, const float *dout, const float *gate,
+                      const float *up, size_t n);
+void CPU(adamw)(float *w, float *m, float *v, const float *g, size_t n, float gscale,
+                const struct adamw *o);
+
+/* cpu_rows.c: row by row */
+void CPU(embed)(float *out, const float *table, const int *ids, int n, int c, float scale);
+void CPU(embed_back)(float *dtable, const float *dout, const int *ids, int n, int c, float scale);
+void CPU(gather)(float *out, const float *x, const int *rows, int r, int c);
+void CPU(scatter_add)(float *dx, const float *dout, const int *rows, int r, int c);
+void CPU(rmsnorm)(float *out, float *rstd, const float *x, const float *w, int n, int c, float eps,
+                  float w_offset);
+void CPU(rmsnorm_back)(float *dx, float *dw, const float *dout, const float *x, const float *w,
+                       const float *rstd, int n, int c, float w_offset);
+void CPU(rope)(float *x, const float *cs, const float *sn, const int *pos, int n, int heads, int d,
+               int rot, int inverse);
+
+/* cpu_attention.c, cpu_attention_back.c */
+void CPU(attention)(float *out, float *lse, const float *q, const float *k, const float *v,
+                    const struct attn *a);
+void CPU(attention_back)(float *dq, float *dk, float *dv, const float *dout, const float *out,
+                         const float *lse, const float *q, const float *k, const float *v,
+                         const struct attn *a);
+
+/* cpu_label.c: rows of logits */
+void CPU(label_logp)(float *logp, float *lse, int *best, const float *z, const int *label, int r,
+                     int v);
+void CPU(label_logp_back)(float *z, const float *lse, const float *g, const int *label, int r,
+                          int v);
+void CPU(log_softmax)(float *out, const float *z, int r, int v);
+
+/* This thread's share of c columns, in whole cache lines: sums over rows are split this way, so that no
+ * two threads write one place and the order of the sum does not depend on their number. */
+void cpu_columns(int c, int *first, int *end);
+
+#endif

@@ -1,0 +1,132 @@
+/* Operations on flat arrays, element by element, in pieces that threads share. */
+#include <math.h>
+#include <stdbool.h>
+
+#include "tensor/cpu.h"
+#include "tensor/cpu_math.h"
+
+/* Elements of one piece; less than two pieces are not worth waking other threads. */
+enum { PIECE = 16384 };
+
+static size_t piece_end(size_t first, size_t n)
+{
+    return n - first > PIECE ? first + PIECE : n;
+}
+
+void CPU(add)(float *y, const float *x, size_t n)
+{
+#pragma omp parallel for schedule(static) if (n > PIECE)
+    for (size_t p = 0; p < n; p += PIECE) {
+        size_t end = piece_end(p, n);
+#pragma omp simd
+        for (size_t i = p; i < end; i++)
+            y[i] += x[i];
+    }
+}
+
+void CPU(axpy)(float *y, float a, const float *x, size_t n)
+{
+#pragma omp parallel for schedule(static) if (n > PIECE)
+    for (size_t p = 0; p < n; p += PIECE) {
+        size_t end = piece_end(p, n);
+#pragma omp simd
+        for (size_t i = p; i < end; i++)
+            y[i] += a * x[i];
+    }
+}
+
+void CPU(scale)(float *y, float a, size_t n)
+{
+#pragma omp parallel for schedule(static) if (n > PIECE)
+    for (size_t p = 0; p < n; p += PIECE) {
+        size_t end = piece_end(p, n);
+#pragma omp simd
+        for (size_t i = p; i < end; i++)
+            y[i] *= a;
+    }
+}
+
+/* Always the same 64 parts, added in order: the sum does not depend on the number of threads. */
+double CPU(dot)(const float *x, const float *y, size_t n)
+{
+    enum { PARTS = 64 };
+    double part[PARTS], sum = 0;
+    size_t len = (n + PARTS - 1) / PARTS;
+
+#pragma omp parallel for schedule(static) if (n > PIECE)
+    for (size_t p = 0; p < PARTS; p++) {
+        size_t first = p * len < n ? p * len : n, end = first + len < n ? first + len : n;
+        double s = 0;
+#pragma omp simd reduction(+ : s)
+        for (size_t i = first; i < end; i++)
+            s += (double)x[i] * y[i];
+        part[p] = s;
+    }
+    for (int p = 0; p < PARTS; p++)
+        sum += part[p];
+    return sum;
+}
+
+int CPU(all_finite)(const float *x, size_t n)
+{
+    int bad = 0;
+
+#pragma omp parallel for schedule(static) reduction(| : bad) if (n > PIECE)
+    for (size_t p = 0; p < n; p += PIECE) {
+        size_t end = piece_end(p, n);
+#pragma omp simd reduction(| : bad)
+        for (size_t i = p; i < end; i++)
+            bad |= !(fabsf(x[i]) < INFINITY);
+    }
+    return !bad;
+}
+
+void CPU(swiglu)(float *out, const float *gate, const float *up, size_t n)
+{
+#pragma omp parallel for schedule(static) if (n > PIECE)
+    for (size_t p = 0; p < n; p += PIECE) {
+        size_t end = piece_end(p, n);
+#pragma omp simd
+        for (size_t i = p; i < end; i++)
+            out[i] = gate[i] * cpu_sigmoid(gate[i]) * up[i];
+    }
+}
+
+void CPU(swiglu_back)(float *dgate, float *dup, const float *dout, const float *gate,
+                      const float *up, size_t n)
+{
+#pragma omp parallel for schedule(static) if (n > PIECE)
+    for (size_t p = 0; p < n; p += PIECE) {
+        size_t end = piece_end(p, n);
+#pragma omp simd
+        for (size_t i = p; i < end; i++) {
+            float d = dout[i], g = gate[i], u = up[i], s = cpu_sigmoid(g);
+            dgate[i] = d * u * s * (1.0f + g * (1.0f - s));
+            dup[i] = d * g * s;
+        }
+    }
+}
+
+void CPU(adamw)(float *w, float *m, float *v, const float *g, size_t n, float gscale,
+                const struct adamw *o)
+{
+    /* The scalars are worked out in double and rounded once, as PyTorch does. */
+    const float keep = (float)(1 - o->lr * o->decay);
+    const float b1 = (float)(1 - o->beta1), b2 = (float)(1 - o->beta2), v_keep = (float)o->beta2;
+    const float step = (float)(o->lr / (1 - pow(o->beta1, o->step)));
+    const float root = (float)sqrt(1 - pow(o->beta2, o->step)), eps = (float)o->eps;
+
+#pragma omp parallel for schedule(static) if (n > PIECE)
+    for (size_t p = 0; p < n; p += PIECE) {
+        size_t end = piece_end(p, n);
+#pragma omp simd
+        for (size_t i = p; i < end; i++) {
+            float d = gscale * g[i];
+            float mi = m[i] + b1 * (d - m[i]);
+            float vi = v[i] * v_keep + b2 * d * d;
+            m[i] = mi;
+            v[i] = vi;
+            w[i] = w[i] * keep - step * (mi / (sqrtf(vi) / root + eps));
+        }
+    }
+}

@@ -1,0 +1,83 @@
+/* Rows of logits, V up to a few hundred thousand wide: log-probabilities of labels and their derivative. */
+#include <math.h>
+
+#include "tensor/cpu.h"
+#include "tensor/cpu_math.h"
+
+static float row_max(const float *z, int v)
+{
+    float top = -INFINITY;
+
+#pragma omp simd reduction(max : top)
+    for (int j = 0; j < v; j++)
+        top = z[j] > top ? z[j] : top;
+    return top;
+}
+
+/* f32 within a block, f64 across blocks. */
+static double row_lse(const float *z, int v, float top)
+{
+    enum { BLOCK = 2048 };
+    double sum = 0;
+
+    for (int b = 0; b < v; b += BLOCK) {
+        int end = v - b > BLOCK ? b + BLOCK : v;
+        float s = 0;
+#pragma omp simd reduction(+ : s)
+        for (int j = b; j < end; j++)
+            s += cpu_exp(z[j] - top);
+        sum += s;
+    }
+    return top + log(sum);
+}
+
+static int row_find(const float *z, int v, float top)
+{
+    int j = 0;
+
+    while (j < v - 1 && z[j] != top)
+        j++;
+    return j;
+}
+
+void CPU(label_logp)(float *logp, float *lse, int *best, const float *z, const int *label, int r,
+                     int v)
+{
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < r; i++) {
+        const float *row = z + (size_t)i * v;
+        float top = row_max(row, v);
+        double sum = row_lse(row, v, top);
+        logp[i] = (float)(row[label[i]] - sum);
+        if (lse)
+            lse[i] = (float)sum;
+        if (best)
+            best[i] = row_find(row, v, top);
+    }
+}
+
+void CPU(label_logp_back)(float *z, const float *lse, const float *g, const int *label, int r, int v)
+{
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < r; i++) {
+        float *row = z + (size_t)i * v, shift = lse[i], gi = g[i];
+#pragma omp simd
+        for (int j = 0; j < v; j++)
+            row[j] = -gi * cpu_exp(row[j] - shift);
+        row[label[i]] += gi;
+    }
+}
+
+void CPU(log_softmax)(float *out, const float *z, int r, int v)
+{
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < r; i++) {
+        const float *row = z + (size_t)i * v;
+        float *y = out + (size_t)i * v;
+        float top = row_max(row, v);
+        float shift = (float)row_lse(row, v, top);
+#pragma omp simd
+        for (int j = 0; j < v; j++)
+            y[j] = row[j] - shift;
+    }
+}

@@ -1,0 +1,36 @@
+/* The table of one instruction set. */
+#include "tensor/cpu.h"
+
+#define CPU_TEXT_(isa) "cpu " #isa
+#define CPU_TEXT(isa)  CPU_TEXT_(isa)
+
+extern const struct ops CPU(ops);
+
+const struct ops CPU(ops) = {
+    .name = CPU_TEXT(ISA),
+    .linear = CPU(linear),
+    .linear_dx = CPU(linear_dx),
+    .linear_dw = CPU(linear_dw),
+    .bias = CPU(bias),
+    .bias_back = CPU(bias_back),
+    .add = CPU(add),
+    .axpy = CPU(axpy),
+    .scale = CPU(scale),
+    .dot = CPU(dot),
+    .all_finite = CPU(all_finite),
+    .embed = CPU(embed),
+    .embed_back = CPU(embed_back),
+    .gather = CPU(gather),
+    .scatter_add = CPU(scatter_add),
+    .rmsnorm = CPU(rmsnorm),
+    .rmsnorm_back = CPU(rmsnorm_back),
+    .rope = CPU(rope),
+    .attention = CPU(attention),
+    .attention_back = CPU(attention_back),
+    .swiglu = CPU(swiglu),
+    .swiglu_back = CPU(swiglu_back),
+    .label_logp = CPU(label_logp),
+    .label_logp_back = CPU(label_logp_back),
+    .log_softmax = CPU(log_softmax),
+    .adamw = CPU(adamw),
+};

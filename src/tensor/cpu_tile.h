@@ -1,0 +1,185 @@
+/* What attention forward and backward share: a tile of query rows, a tile of keys, and the product of small
+ * matrices that stay in cache.
+ *
+ * A query row is one (position, head) pair of the heads that share a key/value head, positions first, so a
+ * tile of rows reads its keys once for the whole group, in training and in generation alike.
+ */
+#ifndef TENSOR_CPU_TILE_H
+#define TENSOR_CPU_TILE_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "tensor/cpu.h"
+
+enum { ROWS = 48, KEYS = 64 }; /* of one tile; ROWS suits the 6 rows of the kernel below */
+
+#if defined __AVX512F__
+#define VEC_BYTES 64
+#elif defined __AVX__
+#define VEC_BYTES 32
+#else
+#define VEC_BYTES 16
+#endif
+
+typedef float vec __attribute__((vector_size(VEC_BYTES), aligned(4), may_alias));
+
+enum { LANES = VEC_BYTES / 4, PANEL = 2 * LANES };
+
+/* A matrix whose element (i, l) is at p[i * row + l * col]. */
+struct strided {
+    const float *p;
+    size_t row, col;
+};
+
+/* c[rows, 2 vectors] (+)= a[rows, k] b[k, 2 vectors]; `rows` is a constant wherever this is inlined, so
+ * that the sums live in registers. */
+static inline __attribute__((always_inline)) void tile_kernel(float *c, size_t ldc, struct strided a,
+                                                              const float *b, size_t ldb, int k,
+                                                              bool add, const int rows)
+{
+    vec sum[6][2] = {0};
+
+    for (int l = 0; l < k; l++) {
+        vec b0 = *(const vec *)(b + (size_t)l * ldb);
+        vec b1 = *(const vec *)(b + (size_t)l * ldb + LANES);
+        for (int i = 0; i < rows; i++) {
+            float x = a.p[(size_t)i * a.row + (size_t)l * a.col];
+            sum[i][0] += x * b0;
+            sum[i][1] += x * b1;
+        }
+    }
+    for (int i = 0; i < rows; i++) {
+        vec *out = (vec *)(c + (size_t)i * ldc);
+        for (int j = 0; j < 2; j++)
+            if (add)
+                out[j] += sum[i][j];
+            else
+                out[j] = sum[i][j];
+    }
+}
+
+/* The last columns, fewer than a panel. */
+static inline void tile_columns(float *c, size_t ldc, struct strided a, const float *b, size_t ldb,
+                                int m, int n, int k, bool add)
+{
+    for (int i = 0; i < m; i++) {
+        float sum[PANEL] = {0};
+        for (int l = 0; l < k; l++) {
+            float x = a.p[(size_t)i * a.row + (size_t)l * a.col];
+            for (int j = 0; j < n; j++)
+                sum[j] += x * b[(size_t)l * ldb + j];
+        }
+        for (int j = 0; j < n; j++)
+            c[(size_t)i * ldc + j] = add ? c[(size_t)i * ldc + j] + sum[j] : sum[j];
+    }
+}
+
+/* c[m,n] = a[m,k] b[k,n], or += if add; rows of b and c are contiguous, a has any strides. */
+static inline void tile_product(float *c, size_t ldc, struct strided a, const float *b, size_t ldb,
+                                int m, int n, int k, bool add)
+{
+    int j = 0;
+
+    for (; j + PANEL <= n; j += PANEL) {
+        struct strided ai = a;
+        float *ci = c + j;
+        int i = m;
+        for (; i >= 6; i -= 6, ai.p += 6 * a.row, ci += 6 * ldc)
+            tile_kernel(ci, ldc, ai, b + j, ldb, k, add, 6);
+        if (i >= 3) {
+            tile_kernel(ci, ldc, ai, b + j, ldb, k, add, 3);
+            i -= 3, ai.p += 3 * a.row, ci += 3 * ldc;
+        }
+        if (i == 2)
+            tile_kernel(ci, ldc, ai, b + j, ldb, k, add, 2);
+        if (i == 1)
+            tile_kernel(ci, ldc, ai, b + j, ldb, k, add, 1);
+    }
+    if (j < n)
+        tile_columns(c + j, ldc, a, b + j, ldb, m, n - j, k, add);
+}
+
+/* t[d, KEYS] = the transpose of n rows of x; the columns from n up to a whole panel become 0. */
+static inline void tile_transpose(float *t, const float *x, size_t ldx, int n, int d)
+{
+    for (int i = 0; i < d; i++) {
+        for (int j = 0; j < n; j++)
+            t[(size_t)i * KEYS + j] = x[(size_t)j * ldx + i];
+        for (int j = n; j < (n + PANEL - 1) / PANEL * PANEL; j++)
+            t[(size_t)i * KEYS + j] = 0;
+    }
+}
+
+/* One sequence and one key/value head: where its rows are and what they see. */
+struct head {
+    const struct attn *a;
+    int g;             /* key/value head */
+    int group;         /* query heads that share it */
+    int n_q, n_k;      /* positions */
+    size_t q_row;      /* first q row of the sequence */
+    size_t k_row;      /* first k row */
+    size_t ldk;        /* floats from one k row to the next: G D */
+    size_t k_at;       /* offset of the first k in k and v */
+};
+
+static inline struct head head_of(const struct attn *a, int s, int g)
+{
+    struct head h = {.a = a, .g = g, .group = a->heads / a->kv_heads, .n_q = a->n_q[s], .n_k = a->n_k[s]};
+
+    h.q_row = (size_t)a->q_start[s];
+    h.k_row = (size_t)a->k_start[s];
+    h.ldk = (size_t)a->kv_heads * a->head_dim;
+    h.k_at = h.k_row * h.ldk + (size_t)g * a->head_dim;
+    return h;
+}
+
+/* Index in lse of query row r; times D it is the offset in q and out. */
+static inline size_t head_row(const struct head *h, int r)
+{
+    return (h->q_row + (size_t)(r / h->group)) * h->a->heads + (size_t)h->g * h->group + r % h->group;
+}
+
+/* Query row r sees the keys *first <= key < *end, unless they are masked. */
+static inline void head_keys(const struct head *h, int r, int *first, int *end)
+{
+    int pos = h->n_k - h->n_q + r / h->group;
+
+    *end = pos + 1;
+    *first = h->a->window && *end > h->a->window ? *end - h->a->window : 0;
+}
+
+/* hide[j] = 0, or -inf where key k0 + j is masked. */
+static inline void head_hide(const struct head *h, float *hide, int k0, int n)
+{
+    memset(hide, 0, sizeof *hide * KEYS);
+    if (h->a->key_mask)
+        for (int j = 0; j < n; j++)
+            hide[j] = h->a->key_mask[h->k_row + (size_t)(k0 + j)] ? 0.0f : -INFINITY;
+}
+
+/* n rows from r0 of x [Nq,H,D], times f, into t[n, D]. */
+static inline void head_load(const struct head *h, float *t, const float *x, int r0, int n, float f)
+{
+    const int d = h->a->head_dim;
+
+    for (int r = 0; r < n; r++) {
+        const float *row = x + head_row(h, r0 + r) * d;
+#pragma omp simd
+        for (int i = 0; i < d; i++)
+            t[(size_t)r * d + i] = f * row[i];
+    }
+}
+
+static inline int int_min(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static inline int int_max(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+#endif
