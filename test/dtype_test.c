@@ -43,7 +43,7 @@ static void test_narrow(enum dtype t, int mantissa, int bias)
             nans += !isnan(f) || (from_f32(t, f) & 0x7fff) <= inf;
             continue;
         }
-        wrong += (h & 0x7fff) == inf ? !isinf(f) || signbit(f) != h >> 15
+        wrong += (h & 0x7fff) == inf ? !isinf(f) || (f < 0) != h >> 15
                                      : (double)f != meaning(h, mantissa, bias);
         back += from_f32(t, f) != h;
     }
