@@ -1,0 +1,121 @@
+/* Configurations from the two formats that have no config.json: GGUF and llama2.c. */
+#include <math.h>
+#include <string.h>
+
+#include "model/config.h"
+#include "model/family.h"
+#include "tensor/gguf.h"
+
+enum { MAX_DIM = 1 << 24 };
+
+/* "ARCH.name" as an int in [1, MAX_DIM]; preset < 0: must be there. */
+static int read_dim(const struct gguf_meta *m, const char *arch, const char *name, int preset, int *out,
+                    struct err *e)
+{
+    char key[128];
+    int64_t v = preset;
+    snprintf(key, sizeof key, "%s.%s", arch, name);
+    if (!gguf_int(m, key, &v) && preset < 0)
+        return err_set(e, "the GGUF has no '%s'", key);
+    if (v < 1 || v > MAX_DIM)
+        return err_set(e, "'%s' is %lld, out of range", key, (long long)v);
+    *out = (int)v;
+    return 0;
+}
+
+/* llama.cpp stores llama3 rope scaling as one divisor per frequency. The only published settings are low 1,
+ * high 4, context 8192; the factor is the largest divisor, and the result must match every divisor. */
+static int read_rope_divisors(struct model_config *c, const struct tensor *t, struct err *e)
+{
+    int half = c->head_dim / 2;
+    float *div = tensor_f32(t, e);
+    if (!div)
+        return -1;
+    struct rope_config r = c->rope;
+    r.kind = ROPE_LLAMA3;
+    r.low_freq = 1;
+    r.high_freq = 4;
+    r.original_positions = 8192;
+    for (size_t i = 0; i < t->count; i++)
+        r.factor = fmax(r.factor, div[i]);
+    bool same = t->count == (size_t)half;
+    for (int i = 0; same && i < half; i++) {
+        double inv = pow(r.base, -2.0 * i / c->head_dim);
+        same = fabs(inv / rope_llama3_scale(&r, inv) - div[i]) <= 1e-3 * div[i];
+    }
+    free(div);
+    if (!same)
+        return err_set(e, "the rope frequencies of this GGUF are not of the llama3 form");
+    c->rope = r;
+    return 0;
+}
+
+int config_from_gguf(struct model_config *c, const struct tensor_file *f, struct err *e)
+{
+    const struct gguf_meta *m = f->meta;
+    struct gguf_str arch;
+    char a[32];
+    *c = (struct model_config){.bos = -1, .pad = -1};
+    if (!gguf_text(m, "general.architecture", &arch))
+        return err_set(e, "the GGUF has no 'general.architecture'");
+    if (!(c->family = family_by_gguf(arch.s, arch.n, e)))
+        return -1;
+    snprintf(a, sizeof a, "%s", c->family->gguf);
+    char key[128];
+    double eps = 1e-5;
+    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", a);
+    gguf_real(m, key, &eps);
+    c->norm_eps = (float)eps;
+    c->rope.base = 10000;
+    snprintf(key, sizeof key, "%s.rope.freq_base", a);
+    gguf_real(m, key, &c->rope.base);
+    if (read_dim(m, a, "block_count", -1, &c->layers, e) ||
+        read_dim(m, a, "embedding_length", -1, &c->width, e) ||
+        read_dim(m, a, "attention.head_count", -1, &c->heads, e) ||
+        read_dim(m, a, "attention.head_count_kv", c->heads, &c->kv_heads, e) ||
+        read_dim(m, a, "attention.key_length", c->width / c->heads, &c->head_dim, e) ||
+        read_dim(m, a, "feed_forward_length", -1, &c->ff, e) ||
+        read_dim(m, a, "context_length", 2048, &c->positions, e))
+        return -1;
+    const struct tensor *embed = tensor_find(f, "token_embd.weight");
+    if (!embed || embed->n_dims != 2 || embed->shape[0] > MAX_DIM || embed->shape[0] < 1)
+        return err_set(e, "the GGUF has no usable 'token_embd.weight'");
+    c->vocab = (int)embed->shape[0];
+    c->tied_head = !tensor_find(f, "output.weight");
+    int64_t id;
+    if (gguf_int(m, "tokenizer.ggml.bos_token_id", &id))
+        c->bos = (int)id;
+    if (gguf_int(m, "tokenizer.ggml.padding_token_id", &id))
+        c->pad = (int)id;
+    if (gguf_int(m, "tokenizer.ggml.eos_token_id", &id))
+        c->eos[c->n_eos++] = (int)id;
+    const struct tensor *divisors = tensor_find(f, "rope_freqs.weight");
+    if (divisors && read_rope_divisors(c, divisors, e))
+        return -1;
+    return config_check(c, e);
+}
+
+int config_from_llama2c(struct model_config *c, const struct tensor_file *f, struct err *e)
+{
+    const struct llama2c *h = &f->llama2c;
+    *c = (struct model_config){
+        .layers = h->n_layers,
+        .width = h->dim,
+        .heads = h->n_heads,
+        .kv_heads = h->n_kv_heads,
+        .head_dim = h->dim / h->n_heads,
+        .ff = h->hidden_dim,
+        .vocab = h->vocab_size,
+        .positions = h->seq_len,
+        .norm_eps = 1e-5f,
+        .tied_head = !tensor_find(f, "lm_head.weight"),
+        .rope.base = 10000,
+        .bos = 1,
+        .pad = -1,
+        .eos = {1, 2},
+        .n_eos = 2, /* run.c stops at the next story's BOS */
+    };
+    if (!(c->family = family_by_gguf("llama", 5, e)))
+        return -1;
+    return config_check(c, e);
+}

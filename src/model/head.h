@@ -1,0 +1,39 @@
+/* The output head: from hidden rows to logits, for the rows that are asked for and no others, in blocks
+ * of rows so that a block of logits [block, V] is all there ever is. A softmax is never stored.
+ */
+#ifndef MODEL_HEAD_H
+#define MODEL_HEAD_H
+
+#include "base/arena.h"
+#include "model/batch.h"
+#include "model/model.h"
+
+struct head {
+    const struct model *m;         /* borrowed */
+    const struct label_rows *rows; /* borrowed; R rows */
+    float *x, *norm, *rstd;        /* [R,C] gathered inputs, [R,C] after the final norm, [R] */
+    float *dnorm;                  /* [R,C] gradient gathered by head_back, or NULL */
+    float *z;                      /* [block,V] logits of rows first..first+held-1 */
+    int block, first, held;
+};
+
+/* Gathers and normalises the rows of hidden [N,C]; backward: dnorm is there too. */
+int head_init(struct head *h, const struct model *m, const float *hidden, const struct label_rows *rows,
+              bool backward, struct arena *a, struct err *e);
+/* The logits of the block that starts at row `first` (a multiple of h->block): h->z, *n rows. Computed only
+ * if they are not held already, so a set that fits one block is computed once for forward and backward.
+ * The caller may overwrite h->z, and then says so by head_drop. */
+float *head_logits(struct head *h, int first, int *n);
+void head_drop(struct head *h);
+/* Takes d loss / d logits of the block that starts at `first` (dz [n,V]): adds to the head's gradient in
+ * grads (skipped if it is frozen) and to dnorm. */
+void head_back(struct head *h, int first, int n, const float *dz, float *grads);
+/* Through the norm and back to the tokens: adds to dhidden [N,C] and the norm's gradient. */
+int head_finish_back(struct head *h, float *dhidden, float *grads, struct arena *a, struct err *e);
+
+/* Log-probabilities of the rows' labels; lse and best (argmax) may be NULL. All [R]. */
+void head_logp(struct head *h, float *logp, float *lse, int *best);
+/* From g [R] = d loss / d logp, with the lse that head_logp gave. */
+void head_logp_back(struct head *h, const float *g, const float *lse, float *grads);
+
+#endif

@@ -1,0 +1,136 @@
+#include "model/model.h"
+
+#include <string.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "model/store.h"
+
+static int open_dir(struct model *m, const char *path, struct err *e)
+{
+    char *config_path = file_join(path, "config.json", e);
+    char *gen_path = config_path ? file_join(path, "generation_config.json", e) : NULL;
+    json_t *config = gen_path ? json_read_file(config_path, e) : NULL;
+    json_t *gen = config && file_exists(gen_path) ? json_read_file(gen_path, e) : NULL;
+    int rc = -1;
+    if (config && (gen || !file_exists(gen_path)))
+        rc = config_from_json(&m->cfg, config, gen, e);
+    json_decref(config);
+    json_decref(gen);
+    free(config_path);
+    free(gen_path);
+    return rc;
+}
+
+static int open_config(struct model *m, const char *path, struct err *e)
+{
+    *m = (struct model){.ops = ops_cpu()};
+    if (!file_exists(path))
+        return err_set(e, "cannot open model '%s': no such file or directory", path);
+    if (!(m->path = mem_strdup(path, e)))
+        return -1;
+    if (file_is_dir(path)) {
+        if (open_dir(m, path, e))
+            return err_prefix(e, "model '%s': ", path);
+    } else {
+        if (store_open(m, e) || (m->files[0].format == TENSOR_GGUF ? config_from_gguf(&m->cfg, m->files, e)
+                                 : m->files[0].format == TENSOR_LLAMA2C
+                                     ? config_from_llama2c(&m->cfg, m->files, e)
+                                     : err_set(e, "give the directory that holds config.json, not this file")))
+            return err_prefix(e, "model '%s': ", path);
+    }
+    return weight_table_init(&m->table, &m->cfg, e);
+}
+
+int model_open_header(struct model *m, const char *path, struct err *e)
+{
+    if (!open_config(m, path, e) && (m->files || !store_open(m, e)))
+        return 0;
+    model_close(m);
+    return -1;
+}
+
+int model_open(struct model *m, const char *path, bool writable, struct err *e)
+{
+    if (model_open_header(m, path, e))
+        return -1;
+    if (!store_load(m, writable, e))
+        return 0;
+    err_prefix(e, "model '%s': ", path);
+    model_close(m);
+    return -1;
+}
+
+int model_copy(struct model *m, const struct model *from, struct err *e)
+{
+    *m = (struct model){.cfg = from->cfg, .ops = from->ops};
+    if ((m->path = mem_strdup(from->path, e)) && !weight_table_init(&m->table, &m->cfg, e) &&
+        (m->own = mem_alloc(m->table.total, sizeof(float), e)) &&
+        (m->w = mem_alloc((size_t)m->table.n, sizeof *m->w, e))) {
+        for (int i = 0; i < m->table.n; i++) {
+            const struct weight *w = &m->table.v[i];
+            m->w[i] = memcpy(m->own + w->offset, from->w[i], w->count * sizeof(float));
+        }
+        return 0;
+    }
+    model_close(m);
+    return -1;
+}
+
+void model_close(struct model *m)
+{
+    for (int i = 0; i < m->n_files; i++)
+        tensor_file_close(&m->files[i]);
+    free(m->files);
+    free(m->w);
+    free(m->own);
+    free(m->rope_cos);
+    free(m->rope_sin);
+    free(m->path);
+    weight_table_fini(&m->table);
+    *m = (struct model){0};
+}
+
+const float *model_weight(const struct model *m, enum slot slot, int layer)
+{
+    return m->w[weight_index(&m->table, slot, layer)];
+}
+
+int model_head_index(const struct model *m)
+{
+    return weight_index(&m->table, m->cfg.tied_head ? W_EMBED : W_HEAD, -1);
+}
+
+const float *model_head(const struct model *m)
+{
+    return m->w[model_head_index(m)];
+}
+
+int model_reserve_positions(struct model *m, int n_pos, struct err *e)
+{
+    if (n_pos <= m->rope_len)
+        return 0;
+    int n = n_pos < 256 ? 256 : n_pos;
+    size_t half = (size_t)m->cfg.head_dim / 2;
+    float *cs = mem_alloc((size_t)n * half, sizeof(float), e);
+    float *sn = cs ? mem_alloc((size_t)n * half, sizeof(float), e) : NULL;
+    if (!sn) {
+        free(cs);
+        return -1;
+    }
+    config_rope_tables(&m->cfg, n, cs, sn);
+    free(m->rope_cos);
+    free(m->rope_sin);
+    m->rope_cos = cs;
+    m->rope_sin = sn;
+    m->rope_len = n;
+    return 0;
+}
+
+size_t model_n_params(const struct model *m)
+{
+    size_t n = 0;
+    for (int i = 0; i < m->table.n; i++)
+        n += m->table.v[i].count;
+    return n;
+}

@@ -1,0 +1,189 @@
+#include "model/store.h"
+
+#include <string.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+
+/* The distinct file names of an index, in the order they first appear. */
+static int add_shards(struct model *m, const json_t *index, struct err *e)
+{
+    json_t *map = json_object_get(index, "weight_map"), *file;
+    const char *name;
+    if (!json_object_size(map))
+        return err_set(e, "model.safetensors.index.json has no 'weight_map'");
+    json_t *seen = json_object();
+    json_object_foreach (map, name, file)
+        if (json_is_string(file))
+            json_object_set_new(seen, json_string_value(file), json_true());
+    int rc = -1;
+    if (!json_object_size(seen))
+        err_set(e, "model.safetensors.index.json names no files");
+    else if ((m->files = mem_alloc(json_object_size(seen), sizeof *m->files, e)))
+        rc = 0;
+    json_object_foreach (seen, name, file) {
+        if (rc)
+            break;
+        char *path = strchr(name, '/') ? NULL : file_join(m->path, name, e);
+        if (strchr(name, '/'))
+            err_set(e, "model.safetensors.index.json names a file outside the directory: '%s'", name);
+        rc = !path || tensor_file_open(&m->files[m->n_files], path, e) ? -1 : 0;
+        m->n_files += !rc;
+        free(path);
+    }
+    json_decref(seen);
+    return rc;
+}
+
+static int open_in_dir(struct model *m, struct err *e)
+{
+    static const char *const pickles[] = {"pytorch_model.bin", "pytorch_model.bin.index.json"};
+    char *one = file_join(m->path, "model.safetensors", e);
+    char *many = one ? file_join(m->path, "model.safetensors.index.json", e) : NULL;
+    int rc = -1;
+    if (!many)
+        goto out;
+    if (file_exists(one)) {
+        if ((m->files = mem_alloc(1, sizeof *m->files, e)) && !(rc = tensor_file_open(m->files, one, e)))
+            m->n_files = 1;
+    } else if (file_exists(many)) {
+        json_t *index = json_read_file(many, e);
+        rc = index ? add_shards(m, index, e) : -1;
+        json_decref(index);
+    } else {
+        err_set(e, "no model.safetensors in '%s'", m->path);
+        for (int i = 0; i < 2; i++) {
+            char *p = file_join(m->path, pickles[i], e);
+            if (p && file_exists(p))
+                err_set(e, "'%s' is a Python pickle, which can run code; convert it with save_pretrained("
+                           "..., safe_serialization=True)", p);
+            free(p);
+        }
+    }
+out:
+    free(one);
+    free(many);
+    return rc;
+}
+
+int store_open(struct model *m, struct err *e)
+{
+    if (file_is_dir(m->path))
+        return open_in_dir(m, e);
+    if (!(m->files = mem_alloc(1, sizeof *m->files, e)) || tensor_file_open(m->files, m->path, e))
+        return -1;
+    m->n_files = 1;
+    return 0;
+}
+
+static const struct tensor *find(const struct model *m, const struct weight *w)
+{
+    char name[sizeof w->name];
+    const char *wanted = w->name;
+    if (m->files[0].format == TENSOR_GGUF) {
+        const struct slot_name *s = m->cfg.family->names;
+        while (s->slot != w->slot)
+            s++;
+        snprintf(name, sizeof name, s->gguf, w->layer);
+        wanted = name;
+    }
+    const struct tensor *t = NULL;
+    for (int i = 0; i < m->n_files && !t; i++)
+        t = tensor_find(&m->files[i], wanted);
+    return t;
+}
+
+static int check_shape(const struct weight *w, const struct tensor *t, struct err *e)
+{
+    if (!t)
+        return err_set(e, "tensor '%s' is missing", w->name);
+    bool same = t->n_dims == w->n_dims;
+    for (int d = 0; same && d < w->n_dims; d++)
+        same = t->shape[d] == w->shape[d];
+    if (!same)
+        return err_set(e, "tensor '%s' has the wrong shape: %d dimensions, %lld x %lld; wanted %lld x %lld",
+                       t->name, t->n_dims, (long long)t->shape[0],
+                       (long long)(t->n_dims > 1 ? t->shape[1] : 1), (long long)w->shape[0],
+                       (long long)w->shape[1]);
+    switch (t->dtype) {
+    case DT_I32:
+    case DT_I64:
+    case DT_U8:
+        return err_set(e, "tensor '%s' has type %s, which is no weight", t->name, dtype_info[t->dtype].name);
+    default:
+        return 0;
+    }
+}
+
+/* Interleaved rope pairs (2i, 2i+1) to HF's halves (i, i + D/2): row h*D + 2i + j -> row h*D + j*D/2 + i. */
+static int deinterleave(float *w, int rows, int cols, int head_dim, struct err *e)
+{
+    int half = head_dim / 2;
+    size_t bytes = (size_t)cols * sizeof(float);
+    float *head = mem_alloc((size_t)head_dim, bytes, e);
+    if (!head)
+        return -1;
+    for (int h = 0; h < rows / head_dim; h++) {
+        float *p = w + (size_t)h * (size_t)head_dim * (size_t)cols;
+        memcpy(head, p, (size_t)head_dim * bytes);
+        for (int i = 0; i < half; i++)
+            for (int j = 0; j < 2; j++)
+                memcpy(p + (size_t)(j * half + i) * (size_t)cols, head + (size_t)(2 * i + j) * (size_t)cols,
+                       bytes);
+    }
+    free(head);
+    return 0;
+}
+
+static bool is_interleaved(const struct model *m, enum slot slot)
+{
+    return (slot == W_Q || slot == W_K) &&
+           (m->files[0].format == TENSOR_LLAMA2C ||
+            (m->files[0].format == TENSOR_GGUF && m->cfg.family->gguf_interleaved));
+}
+
+static bool can_borrow(const struct model *m, const struct weight *w, const struct tensor *t)
+{
+    return t->dtype == DT_F32 && (uintptr_t)t->data % sizeof(float) == 0 && !is_interleaved(m, w->slot);
+}
+
+/* Gives every weight its place: in `own`, or in the file. Returns the floats that `own` must have. */
+static int plan(struct model *m, bool writable, size_t *floats, struct err *e)
+{
+    *floats = writable ? m->table.total : 0;
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        const struct tensor *t = find(m, w);
+        if (check_shape(w, t, e))
+            return -1;
+        if (!writable && !can_borrow(m, w, t))
+            *floats += (w->count + 15) & ~(size_t)15;
+    }
+    return 0;
+}
+
+int store_load(struct model *m, bool writable, struct err *e)
+{
+    size_t floats, at = 0;
+    if (plan(m, writable, &floats, e) || !(m->w = mem_alloc((size_t)m->table.n, sizeof *m->w, e)) ||
+        (floats && !(m->own = mem_alloc(floats, sizeof(float), e))))
+        return -1;
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        const struct tensor *t = find(m, w);
+        if (!writable && can_borrow(m, w, t)) {
+            m->w[i] = t->data;
+        } else {
+            float *dst = m->own + (writable ? w->offset : at);
+            at += (w->count + 15) & ~(size_t)15;
+            dtype_to_f32(t->dtype, dst, t->data, t->count);
+            if (is_interleaved(m, w->slot) &&
+                deinterleave(dst, (int)w->shape[0], (int)w->shape[1], m->cfg.head_dim, e))
+                return -1;
+            m->w[i] = dst;
+        }
+        if (!m->ops->all_finite(m->w[i], w->count))
+            return err_set(e, "tensor '%s' holds NaN or infinity", t->name);
+    }
+    return 0;
+}

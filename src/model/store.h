@@ -1,0 +1,13 @@
+/* The weight store: the files a checkpoint consists of, and its weights as f32. */
+#ifndef MODEL_STORE_H
+#define MODEL_STORE_H
+
+#include "model/model.h"
+
+/* Opens the tensor files of m->path into m->files: one file, model.safetensors, or the shards that
+ * model.safetensors.index.json names. On failure nothing is left open. */
+int store_open(struct model *m, struct err *e);
+/* Fills m->w (and m->own) from the files, checking presence, shape and finite values of every weight. */
+int store_load(struct model *m, bool writable, struct err *e);
+
+#endif

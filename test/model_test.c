@@ -1,0 +1,168 @@
+/* The decoder against PyTorch: logits, hidden states, loss and every gradient of the golden models. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "data/dataset.h"
+#include "model/decoder.h"
+#include "model/head.h"
+#include "model/generate.h"
+#include "tap.h"
+
+static double max_diff(const float *a, const float *b, size_t n)
+{
+    double d = 0;
+    for (size_t i = 0; i < n; i++) {
+        double x = fabs((double)a[i] - (double)b[i]);
+        if (!(x <= d))
+            d = x;
+    }
+    return d;
+}
+
+static float *golden(const struct tensor_file *f, const char *name, struct err *e)
+{
+    const struct tensor *t = tensor_find(f, name);
+    return t ? tensor_f32(t, e) : NULL;
+}
+
+/* The batch of a golden forward file, padding kept, so that every row can be compared. */
+static int open_batch(struct dataset *d, const struct tensor_file *f, bool padded, struct err *e)
+{
+    const struct tensor *t = tensor_find(f, "input_ids");
+    const struct tensor *lab = tensor_find(f, "labels");
+    int *ids = tensor_ints(t, e);
+    int *mask = tensor_ints(tensor_find(f, "attention_mask"), e);
+    int *labels = lab ? tensor_ints(lab, e) : NULL;
+    int rc = dataset_from_matrix(d, ROLE_RETAIN, ids, labels, mask, (int)t->shape[0], (int)t->shape[1],
+                                 padded, e);
+    free(ids);
+    free(mask);
+    free(labels);
+    return rc;
+}
+
+static void check_forward(const char *name, struct model *m, const struct tensor_file *f)
+{
+    struct err e;
+    struct dataset d;
+    struct batch b;
+    struct pass p;
+    struct head h;
+    struct label_rows all = {0};
+    struct arena a;
+    arena_init(&a);
+    if (!ok(!open_batch(&d, f, true, &e) &&
+                !batch_pack(&b, d.seqs, d.n, m->cfg.vocab, m->cfg.positions, &a, &e) &&
+                !decoder_forward(m, &b, m->cfg.layers, true, &p, &a, &e),
+            "%s: forward", name))
+        return note("%s", e.msg);
+    int n = b.n_tokens, c = m->cfg.width;
+    all.n = n;
+    all.token = arena_take(&a, (size_t)n, sizeof(int), &e);
+    for (int i = 0; i < n; i++)
+        all.token[i] = i;
+    for (int l = 0; l <= m->cfg.layers; l++) {
+        char key[32];
+        snprintf(key, sizeof key, "hidden.%d", l);
+        float *want = golden(f, key, &e);
+        if (want)
+            near(max_diff(l < m->cfg.layers ? p.acts[l].x : p.x, want, (size_t)n * (size_t)c), 0, 0, 5e-5,
+                 "%s: %s", name, key);
+        free(want);
+    }
+    head_init(&h, m, p.x, &all, false, &a, &e);
+    float *want = golden(f, "final_norm", &e);
+    if (want)
+        near(max_diff(h.norm, want, (size_t)n * (size_t)c), 0, 0, 5e-5, "%s: final norm", name);
+    free(want);
+    want = golden(f, "logits", &e);
+    int got;
+    float *z = head_logits(&h, 0, &got);
+    near(max_diff(z, want, (size_t)n * (size_t)m->cfg.vocab), 0, 0, 5e-5, "%s: logits of %d rows", name, got);
+    free(want);
+    dataset_fini(&d);
+    arena_fini(&a);
+}
+
+/* loss = -sum logp / R on packed rows, and its gradient, against autograd. */
+static void check_gradients(const char *name, struct model *m, const struct tensor_file *f)
+{
+    struct err e;
+    struct dataset d;
+    struct batch b;
+    struct pass p;
+    struct head h;
+    struct label_rows rows;
+    struct arena a;
+    arena_init(&a);
+    open_batch(&d, f, false, &e);
+    float *grads = mem_alloc(m->table.total, sizeof(float), &e);
+    batch_pack(&b, d.seqs, d.n, m->cfg.vocab, m->cfg.positions, &a, &e);
+    batch_label_rows(&rows, &b, d.seqs, &a, &e);
+    decoder_forward(m, &b, m->cfg.layers, true, &p, &a, &e);
+    head_init(&h, m, p.x, &rows, true, &a, &e);
+    float *logp = arena_take(&a, (size_t)rows.n, sizeof(float), &e);
+    float *lse = arena_take(&a, (size_t)rows.n, sizeof(float), &e);
+    float *g = arena_take(&a, (size_t)rows.n, sizeof(float), &e);
+    float *dx = arena_take(&a, (size_t)b.n_tokens * (size_t)m->cfg.width, sizeof(float), &e);
+    memset(dx, 0, (size_t)b.n_tokens * (size_t)m->cfg.width * sizeof(float));
+    head_logp(&h, logp, lse, NULL);
+    double loss = 0;
+    for (int r = 0; r < rows.n; r++) {
+        loss -= (double)logp[r] / rows.n;
+        g[r] = -1.0f / (float)rows.n;
+    }
+    float *want = golden(f, "loss", &e);
+    near(loss, (double)want[0], 1e-5, 0, "%s: loss", name);
+    free(want);
+    head_logp_back(&h, g, lse, grads);
+    head_finish_back(&h, dx, grads, &a, &e);
+    decoder_backward(m, &p, dx, NULL, grads, &a, &e);
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        char key[128];
+        snprintf(key, sizeof key, "grad.%s", w->name);
+        want = golden(f, key, &e);
+        if (!ok(want != NULL, "%s: %s is there", name, key))
+            continue;
+        double top = 0;
+        for (size_t k = 0; k < w->count; k++)
+            top = fmax(top, fabs((double)want[k]));
+        near(max_diff(grads + w->offset, want, w->count), 0, 0, 1e-4 * top, "%s: %s", name, key);
+        free(want);
+    }
+    free(grads);
+    dataset_fini(&d);
+    arena_fini(&a);
+}
+
+static void check_model(const char *root, const char *name, const char *forward, bool gradients)
+{
+    char path[512];
+    struct err e;
+    struct model m;
+    struct tensor_file f;
+    snprintf(path, sizeof path, "%s/%s", root, name);
+    if (!ok(!model_open(&m, path, false, &e), "%s: open", name))
+        return note("%s", e.msg);
+    snprintf(path, sizeof path, "%s/%s/%s", root, name, forward);
+    if (ok(!tensor_file_open(&f, path, &e), "%s: %s", name, forward)) {
+        check_forward(name, &m, &f);
+        if (gradients)
+            check_gradients(name, &m, &f);
+        tensor_file_close(&f);
+    }
+    model_close(&m);
+}
+
+int main(void)
+{
+    char *root = test_data("models");
+    check_model(root, "llama", "forward.safetensors", true);
+    check_model(root, "llama", "forward_interior_mask.safetensors", false);
+    check_model(root, "llama3_tied", "forward.safetensors", true);
+    free(root);
+    return done();
+}
