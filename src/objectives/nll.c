@@ -1,0 +1,43 @@
+/* Negative log-likelihood of the labels, mean over all scored tokens: sum_M c / |M|. */
+#include "objectives/terms.h"
+
+static int add_nll(struct view *v, double sign, double *loss)
+{
+    double sum = 0;
+    for (int r = 0; r < v->n_rows; r++) {
+        sum -= (double)v->logp[r];
+        v->dlogp[r] -= (float)(sign / v->mean_rows);
+    }
+    *loss += sign * sum / v->mean_rows;
+    return 0;
+}
+
+static int nll(const void *params, struct view *const *v, double *loss, struct err *e)
+{
+    (void)params, (void)e;
+    return add_nll(v[0], 1, loss);
+}
+
+/* Gradient ascent: minus the same (arXiv 2210.01504). Unbounded below: stop early. */
+static int ascent(const void *params, struct view *const *v, double *loss, struct err *e)
+{
+    (void)params, (void)e;
+    return add_nll(v[0], -1, loss);
+}
+
+const struct term term_nll = {
+    .name = "nll",
+    .formula = "sum_M c / |M|, c = -log p(label), M = scored tokens",
+    .kind = VIEW_LOGP,
+    .n_views = 1,
+    .loss = nll,
+};
+
+const struct term term_ascent = {
+    .name = "ascent",
+    .paper = "arXiv 2210.01504",
+    .formula = "-sum_M c / |M|",
+    .kind = VIEW_LOGP,
+    .n_views = 1,
+    .loss = ascent,
+};

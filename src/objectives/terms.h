@@ -1,0 +1,12 @@
+/* The table of terms: one file each in this folder. */
+#ifndef OBJECTIVES_TERMS_H
+#define OBJECTIVES_TERMS_H
+
+#include "train/term.h"
+
+extern const struct term term_nll, term_ascent, term_npo, term_kl;
+extern const struct term *const terms[]; /* ends with NULL */
+
+const struct term *term_by_name(const char *name, struct err *e);
+
+#endif

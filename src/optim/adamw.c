@@ -1,0 +1,44 @@
+/* AdamW with decoupled weight decay, as torch.optim.AdamW (arXiv 1711.05101):
+ * w *= 1 - lr decay; m, v: moments of g; w -= lr mhat / (sqrt(vhat) + eps). */
+#include "optim/optims.h"
+
+struct adamw_params {
+    double beta1, beta2, eps;
+};
+
+#define FIELD(f) offsetof(struct adamw_params, f)
+static const struct param params[] = {
+    {"adam_beta1", PARAM_REAL, FIELD(beta1), 0, 0.9999999, NULL, "0.9", NULL, "decay of the first moment"},
+    {"adam_beta2", PARAM_REAL, FIELD(beta2), 0, 0.9999999, NULL, "0.999", NULL, "decay of the second moment"},
+    {"adam_epsilon", PARAM_REAL, FIELD(eps), 1e-30, 1, NULL, "1e-8", NULL, "added to the denominator"},
+    {0},
+};
+
+static void step(const void *p, const struct optim_step *s)
+{
+    const struct adamw_params *a = p;
+    for (int i = 0; i < s->table->n; i++) {
+        const struct weight *w = &s->table->v[i];
+        if (!w->trainable)
+            continue;
+        struct adamw o = {
+            .lr = (float)s->lr,
+            .beta1 = (float)a->beta1,
+            .beta2 = (float)a->beta2,
+            .eps = (float)a->eps,
+            .decay = w->decay ? (float)s->weight_decay : 0,
+            .step = s->step,
+        };
+        size_t at = w->offset;
+        s->ops->adamw(s->w + at, s->state[0] + at, s->state[1] + at, s->grad + at, w->count, s->grad_scale, &o);
+    }
+}
+
+const struct optim optim_adamw = {
+    .name = "adamw",
+    .paper = "arXiv 1711.05101",
+    .n_states = 2,
+    .params = params,
+    .params_size = sizeof(struct adamw_params),
+    .step = step,
+};

@@ -1,0 +1,126 @@
+#include "train/engine.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+int engine_init(struct engine *g, struct model *m, struct err *e)
+{
+    *g = (struct engine){.model = m, .pad_id = m->cfg.pad >= 0 ? m->cfg.pad : 0};
+    arena_init(&g->arena);
+    g->grads = mem_alloc(m->table.total, sizeof(float), e);
+    return g->grads ? 0 : -1;
+}
+
+void engine_fini(struct engine *g)
+{
+    for (int r = 0; r < ROLE_COUNT; r++) {
+        scores_fini(&g->ref_logp[r].scores);
+        free(g->ref_logp[r].at);
+    }
+    free(g->grads);
+    arena_fini(&g->arena);
+    *g = (struct engine){0};
+}
+
+void engine_zero_grads(struct engine *g)
+{
+    memset(g->grads, 0, g->model->table.total * sizeof(float));
+}
+
+int engine_add(struct engine *g, const struct objective *o, struct err *e)
+{
+    BUG_ON(g->n_obj == ENGINE_MAX_OBJECTIVES);
+    for (int i = 0; i < o->term->n_views; i++)
+        if (o->weight != 0 && !g->sets[o->role[i]])
+            return err_set(e, "term '%s' needs %s data: give --%s FILE", o->term->name, role_name[o->role[i]],
+                           role_name[o->role[i]]);
+    g->obj[g->n_obj++] = *o;
+    return 0;
+}
+
+bool engine_uses(const struct engine *g, enum role role)
+{
+    for (int i = 0; i < g->n_obj; i++)
+        for (int v = 0; v < g->obj[i].term->n_views; v++)
+            if (g->obj[i].weight != 0 && g->obj[i].role[v] == role)
+                return true;
+    return false;
+}
+
+bool engine_needs_ref_model(const struct engine *g)
+{
+    for (int i = 0; i < g->n_obj; i++)
+        if (g->obj[i].weight != 0 && g->obj[i].term->needs_ref && g->obj[i].term->kind != VIEW_LOGP)
+            return true;
+    return false;
+}
+
+static bool needs_ref_logp(const struct engine *g, enum role role)
+{
+    for (int i = 0; i < g->n_obj; i++)
+        for (int v = 0; v < g->obj[i].term->n_views; v++)
+            if (g->obj[i].weight != 0 && g->obj[i].role[v] == role && g->obj[i].term->needs_ref &&
+                g->obj[i].term->kind == VIEW_LOGP)
+                return true;
+    return false;
+}
+
+/* Scores the examples of one role that the order visits. */
+static int cache_role(struct engine *g, enum role role, struct model *m, const struct order *o, int first,
+                      int n, struct progress *bar, struct err *e)
+{
+    const struct dataset *set = g->sets[role];
+    struct ref_cache *c = &g->ref_logp[role];
+    struct seq *seqs = mem_alloc((size_t)set->n, sizeof *seqs, e);
+    int used = 0, rc = -1;
+    if (!seqs || !(c->at = mem_alloc((size_t)set->n, sizeof *c->at, e)))
+        goto out;
+    memset(c->at, -1, (size_t)set->n * sizeof *c->at);
+    for (int k = first; k < first + n; k++)
+        for (int i = 0; i < o->micro[k].n[role]; i++) {
+            int row = o->micro[k].rows[role][i];
+            if (c->at[row] < 0) {
+                seqs[used] = set->seqs[row];
+                c->at[row] = used++;
+            }
+        }
+    bar->total += used;
+    rc = model_score(&c->scores, m, seqs, used, 0, bar, e);
+out:
+    free(seqs);
+    return rc;
+}
+
+int engine_cache_reference(struct engine *g, struct model *m, const struct order *o, int first, int n,
+                           struct err *e)
+{
+    struct progress bar;
+    progress_start(&bar, "reference", 0);
+    int rc = 0;
+    for (int r = 0; r < ROLE_COUNT && !rc; r++)
+        if (needs_ref_logp(g, (enum role)r))
+            rc = cache_role(g, (enum role)r, m, o, first, n, &bar, e);
+    progress_end(&bar);
+    return rc;
+}
+
+static int count_labels(const struct seq *s)
+{
+    int n = 0;
+    for (int t = 1; s->labels && t < s->n; t++)
+        n += s->labels[t] != LABEL_NONE;
+    return n;
+}
+
+void engine_count(const struct engine *g, const struct order *o, int first, int n, struct norm *norm)
+{
+    *norm = (struct norm){.micros = n};
+    for (int k = first; k < first + n; k++)
+        for (int r = 0; r < ROLE_COUNT; r++) {
+            const struct micro *mb = &o->micro[k];
+            norm->seqs[r] += mb->n[r];
+            for (int i = 0; g->sets[r] && i < mb->n[r]; i++)
+                norm->rows[r] += count_labels(&g->sets[r]->seqs[mb->rows[r][i]]);
+        }
+}

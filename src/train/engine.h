@@ -1,0 +1,77 @@
+/* The engine: one forward and backward of all objectives on one micro-batch.
+ *
+ * All roles that some objective with a weight looks at are packed into one batch and go through the decoder
+ * once. Logits are made only for the rows a term asks for. The reference model is run only where a term sees
+ * its logits or hidden states; where log-probabilities are enough they are computed once per example,
+ * before training, and kept.
+ */
+#ifndef TRAIN_ENGINE_H
+#define TRAIN_ENGINE_H
+
+#include "base/arena.h"
+#include "data/order.h"
+#include "model/model.h"
+#include "model/score.h"
+#include "train/term.h"
+
+#define ENGINE_MAX_OBJECTIVES 4
+
+/* weight * term, looking at role[0] (and its partner role[1]). */
+struct objective {
+    const struct term *term;
+    const void *params; /* borrowed */
+    enum role role[TERM_MAX_VIEWS];
+    double weight;
+};
+
+/* Reference log-probabilities of the examples of one role. */
+struct ref_cache {
+    struct scores scores;
+    int *at; /* owned [set.n] index into scores, -1: not computed */
+};
+
+struct engine {
+    struct model *model;                       /* borrowed, trained by others */
+    struct model *ref;                         /* borrowed, frozen; NULL if nothing needs its logits */
+    const struct dataset *sets[ROLE_COUNT];    /* borrowed; NULL where absent */
+    struct objective obj[ENGINE_MAX_OBJECTIVES];
+    int n_obj;
+    unsigned compat;
+    int pad_id;             /* for padded rows under compat */
+    const float *direction; /* borrowed [C]; for terms on hidden states */
+    float *grads;           /* owned, flat like the weights */
+    struct ref_cache ref_logp[ROLE_COUNT];
+    struct arena arena;
+};
+
+/* What means divide by: scored rows and sequences per role over one optimiser step of `micros` micro-batches. */
+struct norm {
+    double rows[ROLE_COUNT], seqs[ROLE_COUNT];
+    int micros;
+};
+
+/* What one micro-batch gave: each objective's unweighted loss (its share, see struct norm), and tokens read. */
+struct micro_result {
+    double loss[ENGINE_MAX_OBJECTIVES];
+    long tokens;
+};
+
+int engine_init(struct engine *g, struct model *m, struct err *e);
+void engine_fini(struct engine *g);
+/* Adds an objective; the role's data must be there, else an error that names the option. */
+int engine_add(struct engine *g, const struct objective *o, struct err *e);
+bool engine_uses(const struct engine *g, enum role role);
+/* Some term needs the reference's logits or hidden states, so `ref` must be set. */
+bool engine_needs_ref_model(const struct engine *g);
+/* Computes the reference log-probabilities that the order will ask for, with `m` (the model before its first
+ * step, or a separate reference). */
+int engine_cache_reference(struct engine *g, struct model *m, const struct order *o, int first, int n,
+                           struct err *e);
+/* The counts for the micro-batches o[first..first+n). */
+void engine_count(const struct engine *g, const struct order *o, int first, int n, struct norm *norm);
+/* Forward and backward: adds to g->grads. */
+int engine_micro(struct engine *g, const struct micro *mb, const struct norm *norm, struct micro_result *r,
+                 struct err *e);
+void engine_zero_grads(struct engine *g);
+
+#endif

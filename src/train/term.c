@@ -1,0 +1,19 @@
+#include "train/term.h"
+
+#include <math.h>
+
+void view_add_dnll(struct view *v, const double *g)
+{
+    for (int r = 0; r < v->n_rows; r++)
+        v->dlogp[r] -= (float)g[v->row_seq[r]];
+}
+
+double log_sigmoid(double s)
+{
+    return s > 0 ? -log1p(exp(-s)) : s - log1p(exp(s));
+}
+
+double sigmoid(double s)
+{
+    return s > 0 ? 1 / (1 + exp(-s)) : exp(s) / (1 + exp(s));
+}

@@ -1,0 +1,77 @@
+/* The objective interface. A term is a pure function of what the model computed for one or two roles: it
+ * returns a loss and its derivative, and touches nothing else. The engine asks it what it needs and
+ * computes no more.
+ *
+ * Shapes: S sequences of the role in this micro-batch, R scored rows (row r is the position that predicts
+ * label[r]), V vocabulary, N tokens, C width. Everything is borrowed and valid during the call.
+ */
+#ifndef TRAIN_TERM_H
+#define TRAIN_TERM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compat.h"
+#include "base/err.h"
+#include "base/param.h"
+
+enum view_kind {
+    VIEW_LOGP,   /* log-probabilities of the labels */
+    VIEW_LOGITS, /* rows of logits, a block of rows a call */
+    VIEW_HIDDEN, /* hidden states after one layer */
+};
+
+struct view {
+    int n_seqs, n_rows;
+    const int *row_seq;  /* [R] which of the S sequences */
+    const int *label;    /* [R]; LABEL_NONE on rows that only COMPAT_KL_ALL_POSITIONS asks for */
+    const int *n_labels; /* [S] n_b */
+    /* What a mean over rows, or over sequences, divides by: the counts of the whole optimiser step, so
+     * that a step does not depend on how it is cut into micro-batches (COMPAT_MICRO_MEAN: this
+     * micro-batch's own counts). A term adds up its share. */
+    double mean_rows, mean_seqs;
+
+    /* VIEW_LOGP. ref_* only if the term asks for the reference. */
+    const float *logp, *ref_logp; /* [R] */
+    const double *nll, *ref_nll;  /* [S] L_b = -sum of logp */
+    float *dlogp;                 /* [R] += d loss / d logp */
+
+    /* VIEW_LOGITS. dz is the memory of z: read a row before writing it. */
+    int vocab;
+    const float *z, *ref_z; /* [R,V] */
+    float *dz;              /* [R,V] = d loss / d z */
+
+    /* VIEW_HIDDEN: all tokens of the S sequences. */
+    int n_tokens, width;
+    const float *hidden, *ref_hidden; /* [N,C] */
+    float *dhidden;                   /* [N,C] += d loss / d hidden */
+    const int *token_seq;             /* [N] */
+    const uint8_t *scored;            /* [N] 1 where the token itself is a label */
+    const float *direction;           /* [C] unit vector fixed for the run */
+};
+
+#define TERM_MAX_VIEWS 2
+
+struct term {
+    const char *name;    /* "npo" */
+    const char *paper;   /* arXiv id */
+    const char *formula; /* plain text, one line */
+    enum view_kind kind;
+    int n_views;         /* roles it looks at: 1, or 2 with a partner (alternate answers) */
+    bool needs_ref;
+    unsigned widen;      /* compat bit under which its rows are all positions, padding included */
+    const struct param *params; /* NULL: none */
+    size_t params_size;
+    /* params: its own struct, filled from the table. v[i] is the view of the i-th role. *loss += the share. */
+    int (*loss)(const void *params, struct view *const *v, double *loss, struct err *e);
+    /* VIEW_HIDDEN: after which layer, 0-based. */
+    int (*layer)(const void *params);
+};
+
+/* Spreads dL/dL_b over the rows of sequence b: L_b = -sum logp, so each row gets -g. */
+void view_add_dnll(struct view *v, const double *g);
+/* log sigmoid(s) and sigmoid(s), stable for any s. */
+double log_sigmoid(double s);
+double sigmoid(double s);
+
+#endif
