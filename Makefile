@@ -7,7 +7,7 @@
 config ?= release
 CC     ?= gcc
 B      := build/$(config)
-PKGS   := openblas jansson libpcre2-8 zlib
+PKGS   := openblas jansson libpcre2-8 libutf8proc zlib
 BLAS   := /usr/lib/$(shell $(CC) -dumpmachine)/openblas-openmp
 
 opt_release  := -O2

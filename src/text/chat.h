@@ -1,5 +1,5 @@
-/* Chat rendering: messages to the text a model was tuned on. One row of a table per template family,
- * recognised by marks in the checkpoint's Jinja text; ChatML and SmolLM2 here.
+/* Chat rendering: messages to the text a model was tuned on. One row of a table per template
+ * family, recognised by marks in the checkpoint's Jinja text; ChatML and SmolLM2 here.
  */
 #ifndef TEXT_CHAT_H
 #define TEXT_CHAT_H

@@ -1,5 +1,5 @@
-/* Text to token ids and back. Built from tokenizer.json (a model directory or the file itself) or from
- * the metadata of a GGUF; byte-level BPE now, other kinds are a row in tokenizer.c.
+/* Text to token ids and back. Built from tokenizer.json (a model directory or the file itself) or
+ * from the metadata of a GGUF; byte-level BPE now, other kinds are a row in tokenizer.c.
  *
  * Encoding: special tokens are cut out first (if asked), the rest is split by the pre-tokeniser's
  * regexes (PCRE2), bytes are mapped to symbols, and BPE merges by rank, leftmost first.
@@ -22,30 +22,34 @@ struct ids {
     size_t n, cap;
 };
 
+int ids_add(struct ids *ids, int id, struct err *e);
+
 /* `path`: model directory, tokenizer.json or GGUF file. */
 struct tokenizer *tokenizer_open(const char *path, struct err *e);
 void tokenizer_close(struct tokenizer *t);
 
 int tokenizer_vocab_size(const struct tokenizer *t);
-int tokenizer_bos(const struct tokenizer *t); /* -1: none */
-int tokenizer_eos(const struct tokenizer *t); /* -1: none */
-int tokenizer_pad(const struct tokenizer *t); /* eos if the checkpoint names none */
+int tokenizer_bos(const struct tokenizer *t);       /* -1: none */
+int tokenizer_eos(const struct tokenizer *t);       /* -1: none */
+int tokenizer_pad(const struct tokenizer *t);       /* eos if the checkpoint names none */
+bool tokenizer_adds_bos(const struct tokenizer *t); /* plain text was trained on behind a bos */
 /* The Jinja text the checkpoint came with, or NULL. */
 const char *tokenizer_chat_template(const struct tokenizer *t);
 /* The id of this exact token text, or -1. */
 int tokenizer_id(const struct tokenizer *t, const char *token);
 bool tokenizer_is_special(const struct tokenizer *t, int id);
 
-/* Appends the ids of text[0..n). `specials`: strings like <|im_end|> become their token; else they are
- * plain text. Refuses invalid UTF-8, saying where. */
+/* Appends the ids of text[0..n). `specials`: strings like <|im_end|> become their token; else they
+ * are plain text. Refuses invalid UTF-8, saying where. */
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool specials,
                      struct ids *out, struct err *e);
 /* Appends the text of the ids; bytes that are no valid UTF-8 become U+FFFD. */
 int tokenizer_decode(const struct tokenizer *t, const int *ids, size_t n, bool skip_specials,
                      struct buf *out, struct err *e);
 
-/* Writes tokenizer.json, tokenizer_config.json and special_tokens_map.json into `dir`, so that `transformers`
- * loads them; copied where the source was a directory, generated where it was a GGUF. */
+/* Writes tokenizer.json, tokenizer_config.json and special_tokens_map.json into `dir`, so that
+ * `transformers` loads them; copied where the source was a directory, generated where it was a
+ * GGUF. */
 int tokenizer_save(const struct tokenizer *t, const char *dir, struct err *e);
 
 #endif

@@ -1,0 +1,123 @@
+/* Reader of the tokenizer in a GGUF's metadata (keys tokenizer.ggml.* and tokenizer.chat_template).
+ */
+#include <limits.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "tensor/file.h"
+#include "tensor/gguf.h"
+#include "text/tok.h"
+
+/* tokenizer.ggml.token_type */
+enum { TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER = 4 };
+
+static int read_vocab(struct tokenizer *t, struct gguf_meta *m, struct err *e)
+{
+    const struct gguf_str *tokens;
+    const int32_t *types = NULL;
+    size_t n, n_types = 0;
+    if (!gguf_strings(m, "tokenizer.ggml.tokens", &tokens, &n) || !n || n > INT_MAX / 4)
+        return err_set(e, "it holds no vocabulary ('tokenizer.ggml.tokens')");
+    if (gguf_ints(m, "tokenizer.ggml.token_type", &types, &n_types) && n_types != n)
+        return err_set(e, "%zu token types for %zu tokens", n_types, n);
+    if (vocab_init(&t->vocab, (int)n, e))
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        if (vocab_set(&t->vocab, (int)i, tokens[i].s, tokens[i].n, e))
+            return -1;
+        int type = types ? types[i] : 0;
+        if (type == TYPE_UNKNOWN || type == TYPE_CONTROL)
+            t->vocab.flags[i] |= TOKEN_ADDED | TOKEN_SPECIAL;
+        else if (type == TYPE_USER)
+            t->vocab.flags[i] |= TOKEN_ADDED;
+    }
+    return 0;
+}
+
+static int read_merges(struct tokenizer *t, struct gguf_meta *m, struct err *e)
+{
+    const struct gguf_str *merges;
+    size_t n;
+    if (!gguf_strings(m, "tokenizer.ggml.merges", &merges, &n) || n > INT_MAX / 4)
+        return err_set(e, "it holds no merges ('tokenizer.ggml.merges')");
+    if (bpe_init(&t->bpe, &t->vocab, (int)n, e))
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        const char *s = merges[i].s, *space = memchr(s, ' ', merges[i].n);
+        if (!space)
+            return err_set(e, "merge %zu is not two tokens", i);
+        size_t left = (size_t)(space - s);
+        if (bpe_add(&t->bpe, s, left, space + 1, merges[i].n - left - 1, e))
+            return -1;
+    }
+    return 0;
+}
+
+static int read_named(const struct gguf_meta *m, const char *key, int *id, struct err *e)
+{
+    int64_t v;
+    if (!gguf_int(m, key, &v))
+        return 0;
+    if (v < 0 || v > INT_MAX)
+        return err_set(e, "'%s' is %lld", key, (long long)v);
+    *id = (int)v;
+    return 0;
+}
+
+/* A string of the metadata as a C string, NULL and success if it is not there. */
+static int read_text(const struct gguf_meta *m, const char *key, char **out, struct err *e)
+{
+    struct gguf_str s;
+    *out = NULL;
+    if (!gguf_text(m, key, &s))
+        return 0;
+    *out = mem_strndup(s.s, s.n, e);
+    return *out ? 0 : -1;
+}
+
+static int read_kind(const struct gguf_meta *m, struct err *e)
+{
+    char *kind;
+    if (read_text(m, "tokenizer.ggml.model", &kind, e))
+        return -1;
+    int rc = !kind                  ? err_set(e, "it holds no tokenizer")
+             : strcmp(kind, "gpt2") ? tok_refuse_kind(kind, e)
+                                    : 0;
+    free(kind);
+    return rc;
+}
+
+static int read_pretok(struct tokenizer *t, const struct gguf_meta *m, struct err *e)
+{
+    char *name;
+    if (read_text(m, "tokenizer.ggml.pre", &name, e))
+        return -1;
+    int rc = tok_named_pretok(t, name, e);
+    free(name);
+    return rc;
+}
+
+static int read_meta(struct tokenizer *t, struct gguf_meta *m, struct err *e)
+{
+    if (read_kind(m, e) || read_vocab(t, m, e) || read_merges(t, m, e) || read_pretok(t, m, e) ||
+        read_named(m, "tokenizer.ggml.bos_token_id", &t->bos, e) ||
+        read_named(m, "tokenizer.ggml.eos_token_id", &t->eos, e) ||
+        read_named(m, "tokenizer.ggml.padding_token_id", &t->pad, e) ||
+        read_named(m, "tokenizer.ggml.unknown_token_id", &t->unk, e) ||
+        read_text(m, "tokenizer.chat_template", &t->chat_template, e))
+        return -1;
+    gguf_bool(m, "tokenizer.ggml.add_bos_token", &t->add_bos);
+    return 0;
+}
+
+int tok_read_gguf(struct tokenizer *t, const char *path, struct err *e)
+{
+    struct tensor_file f = {0};
+    if (tensor_file_open(&f, path, e))
+        return -1;
+    int rc = read_meta(t, f.meta, e);
+    if (rc)
+        err_prefix(e, "'%s': ", path);
+    tensor_file_close(&f);
+    return rc;
+}

@@ -1,0 +1,91 @@
+#include "text/vocab.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/utf8.h"
+
+static size_t hash(const char *s, size_t n)
+{
+    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ (uint8_t)s[i]) * 0x100000001b3u;
+    return (size_t)(h ^ h >> 32);
+}
+
+int vocab_init(struct vocab *v, int n, struct err *e)
+{
+    *v = (struct vocab){.n = n, .n_slots = 16};
+    while (v->n_slots < 2 * (size_t)n)
+        v->n_slots *= 2;
+    v->at = mem_alloc((size_t)n, sizeof *v->at, e);
+    v->len = v->at ? mem_alloc((size_t)n, sizeof *v->len, e) : NULL;
+    v->flags = v->len ? mem_alloc((size_t)n, 1, e) : NULL;
+    v->slots = v->flags ? mem_alloc(v->n_slots, sizeof *v->slots, e) : NULL;
+    if (!v->slots) {
+        vocab_fini(v);
+        return -1;
+    }
+    memset(v->slots, 0xff, v->n_slots * sizeof *v->slots);
+    return 0;
+}
+
+void vocab_fini(struct vocab *v)
+{
+    free(v->at);
+    free(v->len);
+    free(v->flags);
+    free(v->slots);
+    buf_fini(&v->pool);
+    *v = (struct vocab){0};
+}
+
+/* The slot that holds this text, or the free one where it belongs. */
+static size_t slot_of(const struct vocab *v, const char *s, size_t n)
+{
+    size_t i = hash(s, n) & (v->n_slots - 1);
+    for (; v->slots[i] >= 0; i = (i + 1) & (v->n_slots - 1)) {
+        int id = v->slots[i];
+        if (v->len[id] == n && !memcmp(v->pool.data + v->at[id], s, n))
+            break;
+    }
+    return i;
+}
+
+int vocab_set(struct vocab *v, int id, const char *s, size_t n, struct err *e)
+{
+    if (id < 0 || id >= v->n)
+        return err_set(e, "token id %d is outside the vocabulary of %d", id, v->n);
+    if (!n || n > UINT32_MAX)
+        return err_set(e, "token %d is empty or too long", id);
+    if (!utf8_valid(s, n, NULL))
+        return err_set(e, "token %d is no valid UTF-8", id);
+    if (v->flags[id] & TOKEN_USED)
+        return err_set(e, "token id %d is given twice, the second time to '%.*s'", id,
+                       n > 64 ? 64 : (int)n, s);
+    size_t slot = slot_of(v, s, n);
+    if (v->slots[slot] >= 0)
+        return err_set(e, "token '%.*s' is given twice, as %d and %d", n > 64 ? 64 : (int)n, s,
+                       v->slots[slot], id);
+    size_t at = v->pool.len;
+    if (buf_add(&v->pool, s, n, e))
+        return -1;
+    v->at[id] = at;
+    v->len[id] = (uint32_t)n;
+    v->flags[id] = TOKEN_USED;
+    v->slots[slot] = id;
+    return 0;
+}
+
+int vocab_find(const struct vocab *v, const char *s, size_t n)
+{
+    return v->n ? v->slots[slot_of(v, s, n)] : -1;
+}
+
+const char *vocab_text(const struct vocab *v, int id, size_t *n)
+{
+    if (id < 0 || id >= v->n || !(v->flags[id] & TOKEN_USED))
+        return NULL;
+    *n = v->len[id];
+    return v->pool.data + v->at[id];
+}

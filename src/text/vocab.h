@@ -1,0 +1,39 @@
+/* The tokens of a vocabulary: id to text and back. Ids may have holes; texts are UTF-8 and unique.
+ */
+#ifndef TEXT_VOCAB_H
+#define TEXT_VOCAB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum token_flags {
+    TOKEN_USED = 1,    /* the id has a text */
+    TOKEN_ADDED = 2,   /* cut out of the text before anything else */
+    TOKEN_SPECIAL = 4, /* ... only where the caller asks; left out of decoded text likewise */
+    TOKEN_NORMAL = 8,  /* ... only after the text was normalised */
+};
+
+struct vocab {
+    int n;          /* ids are in [0, n) */
+    size_t *at;     /* [n] owned: offset of the text in the pool */
+    uint32_t *len;  /* [n] owned: its length in bytes */
+    uint8_t *flags; /* [n] owned: token_flags */
+    struct buf pool;
+    int *slots; /* [n_slots] owned hash table of ids, -1: free */
+    size_t n_slots;
+};
+
+int vocab_init(struct vocab *v, int n, struct err *e);
+void vocab_fini(struct vocab *v);
+/* Gives the id its text. Refuses an id outside [0, n) or used before, a text that is empty, seen
+ * before or no UTF-8. */
+int vocab_set(struct vocab *v, int id, const char *s, size_t n, struct err *e);
+/* -1: no such token. */
+int vocab_find(const struct vocab *v, const char *s, size_t n);
+/* Borrowed until the next vocab_set; NULL for a hole or an id outside. */
+const char *vocab_text(const struct vocab *v, int id, size_t *n);
+
+#endif
