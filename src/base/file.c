@@ -41,7 +41,7 @@ void file_map_close(struct file_map *m)
 }
 
 /* Reads to the end by read(2), which serves pipes and devices as well as files. */
-static int read_all(int fd, struct buf *b, struct err *e)
+static int read_all(int fd, const char *path, struct buf *b, struct err *e)
 {
     struct stat st;
     if (buf_add(b, "", 0, e))
@@ -56,7 +56,7 @@ static int read_all(int fd, struct buf *b, struct err *e)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return err_sys(e, "read error");
+            return err_sys(e, "cannot read '%s'", path);
         b->len += (size_t)n;
         b->data[b->len] = 0;
         if (n == 0)
@@ -73,11 +73,10 @@ char *file_read(const char *path, size_t *len, struct err *e)
         return NULL;
     }
     struct buf b = {0};
-    int rc = read_all(fd, &b, e);
+    int rc = read_all(fd, path, &b, e);
     if (!from_stdin)
         close(fd);
     if (rc) {
-        err_prefix(e, "cannot read '%s': ", path);
         buf_fini(&b);
         return NULL;
     }
