@@ -1,0 +1,111 @@
+#include "cli/setup.h"
+
+#include <omp.h>
+#include <string.h>
+
+#include "base/compat.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#define OPT(field) offsetof(struct setup_options, field)
+const struct param setup_params[] = {
+    {"model", PARAM_STRING, OPT(model), 0, 0, NULL, NULL, "PATH",
+     "HF directory, GGUF or llama2.c file; 'default': the cached SmolLM2"},
+    {"system", PARAM_STRING, OPT(system), 0, 0, NULL, "You are a helpful assistant.", "TEXT",
+     "system turn of every conversation; empty: none"},
+    {"template", PARAM_STRING, OPT(template), 0, 0, NULL, NULL, "NAME",
+     "chat template family, if not the checkpoint's own"},
+    {"compat", PARAM_STRING, OPT(compat), 0, 0, NULL, "none", "NAMES",
+     "ou, or quirks of OpenUnlearning joined by commas"},
+    {"max_length", PARAM_INT, OPT(max_length), 0, 1 << 24, NULL, "0", NULL,
+     "tokens after which an example is cut; 0: never"},
+    {"threads", PARAM_INT, OPT(threads), 0, 4096, NULL, "0", NULL, "0: all processors"},
+    {0}};
+
+static const char default_file[] = "unlearn/SmolLM2-135M-Instruct.Q4_1.gguf";
+
+static char *default_path(struct err *e)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    char *dir = cache && *cache ? mem_strdup(cache, e) : file_join(home ? home : "", ".cache", e);
+    char *path = dir ? file_join(dir, default_file, e) : NULL;
+    free(dir);
+    if (path && !file_exists(path)) {
+        err_set(e, "the default model '%s' is not there; './bootstrap demo' fetches it", path);
+        free(path);
+        path = NULL;
+    }
+    return path;
+}
+
+char *setup_model_path(const char *name, struct err *e)
+{
+    if (!name || !*name) {
+        err_set(e, "no model given: use --model PATH, or --model default");
+        return NULL;
+    }
+    return strcmp(name, "default") ? mem_strdup(name, e) : default_path(e);
+}
+
+int setup_open_model(struct model *m, const char *name, bool writable, struct err *e)
+{
+    *m = (struct model){0};
+    char *path = setup_model_path(name, e);
+    int rc = path ? model_open(m, path, writable, e) : -1;
+    free(path);
+    return rc;
+}
+
+int setup_open(struct setup *s, const struct setup_options *o, bool writable, struct err *e)
+{
+    *s = (struct setup){.o = o};
+    if (compat_parse(o->compat, &s->compat, e))
+        return -1;
+    if (o->threads > 0)
+        omp_set_num_threads((int)o->threads);
+    if (setup_open_model(&s->model, o->model, writable, e))
+        return -1;
+    s->encoder = (struct encoder){
+        .pad_id = s->model.cfg.pad, .max_length = (int)o->max_length, .compat = s->compat};
+    return 0;
+}
+
+bool setup_has_tokenizer(struct setup *s)
+{
+    struct err ignored;
+    return s->tokenizer || !setup_tokenizer(s, &ignored);
+}
+
+int setup_tokenizer(struct setup *s, struct err *e)
+{
+    if (s->tokenizer)
+        return 0;
+    struct tokenizer *t = tokenizer_open(s->model.path, e);
+    if (!t)
+        return -1;
+    if (tokenizer_vocab_size(t) > s->model.cfg.vocab) {
+        err_set(e, "'%s': its tokenizer has %d tokens, but the model only %d embeddings",
+                s->model.path, tokenizer_vocab_size(t), s->model.cfg.vocab);
+        tokenizer_close(t);
+        return -1;
+    }
+    s->tokenizer = t;
+    s->encoder.pad_id = tokenizer_pad(t);
+    return 0;
+}
+
+int setup_text(struct setup *s, struct err *e)
+{
+    if (s->encoder.encode)
+        return 0;
+    if (setup_tokenizer(s, e))
+        return -1;
+    return err_set(e, "'%s': texts cannot be encoded yet, only token ids", s->model.path);
+}
+
+void setup_close(struct setup *s)
+{
+    tokenizer_close(s->tokenizer);
+    model_close(&s->model);
+    *s = (struct setup){0};
+}

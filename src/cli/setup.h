@@ -1,0 +1,56 @@
+/* What most commands begin with: a model, and the way from text to its token ids.
+ *
+ *     struct setup_options o;  one table of options: {"model and text", setup_params, &o}
+ *     struct setup s;
+ *     setup_open(&s, &o, writable, &e)   the model; compat and threads are taken from the options
+ *     setup_text(&s, &e)                 its tokenizer and chat template; s.encoder is ready after
+ *     setup_close(&s)
+ *
+ * Commands call setup_text only when they meet text: a checkpoint without a tokenizer can be used
+ * with token ids.
+ */
+#ifndef CLI_SETUP_H
+#define CLI_SETUP_H
+
+#include "base/err.h"
+#include "base/param.h"
+#include "data/dataset.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+struct setup_options {
+    const char *model;
+    const char *system;
+    const char *template;
+    const char *compat;
+    int64_t max_length, threads;
+};
+
+extern const struct param setup_params[];
+
+struct setup {
+    const struct setup_options *o; /* borrowed */
+    struct model model;
+    unsigned compat;             /* bits of enum compat */
+    struct tokenizer *tokenizer; /* owned; NULL until setup_text */
+    struct qa *qa;               /* owned; what the encoder works with */
+    struct encoder encoder;      /* until setup_text all but `encode` is there */
+};
+
+/* A model as a user names it: a directory, a GGUF or llama2.c file, or the word `default` for the
+ * cached SmolLM2. Owned by the caller. */
+char *setup_model_path(const char *name, struct err *e);
+/* setup_model_path and model_open. */
+int setup_open_model(struct model *m, const char *name, bool writable, struct err *e);
+
+/* On failure nothing is left open. */
+int setup_open(struct setup *s, const struct setup_options *o, bool writable, struct err *e);
+/* Fine to call again. Refuses a tokenizer with more tokens than the model has embeddings. */
+int setup_text(struct setup *s, struct err *e);
+/* The tokenizer alone, where no chat template is needed. */
+int setup_tokenizer(struct setup *s, struct err *e);
+/* Whether the checkpoint has a tokenizer that setup_tokenizer can open. */
+bool setup_has_tokenizer(struct setup *s);
+void setup_close(struct setup *s);
+
+#endif
