@@ -19,5 +19,7 @@ enum {
 };
 
 int cmd_diff(int argc, char **argv);
+int cmd_generate(int argc, char **argv);
+int cmd_score(int argc, char **argv);
 
 #endif

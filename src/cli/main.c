@@ -8,6 +8,8 @@
 
 static const struct command commands[] = {
     {"diff", "compare two checkpoints tensor by tensor", cmd_diff},
+    {"generate", "continue prompts with a model", cmd_generate},
+    {"score", "log-probabilities of answers under a model", cmd_score},
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };

@@ -1,0 +1,223 @@
+/* unlearn generate: continue prompts. */
+#include <string.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/args.h"
+#include "cli/command.h"
+#include "cli/setup.h"
+#include "data/rows.h"
+#include "model/generate.h"
+
+struct options {
+    const char *data, *prompt, *question_key;
+    int64_t max_new_tokens, batch, seed;
+    double temperature, top_p;
+    bool json;
+};
+
+#define OPT(field) offsetof(struct options, field)
+static const struct param params[] = {
+    {"data", PARAM_STRING, OPT(data), 0, 0, NULL, NULL, "FILE",
+     "rows as JSON Lines, JSON or CSV; FILE[a:b] takes a part, '-' is standard input"},
+    {"prompt", PARAM_STRING, OPT(prompt), 0, 0, NULL, NULL, "TEXT", "one question instead"},
+    {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY",
+     "where a row holds its prompt"},
+    {"max_new_tokens", PARAM_INT, OPT(max_new_tokens), 1, 1 << 20, NULL, "200", NULL,
+     "tokens after which an answer is cut"},
+    {"batch", PARAM_INT, OPT(batch), 0, 1 << 16, NULL, "0", NULL,
+     "prompts to work on at once; 0: a good number"},
+    {"temperature", PARAM_REAL, OPT(temperature), 0, 1e6, NULL, "0", NULL,
+     "0: always the likeliest token"},
+    {"top_p", PARAM_REAL, OPT(top_p), 1e-9, 1, NULL, "1", NULL,
+     "draw from the likeliest tokens that together reach this probability"},
+    {"seed", PARAM_INT, OPT(seed), 0, UINT32_MAX, NULL, "0", NULL, "of the draws"},
+    {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print one JSON object a row"},
+    {0}};
+
+static const char about[] =
+    "Continues each row's prompt with the model and prints what it says. Rows are {\"question\"},\n"
+    "rendered as a chat whose answer is to be written, or {\"prompt_ids\"}, a list of token ids.\n"
+    "An answer ends with the model's end token. With --json a line is {\"new_ids\", \"text\"}: "
+    "the\n"
+    "new ids, the end token included, and their text if the checkpoint has a tokenizer.\n"
+    "The same seed gives the same answers, whatever the batch.\n";
+
+/* One prompt per row. */
+struct prompts {
+    struct seq *seqs; /* owned, or the dataset's */
+    int n;
+    int **ids;         /* owned [n] lists that seqs borrow; NULL: from the dataset */
+    struct dataset of; /* the rows' questions, encoded */
+};
+
+static int prompts_from_ids(struct prompts *p, const struct rows *rows, int vocab, struct err *e)
+{
+    p->ids = mem_alloc((size_t)rows->n, sizeof *p->ids, e);
+    p->seqs = p->ids ? mem_alloc((size_t)rows->n, sizeof *p->seqs, e) : NULL;
+    if (!p->seqs)
+        return -1;
+    for (p->n = 0; p->n < rows->n; p->n++) {
+        int n, i = p->n;
+        struct err why;
+        if (json_need_ids(rows->v[i], "prompt_ids", &p->ids[i], &n, &why))
+            return rows_err(rows, i, e, "%s", why.msg);
+        p->seqs[i] = (struct seq){.n = n, .ids = p->ids[i]};
+        for (int t = 0; t < n; t++)
+            if (p->ids[i][t] >= vocab) {
+                p->n++;
+                return rows_err(rows, i, e, "'prompt_ids'[%d] is no token id below %d", t, vocab);
+            }
+    }
+    return 0;
+}
+
+static int prompts_init(struct prompts *p, struct setup *s, const struct rows *rows,
+                        const char *question_key, struct err *e)
+{
+    *p = (struct prompts){0};
+    if (json_object_get(rows->v[0], "prompt_ids"))
+        return prompts_from_ids(p, rows, s->model.cfg.vocab, e);
+    if (setup_text(s, e) ||
+        dataset_build(&p->of, ROLE_GENERIC, rows, question_key, NULL, &s->encoder, e))
+        return -1;
+    p->seqs = p->of.seqs;
+    p->n = p->of.n;
+    return 0;
+}
+
+static void prompts_fini(struct prompts *p)
+{
+    for (int i = 0; p->ids && i < p->n; i++)
+        free(p->ids[i]);
+    if (p->ids)
+        free(p->seqs);
+    free(p->ids);
+    dataset_fini(&p->of);
+}
+
+static int read_rows(struct rows *rows, const struct options *o, struct err *e)
+{
+    if (!o->data == !o->prompt)
+        return err_set(e, "give the prompts by either --data FILE or --prompt TEXT");
+    if (o->data)
+        return rows_open(rows, o->data, e);
+    json_t *row = json_pack("{s:s}", o->question_key, o->prompt);
+    if (!row)
+        return err_set(e, "--prompt is not valid UTF-8");
+    struct buf text = {0};
+    int rc = json_write_buf(row, &text, JSON_COMPACT, e) ||
+                     rows_read(rows, "--prompt", text.data, text.len, e)
+                 ? -1
+                 : 0;
+    buf_fini(&text);
+    json_decref(row);
+    return rc;
+}
+
+static json_t *ids_json(const struct generation *g)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < g->n; i++)
+        json_array_append_new(list, json_integer(g->ids[i]));
+    return list;
+}
+
+static int print_json(const struct generation *g, const struct buf *text, struct err *e)
+{
+    struct buf line = {0};
+    json_t *j = json_pack("{s:o}", "new_ids", ids_json(g));
+    if (text)
+        json_object_set_new(j, "text", json_stringn(text->data ? text->data : "", text->len));
+    int rc = json_write_buf(j, &line, 0, e);
+    if (!rc)
+        printf("%s\n", line.data);
+    buf_fini(&line);
+    json_decref(j);
+    return rc;
+}
+
+/* An answer of several lines stays one block: what follows it is set off by an empty line. */
+static void print_text(const struct generation *g, const struct buf *text, bool more)
+{
+    if (text)
+        fwrite(text->data ? text->data : "", 1, text->len, stdout);
+    for (int i = 0; !text && i < g->n; i++)
+        printf("%s%d", i ? " " : "", g->ids[i]);
+    printf(more ? "\n\n" : "\n");
+}
+
+static int print(const struct generation *g, int n, struct setup *s, bool json, struct err *e)
+{
+    bool has_text = setup_has_tokenizer(s);
+    struct buf text = {0};
+    int rc = 0;
+    for (int i = 0; i < n && !rc; i++) {
+        buf_clear(&text);
+        if (has_text)
+            rc = tokenizer_decode(s->tokenizer, g[i].ids, (size_t)g[i].n, true, &text, e);
+        if (!rc && json)
+            rc = print_json(&g[i], has_text ? &text : NULL, e);
+        else if (!rc)
+            print_text(&g[i], has_text ? &text : NULL, i + 1 < n);
+    }
+    buf_fini(&text);
+    return rc;
+}
+
+static int generate(struct setup *s, const struct prompts *p, const struct options *o,
+                    struct err *e)
+{
+    struct generate_options go = {.max_new_tokens = (int)o->max_new_tokens,
+                                  .batch = (int)o->batch,
+                                  .temperature = o->temperature,
+                                  .top_p = o->top_p,
+                                  .seed = (unsigned)o->seed,
+                                  .mask_positions = s->compat & COMPAT_PAD_EOS_MASK};
+    struct generation *g = mem_alloc((size_t)p->n, sizeof *g, e);
+    if (!g)
+        return -1;
+    struct progress bar;
+    progress_start(&bar, "generate", p->n);
+    int rc = model_generate(g, &s->model, p->seqs, p->n, &go, &bar, e);
+    progress_end(&bar);
+    if (!rc)
+        rc = print(g, p->n, s, o->json, e);
+    for (int i = 0; i < p->n; i++)
+        generation_fini(&g[i]);
+    free(g);
+    return rc;
+}
+
+static int run(const struct setup_options *so, const struct options *o, struct err *e)
+{
+    struct setup s = {0};
+    struct rows rows = {0};
+    struct prompts p = {0};
+    int rc = -1;
+    if (!read_rows(&rows, o, e) && !setup_open(&s, so, false, e) &&
+        !prompts_init(&p, &s, &rows, o->question_key, e))
+        rc = generate(&s, &p, o, e);
+    prompts_fini(&p);
+    rows_close(&rows);
+    setup_close(&s);
+    return rc;
+}
+
+int cmd_generate(int argc, char **argv)
+{
+    struct options o;
+    struct setup_options so;
+    struct args a = {.command = "generate",
+                     .usage = "--model M --data FILE [options]",
+                     .about = about,
+                     .tables = {{"options", params, &o}, {"model and text", setup_params, &so}}};
+    int status = args_parse(&a, argc, argv);
+    if (status == ARGS_GO) {
+        struct err e;
+        status = run(&so, &o, &e) ? args_fail(&a, &e) : STATUS_DONE;
+    }
+    args_fini(&a);
+    return status;
+}

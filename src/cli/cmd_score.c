@@ -1,0 +1,136 @@
+/* unlearn score: log-probabilities of answers, or of chosen labels, row by row. */
+#include <math.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "cli/args.h"
+#include "cli/command.h"
+#include "cli/setup.h"
+#include "data/rows.h"
+#include "model/score.h"
+
+struct options {
+    const char *data, *question_key, *answer_key;
+    int64_t tokens;
+    bool json;
+};
+
+#define OPT(field) offsetof(struct options, field)
+static const struct param params[] = {
+    {"data", PARAM_STRING, OPT(data), 0, 0, NULL, NULL, "FILE",
+     "rows as JSON Lines, JSON or CSV; FILE[a:b] takes a part, '-' is standard input"},
+    {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY",
+     "where a row holds its prompt"},
+    {"answer_key", PARAM_STRING, OPT(answer_key), 0, 0, NULL, "answer", "KEY",
+     "where a row holds its answer, or a list of answers"},
+    {"tokens", PARAM_INT, OPT(tokens), 0, 1 << 24, NULL, "0", NULL,
+     "tokens to work on at once; 0: a good number"},
+    {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print one JSON object a row"},
+    {0}};
+
+static const char about[] =
+    "Scores each row with the model and prints the natural log-probability of its answer. Rows\n"
+    "are {\"question\", \"answer\"}, rendered as a chat, whose answer and end of turn are scored; "
+    "or\n"
+    "{\"ids\", \"labels\"}: token ids, and for each the same id where it is scored and -100 where "
+    "it\n"
+    "is not (without \"labels\" all but the first are). A list of answers gives a line for each.\n"
+    "With --json a line is {\"ids\", \"logprobs\", \"sum\", \"mean\"}: the whole sequence, one "
+    "number\n"
+    "for each scored token, their sum and their mean.\n";
+
+static int build(struct dataset *d, struct setup *s, const struct rows *rows,
+                 const struct options *o, struct err *e)
+{
+    if (json_object_get(rows->v[0], "ids"))
+        return dataset_from_ids(d, ROLE_GENERIC, rows, s->model.cfg.vocab, e);
+    if (setup_text(s, e))
+        return -1;
+    return dataset_build(d, ROLE_GENERIC, rows, o->question_key, o->answer_key, &s->encoder, e);
+}
+
+static int print_json(const struct seq *q, const struct score *c, struct buf *line, struct err *e)
+{
+    buf_clear(line);
+    int rc = buf_str(line, "{\"ids\": [", e);
+    for (int t = 0; !rc && t < q->n; t++)
+        rc = buf_printf(line, e, "%s%d", t ? ", " : "", q->ids[t]);
+    if (!rc)
+        rc = buf_str(line, "], \"logprobs\": [", e);
+    /* 9 digits tell floats apart */
+    for (int k = 0; !rc && k < c->n; k++)
+        rc = buf_printf(line, e, "%s%.9g", k ? ", " : "", (double)c->logp[k]);
+    char sum[JSON_REAL_TEXT], mean[JSON_REAL_TEXT];
+    json_real_text(-c->nll, sum);
+    json_real_text(-c->nll / c->n, mean);
+    if (!rc)
+        rc = buf_printf(line, e, "], \"sum\": %s, \"mean\": %s}", sum, mean);
+    if (!rc)
+        printf("%s\n", line->data);
+    return rc;
+}
+
+static int print(const struct dataset *d, const struct scores *scores, const struct rows *rows,
+                 bool json, struct err *e)
+{
+    struct buf line = {0};
+    double total = 0;
+    int rc = 0;
+    for (int i = 0; i < d->n && !rc; i++) {
+        const struct score *c = &scores->v[i];
+        double mean = -c->nll / c->n;
+        if (!isfinite(mean))
+            rc = rows_err(rows, d->rows[i], e, "the model gives no finite log-probability");
+        else if (json)
+            rc = print_json(&d->seqs[i], c, &line, e);
+        else
+            printf("row %d: mean %.4f  sum %.3f  of %d tokens\n", d->rows[i], mean, -c->nll, c->n);
+        total += mean;
+    }
+    if (!rc && !json)
+        printf("mean over %d rows: %.4f\n", d->n, total / d->n);
+    buf_fini(&line);
+    return rc;
+}
+
+static int run(const struct setup_options *so, const struct options *o, struct err *e)
+{
+    struct setup s = {0};
+    struct rows rows = {0};
+    struct dataset d = {0};
+    struct scores scores = {0};
+    struct progress bar;
+    int rc = -1;
+    if (!o->data)
+        return err_set(e, "no rows given: use --data FILE");
+    if (!rows_open(&rows, o->data, e) && !setup_open(&s, so, false, e) &&
+        !build(&d, &s, &rows, o, e)) {
+        progress_start(&bar, "score", d.n);
+        rc = model_score(&scores, &s.model, d.seqs, d.n, (int)o->tokens, &bar, e);
+        progress_end(&bar);
+        if (!rc)
+            rc = print(&d, &scores, &rows, o->json, e);
+    }
+    scores_fini(&scores);
+    dataset_fini(&d);
+    rows_close(&rows);
+    setup_close(&s);
+    return rc;
+}
+
+int cmd_score(int argc, char **argv)
+{
+    struct options o;
+    struct setup_options so;
+    struct args a = {.command = "score",
+                     .usage = "--model M --data FILE [options]",
+                     .about = about,
+                     .tables = {{"options", params, &o}, {"model and text", setup_params, &so}}};
+    int status = args_parse(&a, argc, argv);
+    if (status == ARGS_GO) {
+        struct err e;
+        status = run(&so, &o, &e) ? args_fail(&a, &e) : STATUS_DONE;
+    }
+    args_fini(&a);
+    return status;
+}
