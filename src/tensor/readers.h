@@ -23,7 +23,8 @@ int tensor_list_add(struct tensor_list *l, const char *name, size_t name_len, st
 int tensor_list_finish(struct tensor_list *l, struct tensor_file *f, struct err *e);
 void tensor_list_fini(struct tensor_list *l);
 
-/* Each fills the zeroed `f` from the whole file in memory; the caller closes it on failure. */
+/* Each fills the zeroed `f` from the whole file in memory; the caller has looked at the first 9
+ * bytes and closes `f` on failure. */
 int safetensors_read(struct tensor_file *f, const uint8_t *data, size_t size, struct err *e);
 int gguf_read(struct tensor_file *f, const uint8_t *data, size_t size, struct err *e);
 int llama2c_read(struct tensor_file *f, const uint8_t *data, size_t size, struct err *e);

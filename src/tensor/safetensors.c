@@ -88,9 +88,10 @@ static uint64_t u64_load(const uint8_t *p)
 
 int safetensors_read(struct tensor_file *f, const uint8_t *data, size_t size, struct err *e)
 {
-    const uint64_t length = size < 8 ? UINT64_MAX : u64_load(data);
+    const uint64_t length = u64_load(data);
     if (length > HEADER_MAX || length > size - 8)
-        return err_set(e, "the header is longer than the file: incomplete download?");
+        return err_set(e, "the header of %llu bytes does not fit the file: incomplete download?",
+                       (unsigned long long)length);
     const char *text = (const char *)data + 8;
     json_error_t where;
     json_t *header = json_loadb(text, length, JSON_REJECT_DUPLICATES, &where);
