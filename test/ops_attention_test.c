@@ -1,5 +1,5 @@
-/* Attention against plain double-precision loops: forward by its definition, backward by the derivative of
- * the definition, which is itself checked by central differences. */
+/* Attention against plain double-precision loops: forward by its definition, backward by the
+ * derivative of the definition, which is itself checked by central differences. */
 #include "ops_util.h"
 
 /* A case of one or more sequences; positions of all are packed one after the other. */
@@ -53,9 +53,12 @@ static void problem_init(struct problem *p, const struct shape *s, struct rng *r
     p->mask = mem_alloc((size_t)p->n_k, 1, &e);
     for (int j = 0; j < p->n_k; j++)
         p->mask[j] = j > 0 && rng_below(r, 4) > 0;
-    p->a = (struct attn){s->n_seqs, p->q_start, s->n_q, p->k_start, s->n_k,
-                         s->masks ? p->mask : NULL, s->heads, s->kv_heads, s->d,
-                         1.3f / sqrtf((float)s->d), s->window, s->softcap};
+    p->a = (struct attn){s->n_seqs, p->q_start,
+                         s->n_q,    p->k_start,
+                         s->n_k,    s->masks ? p->mask : NULL,
+                         s->heads,  s->kv_heads,
+                         s->d,      1.3f / sqrtf((float)s->d),
+                         s->window, s->softcap};
 }
 
 static void problem_fini(struct problem *p)

@@ -1,6 +1,7 @@
-/* Inside the CPU device: src/tensor/cpu_*.c are compiled once per instruction set, with -DISA=avx2 and so
- * on, and every name that leaves its file carries the set: CPU(rope) is cpu_rope_avx2. So each set is a
- * complete `struct ops` and the compiler, not a table of pointers, brings the loops together.
+/* Inside the CPU device: src/tensor/cpu_*.c are compiled once per instruction set, with -DISA=avx2
+ * and so on, and every name that leaves its file carries the set: CPU(rope) is cpu_rope_avx2. So
+ * each set is a complete `struct ops` and the compiler, not a table of pointers, brings the loops
+ * together.
  */
 #ifndef TENSOR_CPU_H
 #define TENSOR_CPU_H
@@ -56,8 +57,8 @@ void CPU(label_logp_back)(float *z, const float *lse, const float *g, const int 
                           int v);
 void CPU(log_softmax)(float *out, const float *z, int r, int v);
 
-/* This thread's share of c columns, in whole cache lines: sums over rows are split this way, so that no
- * two threads write one place and the order of the sum does not depend on their number. */
+/* This thread's share of c columns, in whole cache lines: sums over rows are split this way, so
+ * that no two threads write one place and the order of the sum does not depend on their number. */
 void cpu_columns(int c, int *first, int *end);
 
 #endif

@@ -1,11 +1,12 @@
-/* Attention forward, tile by tile with an online softmax (arXiv 2205.14135): a tile of query rows walks the
- * key tiles that any of them sees, and keeps for each row the maximum m and the sum l of what it saw. */
+/* Attention forward, tile by tile with an online softmax (arXiv 2205.14135): a tile of query rows
+ * walks the key tiles that any of them sees, and keeps for each row the maximum m and the sum l of
+ * what it saw. */
 #include "tensor/cpu_math.h"
 #include "tensor/cpu_tile.h"
 
 /* Scratch of one thread, on its stack. */
 struct scratch {
-    float q[ROWS * OPS_MAX_HEAD];  /* scaled */
+    float q[ROWS * OPS_MAX_HEAD]; /* scaled */
     float out[ROWS * OPS_MAX_HEAD];
     float kt[OPS_MAX_HEAD * KEYS]; /* keys transposed */
     float s[ROWS * KEYS];
@@ -13,8 +14,9 @@ struct scratch {
     float m[ROWS], l[ROWS];
 } __attribute__((aligned(64)));
 
-/* Scores of one row become exp(s - m); [first, end) is what the row may see of the n keys (n is rounded up
- * to whole panels). Returns the factor for what was summed before under the old maximum. */
+/* Scores of one row become exp(s - m); [first, end) is what the row may see of the n keys (n is
+ * rounded up to whole panels). Returns the factor for what was summed before under the old maximum.
+ */
 static float row_softmax(float *s, const float *hide, int first, int end, int n, float *m, float *l)
 {
     float top = *m, sum = 0;
@@ -73,8 +75,8 @@ static void tile_forward(struct scratch *t, const struct head *h, const float *k
     tile_product(t->out, d, (struct strided){t->s, KEYS, 1}, v + at, h->ldk, rows, d, n, true);
 }
 
-static void rows_forward(const struct head *h, float *out, float *lse, const float *q, const float *k,
-                         const float *v, int r0, int rows)
+static void rows_forward(const struct head *h, float *out, float *lse, const float *q,
+                         const float *k, const float *v, int r0, int rows)
 {
     const int d = h->a->head_dim;
     struct scratch t;
@@ -111,7 +113,8 @@ void CPU(attention)(float *out, float *lse, const float *q, const float *k, cons
 #pragma omp parallel for collapse(3) schedule(dynamic)
     for (int s = 0; s < a->n_seqs; s++) {
         for (int g = 0; g < a->kv_heads; g++) {
-            for (int t = tiles - 1; t >= 0; t--) { /* the late rows see most keys: start with them */
+            /* The late rows see most keys: start with them. */
+            for (int t = tiles - 1; t >= 0; t--) {
                 struct head h = head_of(a, s, g);
                 int rows = int_min(ROWS, h.n_q * group - t * ROWS);
                 if (rows > 0)

@@ -1,7 +1,7 @@
-/* Attention backward (arXiv 2307.08691, section 3.1.2): the probabilities are made again from lse, tile by
- * tile. One thread has one sequence and one key/value head, so dk and dv need no atomics and every sum has
- * one order. With p = exp(s - lse), delta = dout . out and dp = dout v^T:
- *     ds = p (dp - delta),  dv = p^T dout,  dk = scale ds^T q,  dq = scale ds k.
+/* Attention backward (arXiv 2307.08691, section 3.1.2): the probabilities are made again from lse,
+ * tile by tile. One thread has one sequence and one key/value head, so dk and dv need no atomics
+ * and every sum has one order. With p = exp(s - lse), delta = dout . out and dp = dout v^T: ds = p
+ * (dp - delta),  dv = p^T dout,  dk = scale ds^T q,  dq = scale ds k.
  */
 #include "tensor/cpu_math.h"
 #include "tensor/cpu_tile.h"
@@ -78,8 +78,8 @@ static void row_scores_back(struct scratch *t, const struct head *h, const struc
 }
 
 /* Rows r0 .. r0 + rows against the keys in t->kt, t->vt. */
-static void tile_back(struct scratch *t, const struct head *h, const struct grads *x, int r0, int rows,
-                      int k0, int n)
+static void tile_back(struct scratch *t, const struct head *h, const struct grads *x, int r0,
+                      int rows, int k0, int n)
 {
     const int d = h->a->head_dim, wide = (n + PANEL - 1) / PANEL * PANEL;
     const size_t at = h->k_at + (size_t)k0 * h->ldk;

@@ -1,4 +1,5 @@
-/* Rows of logits, V up to a few hundred thousand wide: log-probabilities of labels and their derivative. */
+/* Rows of logits, V up to a few hundred thousand wide: log-probabilities of labels and their
+ * derivative. */
 #include <math.h>
 
 #include "tensor/cpu.h"
@@ -14,10 +15,10 @@ static float row_max(const float *z, int v)
     return top;
 }
 
-/* f32 within a block, f64 across blocks. */
-static double row_lse(const float *z, int v, float top)
+/* log sum exp (z - top); f32 within a block, f64 across blocks. */
+static double row_log_sum(const float *z, int v, float top)
 {
-    enum { BLOCK = 2048 };
+    enum { BLOCK = 256 };
     double sum = 0;
 
     for (int b = 0; b < v; b += BLOCK) {
@@ -28,7 +29,7 @@ static double row_lse(const float *z, int v, float top)
             s += cpu_exp(z[j] - top);
         sum += s;
     }
-    return top + log(sum);
+    return log(sum);
 }
 
 static int row_find(const float *z, int v, float top)
@@ -47,7 +48,7 @@ void CPU(label_logp)(float *logp, float *lse, int *best, const float *z, const i
     for (int i = 0; i < r; i++) {
         const float *row = z + (size_t)i * v;
         float top = row_max(row, v);
-        double sum = row_lse(row, v, top);
+        double sum = top + row_log_sum(row, v, top);
         logp[i] = (float)(row[label[i]] - sum);
         if (lse)
             lse[i] = (float)sum;
@@ -56,7 +57,8 @@ void CPU(label_logp)(float *logp, float *lse, int *best, const float *z, const i
     }
 }
 
-void CPU(label_logp_back)(float *z, const float *lse, const float *g, const int *label, int r, int v)
+void CPU(label_logp_back)(float *z, const float *lse, const float *g, const int *label, int r,
+                          int v)
 {
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < r; i++) {
@@ -75,9 +77,9 @@ void CPU(log_softmax)(float *out, const float *z, int r, int v)
         const float *row = z + (size_t)i * v;
         float *y = out + (size_t)i * v;
         float top = row_max(row, v);
-        float shift = (float)row_lse(row, v, top);
+        float rest = (float)row_log_sum(row, v, top);
 #pragma omp simd
         for (int j = 0; j < v; j++)
-            y[j] = row[j] - shift;
+            y[j] = (row[j] - top) - rest; /* near the maximum nothing cancels */
     }
 }

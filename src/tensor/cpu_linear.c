@@ -1,22 +1,13 @@
 /* Linear layers: sgemm, and biases. */
 #include <cblas.h>
-#include <string.h>
 
 #include "tensor/cpu.h"
 
-/* beta 0 promises not to read what is there, which may be NaN; BLAS leaves that open for gemv. */
-static void vector_times(CBLAS_TRANSPOSE trans, float *y, const float *w, const float *x, int i,
-                         int o, float beta)
-{
-    if (beta == 0)
-        memset(y, 0, sizeof *y * (size_t)(trans == CblasNoTrans ? o : i));
-    cblas_sgemv(CblasRowMajor, trans, o, i, 1, w, i, x, 1, beta, y, 1);
-}
-
+/* BLAS promises not to read the output where beta is 0. */
 void CPU(linear)(float *out, const float *x, const float *w, int n, int i, int o, float beta)
 {
     if (n == 1)
-        vector_times(CblasNoTrans, out, w, x, i, o, beta);
+        cblas_sgemv(CblasRowMajor, CblasNoTrans, o, i, 1, w, i, x, 1, beta, out, 1);
     else if (n > 1)
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, o, i, 1, x, i, w, i, beta, out, o);
 }
@@ -24,7 +15,7 @@ void CPU(linear)(float *out, const float *x, const float *w, int n, int i, int o
 void CPU(linear_dx)(float *dx, const float *dout, const float *w, int n, int i, int o, float beta)
 {
     if (n == 1)
-        vector_times(CblasTrans, dx, w, dout, i, o, beta);
+        cblas_sgemv(CblasRowMajor, CblasTrans, o, i, 1, w, i, dout, 1, beta, dx, 1);
     else if (n > 1)
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, i, o, 1, dout, o, w, i, beta, dx,
                     i);

@@ -1,5 +1,5 @@
-/* exp, the logistic function and tanh in f32, written so that the compiler can put them into vector loops.
- * They are within 2 units in the last place and right at the infinities and for NaN.
+/* exp, the logistic function and tanh in f32, written so that the compiler can put them into vector
+ * loops. They are within 2 units in the last place and right at the infinities and for NaN.
  */
 #ifndef TENSOR_CPU_MATH_H
 #define TENSOR_CPU_MATH_H
@@ -12,14 +12,15 @@ union cpu_bits {
     uint32_t u;
 };
 
-/* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2; exp(r) by its series up to r^7. Results below
- * the smallest normal number are 0. */
+/* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2; exp(r) by its series up to r^7.
+ * Results below the smallest normal number are 0. */
 static inline float cpu_exp(float x)
 {
     const float round = 0x1.8p23f; /* adding it leaves the rounded integer in the low bits */
     union cpu_bits t = {.f = x * 0x1.715476p0f + round};
     float n = t.f - round;
-    float r = (x - n * 0x1.62ep-1f) - n * 0x1.0bfbe8p-15f; /* ln 2 in two parts; n * the first is exact */
+    float r =
+        (x - n * 0x1.62ep-1f) - n * 0x1.0bfbe8p-15f; /* ln 2 in two parts; n * the first is exact */
     float p = 1.0f / 5040;
 
     p = p * r + 1.0f / 720;

@@ -70,7 +70,8 @@ void CPU(rmsnorm)(float *out, float *rstd, const float *x, const float *w, int n
     }
 }
 
-/* With h = x rstd and g = dout (w + offset): dx = rstd (g - h mean(g h)), dw = sum over rows of dout h. */
+/* With h = x rstd and g = dout (w + offset): dx = rstd (g - h mean(g h)), dw = sum over rows of
+ * dout h. */
 static void rmsnorm_row_back(float *dx, const float *dout, const float *x, const float *w, float s,
                              int c, float w_offset)
 {
@@ -85,7 +86,8 @@ static void rmsnorm_row_back(float *dx, const float *dout, const float *x, const
         dx[j] += s * (dout[j] * (w[j] + w_offset) - x[j] * mean);
 }
 
-static void rmsnorm_dw(float *dw, const float *dout, const float *x, const float *rstd, int n, int c)
+static void rmsnorm_dw(float *dw, const float *dout, const float *x, const float *rstd, int n,
+                       int c)
 {
 #pragma omp parallel
     {

@@ -1,8 +1,9 @@
-/* What attention forward and backward share: a tile of query rows, a tile of keys, and the product of small
- * matrices that stay in cache.
+/* What attention forward and backward share: a tile of query rows, a tile of keys, and the product
+ * of small matrices that stay in cache.
  *
- * A query row is one (position, head) pair of the heads that share a key/value head, positions first, so a
- * tile of rows reads its keys once for the whole group, in training and in generation alike.
+ * A query row is one (position, head) pair of the heads that share a key/value head, positions
+ * first, so a tile of rows reads its keys once for the whole group, in training and in generation
+ * alike.
  */
 #ifndef TENSOR_CPU_TILE_H
 #define TENSOR_CPU_TILE_H
@@ -33,11 +34,12 @@ struct strided {
     size_t row, col;
 };
 
-/* c[rows, 2 vectors] (+)= a[rows, k] b[k, 2 vectors]; `rows` is a constant wherever this is inlined, so
- * that the sums live in registers. */
-static inline __attribute__((always_inline)) void tile_kernel(float *c, size_t ldc, struct strided a,
-                                                              const float *b, size_t ldb, int k,
-                                                              bool add, const int rows)
+#define INLINE static inline __attribute__((always_inline))
+
+/* c[rows, 2 vectors] (+)= a[rows, k] b[k, 2 vectors]; `rows` is a constant wherever this is
+ * inlined, so that the sums live in registers. */
+INLINE void tile_kernel(float *c, size_t ldc, struct strided a, const float *b, size_t ldb, int k,
+                        bool add, const int rows)
 {
     vec sum[6][2] = {0};
 
@@ -115,18 +117,19 @@ static inline void tile_transpose(float *t, const float *x, size_t ldx, int n, i
 /* One sequence and one key/value head: where its rows are and what they see. */
 struct head {
     const struct attn *a;
-    int g;             /* key/value head */
-    int group;         /* query heads that share it */
-    int n_q, n_k;      /* positions */
-    size_t q_row;      /* first q row of the sequence */
-    size_t k_row;      /* first k row */
-    size_t ldk;        /* floats from one k row to the next: G D */
-    size_t k_at;       /* offset of the first k in k and v */
+    int g;        /* key/value head */
+    int group;    /* query heads that share it */
+    int n_q, n_k; /* positions */
+    size_t q_row; /* first q row of the sequence */
+    size_t k_row; /* first k row */
+    size_t ldk;   /* floats from one k row to the next: G D */
+    size_t k_at;  /* offset of the first k in k and v */
 };
 
 static inline struct head head_of(const struct attn *a, int s, int g)
 {
-    struct head h = {.a = a, .g = g, .group = a->heads / a->kv_heads, .n_q = a->n_q[s], .n_k = a->n_k[s]};
+    struct head h = {
+        .a = a, .g = g, .group = a->heads / a->kv_heads, .n_q = a->n_q[s], .n_k = a->n_k[s]};
 
     h.q_row = (size_t)a->q_start[s];
     h.k_row = (size_t)a->k_start[s];
@@ -138,7 +141,8 @@ static inline struct head head_of(const struct attn *a, int s, int g)
 /* Index in lse of query row r; times D it is the offset in q and out. */
 static inline size_t head_row(const struct head *h, int r)
 {
-    return (h->q_row + (size_t)(r / h->group)) * h->a->heads + (size_t)h->g * h->group + r % h->group;
+    return (h->q_row + (size_t)(r / h->group)) * h->a->heads + (size_t)h->g * h->group +
+           r % h->group;
 }
 
 /* Query row r sees the keys *first <= key < *end, unless they are masked. */

@@ -1,0 +1,413 @@
+/* Operations other than attention and labels: forward against plain double-precision loops,
+ * backward against central differences of those loops, at odd sizes and for every instruction set.
+ */
+#include "ops_util.h"
+
+/* A scalar function of up to two arrays: the loops in double precision, times dout, summed. */
+struct fun {
+    double (*loss)(const struct fun *f);
+    double *in[2];
+    size_t size[2];
+    const float *dout;
+    int n, c, d;
+    const float *cs, *sn;
+    const int *pos;
+};
+
+static double *doubles(const float *x, size_t n)
+{
+    struct err e;
+    double *y = mem_alloc(n, sizeof *y, &e);
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i];
+    return y;
+}
+
+static struct fun fun_of(double (*loss)(const struct fun *), const float *x, size_t nx,
+                         const float *y, size_t ny, const float *dout)
+{
+    return (struct fun){
+        .loss = loss, .in = {doubles(x, nx), doubles(y, ny)}, .size = {nx, ny}, .dout = dout};
+}
+
+static void fun_fini(struct fun *f)
+{
+    free(f->in[0]);
+    free(f->in[1]);
+}
+
+/* got = before + df/d(in[which]); before NULL: overwritten. */
+static double gradient_off(const struct fun *f, int which, const float *got, const float *before)
+{
+    const double h = 1e-5;
+    double worst = 0;
+    for (size_t i = 0; i < f->size[which]; i++) {
+        double *x = &f->in[which][i], was = *x;
+        *x = was + h;
+        double up = f->loss(f);
+        *x = was - h;
+        double down = f->loss(f);
+        *x = was;
+        double want = (before ? before[i] : 0) + (up - down) / (2 * h);
+        worst = fmax(worst, distance(got + i, &want, 1));
+    }
+    return worst;
+}
+
+static void check_linear_size(const struct ops *o, struct rng *r, int n, int i, int out)
+{
+    const float betas[] = {0, 1, 0.5f};
+    float *x = random_floats(r, (size_t)n * i, 1), *w = random_floats(r, (size_t)out * i, 1);
+    float *dy = random_floats(r, (size_t)n * out, 1), *dw = random_floats(r, (size_t)out * i, 1);
+    double *want = doubles(dw, (size_t)out * i), worst = 0;
+
+    for (int a = 0; a < out; a++)
+        for (int b = 0; b < i; b++)
+            for (int t = 0; t < n; t++)
+                want[a * i + b] += (double)dy[t * out + a] * x[t * i + b];
+    o->linear_dw(dw, dy, x, n, i, out);
+    worst = distance(dw, want, (size_t)out * i);
+    free(want);
+    for (int k = 0; k < 3; k++) {
+        float beta = betas[k], *y = filled((size_t)n * out, beta == 0 ? NAN : 2);
+        float *dx = filled((size_t)n * i, beta == 0 ? NAN : 3);
+        o->linear(y, x, w, n, i, out, beta);
+        o->linear_dx(dx, dy, w, n, i, out, beta);
+        for (int t = 0; t < n; t++) {
+            for (int a = 0; a < out; a++) {
+                double s = 2 * beta;
+                for (int b = 0; b < i; b++)
+                    s += (double)x[t * i + b] * w[a * i + b];
+                worst = fmax(worst, distance(&y[t * out + a], &s, 1));
+            }
+            for (int b = 0; b < i; b++) {
+                double s = 3 * beta;
+                for (int a = 0; a < out; a++)
+                    s += (double)dy[t * out + a] * w[a * i + b];
+                worst = fmax(worst, distance(&dx[t * i + b], &s, 1));
+            }
+        }
+        free(y);
+        free(dx);
+    }
+    ok(worst < 5e-6, "%s linear %d x %d -> %d, beta 0 over NaN, 1, 0.5: off by %.1e", o->name, n, i,
+       out, worst);
+    free(x);
+    free(w);
+    free(dy);
+    free(dw);
+}
+
+static void check_linear(const struct ops *o)
+{
+    const int sizes[][3] = {{1, 7, 5}, {1, 64, 200}, {2, 33, 17}, {3, 64, 48},
+                            {5, 1, 1}, {7, 100, 31}, {40, 65, 67}};
+    struct rng r;
+    rng_seed(&r, 1);
+    for (int k = 0; k < 7; k++)
+        check_linear_size(o, &r, sizes[k][0], sizes[k][1], sizes[k][2]);
+    o->linear(NULL, NULL, NULL, 0, 4, 4, 0);
+    o->linear_dx(NULL, NULL, NULL, 0, 4, 4, 0);
+    o->linear_dw(NULL, NULL, NULL, 0, 4, 4);
+    ok(true, "%s linear on no rows does nothing", o->name);
+}
+
+static void check_bias(const struct ops *o)
+{
+    struct rng r;
+    rng_seed(&r, 2);
+    enum { N = 5, C = 39 };
+    float *y = random_floats(&r, N * C, 1), *b = random_floats(&r, C, 1),
+          *db = random_floats(&r, C, 1);
+    double *want_y = doubles(y, N * C), *want_db = doubles(db, C);
+    for (int i = 0; i < N * C; i++) {
+        want_db[i % C] += y[i];
+        want_y[i] += b[i % C];
+    }
+    o->bias_back(db, y, N, C);
+    o->bias(y, b, N, C);
+    ok(distance(y, want_y, N * C) < 1e-6, "%s bias", o->name);
+    ok(distance(db, want_db, C) < 1e-6, "%s bias_back", o->name);
+    free(y);
+    free(b);
+    free(db);
+    free(want_y);
+    free(want_db);
+}
+
+static void check_flat(const struct ops *o)
+{
+    const size_t sizes[] = {0, 1, 17, 16384, 40001};
+    struct rng r;
+    rng_seed(&r, 3);
+    for (int k = 0; k < 5; k++) {
+        size_t n = sizes[k];
+        float *x = random_floats(&r, n, 1), *y = random_floats(&r, n, 1);
+        double *want = doubles(y, n), dot = 0;
+        for (size_t i = 0; i < n; i++) {
+            dot += (double)x[i] * y[i];
+            want[i] = ((want[i] + x[i]) + -0.75 * x[i]) * 1.5;
+        }
+        near(o->dot(x, y, n), dot, 1e-13, 1e-12, "%s dot of %zu", o->name, n);
+        o->add(y, x, n);
+        o->axpy(y, -0.75f, x, n);
+        o->scale(y, 1.5f, n);
+        ok(distance(y, want, n) < 1e-6, "%s add, axpy, scale of %zu", o->name, n);
+        free(x);
+        free(y);
+        free(want);
+    }
+}
+
+static void check_finite(const struct ops *o)
+{
+    const size_t n = 40001, places[] = {0, 1, 16383, 16384, 39999, 40000};
+    const float bad[] = {NAN, INFINITY, -INFINITY};
+    float *x = filled(n, 3e38f);
+    int found = 0;
+    ok(o->all_finite(x, n) && o->all_finite(x, 0), "%s all_finite: large numbers are", o->name);
+    for (int p = 0; p < 6; p++) {
+        for (int b = 0; b < 3; b++) {
+            x[places[p]] = bad[b];
+            found += !o->all_finite(x, n);
+        }
+        x[places[p]] = 0;
+    }
+    ok(found == 18, "%s all_finite: NaN and infinities anywhere are not", o->name);
+    free(x);
+}
+
+static void check_embed(const struct ops *o)
+{
+    enum { V = 6, N = 8, C = 37 };
+    const int ids[N] = {3, 0, 3, 5, 3, 5, 1, 0}, rows[4] = {6, 1, 2, 7};
+    struct rng r;
+    rng_seed(&r, 4);
+    float *table = random_floats(&r, V * C, 1), *dy = random_floats(&r, N * C, 1);
+    float *y = filled(N * C, NAN), *picked = filled(4 * C, NAN);
+    double *want = doubles(table, V * C), *back = doubles(dy, N * C);
+    bool same = true;
+
+    o->embed(y, table, ids, N, C, 0.5f);
+    for (int i = 0; i < N * C; i++) {
+        same = same && y[i] == 0.5f * table[ids[i / C] * C + i % C];
+        want[ids[i / C] * C + i % C] += 0.5 * dy[i];
+    }
+    o->embed_back(table, dy, ids, N, C, 0.5f);
+    ok(same, "%s embed", o->name);
+    ok(distance(table, want, V * C) < 1e-6, "%s embed_back adds up repeated ids", o->name);
+    o->gather(picked, dy, rows, 4, C);
+    same = true;
+    for (int i = 0; i < 4 * C; i++) {
+        int at = rows[i / C] * C + i % C;
+        same = same && picked[i] == dy[at];
+        back[at] += picked[i];
+    }
+    o->scatter_add(dy, picked, rows, 4, C);
+    ok(same && distance(dy, back, N * C) < 1e-6, "%s gather, scatter_add", o->name);
+    float *const arrays[] = {table, dy, y, picked};
+    for (int i = 0; i < 4; i++)
+        free(arrays[i]);
+    free(want);
+    free(back);
+}
+
+enum { NORM_EPS = 1000 }; /* 1 / eps */
+
+static double norm_loss(const struct fun *f)
+{
+    double sum = 0;
+    for (int r = 0; r < f->n; r++) {
+        const double *x = f->in[0] + r * f->c;
+        double mean = 0;
+        for (int j = 0; j < f->c; j++)
+            mean += x[j] * x[j] / f->c;
+        for (int j = 0; j < f->c; j++)
+            sum +=
+                f->dout[r * f->c + j] * x[j] / sqrt(mean + 1.0 / NORM_EPS) * (f->in[1][j] + f->d);
+    }
+    return sum;
+}
+
+/* f->d is the offset of w. The forward is right if its sum with every one-hot dout is. */
+static void check_rmsnorm(const struct ops *o)
+{
+    const int sizes[][3] = {{1, 7, 0}, {5, 36, 1}, {3, 1, 0}};
+    struct rng r;
+    rng_seed(&r, 5);
+    for (int k = 0; k < 3; k++) {
+        int n = sizes[k][0], c = sizes[k][1], offset = sizes[k][2];
+        size_t size = (size_t)n * c;
+        float *x = random_floats(&r, size, 0.2f), *w = random_floats(&r, (size_t)c, 1);
+        float *dy = random_floats(&r, size, 1), *dx = filled(size, 1), *dw = filled((size_t)c, 2);
+        float *y = filled(size, NAN), *rstd = filled((size_t)n, NAN), *one = floats(size);
+        struct fun f = fun_of(norm_loss, x, size, w, (size_t)c, one);
+        f.n = n, f.c = c, f.d = offset;
+        o->rmsnorm(y, rstd, x, w, n, c, 1.0f / NORM_EPS, (float)offset);
+        double worst = 0;
+        for (size_t i = 0; i < size; i++) {
+            one[i] = 1;
+            double want = norm_loss(&f);
+            one[i] = 0;
+            worst = fmax(worst, distance(y + i, &want, 1));
+        }
+        ok(worst < 1e-6, "%s rmsnorm %d x %d: off by %.1e", o->name, n, c, worst);
+        o->rmsnorm_back(dx, dw, dy, x, w, rstd, n, c, (float)offset);
+        o->rmsnorm_back(y, NULL, dy, x, w, rstd, n, c, (float)offset);
+        f.dout = dy;
+        float *ones = filled(size, 1), *twos = filled((size_t)c, 2);
+        double off_x = gradient_off(&f, 0, dx, ones), off_w = gradient_off(&f, 1, dw, twos);
+        ok(off_x < 2e-6 && off_w < 2e-6, "%s rmsnorm_back %d x %d: off by dx %.1e dw %.1e", o->name,
+           n, c, off_x, off_w);
+        float *const arrays[] = {x, w, dy, dx, dw, y, rstd, one, ones, twos};
+        for (int i = 0; i < 10; i++)
+            free(arrays[i]);
+        fun_fini(&f);
+    }
+}
+
+/* n positions of one head of width d, of which c rotate. */
+static double rope_value(const struct fun *f, int r, int i)
+{
+    int half = f->c / 2, j = i % half;
+    const double *x = f->in[0] + r * f->d;
+    double c = f->cs[f->pos[r / 2] * half + j], s = f->sn[f->pos[r / 2] * half + j];
+    if (i >= f->c)
+        return x[i];
+    return i < half ? x[i] * c - x[i + half] * s : x[i] * c + x[i - half] * s;
+}
+
+static double rope_loss(const struct fun *f)
+{
+    double sum = 0;
+    for (int r = 0; r < 2 * f->n; r++)
+        for (int i = 0; i < f->d; i++)
+            sum += f->dout[r * f->d + i] * rope_value(f, r, i);
+    return sum;
+}
+
+static void check_rope(const struct ops *o)
+{
+    enum { N = 3, H = 2, D = 20, SIZE = N * H * D };
+    const int pos[N] = {0, 4, 2}, rots[] = {D, 12};
+    struct rng r;
+    rng_seed(&r, 6);
+    for (int k = 0; k < 2; k++) {
+        int rot = rots[k], half = rot / 2;
+        float *x = random_floats(&r, SIZE, 1), *dy = random_floats(&r, SIZE, 1);
+        float *cs = floats(5 * (size_t)half), *sn = floats(5 * (size_t)half);
+        for (int i = 0; i < 5 * half; i++) {
+            cs[i] = cosf((float)(i / half) * powf(100, -(float)(i % half) / (float)half));
+            sn[i] = sinf((float)(i / half) * powf(100, -(float)(i % half) / (float)half));
+        }
+        struct fun f = fun_of(rope_loss, x, SIZE, x, 0, dy);
+        f.n = N, f.c = rot, f.d = D, f.cs = cs, f.sn = sn, f.pos = pos;
+        o->rope(x, cs, sn, pos, N, H, D, rot, 0);
+        double worst = 0;
+        for (int i = 0; i < SIZE; i++) {
+            double want = rope_value(&f, i / D, i % D);
+            worst = fmax(worst, distance(x + i, &want, 1));
+        }
+        float *dx = floats(SIZE);
+        memcpy(dx, dy, SIZE * sizeof *dx);
+        o->rope(dx, cs, sn, pos, N, H, D, rot, 1);
+        double off = gradient_off(&f, 0, dx, NULL);
+        ok(worst < 1e-6 && off < 1e-6, "%s rope %d of %d: off by %.1e, inverse %.1e", o->name, rot,
+           D, worst, off);
+        float *const arrays[] = {x, dy, cs, sn, dx};
+        for (int i = 0; i < 5; i++)
+            free(arrays[i]);
+        fun_fini(&f);
+    }
+}
+
+static double swiglu_loss(const struct fun *f)
+{
+    double sum = 0;
+    for (size_t i = 0; i < f->size[0]; i++)
+        sum += f->dout[i] * f->in[0][i] / (1 + exp(-f->in[0][i])) * f->in[1][i];
+    return sum;
+}
+
+static void check_swiglu(const struct ops *o)
+{
+    enum { N = 77 };
+    struct rng r;
+    rng_seed(&r, 7);
+    float *gate = random_floats(&r, N, 3), *up = random_floats(&r, N, 1),
+          *dy = random_floats(&r, N, 1);
+    float *y = filled(N, NAN);
+    struct fun f = fun_of(swiglu_loss, gate, N, up, N, dy);
+    double worst = 0;
+
+    o->swiglu(y, gate, up, N);
+    for (int i = 0; i < N; i++) {
+        double want = f.in[0][i] / (1 + exp(-f.in[0][i])) * f.in[1][i];
+        worst = fmax(worst, distance(y + i, &want, 1));
+    }
+    ok(worst < 1e-6, "%s swiglu: off by %.1e", o->name, worst);
+    o->swiglu_back(gate, up, dy, gate, up, N);
+    double off_gate = gradient_off(&f, 0, gate, NULL), off_up = gradient_off(&f, 1, up, NULL);
+    ok(off_gate < 2e-6 && off_up < 2e-6, "%s swiglu_back in place: off by %.1e, %.1e", o->name,
+       off_gate, off_up);
+    float extreme[] = {-200, 200, 0}, one[] = {1, 1, 1};
+    o->swiglu(y, extreme, one, 3);
+    ok(y[0] == 0 && y[1] == 200 && y[2] == 0, "%s swiglu at -200, 200, 0", o->name);
+    free(gate);
+    free(up);
+    free(dy);
+    free(y);
+    fun_fini(&f);
+}
+
+static void check_adamw(const struct ops *o)
+{
+    enum { N = 1003 };
+    struct rng r;
+    rng_seed(&r, 8);
+    float *w = random_floats(&r, N, 1), *m = floats(N), *v = floats(N);
+    double *rw = doubles(w, N), *rm = doubles(m, N), *rv = doubles(v, N);
+    struct adamw a = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .decay = 0.1};
+
+    for (a.step = 1; a.step <= 5; a.step++) {
+        float *g = random_floats(&r, N, 1);
+        o->adamw(w, m, v, g, N, 0.25f, &a);
+        for (int i = 0; i < N; i++) {
+            double d = 0.25 * g[i];
+            rm[i] = a.beta1 * rm[i] + (1 - a.beta1) * d;
+            rv[i] = a.beta2 * rv[i] + (1 - a.beta2) * d * d;
+            double mhat = rm[i] / (1 - pow(a.beta1, (double)a.step));
+            double vhat = rv[i] / (1 - pow(a.beta2, (double)a.step));
+            rw[i] = rw[i] * (1 - a.lr * a.decay) - a.lr * mhat / (sqrt(vhat) + a.eps);
+        }
+        free(g);
+    }
+    ok(distance(w, rw, N) < 4e-7 && distance(m, rm, N) < 1e-7 && distance(v, rv, N) < 1e-8,
+       "%s adamw, 5 steps: off by w %.1e m %.1e v %.1e", o->name, distance(w, rw, N),
+       distance(m, rm, N), distance(v, rv, N));
+    free(w);
+    free(m);
+    free(v);
+    free(rw);
+    free(rm);
+    free(rv);
+}
+
+static void check_all(const struct ops *o)
+{
+    check_linear(o);
+    check_bias(o);
+    check_flat(o);
+    check_finite(o);
+    check_embed(o);
+    check_rmsnorm(o);
+    check_rope(o);
+    check_swiglu(o);
+    check_adamw(o);
+}
+
+int main(void)
+{
+    each_isa(check_all);
+    return done();
+}
