@@ -1,8 +1,8 @@
 # make              release program at ./unlearn
 # make check        every test (TAP, through prove)
-# make lint         include floors, formatting, compiler warnings as errors
-# make fuzz         30 s of each fuzz target (clang)
-# config=debug|release|sanitize|coverage chooses build/<config>
+# make lint         include floors, backend headers, formatting
+# make fuzz         30 s of each fuzz target (clang; FUZZ_SECONDS)
+# config=debug|release|sanitize|coverage|fuzz chooses build/<config>
 
 config ?= release
 CC     ?= gcc
@@ -14,6 +14,9 @@ opt_release  := -O2
 opt_debug    := -O0 -g3
 opt_sanitize := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 opt_coverage := -O0 -g --coverage
+# clang's fuzzer; without OpenMP threads, so that a run is repeated exactly (omp.h and its functions are gcc's).
+opt_fuzz      = -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined \
+                -Wno-missing-prototypes -fno-openmp -idirafter $(shell gcc -print-file-name=include)
 
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wno-unknown-pragmas
 CFLAGS  := -std=c11 -D_GNU_SOURCE $(WARN) -fopenmp -ffp-contract=off -Isrc $(opt_$(config)) $(shell pkg-config --cflags $(PKGS)) $(EXTRA)
@@ -45,6 +48,8 @@ $(B)/unlearn: $(call objs,$(CLI)) $(B)/libunlearn.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/test/%.t: $(B)/test/%.o $(B)/test/tap.o $(B)/libunlearn.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(B)/fuzz/%: $(B)/fuzz/%.o $(B)/libunlearn.a
+	$(CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS) $(shell gcc -print-file-name=libgomp.so)
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
