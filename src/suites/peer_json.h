@@ -1,0 +1,36 @@
+/* Evaluation logs in the files of OpenUnlearning, so that either program reads the other's:
+ *   X_EVAL.json     {metric: {"agg_value": x, "value_by_index": {"0": {...}, ...}}}, with the
+ * metrics that others are computed from; single numbers have "agg_value" only X_SUMMARY.json
+ * {metric: x}, those of the suite itself Metrics are sorted by name, indented by 4, no newline at
+ * the end. A number that is missing (NaN) is written as null; NaN, as Python writes it, and null
+ * are read as missing. Spec: metrics.md section 10.
+ */
+#ifndef SUITES_PEER_JSON_H
+#define SUITES_PEER_JSON_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct peer_log {
+    json_t *eval, *summary; /* owned objects; zero-initialise */
+};
+
+/* Takes the reference `metric` (also on failure); NULL is an error. */
+int peer_log_add(struct peer_log *log, const char *name, json_t *metric, bool in_summary,
+                 struct err *e);
+/* DIR/SUITE_EVAL.json and DIR/SUITE_SUMMARY.json; the directory is made. */
+int peer_log_write(const struct peer_log *log, const char *dir, const char *suite, struct err *e);
+void peer_log_fini(struct peer_log *log);
+
+/* A finite number, or null. */
+json_t *peer_number(double x);
+/* A number; NaN for null or anything else. */
+double peer_value(const json_t *j);
+/* The aggregate of a metric in an EVAL or a SUMMARY object; NaN if it is not there. */
+double peer_aggregate(const json_t *log, const char *metric);
+/* The rows of a metric in an EVAL object, borrowed; NULL if it has none. */
+json_t *peer_rows(const json_t *eval, const char *metric);
+
+#endif

@@ -1,0 +1,370 @@
+/* The TOFU suite against logs of the peer. A fake model answers with the losses and generations
+ * that a log holds, the suite computes everything else, and its log must equal the peer's: same
+ * metrics, same structure, same texts, same numbers.
+ *
+ * Tolerances: what is computed from the stored losses in f64 (truth ratios, forget quality) or from
+ * texts (ROUGE) agrees to 1e-12. Probabilities agree to 2e-7 only, because the peer computes and
+ * stores them in f32 (one step is 6e-8 relative) and its normalised probabilities and utility from
+ * those. */
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "figures.h"
+#include "suites/tofu.h"
+
+#define F32_RTOL 2e-7
+
+static const char *const prefixes[TOFU_SETS] = {"forget", "retain", "ra", "wf"};
+
+/* ---- a model that knows only a log ---- */
+
+/* Every text names what it stands for: the question "12|", the answer "forget_Q_A_PERT_Prob|3". The
+ * ids are the bytes. */
+struct fake {
+    const json_t *log; /* borrowed */
+    int ids[2][256];
+    bool broken; /* fails as an engine may */
+};
+
+static int encode(void *ctx, const char *prompt, const char *answer, const int **prompt_ids,
+                  int *n_prompt, const int **whole_ids, int *n_whole, struct err *e)
+{
+    struct fake *f = ctx;
+    (void)e;
+    *n_prompt = *n_whole = 0;
+    for (const char *s = prompt; *s; s++)
+        f->ids[0][(*n_prompt)++] = f->ids[1][(*n_whole)++] = *s;
+    for (const char *s = answer; *s; s++)
+        f->ids[1][(*n_whole)++] = *s;
+    *prompt_ids = f->ids[0];
+    *whole_ids = f->ids[1];
+    return 0;
+}
+
+/* The log's row that sequence i stands for, and which answer. */
+static const json_t *stored(const struct fake *f, const struct dataset *d, int i, bool rouge,
+                            int *item)
+{
+    char text[256], row[32], metric[64];
+    int n = d->seqs[i].n;
+    for (int t = 0; t < n; t++)
+        text[t] = (char)d->seqs[i].ids[t];
+    text[n] = 0;
+    sscanf(text, "%31[^|]|%63[^|]|%d", row, metric, item);
+    if (rouge)
+        strcpy(strstr(metric, "_Q_A_"), "_Q_A_ROUGE");
+    return json_object_get(peer_rows(f->log, metric), row);
+}
+
+static int fake_score(void *ctx, const struct dataset *d, struct scores *out, struct err *e)
+{
+    struct fake *f = ctx;
+    for (int i = 0; i < d->n; i++) {
+        int item;
+        const json_t *loss = json_object_get(stored(f, d, i, false, &item), "avg_loss");
+        out->v[i].nll =
+            out->v[i].n * real(json_is_array(loss) ? json_array_get(loss, (size_t)item) : loss);
+    }
+    return f->broken ? err_set(e, "the device is gone") : 0;
+}
+
+static int fake_generate(void *ctx, const struct dataset *d, int max_new, struct generation *out,
+                         struct err *e)
+{
+    struct fake *f = ctx;
+    for (int i = 0; i < d->n; i++) {
+        int item;
+        const json_t *row = stored(f, d, i, true, &item);
+        struct buf b = {0};
+        int rc = buf_printf(&b, e, "%s %s", str(row, "input"), str(row, "ground_truth"));
+        out[i].whole = rc ? NULL : mem_strdup(b.data, e);
+        buf_clear(&b);
+        rc = rc || buf_printf(&b, e, "\n%s <eos>, %d at most", str(row, "generation"), max_new);
+        out[i].answer = rc ? NULL : mem_strdup(b.data, e);
+        out[i].input = mem_strdup(str(row, "input"), e);
+        buf_fini(&b);
+        if (!out[i].whole || !out[i].answer || !out[i].input)
+            return -1;
+    }
+    return f->broken ? err_set(e, "the device is gone") : 0;
+}
+
+/* Rows that name the figures of the log: as many and with as many wrong answers as it has. */
+static void make_rows(struct rows *rows, const json_t *log, enum tofu_set set)
+{
+    static const char *const fields[][2] = {
+        {"answer", "Prob"}, {"paraphrased_answer", "PARA_Prob"}, {"perturbed_answer", "PERT_Prob"}};
+    json_t *list = json_array();
+    char name[64], text[96];
+    snprintf(name, sizeof name, "%s_Q_A_Prob", prefixes[set]);
+    int n = (int)json_object_size(peer_rows(log, name));
+    for (int i = 0; i < n; i++) {
+        json_t *row = json_pack("{s:s}", "question", (snprintf(text, sizeof text, "%d|", i), text));
+        for (int k = 0; k < 3; k++) {
+            snprintf(name, sizeof name, "%s_Q_A_%s", prefixes[set], fields[k][1]);
+            snprintf(text, sizeof text, "%d", i);
+            json_t *stored_row = json_object_get(peer_rows(log, name), text), *all = json_array();
+            const json_t *loss = json_object_get(stored_row, "avg_loss");
+            for (int j = 0; j < (json_is_array(loss) ? (int)json_array_size(loss) : 1); j++) {
+                snprintf(text, sizeof text, "%s|%d", name, j);
+                json_array_append_new(all, json_string(text));
+            }
+            if (stored_row)
+                json_object_set(row, fields[k][0],
+                                json_is_array(loss) ? all : json_array_get(all, 0));
+            json_decref(all);
+        }
+        json_array_append_new(list, row);
+    }
+    char *lines = json_dumps(list, 0);
+    struct err e;
+    if (n && rows_read(rows, prefixes[set], lines, strlen(lines), &e))
+        note("%s", e.msg);
+    free(lines);
+    json_decref(list);
+}
+
+struct trial {
+    const json_t *log, *retain; /* retain: the retrained model's log or NULL */
+    bool without[TOFU_SETS];
+    bool broken;  /* the engine fails */
+    long fail_at; /* allocation of the suite that fails, from 1; 0: none */
+};
+
+static int evaluate(const struct trial *t, struct peer_log *out, struct err *e)
+{
+    struct rows rows[TOFU_SETS] = {0};
+    const struct rows *sets[TOFU_SETS] = {0};
+    for (int i = 0; i < TOFU_SETS; i++) {
+        make_rows(&rows[i], t->log, (enum tofu_set)i);
+        sets[i] = t->without[i] || !rows[i].n ? NULL : &rows[i];
+    }
+    struct fake f = {.log = t->log, .broken = t->broken};
+    struct encoder enc = {.encode = encode, .ctx = &f, .pad_id = -1};
+    struct scorer model = {&f, fake_score, fake_generate, "<eos>"};
+    struct suite s = {.metrics = tofu_metrics,
+                      .sets = sets,
+                      .encoder = &enc,
+                      .model = &model,
+                      .question = TOFU_QUESTION,
+                      .max_new_tokens = TOFU_MAX_NEW_TOKENS,
+                      .retain_log = t->retain};
+    mem_fail_at(t->fail_at - 1);
+    int rc = suite_run(&s, e);
+    mem_fail_at(-1);
+    for (int i = 0; i < TOFU_SETS; i++)
+        rows_close(&rows[i]);
+    *out = s.log;
+    return rc;
+}
+
+/* ---- comparing logs ---- */
+
+static double tolerance(const char *metric, const char *key)
+{
+    bool f32 = !strcmp(key, "prob") || (!strcmp(key, "agg_value") && strstr(metric, "Prob")) ||
+               !strcmp(metric, "model_utility");
+    return f32 ? F32_RTOL : RTOL;
+}
+
+/* Number of places where two values differ in kind, order of keys, text, or number. */
+static int differences(const char *metric, const char *key, const json_t *got, const json_t *want)
+{
+    int n = 0;
+    if (json_is_real(got) && json_is_number(want)) {
+        double a = real(got), b = real(want);
+        n = !(a == b || fabs(a - b) <= tolerance(metric, key) * fabs(b));
+    } else if (json_typeof(got) != json_typeof(want)) {
+        n = 1;
+    } else if (json_is_array(got)) {
+        n = json_array_size(got) != json_array_size(want);
+        for (size_t i = 0; !n && i < json_array_size(got); i++)
+            n = differences(metric, key, json_array_get(got, i), json_array_get(want, i));
+    } else if (json_is_object(got)) {
+        n = json_object_size(got) != json_object_size(want);
+        void *a = json_object_iter((json_t *)got), *b = json_object_iter((json_t *)want);
+        for (; a && b; a = json_object_iter_next((json_t *)got, a),
+                       b = json_object_iter_next((json_t *)want, b))
+            n += strcmp(json_object_iter_key(a), json_object_iter_key(b))
+                     ? 1
+                     : differences(metric, json_object_iter_key(a), json_object_iter_value(a),
+                                   json_object_iter_value(b));
+    } else {
+        n = !json_equal(got, want);
+    }
+    if (n && !json_is_object(got))
+        note("%s %s: %g, want %g", metric, key, peer_value(got), peer_value(want));
+    return n;
+}
+
+static void compare_logs(const struct peer_log *got, const json_t *eval, const json_t *summary,
+                         const char *tier)
+{
+    int missing = 0;
+    for (const struct metric *m = tofu_metrics; m->name; m++) {
+        const json_t *have = json_object_get(got->eval, m->name);
+        const json_t *want = json_object_get(eval, m->name);
+        missing += !have || !want;
+        if (have && want) {
+            int n = differences(m->name, "", have, want);
+            ok(!n, "%s: %s %.17g: %d differences", tier, m->name,
+               peer_aggregate(got->eval, m->name), n);
+        }
+    }
+    ok(!missing, "%s: every metric is there", tier);
+    const char *name;
+    json_t *x;
+    int n = 0;
+    json_object_foreach((json_t *)summary, name, x) if (json_object_get(got->summary, name)) n +=
+        differences(name, "agg_value", json_object_get(got->summary, name), x);
+    ok(!n && json_object_size(got->summary) == 5, "%s: the summary agrees", tier);
+}
+
+/* Our writer on the peer's own log gives the peer's own bytes. */
+static void check_bytes(const json_t *eval, const char *path, const char *tier)
+{
+    struct peer_log log = {.eval = (json_t *)eval, .summary = (json_t *)eval};
+    struct err e;
+    size_t n, m;
+    char *dir = file_join(test_dir(), "logs/deep", &e),
+         *written = file_join(dir, "X_EVAL.json", &e);
+    char *want = file_read(path, &n, &e), *got = NULL;
+    if (!peer_log_write(&log, dir, "X", &e))
+        got = file_read(written, &m, &e);
+    ok(got && want && n == m && !memcmp(got, want, n),
+       "%s: a log that is read and written keeps its bytes", tier);
+    free(dir);
+    free(written);
+    free(want);
+    free(got);
+}
+
+static void check_log(char *eval_path, char *summary_path, char *retain_path, const char *tier)
+{
+    struct err e;
+    json_t *eval = eval_path ? json_read_file(eval_path, &e) : NULL;
+    json_t *summary = summary_path ? json_read_file(summary_path, &e) : NULL;
+    json_t *retain = retain_path ? json_read_file(retain_path, &e) : NULL;
+    struct peer_log got = {0};
+    if (!eval || !summary || !retain) {
+        skip("%s: the peer's log is not there", tier);
+    } else if (ok(!evaluate(&(struct trial){.log = eval, .retain = retain}, &got, &e),
+                  "%s: the suite runs", tier)) {
+        compare_logs(&got, eval, summary, tier);
+        check_bytes(eval, eval_path, tier);
+    } else {
+        note("%s", e.msg);
+    }
+    peer_log_fini(&got);
+    json_decref(eval);
+    json_decref(summary);
+    json_decref(retain);
+    free(eval_path);
+    free(summary_path);
+    free(retain_path);
+}
+
+/* ---- what may be missing ---- */
+
+static void check_absent(const json_t *eval)
+{
+    struct peer_log got;
+    struct err e;
+    ok(!evaluate(&(struct trial){.log = eval, .without[TOFU_FORGET] = true}, &got, &e) &&
+           !json_object_get(got.eval, "forget_Q_A_Prob") &&
+           !json_object_get(got.eval, "forget_truth_ratio") &&
+           !json_object_get(got.eval, "forget_quality"),
+       "without the forget set its metrics are absent");
+    near(peer_aggregate(got.eval, "model_utility"), peer_aggregate(eval, "model_utility"), F32_RTOL,
+         0, "and the utility is what it was");
+    peer_log_fini(&got);
+
+    evaluate(&(struct trial){.log = eval, .without[TOFU_FACTS] = true}, &got, &e);
+    static const char *const parts[] = {"retain_Q_A_Prob",    "retain_Q_A_ROUGE",
+                                        "retain_Truth_Ratio", "ra_Q_A_Prob_normalised",
+                                        "ra_Q_A_ROUGE",       "ra_Truth_Ratio"};
+    double sum = 0;
+    for (int i = 0; i < 6; i++)
+        sum += 1 / peer_aggregate(eval, parts[i]);
+    near(peer_aggregate(got.eval, "model_utility"), 6 / sum, F32_RTOL, 0,
+         "without world facts the utility is the mean of six");
+    ok(!json_object_get(got.eval, "forget_quality"), "no forget quality without a retrained model");
+    peer_log_fini(&got);
+
+    json_t *empty = json_object();
+    ok(evaluate(&(struct trial){.log = eval, .retain = empty}, &got, &e) &&
+           strstr(e.msg, "forget_quality"),
+       "a log that lacks the truth ratio is refused: %s", e.msg);
+    peer_log_fini(&got);
+    json_decref(empty);
+    ok(evaluate(&(struct trial){.log = eval, .broken = true}, &got, &e) &&
+           strstr(e.msg, "the device is gone"),
+       "an engine's error is passed on: %s", e.msg);
+    peer_log_fini(&got);
+}
+
+/* Two rows, of which one lacks a loss; also as the retrained model's log. */
+static const char small_log[] =
+    "{\"forget_Q_A_Prob\": {\"value_by_index\": {\"0\": {\"avg_loss\": NaN}, \"1\": {\"avg_loss\": "
+    "0.5}}}, "
+    "\"forget_Q_A_PARA_Prob\": {\"value_by_index\": {\"0\": {\"avg_loss\": NaN}, \"1\": "
+    "{\"avg_loss\": 0.5}}}, "
+    "\"forget_Q_A_PERT_Prob\": {\"value_by_index\": {\"0\": {\"avg_loss\": [1, 2]}, \"1\": "
+    "{\"avg_loss\": [1, 2]}}}, "
+    "\"forget_Q_A_ROUGE\": {\"value_by_index\": {\"0\": {\"input\": \"q\", \"ground_truth\": \"\", "
+    "\"generation\": \"\"}, \"1\": {\"input\": \"q\", \"ground_truth\": \"a b\", \"generation\": "
+    "\"b\"}}}, "
+    "\"forget_truth_ratio\": {\"value_by_index\": {\"0\": {\"score\": 1}, \"1\": {\"score\": "
+    "NaN}}}}";
+
+static void check_missing_loss(const json_t *log)
+{
+    struct peer_log got;
+    struct err e;
+    ok(!evaluate(&(struct trial){.log = log}, &got, &e), "a log with a missing loss");
+    near(peer_aggregate(got.eval, "forget_Q_A_Prob"), exp(-0.5), RTOL, 0, "the mean skips it");
+    const json_t *row = json_object_get(peer_rows(got.eval, "forget_Q_A_Prob"), "0");
+    ok(json_is_null(json_object_get(row, "prob")), "its row holds null");
+    near(peer_aggregate(got.eval, "forget_truth_ratio"), exp(-1), 1e-9, 0,
+         "and so does its truth ratio");
+    near(peer_aggregate(got.eval, "forget_Q_A_ROUGE"), 0.25, RTOL, 0, "ROUGE counts empty texts");
+    peer_log_fini(&got);
+}
+
+static void check_no_memory(const json_t *log)
+{
+    struct err e;
+    long n = 0, silent = 0;
+    int rc;
+    do {
+        struct peer_log got;
+        rc = evaluate(&(struct trial){.log = log, .retain = log, .fail_at = ++n}, &got, &e);
+        silent += rc && !strstr(e.msg, "out of memory");
+        peer_log_fini(&got);
+    } while (rc && n < 10000);
+    ok(!rc && n > 40 && !silent, "each of %ld allocations may fail", n - 1);
+}
+
+int main(void)
+{
+    log_set_quiet(true);
+    check_log(test_data("tofu/TOFU_EVAL.json"), test_data("tofu/TOFU_SUMMARY.json"),
+              test_data("tofu/retain_EVAL.json"), "cut");
+#define PEER "data/openunlearning_evals/tofu_Llama-3.2-1B-Instruct_"
+    check_log(test_shared(PEER "full/evals_forget10/TOFU_EVAL.json"),
+              test_shared(PEER "full/evals_forget10/TOFU_SUMMARY.json"),
+              test_shared(PEER "retain90/TOFU_EVAL.json"), "1B");
+#undef PEER
+    struct err e;
+    char *path = test_data("tofu/TOFU_EVAL.json");
+    json_t *eval = json_read_file(path, &e);
+    json_t *small = json_read_text(small_log, sizeof small_log - 1, "log", &e);
+    check_absent(eval);
+    check_missing_loss(small);
+    check_no_memory(small);
+    json_decref(eval);
+    json_decref(small);
+    free(path);
+    return done();
+}
