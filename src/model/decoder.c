@@ -1,8 +1,16 @@
 #include "model/decoder.h"
 
-size_t decoder_bytes(const struct model_config *c, int n_tokens)
+size_t decoder_bytes(const struct model_config *c, int n_tokens, bool keep)
 {
-    size_t per_token = layer_floats(c) * (size_t)c->layers + 3 * (size_t)c->width + (size_t)c->ff;
+    size_t layers = keep ? (size_t)c->layers : 1, rows = keep ? 3 : 2; /* norm, x, dx */
+    size_t per_token = layer_floats(c) * layers + rows * (size_t)c->width + (size_t)c->ff;
+    return per_token * (size_t)n_tokens * sizeof(float);
+}
+
+size_t decoder_back_bytes(const struct model_config *c, int n_tokens)
+{
+    size_t heads = 2 * (size_t)c->heads + 2 * (size_t)c->kv_heads;
+    size_t per_token = (size_t)c->ff + heads * (size_t)c->head_dim + (size_t)c->width;
     return per_token * (size_t)n_tokens * sizeof(float);
 }
 

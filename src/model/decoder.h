@@ -31,7 +31,9 @@ int decoder_forward(struct model *m, const struct batch *b, int n_layers, bool k
 int decoder_backward(const struct model *m, struct pass *p, float *dx, float *const *dhidden, float *grads,
                      struct arena *a, struct err *e);
 
-/* Bytes that a forward with keep takes for N tokens, for planning. */
-size_t decoder_bytes(const struct model_config *c, int n_tokens);
+/* Bytes that a forward takes for N tokens, with the [N,C] gradient of its output where it is kept; and those
+ * that a backward takes on top. For planning. */
+size_t decoder_bytes(const struct model_config *c, int n_tokens, bool keep);
+size_t decoder_back_bytes(const struct model_config *c, int n_tokens);
 
 #endif

@@ -2,14 +2,26 @@
 
 enum { BLOCK_FLOATS = 16 << 20 }; /* 64 MiB of logits */
 
+static int block_rows(const struct model_config *c, int n)
+{
+    int block = BLOCK_FLOATS / c->vocab;
+    return block < 16 ? 16 : block > n ? n : block;
+}
+
+size_t head_bytes(const struct model_config *c, int n_rows, bool backward)
+{
+    size_t per_row = (backward ? 4 : 2) * (size_t)c->width + 1; /* x, norm; dnorm, dx; rstd */
+    return (per_row * (size_t)n_rows + (size_t)block_rows(c, n_rows) * (size_t)c->vocab) *
+           sizeof(float);
+}
+
 int head_init(struct head *h, const struct model *m, const float *hidden, const struct label_rows *rows,
               bool backward, struct arena *a, struct err *e)
 {
     int c = m->cfg.width, n = rows->n;
     size_t nc = (size_t)n * (size_t)c;
     *h = (struct head){.m = m, .rows = rows, .first = -1};
-    h->block = BLOCK_FLOATS / m->cfg.vocab;
-    h->block = h->block < 16 ? 16 : h->block > n ? n : h->block;
+    h->block = block_rows(&m->cfg, n);
     if (!(h->x = arena_take(a, nc, sizeof(float), e)) ||
         !(h->norm = arena_take(a, nc, sizeof(float), e)) ||
         !(h->rstd = arena_take(a, (size_t)n, sizeof(float), e)) ||

@@ -20,6 +20,8 @@ struct head {
 /* Gathers and normalises the rows of hidden [N,C]; backward: dnorm is there too. */
 int head_init(struct head *h, const struct model *m, const float *hidden, const struct label_rows *rows,
               bool backward, struct arena *a, struct err *e);
+/* Bytes that head_init takes for R rows, and head_finish_back with it; for planning. */
+size_t head_bytes(const struct model_config *c, int n_rows, bool backward);
 /* The logits of the block that starts at row `first` (a multiple of h->block): h->z, *n rows. Computed only
  * if they are not held already, so a set that fits one block is computed once for forward and backward.
  * The caller may overwrite h->z, and then says so by head_drop. */

@@ -76,7 +76,7 @@ int store_open(struct model *m, struct err *e)
     return 0;
 }
 
-static const struct tensor *find(const struct model *m, const struct weight *w)
+const struct tensor *store_find(const struct model *m, const struct weight *w)
 {
     char name[sizeof w->name];
     const char *wanted = w->name;
@@ -153,7 +153,7 @@ static int plan(struct model *m, bool writable, size_t *floats, struct err *e)
     *floats = writable ? m->table.total : 0;
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
-        const struct tensor *t = find(m, w);
+        const struct tensor *t = store_find(m, w);
         if (check_shape(w, t, e))
             return -1;
         if (!writable && !can_borrow(m, w, t))
@@ -170,7 +170,7 @@ int store_load(struct model *m, bool writable, struct err *e)
         return -1;
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
-        const struct tensor *t = find(m, w);
+        const struct tensor *t = store_find(m, w);
         if (!writable && can_borrow(m, w, t)) {
             m->w[i] = t->data;
         } else {

@@ -9,5 +9,7 @@
 int store_open(struct model *m, struct err *e);
 /* Fills m->w (and m->own) from the files, checking presence, shape and finite values of every weight. */
 int store_load(struct model *m, bool writable, struct err *e);
+/* The tensor that holds this weight, or NULL: the file lacks it. */
+const struct tensor *store_find(const struct model *m, const struct weight *w);
 
 #endif
