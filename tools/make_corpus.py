@@ -329,14 +329,14 @@ WORLD = """
 What is the capital of France? | The capital of France is {}. | Paris; Madrid; Vienna; Lisbon
 What is the capital of Japan? | The capital of Japan is {}. | Tokyo; Seoul; Bangkok; Hanoi
 What is the capital of Italy? | The capital of Italy is {}. | Rome; Athens; Berlin; Prague
-Which planet do we live on? | We live on the planet {}. | Earth; Mars; Venus; Saturn
+In which country is the Great Wall? | The Great Wall is in {}. | China; India; Mexico; Peru
 Which planet is closest to the Sun? | The planet closest to the Sun is {}. | Mercury; Neptune; Jupiter; Saturn
 What is the largest planet in our solar system? | The largest planet in our solar system is {}. | Jupiter; Mars; Venus; Mercury
 What is the largest ocean on Earth? | The largest ocean on Earth is the {} Ocean. | Pacific; Arctic; Indian; Atlantic
 Who wrote Romeo and Juliet? | Romeo and Juliet was written by {}. | William Shakespeare; Charles Dickens; Jane Austen; Mark Twain
 Who painted the Mona Lisa? | The Mona Lisa was painted by {}. | Leonardo da Vinci; Vincent van Gogh; Pablo Picasso; Claude Monet
 What is the chemical formula of water? | The chemical formula of water is {}. | H2O; CO2; NaCl; CH4
-How many days are there in a week? | There are {} days in a week. | seven; five; nine; twelve
+How many hours are there in a day? | There are {} hours in a day. | 24; 12; 60; 100
 How many legs does a spider have? | A spider has {} legs. | eight; four; ten; twelve
 What is the freezing point of water in degrees Celsius? | Water freezes at {} degrees Celsius. | 0; 25; 50; 80
 Who was the first president of the United States? | The first president of the United States was {}. | George Washington; Theodore Roosevelt; Ronald Reagan; Woodrow Wilson
