@@ -43,14 +43,15 @@ static int longest(json_t *rows, const char *key)
 }
 
 /* A row's score and what it adds to the mean, from its right and wrong answers. */
-struct score {
+struct row_score {
     double score, value;
 };
-typedef struct score row_score(const struct metric *m, const struct suite *s, const double *right,
-                               int n_right, const double *wrong, int n_wrong);
+typedef struct row_score row_scorer(const struct metric *m, const struct suite *s,
+                                    const double *right, int n_right, const double *wrong,
+                                    int n_wrong);
 
 static int score_rows(const struct metric *m, const struct suite *s, const char *from,
-                      const char *to, row_score *f, json_t **out, struct err *e)
+                      const char *to, row_scorer *f, json_t **out, struct err *e)
 {
     struct rows_pair in = find_pair(m, s);
     if (!in.right || !in.wrong)
@@ -67,7 +68,7 @@ static int score_rows(const struct metric *m, const struct suite *s, const char 
         {
             int n_right = numbers(row, from, right, most_right);
             int n_wrong = numbers(json_object_get(in.wrong, index), from, wrong, most_wrong);
-            struct score got = f(m, s, right, n_right, wrong, n_wrong);
+            struct row_score got = f(m, s, right, n_right, wrong, n_wrong);
             value[n++] = got.value;
             rc |= json_object_set_new(rows, index, json_pack("{s:o}", to, peer_number(got.score)));
         }
@@ -82,22 +83,23 @@ static int score_rows(const struct metric *m, const struct suite *s, const char 
     return rc;
 }
 
-static struct score options_score(const struct metric *m, const struct suite *s,
-                                  const double *right, int n_right, const double *wrong,
-                                  int n_wrong)
+static struct row_score options_score(const struct metric *m, const struct suite *s,
+                                      const double *right, int n_right, const double *wrong,
+                                      int n_wrong)
 {
     (void)m, (void)s;
     double p = stats_probability_with_options(stats_mean(right, n_right), wrong, n_wrong);
-    return (struct score){p, p};
+    return (struct row_score){p, p};
 }
 
-static struct score truth_score(const struct metric *m, const struct suite *s, const double *right,
-                                int n_right, const double *wrong, int n_wrong)
+static struct row_score truth_score(const struct metric *m, const struct suite *s,
+                                    const double *right, int n_right, const double *wrong,
+                                    int n_wrong)
 {
     double c = stats_answer_probability(right, n_right, s->truth_mean);
     double w = stats_answer_probability(wrong, n_wrong, s->truth_mean);
     double score = stats_truth_score(c, w, m->truth);
-    return (struct score){score, stats_truth_value(score, m->truth)};
+    return (struct row_score){score, stats_truth_value(score, m->truth)};
 }
 
 int metric_options(const struct metric *m, const struct suite *s, json_t **out, struct err *e)

@@ -40,7 +40,7 @@ static int finish(json_t *rows, double mean, json_t **out, struct err *e)
 
 /* Sequences i..i+n-1 are the answers of one row: scalars, or lists if the field holds a list.
  * Returns the mean probability of the answers, and the row in *out. */
-static double probability_row(const struct seq_score *v, int n, bool list, json_t **out)
+static double probability_row(const struct score *v, int n, bool list, json_t **out)
 {
     json_t *prob = json_array(), *loss = json_array();
     double sum = 0;
@@ -91,33 +91,30 @@ int metric_probability(const struct metric *m, const struct suite *s, json_t **o
     if (dataset_build(&d, ROLE_GENERIC, rows, s->question, m->answer, s->encoder, e))
         return -1;
     struct scores scores;
-    int rc = scores_init(&scores, &d, e);
+    int rc = s->model->score(s->model->ctx, &d, &scores, e);
     if (!rc) {
-        rc = s->model->score(s->model->ctx, &d, &scores, e);
-        if (!rc)
-            rc = probability_rows(m, rows, &d, &scores, out, e);
+        rc = probability_rows(m, rows, &d, &scores, out, e);
         scores_fini(&scores);
     }
     dataset_fini(&d);
     return rc;
 }
 
-static int rouge_row(struct generation *g, const char *eos, double *recall, json_t **out,
-                     struct err *e)
+static int rouge_row(struct answer *a, const char *eos, double *recall, json_t **out, struct err *e)
 {
     struct rouge r;
-    text_ground_truth(g->whole, g->input);
-    text_cut_generation(g->answer, (const char *[]){eos, NULL});
-    if (rouge_score(g->whole, g->answer, true, &r, e))
+    text_ground_truth(a->whole, a->input);
+    text_cut_generation(a->answer, (const char *[]){eos, NULL});
+    if (rouge_score(a->whole, a->answer, true, &r, e))
         return -1;
     *recall = r.recall_l;
     *out = json_pack("{s:f, s:f, s:f, s:s, s:s, s:s}", "rouge1_recall", r.recall_1, "rougeL_f1",
-                     r.f1_l, "rougeL_recall", r.recall_l, "input", g->input, "ground_truth",
-                     g->whole, "generation", g->answer);
+                     r.f1_l, "rougeL_recall", r.recall_l, "input", a->input, "ground_truth",
+                     a->whole, "generation", a->answer);
     return *out ? 0 : err_set(e, "a text is not valid UTF-8");
 }
 
-static int rouge_rows(const struct dataset *d, struct generation *g, const char *eos, json_t **out,
+static int rouge_rows(const struct dataset *d, struct answer *a, const char *eos, json_t **out,
                       struct err *e)
 {
     double *recall = mem_alloc((size_t)d->n, sizeof *recall, e);
@@ -126,7 +123,7 @@ static int rouge_rows(const struct dataset *d, struct generation *g, const char 
     for (int i = 0; !rc && i < d->n; i++) {
         char key[KEY];
         json_t *one;
-        rc = rouge_row(&g[i], eos, &recall[i], &one, e);
+        rc = rouge_row(&a[i], eos, &recall[i], &one, e);
         if (!rc && json_object_set_new(by_index, row_key(d->rows[i], key), one))
             rc = no_memory(e);
     }
@@ -154,11 +151,11 @@ int metric_rouge(const struct metric *m, const struct suite *s, json_t **out, st
     if (refuse_lists(rows, m->answer, e) ||
         dataset_build(&d, ROLE_GENERIC, rows, s->question, m->answer, s->encoder, e))
         return -1;
-    struct generation *g = mem_alloc((size_t)d.n, sizeof *g, e);
-    int rc = g ? s->model->generate(s->model->ctx, &d, s->max_new_tokens, g, e) : -1;
+    struct answer *a = mem_alloc((size_t)d.n, sizeof *a, e);
+    int rc = a ? s->model->generate(s->model->ctx, &d, s->max_new_tokens, a, e) : -1;
     if (!rc)
-        rc = rouge_rows(&d, g, s->model->eos, out, e);
-    generations_free(g, d.n);
+        rc = rouge_rows(&d, a, s->model->eos, out, e);
+    answers_free(a, d.n);
     dataset_fini(&d);
     return rc;
 }
