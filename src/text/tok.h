@@ -18,7 +18,7 @@ struct tokenizer {
     int bos, eos, pad, unk;
     bool add_bos;
     char *chat_template;  /* owned, or NULL */
-    char *dir;            /* owned: where tokenizer.json is; NULL: from a GGUF */
+    char *file, *dir;     /* owned: tokenizer.json and its directory; NULL: from a GGUF */
     struct work *idle;    /* owned scratch that no thread uses now */
     pthread_mutex_t lock; /* of idle */
 };

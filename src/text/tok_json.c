@@ -67,7 +67,7 @@ static int read_added(struct tokenizer *t, const json_t *j, struct err *e)
 
 static int read_vocab(struct tokenizer *t, const json_t *vocab, const json_t *added, struct err *e)
 {
-    int n;
+    int n = 0;
     size_t i;
     const json_t *v;
     if (read_size(vocab, added, &n, e) || vocab_init(&t->vocab, n, e))
@@ -255,15 +255,15 @@ static int read_template(struct tokenizer *t, struct err *e)
     return rc;
 }
 
-static int read_file(struct tokenizer *t, const char *path, struct err *e)
+static int read_file(struct tokenizer *t, struct err *e)
 {
-    json_t *j = json_read_file(path, e);
+    json_t *j = json_read_file(t->file, e);
     if (!j)
         return -1;
     int rc = read_model(t, j, e);
     json_decref(j);
     if (rc)
-        return err_prefix(e, "'%s': ", path);
+        return err_prefix(e, "'%s': ", t->file);
     return read_template(t, e) || read_beside(t, "special_tokens_map.json", e) ||
                    read_beside(t, "tokenizer_config.json", e)
                ? -1
@@ -272,14 +272,13 @@ static int read_file(struct tokenizer *t, const char *path, struct err *e)
 
 int tok_read_json(struct tokenizer *t, const char *path, struct err *e)
 {
+    const char *slash = strrchr(path, '/');
     if (file_is_dir(path)) {
         t->dir = mem_strdup(path, e);
-        char *file = t->dir ? file_join(path, "tokenizer.json", e) : NULL;
-        int rc = file ? read_file(t, file, e) : -1;
-        free(file);
-        return rc;
+        t->file = t->dir ? file_join(path, "tokenizer.json", e) : NULL;
+    } else {
+        t->dir = slash ? mem_strndup(path, (size_t)(slash - path) + 1, e) : mem_strdup(".", e);
+        t->file = t->dir ? mem_strdup(path, e) : NULL;
     }
-    const char *slash = strrchr(path, '/');
-    t->dir = slash ? mem_strndup(path, (size_t)(slash - path) + 1, e) : mem_strdup(".", e);
-    return t->dir ? read_file(t, path, e) : -1;
+    return t->file ? read_file(t, e) : -1;
 }

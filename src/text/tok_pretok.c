@@ -77,7 +77,7 @@ static int read_keep(const json_t *j, enum pretok_keep *keep, struct err *e)
 static int read_split(struct tokenizer *t, const json_t *j, struct err *e)
 {
     const char *regex = NULL, *text = NULL;
-    enum pretok_keep keep;
+    enum pretok_keep keep = PRETOK_ISOLATE;
     const json_t *pattern = json_object_get(j, "pattern");
     if (read_keep(j, &keep, e) || json_opt_str(pattern, "Regex", &regex, e) ||
         json_opt_str(pattern, "String", &text, e))

@@ -129,6 +129,7 @@ void tokenizer_close(struct tokenizer *t)
     bpe_fini(&t->bpe);
     vocab_fini(&t->vocab);
     free(t->chat_template);
+    free(t->file);
     free(t->dir);
     free(t);
 }

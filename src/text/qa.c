@@ -1,0 +1,100 @@
+#include "text/qa.h"
+
+#include <string.h>
+
+static int encode(const struct qa_format *q, const struct buf *text, struct ids *out, struct err *e)
+{
+    bool bos = tokenizer_adds_bos(q->tok) && tokenizer_bos(q->tok) >= 0;
+    out->n = 0;
+    if (bos && !(q->chat && chat_end_token(q->chat)) && ids_add(out, tokenizer_bos(q->tok), e))
+        return -1;
+    return tokenizer_encode(q->tok, text->data, text->len, true, out, e);
+}
+
+static int append_eos(const struct qa_format *q, struct ids *out, struct err *e)
+{
+    int eos = tokenizer_eos(q->tok);
+    if (eos < 0)
+        return err_set(e, "the tokenizer names no end-of-text token, which must follow an answer");
+    return out->n && out->v[out->n - 1] == eos ? 0 : ids_add(out, eos, e);
+}
+
+/* Appends the conversation; answer NULL: up to where the answer begins. */
+static int render(const struct qa_format *q, const char *prompt, const char *answer,
+                  struct buf *text, struct err *e)
+{
+    struct message m[3];
+    int n = 0;
+    if (q->system)
+        m[n++] = (struct message){"system", q->system};
+    m[n++] = (struct message){"user", prompt};
+    if (answer)
+        m[n++] = (struct message){"assistant", answer};
+    return chat_render(q->chat, m, n, !answer, text, e);
+}
+
+/* The last end-of-turn token closes the answer; what is behind it is the template's. */
+static int close_turn(const struct qa_format *q, const char *end_token, struct ids *ids,
+                      struct err *e)
+{
+    if (q->compat & COMPAT_APPEND_EOS)
+        return append_eos(q, ids, e);
+    int end = tokenizer_id(q->tok, end_token);
+    for (size_t n = ids->n; n > 0; n--)
+        if (ids->v[n - 1] == end) {
+            ids->n = n;
+            return 0;
+        }
+    return err_set(e, "chat family '%s' ends a turn with '%s', which the tokenizer does not know",
+                   chat_name(q->chat), end_token);
+}
+
+static int cut_and_end(const struct qa_format *q, bool end, struct ids *ids, struct err *e)
+{
+    if (q->max_length > 0 && ids->n > (size_t)q->max_length)
+        ids->n = (size_t)q->max_length;
+    return end ? append_eos(q, ids, e) : 0;
+}
+
+static int encode_pair(struct qa_format *q, const char *prompt, const char *answer,
+                       struct buf *text, struct err *e)
+{
+    const char *end = q->chat ? chat_end_token(q->chat) : NULL;
+    if ((q->chat ? render(q, prompt, NULL, text, e) : buf_str(text, prompt, e)) ||
+        encode(q, text, &q->prompt, e) || (!end && cut_and_end(q, false, &q->prompt, e)))
+        return -1;
+    if (!answer)
+        return 0;
+    if (!end)
+        return buf_str(text, answer, e) || encode(q, text, &q->whole, e) ||
+                       cut_and_end(q, true, &q->whole, e)
+                   ? -1
+                   : 0;
+    buf_clear(text);
+    return render(q, prompt, answer, text, e) || encode(q, text, &q->whole, e) ||
+                   close_turn(q, end, &q->whole, e)
+               ? -1
+               : 0;
+}
+
+int qa_encode(void *ctx, const char *prompt, const char *answer, const int **prompt_ids,
+              int *n_prompt, const int **whole_ids, int *n_whole, struct err *e)
+{
+    struct qa_format *q = ctx;
+    struct buf text = {0};
+    int rc = encode_pair(q, prompt, answer, &text, e);
+    buf_fini(&text);
+    const struct ids *whole = answer ? &q->whole : &q->prompt;
+    *prompt_ids = q->prompt.v;
+    *n_prompt = (int)q->prompt.n;
+    *whole_ids = whole->v;
+    *n_whole = (int)whole->n;
+    return rc;
+}
+
+void qa_fini(struct qa_format *q)
+{
+    free(q->prompt.v);
+    free(q->whole.v);
+    q->prompt = q->whole = (struct ids){0};
+}

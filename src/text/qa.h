@@ -1,0 +1,30 @@
+/* Questions and answers as token ids, the form in which examples are trained on and scored.
+ *
+ * With a chat family, prompt = system and user turn + the opening of the assistant's turn, and
+ * whole = the conversation up to and including the token that ends the answer: that token is
+ * learnt, the template's glue behind it is not. With COMPAT_APPEND_EOS the glue stays, and an eos
+ * follows. Families of plain tags, and no family at all: whole = prompt text + answer, then eos.
+ */
+#ifndef TEXT_QA_H
+#define TEXT_QA_H
+
+#include "base/compat.h"
+#include "text/chat.h"
+#include "text/tokenizer.h"
+
+struct qa_format {
+    const struct tokenizer *tok;    /* borrowed */
+    const struct chat_family *chat; /* NULL: the prompt is text that the answer continues */
+    const char *system;             /* borrowed; NULL: no system turn is asked for */
+    unsigned compat;                /* bits of enum compat */
+    int max_length;                 /* tags and plain text: cut to this before eos; 0: never */
+    struct ids prompt, whole;       /* owned: the results of the last call; start with zeros */
+};
+
+/* `ctx` is a struct qa_format. The arrays it returns last until its next call. answer NULL: both
+ * are the prompt. (The signature of an encoder in data/dataset.h.) */
+int qa_encode(void *ctx, const char *prompt, const char *answer, const int **prompt_ids,
+              int *n_prompt, const int **whole_ids, int *n_whole, struct err *e);
+void qa_fini(struct qa_format *q);
+
+#endif

@@ -1,0 +1,191 @@
+/* Writer of a tokenizer as a directory that `transformers` loads. */
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "text/tok.h"
+
+static json_t *token_json(const struct tokenizer *t, int id)
+{
+    size_t n;
+    const char *s = vocab_text(&t->vocab, id, &n);
+    return s ? json_stringn(s, n) : json_null();
+}
+
+static json_t *added_json(const struct tokenizer *t)
+{
+    json_t *list = json_array();
+    for (int id = 0; id < t->vocab.n; id++) {
+        uint8_t flags = t->vocab.flags[id];
+        if (flags & TOKEN_ADDED)
+            json_array_append_new(list, json_pack("{sisosbsbsbsbsb}", "id", id, "content",
+                                                  token_json(t, id), "single_word", 0, "lstrip", 0,
+                                                  "rstrip", 0, "normalized", flags & TOKEN_NORMAL,
+                                                  "special", flags & TOKEN_SPECIAL));
+    }
+    return list;
+}
+
+static json_t *byte_level_json(void)
+{
+    return json_pack("{sssbsbsb}", "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1,
+                     "use_regex", 0);
+}
+
+static json_t *pretok_json(const struct tokenizer *t)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < t->pretok.n; i++)
+        json_array_append_new(list, json_pack("{sss{ss}sssb}", "type", "Split", "pattern", "Regex",
+                                              t->pretok.steps[i].pattern, "behavior", "Isolated",
+                                              "invert", 0));
+    json_array_append_new(list, byte_level_json());
+    return json_pack("{ssso}", "type", "Sequence", "pretokenizers", list);
+}
+
+/* {"SpecialToken": {"id": "<s>", "type_id": 0}}, or a "Sequence" of that id. */
+static json_t *part_json(const char *kind, json_t *id, int type_id)
+{
+    return json_pack("{s{sosi}}", kind, "id", id, "type_id", type_id);
+}
+
+/* What puts bos in front of a text, or null. */
+static json_t *post_json(const struct tokenizer *t)
+{
+    size_t n;
+    const char *bos = t->add_bos ? vocab_text(&t->vocab, t->bos, &n) : NULL;
+    if (!bos)
+        return json_null();
+    json_t *single = json_pack("[oo]", part_json("SpecialToken", token_json(t, t->bos), 0),
+                               part_json("Sequence", json_string("A"), 0));
+    json_t *pair = json_copy(single);
+    json_array_append_new(pair, part_json("SpecialToken", token_json(t, t->bos), 1));
+    json_array_append_new(pair, part_json("Sequence", json_string("B"), 1));
+    return json_pack("{sssosos{s%{s[i]s[o]so}}}", "type", "TemplateProcessing", "single", single,
+                     "pair", pair, "special_tokens", bos, n, "ids", t->bos, "tokens",
+                     token_json(t, t->bos), "id", token_json(t, t->bos));
+}
+
+static json_t *vocab_json(const struct tokenizer *t)
+{
+    json_t *vocab = json_object();
+    for (int id = 0; id < t->vocab.n; id++) {
+        size_t n;
+        const char *s = vocab_text(&t->vocab, id, &n);
+        if (s)
+            json_object_setn_new(vocab, s, n, json_integer(id));
+    }
+    return vocab;
+}
+
+static json_t *merges_json(const struct tokenizer *t)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < t->bpe.n; i++) {
+        size_t n, m;
+        const char *l = vocab_text(&t->vocab, t->bpe.merges[i].left, &n);
+        const char *r = vocab_text(&t->vocab, t->bpe.merges[i].right, &m);
+        json_array_append_new(list, json_pack("s%++%", l, n, " ", r, m));
+    }
+    return list;
+}
+
+static json_t *model_json(const struct tokenizer *t)
+{
+    json_t *unk = t->bpe.unk < 0 ? json_null() : token_json(t, t->bpe.unk);
+    return json_pack("{sssnsosnsnsbsbsbsoso}", "type", "BPE", "dropout", "unk_token", unk,
+                     "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", t->bpe.fuse_unk,
+                     "byte_fallback", 0, "ignore_merges", t->bpe.whole_words, "vocab",
+                     vocab_json(t), "merges", merges_json(t));
+}
+
+static json_t *tokenizer_json(const struct tokenizer *t)
+{
+    json_t *normal = t->nfc ? json_pack("{ss}", "type", "NFC") : json_null();
+    return json_pack("{sssnsnsosososososo}", "version", "1.0", "truncation", "padding",
+                     "added_tokens", added_json(t), "normalizer", normal, "pre_tokenizer",
+                     pretok_json(t), "post_processor", post_json(t), "decoder", byte_level_json(),
+                     "model", model_json(t));
+}
+
+/* "bos_token" and its like, of those that there are. */
+static json_t *named_json(const struct tokenizer *t)
+{
+    const struct {
+        const char *key;
+        int id;
+    } named[] = {
+        {"bos_token", t->bos}, {"eos_token", t->eos}, {"pad_token", t->pad}, {"unk_token", t->unk}};
+    json_t *j = json_object();
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+        if (named[i].id >= 0)
+            json_object_set_new(j, named[i].key, token_json(t, named[i].id));
+    return j;
+}
+
+static json_t *config_json(const struct tokenizer *t)
+{
+    json_t *j = named_json(t);
+    json_object_set_new(j, "tokenizer_class", json_string("PreTrainedTokenizerFast"));
+    json_object_set_new(j, "add_prefix_space", json_false());
+    json_object_set_new(j, "clean_up_tokenization_spaces", json_false());
+    if (t->chat_template)
+        json_object_set_new(j, "chat_template", json_string(t->chat_template));
+    return j;
+}
+
+static int write_json(const char *dir, const char *name, json_t *j, struct err *e)
+{
+    char *path = file_join(dir, name, e);
+    int rc = !path ? -1
+             : j   ? json_write_file(j, path, JSON_INDENT(2), e)
+                   : err_set(e, "out of memory while writing '%s'", path);
+    free(path);
+    json_decref(j);
+    return rc;
+}
+
+static int copy(const char *from, const char *dir, const char *name, struct err *e)
+{
+    char *to = file_join(dir, name, e);
+    int rc = to ? file_copy(from, to, e) : -1;
+    free(to);
+    return rc;
+}
+
+/* Also what older or newer versions of the loader look for. */
+static int copy_all(const struct tokenizer *t, const char *dir, struct err *e)
+{
+    static const char *const beside[] = {
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "chat_template.jinja",
+        "added_tokens.json",
+        "vocab.json",
+        "merges.txt",
+    };
+    if (copy(t->file, dir, "tokenizer.json", e))
+        return -1;
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+        char *from = file_join(t->dir, beside[i], e);
+        int rc = !from ? -1 : file_exists(from) ? copy(from, dir, beside[i], e) : 0;
+        free(from);
+        if (rc)
+            return -1;
+    }
+    return 0;
+}
+
+int tokenizer_save(const struct tokenizer *t, const char *dir, struct err *e)
+{
+    if (file_make_dir(dir, e))
+        return -1;
+    if (t->file)
+        return copy_all(t, dir, e);
+    return write_json(dir, "tokenizer.json", tokenizer_json(t), e) ||
+                   write_json(dir, "tokenizer_config.json", config_json(t), e) ||
+                   write_json(dir, "special_tokens_map.json", named_json(t), e)
+               ? -1
+               : 0;
+}
