@@ -7,8 +7,6 @@
 
 #include "tensor/dtype.h"
 
-enum { QK = 256 }; /* elements of a K block */
-
 static float bits_float(uint32_t x)
 {
     float f;
@@ -16,8 +14,7 @@ static float bits_float(uint32_t x)
     return f;
 }
 
-/* The 15 bits under the sign, moved to a float's place, read 2^112 times too small: subnormals too.
- */
+/* The bits under the sign, moved to a float's place, read 2^112 times too small, subnormals too. */
 static float f16_load(const uint8_t *p)
 {
     uint32_t h = p[0] | (uint32_t)p[1] << 8;
@@ -29,25 +26,25 @@ static float f16_load(const uint8_t *p)
     return bits_float(bits | (h & 0x8000) << 16);
 }
 
-static void f32_blocks(float *y, const uint8_t *b, size_t n)
+static void f32_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
     for (; n; n--, y++, b += 4)
         memcpy(y, b, sizeof *y);
 }
 
-static void f16_blocks(float *y, const uint8_t *b, size_t n)
+static void f16_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
     for (; n; n--, y++, b += 2)
         *y = f16_load(b);
 }
 
-static void bf16_blocks(float *y, const uint8_t *b, size_t n)
+static void bf16_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
     for (; n; n--, y++, b += 2)
         *y = bits_float((uint32_t)b[0] << 16 | (uint32_t)b[1] << 24);
 }
 
-static void f64_blocks(float *y, const uint8_t *b, size_t n)
+static void f64_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
     for (; n; n--, y++, b += 8) {
         double v;
@@ -56,7 +53,7 @@ static void f64_blocks(float *y, const uint8_t *b, size_t n)
     }
 }
 
-static void i32_blocks(float *y, const uint8_t *b, size_t n)
+static void i32_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
     for (; n; n--, y++, b += 4) {
         int32_t v;
@@ -65,7 +62,7 @@ static void i32_blocks(float *y, const uint8_t *b, size_t n)
     }
 }
 
-static void i64_blocks(float *y, const uint8_t *b, size_t n)
+static void i64_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
     for (; n; n--, y++, b += 8) {
         int64_t v;
@@ -74,14 +71,14 @@ static void i64_blocks(float *y, const uint8_t *b, size_t n)
     }
 }
 
-static void u8_blocks(float *y, const uint8_t *b, size_t n)
+static void u8_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
     for (; n; n--, y++, b++)
         *y = (float)*b;
 }
 
 /* d, 16 bytes: low nibbles are elements 0..15, high nibbles 16..31. */
-static void q4_0_blocks(float *y, const uint8_t *b, size_t n)
+static void q4_0_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
     for (; n; n--, y += 32, b += 18) {
         const float d = f16_load(b);
@@ -94,7 +91,7 @@ static void q4_0_blocks(float *y, const uint8_t *b, size_t n)
 }
 
 /* d, m, 16 bytes of nibbles. */
-static void q4_1_blocks(float *y, const uint8_t *b, size_t n)
+static void q4_1_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
     for (; n; n--, y += 32, b += 20) {
         const float d = f16_load(b), m = f16_load(b + 2);
@@ -112,7 +109,7 @@ static uint32_t u32_load(const uint8_t *p)
 }
 
 /* d, 32 fifth bits, 16 bytes of nibbles. */
-static void q5_0_blocks(float *y, const uint8_t *b, size_t n)
+static void q5_0_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
     for (; n; n--, y += 32, b += 22) {
         const float d = f16_load(b);
@@ -126,7 +123,7 @@ static void q5_0_blocks(float *y, const uint8_t *b, size_t n)
 }
 
 /* d, m, 32 fifth bits, 16 bytes of nibbles. */
-static void q5_1_blocks(float *y, const uint8_t *b, size_t n)
+static void q5_1_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
     for (; n; n--, y += 32, b += 24) {
         const float d = f16_load(b), m = f16_load(b + 2);
@@ -140,7 +137,7 @@ static void q5_1_blocks(float *y, const uint8_t *b, size_t n)
 }
 
 /* d, 32 signed bytes. */
-static void q8_0_blocks(float *y, const uint8_t *b, size_t n)
+static void q8_0_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
     for (; n; n--, y += 32, b += 34) {
         const float d = f16_load(b);
@@ -163,7 +160,7 @@ static void k_scales(const uint8_t s[12], uint8_t scale[8], uint8_t min[8])
 }
 
 /* d, dmin, 12 bytes of scales, 128 of nibbles: each 32 bytes are two runs of 32 elements. */
-static void q4_k_blocks(float *y, const uint8_t *b, size_t n)
+static void q4_k_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
     for (; n; n--, b += 144) {
         const float d = f16_load(b), dmin = f16_load(b + 2);
@@ -182,7 +179,7 @@ static void q4_k_blocks(float *y, const uint8_t *b, size_t n)
 }
 
 /* As Q4_K, with 32 bytes of fifth bits before the nibbles: bit r of byte i belongs to run r. */
-static void q5_k_blocks(float *y, const uint8_t *b, size_t n)
+static void q5_k_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
     for (; n; n--, b += 176) {
         const float d = f16_load(b), dmin = f16_load(b + 2);
@@ -200,21 +197,21 @@ static void q5_k_blocks(float *y, const uint8_t *b, size_t n)
     }
 }
 
-/* 128 bytes of low nibbles, 64 of high bit pairs, 16 signed scales (one per 16 elements), d. Each
- * half of 128 elements is four runs of 32 that share their bytes. */
-static void q6_k_blocks(float *y, const uint8_t *b, size_t n)
+/* 128 bytes of low nibbles, 64 of high bit pairs, 16 signed scales, d. Each half of 128 elements is
+ * eight groups of 16 with a scale each; groups 0..3 are the low nibbles of its 64 bytes, 4..7 the
+ * high ones, and two groups at a time share a bit pair of its 32 bytes. */
+static void q6_k_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
-    for (; n; n--, b += 210) {
-        const float d = f16_load(b + 208);
-        const uint8_t *low = b, *high = b + 128, *scale = b + 192;
-        for (int half = 0; half < 2; half++, low += 64, high += 32, scale += 8, y += 128)
-            for (int run = 0; run < 4; run++)
-                for (int i = 0; i < 32; i++) {
-                    int q = low[i + 32 * (run & 1)] >> (run & 2 ? 4 : 0) & 15;
-                    q |= (high[i] >> (2 * run) & 3) << 4;
-                    y[32 * run + i] = d * (float)(int8_t)scale[2 * run + i / 16] * (float)(q - 32);
-                }
-    }
+    for (; n; n--, b += 210)
+        for (int g = 0; g < 16; g++, y += 16) {
+            const int half = g / 8, low_shift = g & 4, high_shift = g / 2 % 4 * 2;
+            const uint8_t *low = b + 64 * half + 16 * (g & 3);
+            const uint8_t *high = b + 128 + 32 * half + 16 * (g & 1);
+            const float d = f16_load(b + 208) * (float)(int8_t)b[192 + g];
+            for (int i = 0; i < 16; i++)
+                y[i] = d * (float)(((low[i] >> low_shift & 15) | (high[i] >> high_shift & 3) << 4) -
+                                   32);
+        }
 }
 
 static void (*const blocks_to_f32[DT_COUNT])(float *, const uint8_t *, size_t) = {
@@ -228,7 +225,7 @@ static void (*const blocks_to_f32[DT_COUNT])(float *, const uint8_t *, size_t) =
 void dtype_to_f32(enum dtype t, float *dst, const void *src, size_t n)
 {
     const int block = dtype_info[t].block, bytes = dtype_info[t].bytes;
-    const size_t step = 16 * QK; /* elements a thread takes at once */
+    const size_t step = 4096; /* elements a thread takes at once: a multiple of every block */
     BUG_ON(n % (size_t)block);
 #pragma omp parallel for schedule(static) if (n > 16 * step)
     for (size_t at = 0; at < n; at += step) {
