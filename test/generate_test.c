@@ -1,0 +1,256 @@
+/* Generation against transformers' generate() on a small llama: ids and margins, also with masked
+ * tokens inside the prompts; then what must hold of any sampler. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "figures.h"
+#include "model/generate.h"
+#include "model/head.h"
+#include "model/sample.h"
+
+#define MARGIN_TOL 1e-3
+
+enum { PROMPTS = 4 };
+
+/* The prompts of a golden file: `llama.json` names ids, the mask of each is 0 where `masked` is. */
+struct golden {
+    json_t *rows;
+    struct seq prompts[PROMPTS];
+    int *ids[PROMPTS];
+    uint8_t *mask[PROMPTS];
+};
+
+static int *ints(const json_t *list, int *n)
+{
+    *n = (int)json_array_size(list);
+    int *v = calloc((size_t)*n + 1, sizeof *v);
+    for (int i = 0; i < *n; i++)
+        v[i] = (int)json_integer_value(json_array_get(list, (size_t)i));
+    return v;
+}
+
+static bool golden_open(struct golden *g, const char *name, int masked)
+{
+    char file[64];
+    snprintf(file, sizeof file, "generate/%s.json", name);
+    *g = (struct golden){.rows = load(test_data(file))};
+    if (!ok(json_array_size(g->rows) == PROMPTS, "%s: %d prompts", name, PROMPTS))
+        return false;
+    for (int i = 0; i < PROMPTS; i++) {
+        struct seq *s = &g->prompts[i];
+        g->ids[i] = ints(json_object_get(json_array_get(g->rows, (size_t)i), "prompt"), &s->n);
+        g->mask[i] = calloc((size_t)s->n, 1);
+        for (int t = 0; t < s->n; t++)
+            g->mask[i][t] = g->ids[i][t] != masked;
+        s->ids = g->ids[i];
+        s->mask = g->mask[i];
+    }
+    return true;
+}
+
+static void golden_close(struct golden *g)
+{
+    for (int i = 0; i < PROMPTS; i++) {
+        free(g->ids[i]);
+        free(g->mask[i]);
+    }
+    json_decref(g->rows);
+}
+
+static void free_all(struct generation *g, int n)
+{
+    for (int i = 0; i < n; i++)
+        generation_fini(&g[i]);
+}
+
+static void check_row(const char *name, int i, const struct generation *g, const json_t *row)
+{
+    const json_t *new_tokens = json_object_get(row, "new_tokens");
+    const json_t *margins = json_object_get(row, "margins");
+    int n, same = 0;
+    int *want = ints(new_tokens, &n);
+    double worst = 0;
+    for (int k = 0; k < n && k < g->n; k++) {
+        double off =
+            fabs((double)g->margins[k] - json_number_value(json_array_get(margins, (size_t)k)));
+        same += g->ids[k] == want[k];
+        worst = off <= worst ? worst : off;
+    }
+    ok(g->n == n && same == n, "%s, prompt %d: the same %d ids", name, i, n);
+    near(worst, 0, 0, MARGIN_TOL, "%s, prompt %d: margins", name, i);
+    free(want);
+}
+
+static void check_golden(struct model *m, const char *name, int masked, int steps, bool move)
+{
+    struct err e;
+    struct golden g;
+    if (!golden_open(&g, name, masked))
+        return;
+    /* 3 and 4 prompts at once: slots of unequal length, and a batch that is not full */
+    for (int batch = 1; batch <= PROMPTS; batch += batch == 1 ? 2 : 1) {
+        struct generation out[PROMPTS] = {{0}};
+        struct generate_options o = {
+            .max_new_tokens = steps, .batch = batch, .mask_positions = move};
+        char what[64];
+        snprintf(what, sizeof what, "%s by %d", name, batch);
+        if (ok(!model_generate(out, m, g.prompts, PROMPTS, &o, NULL, &e), "%s", what))
+            for (int i = 0; i < PROMPTS; i++)
+                check_row(what, i, &out[i], json_array_get(g.rows, (size_t)i));
+        else
+            note("%s", e.msg);
+        free_all(out, PROMPTS);
+    }
+    golden_close(&g);
+}
+
+/* With an end token that does come up: it is the last id, and what follows it is never computed. */
+static void check_end(struct model *m)
+{
+    struct err e;
+    struct golden g;
+    if (!golden_open(&g, "llama", -1))
+        return;
+    struct generation whole[PROMPTS] = {{0}}, cut[PROMPTS] = {{0}}, full[PROMPTS] = {{0}};
+    struct generate_options o = {.max_new_tokens = 24, .ignore_eos = true};
+    model_generate(whole, m, g.prompts, PROMPTS, &o, NULL, &e);
+    struct model_config kept = m->cfg;
+    m->cfg.eos[0] = whole[0].ids[6];
+    m->cfg.n_eos = 1;
+    o.ignore_eos = false;
+    model_generate(cut, m, g.prompts, PROMPTS, &o, NULL, &e);
+    o.ignore_eos = true;
+    model_generate(full, m, g.prompts, PROMPTS, &o, NULL, &e);
+    for (int i = 0; i < PROMPTS; i++) {
+        int n = 0;
+        while (n < whole[i].n && whole[i].ids[n] != m->cfg.eos[0])
+            n++;
+        bool ends = n < whole[i].n;
+        ok(cut[i].n == n + ends && cut[i].ended == ends &&
+               !memcmp(cut[i].ids, whole[i].ids, (size_t)cut[i].n * sizeof(int)),
+           "prompt %d: %s after %d ids", i, ends ? "the end token" : "no end", cut[i].n);
+        ok(full[i].n == 24 && !full[i].ended &&
+               !memcmp(full[i].ids, whole[i].ids, 24 * sizeof(int)),
+           "prompt %d: ignore_eos goes on", i);
+    }
+    m->cfg = kept;
+    free_all(whole, PROMPTS);
+    free_all(cut, PROMPTS);
+    free_all(full, PROMPTS);
+    golden_close(&g);
+}
+
+/* The draws of a prompt depend on the seed and its number, not on who shares its batch. */
+static void check_batches(struct model *m)
+{
+    struct err e;
+    struct golden g;
+    if (!golden_open(&g, "llama", -1))
+        return;
+    struct generation one[PROMPTS] = {{0}}, all[PROMPTS] = {{0}}, other[PROMPTS] = {{0}};
+    struct generate_options o = {
+        .max_new_tokens = 24, .batch = 1, .temperature = 1.5, .top_p = 0.95, .seed = 7};
+    model_generate(one, m, g.prompts, PROMPTS, &o, NULL, &e);
+    o.batch = PROMPTS;
+    model_generate(all, m, g.prompts, PROMPTS, &o, NULL, &e);
+    o.seed = 8;
+    model_generate(other, m, g.prompts, PROMPTS, &o, NULL, &e);
+    int same = 0, differ = 0;
+    for (int i = 0; i < PROMPTS; i++) {
+        same +=
+            one[i].n == all[i].n && !memcmp(one[i].ids, all[i].ids, (size_t)one[i].n * sizeof(int));
+        differ += one[i].n != other[i].n ||
+                  memcmp(one[i].ids, other[i].ids, (size_t)one[i].n * sizeof(int)) != 0;
+    }
+    ok(same == PROMPTS, "sampling: a batch of 1 and of %d draw the same ids", PROMPTS);
+    ok(differ == PROMPTS, "sampling: another seed, other ids");
+    free_all(one, PROMPTS);
+    free_all(all, PROMPTS);
+    free_all(other, PROMPTS);
+    golden_close(&g);
+}
+
+/* Frequencies of many draws against softmax(z / temperature), cut at top_p: chi-square over the
+ * tokens that may come, whose 0.999 quantile is about k + 3 sqrt(2k) + 5; and none that may not. */
+static void check_draws(double temperature, double top_p, int kept)
+{
+    enum { V = 12, DRAWS = 40000 };
+    const float z[V] = {1, 3, -2, 2.5f, 0, 0.5f, -1, 2, 1.5f, -3, 0.25f, -0.5f};
+    struct err e;
+    struct rng r;
+    double p[V], total = 0, mass = 0, chi = 0;
+    int seen[V] = {0}, order[V], outside = 0;
+    float margin = 0;
+    for (int i = 0; i < V; i++) {
+        total += p[i] = exp((double)z[i] / temperature);
+        int at = i;
+        for (; at > 0 && z[order[at - 1]] < z[i]; at--)
+            order[at] = order[at - 1];
+        order[at] = i;
+    }
+    rng_seed(&r, 5);
+    for (int k = 0; k < DRAWS; k++)
+        seen[sample_token(z, V, temperature, top_p, &r, &margin, &e)]++;
+    for (int k = 0; k < kept; k++)
+        mass += p[order[k]];
+    ok(mass >= top_p * total * (1 - 1e-12) && mass - p[order[kept - 1]] < top_p * total,
+       "top_p %g keeps %d of %d tokens", top_p, kept, V);
+    for (int k = 0; k < V; k++) {
+        double want = DRAWS * p[order[k]] / mass, off = seen[order[k]] - want;
+        chi += k < kept ? off * off / want : 0;
+        outside += k < kept ? 0 : seen[order[k]];
+    }
+    ok(outside == 0, "temperature %g, top_p %g: no token below the cut", temperature, top_p);
+    ok(chi < kept + 3 * sqrt(2.0 * kept) + 5,
+       "temperature %g, top_p %g: chi-square %.1f of %d tokens", temperature, top_p, chi, kept);
+    near((double)margin, 0.5, 1e-6, 0, "margin");
+}
+
+static void check_refusals(struct model *m)
+{
+    struct err e;
+    struct rng r;
+    float margin, none[3] = {NAN, NAN, NAN}, tied[4] = {1, 2, 2, 0};
+    struct generation out = {0};
+    struct generate_options o = {.max_new_tokens = 510};
+    struct seq s = {.n = 3, .ids = (int[]){1, 2, 3}};
+    rng_seed(&r, 1);
+    ok(sample_token(none, 3, 0, 1, &r, &margin, &e) == -1 && strstr(e.msg, "no finite logit"),
+       "no finite logit: %s", e.msg);
+    ok(sample_token(tied, 4, 0, 1, &r, &margin, &e) == 1 && margin == 0,
+       "ties go to the lowest id");
+    ok(model_generate(&out, m, &s, 1, &o, NULL, &e) && strstr(e.msg, "512 positions"),
+       "too long: %s", e.msg);
+    generation_fini(&out);
+    s.n = 0;
+    ok(model_generate(&out, m, &s, 1, &o, NULL, &e) && strstr(e.msg, "is empty"), "%s", e.msg);
+    s = (struct seq){.n = 1, .ids = (int[]){320}};
+    o.max_new_tokens = 1;
+    ok(model_generate(&out, m, &s, 1, &o, NULL, &e) && strstr(e.msg, "320 is outside"), "%s",
+       e.msg);
+    generation_fini(&out);
+}
+
+int main(void)
+{
+    struct err e;
+    struct model m;
+    char *path = test_data("models/llama");
+    if (!ok(!model_open(&m, path, false, &e), "open"))
+        return note("%s", e.msg), done();
+    free(path);
+    check_golden(&m, "llama", -1, 24, false);
+    check_golden(&m, "llama_pad_eos", 2, 12, true);
+    check_end(&m);
+    check_batches(&m);
+    check_draws(1, 1, 12);
+    check_draws(0.5, 1, 12);
+    check_draws(1, 0.5, 2);
+    check_draws(2, 0.8, 7);
+    check_draws(1, 1e-9, 1);
+    check_refusals(&m);
+    model_close(&m);
+    return done();
+}
