@@ -20,6 +20,7 @@ enum {
 
 int cmd_diff(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
+int cmd_info(int argc, char **argv);
 int cmd_score(int argc, char **argv);
 
 #endif

@@ -3,7 +3,7 @@
  *     struct setup_options o;  one table of options: {"model and text", setup_params, &o}
  *     struct setup s;
  *     setup_open(&s, &o, writable, &e)   the model; compat and threads are taken from the options
- *     setup_text(&s, &e)                 its tokenizer and chat template; s.encoder is ready after
+ *     setup_text(&s, &e)                 its tokenizer and chat template: s.encoder is ready
  *     setup_close(&s)
  *
  * Commands call setup_text only when they meet text: a checkpoint without a tokenizer can be used
@@ -16,7 +16,7 @@
 #include "base/param.h"
 #include "data/dataset.h"
 #include "model/model.h"
-#include "text/tokenizer.h"
+#include "text/qa.h"
 
 struct setup_options {
     const char *model;
@@ -33,8 +33,8 @@ struct setup {
     struct model model;
     unsigned compat;             /* bits of enum compat */
     struct tokenizer *tokenizer; /* owned; NULL until setup_text */
-    struct qa *qa;               /* owned; what the encoder works with */
-    struct encoder encoder;      /* until setup_text all but `encode` is there */
+    struct qa_format qa;         /* what the encoder works with */
+    struct encoder encoder;      /* ready after setup_text; its ctx points into this struct */
 };
 
 /* A model as a user names it: a directory, a GGUF or llama2.c file, or the word `default` for the

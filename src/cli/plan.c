@@ -1,0 +1,27 @@
+#include "cli/plan.h"
+
+#include "model/decoder.h"
+#include "model/head.h"
+
+const char *const plan_part_name[PLAN_PARTS] = {"weights",   "reference",   "gradients",
+                                                "optimiser", "activations", "logits"};
+const char *const plan_job_name[PLAN_JOBS] = {"eval", "train", "forget"};
+
+struct plan plan_memory(const struct model *m, enum plan_job job, int tokens)
+{
+    bool moves = job != PLAN_EVAL;
+    int n = job == PLAN_FORGET ? 2 * tokens : tokens;
+    size_t weights = m->table.total * sizeof(float);
+    struct plan p = {.bytes = {
+                         [PLAN_WEIGHTS] = weights,
+                         [PLAN_REFERENCE] = job == PLAN_FORGET ? weights : 0,
+                         [PLAN_GRADIENTS] = moves ? weights : 0,
+                         [PLAN_OPTIMISER] = moves ? 2 * weights : 0,
+                         [PLAN_ACTIVATIONS] = decoder_bytes(&m->cfg, n, moves) +
+                                              (moves ? decoder_back_bytes(&m->cfg, n) : 0),
+                         [PLAN_LOGITS] = head_bytes(&m->cfg, n, moves),
+                     }};
+    for (int i = 0; i < PLAN_PARTS; i++)
+        p.total += p.bytes[i];
+    return p;
+}
