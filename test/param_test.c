@@ -128,23 +128,30 @@ static void test_help(void)
 
 static void test_nearest(void)
 {
-    static const char *const names[] = {"npo", "simnpo", "steering_coeff", "gamma", "temperature"};
+    static const char *const names[] = {"npo",   "simnpo",      "steering_coeff",
+                                        "gamma", "temperature", "kl"};
     static const struct {
         const char *word, *want;
-    } cases[] = {{"npo", "npo"},       {"nop", "npo"},
-                 {"simnop", "simnpo"}, {"steering-coef", "steering_coeff"},
-                 {"gama", "gamma"},    {"temp", "temperature"},
-                 {"GAMMA", "gamma"},   {"zzz", NULL},
-                 {"undial", NULL},     {"", NULL}};
+    } cases[] = {{"npo", "npo"},
+                 {"nop", "npo"},
+                 {"simnop", "simnpo"},
+                 {"steering-coef", "steering_coeff"},
+                 {"gama", "gamma"},
+                 {"temp", "temperature"},
+                 {"GAMMA", "gamma"},
+                 {"lk", "kl"},
+                 {"zzz", NULL},
+                 {"undial", NULL},
+                 {"", NULL}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const char *got = param_nearest(cases[i].word, names, 5);
+        const char *got = param_nearest(cases[i].word, names, 6);
         ok(got == cases[i].want || (got && cases[i].want && !strcmp(got, cases[i].want)),
            "'%s' is near %s", cases[i].word, got ? got : "nothing");
     }
     char longer[5000];
     memset(longer, 'x', sizeof longer - 1);
     longer[sizeof longer - 1] = 0;
-    ok(!param_nearest(longer, names, 5), "a very long word is near nothing");
+    ok(!param_nearest(longer, names, 6), "a very long word is near nothing");
 }
 
 static void test_compat(void)

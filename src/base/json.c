@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <limits.h>
 #include <string.h>
 
@@ -27,8 +28,20 @@ static size_t word_length(const char *s, size_t n)
     return i;
 }
 
-/* What Jansson reads in place of a word that only Python's parser takes, or NULL. "%s" is the word.
- */
+static bool fits_int64(const char *word, size_t n)
+{
+    char text[24];
+    if (n >= sizeof text)
+        return false;
+    memcpy(text, word, n);
+    text[n] = 0;
+    errno = 0;
+    strtoll(text, NULL, 10);
+    return !errno;
+}
+
+/* Jansson's text for a word that only Python's parser takes: "null", or ".0" to put behind an
+ * integer; NULL for all other words. */
 static const char *replacement(const char *word, size_t n)
 {
     static const char *const as_null[] = {"NaN", "Infinity", "-Infinity"};
@@ -38,7 +51,7 @@ static const char *replacement(const char *word, size_t n)
     for (size_t i = *word == '-'; i < n; i++)
         if (!isdigit((unsigned char)word[i]))
             return NULL;
-    return n >= 19 ? "%s.0" : NULL;
+    return fits_int64(word, n) ? NULL : ".0";
 }
 
 /* Appends text to `out` with such words replaced, from the first one on; `out` stays empty if there
@@ -50,9 +63,8 @@ static int replace_words(const char *text, size_t len, struct buf *out, struct e
         n = text[i] == '"' ? string_length(text + i, len - i) : word_length(text + i, len - i);
         const char *with = n && text[i] != '"' ? replacement(text + i, n) : NULL;
         if (with) {
-            size_t upto = *with == '%' ? i + n : i;
-            if (buf_add(out, text + kept, upto - kept, e) ||
-                buf_str(out, *with == '%' ? with + 2 : with, e))
+            size_t upto = *with == '.' ? i + n : i;
+            if (buf_add(out, text + kept, upto - kept, e) || buf_str(out, with, e))
                 return -1;
             kept = i + n;
         }
