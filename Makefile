@@ -1,5 +1,6 @@
 # make              release program at ./unlearn
 # make check        every test (TAP, through prove)
+# make bench        speed of each operation
 # make lint         include floors, backend headers, formatting
 # make fuzz         30 s of each fuzz target (clang; FUZZ_SECONDS)
 # config=debug|release|sanitize|coverage|fuzz chooses build/<config>
@@ -50,6 +51,8 @@ $(B)/test/%.t: $(B)/test/%.o $(B)/test/tap.o $(B)/libunlearn.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/fuzz/%: $(B)/fuzz/%.o $(B)/libunlearn.a
 	$(CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS) $(shell gcc -print-file-name=libgomp.so)
+$(B)/bench/%: $(B)/bench/%.o $(B)/libunlearn.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -62,6 +65,8 @@ $(foreach i,$(ISAS),$(eval $(call vec_rule,$(i))))
 
 check: unlearn $(TESTS)
 	UNLEARN=$(CURDIR)/$(B)/unlearn prove --timer -j2 $(TESTS) $(wildcard test/*.t)
+bench: $(B)/bench/ops_bench
+	$<
 lint:
 	tools/lint
 format:
@@ -72,5 +77,5 @@ clean:
 	rm -rf build unlearn
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all check lint format fuzz clean
+.PHONY: all check bench lint format fuzz clean
 .SECONDARY:

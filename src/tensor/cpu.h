@@ -57,6 +57,12 @@ void CPU(label_logp_back)(float *z, const float *lse, const float *g, const int 
                           int v);
 void CPU(log_softmax)(float *out, const float *z, int r, int v);
 
+/* Whether n x c numbers are worth waking other threads. */
+static inline int cpu_worth(int n, int c)
+{
+    return (size_t)n * c > 16384;
+}
+
 /* This thread's share of c columns, in whole cache lines: sums over rows are split this way, so
  * that no two threads write one place and the order of the sum does not depend on their number. */
 void cpu_columns(int c, int *first, int *end);

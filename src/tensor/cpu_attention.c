@@ -14,16 +14,15 @@ struct scratch {
     float m[ROWS], l[ROWS];
 } __attribute__((aligned(64)));
 
-/* Scores of one row become exp(s - m); [first, end) is what the row may see of the n keys (n is
- * rounded up to whole panels). Returns the factor for what was summed before under the old maximum.
- */
-static float row_softmax(float *s, const float *hide, int first, int end, int n, float *m, float *l)
+/* Scores of one row become exp(s - m), or 0 outside of what it sees; n is whole panels. Returns the
+ * factor for what was summed before under the old maximum. */
+static float row_softmax(float *s, const float *hide, struct span seen, int n, float *m, float *l)
 {
     float top = *m, sum = 0;
 
-    for (int j = 0; j < first; j++)
+    for (int j = 0; j < seen.first; j++)
         s[j] = -INFINITY;
-    for (int j = end; j < n; j++)
+    for (int j = seen.end; j < n; j++)
         s[j] = -INFINITY;
 #pragma omp simd reduction(max : top)
     for (int j = 0; j < n; j++) {
@@ -53,21 +52,17 @@ static void row_softcap(float *s, int n, float cap)
 static void tile_forward(struct scratch *t, const struct head *h, const float *k, const float *v,
                          int r0, int rows, int k0, int n)
 {
-    const int d = h->a->head_dim, wide = (n + PANEL - 1) / PANEL * PANEL;
+    const int d = h->a->head_dim, wide = panels(n);
     const size_t at = h->k_at + (size_t)k0 * h->ldk;
 
     tile_transpose(t->kt, k + at, h->ldk, n, d);
     head_hide(h, t->hide, k0, n);
     tile_product(t->s, KEYS, (struct strided){t->q, d, 1}, t->kt, KEYS, rows, wide, d, false);
     for (int r = 0; r < rows; r++) {
-        int first, end;
         float *s = t->s + (size_t)r * KEYS, *out = t->out + (size_t)r * d;
-        head_keys(h, r0 + r, &first, &end);
         if (h->a->softcap > 0)
             row_softcap(s, wide, h->a->softcap);
-        first = int_min(int_max(first - k0, 0), wide);
-        end = int_min(int_max(end - k0, 0), n);
-        float old = row_softmax(s, t->hide, first, end, wide, &t->m[r], &t->l[r]);
+        float old = row_softmax(s, t->hide, tile_keys(h, r0 + r, k0, n), wide, &t->m[r], &t->l[r]);
 #pragma omp simd
         for (int i = 0; i < d; i++)
             out[i] *= old;
@@ -79,8 +74,8 @@ static void rows_forward(const struct head *h, float *out, float *lse, const flo
                          const float *k, const float *v, int r0, int rows)
 {
     const int d = h->a->head_dim;
+    const int end = head_keys(h, r0 + rows - 1).end;
     struct scratch t;
-    int first, end, unused;
 
     head_load(h, t.q, q, r0, rows, h->a->scale);
     memset(t.out, 0, sizeof *t.out * (size_t)rows * d);
@@ -88,9 +83,7 @@ static void rows_forward(const struct head *h, float *out, float *lse, const flo
         t.m[r] = -INFINITY;
         t.l[r] = 0;
     }
-    head_keys(h, r0, &first, &unused);
-    head_keys(h, r0 + rows - 1, &unused, &end);
-    for (int k0 = first; k0 < end; k0 += KEYS)
+    for (int k0 = head_keys(h, r0).first; k0 < end; k0 += KEYS)
         tile_forward(&t, h, k, v, r0, rows, k0, int_min(KEYS, end - k0));
     for (int r = 0; r < rows; r++) {
         size_t at = head_row(h, r0 + r);
@@ -110,7 +103,7 @@ void CPU(attention)(float *out, float *lse, const float *q, const float *k, cons
 
     for (int s = 0; s < a->n_seqs; s++)
         tiles = int_max(tiles, (a->n_q[s] * group + ROWS - 1) / ROWS);
-#pragma omp parallel for collapse(3) schedule(dynamic)
+#pragma omp parallel for collapse(3) schedule(dynamic) if (attn_worth(a))
     for (int s = 0; s < a->n_seqs; s++) {
         for (int g = 0; g < a->kv_heads; g++) {
             /* The late rows see most keys: start with them. */

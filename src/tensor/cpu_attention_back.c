@@ -53,43 +53,41 @@ static void row_back_capped(float *s, float *ds, const float *hide, int n, float
     }
 }
 
-/* One row of the tile: keys outside [first, end) get nothing. */
+/* One row of the tile; n is whole panels. Keys that it does not see get nothing. */
 static void row_scores_back(struct scratch *t, const struct head *h, const struct grads *x, int r,
-                            int r0, int k0, int n)
+                            struct span seen, size_t at, int n)
 {
     const int d = h->a->head_dim;
-    const size_t at = head_row(h, r0 + r);
-    float *s = t->s + (size_t)r * KEYS, *ds = t->ds + (size_t)r * KEYS;
+    float *s = t->s + (size_t)r * KEYS, *ds = t->ds + (size_t)r * KEYS, lse = x->lse[at];
     float delta = row_dot(t->dout + (size_t)r * d, x->out + at * d, d);
-    int first, end;
 
-    head_keys(h, r0 + r, &first, &end);
-    first = int_min(int_max(first - k0, 0), n);
-    end = int_min(int_max(end - k0, 0), n);
-    if (x->lse[at] == -INFINITY)
-        end = 0;
+    if (lse == -INFINITY)
+        seen.end = 0;
     else if (h->a->softcap > 0)
-        row_back_capped(s, ds, t->hide, n, x->lse[at], delta, h->a->softcap);
+        row_back_capped(s, ds, t->hide, n, lse, delta, h->a->softcap);
     else
-        row_back(s, ds, t->hide, n, x->lse[at], delta);
-    for (int j = 0; j < n; j++)
-        if (j < first || j >= end)
-            s[j] = ds[j] = 0;
+        row_back(s, ds, t->hide, n, lse, delta);
+    for (int j = 0; j < seen.first; j++)
+        s[j] = ds[j] = 0;
+    for (int j = seen.end; j < n; j++)
+        s[j] = ds[j] = 0;
 }
 
 /* Rows r0 .. r0 + rows against the keys in t->kt, t->vt. */
 static void tile_back(struct scratch *t, const struct head *h, const struct grads *x, int r0,
                       int rows, int k0, int n)
 {
-    const int d = h->a->head_dim, wide = (n + PANEL - 1) / PANEL * PANEL;
+    const int d = h->a->head_dim;
     const size_t at = h->k_at + (size_t)k0 * h->ldk;
 
+    n = int_min(n, head_keys(h, r0 + rows - 1).end - k0); /* no row sees more */
+    const int wide = panels(n);
     head_load(h, t->q, x->q, r0, rows, h->a->scale);
     head_load(h, t->dout, x->dout, r0, rows, 1);
     tile_product(t->s, KEYS, (struct strided){t->q, d, 1}, t->kt, KEYS, rows, wide, d, false);
     tile_product(t->ds, KEYS, (struct strided){t->dout, d, 1}, t->vt, KEYS, rows, wide, d, false);
     for (int r = 0; r < rows; r++)
-        row_scores_back(t, h, x, r, r0, k0, n);
+        row_scores_back(t, h, x, r, tile_keys(h, r0 + r, k0, n), head_row(h, r0 + r), wide);
     tile_product(x->dv + at, h->ldk, (struct strided){t->s, 1, KEYS}, t->dout, d, n, d, rows, true);
     tile_product(x->dk + at, h->ldk, (struct strided){t->ds, 1, KEYS}, t->q, d, n, d, rows, true);
     tile_product(t->dq, d, (struct strided){t->ds, KEYS, 1}, x->k + at, h->ldk, rows, d, n, false);
@@ -140,7 +138,7 @@ void CPU(attention_back)(float *dq, float *dk, float *dv, const float *dout, con
 {
     const struct grads x = {dq, dk, dv, dout, out, lse, q, k, v};
 
-#pragma omp parallel for collapse(2) schedule(dynamic)
+#pragma omp parallel for collapse(2) schedule(dynamic) if (attn_worth(a))
     for (int s = 0; s < a->n_seqs; s++) {
         for (int g = 0; g < a->kv_heads; g++) {
             struct head h = head_of(a, s, g);

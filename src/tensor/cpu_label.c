@@ -5,20 +5,31 @@
 #include "tensor/cpu.h"
 #include "tensor/cpu_math.h"
 
-static float row_max(const float *z, int v)
+enum { BLOCK = 256 }; /* of a row: f32 within, f64 across */
+
+/* The maximum of a row, and the first block that has it. */
+static float row_max(const float *z, int v, int *block)
 {
     float top = -INFINITY;
 
-#pragma omp simd reduction(max : top)
-    for (int j = 0; j < v; j++)
-        top = z[j] > top ? z[j] : top;
+    *block = 0;
+    for (int b = 0; b < v; b += BLOCK) {
+        int end = v - b > BLOCK ? b + BLOCK : v;
+        float t = -INFINITY;
+#pragma omp simd reduction(max : t)
+        for (int j = b; j < end; j++)
+            t = z[j] > t ? z[j] : t;
+        if (t > top) {
+            top = t;
+            *block = b;
+        }
+    }
     return top;
 }
 
-/* log sum exp (z - top); f32 within a block, f64 across blocks. */
+/* log sum exp (z - top) */
 static double row_log_sum(const float *z, int v, float top)
 {
-    enum { BLOCK = 256 };
     double sum = 0;
 
     for (int b = 0; b < v; b += BLOCK) {
@@ -32,10 +43,9 @@ static double row_log_sum(const float *z, int v, float top)
     return log(sum);
 }
 
-static int row_find(const float *z, int v, float top)
+/* The first place from j on that holds `top`. */
+static int row_find(const float *z, int v, int j, float top)
 {
-    int j = 0;
-
     while (j < v - 1 && z[j] != top)
         j++;
     return j;
@@ -47,13 +57,14 @@ void CPU(label_logp)(float *logp, float *lse, int *best, const float *z, const i
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < r; i++) {
         const float *row = z + (size_t)i * v;
-        float top = row_max(row, v);
+        int block;
+        float top = row_max(row, v, &block);
         double sum = top + row_log_sum(row, v, top);
         logp[i] = (float)(row[label[i]] - sum);
         if (lse)
             lse[i] = (float)sum;
         if (best)
-            best[i] = row_find(row, v, top);
+            best[i] = row_find(row, v, block, top);
     }
 }
 
@@ -76,8 +87,8 @@ void CPU(log_softmax)(float *out, const float *z, int r, int v)
     for (int i = 0; i < r; i++) {
         const float *row = z + (size_t)i * v;
         float *y = out + (size_t)i * v;
-        float top = row_max(row, v);
-        float rest = (float)row_log_sum(row, v, top);
+        int block;
+        float top = row_max(row, v, &block), rest = (float)row_log_sum(row, v, top);
 #pragma omp simd
         for (int j = 0; j < v; j++)
             y[j] = (row[j] - top) - rest; /* near the maximum nothing cancels */

@@ -29,7 +29,7 @@ void CPU(linear_dw)(float *dw, const float *dout, const float *x, int n, int i, 
 
 void CPU(bias)(float *out, const float *b, int n, int o)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (cpu_worth(n, o))
     for (int r = 0; r < n; r++) {
         float *y = out + (size_t)r * o;
 #pragma omp simd
@@ -40,7 +40,7 @@ void CPU(bias)(float *out, const float *b, int n, int o)
 
 void CPU(bias_back)(float *db, const float *dout, int n, int o)
 {
-#pragma omp parallel
+#pragma omp parallel if (cpu_worth(n, o))
     {
         int first, end;
         cpu_columns(o, &first, &end);

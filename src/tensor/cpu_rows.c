@@ -6,7 +6,7 @@
 
 void CPU(embed)(float *out, const float *table, const int *ids, int n, int c, float scale)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (cpu_worth(n, c))
     for (int r = 0; r < n; r++) {
         float *y = out + (size_t)r * c;
         const float *x = table + (size_t)ids[r] * c;
@@ -19,7 +19,7 @@ void CPU(embed)(float *out, const float *table, const int *ids, int n, int c, fl
 /* An id may occur in many rows: split by column. */
 void CPU(embed_back)(float *dtable, const float *dout, const int *ids, int n, int c, float scale)
 {
-#pragma omp parallel
+#pragma omp parallel if (cpu_worth(n, c))
     {
         int first, end;
         cpu_columns(c, &first, &end);
@@ -35,14 +35,14 @@ void CPU(embed_back)(float *dtable, const float *dout, const int *ids, int n, in
 
 void CPU(gather)(float *out, const float *x, const int *rows, int r, int c)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (cpu_worth(r, c))
     for (int i = 0; i < r; i++)
         memcpy(out + (size_t)i * c, x + (size_t)rows[i] * c, sizeof *out * (size_t)c);
 }
 
 void CPU(scatter_add)(float *dx, const float *dout, const int *rows, int r, int c)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (cpu_worth(r, c))
     for (int i = 0; i < r; i++) {
         float *y = dx + (size_t)rows[i] * c;
         const float *x = dout + (size_t)i * c;
@@ -55,7 +55,7 @@ void CPU(scatter_add)(float *dx, const float *dout, const int *rows, int r, int 
 void CPU(rmsnorm)(float *out, float *rstd, const float *x, const float *w, int n, int c, float eps,
                   float w_offset)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (cpu_worth(n, c))
     for (int r = 0; r < n; r++) {
         const float *xr = x + (size_t)r * c;
         float *y = out + (size_t)r * c, sum = 0;
@@ -89,7 +89,7 @@ static void rmsnorm_row_back(float *dx, const float *dout, const float *x, const
 static void rmsnorm_dw(float *dw, const float *dout, const float *x, const float *rstd, int n,
                        int c)
 {
-#pragma omp parallel
+#pragma omp parallel if (cpu_worth(n, c))
     {
         int first, end;
         cpu_columns(c, &first, &end);
@@ -107,7 +107,7 @@ void CPU(rmsnorm_back)(float *dx, float *dw, const float *dout, const float *x, 
 {
     if (dw)
         rmsnorm_dw(dw, dout, x, rstd, n, c);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (cpu_worth(n, c))
     for (int r = 0; r < n; r++) {
         size_t at = (size_t)r * c;
         rmsnorm_row_back(dx + at, dout + at, x + at, w, rstd[r], c, w_offset);
@@ -120,7 +120,7 @@ void CPU(rope)(float *x, const float *cs, const float *sn, const int *pos, int n
     const int half = rot / 2;
     const float sign = inverse ? -1 : 1;
 
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (cpu_worth(n, heads * d))
     for (int r = 0; r < n; r++) {
         const float *c = cs + (size_t)pos[r] * half, *s = sn + (size_t)pos[r] * half;
         for (int h = 0; h < heads; h++) {

@@ -28,6 +28,22 @@ typedef float vec __attribute__((vector_size(VEC_BYTES), aligned(4), may_alias))
 
 enum { LANES = VEC_BYTES / 4, PANEL = 2 * LANES };
 
+static inline int int_min(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static inline int int_max(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+/* n columns as whole panels. */
+static inline int panels(int n)
+{
+    return (n + PANEL - 1) / PANEL * PANEL;
+}
+
 /* A matrix whose element (i, l) is at p[i * row + l * col]. */
 struct strided {
     const float *p;
@@ -103,13 +119,36 @@ static inline void tile_product(float *c, size_t ldc, struct strided a, const fl
         tile_columns(c + j, ldc, a, b + j, ldb, m, n - j, k, add);
 }
 
+typedef float vec4 __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* t[4, KEYS] = the transpose of 4 x 4 numbers of x. */
+INLINE void transpose_4x4(float *t, const float *x, size_t ldx)
+{
+    vec4 a = *(const vec4 *)x, b = *(const vec4 *)(x + ldx);
+    vec4 c = *(const vec4 *)(x + 2 * ldx), d = *(const vec4 *)(x + 3 * ldx);
+    vec4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5),
+         cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+
+    *(vec4 *)t = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    *(vec4 *)(t + KEYS) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    ab = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    cd = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(vec4 *)(t + 2 * KEYS) = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    *(vec4 *)(t + 3 * KEYS) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+}
+
 /* t[d, KEYS] = the transpose of n rows of x; the columns from n up to a whole panel become 0. */
 static inline void tile_transpose(float *t, const float *x, size_t ldx, int n, int d)
 {
+    const int n4 = n / 4 * 4, d4 = d / 4 * 4, wide = panels(n);
+
+    for (int j = 0; j < n4; j += 4)
+        for (int i = 0; i < d4; i += 4)
+            transpose_4x4(t + (size_t)i * KEYS + j, x + (size_t)j * ldx + i, ldx);
     for (int i = 0; i < d; i++) {
-        for (int j = 0; j < n; j++)
+        for (int j = i < d4 ? n4 : 0; j < n; j++)
             t[(size_t)i * KEYS + j] = x[(size_t)j * ldx + i];
-        for (int j = n; j < (n + PANEL - 1) / PANEL * PANEL; j++)
+        for (int j = n; j < wide; j++)
             t[(size_t)i * KEYS + j] = 0;
     }
 }
@@ -145,13 +184,24 @@ static inline size_t head_row(const struct head *h, int r)
            r % h->group;
 }
 
-/* Query row r sees the keys *first <= key < *end, unless they are masked. */
-static inline void head_keys(const struct head *h, int r, int *first, int *end)
-{
-    int pos = h->n_k - h->n_q + r / h->group;
+/* Query row r sees the keys first <= key < end, unless they are masked. */
+struct span {
+    int first, end;
+};
 
-    *end = pos + 1;
-    *first = h->a->window && *end > h->a->window ? *end - h->a->window : 0;
+static inline struct span head_keys(const struct head *h, int r)
+{
+    int end = h->n_k - h->n_q + r / h->group + 1;
+
+    return (struct span){h->a->window && end > h->a->window ? end - h->a->window : 0, end};
+}
+
+/* The same, counted from key k0 of a tile of n. */
+static inline struct span tile_keys(const struct head *h, int r, int k0, int n)
+{
+    struct span s = head_keys(h, r);
+
+    return (struct span){int_min(int_max(s.first - k0, 0), n), int_min(int_max(s.end - k0, 0), n)};
 }
 
 /* hide[j] = 0, or -inf where key k0 + j is masked. */
@@ -176,14 +226,14 @@ static inline void head_load(const struct head *h, float *t, const float *x, int
     }
 }
 
-static inline int int_min(int a, int b)
+/* Whether several threads are worth waking. */
+static inline bool attn_worth(const struct attn *a)
 {
-    return a < b ? a : b;
-}
+    size_t scores = 0;
 
-static inline int int_max(int a, int b)
-{
-    return a > b ? a : b;
+    for (int s = 0; s < a->n_seqs; s++)
+        scores += (size_t)a->n_q[s] * a->n_k[s];
+    return scores * a->heads * a->head_dim > 1 << 18;
 }
 
 #endif
