@@ -10,6 +10,7 @@ static const struct command commands[] = {
     {"diff", "compare two checkpoints tensor by tensor", cmd_diff},
     {"generate", "continue prompts with a model", cmd_generate},
     {"info", "what a model is, and the memory it takes", cmd_info},
+    {"report", "evaluation logs of several models side by side", cmd_report},
     {"score", "log-probabilities of answers under a model", cmd_score},
 };
 

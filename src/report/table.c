@@ -1,0 +1,120 @@
+#include "report/table.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+/* What a style puts before, between and after cells, and how the rule under the heading looks. */
+static const struct style {
+    const char *left, *between, *right;
+    const char *rule_right; /* ends the rule of a right-aligned column */
+    const char *pipe;       /* stands for a pipe within a cell */
+} styles[] = {
+    [TABLE_PLAIN] = {"", "  ", "", "-", "|"}, [TABLE_MARKDOWN] = {"| ", " | ", " |", ":", "\\|"}};
+
+int table_init(struct table *t, int rows, int cols, struct err *e)
+{
+    BUG_ON(rows < 1 || cols < 1);
+    *t = (struct table){.rows = rows, .cols = cols};
+    t->cells = mem_alloc((size_t)rows * (size_t)cols, sizeof *t->cells, e);
+    return t->cells ? 0 : -1;
+}
+
+void table_fini(struct table *t)
+{
+    for (int i = 0; t->cells && i < t->rows * t->cols; i++)
+        free(t->cells[i]);
+    free(t->cells);
+    *t = (struct table){0};
+}
+
+int table_set(struct table *t, int row, int col, struct err *e, const char *fmt, ...)
+{
+    BUG_ON(row < 0 || row >= t->rows || col < 0 || col >= t->cols);
+    char text[256];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    char *copy = mem_strdup(text, e);
+    if (!copy)
+        return -1;
+    free(t->cells[row * t->cols + col]);
+    t->cells[row * t->cols + col] = copy;
+    return 0;
+}
+
+static const char *cell(const struct table *t, int row, int col)
+{
+    const char *s = t->cells[row * t->cols + col];
+    return s ? s : "";
+}
+
+/* Characters on the screen: code points, a pipe as the style writes it. */
+static int width(const char *s, const struct style *style)
+{
+    int n = 0;
+    for (; *s; s++)
+        n += *s == '|' ? (int)strlen(style->pipe) : ((unsigned char)*s & 0xC0) != 0x80;
+    return n;
+}
+
+static int widest(const struct table *t, int col, const struct style *style)
+{
+    int most = 3; /* a Markdown rule has three characters at least */
+    for (int r = 0; r < t->rows; r++) {
+        int w = width(cell(t, r, col), style);
+        most = w > most ? w : most;
+    }
+    return most;
+}
+
+static int put_cell(const char *s, int col, int columns, const struct style *style, struct buf *out,
+                    struct err *e)
+{
+    int pad = columns - width(s, style), rc = col ? buf_printf(out, e, "%*s", pad, "") : 0;
+    for (; !rc && *s; s++)
+        rc = *s == '|' ? buf_str(out, style->pipe, e) : buf_add(out, s, 1, e);
+    return rc || col ? rc : buf_printf(out, e, "%*s", pad, "");
+}
+
+static int put_rule(int col, int columns, const struct style *style, struct buf *out, struct err *e)
+{
+    for (int i = 0; i < columns - 1; i++)
+        if (buf_str(out, "-", e))
+            return -1;
+    return buf_str(out, col ? style->rule_right : "-", e);
+}
+
+/* Row -1 is the rule under the heading. */
+static int put_row(const struct table *t, int row, const int *columns, const struct style *style,
+                   struct buf *out, struct err *e)
+{
+    int rc = buf_str(out, style->left, e);
+    for (int c = 0; !rc && c < t->cols; c++) {
+        rc = c ? buf_str(out, style->between, e) : 0;
+        if (!rc)
+            rc = row < 0 ? put_rule(c, columns[c], style, out, e)
+                         : put_cell(cell(t, row, c), c, columns[c], style, out, e);
+    }
+    return rc || buf_str(out, style->right, e) || buf_str(out, "\n", e) ? -1 : 0;
+}
+
+int table_write(const struct table *t, enum table_style style, struct buf *out, struct err *e)
+{
+    const struct style *s = &styles[style];
+    int *columns = mem_alloc((size_t)t->cols, sizeof *columns, e);
+    if (!columns)
+        return -1;
+    for (int c = 0; c < t->cols; c++)
+        columns[c] = widest(t, c, s);
+    int rc = put_row(t, 0, columns, s, out, e);
+    if (!rc)
+        rc = put_row(t, -1, columns, s, out, e);
+    for (int r = 1; !rc && r < t->rows; r++)
+        rc = put_row(t, r, columns, s, out, e);
+    free(columns);
+    return rc;
+}

@@ -1,0 +1,26 @@
+/* Tables of text for a terminal or a Markdown page. Row 0 is the heading; the first column is set
+ * to the left, all others to the right. Cells are UTF-8; widths count code points.
+ */
+#ifndef REPORT_TABLE_H
+#define REPORT_TABLE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct table {
+    int rows, cols;
+    char **cells; /* [rows * cols] owned; NULL: empty */
+};
+
+int table_init(struct table *t, int rows, int cols, struct err *e);
+void table_fini(struct table *t);
+/* Sets one cell, replacing what was there. */
+int table_set(struct table *t, int row, int col, struct err *e, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+
+enum table_style { TABLE_PLAIN, TABLE_MARKDOWN };
+
+/* Appends all rows, each ended by a newline. */
+int table_write(const struct table *t, enum table_style style, struct buf *out, struct err *e);
+
+#endif
