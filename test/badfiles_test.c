@@ -334,39 +334,6 @@ static void test_no_memory(const char *name)
     free(path);
 }
 
-static int write_one(const char *path, struct err *e)
-{
-    const int64_t shape[] = {3};
-    struct tensor_out *o = tensor_out_open(path, e);
-    if (!o)
-        return -1;
-    if (tensor_out_add(o, "w", DT_BF16, 1, shape, e) ||
-        tensor_out_write(o, (const float[]){1, 2, 3}, e)) {
-        tensor_out_abort(o);
-        return -1;
-    }
-    return tensor_out_commit(o, e);
-}
-
-static void test_writer_no_memory(void)
-{
-    struct err e;
-    char path[600];
-    int rc = -1, half = 0;
-    long n = 0;
-    snprintf(path, sizeof path, "%s/w.safetensors", test_dir());
-    for (; rc && n < 100; n++) {
-        mem_fail_at(n);
-        rc = write_one(path, &e);
-        half += rc && file_exists(path);
-    }
-    mem_fail_at(-1);
-    ok(!rc && n > 2 && !half, "writer: each of %ld allocations may fail, leaving no file", n - 1);
-    snprintf(path, sizeof path, "%s/nowhere/w.safetensors", test_dir());
-    ok(write_one(path, &e) && strstr(e.msg, "nowhere"), "%s", e.msg);
-    ok(write_one("/dev/full", &e) && e.msg[0], "%s", e.msg);
-}
-
 static void test_other_files(void)
 {
     struct err e;
@@ -391,7 +358,6 @@ int main(void)
     test_flips("tensors/small.gguf");
     test_no_memory("tensors/mixed.safetensors");
     test_no_memory("tensors/small.gguf");
-    test_writer_no_memory();
     test_other_files();
     return done();
 }
