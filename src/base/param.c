@@ -267,3 +267,14 @@ const char *param_nearest(const char *word, const char *const *names, int n)
     }
     return best;
 }
+
+int param_apply_presets(const struct param *table, void *obj, const struct param_preset *presets,
+                        struct err *e)
+{
+    for (; presets && presets->name; presets++) {
+        const struct param *p = param_find(table, presets->name);
+        if (p && param_set_text(p, obj, presets->value, e))
+            return -1;
+    }
+    return 0;
+}

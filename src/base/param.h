@@ -31,6 +31,11 @@ struct param {
     const char *help;    /* one line */
 };
 
+/* Another default than the table's, as a method has it. Lists end with a NULL name. */
+struct param_preset {
+    const char *name, *value;
+};
+
 /* Sets every field of `obj` to its default. One that is written in the table must lie in its range.
  */
 void param_defaults(const struct param *table, void *obj);
@@ -38,6 +43,9 @@ void param_defaults(const struct param *table, void *obj);
 const struct param *param_find(const struct param *table, const char *name);
 int param_set_text(const struct param *p, void *obj, const char *text, struct err *e);
 int param_set_json(const struct param *p, void *obj, const json_t *value, struct err *e);
+/* Applies the presets that this table knows; the others belong to other tables. */
+int param_apply_presets(const struct param *table, void *obj, const struct param_preset *presets,
+                        struct err *e);
 /* Reads one field back, as a new JSON value. */
 json_t *param_get_json(const struct param *p, const void *obj);
 /* Index of `text` in "a|b|c" without regard to case, or -1. */

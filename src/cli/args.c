@@ -135,6 +135,8 @@ static int read_line(struct args *a, int argc, char **argv, struct err *e)
 static int apply(const struct args *a, const struct param *params, void *obj, struct err *e)
 {
     param_defaults(params, obj);
+    if (param_apply_presets(params, obj, a->presets, e))
+        return -1;
     const char *key;
     json_t *value;
     json_object_foreach(a->recipe, key, value)

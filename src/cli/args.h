@@ -45,6 +45,7 @@ struct args {
     struct args_table tables[ARGS_TABLES]; /* up to a row without params */
     int words_least, words_most;           /* positional words wanted */
     bool open;
+    const struct param_preset *presets; /* borrowed; applied after the tables' defaults */
 
     /* Filled by args_parse. */
     const char **words; /* owned array, borrowed words */

@@ -1,0 +1,55 @@
+/* Methods: named rows that pick a forget term, a retain term and the paper's defaults. Every cell can be
+ * overridden, so combinations nobody published cost no code.
+ *
+ *     loss = gamma * forget term + alpha * retain term
+ */
+#ifndef METHODS_METHOD_H
+#define METHODS_METHOD_H
+
+#include "base/err.h"
+#include "base/param.h"
+#include "data/dataset.h"
+#include "train/engine.h"
+
+struct method {
+    const char *name;    /* as the peer's class, where it has one: "GradDiff" */
+    const char *family;  /* "ascent", "preference" ... */
+    const char *paper;
+    const char *help;    /* one line */
+    const char *forget;  /* term; NULL: retain only */
+    bool retain;         /* has a retain term */
+    const struct param_preset *presets; /* what differs from the tables' defaults */
+};
+
+extern const struct method methods[]; /* ends with a NULL name */
+
+/* Matched without regard to case; the error suggests the nearest. */
+const struct method *method_by_name(const char *name, struct err *e);
+
+/* What every method has. */
+struct method_params {
+    double gamma, alpha;
+    const char *retain_loss_type; /* "NLL", "KL" or "none" */
+    const char *forget_term;      /* overrides the row's; NULL: the row's */
+};
+
+extern const struct param method_params[];
+
+/* A method made ready: terms chosen, their parameters at hand. */
+struct recipe {
+    const struct method *method;
+    struct method_params p;
+    const struct term *forget, *retain;          /* NULL: none */
+    void *forget_params, *retain_params;         /* owned; NULL: none */
+};
+
+/* Chooses the terms that r->method and r->p ask for and allocates their parameters, at their defaults and
+ * presets. */
+int recipe_choose_terms(struct recipe *r, struct err *e);
+/* Adds the terms, weighted, to the engine whose sets are in place. */
+int recipe_bind(const struct recipe *r, struct engine *g, struct err *e);
+void recipe_fini(struct recipe *r);
+/* The role that sets the length of an epoch: forget if it is used, else retain. */
+enum role recipe_anchor(const struct recipe *r);
+
+#endif

@@ -1,0 +1,221 @@
+#include "train/loop.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "model/decoder.h"
+#include "train/checkpoint.h"
+
+struct run {
+    struct trainer *t;
+    struct model *m;
+    float **state;    /* owned [n_states] flat arrays */
+    double *micro;    /* owned [accumulate] loss of each micro-batch of the step */
+    char *checkpoint; /* owned path */
+    FILE *log;
+    long total;       /* steps */
+    long tokens;      /* of the step */
+    double loss, terms[ENGINE_MAX_OBJECTIVES], grad_norm;
+};
+
+static int open_log(struct run *r, bool append, struct err *e)
+{
+    char *path = file_join(r->t->out, "train.jsonl", e);
+    if (!path)
+        return -1;
+    if (!(r->log = fopen(path, append ? "a" : "w")))
+        err_sys(e, "cannot write '%s'", path);
+    free(path);
+    return r->log ? 0 : -1;
+}
+
+static int run_init(struct run *r, long *step, struct err *e)
+{
+    const struct train_options *o = r->t->o;
+    size_t n = r->m->table.total;
+    if (file_make_dir(r->t->out, e) || !(r->checkpoint = file_join(r->t->out, "checkpoint.safetensors", e)) ||
+        !(r->state = mem_alloc((size_t)r->t->optim->n_states, sizeof *r->state, e)) ||
+        !(r->micro = mem_alloc((size_t)o->accumulate, sizeof *r->micro, e)))
+        return -1;
+    for (int k = 0; k < r->t->optim->n_states; k++)
+        if (!(r->state[k] = mem_alloc(n, sizeof(float), e)))
+            return -1;
+    if (o->resume) {
+        if (checkpoint_load(r->checkpoint, r->m, r->state, r->t->optim->n_states, step, e))
+            return err_prefix(e, "cannot resume: ");
+        log_note("going on after step %ld of %ld", *step, r->total);
+    }
+    return open_log(r, o->resume, e);
+}
+
+static void run_fini(struct run *r)
+{
+    for (int k = 0; r->state && k < r->t->optim->n_states; k++)
+        free(r->state[k]);
+    free(r->state);
+    free(r->micro);
+    free(r->checkpoint);
+    if (r->log)
+        fclose(r->log);
+}
+
+/* What a step holds in memory, told before training starts. */
+static void note_memory(const struct run *r)
+{
+    const struct engine *g = r->t->engine;
+    const struct order *o = r->t->order;
+    size_t weights = r->m->table.total * sizeof(float), most = 0;
+    for (int k = 0; k < o->n; k++) {
+        size_t tokens = 0;
+        for (int role = 0; role < ROLE_COUNT; role++)
+            for (int i = 0; engine_uses(g, (enum role)role) && i < o->micro[k].n[role]; i++)
+                tokens += (size_t)g->sets[role]->seqs[o->micro[k].rows[role][i]].n;
+        most = tokens > most ? tokens : most;
+    }
+    double mib = 1.0 / (1 << 20), w = (double)weights * mib;
+    double acts = (double)decoder_bytes(&r->m->cfg, (int)most) * mib;
+    log_note("memory: weights %.0f MiB, gradients %.0f, optimiser %.0f, reference %.0f, activations about %.0f "
+             "(%zu tokens)", w, w, w * r->t->optim->n_states, g->ref && g->ref->own ? w : 0.0, acts, most);
+}
+
+/* Forward and backward of the micro-batches of one step. */
+static int accumulate(struct run *r, long step, struct err *e)
+{
+    struct engine *g = r->t->engine;
+    int n = (int)r->t->o->accumulate, first = (int)step * n;
+    struct norm norm;
+    engine_count(g, r->t->order, first, n, &norm);
+    engine_zero_grads(g);
+    r->tokens = 0;
+    r->loss = 0;
+    memset(r->terms, 0, sizeof r->terms);
+    for (int k = 0; k < n; k++) {
+        struct micro_result res;
+        if (engine_micro(g, &r->t->order->micro[first + k], &norm, &res, e))
+            return -1;
+        r->micro[k] = 0;
+        for (int i = 0; i < g->n_obj; i++) {
+            r->micro[k] += g->obj[i].weight * res.loss[i] * n;
+            r->terms[i] += res.loss[i];
+        }
+        r->loss += r->micro[k] / n;
+        r->tokens += res.tokens;
+    }
+    double sum = 0;
+    for (int i = 0; i < r->m->table.n; i++) {
+        const struct weight *w = &r->m->table.v[i];
+        if (w->trainable)
+            sum += r->m->ops->dot(g->grads + w->offset, g->grads + w->offset, w->count);
+    }
+    r->grad_norm = sqrt(sum);
+    return 0;
+}
+
+static void update(struct run *r, long step, double lr)
+{
+    double clip = r->t->o->clip, scale = clip > 0 ? clip / (r->grad_norm + 1e-6) : 1;
+    struct optim_step s = {
+        .ops = r->m->ops,
+        .table = &r->m->table,
+        .w = r->m->own,
+        .state = r->state,
+        .grad = r->t->engine->grads,
+        .grad_scale = (float)(scale < 1 ? scale : 1),
+        .lr = lr,
+        .weight_decay = r->t->o->weight_decay,
+        .step = step + 1,
+    };
+    r->t->optim->step(r->t->optim_params, &s);
+}
+
+static int write_log(struct run *r, long step, double lr, double seconds, struct err *e)
+{
+    const struct engine *g = r->t->engine;
+    json_t *terms = json_object(), *micro = json_array();
+    for (int i = 0; i < g->n_obj; i++)
+        json_object_set_new(terms, g->obj[i].term->name, json_real(r->terms[i]));
+    for (int k = 0; k < r->t->o->accumulate; k++)
+        json_array_append_new(micro, json_real(r->micro[k]));
+    json_t *j = json_pack("{s:I, s:f, s:f, s:f, s:o, s:o, s:I, s:f}", "step", (json_int_t)step + 1, "lr", lr,
+                          "loss", r->loss, "grad_norm", r->grad_norm, "terms", terms, "micro", micro, "tokens",
+                          (json_int_t)r->tokens, "seconds", seconds);
+    int bad = !j || json_dumpf(j, r->log, JSON_COMPACT | JSON_REAL_PRECISION(10)) || fputc('\n', r->log) == EOF ||
+              fflush(r->log);
+    json_decref(j);
+    return bad ? err_sys(e, "cannot write '%s/train.jsonl'", r->t->out) : 0;
+}
+
+static int save(struct run *r, long done, struct err *e)
+{
+    return checkpoint_save(r->checkpoint, r->m, r->state, r->t->optim->n_states, done, e);
+}
+
+static int diverged(struct run *r, long step, struct err *e)
+{
+    struct err saved;
+    if (save(r, step, &saved))
+        return err_set(e, "loss %g, gradient norm %g at step %ld; and %s", r->loss, r->grad_norm, step + 1,
+                       saved.msg);
+    return err_set(e, "loss %g, gradient norm %g at step %ld: training diverged; the weights before that step are "
+                      "in '%s'; try a lower lr", r->loss, r->grad_norm, step + 1, r->checkpoint);
+}
+
+static int loop(struct run *r, long step, struct train_report *report, struct err *e)
+{
+    const struct train_options *o = r->t->o;
+    struct progress bar;
+    double start = log_seconds();
+    long first = step;
+    int rc = 0;
+    progress_start(&bar, r->t->what, r->total);
+    for (; step < r->total && !report->interrupted && !rc; step++) {
+        double lr = train_lr(o, step, r->total, r->t->order->per_epoch);
+        if ((rc = accumulate(r, step, e)))
+            break;
+        if (!isfinite(r->loss) || !isfinite(r->grad_norm)) {
+            rc = diverged(r, step, e);
+            break;
+        }
+        update(r, step, lr);
+        report->tokens += r->tokens;
+        char extra[64];
+        snprintf(extra, sizeof extra, "loss %.4g", r->loss);
+        progress_step(&bar, step + 1, (double)report->tokens, extra);
+        rc = write_log(r, step, lr, log_seconds() - start, e);
+        report->interrupted = r->t->stop && *r->t->stop;
+        bool due = o->save_every && (step + 1) % o->save_every == 0 && step + 1 < r->total;
+        if (!rc && (report->interrupted || due))
+            rc = save(r, step + 1, e);
+    }
+    progress_end(&bar);
+    report->steps = step - first;
+    report->loss = r->loss;
+    report->grad_norm = r->grad_norm;
+    report->seconds = log_seconds() - start;
+    return rc;
+}
+
+int train_run(struct trainer *t, struct train_report *report, struct err *e)
+{
+    struct run r = {.t = t, .m = t->engine->model};
+    long step = 0;
+    *report = (struct train_report){0};
+    BUG_ON(!r.m->own);
+    r.total = train_total_steps(t->o, t->order->per_epoch);
+    if (r.total * t->o->accumulate > t->order->n)
+        r.total = t->order->n / t->o->accumulate;
+    int rc = r.total < 1 ? err_set(e, "the order has %d micro-batches, too few for one step of %d", t->order->n,
+                                   (int)t->o->accumulate)
+                         : run_init(&r, &step, e);
+    if (!rc) {
+        note_memory(&r);
+        rc = loop(&r, step, report, e);
+    }
+    if (!rc && !report->interrupted)
+        remove(r.checkpoint);
+    run_fini(&r);
+    return rc;
+}
