@@ -1,6 +1,5 @@
 #include "cli/setup.h"
 
-#include <omp.h>
 #include <string.h>
 
 #include "base/compat.h"
@@ -56,17 +55,43 @@ int setup_open_model(struct model *m, const char *name, bool writable, struct er
     return rc;
 }
 
-int setup_open(struct setup *s, const struct setup_options *o, bool writable, struct err *e)
+static int open_scratch(struct model *m, const char *name, unsigned seed, struct err *e)
+{
+    char *path = setup_model_path(name, e);
+    int rc = path ? model_init_random(m, path, seed, e) : -1;
+    free(path);
+    return rc;
+}
+
+static int begin(struct setup *s, const struct setup_options *o, struct err *e)
 {
     *s = (struct setup){.o = o};
     if (compat_parse(o->compat, &s->compat, e))
         return -1;
     if (o->threads > 0)
-        omp_set_num_threads((int)o->threads);
-    if (setup_open_model(&s->model, o->model, writable, e))
-        return -1;
+        ops_set_threads((int)o->threads);
+    return 0;
+}
+
+static void start_encoder(struct setup *s)
+{
     s->encoder = (struct encoder){
-        .pad_id = s->model.cfg.pad, .max_length = (int)o->max_length, .compat = s->compat};
+        .pad_id = s->model.cfg.pad, .max_length = (int)s->o->max_length, .compat = s->compat};
+}
+
+int setup_open(struct setup *s, const struct setup_options *o, bool writable, struct err *e)
+{
+    if (begin(s, o, e) || setup_open_model(&s->model, o->model, writable, e))
+        return -1;
+    start_encoder(s);
+    return 0;
+}
+
+int setup_open_scratch(struct setup *s, const struct setup_options *o, unsigned seed, struct err *e)
+{
+    if (begin(s, o, e) || open_scratch(&s->model, o->model, seed, e))
+        return -1;
+    start_encoder(s);
     return 0;
 }
 

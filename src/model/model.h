@@ -31,8 +31,8 @@ int model_open(struct model *m, const char *path, bool writable, struct err *e);
 /* The configuration and the weight table only: nothing is read but headers. */
 int model_open_header(struct model *m, const char *path, struct err *e);
 /* Fresh weights N(0, std) for matrices (std 0.02, outputs of residual branches scaled by 1/sqrt(2L)), ones for
- * norms, from the config.json in `path`. */
-int model_init_random(struct model *m, const char *path, unsigned seed, struct err *e);
+ * norms, of the shape that config.json in the directory `dir` gives. */
+int model_init_random(struct model *m, const char *dir, unsigned seed, struct err *e);
 /* A second model that shares nothing with `m` but what its files map: the frozen reference. */
 int model_copy(struct model *m, const struct model *from, struct err *e);
 void model_close(struct model *m);

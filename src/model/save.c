@@ -53,11 +53,13 @@ int model_save(const struct model *m, const char *dir, enum dtype dtype, struct 
     return rc;
 }
 
-int model_init_random(struct model *m, const char *path, unsigned seed, struct err *e)
+int model_init_random(struct model *m, const char *dir, unsigned seed, struct err *e)
 {
     *m = (struct model){.ops = ops_cpu()};
-    json_t *config = json_read_file(path, e);
-    if (!config || config_from_json(&m->cfg, config, NULL, e) || !(m->path = mem_strdup(path, e)) ||
+    char *path = file_join(dir, "config.json", e);
+    json_t *config = path ? json_read_file(path, e) : NULL;
+    free(path);
+    if (!config || config_from_json(&m->cfg, config, NULL, e) || !(m->path = mem_strdup(dir, e)) ||
         weight_table_init(&m->table, &m->cfg, e) ||
         !(m->own = mem_alloc(m->table.total, sizeof(float), e)) ||
         !(m->w = mem_alloc((size_t)m->table.n, sizeof *m->w, e))) {

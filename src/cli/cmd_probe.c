@@ -1,0 +1,227 @@
+/* unlearn probe: one forward and backward of a method on given tensors, for comparing implementations. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "cli/args.h"
+#include "cli/command.h"
+#include "cli/recipe_args.h"
+#include "cli/setup.h"
+
+struct options {
+    const char *ref, *batch, *out;
+};
+
+#define OPT(f) offsetof(struct options, f)
+static const struct param params[] = {
+    {"ref", PARAM_STRING, OPT(ref), 0, 0, NULL, NULL, "PATH", "reference model (default: the model itself)"},
+    {"batch", PARAM_STRING, OPT(batch), 0, 0, NULL, NULL, "FILE",
+     "safetensors: ROLE.input_ids, ROLE.attention_mask, ROLE.labels, all [B,T]"},
+    {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "FILE", "safetensors to write"},
+    {0},
+};
+
+static const char about[] =
+    "Runs a method once, forward and backward, on token ids given as tensors, and writes loss, forget_loss,\n"
+    "retain_loss and grad.NAME for every parameter, all f32. The same batch through another implementation and\n"
+    "'unlearn diff' tells where the two part. Roles: forget, retain, alternate ...; 'control_vec' [C] is\n"
+    "passed to methods on hidden states.\n";
+
+struct probe {
+    struct setup s;
+    struct model ref;
+    struct engine engine;
+    struct dataset sets[ROLE_COUNT];
+    bool has[ROLE_COUNT];
+    float *direction; /* owned */
+};
+
+/* ROLE.suffix as ints [b,t], or NULL with *missing set. */
+static int *read_matrix(const struct tensor_file *f, const char *role, const char *suffix, int *b, int *t,
+                        bool *missing, struct err *e)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s.%s", role, suffix);
+    const struct tensor *x = tensor_find(f, name);
+    *missing = !x;
+    if (!x)
+        return NULL;
+    if (x->n_dims != 2 || x->shape[0] < 1 || x->shape[1] < 1 || x->count > INT32_MAX) {
+        err_set(e, "tensor '%s' is not a matrix [B,T]", name);
+        return NULL;
+    }
+    if (*b && (x->shape[0] != *b || x->shape[1] != *t)) {
+        err_set(e, "tensor '%s' has another shape than the role's input_ids", name);
+        return NULL;
+    }
+    *b = (int)x->shape[0];
+    *t = (int)x->shape[1];
+    return tensor_ints(x, e);
+}
+
+static int read_role(struct probe *p, const struct tensor_file *f, enum role role, struct err *e)
+{
+    int b = 0, t = 0, rc = 0;
+    bool absent, no_mask = true, no_labels = true;
+    int *mask = NULL, *labels = NULL;
+    int *ids = read_matrix(f, role_name[role], "input_ids", &b, &t, &absent, e);
+    if (absent)
+        return 0;
+    if (!ids || (!(mask = read_matrix(f, role_name[role], "attention_mask", &b, &t, &no_mask, e)) && !no_mask) ||
+        (!(labels = read_matrix(f, role_name[role], "labels", &b, &t, &no_labels, e)) && !no_labels))
+        rc = -1;
+    if (!rc)
+        rc = dataset_from_matrix(&p->sets[role], role, ids, labels, mask, b, t,
+                                 p->s.compat & COMPAT_KL_ALL_POSITIONS, e);
+    p->has[role] = !rc;
+    free(ids);
+    free(mask);
+    free(labels);
+    return rc;
+}
+
+static int read_batch(struct probe *p, const char *path, struct err *e)
+{
+    struct tensor_file f;
+    if (!path)
+        return err_set(e, "no batch given: use --batch FILE");
+    if (tensor_file_open(&f, path, e))
+        return -1;
+    int rc = 0;
+    for (int r = 0; r < ROLE_COUNT && !rc; r++)
+        rc = read_role(p, &f, (enum role)r, e);
+    const struct tensor *u = tensor_find(&f, "control_vec");
+    if (!rc && u && u->count != (size_t)p->s.model.cfg.width)
+        rc = err_set(e, "'control_vec' has %zu entries, not the model's width %d", u->count,
+                     p->s.model.cfg.width);
+    if (!rc && u && !(p->direction = tensor_f32(u, e)))
+        rc = -1;
+    tensor_file_close(&f);
+    return rc ? err_prefix(e, "'%s': ", path) : 0;
+}
+
+/* One micro-batch that holds every row of every role. */
+static int whole_batch(struct probe *p, struct micro *mb, struct err *e)
+{
+    for (int r = 0; r < ROLE_COUNT; r++) {
+        if (!p->has[r])
+            continue;
+        if (!(mb->rows[r] = mem_alloc((size_t)p->sets[r].n, sizeof(int), e)))
+            return -1;
+        mb->n[r] = p->sets[r].n;
+        for (int i = 0; i < mb->n[r]; i++)
+            mb->rows[r][i] = i;
+    }
+    return 0;
+}
+
+static int write_out(const struct probe *p, const struct recipe *r, const struct micro_result *res,
+                     const char *path, struct err *e)
+{
+    const int64_t one = 1;
+    const struct weight_table *t = &p->s.model.table;
+    struct {
+        const char *name;
+        float value;
+        bool there;
+    } scalars[] = {{"loss", 0, true}, {"forget_loss", 0, r->forget != NULL}, {"retain_loss", 0, r->retain != NULL}};
+    double loss = 0;
+    for (int i = 0; i < p->engine.n_obj; i++) {
+        const struct objective *o = &p->engine.obj[i];
+        loss += o->weight * res->loss[i];
+        scalars[o->role[0] == ROLE_FORGET ? 1 : 2].value = (float)res->loss[i];
+    }
+    scalars[0].value = (float)loss;
+    struct tensor_out *o = tensor_out_open(path, e);
+    if (!o)
+        return -1;
+    char name[128];
+    for (int i = 0; i < 3; i++)
+        if (scalars[i].there && tensor_out_add(o, scalars[i].name, DT_F32, 1, &one, e))
+            goto fail;
+    for (int i = 0; i < t->n; i++) {
+        snprintf(name, sizeof name, "grad.%s", t->v[i].name);
+        if (tensor_out_add(o, name, DT_F32, t->v[i].n_dims, t->v[i].shape, e))
+            goto fail;
+    }
+    for (int i = 0; i < 3; i++)
+        if (scalars[i].there && tensor_out_write(o, &scalars[i].value, e))
+            goto fail;
+    for (int i = 0; i < t->n; i++)
+        if (tensor_out_write(o, p->engine.grads + t->v[i].offset, e))
+            goto fail;
+    if (tensor_out_commit(o, e))
+        return -1;
+    printf("loss %.9g\n", loss);
+    return 0;
+fail:
+    tensor_out_abort(o);
+    return -1;
+}
+
+static int run(struct probe *p, const struct setup_options *so, const struct options *o, struct recipe *r,
+               struct err *e)
+{
+    struct micro mb = {0};
+    struct order order = {.micro = &mb, .n = 1, .per_epoch = 1};
+    struct norm norm;
+    struct micro_result res;
+    int rc = -1;
+    if (!o->out)
+        return err_set(e, "no output given: use --out FILE");
+    if (setup_open(&p->s, so, false, e) || engine_init(&p->engine, &p->s.model, e) ||
+        read_batch(p, o->batch, e) || whole_batch(p, &mb, e) ||
+        (o->ref && setup_open_model(&p->ref, o->ref, false, e)))
+        goto out;
+    if (o->ref && p->ref.cfg.vocab != p->s.model.cfg.vocab) {
+        err_set(e, "reference '%s' has a vocabulary of %d, the model %d", o->ref, p->ref.cfg.vocab,
+                p->s.model.cfg.vocab);
+        goto out;
+    }
+    p->engine.compat = p->s.compat;
+    p->engine.direction = p->direction;
+    p->engine.ref = o->ref ? &p->ref : &p->s.model;
+    for (int i = 0; i < ROLE_COUNT; i++)
+        p->engine.sets[i] = p->has[i] ? &p->sets[i] : NULL;
+    if (recipe_bind(r, &p->engine, e) || engine_cache_reference(&p->engine, p->engine.ref, &order, 0, 1, e))
+        goto out;
+    engine_count(&p->engine, &order, 0, 1, &norm);
+    if (!engine_micro(&p->engine, &mb, &norm, &res, e))
+        rc = write_out(p, r, &res, o->out, e);
+out:
+    for (int i = 0; i < ROLE_COUNT; i++) {
+        dataset_fini(&p->sets[i]);
+        free(mb.rows[i]);
+    }
+    free(p->direction);
+    engine_fini(&p->engine);
+    model_close(&p->ref);
+    setup_close(&p->s);
+    return rc;
+}
+
+int cmd_probe(int argc, char **argv)
+{
+    struct setup_options so;
+    struct options o;
+    struct recipe_options ro;
+    struct recipe r = {0};
+    struct args a = {.command = "probe",
+                     .usage = "--model DIR --method NAME --batch FILE --out FILE [options]",
+                     .about = about,
+                     .tables = {{"model and text", setup_params, &so}, {"options", params, &o},
+                                {"method", recipe_params, &ro}},
+                     .open = true};
+    int status = args_parse(&a, argc, argv);
+    if (status == ARGS_GO)
+        status = recipe_args(&a, &ro, &r);
+    if (status == ARGS_GO)
+        status = args_finish(&a);
+    if (status == ARGS_GO) {
+        struct err e;
+        struct probe p = {0};
+        status = run(&p, &so, &o, &r, &e) ? args_fail(&a, &e) : STATUS_DONE;
+    }
+    recipe_fini(&r);
+    args_fini(&a);
+    return status;
+}

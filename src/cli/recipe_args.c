@@ -1,0 +1,26 @@
+#include "cli/recipe_args.h"
+
+#include <stddef.h>
+
+const struct param recipe_params[] = {
+    {"method", PARAM_STRING, offsetof(struct recipe_options, method), 0, 0, NULL, "NPO", "NAME",
+     "what to run; 'unlearn methods' lists all"},
+    {0},
+};
+
+int recipe_args(struct args *a, const struct recipe_options *o, struct recipe *r)
+{
+    struct err e;
+    *r = (struct recipe){0};
+    if (!(r->method = method_by_name(o->method, &e)))
+        return args_usage(a, &e);
+    a->presets = r->method->presets;
+    int status = args_take(a, "method", method_params, &r->p);
+    if (status == ARGS_GO && recipe_choose_terms(r, &e))
+        status = args_usage(a, &e);
+    if (status == ARGS_GO && r->forget && r->forget->params)
+        status = args_take(a, "forget term", r->forget->params, r->forget_params);
+    if (status == ARGS_GO && r->retain && r->retain->params)
+        status = args_take(a, "retain term", r->retain->params, r->retain_params);
+    return status;
+}
