@@ -19,6 +19,10 @@ enum {
 };
 
 int cmd_diff(int argc, char **argv);
+int cmd_probe(int argc, char **argv);
+int cmd_methods(int argc, char **argv);
+int cmd_forget(int argc, char **argv);
+int cmd_train(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_report(int argc, char **argv);

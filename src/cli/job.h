@@ -6,6 +6,7 @@
 #include "cli/args.h"
 #include "cli/setup.h"
 #include "methods/method.h"
+#include "train/optim.h"
 #include "train/options.h"
 
 struct job_options {

@@ -7,6 +7,10 @@
 #include "cli/command.h"
 
 static const struct command commands[] = {
+    {"probe", "one forward and backward of a method on given tensors", cmd_probe},
+    {"methods", "the table of unlearning methods", cmd_methods},
+    {"forget", "make a model forget, by any method", cmd_forget},
+    {"train", "fine-tune a model", cmd_train},
     {"diff", "compare two checkpoints tensor by tensor", cmd_diff},
     {"generate", "continue prompts with a model", cmd_generate},
     {"info", "what a model is, and the memory it takes", cmd_info},

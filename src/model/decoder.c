@@ -1,5 +1,7 @@
 #include "model/decoder.h"
 
+#include <string.h>
+
 size_t decoder_bytes(const struct model_config *c, int n_tokens, bool keep)
 {
     size_t layers = keep ? (size_t)c->layers : 1, rows = keep ? 3 : 2; /* norm, x, dx */
@@ -37,7 +39,7 @@ int decoder_forward(struct model *m, const struct batch *b, int n_layers, bool k
 {
     const struct model_config *c = &m->cfg;
     int n = b->n_tokens, kept = keep ? n_layers : 1;
-    *p = (struct pass){.batch = b, .layers = n_layers, .keep = keep};
+    *p = (struct pass){.batch = b, .layers = n_layers, .keep = keep, .frozen_id = -1};
     if (model_reserve_positions(m, max_position(b) + 1, e) ||
         !(p->acts = arena_take(a, (size_t)kept + 1, sizeof *p->acts, e)) ||
         !(p->norm = arena_take(a, (size_t)n * (size_t)c->width, sizeof(float), e)) ||
@@ -151,6 +153,9 @@ int decoder_backward(const struct model *m, struct pass *p, float *dx, float *co
         if (dhidden && dhidden[l])
             m->ops->add(dx, dhidden[l], n * (size_t)c->width);
     }
+    for (size_t i = 0; i < n && p->frozen_id >= 0; i++)
+        if (p->batch->ids[i] == p->frozen_id)
+            memset(dx + i * (size_t)c->width, 0, (size_t)c->width * sizeof(float));
     float *dembed = grad_of(&b, W_EMBED, -1);
     if (dembed)
         m->ops->embed_back(dembed, dx, p->batch->ids, (int)n, c->width, 1);

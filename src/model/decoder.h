@@ -17,6 +17,7 @@ struct pass {
     bool keep;                 /* a backward can follow */
     struct layer_acts *acts;   /* [layers] if keep */
     float *x;                  /* [N,C] output of the last layer run */
+    int frozen_id;             /* this token's input embedding gets no gradient; -1: none */
     float *norm, *act;         /* scratch [N,C], [N,F] */
 };
 

@@ -376,6 +376,8 @@ int engine_micro(struct engine *g, const struct micro *mb, const struct norm *no
         !(w.dhidden = take(&w, (size_t)layers, sizeof(float *))))
         return -1;
     r->tokens = w.batch.n_tokens;
+    if (g->compat & COMPAT_PAD_EMBED_FROZEN)
+        w.pass.frozen_id = g->pad_id;
     if ((has_kind(g, VIEW_LOGP) && run_logp(&w)) || run_terms(&w, VIEW_LOGITS) || run_terms(&w, VIEW_HIDDEN))
         return -1;
     return decoder_backward(g->model, &w.pass, w.dx, w.dhidden, g->grads, w.a, e);
