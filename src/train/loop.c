@@ -76,7 +76,7 @@ static void note_memory(const struct run *r)
         most = tokens > most ? tokens : most;
     }
     double mib = 1.0 / (1 << 20), w = (double)weights * mib;
-    double acts = (double)decoder_bytes(&r->m->cfg, (int)most) * mib;
+    double acts = (double)(decoder_bytes(&r->m->cfg, (int)most, true) + decoder_back_bytes(&r->m->cfg, (int)most)) * mib;
     log_note("memory: weights %.0f MiB, gradients %.0f, optimiser %.0f, reference %.0f, activations about %.0f "
              "(%zu tokens)", w, w, w * r->t->optim->n_states, g->ref && g->ref->own ? w : 0.0, acts, most);
 }
