@@ -12,6 +12,8 @@
 #include "tap.h"
 #include "train/loop.h"
 
+enum { OU = COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN };
+
 static const char *root; /* test/data */
 
 /* A model, its engine and data, as a job has them. */
@@ -130,7 +132,7 @@ static void check_method(const char *file, const char *method, const char *retai
     struct micro mb;
     struct norm norm;
     struct micro_result res;
-    bench_open(&b, "m_cur", "m_ref", method, retain, alpha, COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN);
+    bench_open(&b, "m_cur", "m_ref", method, retain, alpha, OU);
     BUG_ON(tensor_file_open(&in, path_of("methods/", "batches.safetensors"), &e));
     BUG_ON(tensor_file_open(&want, path_of("methods/", file), &e));
     bench_read(&b, &in, "", ROLE_FORGET, padded);
@@ -172,7 +174,7 @@ static void check_steps(const char *file, const char *method)
     struct tensor_file in, want;
     struct train_options o;
     void *adam = mem_alloc(1, optim_adamw.params_size, &e);
-    bench_open(&b, "m_cur", "m_ref", method, "NLL", 1, COMPAT_MICRO_MEAN);
+    bench_open(&b, "m_cur", "m_ref", method, "NLL", 1, OU);
     BUG_ON(tensor_file_open(&in, path_of("steps/", "batches.safetensors"), &e));
     BUG_ON(tensor_file_open(&want, path_of("steps/", file), &e));
     param_defaults(train_params, &o);
@@ -288,7 +290,7 @@ static void check_loop(void)
     struct train_options o = loop_options();
     struct train_report rep;
     struct tensor_file want;
-    open_loop(&b, COMPAT_MICRO_MEAN);
+    open_loop(&b, OU);
     json_t *log = json_read_file(path_of("loop/", "GradDiff.json"), &e);
     ok(!run_loop(&b, &o, "loop", &rep, NULL, &e), "loop: runs");
     char path[600];
