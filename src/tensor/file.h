@@ -1,6 +1,6 @@
-/* A file of named tensors, mapped and validated: every offset, size and shape was checked against the
- * file's length before open returns, so what a tensor points at can be read. Readers: safetensors,
- * GGUF v2/v3 and llama2.c; which one is told by the first bytes.
+/* A file of named tensors, mapped and validated: every offset, size and shape was checked against
+ * the file's length before open returns, so what a tensor points at can be read. Readers:
+ * safetensors, GGUF v2/v3 and llama2.c; which one is told by the first bytes.
  */
 #ifndef TENSOR_FILE_H
 #define TENSOR_FILE_H
@@ -14,20 +14,20 @@
 #define TENSOR_MAX_DIMS 4
 
 struct tensor {
-    const char *name;                /* borrowed from its file */
+    const char *name; /* borrowed from its file */
     enum dtype dtype;
     int n_dims;
-    int64_t shape[TENSOR_MAX_DIMS];  /* row-major, as PyTorch prints it (GGUF's order reversed) */
-    size_t count;                    /* elements */
-    const void *data;                /* borrowed from the map; any alignment */
+    int64_t shape[TENSOR_MAX_DIMS]; /* row-major, as PyTorch prints it (GGUF's order reversed) */
+    size_t count;                   /* elements */
+    const void *data;               /* borrowed from the map; any alignment */
 };
 
 struct gguf_meta; /* key/value section of a GGUF, tensor/gguf.h */
 
 enum tensor_format { TENSOR_SAFETENSORS, TENSOR_GGUF, TENSOR_LLAMA2C };
 
-/* A llama2.c file has HF tensor names; its q and k rows are for rope on neighbours, pairs (2i, 2i+1), as
- * in a GGUF of the llama family. There is no lm_head.weight when the head is tied. */
+/* A llama2.c file has HF tensor names; its q and k rows are for rope on neighbours, pairs (2i,
+ * 2i+1), as in a GGUF of the llama family. There is no lm_head.weight when the head is tied. */
 struct llama2c {
     int dim, hidden_dim, n_layers, n_heads, n_kv_heads;
     int vocab_size; /* negative in the file means an untied head; here positive */
@@ -54,7 +54,8 @@ float *tensor_f32(const struct tensor *t, struct err *e);
 /* An I32 or I64 tensor as ints, owned by the caller; refuses other types and values outside int. */
 int *tensor_ints(const struct tensor *t, struct err *e);
 
-/* Writing safetensors: announce every tensor, then write the data in the same order, then commit. */
+/* Writing safetensors: announce every tensor, then write the data in the same order, then commit.
+ */
 struct tensor_out;
 struct tensor_out *tensor_out_open(const char *path, struct err *e);
 int tensor_out_add(struct tensor_out *o, const char *name, enum dtype t, int n_dims,

@@ -1,10 +1,11 @@
 /* The operations a decoder is made of, as a table that a device fills in. The model is written once
  * against it, forward and backward. No operation allocates; none keeps a pointer.
  *
- * All tensors are f32, row-major, contiguous. Letters: N packed tokens, C width, H query heads, G key/value
- * heads, D head width, F feed-forward width, V vocabulary, R rows of logits. A weight is [out, in] as
- * in HF checkpoints. Functions named *_back add to their d... outputs (+=) unless they say otherwise.
- * Same inputs and thread count give the same bits; sums over rows are split by column, never raced.
+ * All tensors are f32, row-major, contiguous. Letters: N packed tokens, C width, H query heads, G
+ * key/value heads, D head width, F feed-forward width, V vocabulary, R rows of logits. A weight is
+ * [out, in] as in HF checkpoints. Functions named *_back add to their d... outputs (+=) unless they
+ * say otherwise. Same inputs and thread count give the same bits; sums over rows are split by
+ * column, never raced.
  */
 #ifndef TENSOR_OPS_H
 #define TENSOR_OPS_H
@@ -12,11 +13,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Causal grouped-query attention over S sequences. Query row j of sequence s is q row q_start[s] + j and
- * stands at key position n_k[s] - n_q[s] + j; it sees the keys 0..that position of its own sequence
- * (k/v rows k_start[s]...), at most `window` back (itself included; 0: no limit), that have mask 1.
- * A query that sees no key gives zeros and lse -inf. Training has n_q = n_k; generation n_q = 1.
- * D is at most OPS_MAX_HEAD. Masked k and v rows must still hold finite numbers. */
+/* Causal grouped-query attention over S sequences. Query row j of sequence s is q row q_start[s] +
+ * j and stands at key position n_k[s] - n_q[s] + j; it sees the keys 0..that position of its own
+ * sequence (k/v rows k_start[s]...), at most `window` back (itself included; 0: no limit), that
+ * have mask 1. A query that sees no key gives zeros and lse -inf. Training has n_q = n_k;
+ * generation n_q = 1. D is at most OPS_MAX_HEAD. Masked k and v rows must still hold finite
+ * numbers. */
 #define OPS_MAX_HEAD 256
 struct attn {
     int n_seqs;
@@ -39,17 +41,18 @@ struct ops {
     /* out[n,o] = x[n,i] w[o,i]^T + beta * out */
     void (*linear)(float *out, const float *x, const float *w, int n, int i, int o, float beta);
     /* dx[n,i] = dout[n,o] w[o,i] + beta * dx */
-    void (*linear_dx)(float *dx, const float *dout, const float *w, int n, int i, int o, float beta);
+    void (*linear_dx)(float *dx, const float *dout, const float *w, int n, int i, int o,
+                      float beta);
     /* dw[o,i] += dout[n,o]^T x[n,i] */
     void (*linear_dw)(float *dw, const float *dout, const float *x, int n, int i, int o);
     /* out[n,o] += b[o];  db[o] += sum_n dout */
     void (*bias)(float *out, const float *b, int n, int o);
     void (*bias_back)(float *db, const float *dout, int n, int o);
 
-    void (*add)(float *y, const float *x, size_t n);             /* y += x */
-    void (*axpy)(float *y, float a, const float *x, size_t n);   /* y += a x */
-    void (*scale)(float *y, float a, size_t n);                  /* y *= a */
-    double (*dot)(const float *x, const float *y, size_t n);     /* f64 accumulation */
+    void (*add)(float *y, const float *x, size_t n);           /* y += x */
+    void (*axpy)(float *y, float a, const float *x, size_t n); /* y += a x */
+    void (*scale)(float *y, float a, size_t n);                /* y *= a */
+    double (*dot)(const float *x, const float *y, size_t n);   /* f64 accumulation */
     int (*all_finite)(const float *x, size_t n);
 
     /* out[n,c] = scale * table[ids[n], c];  dtable[ids[n], c] += scale * dout[n,c] */
@@ -61,16 +64,16 @@ struct ops {
 
     /* out = x * rstd * w, rstd[n] = 1/sqrt(mean x^2 + eps); w_offset 1 for (1+w) norms.
      * Back: dx += ..., dw += ... (dw may be NULL). arXiv 1910.07467 */
-    void (*rmsnorm)(float *out, float *rstd, const float *x, const float *w, int n, int c, float eps,
-                    float w_offset);
+    void (*rmsnorm)(float *out, float *rstd, const float *x, const float *w, int n, int c,
+                    float eps, float w_offset);
     void (*rmsnorm_back)(float *dx, float *dw, const float *dout, const float *x, const float *w,
                          const float *rstd, int n, int c, float w_offset);
 
-    /* Rotates, in place, the first `rot` of each head's D values, pairs (i, i + rot/2), by the angle whose
-     * cosine and sine are cs[pos, i] and sn[pos, i] ([max position, rot/2]); inverse != 0 rotates back,
-     * which is the backward. x is [N, heads, D]. arXiv 2104.09864 */
-    void (*rope)(float *x, const float *cs, const float *sn, const int *pos, int n, int heads, int d,
-                 int rot, int inverse);
+    /* Rotates, in place, the first `rot` of each head's D values, pairs (i, i + rot/2), by the
+     * angle whose cosine and sine are cs[pos, i] and sn[pos, i] ([max position, rot/2]); inverse !=
+     * 0 rotates back, which is the backward. x is [N, heads, D]. arXiv 2104.09864 */
+    void (*rope)(float *x, const float *cs, const float *sn, const int *pos, int n, int heads,
+                 int d, int rot, int inverse);
 
     /* out [Nq,H,D]; lse [Nq,H] = log sum exp of the scaled scores; q [Nq,H,D]; k, v [Nk,G,D].
      * Online softmax: no [T,T] matrix is stored. Back overwrites dq, dk, dv. arXiv 2205.14135 */
@@ -82,25 +85,27 @@ struct ops {
 
     /* out = silu(gate) * up;  back overwrites dgate, dup. May run in place (dgate == gate etc.). */
     void (*swiglu)(float *out, const float *gate, const float *up, size_t n);
-    void (*swiglu_back)(float *dgate, float *dup, const float *dout, const float *gate, const float *up,
-                        size_t n);
+    void (*swiglu_back)(float *dgate, float *dup, const float *dout, const float *gate,
+                        const float *up, size_t n);
 
-    /* logp[r] = log softmax(z[r,:])[label[r]], lse[r] = log sum exp z[r,:], best[r] = argmax (lowest
-     * index on ties). lse and best may be NULL. */
-    void (*label_logp)(float *logp, float *lse, int *best, const float *z, const int *label, int r, int v);
+    /* logp[r] = log softmax(z[r,:])[label[r]], lse[r] = log sum exp z[r,:], best[r] = argmax
+     * (lowest index on ties). lse and best may be NULL. */
+    void (*label_logp)(float *logp, float *lse, int *best, const float *z, const int *label, int r,
+                       int v);
     /* In place: z[r,:] becomes d/dz of sum_r g[r] logp[r] = g (onehot - softmax). */
-    void (*label_logp_back)(float *z, const float *lse, const float *g, const int *label, int r, int v);
+    void (*label_logp_back)(float *z, const float *lse, const float *g, const int *label, int r,
+                            int v);
     /* out = z - log sum exp z, row by row; may run in place. */
     void (*log_softmax)(float *out, const float *z, int r, int v);
 
-    /* One AdamW step as torch.optim.AdamW: w *= 1 - lr decay; m, v updated; w -= lr mhat/(sqrt vhat + eps).
-     * The gradient is read as gscale * g. arXiv 1711.05101 */
+    /* One AdamW step as torch.optim.AdamW: w *= 1 - lr decay; m, v updated; w -= lr mhat/(sqrt vhat
+     * + eps). The gradient is read as gscale * g. arXiv 1711.05101 */
     void (*adamw)(float *w, float *m, float *v, const float *g, size_t n, float gscale,
                   const struct adamw *o);
 };
 
-/* The CPU: sgemm from OpenBLAS, loops compiled for the best instruction set of this processor, or for the
- * one that UNLEARN_ISA=generic|avx2|avx512 names. `name` says which ("cpu avx2"). */
+/* The CPU: sgemm from OpenBLAS, loops compiled for the best instruction set of this processor, or
+ * for the one that UNLEARN_ISA=generic|avx2|avx512 names. `name` says which ("cpu avx2"). */
 const struct ops *ops_cpu(void);
 /* The same for a given instruction set; NULL if it is unknown or this processor lacks it. */
 const struct ops *ops_cpu_isa(const char *isa);
