@@ -22,7 +22,8 @@ static const struct compat_row rows[] = {
     {"count_labels", COMPAT_COUNT_LABELS, "masks as many labels as the prompt alone has tokens"},
     {"append_eos", COMPAT_APPEND_EOS, "keeps the template's text after the answer, then adds eos"},
     {"kl_all_positions", COMPAT_KL_ALL_POSITIONS, "KL averages over every row, padding included"},
-    {"pad_embed_frozen", COMPAT_PAD_EMBED_FROZEN, "the pad token's input embedding gets no gradient"},
+    {"pad_embed_frozen", COMPAT_PAD_EMBED_FROZEN,
+     "the pad token's input embedding gets no gradient"},
     {"micro_mean", COMPAT_MICRO_MEAN, "a step averages micro-batch means, not tokens"},
 };
 

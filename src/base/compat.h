@@ -13,8 +13,8 @@ enum compat {
     COMPAT_COUNT_LABELS = 1 << 1,     /* first len(prompt) labels are masked, aligned or not */
     COMPAT_APPEND_EOS = 1 << 2,       /* what the template puts after the turn stays, then eos */
     COMPAT_KL_ALL_POSITIONS = 1 << 3, /* KL averages over every row of the padded batch */
-    COMPAT_PAD_EMBED_FROZEN = 1 << 5, /* no gradient reaches the pad token's input embedding */
     COMPAT_MICRO_MEAN = 1 << 4,       /* gradient = mean over micro-batches of their own means */
+    COMPAT_PAD_EMBED_FROZEN = 1 << 5, /* no gradient reaches the pad token's input embedding */
 };
 
 /* "ou", "none" or names joined by commas -> bits. */
