@@ -9,21 +9,8 @@
 
 /* clang-format off */
 enum dtype {
-    DT_F32,
-    DT_F16,
-    DT_BF16,
-    DT_F64,
-    DT_I32,
-    DT_I64,
-    DT_U8,
-    DT_Q4_0,
-    DT_Q4_1,
-    DT_Q5_0,
-    DT_Q5_1,
-    DT_Q8_0,
-    DT_Q4_K,
-    DT_Q5_K,
-    DT_Q6_K,
+    DT_F32, DT_F16, DT_BF16, DT_F64, DT_I32, DT_I64, DT_U8,
+    DT_Q4_0, DT_Q4_1, DT_Q5_0, DT_Q5_1, DT_Q8_0, DT_Q4_K, DT_Q5_K, DT_Q6_K,
     DT_COUNT
 };
 /* clang-format on */
