@@ -95,6 +95,7 @@ static int make_order(struct job *j, const struct train_options *to, const struc
                   : order_draw(&j->order, counts, anchor, partner, (int)to->batch,
                                train_order_epochs(to, per_epoch), (unsigned)to->seed, e))
         return -1;
+    j->order.per_epoch = per_epoch; /* the schedule is the data's, however many micro-batches a file holds */
     return to->write_order ? order_write(&j->order, to->write_order, e) : 0;
 }
 

@@ -16,7 +16,7 @@ struct run {
     double *micro;    /* owned [accumulate] loss of each micro-batch of the step */
     char *checkpoint; /* owned path */
     FILE *log;
-    long total;       /* steps */
+    long total, last; /* steps of the schedule; and where the order ends, if sooner */
     long tokens;      /* of the step */
     double loss, terms[ENGINE_MAX_OBJECTIVES], grad_norm;
 };
@@ -46,7 +46,7 @@ static int run_init(struct run *r, long *step, struct err *e)
     if (o->resume) {
         if (checkpoint_load(r->checkpoint, r->m, r->state, r->t->optim->n_states, step, e))
             return err_prefix(e, "cannot resume: ");
-        log_note("going on after step %ld of %ld", *step, r->total);
+        log_note("going on after step %ld of %ld", *step, r->last);
     }
     return open_log(r, o->resume, e);
 }
@@ -170,8 +170,8 @@ static int loop(struct run *r, long step, struct train_report *report, struct er
     double start = log_seconds();
     long first = step;
     int rc = 0;
-    progress_start(&bar, r->t->what, r->total);
-    for (; step < r->total && !report->interrupted && !rc; step++) {
+    progress_start(&bar, r->t->what, r->last);
+    for (; step < r->last && !report->interrupted && !rc; step++) {
         double lr = train_lr(o, step, r->total, r->t->order->per_epoch);
         if ((rc = accumulate(r, step, e)))
             break;
@@ -186,7 +186,7 @@ static int loop(struct run *r, long step, struct train_report *report, struct er
         progress_step(&bar, step + 1, (double)report->tokens, extra);
         rc = write_log(r, step, lr, log_seconds() - start, e);
         report->interrupted = r->t->stop && *r->t->stop;
-        bool due = o->save_every && (step + 1) % o->save_every == 0 && step + 1 < r->total;
+        bool due = o->save_every && (step + 1) % o->save_every == 0 && step + 1 < r->last;
         if (!rc && (report->interrupted || due))
             rc = save(r, step + 1, e);
     }
@@ -204,10 +204,10 @@ int train_run(struct trainer *t, struct train_report *report, struct err *e)
     long step = 0;
     *report = (struct train_report){0};
     BUG_ON(!r.m->own);
-    r.total = train_total_steps(t->o, t->order->per_epoch);
-    if (r.total * t->o->accumulate > t->order->n)
-        r.total = t->order->n / t->o->accumulate;
-    int rc = r.total < 1 ? err_set(e, "the order has %d micro-batches, too few for one step of %d", t->order->n,
+    r.total = r.last = train_total_steps(t->o, t->order->per_epoch);
+    if (r.last * t->o->accumulate > t->order->n)
+        r.last = t->order->n / t->o->accumulate;
+    int rc = r.last < 1 ? err_set(e, "the order has %d micro-batches, too few for one step of %d", t->order->n,
                                    (int)t->o->accumulate)
                          : run_init(&r, &step, e);
     if (!rc) {
