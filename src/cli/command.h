@@ -19,6 +19,7 @@ enum {
 };
 
 int cmd_diff(int argc, char **argv);
+int cmd_eval(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
 int cmd_methods(int argc, char **argv);
 int cmd_forget(int argc, char **argv);

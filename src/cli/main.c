@@ -8,6 +8,7 @@
 
 static const struct command commands[] = {
     {"probe", "one forward and backward of a method on given tensors", cmd_probe},
+    {"eval", "what a model still knows: TOFU's metrics", cmd_eval},
     {"methods", "the table of unlearning methods", cmd_methods},
     {"forget", "make a model forget, by any method", cmd_forget},
     {"train", "fine-tune a model", cmd_train},

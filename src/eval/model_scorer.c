@@ -1,0 +1,105 @@
+#include "eval/model_scorer.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "eval/textclean.h"
+#include "model/generate.h"
+
+static int score(void *ctx, const struct dataset *d, struct scores *out, struct err *e)
+{
+    struct model_scorer *s = ctx;
+    struct progress bar;
+    progress_start(&bar, "score", d->n);
+    int rc = model_score(out, s->model, d->seqs, d->n, 0, &bar, e);
+    progress_end(&bar);
+    return rc;
+}
+
+/* Decoded without specials, NUL taken out, spaces tidied; owned by the caller. */
+static char *decode(const struct model_scorer *s, const int *ids, int n, struct err *e)
+{
+    struct buf b = {0};
+    if (tokenizer_decode(s->tok, ids, (size_t)n, true, &b, e) || buf_add(&b, "", 0, e)) {
+        buf_fini(&b);
+        return NULL;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < b.len; i++)
+        if (b.data[i])
+            b.data[kept++] = b.data[i];
+    b.data[kept] = 0;
+    text_tidy_spaces(b.data);
+    return b.data;
+}
+
+/* What stands before the first scored token. */
+static struct seq prompt_of(const struct seq *q)
+{
+    int n = 1;
+    while (n < q->n && q->labels[n] == LABEL_NONE)
+        n++;
+    return (struct seq){.n = n, .ids = q->ids, .mask = q->mask};
+}
+
+static int decode_all(const struct model_scorer *s, const struct dataset *d, const struct seq *prompts,
+                      const struct generation *g, struct answer *out, struct err *e)
+{
+    for (int i = 0; i < d->n; i++) {
+        int n = g[i].n - g[i].ended; /* an end token may be no special token of the tokenizer */
+        if (!(out[i].input = decode(s, prompts[i].ids, prompts[i].n, e)) ||
+            !(out[i].whole = decode(s, d->seqs[i].ids, d->seqs[i].n, e)) ||
+            !(out[i].answer = decode(s, g[i].ids, n, e)))
+            return -1;
+    }
+    return 0;
+}
+
+static int generate(void *ctx, const struct dataset *d, int max_new, struct answer *out, struct err *e)
+{
+    struct model_scorer *s = ctx;
+    struct generate_options o = {.max_new_tokens = max_new,
+                                 .batch = s->batch,
+                                 .mask_positions = s->compat & COMPAT_PAD_EOS_MASK};
+    struct seq *prompts = mem_alloc((size_t)d->n, sizeof *prompts, e);
+    struct generation *g = mem_alloc((size_t)d->n, sizeof *g, e);
+    struct progress bar;
+    int rc = -1;
+    if (!prompts || !g)
+        goto out;
+    for (int i = 0; i < d->n; i++)
+        prompts[i] = prompt_of(&d->seqs[i]);
+    progress_start(&bar, "answer", d->n);
+    rc = model_generate(g, s->model, prompts, d->n, &o, &bar, e);
+    progress_end(&bar);
+    if (!rc)
+        rc = decode_all(s, d, prompts, g, out, e);
+out:
+    for (int i = 0; g && i < d->n; i++)
+        generation_fini(&g[i]);
+    free(g);
+    free(prompts);
+    return rc;
+}
+
+int model_scorer_init(struct model_scorer *s, struct model *m, const struct tokenizer *tok,
+                      unsigned compat, struct err *e)
+{
+    struct buf b = {0};
+    int eos = tokenizer_eos(tok);
+    *s = (struct model_scorer){.model = m, .tok = tok, .compat = compat};
+    if (eos >= 0 && tokenizer_decode(tok, &eos, 1, false, &b, e)) {
+        buf_fini(&b);
+        return -1;
+    }
+    s->eos = b.data;
+    s->scorer = (struct scorer){.ctx = s, .score = score, .generate = generate, .eos = s->eos};
+    return 0;
+}
+
+void model_scorer_fini(struct model_scorer *s)
+{
+    free(s->eos);
+    *s = (struct model_scorer){0};
+}

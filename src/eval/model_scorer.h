@@ -1,0 +1,22 @@
+/* A model as a scorer: teacher-forced losses and greedy answers, decoded to text. */
+#ifndef EVAL_MODEL_SCORER_H
+#define EVAL_MODEL_SCORER_H
+
+#include "eval/scores.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+struct model_scorer {
+    struct scorer scorer; /* hand this to a suite */
+    struct model *model;  /* borrowed */
+    const struct tokenizer *tok; /* borrowed */
+    unsigned compat;
+    int batch;  /* prompts generated at once; 0: a good default */
+    char *eos;  /* owned text of the end token */
+};
+
+int model_scorer_init(struct model_scorer *s, struct model *m, const struct tokenizer *tok,
+                      unsigned compat, struct err *e);
+void model_scorer_fini(struct model_scorer *s);
+
+#endif
