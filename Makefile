@@ -64,7 +64,7 @@ endef
 $(foreach i,$(ISAS),$(eval $(call vec_rule,$(i))))
 
 check: unlearn $(TESTS)
-	UNLEARN=$(CURDIR)/$(B)/unlearn prove --timer -j2 $(TESTS) $(wildcard test/*.t)
+	OMP_WAIT_POLICY=passive UNLEARN=$(CURDIR)/$(B)/unlearn prove --timer -j2 $(TESTS) $(wildcard test/*.t)
 bench: $(B)/bench/ops_bench
 	$<
 lint:

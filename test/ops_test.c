@@ -100,11 +100,11 @@ static void check_linear_size(const struct ops *o, struct rng *r, int n, int i, 
 
 static void check_linear(const struct ops *o)
 {
-    const int sizes[][3] = {{1, 7, 5}, {1, 64, 200}, {2, 33, 17}, {3, 64, 48},
-                            {5, 1, 1}, {7, 100, 31}, {40, 65, 67}};
+    const int sizes[][3] = {{1, 7, 5},   {1, 64, 200}, {2, 33, 17},  {3, 64, 48}, {5, 1, 1},
+                            {16, 20, 9}, {17, 20, 9},  {7, 100, 31}, {40, 65, 67}};
     struct rng r;
     rng_seed(&r, 1);
-    for (int k = 0; k < 7; k++)
+    for (int k = 0; k < 9; k++)
         check_linear_size(o, &r, sizes[k][0], sizes[k][1], sizes[k][2]);
     o->linear(NULL, NULL, NULL, 0, 4, 4, 0);
     o->linear_dx(NULL, NULL, NULL, 0, 4, 4, 0);

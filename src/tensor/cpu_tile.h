@@ -13,20 +13,11 @@
 #include <string.h>
 
 #include "tensor/cpu.h"
+#include "tensor/cpu_vec.h"
 
 enum { ROWS = 48, KEYS = 64 }; /* of one tile; ROWS suits the 6 rows of the kernel below */
 
-#if defined __AVX512F__
-#define VEC_BYTES 64
-#elif defined __AVX__
-#define VEC_BYTES 32
-#else
-#define VEC_BYTES 16
-#endif
-
-typedef float vec __attribute__((vector_size(VEC_BYTES), aligned(4), may_alias));
-
-enum { LANES = VEC_BYTES / 4, PANEL = 2 * LANES };
+enum { PANEL = 2 * LANES }; /* columns of the kernel */
 
 static inline int int_min(int a, int b)
 {
@@ -49,8 +40,6 @@ struct strided {
     const float *p;
     size_t row, col;
 };
-
-#define INLINE static inline __attribute__((always_inline))
 
 /* c[rows, 2 vectors] (+)= a[rows, k] b[k, 2 vectors]; `rows` is a constant wherever this is
  * inlined, so that the sums live in registers. */
