@@ -130,15 +130,6 @@ static void ref_row(const struct attn *a, int s, int i, int h, const double *q, 
     }
 }
 
-static double *doubles(const float *x, size_t n)
-{
-    struct err e;
-    double *y = mem_alloc(n, sizeof *y, &e);
-    for (size_t i = 0; x && i < n; i++)
-        y[i] = x[i];
-    return y;
-}
-
 static void reference_run(struct reference *r, const struct problem *p, const double *q,
                           const double *k, const double *v)
 {

@@ -36,6 +36,17 @@ static inline float *filled(size_t n, float value)
     return x;
 }
 
+/* x in double precision; NULL: zeros. */
+static inline double *doubles(const float *x, size_t n)
+{
+    struct err e;
+    double *y = mem_alloc(n, sizeof *y, &e);
+    BUG_ON(!y);
+    for (size_t i = 0; x && i < n; i++)
+        y[i] = x[i];
+    return y;
+}
+
 /* The largest |got - want| / (1 + |want|), NaN counting as infinite. */
 static inline double distance(const float *got, const double *want, size_t n)
 {
