@@ -14,21 +14,22 @@ enum { TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER = 4 };
 static int read_vocab(struct tokenizer *t, struct gguf_meta *m, struct err *e)
 {
     const struct gguf_str *tokens;
-    const int32_t *types = NULL;
-    size_t n, n_types = 0;
+    const int32_t *types;
+    size_t n, n_types;
     if (!gguf_strings(m, "tokenizer.ggml.tokens", &tokens, &n) || !n || n > INT_MAX / 4)
         return err_set(e, "it holds no vocabulary ('tokenizer.ggml.tokens')");
-    if (gguf_ints(m, "tokenizer.ggml.token_type", &types, &n_types) && n_types != n)
+    if (!gguf_ints(m, "tokenizer.ggml.token_type", &types, &n_types))
+        return err_set(e, "it does not say which tokens are special ('tokenizer.ggml.token_type')");
+    if (n_types != n)
         return err_set(e, "%zu token types for %zu tokens", n_types, n);
     if (vocab_init(&t->vocab, (int)n, e))
         return -1;
     for (size_t i = 0; i < n; i++) {
         if (vocab_set(&t->vocab, (int)i, tokens[i].s, tokens[i].n, e))
             return -1;
-        int type = types ? types[i] : 0;
-        if (type == TYPE_UNKNOWN || type == TYPE_CONTROL)
+        if (types[i] == TYPE_UNKNOWN || types[i] == TYPE_CONTROL)
             t->vocab.flags[i] |= TOKEN_ADDED | TOKEN_SPECIAL;
-        else if (type == TYPE_USER)
+        else if (types[i] == TYPE_USER)
             t->vocab.flags[i] |= TOKEN_ADDED;
     }
     return 0;

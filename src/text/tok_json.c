@@ -54,7 +54,7 @@ static int read_added(struct tokenizer *t, const json_t *j, struct err *e)
         if (json_opt_bool(j, refused[i], &on, e))
             return -1;
         if (on)
-            return err_set(e, "added token '%.64s' has %s, which is not supported", text,
+            return err_set(e, "added token '%.64s' has '%s', which is not supported", text,
                            refused[i]);
     }
     size_t n = json_string_length(json_object_get(j, "content"));
@@ -124,12 +124,12 @@ static int refuse_options(const json_t *model, struct err *e)
         if (json_opt_str(model, affixes[i], &affix, e))
             return -1;
         if (*affix)
-            return err_set(e, "BPE with a %s is not supported", affixes[i]);
+            return err_set(e, "BPE with '%s' is not supported", affixes[i]);
     }
     double dropout = 0;
     if (json_opt_real(model, "dropout", &dropout, e))
         return -1;
-    return dropout > 0 ? err_set(e, "BPE with dropout is not supported") : 0;
+    return dropout > 0 ? err_set(e, "BPE with 'dropout' is not supported") : 0;
 }
 
 /* null, NFC, or a Sequence of these. */
