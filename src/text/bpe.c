@@ -227,9 +227,9 @@ int bpe_word(const struct bpe *b, struct bpe_work *w, const char *word, size_t n
     memcpy(key, word, n);
     key[KEY - 1] = (uint8_t)n;
     struct bpe_cached *c = cache_slot(w, key);
+    if (mem_reserve(&out->v, &out->cap, out->n + CACHED_IDS, sizeof *out->v, e))
+        return -1;
     if (!memcmp(c->key, key, KEY)) {
-        if (mem_reserve(&out->v, &out->cap, out->n + CACHED_IDS, sizeof *out->v, e))
-            return -1;
         memcpy(out->v + out->n, c->ids, sizeof c->ids);
         out->n += (size_t)c->n;
         return 0;

@@ -280,7 +280,7 @@ int tokenizer_decode(const struct tokenizer *t, const int *ids, size_t n, bool s
         rc = token_bytes(s, len, &bytes, e);
     }
     if (!rc)
-        rc = utf8_clean(out, bytes.data, bytes.len, e);
+        rc = utf8_clean(out, bytes.data ? bytes.data : "", bytes.len, e);
     buf_fini(&bytes);
     return rc;
 }
