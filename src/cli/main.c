@@ -17,6 +17,7 @@ static const struct command commands[] = {
     {"info", "what a model is, and the memory it takes", cmd_info},
     {"report", "evaluation logs of several models side by side", cmd_report},
     {"score", "log-probabilities of answers under a model", cmd_score},
+    {"tokenize", "text to token ids and back", cmd_tokenize},
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };

@@ -1,0 +1,253 @@
+/* unlearn tokenize: text to token ids and back, a line each. */
+#include <limits.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "cli/args.h"
+#include "cli/command.h"
+#include "cli/setup.h"
+#include "data/rows.h"
+#include "text/chat.h"
+#include "text/tokenizer.h"
+
+struct options {
+    const char *model, *data, *template, *system;
+    bool chat, json, decode, plain_specials;
+};
+
+#define OPT(field) offsetof(struct options, field)
+static const struct param params[] = {
+    {"model", PARAM_STRING, OPT(model), 0, 0, NULL, NULL, "PATH",
+     "HF directory, tokenizer.json or GGUF file; 'default': the cached SmolLM2"},
+    {"data", PARAM_STRING, OPT(data), 0, 0, NULL, "-", "FILE", "what to read; -: standard input"},
+    {"decode", PARAM_BOOL, OPT(decode), 0, 0, NULL, NULL, NULL, "from ids to text"},
+    {"chat", PARAM_BOOL, OPT(chat), 0, 0, NULL, NULL, NULL,
+     "a text is a user's turn, whose answer is to be written"},
+    {"system", PARAM_STRING, OPT(system), 0, 0, NULL, "You are a helpful assistant.", "TEXT",
+     "system turn in front of it; empty: none"},
+    {"template", PARAM_STRING, OPT(template), 0, 0, NULL, NULL, "NAME",
+     "chat template family, if not the checkpoint's own"},
+    {"plain_specials", PARAM_BOOL, OPT(plain_specials), 0, 0, NULL, NULL, NULL,
+     "special tokens in a text are plain text; in decoded text they are left out"},
+    {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "JSON Lines in and out"},
+    {0}};
+
+static const char about[] =
+    "Encodes every line of text, without its line break, and prints the ids on a line. With "
+    "--json\n"
+    "rows are {\"text\"} or {\"messages\": [{\"role\", \"content\"}], \"add_generation_prompt\"}, "
+    "and a\n"
+    "line of the output is {\"ids\"}. --decode goes the other way: lines of ids to text, or with\n"
+    "--json {\"ids\"} to {\"text\"}. No begin-of-text token is put in front.\n";
+
+struct job {
+    const struct options *o;
+    struct tokenizer *t;            /* owned */
+    const struct chat_family *chat; /* found when first needed */
+    struct ids ids;                 /* owned scratch, as the next two */
+    struct buf text, line;
+};
+
+static int find_chat(struct job *job, struct err *e)
+{
+    const char *jinja = tokenizer_chat_template(job->t);
+    if (job->chat)
+        return 0;
+    if (!job->o->template && !jinja)
+        return err_set(e, "'%s' has no chat template; name one by --template", job->o->model);
+    job->chat = job->o->template ? chat_by_name(job->o->template, e) : chat_recognise(jinja, e);
+    return job->chat ? 0 : -1;
+}
+
+/* The ids of a text, which with --chat is a user's turn, in job->ids. */
+static int encode_text(struct job *job, const char *s, size_t n, struct err *e)
+{
+    const struct options *o = job->o;
+    job->ids.n = 0;
+    if (!o->chat)
+        return tokenizer_encode(job->t, s, n, !o->plain_specials, &job->ids, e);
+    if (memchr(s, 0, n))
+        return err_set(e, "a turn of a chat cannot hold the character NUL");
+    struct message m[] = {{"system", o->system}, {"user", s}};
+    if (find_chat(job, e))
+        return -1;
+    bool system = *o->system && chat_end_token(job->chat); /* plain tags have no such turn */
+    buf_clear(&job->text);
+    if (chat_render(job->chat, system ? m : m + 1, 1 + system, true, &job->text, e))
+        return -1;
+    return tokenizer_encode(job->t, job->text.data, job->text.len, true, &job->ids, e);
+}
+
+static int encode_messages(struct job *job, const json_t *list, bool open, struct err *e)
+{
+    size_t n = json_array_size(list);
+    if (!json_is_array(list) || n > INT_MAX)
+        return err_set(e, "'messages' must be an array");
+    struct message *m = mem_alloc(n, sizeof *m, e);
+    int rc = m ? find_chat(job, e) : -1;
+    for (size_t i = 0; i < n && !rc; i++) {
+        const json_t *one = json_array_get(list, i);
+        if (json_need_str(one, "role", &m[i].role, e) ||
+            json_need_str(one, "content", &m[i].content, e))
+            rc = err_prefix(e, "message %zu: ", i);
+        else if (strlen(m[i].content) != json_string_length(json_object_get(one, "content")))
+            rc = err_set(e, "message %zu: a turn cannot hold the character NUL", i);
+    }
+    buf_clear(&job->text);
+    job->ids.n = 0;
+    if (!rc && !(rc = chat_render(job->chat, m, (int)n, open, &job->text, e)))
+        rc = tokenizer_encode(job->t, job->text.data ? job->text.data : "", job->text.len, true,
+                              &job->ids, e);
+    free(m);
+    return rc;
+}
+
+static int encode_row(struct job *job, const json_t *row, struct err *e)
+{
+    const json_t *messages = json_object_get(row, "messages");
+    const char *text;
+    bool open = false;
+    if (messages)
+        return json_opt_bool(row, "add_generation_prompt", &open, e) ||
+                       encode_messages(job, messages, open, e)
+                   ? -1
+                   : 0;
+    if (json_need_str(row, "text", &text, e))
+        return -1;
+    return encode_text(job, text, json_string_length(json_object_get(row, "text")), e);
+}
+
+/* Ids as written on a line, into job->ids. */
+static int read_ids(struct job *job, const char *s, struct err *e)
+{
+    job->ids.n = 0;
+    for (char *end; *(s += strspn(s, " \t\r")); s = end) {
+        long id = strtol(s, &end, 10);
+        if (end == s || !strchr(" \t\r", *end) || id < 0 || id > INT_MAX)
+            return err_set(e, "'%.20s' is no token id", s);
+        if (ids_add(&job->ids, (int)id, e))
+            return -1;
+    }
+    return 0;
+}
+
+static int decode(struct job *job, struct err *e)
+{
+    int size = tokenizer_vocab_size(job->t);
+    for (size_t i = 0; i < job->ids.n; i++)
+        if (job->ids.v[i] >= size)
+            return err_set(e, "token id %d is outside the vocabulary of %d", job->ids.v[i], size);
+    buf_clear(&job->text);
+    return tokenizer_decode(job->t, job->ids.v, job->ids.n, job->o->plain_specials, &job->text, e);
+}
+
+static int decode_row(struct job *job, const json_t *row, struct err *e)
+{
+    int *v, n;
+    if (json_need_ids(row, "ids", &v, &n, e))
+        return -1;
+    free(job->ids.v);
+    job->ids = (struct ids){v, (size_t)n, (size_t)n};
+    return decode(job, e);
+}
+
+static void print_line(const struct job *job)
+{
+    if (job->o->decode)
+        fwrite(job->text.data, 1, job->text.len, stdout);
+    for (size_t i = 0; !job->o->decode && i < job->ids.n; i++)
+        printf(i ? " %d" : "%d", job->ids.v[i]);
+    putchar('\n');
+}
+
+static int print_json(struct job *job, struct err *e)
+{
+    json_t *list = json_array(), *row = json_object();
+    for (size_t i = 0; !job->o->decode && i < job->ids.n; i++)
+        json_array_append_new(list, json_integer(job->ids.v[i]));
+    if (job->o->decode)
+        json_object_set_new(row, "text", json_stringn(job->text.data, job->text.len));
+    else
+        json_object_set(row, "ids", list);
+    buf_clear(&job->line);
+    int rc = json_write_buf(row, &job->line, 0, e);
+    if (!rc)
+        printf("%s\n", job->line.data);
+    json_decref(list);
+    json_decref(row);
+    return rc;
+}
+
+static int work_on_rows(struct job *job, struct err *e)
+{
+    struct rows rows;
+    if (rows_open(&rows, job->o->data, e))
+        return -1;
+    int rc = 0;
+    for (int i = 0; i < rows.n && !rc; i++) {
+        struct err why;
+        if (job->o->decode ? decode_row(job, rows.v[i], &why) : encode_row(job, rows.v[i], &why))
+            rc = rows_err(&rows, i, e, "%s", why.msg);
+        else
+            rc = print_json(job, e);
+    }
+    rows_close(&rows);
+    return rc;
+}
+
+static int work_on_lines(struct job *job, struct err *e)
+{
+    size_t size;
+    char *text = file_read(job->o->data, &size, e);
+    if (!text)
+        return -1;
+    int rc = 0;
+    long number = 1;
+    for (char *s = text, *end; s < text + size && !rc; s = end + 1, number++) {
+        end = memchr(s, '\n', (size_t)(text + size - s));
+        end = end ? end : text + size;
+        *end = 0;
+        rc = !job->o->decode       ? encode_text(job, s, (size_t)(end - s), e)
+             : read_ids(job, s, e) ? -1
+                                   : decode(job, e);
+        if (rc)
+            err_prefix(e, "'%s' line %ld: ", job->o->data, number);
+        else
+            print_line(job);
+    }
+    free(text);
+    return rc;
+}
+
+static int run(const struct options *o, struct err *e)
+{
+    struct job job = {.o = o};
+    char *path = setup_model_path(o->model, e);
+    int rc = -1;
+    if (path && (job.t = tokenizer_open(path, e)))
+        rc = o->json ? work_on_rows(&job, e) : work_on_lines(&job, e);
+    tokenizer_close(job.t);
+    free(job.ids.v);
+    buf_fini(&job.text);
+    buf_fini(&job.line);
+    free(path);
+    return rc;
+}
+
+int cmd_tokenize(int argc, char **argv)
+{
+    struct options o;
+    struct args a = {.command = "tokenize",
+                     .usage = "--model M [options]",
+                     .about = about,
+                     .tables = {{"options", params, &o}}};
+    int status = args_parse(&a, argc, argv);
+    if (status == ARGS_GO) {
+        struct err e;
+        status = run(&o, &e) ? args_fail(&a, &e) : STATUS_DONE;
+    }
+    args_fini(&a);
+    return status;
+}

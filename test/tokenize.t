@@ -1,0 +1,66 @@
+#!/usr/bin/perl
+# unlearn tokenize: lines and rows to ids and back.
+use strict;
+use warnings;
+use File::Temp qw(tempdir);
+use Test::More;
+
+my $unlearn = $ENV{UNLEARN} || './unlearn';
+my $dir = tempdir(CLEANUP => 1);
+my $model = 'test/data/tok';
+
+# Standard input, arguments -> status and output.
+sub run {
+    my ($in, $args) = @_;
+    open my $f, '>:raw', "$dir/in" or die;
+    print $f $in;
+    close $f;
+    my $out = `$unlearn tokenize --model $model $args <$dir/in 2>&1`;
+    return (($? & 127) ? -1 : $? >> 8, $out);
+}
+
+sub gives {
+    my ($in, $args, $want, $what) = @_;
+    is_deeply([run($in, $args)], [0, $want], $what);
+}
+
+sub refuses {
+    my ($in, $args, $like, $what) = @_;
+    my ($status, $out) = run($in, $args);
+    is($status, 1, "$what: status 1");
+    like($out, $like, $what);
+}
+
+my $text = "The book\n\n12 <|im_end|> caf\xc3\xa9 \n  x";
+my ($status, $ids) = run($text, '');
+is($status, 0, 'lines to ids');
+is(($ids =~ tr/\n//), 4, 'a line each');
+like($ids, qr/^[\d ]+\n\n\d+ \d+ \d+ 2 [\d ]+\n[\d ]+\n$/, 'the special token is one id');
+gives($ids, '--decode', "$text\n", 'and back');
+gives($ids, '--decode --plain-specials', ($text =~ s/<\|im_end\|>//r) . "\n", 'without specials');
+my (undef, $plain) = run($text, '--plain-specials');
+isnt($plain, $ids, 'special tokens as plain text');
+gives($plain, '--decode --plain-specials', "$text\n", 'and back');
+gives('', '', '', 'nothing');
+gives("$text", "--data $dir/in", $ids, 'from a file');
+
+my (undef, $rows) = run(qq({"text":"a\\nb"}\n{"text":""}\n), '--json');
+like($rows, qr/^\{"ids": \[\d+, \d+, \d+\]\}\n\{"ids": \[\]\}\n$/, 'JSON rows to ids');
+gives($rows, '--json --decode', qq({"text": "a\\nb"}\n{"text": ""}\n), 'and back');
+
+my $turn = '{"role":"user","content":"Hi"}';
+my (undef, $chat) = run(qq({"messages":[$turn],"add_generation_prompt":true}), '--json');
+my ($list) = $chat =~ /\[(.*)\]/;
+gives($list =~ tr/,//dr . "\n", '--decode', "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n\n",
+    'messages through the template');
+gives("Hi\n", "--chat --system ''", $list =~ tr/,//dr . "\n", '--chat makes the same of a line');
+my (undef, $tags) = run("Hi\n", '--chat --template plain');
+gives($tags, '--decode', "Question: Hi\nAnswer: \n", '--template names another family');
+
+refuses("ok\nbad \xff\n", '', qr/'-' line 2: text is no valid UTF-8 at byte 4/, 'bad UTF-8');
+refuses("1 2 x\n", '--decode', qr/line 1: 'x' is no token id/, 'no number');
+refuses("1 99999\n", '--decode', qr/token id 99999 is outside the vocabulary of 514/, 'id too large');
+refuses(qq({"nothing":1}\n), '--json', qr/'text' is missing/, 'a row without text');
+refuses(qq({"messages":[{"role":"user"}]}\n), '--json', qr/message 0: 'content' is missing/, 'no content');
+refuses("x\n", '--chat --template klingon', qr/'klingon' is not known; known families/, 'no such family');
+done_testing();
