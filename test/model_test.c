@@ -1,4 +1,5 @@
-/* The decoder against PyTorch: logits, hidden states, loss and every gradient of the golden models. */
+/* The decoder against PyTorch: logits, hidden states, loss and every gradient of the golden models.
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,8 +36,8 @@ static int open_batch(struct dataset *d, const struct tensor_file *f, bool padde
     int *ids = tensor_ints(t, e);
     int *mask = tensor_ints(tensor_find(f, "attention_mask"), e);
     int *labels = lab ? tensor_ints(lab, e) : NULL;
-    int rc = dataset_from_matrix(d, ROLE_RETAIN, ids, labels, mask, (int)t->shape[0], (int)t->shape[1],
-                                 padded, e);
+    int rc = dataset_from_matrix(d, ROLE_RETAIN, ids, labels, mask, (int)t->shape[0],
+                                 (int)t->shape[1], padded, e);
     free(ids);
     free(mask);
     free(labels);
@@ -68,8 +69,8 @@ static void check_forward(const char *name, struct model *m, const struct tensor
         snprintf(key, sizeof key, "hidden.%d", l);
         float *want = golden(f, key, &e);
         if (want)
-            near(max_diff(l < m->cfg.layers ? p.acts[l].x : p.x, want, (size_t)n * (size_t)c), 0, 0, 5e-5,
-                 "%s: %s", name, key);
+            near(max_diff(l < m->cfg.layers ? p.acts[l].x : p.x, want, (size_t)n * (size_t)c), 0, 0,
+                 5e-5, "%s: %s", name, key);
         free(want);
     }
     head_init(&h, m, p.x, &all, false, &a, &e);
@@ -80,7 +81,8 @@ static void check_forward(const char *name, struct model *m, const struct tensor
     want = golden(f, "logits", &e);
     int got;
     float *z = head_logits(&h, 0, &got);
-    near(max_diff(z, want, (size_t)n * (size_t)m->cfg.vocab), 0, 0, 5e-5, "%s: logits of %d rows", name, got);
+    near(max_diff(z, want, (size_t)n * (size_t)m->cfg.vocab), 0, 0, 5e-5, "%s: logits of %d rows",
+         name, got);
     free(want);
     dataset_fini(&d);
     arena_fini(&a);

@@ -1,5 +1,6 @@
-/* Methods, optimiser steps and the whole loop against the peer's own code (golden figures of OpenUnlearning on
- * PyTorch), and what must hold without any reference: resume, accumulation, refusal of NaN. */
+/* Methods, optimiser steps and the whole loop against the peer's own code (golden figures of
+ * OpenUnlearning on PyTorch), and what must hold without any reference: resume, accumulation,
+ * refusal of NaN. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,8 +50,8 @@ static double scalar(const struct tensor_file *f, const char *name, int i)
     return x;
 }
 
-static void bench_open(struct bench *b, const char *cur, const char *ref, const char *method, const char *retain,
-                       double alpha, unsigned compat)
+static void bench_open(struct bench *b, const char *cur, const char *ref, const char *method,
+                       const char *retain, double alpha, unsigned compat)
 {
     struct err e;
     *b = (struct bench){0};
@@ -78,8 +79,8 @@ static void bench_close(struct bench *b)
 }
 
 /* PREFIXrole.{input_ids,labels,attention_mask} as the role's set. */
-static void bench_read(struct bench *b, const struct tensor_file *f, const char *prefix, enum role role,
-                       bool padded)
+static void bench_read(struct bench *b, const struct tensor_file *f, const char *prefix,
+                       enum role role, bool padded)
 {
     static const char *const parts[] = {"input_ids", "labels", "attention_mask"};
     struct err e;
@@ -91,8 +92,8 @@ static void bench_read(struct bench *b, const struct tensor_file *f, const char 
         BUG_ON(!(t = tensor_find(f, name)) || !(v[i] = tensor_ints(t, &e)));
     }
     dataset_fini(&b->sets[role]);
-    BUG_ON(dataset_from_matrix(&b->sets[role], role, v[0], v[1], v[2], (int)t->shape[0], (int)t->shape[1],
-                               padded, &e));
+    BUG_ON(dataset_from_matrix(&b->sets[role], role, v[0], v[1], v[2], (int)t->shape[0],
+                               (int)t->shape[1], padded, &e));
     b->g.sets[role] = &b->sets[role];
     for (int i = 0; i < 3; i++)
         free(v[i]);
@@ -124,7 +125,8 @@ static double worst_of(const float *got, const float *want, size_t n, double *to
     return d;
 }
 
-static void check_method(const char *file, const char *method, const char *retain, double alpha, bool padded)
+static void check_method(const char *file, const char *method, const char *retain, double alpha,
+                         bool padded)
 {
     struct bench b;
     struct err e;
@@ -181,7 +183,8 @@ static void check_steps(const char *file, const char *method)
     param_defaults(optim_adamw.params, adam);
     o.lr = 1e-3;
     o.warmup_steps = 2;
-    float *state[2] = {mem_alloc(b.m.table.total, sizeof(float), &e), mem_alloc(b.m.table.total, sizeof(float), &e)};
+    float *state[2] = {mem_alloc(b.m.table.total, sizeof(float), &e),
+                       mem_alloc(b.m.table.total, sizeof(float), &e)};
     for (int s = 0; s < 10; s++) {
         engine_zero_grads(&b.g);
         double loss = 0;
@@ -209,17 +212,23 @@ static void check_steps(const char *file, const char *method)
             double micro = 0;
             for (int i = 0; i < b.g.n_obj; i++)
                 micro += 2 * b.g.obj[i].weight * res.loss[i];
-            near(micro, scalar(&want, "micro_loss", 2 * s + k), 1e-4, 0, "%s: loss of micro-batch %d", file,
-                 2 * s + k);
+            near(micro, scalar(&want, "micro_loss", 2 * s + k), 1e-4, 0,
+                 "%s: loss of micro-batch %d", file, 2 * s + k);
             loss += micro / 2;
         }
         double norm = sqrt(b.m.ops->dot(b.g.grads, b.g.grads, b.m.table.total));
         double lr = train_lr(&o, s, 10, 10), scale = 1 / (norm + 1e-6);
         near(norm, scalar(&want, "grad_norm", s), 1e-4, 0, "%s: gradient norm of step %d", file, s);
         near(lr, scalar(&want, "lr", s), 1e-6, 0, "%s: learning rate of step %d", file, s);
-        struct optim_step step = {.ops = b.m.ops, .table = &b.m.table, .w = b.m.own, .state = state,
-                                  .grad = b.g.grads, .grad_scale = (float)fmin(1, scale), .lr = lr,
-                                  .weight_decay = 0.01, .step = s + 1};
+        struct optim_step step = {.ops = b.m.ops,
+                                  .table = &b.m.table,
+                                  .w = b.m.own,
+                                  .state = state,
+                                  .grad = b.g.grads,
+                                  .grad_scale = (float)fmin(1, scale),
+                                  .lr = lr,
+                                  .weight_decay = 0.01,
+                                  .step = s + 1};
         optim_adamw.step(adam, &step);
     }
     for (int i = 0; i < b.m.table.n; i++) {
@@ -240,20 +249,27 @@ static void check_steps(const char *file, const char *method)
 }
 
 /* The loop on the rows of golden/loop; out: a fresh directory under the scratch one. */
-static int run_loop(struct bench *b, const struct train_options *o, const char *name, struct train_report *rep,
-                    const volatile sig_atomic_t *stop, struct err *e)
+static int run_loop(struct bench *b, const struct train_options *o, const char *name,
+                    struct train_report *rep, const volatile sig_atomic_t *stop, struct err *e)
 {
     static char out[512];
     void *adam = mem_alloc(1, optim_adamw.params_size, e);
-    int counts[ROLE_COUNT] = {[ROLE_FORGET] = b->sets[ROLE_FORGET].n, [ROLE_RETAIN] = b->sets[ROLE_RETAIN].n};
+    int counts[ROLE_COUNT] = {
+        [ROLE_FORGET] = b->sets[ROLE_FORGET].n, [ROLE_RETAIN] = b->sets[ROLE_RETAIN].n};
     snprintf(out, sizeof out, "%s/%s", test_dir(), name);
     param_defaults(optim_adamw.params, adam);
     order_fini(&b->order);
     int per_epoch = (int)((counts[ROLE_FORGET] + o->batch - 1) / o->batch);
-    BUG_ON(order_draw(&b->order, counts, ROLE_FORGET, NULL, (int)o->batch, train_order_epochs(o, per_epoch),
-                      (unsigned)o->seed, e));
-    struct trainer t = {.engine = &b->g, .optim = &optim_adamw, .optim_params = adam, .o = o,
-                        .order = &b->order, .out = out, .what = "test", .stop = stop};
+    BUG_ON(order_draw(&b->order, counts, ROLE_FORGET, NULL, (int)o->batch,
+                      train_order_epochs(o, per_epoch), (unsigned)o->seed, e));
+    struct trainer t = {.engine = &b->g,
+                        .optim = &optim_adamw,
+                        .optim_params = adam,
+                        .o = o,
+                        .order = &b->order,
+                        .out = out,
+                        .what = "test",
+                        .stop = stop};
     int rc = train_run(&t, rep, e);
     free(adam);
     return rc;
@@ -304,12 +320,14 @@ static void check_loop(void)
         const json_t *mine = json_object_get(row, "micro"), *step = json_array_get(steps, s);
         for (size_t k = 0; k < 2; k++)
             near(json_real_value(json_array_get(mine, k)),
-                 json_number_value(json_object_get(json_array_get(micro, 2 * s + k), "loss")), 1e-4, 0,
-                 "loop: loss of micro-batch %zu", 2 * s + k);
+                 json_number_value(json_object_get(json_array_get(micro, 2 * s + k), "loss")), 1e-4,
+                 0, "loop: loss of micro-batch %zu", 2 * s + k);
         near(json_real_value(json_object_get(row, "grad_norm")),
-             json_number_value(json_object_get(step, "grad_norm")), 1e-4, 0, "loop: gradient norm of step %zu", s);
-        near(json_real_value(json_object_get(row, "lr")), json_number_value(json_object_get(step, "lr")), 1e-6,
-             1e-12, "loop: learning rate of step %zu", s);
+             json_number_value(json_object_get(step, "grad_norm")), 1e-4, 0,
+             "loop: gradient norm of step %zu", s);
+        near(json_real_value(json_object_get(row, "lr")),
+             json_number_value(json_object_get(step, "lr")), 1e-6, 1e-12,
+             "loop: learning rate of step %zu", s);
         json_decref(row);
     }
     if (f)
@@ -321,12 +339,14 @@ static void check_loop(void)
         double top;
         snprintf(name, sizeof name, "final.%s", w->name);
         float *v = read_f32(&want, name);
-        /* Where a gradient cancels to rounding noise, Adam's m/sqrt(v) is noise of order one: such an entry may
-         * move by a step of its own (here: row 69, column 9 of the embedding, |g| 2e-8 of the clipped norm). */
+        /* Where a gradient cancels to rounding noise, Adam's m/sqrt(v) is noise of order one: such
+         * an entry may move by a step of its own (here: row 69, column 9 of the embedding, |g| 2e-8
+         * of the clipped norm). */
         size_t off = 0;
         for (size_t k = 0; k < w->count; k++)
             off += !(fabs((double)b.m.own[w->offset + k] - (double)v[k]) <= 2e-5);
-        ok(off <= w->count / 1000, "loop: %s: %zu of %zu entries off by more than 2e-5", name, off, w->count);
+        ok(off <= w->count / 1000, "loop: %s: %zu of %zu entries off by more than 2e-5", name, off,
+           w->count);
         near(worst_of(b.m.own + w->offset, v, w->count, &top), 0, 0, 3e-4, "loop: %s", name);
         free(v);
     }
@@ -335,7 +355,8 @@ static void check_loop(void)
     bench_close(&b);
 }
 
-/* Stopped after some steps and resumed, the weights are those of never having stopped, bit for bit. */
+/* Stopped after some steps and resumed, the weights are those of never having stopped, bit for bit.
+ */
 static void check_resume(void)
 {
     struct bench a, b;
@@ -351,8 +372,10 @@ static void check_resume(void)
     bench_close(&b);
     open_loop(&b, 0);
     o.resume = true;
-    ok(!run_loop(&b, &o, "stopped", &rep, NULL, &e) && rep.steps == 5, "resume: runs the other steps");
-    ok(!memcmp(a.m.own, b.m.own, a.m.table.total * sizeof(float)), "resume: the same bits as not stopping");
+    ok(!run_loop(&b, &o, "stopped", &rep, NULL, &e) && rep.steps == 5,
+       "resume: runs the other steps");
+    ok(!memcmp(a.m.own, b.m.own, a.m.table.total * sizeof(float)),
+       "resume: the same bits as not stopping");
     o.resume = true;
     ok(run_loop(&b, &o, "nothing", &rep, NULL, &e) && strstr(e.msg, "cannot resume"),
        "resume without a checkpoint is refused: %s", e.msg);
@@ -360,7 +383,8 @@ static void check_resume(void)
     bench_close(&b);
 }
 
-/* Without micro_mean a step does not depend on how it is cut: 2 x 2 rows give what 1 x 4 rows give. */
+/* Without micro_mean a step does not depend on how it is cut: 2 x 2 rows give what 1 x 4 rows give.
+ */
 static void check_accumulation(void)
 {
     struct bench b;

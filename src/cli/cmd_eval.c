@@ -21,25 +21,32 @@ static const struct param params[] = {
     {"suite", PARAM_CHOICE, OPT(suite), 0, 0, "tofu", "tofu", NULL, "list of metrics"},
     {"forget", PARAM_STRING, OPT(sets[TOFU_FORGET]), 0, 0, NULL, NULL, "FILE",
      "rows question, answer, paraphrased_answer, perturbed_answer[]"},
-    {"retain", PARAM_STRING, OPT(sets[TOFU_RETAIN]), 0, 0, NULL, NULL, "FILE", "the same of what is kept"},
+    {"retain", PARAM_STRING, OPT(sets[TOFU_RETAIN]), 0, 0, NULL, NULL, "FILE",
+     "the same of what is kept"},
     {"real_authors", PARAM_STRING, OPT(sets[TOFU_AUTHORS]), 0, 0, NULL, NULL, "FILE",
      "rows question, answer, perturbed_answer[]"},
     {"world_facts", PARAM_STRING, OPT(sets[TOFU_FACTS]), 0, 0, NULL, NULL, "FILE", "the same"},
     {"retain_logs", PARAM_STRING, OPT(retain_logs), 0, 0, NULL, NULL, "FILE",
      "the retrained model's TOFU_EVAL.json, for forget quality"},
-    {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR", "writes TOFU_EVAL.json and TOFU_SUMMARY.json"},
-    {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, TOFU_QUESTION, "KEY", "field of the prompt"},
+    {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR",
+     "writes TOFU_EVAL.json and TOFU_SUMMARY.json"},
+    {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, TOFU_QUESTION, "KEY",
+     "field of the prompt"},
     {"truth_ratio", PARAM_CHOICE, OPT(truth_ratio), 0, 0, "geometric|arithmetic", "geometric", NULL,
      "mean over the wrong answers"},
-    {"max_new_tokens", PARAM_INT, OPT(max_new_tokens), 1, 100000, NULL, "200", NULL, "of an answer"},
-    {"batch", PARAM_INT, OPT(batch), 0, 4096, NULL, "0", NULL, "prompts answered at once; 0: by itself"},
+    {"max_new_tokens", PARAM_INT, OPT(max_new_tokens), 1, 100000, NULL, "200", NULL,
+     "of an answer"},
+    {"batch", PARAM_INT, OPT(batch), 0, 4096, NULL, "0", NULL,
+     "prompts answered at once; 0: by itself"},
     {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print the summary as JSON"},
     {0},
 };
 
 static const char about[] =
-    "Evaluates a model on data in TOFU's format (arXiv 2401.06121): probability of the answers, ROUGE-L recall of\n"
-    "its own answers, truth ratio; forget quality if the retrained model's log is given, and model utility.\n"
+    "Evaluates a model on data in TOFU's format (arXiv 2401.06121): probability of the answers, "
+    "ROUGE-L recall of\n"
+    "its own answers, truth ratio; forget quality if the retrained model's log is given, and model "
+    "utility.\n"
     "Files that are not given leave their metrics out. The logs are in OpenUnlearning's format.\n";
 
 static int run_suite(struct setup *s, const struct rows *const *sets, const struct options *o,
@@ -76,8 +83,7 @@ static int print_summary(const struct peer_log *log, bool json, struct err *e)
     }
     const char *name;
     json_t *value;
-    json_object_foreach (log->summary, name, value)
-        printf("%-28s %.6g\n", name, peer_value(value));
+    json_object_foreach(log->summary, name, value) printf("%-28s %.6g\n", name, peer_value(value));
     return 0;
 }
 
@@ -95,12 +101,14 @@ static int run(const struct setup_options *so, const struct options *o, struct e
             given++;
         }
     if (!rc && !given)
-        rc = err_set(e, "no data given: use --forget, --retain, --real-authors or --world-facts FILE");
+        rc = err_set(e,
+                     "no data given: use --forget, --retain, --real-authors or --world-facts FILE");
     if (!rc && o->retain_logs && !(retain_log = json_read_file(o->retain_logs, e)))
         rc = -1;
     if (!rc)
         rc = setup_open(&s, so, false, e) || run_suite(&s, sets, o, retain_log, &log, e) ||
-                     (o->out && peer_log_write(&log, o->out, "TOFU", e)) || print_summary(&log, o->json, e)
+                     (o->out && peer_log_write(&log, o->out, "TOFU", e)) ||
+                     print_summary(&log, o->json, e)
                  ? -1
                  : 0;
     peer_log_fini(&log);
@@ -115,10 +123,11 @@ int cmd_eval(int argc, char **argv)
 {
     struct options o;
     struct setup_options so;
-    struct args a = {.command = "eval",
-                     .usage = "--model M --forget FILE --retain FILE [options]",
-                     .about = about,
-                     .tables = {{"data and metrics", params, &o}, {"model and text", setup_params, &so}}};
+    struct args a = {
+        .command = "eval",
+        .usage = "--model M --forget FILE --retain FILE [options]",
+        .about = about,
+        .tables = {{"data and metrics", params, &o}, {"model and text", setup_params, &so}}};
     int status = args_parse(&a, argc, argv);
     if (status == ARGS_GO) {
         struct err e;

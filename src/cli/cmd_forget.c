@@ -18,11 +18,13 @@ static const struct param data_params[] = {
     {0},
 };
 
-static const char about[] =
-    "Makes a model forget: trains it by an unlearning method and writes the result as an HF directory.\n"
-    "Data files are JSON Lines, JSON arrays or CSV with a question and an answer a row, or token ids\n"
-    "({\"ids\", \"labels\"}); FILE[a:b] takes rows a..b-1, FILE+FILE joins. 'unlearn methods NAME' explains a "
-    "method.\n";
+static const char about[] = "Makes a model forget: trains it by an unlearning method and writes "
+                            "the result as an HF directory.\n"
+                            "Data files are JSON Lines, JSON arrays or CSV with a question and an "
+                            "answer a row, or token ids\n"
+                            "({\"ids\", \"labels\"}); FILE[a:b] takes rows a..b-1, FILE+FILE "
+                            "joins. 'unlearn methods NAME' explains a "
+                            "method.\n";
 
 int cmd_forget(int argc, char **argv)
 {
@@ -32,10 +34,13 @@ int cmd_forget(int argc, char **argv)
     struct recipe_options ro;
     struct recipe r = {0};
     struct args a = {.command = "forget",
-                     .usage = "--model M --method NAME --forget FILE --retain FILE --out DIR [options]",
+                     .usage =
+                         "--model M --method NAME --forget FILE --retain FILE --out DIR [options]",
                      .about = about,
-                     .tables = {{"data", data_params, &jo}, {"model and text", setup_params, &so},
-                                {"job", job_params, &jo}, {"training", train_params, &to},
+                     .tables = {{"data", data_params, &jo},
+                                {"model and text", setup_params, &so},
+                                {"job", job_params, &jo},
+                                {"training", train_params, &to},
                                 {"what to run", recipe_params, &ro}},
                      .open = true};
     void *optim_params = NULL;

@@ -11,14 +11,16 @@ struct options {
 };
 
 static const struct param params[] = {
-    {"json", PARAM_BOOL, offsetof(struct options, json), 0, 0, NULL, NULL, NULL, "print one JSON array"},
+    {"json", PARAM_BOOL, offsetof(struct options, json), 0, 0, NULL, NULL, NULL,
+     "print one JSON array"},
     {0},
 };
 
-static const char about[] =
-    "Without a name: the table of methods. With one: its formula and every parameter with range and default.\n"
-    "A method is gamma * forget term + alpha * retain term; every part can be overridden by options of\n"
-    "'unlearn forget'.\n";
+static const char about[] = "Without a name: the table of methods. With one: its formula and every "
+                            "parameter with range and default.\n"
+                            "A method is gamma * forget term + alpha * retain term; every part can "
+                            "be overridden by options of\n"
+                            "'unlearn forget'.\n";
 
 static const char *const view_names[] = {
     [VIEW_LOGP] = "logp", [VIEW_LOGITS] = "logits", [VIEW_HIDDEN] = "hidden"};
@@ -54,8 +56,8 @@ static void needs_text(const struct recipe *r, char *text, size_t n)
 
 static void print_term(const char *what, const struct term *t)
 {
-    printf("\n%s term: %s%s%s\n    %s\n", what, t->name, t->paper ? ", " : "", t->paper ? t->paper : "",
-           t->formula);
+    printf("\n%s term: %s%s%s\n    %s\n", what, t->name, t->paper ? ", " : "",
+           t->paper ? t->paper : "", t->formula);
     if (t->params)
         param_help(t->params, stdout);
 }
@@ -72,8 +74,8 @@ static int print_one(const char *name, struct err *e)
         return -1;
     }
     needs_text(&r, needs, sizeof needs);
-    printf("%s (%s family, %s)\n%s\n\nloss = %s%s%s\nneeds: %s\n", m->name, m->family, m->paper, m->help,
-           r.forget ? "gamma * forget term" : "", r.forget && r.retain ? " + " : "",
+    printf("%s (%s family, %s)\n%s\n\nloss = %s%s%s\nneeds: %s\n", m->name, m->family, m->paper,
+           m->help, r.forget ? "gamma * forget term" : "", r.forget && r.retain ? " + " : "",
            r.retain ? "alpha * retain term" : "", needs);
     if (r.forget)
         print_term("forget", r.forget);
@@ -92,7 +94,8 @@ static int print_all(bool json, struct err *e)
     json_t *list = json_array();
     int rc = 0;
     if (!json)
-        printf("%-12s %-12s %-18s %-20s %s\n", "method", "family", "paper", "needs", "what it does");
+        printf("%-12s %-12s %-18s %-20s %s\n", "method", "family", "paper", "needs",
+               "what it does");
     for (const struct method *m = methods; m->name && !rc; m++) {
         struct recipe r;
         char needs[64];
@@ -100,12 +103,13 @@ static int print_all(bool json, struct err *e)
             needs_text(&r, needs, sizeof needs);
             if (json)
                 json_array_append_new(
-                    list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:s?}", "name", m->name, "family", m->family,
-                                    "paper", m->paper, "help", m->help, "needs", needs, "forget_term",
-                                    r.forget ? r.forget->name : NULL, "retain_term",
-                                    r.retain ? r.retain->name : NULL));
+                    list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:s?}", "name", m->name,
+                                    "family", m->family, "paper", m->paper, "help", m->help,
+                                    "needs", needs, "forget_term", r.forget ? r.forget->name : NULL,
+                                    "retain_term", r.retain ? r.retain->name : NULL));
             else
-                printf("%-12s %-12s %-18s %-20s %s\n", m->name, m->family, m->paper, needs, m->help);
+                printf("%-12s %-12s %-18s %-20s %s\n", m->name, m->family, m->paper, needs,
+                       m->help);
         }
         recipe_fini(&r);
     }

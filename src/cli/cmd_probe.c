@@ -1,4 +1,5 @@
-/* unlearn probe: one forward and backward of a method on given tensors, for comparing implementations. */
+/* unlearn probe: one forward and backward of a method on given tensors, for comparing
+ * implementations. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -13,18 +14,21 @@ struct options {
 
 #define OPT(f) offsetof(struct options, f)
 static const struct param params[] = {
-    {"ref", PARAM_STRING, OPT(ref), 0, 0, NULL, NULL, "PATH", "reference model (default: the model itself)"},
+    {"ref", PARAM_STRING, OPT(ref), 0, 0, NULL, NULL, "PATH",
+     "reference model (default: the model itself)"},
     {"batch", PARAM_STRING, OPT(batch), 0, 0, NULL, NULL, "FILE",
      "safetensors: ROLE.input_ids, ROLE.attention_mask, ROLE.labels, all [B,T]"},
     {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "FILE", "safetensors to write"},
     {0},
 };
 
-static const char about[] =
-    "Runs a method once, forward and backward, on token ids given as tensors, and writes loss, forget_loss,\n"
-    "retain_loss and grad.NAME for every parameter, all f32. The same batch through another implementation and\n"
-    "'unlearn diff' tells where the two part. Roles: forget, retain, alternate ...; 'control_vec' [C] is\n"
-    "passed to methods on hidden states.\n";
+static const char about[] = "Runs a method once, forward and backward, on token ids given as "
+                            "tensors, and writes loss, forget_loss,\n"
+                            "retain_loss and grad.NAME for every parameter, all f32. The same "
+                            "batch through another implementation and\n"
+                            "'unlearn diff' tells where the two part. Roles: forget, retain, "
+                            "alternate ...; 'control_vec' [C] is\n"
+                            "passed to methods on hidden states.\n";
 
 struct probe {
     struct setup s;
@@ -36,8 +40,8 @@ struct probe {
 };
 
 /* ROLE.suffix as ints [b,t], or NULL with *missing set. */
-static int *read_matrix(const struct tensor_file *f, const char *role, const char *suffix, int *b, int *t,
-                        bool *missing, struct err *e)
+static int *read_matrix(const struct tensor_file *f, const char *role, const char *suffix, int *b,
+                        int *t, bool *missing, struct err *e)
 {
     char name[64];
     snprintf(name, sizeof name, "%s.%s", role, suffix);
@@ -66,8 +70,11 @@ static int read_role(struct probe *p, const struct tensor_file *f, enum role rol
     int *ids = read_matrix(f, role_name[role], "input_ids", &b, &t, &absent, e);
     if (absent)
         return 0;
-    if (!ids || (!(mask = read_matrix(f, role_name[role], "attention_mask", &b, &t, &no_mask, e)) && !no_mask) ||
-        (!(labels = read_matrix(f, role_name[role], "labels", &b, &t, &no_labels, e)) && !no_labels))
+    if (!ids ||
+        (!(mask = read_matrix(f, role_name[role], "attention_mask", &b, &t, &no_mask, e)) &&
+         !no_mask) ||
+        (!(labels = read_matrix(f, role_name[role], "labels", &b, &t, &no_labels, e)) &&
+         !no_labels))
         rc = -1;
     if (!rc)
         rc = dataset_from_matrix(&p->sets[role], role, ids, labels, mask, b, t,
@@ -123,7 +130,9 @@ static int write_out(const struct probe *p, const struct recipe *r, const struct
         const char *name;
         float value;
         bool there;
-    } scalars[] = {{"loss", 0, true}, {"forget_loss", 0, r->forget != NULL}, {"retain_loss", 0, r->retain != NULL}};
+    } scalars[] = {{"loss", 0, true},
+                   {"forget_loss", 0, r->forget != NULL},
+                   {"retain_loss", 0, r->retain != NULL}};
     double loss = 0;
     for (int i = 0; i < p->engine.n_obj; i++) {
         const struct objective *o = &p->engine.obj[i];
@@ -158,8 +167,8 @@ fail:
     return -1;
 }
 
-static int run(struct probe *p, const struct setup_options *so, const struct options *o, struct recipe *r,
-               struct err *e)
+static int run(struct probe *p, const struct setup_options *so, const struct options *o,
+               struct recipe *r, struct err *e)
 {
     struct micro mb = {0};
     struct order order = {.micro = &mb, .n = 1, .per_epoch = 1};
@@ -182,7 +191,8 @@ static int run(struct probe *p, const struct setup_options *so, const struct opt
     p->engine.ref = o->ref ? &p->ref : &p->s.model;
     for (int i = 0; i < ROLE_COUNT; i++)
         p->engine.sets[i] = p->has[i] ? &p->sets[i] : NULL;
-    if (recipe_bind(r, &p->engine, e) || engine_cache_reference(&p->engine, p->engine.ref, &order, 0, 1, e))
+    if (recipe_bind(r, &p->engine, e) ||
+        engine_cache_reference(&p->engine, p->engine.ref, &order, 0, 1, e))
         goto out;
     engine_count(&p->engine, &order, 0, 1, &norm);
     if (!engine_micro(&p->engine, &mb, &norm, &res, e))
@@ -208,7 +218,8 @@ int cmd_probe(int argc, char **argv)
     struct args a = {.command = "probe",
                      .usage = "--model DIR --method NAME --batch FILE --out FILE [options]",
                      .about = about,
-                     .tables = {{"model and text", setup_params, &so}, {"options", params, &o},
+                     .tables = {{"model and text", setup_params, &so},
+                                {"options", params, &o},
                                 {"method", recipe_params, &ro}},
                      .open = true};
     int status = args_parse(&a, argc, argv);

@@ -8,15 +8,16 @@
 #include "optim/optims.h"
 
 static const struct param data_params[] = {
-    {"data", PARAM_STRING, offsetof(struct job_options, files[ROLE_RETAIN]), 0, 0, NULL, NULL, "FILE",
-     "what to learn"},
+    {"data", PARAM_STRING, offsetof(struct job_options, files[ROLE_RETAIN]), 0, 0, NULL, NULL,
+     "FILE", "what to learn"},
     {0},
 };
 
-static const char about[] =
-    "Fine-tunes a model on prompts and answers (the loss is on the answers) and writes an HF directory. Use it to\n"
-    "make the target model, and the retrained model that never saw what will be forgotten. FILE[a:b] takes\n"
-    "rows a..b-1 of a file, FILE+FILE joins.\n";
+static const char about[] = "Fine-tunes a model on prompts and answers (the loss is on the "
+                            "answers) and writes an HF directory. Use it to\n"
+                            "make the target model, and the retrained model that never saw what "
+                            "will be forgotten. FILE[a:b] takes\n"
+                            "rows a..b-1 of a file, FILE+FILE joins.\n";
 
 int cmd_train(int argc, char **argv)
 {
@@ -27,16 +28,18 @@ int cmd_train(int argc, char **argv)
     struct args a = {.command = "train",
                      .usage = "--model M --data FILE --out DIR [options]",
                      .about = about,
-                     .tables = {{"data", data_params, &jo}, {"model and text", setup_params, &so},
-                                {"job", job_params, &jo}, {"training", train_params, &to}},
+                     .tables = {{"data", data_params, &jo},
+                                {"model and text", setup_params, &so},
+                                {"job", job_params, &jo},
+                                {"training", train_params, &to}},
                      .open = true};
     void *optim_params = NULL;
     const struct optim *optim = NULL;
     struct err e;
     int status = args_parse(&a, argc, argv);
-    if (status == ARGS_GO && (!(r.method = method_by_name("FT", &e)) ||
-                              !(optim = optim_by_name(jo.optimiser, &e)) ||
-                              !(optim_params = mem_alloc(1, optim->params_size, &e))))
+    if (status == ARGS_GO &&
+        (!(r.method = method_by_name("FT", &e)) || !(optim = optim_by_name(jo.optimiser, &e)) ||
+         !(optim_params = mem_alloc(1, optim->params_size, &e))))
         status = args_usage(&a, &e);
     if (status == ARGS_GO)
         status = args_take(&a, "optimiser", optim->params, optim_params);

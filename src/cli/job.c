@@ -11,12 +11,15 @@
 
 #define OPT(f) offsetof(struct job_options, f)
 const struct param job_params[] = {
-    {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY", "field of the prompt"},
-    {"answer_key", PARAM_STRING, OPT(answer_key), 0, 0, NULL, "answer", "KEY", "field of the answer"},
+    {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY",
+     "field of the prompt"},
+    {"answer_key", PARAM_STRING, OPT(answer_key), 0, 0, NULL, "answer", "KEY",
+     "field of the answer"},
     {"ref", PARAM_STRING, OPT(ref), 0, 0, NULL, NULL, "PATH",
      "reference model (default: the model before training)"},
     {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR", "where the model goes"},
-    {"dtype", PARAM_CHOICE, OPT(dtype), 0, 0, "f32|bf16|f16", "f32", NULL, "storage type of the result"},
+    {"dtype", PARAM_CHOICE, OPT(dtype), 0, 0, "f32|bf16|f16", "f32", NULL,
+     "storage type of the result"},
     {"optimiser", PARAM_STRING, OPT(optimiser), 0, 0, NULL, "adamw", "NAME", "adamw"},
     {"scratch", PARAM_BOOL, OPT(scratch), 0, 0, NULL, NULL, NULL,
      "start from random weights: the model directory needs config.json and a tokenizer"},
@@ -59,17 +62,17 @@ static int read_role(struct job *j, const struct job_options *o, enum role role,
     if (rows_open(&rows, o->files[role], e))
         return -1;
     int rc = has_ids(&rows) ? dataset_from_ids(&j->sets[role], role, &rows, j->s.model.cfg.vocab, e)
-             : setup_text(&j->s, e)
-                 ? -1
-                 : dataset_build(&j->sets[role], role, &rows, o->question_key, o->answer_key, &j->s.encoder, e);
+             : setup_text(&j->s, e) ? -1
+                                    : dataset_build(&j->sets[role], role, &rows, o->question_key,
+                                                    o->answer_key, &j->s.encoder, e);
     rows_close(&rows);
     if (!rc)
         j->engine.sets[role] = &j->sets[role];
     return rc;
 }
 
-static int open_reference(struct job *j, const struct setup_options *so, const struct job_options *o,
-                          struct err *e)
+static int open_reference(struct job *j, const struct setup_options *so,
+                          const struct job_options *o, struct err *e)
 {
     bool logits = engine_needs_ref_model(&j->engine);
     if (!o->ref && !logits)
@@ -77,13 +80,14 @@ static int open_reference(struct job *j, const struct setup_options *so, const s
     if (setup_open_model(&j->ref, o->ref ? o->ref : so->model, false, e))
         return err_prefix(e, "reference: ");
     if (j->ref.cfg.vocab != j->s.model.cfg.vocab)
-        return err_set(e, "reference '%s' has a vocabulary of %d, the model %d", j->ref.path, j->ref.cfg.vocab,
-                       j->s.model.cfg.vocab);
+        return err_set(e, "reference '%s' has a vocabulary of %d, the model %d", j->ref.path,
+                       j->ref.cfg.vocab, j->s.model.cfg.vocab);
     j->engine.ref = &j->ref;
     return 0;
 }
 
-static int make_order(struct job *j, const struct train_options *to, const struct recipe *r, struct err *e)
+static int make_order(struct job *j, const struct train_options *to, const struct recipe *r,
+                      struct err *e)
 {
     int counts[ROLE_COUNT] = {0}, partner[ROLE_COUNT] = {0};
     partner[ROLE_ALTERNATE] = 1;
@@ -95,7 +99,8 @@ static int make_order(struct job *j, const struct train_options *to, const struc
                   : order_draw(&j->order, counts, anchor, partner, (int)to->batch,
                                train_order_epochs(to, per_epoch), (unsigned)to->seed, e))
         return -1;
-    j->order.per_epoch = per_epoch; /* the schedule is the data's, however many micro-batches a file holds */
+    j->order.per_epoch =
+        per_epoch; /* the schedule is the data's, however many micro-batches a file holds */
     return to->write_order ? order_write(&j->order, to->write_order, e) : 0;
 }
 
@@ -104,8 +109,9 @@ static int prepare(struct job *j, const struct setup_options *so, const struct j
 {
     if (!o->out)
         return err_set(e, "no output given: use --out DIR");
-    if (file_make_dir(o->out, e) || (o->scratch ? setup_open_scratch(&j->s, so, (unsigned)to->seed, e)
-                                                : setup_open(&j->s, so, true, e)) ||
+    if (file_make_dir(o->out, e) ||
+        (o->scratch ? setup_open_scratch(&j->s, so, (unsigned)to->seed, e)
+                    : setup_open(&j->s, so, true, e)) ||
         engine_init(&j->engine, &j->s.model, e))
         return -1;
     j->engine.compat = j->s.compat;
@@ -115,7 +121,8 @@ static int prepare(struct job *j, const struct setup_options *so, const struct j
     j->engine.pad_id = j->s.encoder.pad_id >= 0 ? j->s.encoder.pad_id : 0;
     if (recipe_bind(r, &j->engine, e) || open_reference(j, so, o, e) || make_order(j, to, r, e))
         return -1;
-    return engine_cache_reference(&j->engine, j->ref.w ? &j->ref : &j->s.model, &j->order, 0, j->order.n, e);
+    return engine_cache_reference(&j->engine, j->ref.w ? &j->ref : &j->s.model, &j->order, 0,
+                                  j->order.n, e);
 }
 
 static int save_model(struct job *j, const struct job_options *o, struct err *e)
@@ -126,8 +133,8 @@ static int save_model(struct job *j, const struct job_options *o, struct err *e)
     return j->s.tokenizer ? tokenizer_save(j->s.tokenizer, o->out, e) : 0;
 }
 
-static int run(struct job *j, struct trainer *t, const struct job_options *o, struct train_report *rep,
-               struct err *e)
+static int run(struct job *j, struct trainer *t, const struct job_options *o,
+               struct train_report *rep, struct err *e)
 {
     catch_interrupt();
     if (train_run(t, rep, e))
@@ -136,8 +143,9 @@ static int run(struct job *j, struct trainer *t, const struct job_options *o, st
         return err_set(e, "interrupted; repeat the command with --resume to go on");
     if (save_model(j, o, e))
         return -1;
-    printf("%ld steps, %ld tokens in %.1f s (%.0f tokens/s), last loss %.4g -> %s\n", rep->steps, rep->tokens,
-           rep->seconds, (double)rep->tokens / (rep->seconds > 0 ? rep->seconds : 1), rep->loss, o->out);
+    printf("%ld steps, %ld tokens in %.1f s (%.0f tokens/s), last loss %.4g -> %s\n", rep->steps,
+           rep->tokens, rep->seconds, (double)rep->tokens / (rep->seconds > 0 ? rep->seconds : 1),
+           rep->loss, o->out);
     return 0;
 }
 

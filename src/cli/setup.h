@@ -45,8 +45,10 @@ int setup_open_model(struct model *m, const char *name, bool writable, struct er
 
 /* On failure nothing is left open. */
 int setup_open(struct setup *s, const struct setup_options *o, bool writable, struct err *e);
-/* The same with fresh random weights: the model directory needs config.json and a tokenizer only. */
-int setup_open_scratch(struct setup *s, const struct setup_options *o, unsigned seed, struct err *e);
+/* The same with fresh random weights: the model directory needs config.json and a tokenizer only.
+ */
+int setup_open_scratch(struct setup *s, const struct setup_options *o, unsigned seed,
+                       struct err *e);
 /* Fine to call again. Refuses a tokenizer with more tokens than the model has embeddings. */
 int setup_text(struct setup *s, struct err *e);
 /* The tokenizer alone, where no chat template is needed. */

@@ -43,8 +43,9 @@ static struct seq prompt_of(const struct seq *q)
     return (struct seq){.n = n, .ids = q->ids, .mask = q->mask};
 }
 
-static int decode_all(const struct model_scorer *s, const struct dataset *d, const struct seq *prompts,
-                      const struct generation *g, struct answer *out, struct err *e)
+static int decode_all(const struct model_scorer *s, const struct dataset *d,
+                      const struct seq *prompts, const struct generation *g, struct answer *out,
+                      struct err *e)
 {
     for (int i = 0; i < d->n; i++) {
         int n = g[i].n - g[i].ended; /* an end token may be no special token of the tokenizer */
@@ -56,7 +57,8 @@ static int decode_all(const struct model_scorer *s, const struct dataset *d, con
     return 0;
 }
 
-static int generate(void *ctx, const struct dataset *d, int max_new, struct answer *out, struct err *e)
+static int generate(void *ctx, const struct dataset *d, int max_new, struct answer *out,
+                    struct err *e)
 {
     struct model_scorer *s = ctx;
     struct generate_options o = {.max_new_tokens = max_new,

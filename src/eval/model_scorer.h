@@ -7,12 +7,12 @@
 #include "text/tokenizer.h"
 
 struct model_scorer {
-    struct scorer scorer; /* hand this to a suite */
-    struct model *model;  /* borrowed */
+    struct scorer scorer;        /* hand this to a suite */
+    struct model *model;         /* borrowed */
     const struct tokenizer *tok; /* borrowed */
     unsigned compat;
-    int batch;  /* prompts generated at once; 0: a good default */
-    char *eos;  /* owned text of the end token */
+    int batch; /* prompts generated at once; 0: a good default */
+    char *eos; /* owned text of the end token */
 };
 
 int model_scorer_init(struct model_scorer *s, struct model *m, const struct tokenizer *tok,

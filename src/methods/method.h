@@ -1,5 +1,5 @@
-/* Methods: named rows that pick a forget term, a retain term and the paper's defaults. Every cell can be
- * overridden, so combinations nobody published cost no code.
+/* Methods: named rows that pick a forget term, a retain term and the paper's defaults. Every cell
+ * can be overridden, so combinations nobody published cost no code.
  *
  *     loss = gamma * forget term + alpha * retain term
  */
@@ -12,12 +12,12 @@
 #include "train/engine.h"
 
 struct method {
-    const char *name;    /* as the peer's class, where it has one: "GradDiff" */
-    const char *family;  /* "ascent", "preference" ... */
+    const char *name;   /* as the peer's class, where it has one: "GradDiff" */
+    const char *family; /* "ascent", "preference" ... */
     const char *paper;
-    const char *help;    /* one line */
-    const char *forget;  /* term; NULL: retain only */
-    bool retain;         /* has a retain term */
+    const char *help;                   /* one line */
+    const char *forget;                 /* term; NULL: retain only */
+    bool retain;                        /* has a retain term */
     const struct param_preset *presets; /* what differs from the tables' defaults */
 };
 
@@ -39,12 +39,12 @@ extern const struct param method_params[];
 struct recipe {
     const struct method *method;
     struct method_params p;
-    const struct term *forget, *retain;          /* NULL: none */
-    void *forget_params, *retain_params;         /* owned; NULL: none */
+    const struct term *forget, *retain;  /* NULL: none */
+    void *forget_params, *retain_params; /* owned; NULL: none */
 };
 
-/* Chooses the terms that r->method and r->p ask for and allocates their parameters, at their defaults and
- * presets. */
+/* Chooses the terms that r->method and r->p ask for and allocates their parameters, at their
+ * defaults and presets. */
 int recipe_choose_terms(struct recipe *r, struct err *e);
 /* Adds the terms, weighted, to the engine whose sets are in place. */
 int recipe_bind(const struct recipe *r, struct engine *g, struct err *e);

@@ -38,7 +38,8 @@ int recipe_choose_terms(struct recipe *r, struct err *e)
                    !(r->retain_params = new_params(r->retain, r->method->presets, e))))
         return -1;
     if (!r->forget && !r->retain)
-        return err_set(e, "method '%s' without a retain term has nothing to optimise", r->method->name);
+        return err_set(e, "method '%s' without a retain term has nothing to optimise",
+                       r->method->name);
     return 0;
 }
 

@@ -10,8 +10,8 @@ int batch_pack(struct batch *b, const struct seq *seqs, int n, int vocab, int ma
     bool masked = false;
     for (int s = 0; s < n; s++) {
         if (seqs[s].n > max_positions)
-            return err_set(e, "a sequence of %d tokens is longer than the model's %d positions", seqs[s].n,
-                           max_positions);
+            return err_set(e, "a sequence of %d tokens is longer than the model's %d positions",
+                           seqs[s].n, max_positions);
         total += seqs[s].n;
         masked = masked || seqs[s].mask;
     }

@@ -15,7 +15,8 @@ struct batch {
     uint8_t *mask; /* [N]; NULL: every token is attended */
 };
 
-/* All arrays live in `a`. Refuses ids outside [0, vocab) and sequences longer than `max_positions`. */
+/* All arrays live in `a`. Refuses ids outside [0, vocab) and sequences longer than `max_positions`.
+ */
 int batch_pack(struct batch *b, const struct seq *seqs, int n, int vocab, int max_positions,
                struct arena *a, struct err *e);
 

@@ -12,7 +12,8 @@ enum { MAX_DIM = 1 << 24 };
 static int read_dim(const json_t *j, const char *key, int preset, int *out, struct err *e)
 {
     int64_t v = preset;
-    int rc = preset < 0 ? json_need_int(j, key, 1, MAX_DIM, &v, e) : json_opt_int(j, key, 1, MAX_DIM, &v, e);
+    int rc = preset < 0 ? json_need_int(j, key, 1, MAX_DIM, &v, e)
+                        : json_opt_int(j, key, 1, MAX_DIM, &v, e);
     *out = (int)v;
     return rc;
 }
@@ -52,7 +53,8 @@ static int read_rope(struct rope_config *r, const json_t *config, int positions,
     if (strcmp(type, "llama3"))
         return err_set(e, "rope scaling '%s' is not supported; supported: linear, llama3", type);
     r->kind = ROPE_LLAMA3;
-    if (json_need_real(s, "factor", &r->factor, e) || json_need_real(s, "low_freq_factor", &r->low_freq, e) ||
+    if (json_need_real(s, "factor", &r->factor, e) ||
+        json_need_real(s, "low_freq_factor", &r->low_freq, e) ||
         json_need_real(s, "high_freq_factor", &r->high_freq, e) ||
         json_need_int(s, "original_max_position_embeddings", 1, MAX_DIM, &original, e))
         return -1;
@@ -63,7 +65,8 @@ static int read_rope(struct rope_config *r, const json_t *config, int positions,
 int config_check(const struct model_config *c, struct err *e)
 {
     if (c->heads % c->kv_heads)
-        return err_set(e, "%d attention heads are no multiple of %d key-value heads", c->heads, c->kv_heads);
+        return err_set(e, "%d attention heads are no multiple of %d key-value heads", c->heads,
+                       c->kv_heads);
     if (c->head_dim % 2)
         return err_set(e, "head dimension %d is odd", c->head_dim);
     if (!isfinite(c->rope.base) || c->rope.base <= 1 || !(c->norm_eps > 0))
@@ -92,7 +95,8 @@ int config_from_json(struct model_config *c, const json_t *config, const json_t 
         read_dim(config, "intermediate_size", -1, &c->ff, e) ||
         read_dim(config, "vocab_size", -1, &c->vocab, e) ||
         read_dim(config, "max_position_embeddings", 2048, &c->positions, e) ||
-        json_opt_real(config, "rms_norm_eps", &eps, e) || json_opt_str(config, "hidden_act", &act, e) ||
+        json_opt_real(config, "rms_norm_eps", &eps, e) ||
+        json_opt_str(config, "hidden_act", &act, e) ||
         json_opt_bool(config, "tie_word_embeddings", &c->tied_head, e) ||
         read_rope(&c->rope, config, c->positions, e))
         return err_prefix(e, "config.json: ");
@@ -145,26 +149,28 @@ json_t *config_to_json(const struct model_config *c, const char *torch_dtype)
     /* The double nearest to what a user would write for this float: 1e-05, not 9.99999974e-06. */
     char eps[32];
     snprintf(eps, sizeof eps, "%.7g", (double)c->norm_eps);
-    return json_pack("{s:[s], s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:b, s:f, s:o, s:o, s:o, "
-                     "s:o, s:b, s:b, s:f, s:s, s:b}",
-                     "architectures", c->family->architecture, "model_type", c->family->name,
-                     "num_hidden_layers", c->layers, "hidden_size", c->width, "num_attention_heads", c->heads,
-                     "num_key_value_heads", c->kv_heads, "head_dim", c->head_dim, "intermediate_size", c->ff,
-                     "vocab_size", c->vocab, "max_position_embeddings", c->positions, "rms_norm_eps",
-                     strtod(eps, NULL), "hidden_act", "silu", "tie_word_embeddings", (int)c->tied_head,
-                     "rope_theta", c->rope.base, "rope_scaling", rope_to_json(&c->rope), "bos_token_id",
-                     id_json(c->bos), "eos_token_id", eos_json(c), "pad_token_id", id_json(c->pad),
-                     "attention_bias", 0, "mlp_bias", 0, "attention_dropout", 0.0, "torch_dtype", torch_dtype,
-                     "use_cache", 1);
+    return json_pack(
+        "{s:[s], s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:b, s:f, s:o, s:o, s:o, "
+        "s:o, s:b, s:b, s:f, s:s, s:b}",
+        "architectures", c->family->architecture, "model_type", c->family->name,
+        "num_hidden_layers", c->layers, "hidden_size", c->width, "num_attention_heads", c->heads,
+        "num_key_value_heads", c->kv_heads, "head_dim", c->head_dim, "intermediate_size", c->ff,
+        "vocab_size", c->vocab, "max_position_embeddings", c->positions, "rms_norm_eps",
+        strtod(eps, NULL), "hidden_act", "silu", "tie_word_embeddings", (int)c->tied_head,
+        "rope_theta", c->rope.base, "rope_scaling", rope_to_json(&c->rope), "bos_token_id",
+        id_json(c->bos), "eos_token_id", eos_json(c), "pad_token_id", id_json(c->pad),
+        "attention_bias", 0, "mlp_bias", 0, "attention_dropout", 0.0, "torch_dtype", torch_dtype,
+        "use_cache", 1);
 }
 
 json_t *config_generation_json(const struct model_config *c)
 {
-    return json_pack("{s:b, s:o, s:o, s:o}", "_from_model_config", 1, "bos_token_id", id_json(c->bos),
-                     "eos_token_id", eos_json(c), "pad_token_id", id_json(c->pad));
+    return json_pack("{s:b, s:o, s:o, s:o}", "_from_model_config", 1, "bos_token_id",
+                     id_json(c->bos), "eos_token_id", eos_json(c), "pad_token_id", id_json(c->pad));
 }
 
-/* arXiv 2407.21783 as released: long wavelengths are slowed by `factor`, short ones kept, blended between. */
+/* arXiv 2407.21783 as released: long wavelengths are slowed by `factor`, short ones kept, blended
+ * between. */
 double rope_llama3_scale(const struct rope_config *r, double inv_freq)
 {
     double wavelen = 2 * M_PI / inv_freq, context = r->original_positions;

@@ -1,5 +1,5 @@
-/* What a decoder looks like, as data. A checkpoint's config.json or GGUF metadata is read into this; the
- * decoder branches on these fields only, never on a family's name.
+/* What a decoder looks like, as data. A checkpoint's config.json or GGUF metadata is read into
+ * this; the decoder branches on these fields only, never on a family's name.
  */
 #ifndef MODEL_CONFIG_H
 #define MODEL_CONFIG_H
@@ -16,32 +16,33 @@ enum rope_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3 };
 
 struct rope_config {
     enum rope_kind kind;
-    double base;                         /* theta */
-    double factor, low_freq, high_freq;  /* scaling */
-    int original_positions;              /* context length before scaling */
+    double base;                        /* theta */
+    double factor, low_freq, high_freq; /* scaling */
+    int original_positions;             /* context length before scaling */
 };
 
 struct family; /* model/family.h: names of tensors in files */
 
 struct model_config {
     const struct family *family;
-    int layers;      /* L */
-    int width;       /* C */
-    int heads;       /* H */
-    int kv_heads;    /* G */
-    int head_dim;    /* D */
-    int ff;          /* F */
-    int vocab;       /* V */
-    int positions;   /* longest context */
+    int layers;    /* L */
+    int width;     /* C */
+    int heads;     /* H */
+    int kv_heads;  /* G */
+    int head_dim;  /* D */
+    int ff;        /* F */
+    int vocab;     /* V */
+    int positions; /* longest context */
     float norm_eps;
-    bool tied_head;  /* logits use the embedding matrix */
+    bool tied_head; /* logits use the embedding matrix */
     struct rope_config rope;
-    int bos, pad;            /* -1: none */
-    int eos[MODEL_MAX_EOS];  /* generation stops at any of these */
+    int bos, pad;           /* -1: none */
+    int eos[MODEL_MAX_EOS]; /* generation stops at any of these */
     int n_eos;
 };
 
-/* From config.json of an HF directory (and generation_config.json for eos, if `generation` is not NULL). */
+/* From config.json of an HF directory (and generation_config.json for eos, if `generation` is not
+ * NULL). */
 int config_from_json(struct model_config *c, const json_t *config, const json_t *generation,
                      struct err *e);
 int config_from_gguf(struct model_config *c, const struct tensor_file *f, struct err *e);

@@ -9,8 +9,8 @@
 enum { MAX_DIM = 1 << 24 };
 
 /* "ARCH.name" as an int in [1, MAX_DIM]; preset < 0: must be there. */
-static int read_dim(const struct gguf_meta *m, const char *arch, const char *name, int preset, int *out,
-                    struct err *e)
+static int read_dim(const struct gguf_meta *m, const char *arch, const char *name, int preset,
+                    int *out, struct err *e)
 {
     char key[128];
     int64_t v = preset;
@@ -23,8 +23,9 @@ static int read_dim(const struct gguf_meta *m, const char *arch, const char *nam
     return 0;
 }
 
-/* llama.cpp stores llama3 rope scaling as one divisor per frequency. The only published settings are low 1,
- * high 4, context 8192; the factor is the largest divisor, and the result must match every divisor. */
+/* llama.cpp stores llama3 rope scaling as one divisor per frequency. The only published settings
+ * are low 1, high 4, context 8192; the factor is the largest divisor, and the result must match
+ * every divisor. */
 static int read_rope_divisors(struct model_config *c, const struct tensor *t, struct err *e)
 {
     int half = c->head_dim / 2;

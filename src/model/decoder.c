@@ -70,10 +70,10 @@ int decoder_forward(struct model *m, const struct batch *b, int n_layers, bool k
 struct backward {
     const struct model *m;
     float *grads;
-    float *dwide;          /* [N,F] d activation */
-    float *datt;           /* [N,H*D] */
-    float *dq, *dk, *dv;   /* [N,H*D], [N,G*D], [N,G*D] */
-    float *dnorm;          /* [N,C] */
+    float *dwide;        /* [N,F] d activation */
+    float *datt;         /* [N,H*D] */
+    float *dq, *dk, *dv; /* [N,H*D], [N,G*D], [N,G*D] */
+    float *dnorm;        /* [N,C] */
 };
 
 /* Where the gradient of a weight goes, or NULL if it is frozen. */
@@ -84,8 +84,8 @@ static float *grad_of(const struct backward *b, enum slot slot, int layer)
 }
 
 /* y = x W^T backward: dx = dy W + beta dx, dW += dy^T x. */
-static void linear_back(const struct backward *b, enum slot slot, int layer, float *dx, const float *dy,
-                        const float *x, int n, int in, int out, float beta)
+static void linear_back(const struct backward *b, enum slot slot, int layer, float *dx,
+                        const float *dy, const float *x, int n, int in, int out, float beta)
 {
     float *dw = grad_of(b, slot, layer);
     if (dw)
@@ -110,8 +110,8 @@ static void mlp_back(const struct backward *b, struct pass *p, int l, float *dx)
     o->rmsnorm_back(dx, grad_of(b, W_NORM_MLP, l), b->dnorm, s->x2, norm_w, s->rstd2, n, w, 0);
 }
 
-static void attention_back(const struct backward *b, struct pass *p, int l, const struct attn *shape,
-                           float *dx)
+static void attention_back(const struct backward *b, struct pass *p, int l,
+                           const struct attn *shape, float *dx)
 {
     const struct model_config *c = &b->m->cfg;
     const struct ops *o = b->m->ops;
@@ -131,8 +131,8 @@ static void attention_back(const struct backward *b, struct pass *p, int l, cons
     o->rmsnorm_back(dx, grad_of(b, W_NORM_ATTN, l), b->dnorm, s->x, norm_w, s->rstd1, n, w, 0);
 }
 
-int decoder_backward(const struct model *m, struct pass *p, float *dx, float *const *dhidden, float *grads,
-                     struct arena *a, struct err *e)
+int decoder_backward(const struct model *m, struct pass *p, float *dx, float *const *dhidden,
+                     float *grads, struct arena *a, struct err *e)
 {
     BUG_ON(!p->keep);
     const struct model_config *c = &m->cfg;

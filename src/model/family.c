@@ -15,8 +15,10 @@ static const struct slot_name llama_names[] = {
     {W_GATE, LAYER "mlp.gate_proj.weight", "blk.%d.ffn_gate.weight", DIM_F, DIM_C, true},
     {W_UP, LAYER "mlp.up_proj.weight", "blk.%d.ffn_up.weight", DIM_F, DIM_C, true},
     {W_DOWN, LAYER "mlp.down_proj.weight", "blk.%d.ffn_down.weight", DIM_C, DIM_F, true},
-    {W_NORM_ATTN, LAYER "input_layernorm.weight", "blk.%d.attn_norm.weight", DIM_C, DIM_NONE, false},
-    {W_NORM_MLP, LAYER "post_attention_layernorm.weight", "blk.%d.ffn_norm.weight", DIM_C, DIM_NONE, false},
+    {W_NORM_ATTN, LAYER "input_layernorm.weight", "blk.%d.attn_norm.weight", DIM_C, DIM_NONE,
+     false},
+    {W_NORM_MLP, LAYER "post_attention_layernorm.weight", "blk.%d.ffn_norm.weight", DIM_C, DIM_NONE,
+     false},
     {W_NORM_OUT, "model.norm.weight", "output_norm.weight", DIM_C, DIM_NONE, false},
     {W_HEAD, "lm_head.weight", "output.weight", DIM_V, DIM_C, true},
     {SLOT_COUNT, NULL, NULL, DIM_NONE, DIM_NONE, false},
@@ -35,7 +37,8 @@ static const struct family *unknown(const char *what, const char *name, size_t n
         snprintf(known + at, sizeof known - at, "%s%s (%s)", i ? ", " : "", families[i].name,
                  families[i].architecture);
     }
-    err_set(e, "%s '%.*s' is not supported; supported: %s", what, (int)(n > 80 ? 80 : n), name, known);
+    err_set(e, "%s '%.*s' is not supported; supported: %s", what, (int)(n > 80 ? 80 : n), name,
+            known);
     return NULL;
 }
 

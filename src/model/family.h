@@ -1,5 +1,5 @@
-/* Model families: which tensors a checkpoint holds, under which names, in which shape. A new family whose
- * decoder is described by struct model_config is a row here.
+/* Model families: which tensors a checkpoint holds, under which names, in which shape. A new family
+ * whose decoder is described by struct model_config is a row here.
  */
 #ifndef MODEL_FAMILY_H
 #define MODEL_FAMILY_H
@@ -13,7 +13,18 @@
 
 /* The places a weight can have in a decoder. */
 enum slot {
-    W_EMBED, W_NORM_ATTN, W_Q, W_K, W_V, W_O, W_NORM_MLP, W_GATE, W_UP, W_DOWN, W_NORM_OUT, W_HEAD,
+    W_EMBED,
+    W_NORM_ATTN,
+    W_Q,
+    W_K,
+    W_V,
+    W_O,
+    W_NORM_MLP,
+    W_GATE,
+    W_UP,
+    W_DOWN,
+    W_NORM_OUT,
+    W_HEAD,
     SLOT_COUNT
 };
 
@@ -21,7 +32,7 @@ enum dim { DIM_NONE, DIM_C, DIM_Q /* H*D */, DIM_KV /* G*D */, DIM_F, DIM_V };
 
 struct slot_name {
     enum slot slot;
-    const char *hf;   /* "%d" is the layer */
+    const char *hf; /* "%d" is the layer */
     const char *gguf;
     enum dim rows, cols; /* cols DIM_NONE: a vector */
     bool decay;          /* weight decay applies (never to norms and biases) */
@@ -31,18 +42,19 @@ struct family {
     const char *name;         /* "llama", HF model_type */
     const char *architecture; /* HF class */
     const char *gguf;         /* general.architecture */
-    bool gguf_interleaved; /* q, k rows of its GGUFs are permuted for rope pairs (2i, 2i+1) */
+    bool gguf_interleaved;    /* q, k rows of its GGUFs are permuted for rope pairs (2i, 2i+1) */
     const struct slot_name *names; /* SLOT_COUNT rows at most, ended by hf NULL */
 };
 
 const struct family *family_by_architecture(const char *architecture, struct err *e);
 const struct family *family_by_gguf(const char *name, size_t n, struct err *e);
 
-/* One weight of a model: the row of the table that loading, saving, masks, optimiser and all-reduce walk. */
+/* One weight of a model: the row of the table that loading, saving, masks, optimiser and all-reduce
+ * walk. */
 struct weight {
     char name[96]; /* HF parameter name */
     enum slot slot;
-    int layer;     /* -1: not in a layer */
+    int layer; /* -1: not in a layer */
     int n_dims;
     int64_t shape[2];
     size_t count, offset; /* floats, and where they start in flat storage */
@@ -52,8 +64,9 @@ struct weight {
 struct weight_table {
     struct weight *v; /* owned */
     int n;
-    int first[SLOT_COUNT], per_layer; /* where a slot of layer 0 stands (-1: absent), and the step */
-    size_t total; /* floats of flat storage; each weight starts at a multiple of 16 */
+    int first[SLOT_COUNT],
+        per_layer; /* where a slot of layer 0 stands (-1: absent), and the step */
+    size_t total;  /* floats of flat storage; each weight starts at a multiple of 16 */
 };
 
 int weight_table_init(struct weight_table *t, const struct model_config *c, struct err *e);

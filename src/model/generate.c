@@ -15,11 +15,11 @@ enum { DEFAULT_BATCH = 32 };
 struct running {
     struct model *m;
     const struct generate_options *o;
-    struct generation *out;  /* [slots] */
-    struct rng *rng;         /* [slots] */
-    int *next;               /* [slots] last chosen token */
-    int *pos;                /* [slots] its position */
-    int *live;               /* [n_live] slots still running */
+    struct generation *out; /* [slots] */
+    struct rng *rng;        /* [slots] */
+    int *next;              /* [slots] last chosen token */
+    int *pos;               /* [slots] its position */
+    int *live;              /* [n_live] slots still running */
     int n_live;
 };
 
@@ -31,7 +31,8 @@ static bool is_end(const struct model *m, int id)
     return false;
 }
 
-/* Chooses a token for every live slot from its row of x [n_live, C], and drops those that are done. */
+/* Chooses a token for every live slot from its row of x [n_live, C], and drops those that are done.
+ */
 static int choose(struct running *r, const float *x, const struct label_rows *rows, struct arena *a,
                   struct err *e)
 {
@@ -45,7 +46,8 @@ static int choose(struct running *r, const float *x, const struct label_rows *ro
             int slot = r->live[first + i];
             struct generation *g = &r->out[slot];
             const float *row = z + (size_t)i * (size_t)v;
-            int id = sample_token(row, v, r->o->temperature, r->o->top_p, &r->rng[slot], &g->margins[g->n], e);
+            int id = sample_token(row, v, r->o->temperature, r->o->top_p, &r->rng[slot],
+                                  &g->margins[g->n], e);
             if (id < 0)
                 return -1;
             g->ids[g->n++] = r->next[slot] = id;
@@ -70,8 +72,8 @@ static int last_rows(struct label_rows *rows, const struct batch *b, struct aren
     return 0;
 }
 
-static int prefill(struct running *r, const struct seq *prompts, struct kv_cache *kv, struct arena *a,
-                   struct err *e)
+static int prefill(struct running *r, const struct seq *prompts, struct kv_cache *kv,
+                   struct arena *a, struct err *e)
 {
     struct batch b;
     struct label_rows rows = {0};
@@ -96,7 +98,8 @@ static int step(struct running *r, struct kv_cache *kv, struct arena *a, struct 
     struct label_rows rows = {0};
     float *x;
     size_t n = (size_t)r->n_live + 1;
-    if (!(b.start = arena_take(a, n, sizeof(int), e)) || !(b.len = arena_take(a, n, sizeof(int), e)) ||
+    if (!(b.start = arena_take(a, n, sizeof(int), e)) ||
+        !(b.len = arena_take(a, n, sizeof(int), e)) ||
         !(b.ids = arena_take(a, n, sizeof(int), e)) || !(b.pos = arena_take(a, n, sizeof(int), e)))
         return -1;
     for (int i = 0; i < r->n_live; i++) {
@@ -114,7 +117,8 @@ static int step(struct running *r, struct kv_cache *kv, struct arena *a, struct 
 static int running_init(struct running *r, int n, int first, struct err *e)
 {
     if (!(r->rng = mem_alloc((size_t)n, sizeof *r->rng, e)) ||
-        !(r->next = mem_alloc((size_t)n, sizeof(int), e)) || !(r->pos = mem_alloc((size_t)n, sizeof(int), e)) ||
+        !(r->next = mem_alloc((size_t)n, sizeof(int), e)) ||
+        !(r->pos = mem_alloc((size_t)n, sizeof(int), e)) ||
         !(r->live = mem_alloc((size_t)n, sizeof(int), e)))
         return -1;
     for (int s = 0; s < n; s++) {
@@ -129,8 +133,8 @@ static int running_init(struct running *r, int n, int first, struct err *e)
     return 0;
 }
 
-static int run_batch(struct generation *out, struct model *m, const struct seq *prompts, int first, int n,
-                     const struct generate_options *o, struct progress *bar, struct err *e)
+static int run_batch(struct generation *out, struct model *m, const struct seq *prompts, int first,
+                     int n, const struct generate_options *o, struct progress *bar, struct err *e)
 {
     struct running r = {.m = m, .o = o, .out = out};
     struct kv_cache kv = {0};

@@ -1,5 +1,5 @@
-/* Generation with a key-value cache: greedy, or sampled with temperature and top-p, many prompts at once.
- * A finished sequence leaves the batch, so that no step is spent on it.
+/* Generation with a key-value cache: greedy, or sampled with temperature and top-p, many prompts at
+ * once. A finished sequence leaves the batch, so that no step is spent on it.
  */
 #ifndef MODEL_GENERATE_H
 #define MODEL_GENERATE_H
@@ -11,19 +11,19 @@
 
 struct generate_options {
     int max_new_tokens;
-    int batch;             /* prompts at once; 0: a good default */
-    double temperature;    /* 0: greedy, ties to the lowest id */
-    double top_p;          /* nucleus, (0,1]; arXiv 1904.09751 */
-    unsigned seed;         /* each prompt has its own stream, so batch size changes nothing */
+    int batch;          /* prompts at once; 0: a good default */
+    double temperature; /* 0: greedy, ties to the lowest id */
+    double top_p;       /* nucleus, (0,1]; arXiv 1904.09751 */
+    unsigned seed;      /* each prompt has its own stream, so batch size changes nothing */
     bool ignore_eos;
-    bool mask_positions;   /* positions count only tokens with mask 1, as HF's generate does */
+    bool mask_positions; /* positions count only tokens with mask 1, as HF's generate does */
 };
 
 struct generation {
-    int *ids;          /* owned: new tokens, the end token included if it was reached */
-    float *margins;    /* owned: best minus second logit at each step */
+    int *ids;       /* owned: new tokens, the end token included if it was reached */
+    float *margins; /* owned: best minus second logit at each step */
     int n;
-    bool ended;        /* stopped at an end token */
+    bool ended; /* stopped at an end token */
 };
 
 /* out[n] must be zeroed; free each with generation_fini. bar may be NULL. */

@@ -15,8 +15,8 @@ size_t head_bytes(const struct model_config *c, int n_rows, bool backward)
            sizeof(float);
 }
 
-int head_init(struct head *h, const struct model *m, const float *hidden, const struct label_rows *rows,
-              bool backward, struct arena *a, struct err *e)
+int head_init(struct head *h, const struct model *m, const float *hidden,
+              const struct label_rows *rows, bool backward, struct arena *a, struct err *e)
 {
     int c = m->cfg.width, n = rows->n;
     size_t nc = (size_t)n * (size_t)c;
@@ -31,7 +31,8 @@ int head_init(struct head *h, const struct model *m, const float *hidden, const 
     if (!n)
         return 0;
     m->ops->gather(h->x, hidden, rows->token, n, c);
-    m->ops->rmsnorm(h->norm, h->rstd, h->x, model_weight(m, W_NORM_OUT, -1), n, c, m->cfg.norm_eps, 0);
+    m->ops->rmsnorm(h->norm, h->rstd, h->x, model_weight(m, W_NORM_OUT, -1), n, c, m->cfg.norm_eps,
+                    0);
     for (size_t i = 0; backward && i < nc; i++)
         h->dnorm[i] = 0;
     return 0;
@@ -78,8 +79,8 @@ int head_finish_back(struct head *h, float *dhidden, float *grads, struct arena 
         dx[k] = 0;
     if (!n)
         return 0;
-    m->ops->rmsnorm_back(dx, m->table.v[i].trainable ? grads + m->table.v[i].offset : NULL, h->dnorm, h->x,
-                         m->w[i], h->rstd, n, c, 0);
+    m->ops->rmsnorm_back(dx, m->table.v[i].trainable ? grads + m->table.v[i].offset : NULL,
+                         h->dnorm, h->x, m->w[i], h->rstd, n, c, 0);
     m->ops->scatter_add(dhidden, dx, h->rows->token, n, c);
     return 0;
 }
@@ -98,10 +99,12 @@ void head_logp_back(struct head *h, const float *g, const float *lse, float *gra
 {
     int n;
     /* The last block first: it is the one that is still held. */
-    for (int first = h->rows->n ? (h->rows->n - 1) / h->block * h->block : -1; first >= 0; first -= h->block) {
+    for (int first = h->rows->n ? (h->rows->n - 1) / h->block * h->block : -1; first >= 0;
+         first -= h->block) {
         float *z = head_logits(h, first, &n);
         head_drop(h);
-        h->m->ops->label_logp_back(z, lse + first, g + first, h->rows->label + first, n, h->m->cfg.vocab);
+        h->m->ops->label_logp_back(z, lse + first, g + first, h->rows->label + first, n,
+                                   h->m->cfg.vocab);
         head_back(h, first, n, z, grads);
     }
 }

@@ -1,5 +1,6 @@
-/* The output head: from hidden rows to logits, for the rows that are asked for and no others, in blocks
- * of rows so that a block of logits [block, V] is all there ever is. A softmax is never stored.
+/* The output head: from hidden rows to logits, for the rows that are asked for and no others, in
+ * blocks of rows so that a block of logits [block, V] is all there ever is. A softmax is never
+ * stored.
  */
 #ifndef MODEL_HEAD_H
 #define MODEL_HEAD_H
@@ -18,17 +19,17 @@ struct head {
 };
 
 /* Gathers and normalises the rows of hidden [N,C]; backward: dnorm is there too. */
-int head_init(struct head *h, const struct model *m, const float *hidden, const struct label_rows *rows,
-              bool backward, struct arena *a, struct err *e);
+int head_init(struct head *h, const struct model *m, const float *hidden,
+              const struct label_rows *rows, bool backward, struct arena *a, struct err *e);
 /* Bytes that head_init takes for R rows, and head_finish_back with it; for planning. */
 size_t head_bytes(const struct model_config *c, int n_rows, bool backward);
-/* The logits of the block that starts at row `first` (a multiple of h->block): h->z, *n rows. Computed only
- * if they are not held already, so a set that fits one block is computed once for forward and backward.
- * The caller may overwrite h->z, and then says so by head_drop. */
+/* The logits of the block that starts at row `first` (a multiple of h->block): h->z, *n rows.
+ * Computed only if they are not held already, so a set that fits one block is computed once for
+ * forward and backward. The caller may overwrite h->z, and then says so by head_drop. */
 float *head_logits(struct head *h, int first, int *n);
 void head_drop(struct head *h);
-/* Takes d loss / d logits of the block that starts at `first` (dz [n,V]): adds to the head's gradient in
- * grads (skipped if it is frozen) and to dnorm. */
+/* Takes d loss / d logits of the block that starts at `first` (dz [n,V]): adds to the head's
+ * gradient in grads (skipped if it is frozen) and to dnorm. */
 void head_back(struct head *h, int first, int n, const float *dz, float *grads);
 /* Through the norm and back to the tokens: adds to dhidden [N,C] and the norm's gradient. */
 int head_finish_back(struct head *h, float *dhidden, float *grads, struct arena *a, struct err *e);

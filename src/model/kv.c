@@ -11,8 +11,8 @@ int kv_cache_init(struct kv_cache *kv, const struct model *m, int slots, int max
     size_t rows, floats, layers = (size_t)m->cfg.layers;
     if (size_mul((size_t)slots, (size_t)max_len, &rows) || rows > INT32_MAX ||
         size_mul(rows, (size_t)(m->cfg.kv_heads * m->cfg.head_dim), &floats))
-        return err_set(e, "a cache of %d sequences of %d tokens is too large; use a smaller batch", slots,
-                       max_len);
+        return err_set(e, "a cache of %d sequences of %d tokens is too large; use a smaller batch",
+                       slots, max_len);
     if (!(kv->len = mem_alloc((size_t)slots, sizeof *kv->len, e)) ||
         !(kv->mask = mem_alloc(rows, 1, e)) || !(kv->k = mem_alloc(layers, sizeof *kv->k, e)) ||
         !(kv->v = mem_alloc(layers, sizeof *kv->v, e)))
@@ -43,8 +43,8 @@ void kv_cache_fini(struct kv_cache *kv)
 }
 
 /* Where attention finds each sequence's keys, and the cache row of each new token. */
-static int place(struct attn *at, int **row, const struct batch *b, const int *slot, struct kv_cache *kv,
-                 struct arena *a, struct err *e)
+static int place(struct attn *at, int **row, const struct batch *b, const int *slot,
+                 struct kv_cache *kv, struct arena *a, struct err *e)
 {
     int *k_start = arena_take(a, (size_t)b->n_seqs + 1, sizeof(int), e);
     int *n_k = arena_take(a, (size_t)b->n_seqs + 1, sizeof(int), e);
@@ -73,8 +73,8 @@ static int place(struct attn *at, int **row, const struct batch *b, const int *s
     return 0;
 }
 
-int kv_extend(struct model *m, const struct batch *b, const int *slot, struct kv_cache *kv, float **x,
-              struct arena *a, struct err *e)
+int kv_extend(struct model *m, const struct batch *b, const int *slot, struct kv_cache *kv,
+              float **x, struct arena *a, struct err *e)
 {
     const struct model_config *c = &m->cfg;
     size_t n = (size_t)b->n_tokens, wide = (size_t)(c->kv_heads * c->head_dim);

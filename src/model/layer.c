@@ -5,22 +5,31 @@
 
 size_t layer_floats(const struct model_config *c)
 {
-    size_t hd = (size_t)c->heads * (size_t)c->head_dim, gd = (size_t)c->kv_heads * (size_t)c->head_dim;
+    size_t hd = (size_t)c->heads * (size_t)c->head_dim,
+           gd = (size_t)c->kv_heads * (size_t)c->head_dim;
     return 2 * (size_t)c->width + 2 + 2 * hd + 2 * gd + (size_t)c->heads + 2 * (size_t)c->ff;
 }
 
 int layer_acts_init(struct layer_acts *l, const struct model_config *c, int n, struct arena *a,
-                     struct err *e)
+                    struct err *e)
 {
-    size_t hd = (size_t)c->heads * (size_t)c->head_dim, gd = (size_t)c->kv_heads * (size_t)c->head_dim;
+    size_t hd = (size_t)c->heads * (size_t)c->head_dim,
+           gd = (size_t)c->kv_heads * (size_t)c->head_dim;
     struct {
         float **p;
         size_t width;
     } parts[] = {
-        {&l->x, (size_t)c->width}, {&l->rstd1, 1},  {&l->q, hd},
-        {&l->k, gd},               {&l->v, gd},     {&l->att, hd},
-        {&l->lse, (size_t)c->heads}, {&l->x2, (size_t)c->width}, {&l->rstd2, 1},
-        {&l->gate, (size_t)c->ff}, {&l->up, (size_t)c->ff},
+        {&l->x, (size_t)c->width},
+        {&l->rstd1, 1},
+        {&l->q, hd},
+        {&l->k, gd},
+        {&l->v, gd},
+        {&l->att, hd},
+        {&l->lse, (size_t)c->heads},
+        {&l->x2, (size_t)c->width},
+        {&l->rstd2, 1},
+        {&l->gate, (size_t)c->ff},
+        {&l->up, (size_t)c->ff},
     };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         if (!(*parts[i].p = arena_take(a, (size_t)n * parts[i].width, sizeof(float), e)))
@@ -29,7 +38,7 @@ int layer_acts_init(struct layer_acts *l, const struct model_config *c, int n, s
 }
 
 void layer_project(const struct model *m, int l, struct layer_acts *s, float *norm, const int *pos,
-                        int n)
+                   int n)
 {
     const struct model_config *c = &m->cfg;
     const struct ops *o = m->ops;
@@ -43,7 +52,7 @@ void layer_project(const struct model *m, int l, struct layer_acts *s, float *no
 }
 
 void layer_finish(const struct model *m, int l, struct layer_acts *s, float *norm, float *act,
-                         float *out, int n)
+                  float *out, int n)
 {
     const struct model_config *c = &m->cfg;
     const struct ops *o = m->ops;

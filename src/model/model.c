@@ -33,10 +33,11 @@ static int open_config(struct model *m, const char *path, struct err *e)
         if (open_dir(m, path, e))
             return err_prefix(e, "model '%s': ", path);
     } else {
-        if (store_open(m, e) || (m->files[0].format == TENSOR_GGUF ? config_from_gguf(&m->cfg, m->files, e)
-                                 : m->files[0].format == TENSOR_LLAMA2C
-                                     ? config_from_llama2c(&m->cfg, m->files, e)
-                                     : err_set(e, "give the directory that holds config.json, not this file")))
+        if (store_open(m, e) ||
+            (m->files[0].format == TENSOR_GGUF ? config_from_gguf(&m->cfg, m->files, e)
+             : m->files[0].format == TENSOR_LLAMA2C
+                 ? config_from_llama2c(&m->cfg, m->files, e)
+                 : err_set(e, "give the directory that holds config.json, not this file")))
             return err_prefix(e, "model '%s': ", path);
     }
     return weight_table_init(&m->table, &m->cfg, e);

@@ -1,6 +1,7 @@
-/* A model: configuration, weight table and the weights themselves, from an HF directory (safetensors,
- * single or sharded), a GGUF file or a llama2.c file. Weights that are f32 in the file stay there
- * (borrowed from the map) unless the model is opened for writing; everything else is converted to f32.
+/* A model: configuration, weight table and the weights themselves, from an HF directory
+ * (safetensors, single or sharded), a GGUF file or a llama2.c file. Weights that are f32 in the
+ * file stay there (borrowed from the map) unless the model is opened for writing; everything else
+ * is converted to f32.
  */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
@@ -16,8 +17,8 @@
 struct model {
     struct model_config cfg;
     struct weight_table table;
-    const float **w;  /* [table.n] owned array; each points into `own` or into a file */
-    float *own;       /* owned flat storage by weight.offset; NULL if all weights are borrowed */
+    const float **w; /* [table.n] owned array; each points into `own` or into a file */
+    float *own;      /* owned flat storage by weight.offset; NULL if all weights are borrowed */
     struct tensor_file *files;
     int n_files;
     float *rope_cos, *rope_sin; /* owned [rope_len, D/2] */
@@ -30,8 +31,8 @@ struct model {
 int model_open(struct model *m, const char *path, bool writable, struct err *e);
 /* The configuration and the weight table only: nothing is read but headers. */
 int model_open_header(struct model *m, const char *path, struct err *e);
-/* Fresh weights N(0, std) for matrices (std 0.02, outputs of residual branches scaled by 1/sqrt(2L)), ones for
- * norms, of the shape that config.json in the directory `dir` gives. */
+/* Fresh weights N(0, std) for matrices (std 0.02, outputs of residual branches scaled by
+ * 1/sqrt(2L)), ones for norms, of the shape that config.json in the directory `dir` gives. */
 int model_init_random(struct model *m, const char *dir, unsigned seed, struct err *e);
 /* A second model that shares nothing with `m` but what its files map: the frozen reference. */
 int model_copy(struct model *m, const struct model *from, struct err *e);
@@ -44,8 +45,8 @@ int model_head_index(const struct model *m);
 /* Makes the rotation tables cover positions 0..n_pos-1. */
 int model_reserve_positions(struct model *m, int n_pos, struct err *e);
 
-/* config.json, generation_config.json and model.safetensors (dtype DT_F32, DT_BF16 or DT_F16) in the directory
- * `dir`, which is created. Tokenizer files are the caller's (text/). */
+/* config.json, generation_config.json and model.safetensors (dtype DT_F32, DT_BF16 or DT_F16) in
+ * the directory `dir`, which is created. Tokenizer files are the caller's (text/). */
 int model_save(const struct model *m, const char *dir, enum dtype dtype, struct err *e);
 /* "134515008 parameters, 30 layers ..." */
 size_t model_n_params(const struct model *m);

@@ -39,8 +39,8 @@ static int draw(const float *z, int v, float top, double temperature, double top
     return id;
 }
 
-int sample_token(const float *z, int v, double temperature, double top_p, struct rng *r, float *margin,
-                 struct err *e)
+int sample_token(const float *z, int v, double temperature, double top_p, struct rng *r,
+                 float *margin, struct err *e)
 {
     int best = -1;
     float top = -INFINITY, second = -INFINITY;

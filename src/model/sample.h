@@ -5,10 +5,10 @@
 #include "base/err.h"
 #include "base/rng.h"
 
-/* temperature 0: the largest logit, lowest id on ties. Else softmax(z/temperature) cut to the smallest set of
- * tokens whose probability reaches top_p (arXiv 1904.09751). *margin gets best minus second logit. -1 on
- * failure (no memory, or no finite logit). */
-int sample_token(const float *z, int v, double temperature, double top_p, struct rng *r, float *margin,
-                 struct err *e);
+/* temperature 0: the largest logit, lowest id on ties. Else softmax(z/temperature) cut to the
+ * smallest set of tokens whose probability reaches top_p (arXiv 1904.09751). *margin gets best
+ * minus second logit. -1 on failure (no memory, or no finite logit). */
+int sample_token(const float *z, int v, double temperature, double top_p, struct rng *r,
+                 float *margin, struct err *e);
 
 #endif

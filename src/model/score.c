@@ -36,8 +36,8 @@ static int pools_init(struct scores *out, const struct seq *seqs, int n, struct 
 }
 
 /* One packed batch: results go to the places of the sequences in `pick`. */
-static int score_batch(struct scores *out, struct model *m, const struct seq *seqs, const int *pick, int n,
-                       struct arena *a, struct err *e)
+static int score_batch(struct scores *out, struct model *m, const struct seq *seqs, const int *pick,
+                       int n, struct arena *a, struct err *e)
 {
     struct batch b;
     struct label_rows rows;

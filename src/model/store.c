@@ -13,20 +13,21 @@ static int add_shards(struct model *m, const json_t *index, struct err *e)
     if (!json_object_size(map))
         return err_set(e, "model.safetensors.index.json has no 'weight_map'");
     json_t *seen = json_object();
-    json_object_foreach (map, name, file)
-        if (json_is_string(file))
-            json_object_set_new(seen, json_string_value(file), json_true());
+    json_object_foreach(map, name, file) if (json_is_string(file))
+        json_object_set_new(seen, json_string_value(file), json_true());
     int rc = -1;
     if (!json_object_size(seen))
         err_set(e, "model.safetensors.index.json names no files");
     else if ((m->files = mem_alloc(json_object_size(seen), sizeof *m->files, e)))
         rc = 0;
-    json_object_foreach (seen, name, file) {
+    json_object_foreach(seen, name, file)
+    {
         if (rc)
             break;
         char *path = strchr(name, '/') ? NULL : file_join(m->path, name, e);
         if (strchr(name, '/'))
-            err_set(e, "model.safetensors.index.json names a file outside the directory: '%s'", name);
+            err_set(e, "model.safetensors.index.json names a file outside the directory: '%s'",
+                    name);
         rc = !path || tensor_file_open(&m->files[m->n_files], path, e) ? -1 : 0;
         m->n_files += !rc;
         free(path);
@@ -44,7 +45,8 @@ static int open_in_dir(struct model *m, struct err *e)
     if (!many)
         goto out;
     if (file_exists(one)) {
-        if ((m->files = mem_alloc(1, sizeof *m->files, e)) && !(rc = tensor_file_open(m->files, one, e)))
+        if ((m->files = mem_alloc(1, sizeof *m->files, e)) &&
+            !(rc = tensor_file_open(m->files, one, e)))
             m->n_files = 1;
     } else if (file_exists(many)) {
         json_t *index = json_read_file(many, e);
@@ -55,8 +57,11 @@ static int open_in_dir(struct model *m, struct err *e)
         for (int i = 0; i < 2; i++) {
             char *p = file_join(m->path, pickles[i], e);
             if (p && file_exists(p))
-                err_set(e, "'%s' is a Python pickle, which can run code; convert it with save_pretrained("
-                           "..., safe_serialization=True)", p);
+                err_set(
+                    e,
+                    "'%s' is a Python pickle, which can run code; convert it with save_pretrained("
+                    "..., safe_serialization=True)",
+                    p);
             free(p);
         }
     }
@@ -101,21 +106,24 @@ static int check_shape(const struct weight *w, const struct tensor *t, struct er
     for (int d = 0; same && d < w->n_dims; d++)
         same = t->shape[d] == w->shape[d];
     if (!same)
-        return err_set(e, "tensor '%s' has the wrong shape: %d dimensions, %lld x %lld; wanted %lld x %lld",
-                       t->name, t->n_dims, (long long)t->shape[0],
-                       (long long)(t->n_dims > 1 ? t->shape[1] : 1), (long long)w->shape[0],
-                       (long long)w->shape[1]);
+        return err_set(
+            e, "tensor '%s' has the wrong shape: %d dimensions, %lld x %lld; wanted %lld x %lld",
+            t->name, t->n_dims, (long long)t->shape[0],
+            (long long)(t->n_dims > 1 ? t->shape[1] : 1), (long long)w->shape[0],
+            (long long)w->shape[1]);
     switch (t->dtype) {
     case DT_I32:
     case DT_I64:
     case DT_U8:
-        return err_set(e, "tensor '%s' has type %s, which is no weight", t->name, dtype_info[t->dtype].name);
+        return err_set(e, "tensor '%s' has type %s, which is no weight", t->name,
+                       dtype_info[t->dtype].name);
     default:
         return 0;
     }
 }
 
-/* Interleaved rope pairs (2i, 2i+1) to HF's halves (i, i + D/2): row h*D + 2i + j -> row h*D + j*D/2 + i. */
+/* Interleaved rope pairs (2i, 2i+1) to HF's halves (i, i + D/2): row h*D + 2i + j -> row h*D +
+ * j*D/2 + i. */
 static int deinterleave(float *w, int rows, int cols, int head_dim, struct err *e)
 {
     int half = head_dim / 2;
@@ -128,8 +136,8 @@ static int deinterleave(float *w, int rows, int cols, int head_dim, struct err *
         memcpy(head, p, (size_t)head_dim * bytes);
         for (int i = 0; i < half; i++)
             for (int j = 0; j < 2; j++)
-                memcpy(p + (size_t)(j * half + i) * (size_t)cols, head + (size_t)(2 * i + j) * (size_t)cols,
-                       bytes);
+                memcpy(p + (size_t)(j * half + i) * (size_t)cols,
+                       head + (size_t)(2 * i + j) * (size_t)cols, bytes);
     }
     free(head);
     return 0;
@@ -144,10 +152,12 @@ static bool is_interleaved(const struct model *m, enum slot slot)
 
 static bool can_borrow(const struct model *m, const struct weight *w, const struct tensor *t)
 {
-    return t->dtype == DT_F32 && (uintptr_t)t->data % sizeof(float) == 0 && !is_interleaved(m, w->slot);
+    return t->dtype == DT_F32 && (uintptr_t)t->data % sizeof(float) == 0 &&
+           !is_interleaved(m, w->slot);
 }
 
-/* Gives every weight its place: in `own`, or in the file. Returns the floats that `own` must have. */
+/* Gives every weight its place: in `own`, or in the file. Returns the floats that `own` must have.
+ */
 static int plan(struct model *m, bool writable, size_t *floats, struct err *e)
 {
     *floats = writable ? m->table.total : 0;

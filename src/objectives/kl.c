@@ -1,5 +1,5 @@
-/* Forward KL to the frozen reference, KL(p_ref || p), mean over scored rows; under kl_all_positions over every
- * row of the padded batch. d/dz = (p - p_ref) / rows. */
+/* Forward KL to the frozen reference, KL(p_ref || p), mean over scored rows; under kl_all_positions
+ * over every row of the padded batch. d/dz = (p - p_ref) / rows. */
 #include "objectives/terms.h"
 
 #include <math.h>

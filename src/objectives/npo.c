@@ -1,6 +1,7 @@
 /* Negative preference optimisation (arXiv 2404.05868):
  *   -(2/beta) mean_b log sigmoid(beta (L_b - L_b^ref)),  L_b = sequence sum of -log p over labels.
- * Its gradient is gradient ascent's, weighted by 2 p^beta / (p^beta + p_ref^beta); beta -> 0 is ascent. */
+ * Its gradient is gradient ascent's, weighted by 2 p^beta / (p^beta + p_ref^beta); beta -> 0 is
+ * ascent. */
 #include "objectives/terms.h"
 
 #include "base/mem.h"
@@ -35,7 +36,8 @@ static int npo(const void *params_, struct view *const *views, double *loss, str
 const struct term term_npo = {
     .name = "npo",
     .paper = "arXiv 2404.05868",
-    .formula = "-(2/beta) mean_b log sigmoid(beta (L_b - L_b^ref)), L_b = sum of -log p over the labels of b",
+    .formula = "-(2/beta) mean_b log sigmoid(beta (L_b - L_b^ref)), L_b = sum of -log p over the "
+               "labels of b",
     .kind = VIEW_LOGP,
     .n_views = 1,
     .needs_ref = true,

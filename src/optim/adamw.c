@@ -8,9 +8,12 @@ struct adamw_params {
 
 #define FIELD(f) offsetof(struct adamw_params, f)
 static const struct param params[] = {
-    {"adam_beta1", PARAM_REAL, FIELD(beta1), 0, 0.9999999, NULL, "0.9", NULL, "decay of the first moment"},
-    {"adam_beta2", PARAM_REAL, FIELD(beta2), 0, 0.9999999, NULL, "0.999", NULL, "decay of the second moment"},
-    {"adam_epsilon", PARAM_REAL, FIELD(eps), 1e-30, 1, NULL, "1e-8", NULL, "added to the denominator"},
+    {"adam_beta1", PARAM_REAL, FIELD(beta1), 0, 0.9999999, NULL, "0.9", NULL,
+     "decay of the first moment"},
+    {"adam_beta2", PARAM_REAL, FIELD(beta2), 0, 0.9999999, NULL, "0.999", NULL,
+     "decay of the second moment"},
+    {"adam_epsilon", PARAM_REAL, FIELD(eps), 1e-30, 1, NULL, "1e-8", NULL,
+     "added to the denominator"},
     {0},
 };
 
@@ -30,7 +33,8 @@ static void step(const void *p, const struct optim_step *s)
             .step = s->step,
         };
         size_t at = w->offset;
-        s->ops->adamw(s->w + at, s->state[0] + at, s->state[1] + at, s->grad + at, w->count, s->grad_scale, &o);
+        s->ops->adamw(s->w + at, s->state[0] + at, s->state[1] + at, s->grad + at, w->count,
+                      s->grad_scale, &o);
     }
 }
 

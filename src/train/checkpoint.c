@@ -16,8 +16,8 @@ static void tensor_name(char *name, size_t size, int k, const struct weight *w)
         snprintf(name, size, "%s", w->name);
 }
 
-int checkpoint_save(const char *path, const struct model *m, float *const *state, int n_states, long step,
-                    struct err *e)
+int checkpoint_save(const char *path, const struct model *m, float *const *state, int n_states,
+                    long step, struct err *e)
 {
     char name[128];
     const int64_t one = 1;
@@ -46,7 +46,8 @@ fail:
     return -1;
 }
 
-static int load_array(const struct tensor_file *f, const struct model *m, float *dst, int k, struct err *e)
+static int load_array(const struct tensor_file *f, const struct model *m, float *dst, int k,
+                      struct err *e)
 {
     char name[128];
     for (int i = 0; i < m->table.n; i++) {
@@ -54,21 +55,25 @@ static int load_array(const struct tensor_file *f, const struct model *m, float 
         tensor_name(name, sizeof name, k, w);
         const struct tensor *t = tensor_find(f, name);
         if (!t || t->dtype != DT_F32 || t->count != w->count)
-            return err_set(e, "tensor '%s' is missing or of another size; the checkpoint is of another model "
-                              "or optimiser", name);
+            return err_set(
+                e,
+                "tensor '%s' is missing or of another size; the checkpoint is of another model "
+                "or optimiser",
+                name);
         memcpy(dst + w->offset, t->data, w->count * sizeof(float));
     }
     return 0;
 }
 
-int checkpoint_load(const char *path, struct model *m, float *const *state, int n_states, long *step,
-                    struct err *e)
+int checkpoint_load(const char *path, struct model *m, float *const *state, int n_states,
+                    long *step, struct err *e)
 {
     struct tensor_file f;
     if (tensor_file_open(&f, path, e))
         return -1;
     const struct tensor *t = tensor_find(&f, "step");
-    int rc = t ? load_array(&f, m, m->own, 0, e) : err_set(e, "'%s' is no training checkpoint", path);
+    int rc =
+        t ? load_array(&f, m, m->own, 0, e) : err_set(e, "'%s' is no training checkpoint", path);
     for (int k = 1; k <= n_states && !rc; k++)
         rc = load_array(&f, m, state[k - 1], k, e);
     int *v = rc ? NULL : tensor_ints(t, e);

@@ -1,5 +1,5 @@
-/* Everything the loop needs to go on: weights, optimiser state, the step. One safetensors file, replaced
- * atomically.
+/* Everything the loop needs to go on: weights, optimiser state, the step. One safetensors file,
+ * replaced atomically.
  */
 #ifndef TRAIN_CHECKPOINT_H
 #define TRAIN_CHECKPOINT_H
@@ -7,10 +7,10 @@
 #include "model/model.h"
 
 /* state: n_states flat arrays laid out like m->own. */
-int checkpoint_save(const char *path, const struct model *m, float *const *state, int n_states, long step,
-                    struct err *e);
+int checkpoint_save(const char *path, const struct model *m, float *const *state, int n_states,
+                    long step, struct err *e);
 /* Fills m->own and the states; refuses a file of another model. */
-int checkpoint_load(const char *path, struct model *m, float *const *state, int n_states, long *step,
-                    struct err *e);
+int checkpoint_load(const char *path, struct model *m, float *const *state, int n_states,
+                    long *step, struct err *e);
 
 #endif

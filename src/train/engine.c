@@ -33,8 +33,8 @@ int engine_add(struct engine *g, const struct objective *o, struct err *e)
     BUG_ON(g->n_obj == ENGINE_MAX_OBJECTIVES);
     for (int i = 0; i < o->term->n_views; i++)
         if (o->weight != 0 && !g->sets[o->role[i]])
-            return err_set(e, "term '%s' needs %s data: give --%s FILE", o->term->name, role_name[o->role[i]],
-                           role_name[o->role[i]]);
+            return err_set(e, "term '%s' needs %s data: give --%s FILE", o->term->name,
+                           role_name[o->role[i]], role_name[o->role[i]]);
     g->obj[g->n_obj++] = *o;
     return 0;
 }
@@ -67,8 +67,8 @@ static bool needs_ref_logp(const struct engine *g, enum role role)
 }
 
 /* Scores the examples of one role that the order visits. */
-static int cache_role(struct engine *g, enum role role, struct model *m, const struct order *o, int first,
-                      int n, struct progress *bar, struct err *e)
+static int cache_role(struct engine *g, enum role role, struct model *m, const struct order *o,
+                      int first, int n, struct progress *bar, struct err *e)
 {
     const struct dataset *set = g->sets[role];
     struct ref_cache *c = &g->ref_logp[role];
@@ -92,8 +92,8 @@ out:
     return rc;
 }
 
-int engine_cache_reference(struct engine *g, struct model *m, const struct order *o, int first, int n,
-                           struct err *e)
+int engine_cache_reference(struct engine *g, struct model *m, const struct order *o, int first,
+                           int n, struct err *e)
 {
     struct progress bar;
     progress_start(&bar, "reference", 0);
@@ -113,7 +113,8 @@ static int count_labels(const struct seq *s)
     return n;
 }
 
-void engine_count(const struct engine *g, const struct order *o, int first, int n, struct norm *norm)
+void engine_count(const struct engine *g, const struct order *o, int first, int n,
+                  struct norm *norm)
 {
     *norm = (struct norm){.micros = n};
     for (int k = first; k < first + n; k++)

@@ -1,9 +1,9 @@
 /* The engine: one forward and backward of all objectives on one micro-batch.
  *
- * All roles that some objective with a weight looks at are packed into one batch and go through the decoder
- * once. Logits are made only for the rows a term asks for. The reference model is run only where a term sees
- * its logits or hidden states; where log-probabilities are enough they are computed once per example,
- * before training, and kept.
+ * All roles that some objective with a weight looks at are packed into one batch and go through the
+ * decoder once. Logits are made only for the rows a term asks for. The reference model is run only
+ * where a term sees its logits or hidden states; where log-probabilities are enough they are
+ * computed once per example, before training, and kept.
  */
 #ifndef TRAIN_ENGINE_H
 #define TRAIN_ENGINE_H
@@ -31,9 +31,9 @@ struct ref_cache {
 };
 
 struct engine {
-    struct model *model;                       /* borrowed, trained by others */
-    struct model *ref;                         /* borrowed, frozen; NULL if nothing needs its logits */
-    const struct dataset *sets[ROLE_COUNT];    /* borrowed; NULL where absent */
+    struct model *model;                    /* borrowed, trained by others */
+    struct model *ref;                      /* borrowed, frozen; NULL if nothing needs its logits */
+    const struct dataset *sets[ROLE_COUNT]; /* borrowed; NULL where absent */
     struct objective obj[ENGINE_MAX_OBJECTIVES];
     int n_obj;
     unsigned compat;
@@ -44,13 +44,15 @@ struct engine {
     struct arena arena;
 };
 
-/* What means divide by: scored rows and sequences per role over one optimiser step of `micros` micro-batches. */
+/* What means divide by: scored rows and sequences per role over one optimiser step of `micros`
+ * micro-batches. */
 struct norm {
     double rows[ROLE_COUNT], seqs[ROLE_COUNT];
     int micros;
 };
 
-/* What one micro-batch gave: each objective's unweighted loss (its share, see struct norm), and tokens read. */
+/* What one micro-batch gave: each objective's unweighted loss (its share, see struct norm), and
+ * tokens read. */
 struct micro_result {
     double loss[ENGINE_MAX_OBJECTIVES];
     long tokens;
@@ -63,15 +65,16 @@ int engine_add(struct engine *g, const struct objective *o, struct err *e);
 bool engine_uses(const struct engine *g, enum role role);
 /* Some term needs the reference's logits or hidden states, so `ref` must be set. */
 bool engine_needs_ref_model(const struct engine *g);
-/* Computes the reference log-probabilities that the order will ask for, with `m` (the model before its first
- * step, or a separate reference). */
-int engine_cache_reference(struct engine *g, struct model *m, const struct order *o, int first, int n,
-                           struct err *e);
+/* Computes the reference log-probabilities that the order will ask for, with `m` (the model before
+ * its first step, or a separate reference). */
+int engine_cache_reference(struct engine *g, struct model *m, const struct order *o, int first,
+                           int n, struct err *e);
 /* The counts for the micro-batches o[first..first+n). */
-void engine_count(const struct engine *g, const struct order *o, int first, int n, struct norm *norm);
+void engine_count(const struct engine *g, const struct order *o, int first, int n,
+                  struct norm *norm);
 /* Forward and backward: adds to g->grads. */
-int engine_micro(struct engine *g, const struct micro *mb, const struct norm *norm, struct micro_result *r,
-                 struct err *e);
+int engine_micro(struct engine *g, const struct micro *mb, const struct norm *norm,
+                 struct micro_result *r, struct err *e);
 void engine_zero_grads(struct engine *g);
 
 #endif

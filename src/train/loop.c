@@ -36,7 +36,8 @@ static int run_init(struct run *r, long *step, struct err *e)
 {
     const struct train_options *o = r->t->o;
     size_t n = r->m->table.total;
-    if (file_make_dir(r->t->out, e) || !(r->checkpoint = file_join(r->t->out, "checkpoint.safetensors", e)) ||
+    if (file_make_dir(r->t->out, e) ||
+        !(r->checkpoint = file_join(r->t->out, "checkpoint.safetensors", e)) ||
         !(r->state = mem_alloc((size_t)r->t->optim->n_states, sizeof *r->state, e)) ||
         !(r->micro = mem_alloc((size_t)o->accumulate, sizeof *r->micro, e)))
         return -1;
@@ -76,9 +77,13 @@ static void note_memory(const struct run *r)
         most = tokens > most ? tokens : most;
     }
     double mib = 1.0 / (1 << 20), w = (double)weights * mib;
-    double acts = (double)(decoder_bytes(&r->m->cfg, (int)most, true) + decoder_back_bytes(&r->m->cfg, (int)most)) * mib;
-    log_note("memory: weights %.0f MiB, gradients %.0f, optimiser %.0f, reference %.0f, activations about %.0f "
-             "(%zu tokens)", w, w, w * r->t->optim->n_states, g->ref && g->ref->own ? w : 0.0, acts, most);
+    double acts = (double)(decoder_bytes(&r->m->cfg, (int)most, true) +
+                           decoder_back_bytes(&r->m->cfg, (int)most)) *
+                  mib;
+    log_note("memory: weights %.0f MiB, gradients %.0f, optimiser %.0f, reference %.0f, "
+             "activations about %.0f "
+             "(%zu tokens)",
+             w, w, w * r->t->optim->n_states, g->ref && g->ref->own ? w : 0.0, acts, most);
 }
 
 /* Forward and backward of the micro-batches of one step. */
@@ -139,11 +144,11 @@ static int write_log(struct run *r, long step, double lr, double seconds, struct
         json_object_set_new(terms, g->obj[i].term->name, json_real(r->terms[i]));
     for (int k = 0; k < r->t->o->accumulate; k++)
         json_array_append_new(micro, json_real(r->micro[k]));
-    json_t *j = json_pack("{s:I, s:f, s:f, s:f, s:o, s:o, s:I, s:f}", "step", (json_int_t)step + 1, "lr", lr,
-                          "loss", r->loss, "grad_norm", r->grad_norm, "terms", terms, "micro", micro, "tokens",
-                          (json_int_t)r->tokens, "seconds", seconds);
-    int bad = !j || json_dumpf(j, r->log, JSON_COMPACT | JSON_REAL_PRECISION(10)) || fputc('\n', r->log) == EOF ||
-              fflush(r->log);
+    json_t *j = json_pack("{s:I, s:f, s:f, s:f, s:o, s:o, s:I, s:f}", "step", (json_int_t)step + 1,
+                          "lr", lr, "loss", r->loss, "grad_norm", r->grad_norm, "terms", terms,
+                          "micro", micro, "tokens", (json_int_t)r->tokens, "seconds", seconds);
+    int bad = !j || json_dumpf(j, r->log, JSON_COMPACT | JSON_REAL_PRECISION(10)) ||
+              fputc('\n', r->log) == EOF || fflush(r->log);
     json_decref(j);
     return bad ? err_sys(e, "cannot write '%s/train.jsonl'", r->t->out) : 0;
 }
@@ -157,10 +162,13 @@ static int diverged(struct run *r, long step, struct err *e)
 {
     struct err saved;
     if (save(r, step, &saved))
-        return err_set(e, "loss %g, gradient norm %g at step %ld; and %s", r->loss, r->grad_norm, step + 1,
-                       saved.msg);
-    return err_set(e, "loss %g, gradient norm %g at step %ld: training diverged; the weights before that step are "
-                      "in '%s'; try a lower lr", r->loss, r->grad_norm, step + 1, r->checkpoint);
+        return err_set(e, "loss %g, gradient norm %g at step %ld; and %s", r->loss, r->grad_norm,
+                       step + 1, saved.msg);
+    return err_set(e,
+                   "loss %g, gradient norm %g at step %ld: training diverged; the weights before "
+                   "that step are "
+                   "in '%s'; try a lower lr",
+                   r->loss, r->grad_norm, step + 1, r->checkpoint);
 }
 
 static int loop(struct run *r, long step, struct train_report *report, struct err *e)
@@ -207,9 +215,9 @@ int train_run(struct trainer *t, struct train_report *report, struct err *e)
     r.total = r.last = train_total_steps(t->o, t->order->per_epoch);
     if (r.last * t->o->accumulate > t->order->n)
         r.last = t->order->n / t->o->accumulate;
-    int rc = r.last < 1 ? err_set(e, "the order has %d micro-batches, too few for one step of %d", t->order->n,
-                                   (int)t->o->accumulate)
-                         : run_init(&r, &step, e);
+    int rc = r.last < 1 ? err_set(e, "the order has %d micro-batches, too few for one step of %d",
+                                  t->order->n, (int)t->o->accumulate)
+                        : run_init(&r, &step, e);
     if (!rc) {
         note_memory(&r);
         rc = loop(&r, step, report, e);

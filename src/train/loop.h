@@ -1,8 +1,10 @@
-/* The training loop: micro-batches, accumulation, clipping, schedule, optimiser step; log, checkpoints, resume.
+/* The training loop: micro-batches, accumulation, clipping, schedule, optimiser step; log,
+ * checkpoints, resume.
  *
- * OUT/train.jsonl gets one object a step: {"step", "lr", "loss", "grad_norm", "terms": {name: loss}, "micro":
- * [loss of each micro-batch], "tokens", "seconds"}. OUT/checkpoint.safetensors holds weights, optimiser state and
- * the step; going on from it gives the bits of never having stopped.
+ * OUT/train.jsonl gets one object a step: {"step", "lr", "loss", "grad_norm", "terms": {name:
+ * loss}, "micro": [loss of each micro-batch], "tokens", "seconds"}. OUT/checkpoint.safetensors
+ * holds weights, optimiser state and the step; going on from it gives the bits of never having
+ * stopped.
  */
 #ifndef TRAIN_LOOP_H
 #define TRAIN_LOOP_H
@@ -14,13 +16,13 @@
 #include "train/options.h"
 
 struct trainer {
-    struct engine *engine;       /* borrowed; sets, objectives and reference in place */
+    struct engine *engine; /* borrowed; sets, objectives and reference in place */
     const struct optim *optim;
-    const void *optim_params;    /* borrowed */
+    const void *optim_params; /* borrowed */
     const struct train_options *o;
-    const struct order *order;   /* borrowed */
-    const char *out;             /* directory, created */
-    const char *what;            /* for the progress bar: "forget" */
+    const struct order *order;         /* borrowed */
+    const char *out;                   /* directory, created */
+    const char *what;                  /* for the progress bar: "forget" */
     const volatile sig_atomic_t *stop; /* set: finish the step, save, return; may be NULL */
 };
 
@@ -31,7 +33,8 @@ struct train_report {
     bool interrupted; /* a checkpoint was written */
 };
 
-/* On a loss or gradient that is not finite: an error; the weights before that step are in the checkpoint. */
+/* On a loss or gradient that is not finite: an error; the weights before that step are in the
+ * checkpoint. */
 int train_run(struct trainer *t, struct train_report *report, struct err *e);
 
 #endif

@@ -1,44 +1,16 @@
-/* One micro-batch: pack the roles, run the decoder, show each term its view, take the derivatives back. */
+/* One micro-batch: pack the roles, run the decoder, let the terms look, take the derivatives back.
+ */
 #include <string.h>
 
-#include "model/decoder.h"
-#include "model/head.h"
-#include "train/engine.h"
+#include "train/work.h"
 
-/* Where one role's sequences, tokens and label rows stand in the packed batch. */
-struct part {
-    int first_seq, n_seqs, first_row, n_rows, first_token, n_tokens;
-    int *n_labels;         /* [S] */
-    double *nll, *ref_nll; /* [S] */
-    struct label_rows rows; /* the role's label rows, and their head */
-    struct head head;
-};
-
-struct work {
-    struct engine *g;
-    const struct micro *mb;
-    const struct norm *norm;
-    struct arena *a;
-    struct err *e;
-    struct seq *seqs;
-    int n_seqs;
-    struct part part[ROLE_COUNT];
-    struct batch batch;
-    struct label_rows rows;
-    struct pass pass;
-    float *logp, *lse, *dlogp, *ref_logp; /* [rows.n] */
-    float *dx;                            /* [N,C] d loss / d pass.x */
-    float **dhidden;                      /* [layers] */
-    struct micro_result *result;
-};
-
-static void *take(struct work *w, size_t n, size_t size)
+void *work_take(struct work *w, size_t n, size_t size)
 {
     void *p = arena_take(w->a, n + 1, size, w->e);
     return p ? memset(p, 0, (n + 1) * size) : NULL;
 }
 
-static bool is_widened(const struct engine *g, const struct objective *o)
+bool work_is_widened(const struct engine *g, const struct objective *o)
 {
     return (o->term->widen & g->compat) != 0;
 }
@@ -47,15 +19,16 @@ static bool is_widened(const struct engine *g, const struct objective *o)
 static bool needs_padding(const struct engine *g, enum role role)
 {
     for (int i = 0; i < g->n_obj; i++)
-        if (g->obj[i].weight != 0 && g->obj[i].role[0] == role && is_widened(g, &g->obj[i]))
+        if (g->obj[i].weight != 0 && g->obj[i].role[0] == role && work_is_widened(g, &g->obj[i]))
             return true;
     return false;
 }
 
 static int pad_to(struct work *w, struct seq *s, int n)
 {
-    int *ids = take(w, (size_t)n, sizeof *ids), *labels = take(w, (size_t)n, sizeof *labels);
-    uint8_t *mask = take(w, (size_t)n, 1);
+    int *ids = work_take(w, (size_t)n, sizeof *ids),
+        *labels = work_take(w, (size_t)n, sizeof *labels);
+    uint8_t *mask = work_take(w, (size_t)n, 1);
     if (!ids || !labels || !mask)
         return -1;
     for (int t = 0; t < n; t++) {
@@ -72,7 +45,7 @@ static int collect(struct work *w)
     int total = 0;
     for (int r = 0; r < ROLE_COUNT; r++)
         total += w->mb->n[r];
-    if (!(w->seqs = take(w, (size_t)total, sizeof *w->seqs)))
+    if (!(w->seqs = work_take(w, (size_t)total, sizeof *w->seqs)))
         return -1;
     for (int r = 0; r < ROLE_COUNT; r++) {
         struct part *p = &w->part[r];
@@ -87,7 +60,8 @@ static int collect(struct work *w)
             longest = s->n > longest ? s->n : longest;
         }
         for (int i = 0; i < p->n_seqs && needs_padding(w->g, (enum role)r); i++)
-            if (w->seqs[p->first_seq + i].n < longest && pad_to(w, &w->seqs[p->first_seq + i], longest))
+            if (w->seqs[p->first_seq + i].n < longest &&
+                pad_to(w, &w->seqs[p->first_seq + i], longest))
                 return -1;
     }
     return 0;
@@ -118,9 +92,9 @@ static int locate_parts(struct work *w)
         while (row < w->rows.n && w->rows.seq[row] < p->first_seq + p->n_seqs)
             row++;
         p->n_rows = row - p->first_row;
-        if (!(p->n_labels = take(w, (size_t)p->n_seqs, sizeof(int))) ||
-            !(p->nll = take(w, (size_t)p->n_seqs, sizeof(double))) ||
-            !(p->ref_nll = take(w, (size_t)p->n_seqs, sizeof(double))))
+        if (!(p->n_labels = work_take(w, (size_t)p->n_seqs, sizeof(int))) ||
+            !(p->nll = work_take(w, (size_t)p->n_seqs, sizeof(double))) ||
+            !(p->ref_nll = work_take(w, (size_t)p->n_seqs, sizeof(double))))
             return -1;
         for (int i = p->first_row; i < row; i++) {
             w->rows.seq[i] -= p->first_seq; /* from here on: within the role */
@@ -130,239 +104,8 @@ static int locate_parts(struct work *w)
     return 0;
 }
 
-static bool shows_logp(const struct engine *g, enum role role)
-{
-    for (int i = 0; i < g->n_obj; i++)
-        for (int v = 0; v < g->obj[i].term->n_views; v++)
-            if (g->obj[i].weight != 0 && g->obj[i].term->kind == VIEW_LOGP && g->obj[i].role[v] == role)
-                return true;
-    return false;
-}
-
-/* Log-probabilities of one role's labels, current and (from the cache) reference, and their sums. */
-static int forward_logp(struct work *w, enum role role)
-{
-    struct part *p = &w->part[role];
-    const struct ref_cache *c = &w->g->ref_logp[role];
-    p->rows = (struct label_rows){.n = p->n_rows,
-                                  .token = w->rows.token + p->first_row,
-                                  .label = w->rows.label + p->first_row,
-                                  .seq = w->rows.seq + p->first_row};
-    if (head_init(&p->head, w->g->model, w->pass.x, &p->rows, true, w->a, w->e))
-        return -1;
-    head_logp(&p->head, w->logp + p->first_row, w->lse + p->first_row, NULL);
-    for (int s = 0, row = p->first_row; s < p->n_seqs; row += p->n_labels[s++]) {
-        const struct score *ref = c->at ? &c->scores.v[c->at[w->mb->rows[role][s]]] : NULL;
-        for (int k = 0; k < p->n_labels[s]; k++) {
-            p->nll[s] -= (double)w->logp[row + k];
-            w->ref_logp[row + k] = ref ? ref->logp[k] : 0;
-        }
-        p->ref_nll[s] = ref ? ref->nll : 0;
-    }
-    return 0;
-}
-
-/* The fields that all kinds of views share. */
-static struct view base_view(const struct work *w, enum role role)
-{
-    const struct part *p = &w->part[role];
-    bool own = w->g->compat & COMPAT_MICRO_MEAN;
-    return (struct view){
-        .n_seqs = p->n_seqs,
-        .n_rows = p->n_rows,
-        .row_seq = w->rows.seq + p->first_row,
-        .label = w->rows.label + p->first_row,
-        .n_labels = p->n_labels,
-        .mean_rows = own ? (double)p->n_rows * w->norm->micros : w->norm->rows[role],
-        .mean_seqs = own ? (double)p->n_seqs * w->norm->micros : w->norm->seqs[role],
-        .nll = p->nll,
-        .ref_nll = p->ref_nll,
-        .vocab = w->g->model->cfg.vocab,
-        .width = w->g->model->cfg.width,
-    };
-}
-
-static int run_logp_term(struct work *w, const struct objective *o, double *loss)
-{
-    struct view v[TERM_MAX_VIEWS], *views[TERM_MAX_VIEWS];
-    for (int i = 0; i < o->term->n_views; i++) {
-        const struct part *p = &w->part[o->role[i]];
-        v[i] = base_view(w, o->role[i]);
-        v[i].logp = w->logp + p->first_row;
-        v[i].ref_logp = w->ref_logp + p->first_row;
-        if (!(v[i].dlogp = take(w, (size_t)p->n_rows, sizeof(float))))
-            return -1;
-        views[i] = &v[i];
-    }
-    if (o->term->loss(o->params, views, loss, w->e))
-        return -1;
-    for (int i = 0; i < o->term->n_views; i++)
-        w->g->model->ops->axpy(w->dlogp + w->part[o->role[i]].first_row, (float)o->weight, v[i].dlogp,
-                               (size_t)v[i].n_rows);
-    return 0;
-}
-
-/* The frozen model over one role's sequences, to the given depth. */
-static int run_reference(struct work *w, const struct part *p, int layers, struct batch *b, struct pass *pass)
-{
-    struct model *ref = w->g->ref;
-    BUG_ON(!ref);
-    return batch_pack(b, w->seqs + p->first_seq, p->n_seqs, ref->cfg.vocab, ref->cfg.positions, w->a, w->e) ||
-                   decoder_forward(ref, b, layers, false, pass, w->a, w->e)
-               ? -1
-               : 0;
-}
-
-/* The rows of one role a logits term looks at: its label rows, or all positions when widened. */
-static int pick_rows(struct work *w, const struct objective *o, struct view *v, struct label_rows *rows)
-{
-    const struct part *p = &w->part[o->role[0]];
-    if (!is_widened(w->g, o)) {
-        *rows = (struct label_rows){.n = p->n_rows,
-                                    .token = w->rows.token + p->first_row,
-                                    .label = w->rows.label + p->first_row,
-                                    .seq = w->rows.seq + p->first_row};
-        return 0;
-    }
-    size_t n = (size_t)p->n_tokens;
-    *rows = (struct label_rows){.n = p->n_tokens};
-    if (!(rows->token = take(w, n, sizeof(int))) || !(rows->label = take(w, n, sizeof(int))) ||
-        !(rows->seq = take(w, n, sizeof(int))))
-        return -1;
-    for (int s = 0, i = 0; s < p->n_seqs; s++) {
-        const struct seq *q = &w->seqs[p->first_seq + s];
-        for (int t = 0; t < q->n; t++, i++) {
-            rows->token[i] = p->first_token + i;
-            rows->label[i] = q->labels && t + 1 < q->n ? q->labels[t + 1] : LABEL_NONE;
-            rows->seq[i] = s;
-        }
-    }
-    v->mean_rows = (double)p->n_tokens * w->norm->micros;
-    return 0;
-}
-
-static int run_logits_term(struct work *w, const struct objective *o, double *loss)
-{
-    const struct engine *g = w->g;
-    const struct part *p = &w->part[o->role[0]];
-    struct view v = base_view(w, o->role[0]), *views[] = {&v};
-    struct label_rows rows, ref_rows;
-    struct batch ref_batch;
-    struct pass ref_pass;
-    struct head h, ref_head;
-    if (pick_rows(w, o, &v, &rows) || head_init(&h, g->model, w->pass.x, &rows, true, w->a, w->e))
-        return -1;
-    if (o->term->needs_ref) {
-        ref_rows = rows;
-        if (!(ref_rows.token = take(w, (size_t)rows.n, sizeof(int))))
-            return -1;
-        for (int i = 0; i < rows.n; i++)
-            ref_rows.token[i] = rows.token[i] - p->first_token;
-        if (run_reference(w, p, g->model->cfg.layers, &ref_batch, &ref_pass) ||
-            head_init(&ref_head, g->ref, ref_pass.x, &ref_rows, false, w->a, w->e))
-            return -1;
-    }
-    for (int first = 0, n; first < rows.n; first += n) {
-        float *z = head_logits(&h, first, &n);
-        v.z = v.dz = z;
-        v.ref_z = o->term->needs_ref ? head_logits(&ref_head, first, &n) : NULL;
-        v.n_rows = n;
-        v.label = rows.label + first;
-        v.row_seq = rows.seq + first;
-        head_drop(&h);
-        if (o->term->loss(o->params, views, loss, w->e))
-            return -1;
-        if (o->weight != 1)
-            g->model->ops->scale(z, (float)o->weight, (size_t)n * (size_t)v.vocab);
-        head_back(&h, first, n, z, g->grads);
-    }
-    return head_finish_back(&h, w->dx, g->grads, w->a, w->e);
-}
-
-static int run_hidden_term(struct work *w, const struct objective *o, double *loss)
-{
-    const struct part *p = &w->part[o->role[0]];
-    struct view v = base_view(w, o->role[0]), *views[] = {&v};
-    int c = v.width, layers = o->term->layer(o->params) + 1;
-    size_t at = (size_t)p->first_token * (size_t)c, nc = (size_t)p->n_tokens * (size_t)c;
-    bool last = layers == w->pass.layers;
-    int *token_seq = take(w, (size_t)p->n_tokens, sizeof(int));
-    uint8_t *scored = take(w, (size_t)p->n_tokens, 1);
-    struct batch ref_batch;
-    struct pass ref_pass;
-    if (!token_seq || !scored || !(v.dhidden = take(w, nc, sizeof(float))) ||
-        (!last && !w->dhidden[layers] &&
-         !(w->dhidden[layers] = take(w, (size_t)w->batch.n_tokens * (size_t)c, sizeof(float)))))
-        return -1;
-    if (o->term->needs_ref) {
-        if (run_reference(w, p, layers, &ref_batch, &ref_pass))
-            return -1;
-        v.ref_hidden = ref_pass.x;
-    }
-    for (int s = 0, i = 0; s < p->n_seqs; s++) {
-        const struct seq *q = &w->seqs[p->first_seq + s];
-        for (int t = 0; t < q->n; t++, i++) {
-            token_seq[i] = s;
-            scored[i] = q->labels && q->labels[t] != LABEL_NONE;
-        }
-    }
-    v.n_tokens = p->n_tokens;
-    v.hidden = (last ? w->pass.x : w->pass.acts[layers].x) + at;
-    v.token_seq = token_seq;
-    v.scored = scored;
-    v.direction = w->g->direction;
-    if (o->term->loss(o->params, views, loss, w->e))
-        return -1;
-    w->g->model->ops->axpy((last ? w->dx : w->dhidden[layers]) + at, (float)o->weight, v.dhidden, nc);
-    return 0;
-}
-
-static int run_terms(struct work *w, enum view_kind kind)
-{
-    static int (*const run[])(struct work *, const struct objective *, double *) = {
-        [VIEW_LOGP] = run_logp_term, [VIEW_LOGITS] = run_logits_term, [VIEW_HIDDEN] = run_hidden_term};
-    for (int i = 0; i < w->g->n_obj; i++) {
-        const struct objective *o = &w->g->obj[i];
-        if (o->weight != 0 && o->term->kind == kind && w->part[o->role[0]].n_seqs &&
-            run[kind](w, o, &w->result->loss[i]))
-            return -1;
-    }
-    return 0;
-}
-
-static bool has_kind(const struct engine *g, enum view_kind kind)
-{
-    for (int i = 0; i < g->n_obj; i++)
-        if (g->obj[i].weight != 0 && g->obj[i].term->kind == kind)
-            return true;
-    return false;
-}
-
-/* A head for each role whose label log-probabilities some term looks at, and for no other. */
-static int run_logp(struct work *w)
-{
-    size_t n = (size_t)w->rows.n;
-    if (!(w->logp = take(w, n, sizeof(float))) || !(w->lse = take(w, n, sizeof(float))) ||
-        !(w->dlogp = take(w, n, sizeof(float))) || !(w->ref_logp = take(w, n, sizeof(float))))
-        return -1;
-    for (int r = 0; r < ROLE_COUNT; r++)
-        if (shows_logp(w->g, (enum role)r) && forward_logp(w, (enum role)r))
-            return -1;
-    if (run_terms(w, VIEW_LOGP))
-        return -1;
-    for (int r = 0; r < ROLE_COUNT; r++) {
-        struct part *p = &w->part[r];
-        if (!shows_logp(w->g, (enum role)r))
-            continue;
-        head_logp_back(&p->head, w->dlogp + p->first_row, w->lse + p->first_row, w->g->grads);
-        if (head_finish_back(&p->head, w->dx, w->g->grads, w->a, w->e))
-            return -1;
-    }
-    return 0;
-}
-
-int engine_micro(struct engine *g, const struct micro *mb, const struct norm *norm, struct micro_result *r,
-                 struct err *e)
+int engine_micro(struct engine *g, const struct micro *mb, const struct norm *norm,
+                 struct micro_result *r, struct err *e)
 {
     struct work w = {.g = g, .mb = mb, .norm = norm, .a = &g->arena, .e = e, .result = r};
     const struct model_config *c = &g->model->cfg;
@@ -372,13 +115,13 @@ int engine_micro(struct engine *g, const struct micro *mb, const struct norm *no
     if (collect(&w) || batch_pack(&w.batch, w.seqs, w.n_seqs, c->vocab, c->positions, w.a, e) ||
         batch_label_rows(&w.rows, &w.batch, w.seqs, w.a, e) || locate_parts(&w) ||
         decoder_forward(g->model, &w.batch, layers, true, &w.pass, w.a, e) ||
-        !(w.dx = take(&w, (size_t)w.batch.n_tokens * (size_t)c->width, sizeof(float))) ||
-        !(w.dhidden = take(&w, (size_t)layers, sizeof(float *))))
+        !(w.dx = work_take(&w, (size_t)w.batch.n_tokens * (size_t)c->width, sizeof(float))) ||
+        !(w.dhidden = work_take(&w, (size_t)layers, sizeof(float *))))
         return -1;
     r->tokens = w.batch.n_tokens;
     if (g->compat & COMPAT_PAD_EMBED_FROZEN)
         w.pass.frozen_id = g->pad_id;
-    if ((has_kind(g, VIEW_LOGP) && run_logp(&w)) || run_terms(&w, VIEW_LOGITS) || run_terms(&w, VIEW_HIDDEN))
+    if (work_run_terms(&w))
         return -1;
     return decoder_backward(g->model, &w.pass, w.dx, w.dhidden, g->grads, w.a, e);
 }

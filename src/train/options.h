@@ -26,11 +26,13 @@ struct train_options {
 
 extern const struct param train_params[];
 
-/* Optimiser steps for `per_epoch` micro-batches an epoch: per epoch max(per_epoch / accumulate, 1), as HF. */
+/* Optimiser steps for `per_epoch` micro-batches an epoch: per epoch max(per_epoch / accumulate, 1),
+ * as HF. */
 long train_total_steps(const struct train_options *o, int per_epoch);
 /* Epochs of an order that holds all the micro-batches those steps take. */
 int train_order_epochs(const struct train_options *o, int per_epoch);
-/* Learning rate of step s (0-based) of `total`: warm-up s/w, then linear to 0, cosine to 0, or constant. */
+/* Learning rate of step s (0-based) of `total`: warm-up s/w, then linear to 0, cosine to 0, or
+ * constant. */
 double train_lr(const struct train_options *o, long s, long total, int per_epoch);
 
 #endif

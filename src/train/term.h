@@ -1,9 +1,10 @@
-/* The objective interface. A term is a pure function of what the model computed for one or two roles: it
- * returns a loss and its derivative, and touches nothing else. The engine asks it what it needs and
- * computes no more.
+/* The objective interface. A term is a pure function of what the model computed for one or two
+ * roles: it returns a loss and its derivative, and touches nothing else. The engine asks it what it
+ * needs and computes no more.
  *
- * Shapes: S sequences of the role in this micro-batch, R scored rows (row r is the position that predicts
- * label[r]), V vocabulary, N tokens, C width. Everything is borrowed and valid during the call.
+ * Shapes: S sequences of the role in this micro-batch, R scored rows (row r is the position that
+ * predicts label[r]), V vocabulary, N tokens, C width. Everything is borrowed and valid during the
+ * call.
  */
 #ifndef TRAIN_TERM_H
 #define TRAIN_TERM_H
@@ -26,8 +27,8 @@ struct view {
     const int *row_seq;  /* [R] which of the S sequences */
     const int *label;    /* [R]; LABEL_NONE on rows that only COMPAT_KL_ALL_POSITIONS asks for */
     const int *n_labels; /* [S] n_b */
-    /* What a mean over rows, or over sequences, divides by: the counts of the whole optimiser step, so
-     * that a step does not depend on how it is cut into micro-batches (COMPAT_MICRO_MEAN: this
+    /* What a mean over rows, or over sequences, divides by: the counts of the whole optimiser step,
+     * so that a step does not depend on how it is cut into micro-batches (COMPAT_MICRO_MEAN: this
      * micro-batch's own counts). A term adds up its share. */
     double mean_rows, mean_seqs;
 
@@ -57,12 +58,13 @@ struct term {
     const char *paper;   /* arXiv id */
     const char *formula; /* plain text, one line */
     enum view_kind kind;
-    int n_views;         /* roles it looks at: 1, or 2 with a partner (alternate answers) */
+    int n_views; /* roles it looks at: 1, or 2 with a partner (alternate answers) */
     bool needs_ref;
-    unsigned widen;      /* compat bit under which its rows are all positions, padding included */
+    unsigned widen; /* compat bit under which its rows are all positions, padding included */
     const struct param *params; /* NULL: none */
     size_t params_size;
-    /* params: its own struct, filled from the table. v[i] is the view of the i-th role. *loss += the share. */
+    /* params: its own struct, filled from the table. v[i] is the view of the i-th role. *loss +=
+     * the share. */
     int (*loss)(const void *params, struct view *const *v, double *loss, struct err *e);
     /* VIEW_HIDDEN: after which layer, 0-based. */
     int (*layer)(const void *params);

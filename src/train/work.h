@@ -1,0 +1,46 @@
+/* One micro-batch while the engine works on it. Private to train/: micro.c packs and runs, views.c
+ * shows the terms what was computed.
+ */
+#ifndef TRAIN_WORK_H
+#define TRAIN_WORK_H
+
+#include "model/decoder.h"
+#include "model/head.h"
+#include "train/engine.h"
+
+/* Where one role's sequences, tokens and label rows stand in the packed batch. */
+struct part {
+    int first_seq, n_seqs, first_row, n_rows, first_token, n_tokens;
+    int *n_labels;          /* [S] */
+    double *nll, *ref_nll;  /* [S] */
+    struct label_rows rows; /* the role's label rows, and their head */
+    struct head head;
+};
+
+struct work {
+    struct engine *g;
+    const struct micro *mb;
+    const struct norm *norm;
+    struct arena *a;
+    struct err *e;
+    struct seq *seqs;
+    int n_seqs;
+    struct part part[ROLE_COUNT];
+    struct batch batch;
+    struct label_rows rows;
+    struct pass pass;
+    float *logp, *lse, *dlogp, *ref_logp; /* [rows.n] */
+    float *dx;                            /* [N,C] d loss / d pass.x */
+    float **dhidden;                      /* [layers] */
+    struct micro_result *result;
+};
+
+/* n + 1 zeroed elements of step memory. */
+void *work_take(struct work *w, size_t n, size_t size);
+/* The objective averages over every row of the padded batch (a compat switch widens its term). */
+bool work_is_widened(const struct engine *g, const struct objective *o);
+/* Runs every objective that has a weight on what w->pass holds: losses into w->result, derivatives
+ * into w->dx, w->dhidden and the head's gradients. */
+int work_run_terms(struct work *w);
+
+#endif
