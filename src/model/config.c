@@ -186,7 +186,7 @@ void config_rope_tables(const struct model_config *c, int n_pos, float *cs, floa
 {
     int half = c->head_dim / 2;
     for (int i = 0; i < half; i++) {
-        double inv = pow(c->rope.base, -2.0 * i / c->head_dim);
+        double inv = (double)(1.0f / (float)pow(c->rope.base, 2.0 * i / c->head_dim));
         if (c->rope.kind == ROPE_LLAMA3)
             inv = rope_llama3_scale(&c->rope, inv);
         else if (c->rope.kind == ROPE_LINEAR)
