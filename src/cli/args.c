@@ -202,6 +202,8 @@ static void print_help(const struct args *a)
         printf("\n%s:\n", a->tables[i].title);
         param_help(a->tables[i].params, stdout);
     }
+    for (const struct param_preset *p = a->presets; p && p->name; p++)
+        printf("\nhere %s is %s by default\n", p->name, p->value);
     printf("\nof every command:\n");
     param_help(common_params, stdout);
 }

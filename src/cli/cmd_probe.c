@@ -216,11 +216,11 @@ int cmd_probe(int argc, char **argv)
     struct recipe_options ro;
     struct recipe r = {0};
     struct args a = {.command = "probe",
-                     .usage = "--model DIR --method NAME --batch FILE --out FILE [options]",
+                     .usage = "--model M --method NAME --batch FILE --out FILE [options]",
                      .about = about,
                      .tables = {{"model and text", setup_params, &so},
                                 {"options", params, &o},
-                                {"method", recipe_params, &ro}},
+                                {"what to run", recipe_params, &ro}},
                      .open = true};
     int status = args_parse(&a, argc, argv);
     if (status == ARGS_GO)

@@ -2,22 +2,23 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/compat.h"
 #include "base/param.h"
 #include "base/version.h"
 #include "cli/command.h"
 
 static const struct command commands[] = {
-    {"probe", "one forward and backward of a method on given tensors", cmd_probe},
-    {"eval", "what a model still knows: TOFU's metrics", cmd_eval},
-    {"methods", "the table of unlearning methods", cmd_methods},
-    {"forget", "make a model forget, by any method", cmd_forget},
-    {"train", "fine-tune a model", cmd_train},
-    {"diff", "compare two checkpoints tensor by tensor", cmd_diff},
-    {"generate", "continue prompts with a model", cmd_generate},
     {"info", "what a model is, and the memory it takes", cmd_info},
+    {"train", "fine-tune a model", cmd_train},
+    {"forget", "make a model forget, by any method", cmd_forget},
+    {"eval", "what a model still knows: TOFU's metrics", cmd_eval},
     {"report", "evaluation logs of several models side by side", cmd_report},
+    {"generate", "continue prompts with a model", cmd_generate},
     {"score", "log-probabilities of answers under a model", cmd_score},
     {"tokenize", "text to token ids and back", cmd_tokenize},
+    {"methods", "the table of unlearning methods", cmd_methods},
+    {"probe", "one forward and backward of a method on given tensors", cmd_probe},
+    {"diff", "compare two checkpoints tensor by tensor", cmd_diff},
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
@@ -29,7 +30,8 @@ static void print_help(FILE *out)
                  "and proves what was removed.\n\ncommands:\n");
     for (int i = 0; i < N_COMMANDS; i++)
         fprintf(out, "  %-12s  %s\n", commands[i].name, commands[i].help);
-    fprintf(out, "\n'unlearn help COMMAND' tells all about one.\n"
+    fprintf(out, "\n'unlearn help COMMAND' tells all about one, 'unlearn help compat' lists the\n"
+                 "values of --compat.\n"
                  "exit status: 0 done, 1 failed, 2 wrong usage, 3 a required bound did not hold\n");
 }
 
@@ -61,6 +63,10 @@ static int dispatch(int argc, char **argv)
         return STATUS_USAGE;
     }
     bool help = !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h");
+    if (help && argc > 2 && !strcmp(argv[2], "compat")) {
+        compat_help(stdout);
+        return STATUS_DONE;
+    }
     if (help && argc > 2)
         return run(2, (char *[]){argv[2], "--help", NULL});
     if (help) {
