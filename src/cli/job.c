@@ -21,6 +21,8 @@ const struct param job_params[] = {
     {"dtype", PARAM_CHOICE, OPT(dtype), 0, 0, "f32|bf16|f16", "f32", NULL,
      "storage type of the result"},
     {"optimiser", PARAM_STRING, OPT(optimiser), 0, 0, NULL, "adamw", "NAME", "adamw"},
+    {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL,
+     "print what was done as one JSON object"},
     {"scratch", PARAM_BOOL, OPT(scratch), 0, 0, NULL, NULL, NULL,
      "start from random weights: the model directory needs config.json and a tokenizer"},
     {0},
@@ -133,6 +135,23 @@ static int save_model(struct job *j, const struct job_options *o, struct err *e)
     return j->s.tokenizer ? tokenizer_save(j->s.tokenizer, o->out, e) : 0;
 }
 
+static void print_report(const struct train_report *r, const struct job_options *o)
+{
+    double rate = r->seconds > 0 ? (double)r->tokens / r->seconds : 0;
+    if (!o->json) {
+        printf("%ld steps, %ld tokens in %.1f s (%.0f tokens/s), last loss %.4g -> %s\n", r->steps,
+               r->tokens, r->seconds, rate, r->loss, o->out);
+        return;
+    }
+    json_t *j =
+        json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:s}", "steps", (json_int_t)r->steps, "tokens",
+                  (json_int_t)r->tokens, "seconds", r->seconds, "tokens_per_second", rate, "loss",
+                  r->loss, "grad_norm", r->grad_norm, "out", o->out);
+    json_dumpf(j, stdout, JSON_REAL_PRECISION(10));
+    putchar('\n');
+    json_decref(j);
+}
+
 static int run(struct job *j, struct trainer *t, const struct job_options *o,
                struct train_report *rep, struct err *e)
 {
@@ -143,9 +162,7 @@ static int run(struct job *j, struct trainer *t, const struct job_options *o,
         return err_set(e, "interrupted; repeat the command with --resume to go on");
     if (save_model(j, o, e))
         return -1;
-    printf("%ld steps, %ld tokens in %.1f s (%.0f tokens/s), last loss %.4g -> %s\n", rep->steps,
-           rep->tokens, rep->seconds, (double)rep->tokens / (rep->seconds > 0 ? rep->seconds : 1),
-           rep->loss, o->out);
+    print_report(rep, o);
     return 0;
 }
 

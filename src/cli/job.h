@@ -15,7 +15,7 @@ struct job_options {
     const char *question_key, *answer_key;
     const char *ref; /* reference model; NULL: the model itself before training */
     const char *out, *dtype, *optimiser;
-    bool scratch;
+    bool scratch, json;
 };
 
 /* Rows that both commands have: keys, reference, output. The data rows are the command's own. */

@@ -15,7 +15,9 @@ static const char *torch_name(enum dtype t)
 static int write_json(json_t *j, const char *dir, const char *name, struct err *e)
 {
     char *path = file_join(dir, name, e);
-    int rc = !j ? err_set(e, "out of memory") : path ? json_write_file(j, path, JSON_INDENT(2) | JSON_SORT_KEYS, e) : -1;
+    int rc = !j     ? err_set(e, "out of memory")
+             : path ? json_write_file(j, path, JSON_INDENT(2) | JSON_SORT_KEYS, e)
+                    : -1;
     json_decref(j);
     free(path);
     return rc;
