@@ -238,21 +238,24 @@ static void test_from_ids(void)
         {"{\"ids\": [1, 2], \"labels\": 3}\n", "as long"},
         {"{\"ids\": [1, 2], \"labels\": [-100]}\n", "as long"},
         {"{\"ids\": [1, 2], \"labels\": [1, -99]}\n", "'labels'[1]"},
-        {"{\"ids\": [1, 2], \"labels\": [1, -100]}\n", "no token is scored"},
+        {"{\"ids\": [1, 2], \"labels\": [1, -100]}\n", "no token is left to score (2 tokens, 2 kept)"},
     };
     struct rows r;
     struct dataset d;
     struct err e;
     const char *good = "{\"ids\": [1, 2, 3]}\n{\"ids\": [4, 5], \"labels\": [-100, 5]}\n";
     ok(!rows_open(&r, scratch("ids.jsonl", good), &e) &&
-           !dataset_from_ids(&d, ROLE_FORGET, &r, 6, &e) && d.n == 2 && d.n_labels == 3 &&
+           !dataset_from_ids(&d, ROLE_FORGET, &r, 6, 0, &e) && d.n == 2 && d.n_labels == 3 &&
            d.seqs[0].labels[0] == LABEL_NONE && d.seqs[1].ids[1] == 5,
        "ids are taken as they are");
+    dataset_fini(&d);
+    ok(!dataset_from_ids(&d, ROLE_FORGET, &r, 6, 2, &e) && d.seqs[0].n == 2 && d.n_labels == 2,
+       "and cut at the longest length");
     dataset_fini(&d);
     rows_close(&r);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ok(!rows_open(&r, scratch("ids.jsonl", bad[i][0]), &e) &&
-               dataset_from_ids(&d, ROLE_FORGET, &r, 10, &e) && strstr(e.msg, bad[i][1]),
+               dataset_from_ids(&d, ROLE_FORGET, &r, 10, 0, &e) && strstr(e.msg, bad[i][1]),
            "refused: %s", e.msg);
         rows_close(&r);
     }

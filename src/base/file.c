@@ -187,8 +187,10 @@ int file_make_dir(const char *path, struct err *e)
         char *end = p + 1 + strcspn(p + 1, "/");
         char saved = *end;
         *end = 0;
-        if (mkdir(part, 0777) && !file_is_dir(part))
+        if (mkdir(part, 0777) && !file_is_dir(part)) {
+            errno = errno == EEXIST ? ENOTDIR : errno;
             rc = err_sys(e, "cannot create the directory '%s'", part);
+        }
         *end = saved;
         p = end - 1;
     }

@@ -63,10 +63,13 @@ static int read_role(struct job *j, const struct job_options *o, enum role role,
     struct rows rows;
     if (rows_open(&rows, o->files[role], e))
         return -1;
-    int rc = has_ids(&rows) ? dataset_from_ids(&j->sets[role], role, &rows, j->s.model.cfg.vocab, e)
-             : setup_text(&j->s, e) ? -1
-                                    : dataset_build(&j->sets[role], role, &rows, o->question_key,
-                                                    o->answer_key, &j->s.encoder, e);
+    int rc = -1;
+    if (has_ids(&rows))
+        rc = dataset_from_ids(&j->sets[role], role, &rows, j->s.model.cfg.vocab,
+                              (int)j->s.o->max_length, e);
+    else if (!setup_text(&j->s, e))
+        rc = dataset_build(&j->sets[role], role, &rows, o->question_key, o->answer_key,
+                           &j->s.encoder, e);
     rows_close(&rows);
     if (!rc)
         j->engine.sets[role] = &j->sets[role];

@@ -190,7 +190,8 @@ static int read_token(const json_t *list, int i, int vocab, bool label, int *out
     return json_is_integer(v) && fits ? 0 : -1;
 }
 
-static int add_ids(struct filler *f, const struct rows *rows, int row, int vocab, struct err *e)
+static int add_ids(struct filler *f, const struct rows *rows, int row, int vocab, int max_length,
+                   struct err *e)
 {
     const json_t *id_list = json_object_get(rows->v[row], "ids");
     const json_t *label_list = json_object_get(rows->v[row], "labels");
@@ -201,10 +202,11 @@ static int add_ids(struct filler *f, const struct rows *rows, int row, int vocab
         return rows_err(rows, row, e, "'ids' must be a list of at least two token ids");
     if (label_list && json_array_size(label_list) != n)
         return rows_err(rows, row, e, "'labels' must be a list as long as 'ids' (%zu)", n);
-    if (fill_add(f, row, 0, (int)n, &ids, &labels, &mask, e))
+    int kept = max_length > 0 && (int)n > max_length ? max_length : (int)n;
+    if (fill_add(f, row, 0, kept, &ids, &labels, &mask, e))
         return -1;
-    memset(mask, 1, n);
-    for (int t = 0; t < (int)n; t++) {
+    memset(mask, 1, (size_t)kept);
+    for (int t = 0; t < kept; t++) {
         if (read_token(id_list, t, vocab, false, &ids[t]))
             return rows_err(rows, row, e, "'ids'[%d] is no token id below %d", t, vocab);
         labels[t] = t ? ids[t] : LABEL_NONE;
@@ -212,16 +214,18 @@ static int add_ids(struct filler *f, const struct rows *rows, int row, int vocab
             return rows_err(rows, row, e, "'labels'[%d] is neither a token id below %d nor -100", t,
                             vocab);
     }
-    return count_labels(labels, (int)n) ? 0 : rows_err(rows, row, e, "no token is scored");
+    if (count_labels(labels, kept))
+        return 0;
+    return rows_err(rows, row, e, "no token is left to score (%zu tokens, %d kept)", n, kept);
 }
 
 int dataset_from_ids(struct dataset *d, enum role role, const struct rows *rows, int vocab,
-                     struct err *e)
+                     int max_length, struct err *e)
 {
     struct filler f;
     int rc = fill_start(&f, d, role, (size_t)rows->n, e);
     for (int i = 0; !rc && i < rows->n; i++)
-        rc = add_ids(&f, rows, i, vocab, e);
+        rc = add_ids(&f, rows, i, vocab, max_length, e);
     if (!rc)
         rc = fill_end(&f, e);
     if (rc)

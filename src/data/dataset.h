@@ -53,9 +53,9 @@ int dataset_build(struct dataset *d, enum role role, const struct rows *rows,
                   const char *question_key, const char *answer_key, const struct encoder *enc,
                   struct err *e);
 /* Rows {"ids": [...], "labels": [...]}: ids below `vocab`, labels likewise or -100 (none given: all
- * but the first are scored). */
+ * but the first are scored). Longer ones than max_length are cut; 0: no limit. */
 int dataset_from_ids(struct dataset *d, enum role role, const struct rows *rows, int vocab,
-                     struct err *e);
+                     int max_length, struct err *e);
 /* Tensors [B,T] as in the peer's batches; labels and mask may be NULL (nothing scored; all real).
  * What has neither mask nor label at the end of a row is padding and cut off, unless `keep_padding`
  * (compat). Other tokens with mask 0 stay, hidden from attention by seq.mask. All arrays are
