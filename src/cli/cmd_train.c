@@ -45,6 +45,10 @@ int cmd_train(int argc, char **argv)
         status = args_take(&a, "optimiser", optim->params, optim_params);
     if (status == ARGS_GO)
         status = args_finish(&a);
+    if (status == ARGS_GO && !jo.files[ROLE_RETAIN]) {
+        err_set(&e, "nothing to learn given: use --data FILE");
+        status = args_fail(&a, &e);
+    }
     if (status == ARGS_GO) {
         param_defaults(method_params, &r.p);
         status = recipe_choose_terms(&r, &e) ? args_fail(&a, &e)

@@ -165,6 +165,7 @@ static int run(struct job *j, struct trainer *t, const struct job_options *o,
         return err_set(e, "interrupted; repeat the command with --resume to go on");
     if (save_model(j, o, e))
         return -1;
+    train_drop_checkpoint(o->out);
     print_report(rep, o);
     return 0;
 }

@@ -72,14 +72,13 @@ int checkpoint_load(const char *path, struct model *m, float *const *state, int 
     if (tensor_file_open(&f, path, e))
         return -1;
     const struct tensor *t = tensor_find(&f, "step");
-    int rc =
-        t ? load_array(&f, m, m->own, 0, e) : err_set(e, "'%s' is no training checkpoint", path);
-    for (int k = 1; k <= n_states && !rc; k++)
-        rc = load_array(&f, m, state[k - 1], k, e);
-    int *v = rc ? NULL : tensor_ints(t, e);
-    if (v)
+    int *v = t && t->count == 1 ? tensor_ints(t, e) : NULL;
+    int rc = v && v[0] >= 0 ? 0 : err_set(e, "'%s' is no training checkpoint", path);
+    for (int k = 0; k <= n_states && !rc; k++)
+        rc = load_array(&f, m, k ? state[k - 1] : m->own, k, e);
+    if (!rc)
         *step = v[0];
     free(v);
     tensor_file_close(&f);
-    return v ? 0 : -1;
+    return rc;
 }

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "base/log.h"
@@ -9,27 +10,39 @@
 #include "model/decoder.h"
 #include "train/checkpoint.h"
 
+static const char checkpoint_name[] = "checkpoint.safetensors";
+
 struct run {
     struct trainer *t;
     struct model *m;
     float **state;    /* owned [n_states] flat arrays */
     double *micro;    /* owned [accumulate] loss of each micro-batch of the step */
     char *checkpoint; /* owned path */
+    long saved;       /* the step of this run's checkpoint; -1: none yet */
     FILE *log;
     long total, last; /* steps of the schedule; and where the order ends, if sooner */
     long tokens;      /* of the step */
     double loss, terms[ENGINE_MAX_OBJECTIVES], grad_norm;
 };
 
-static int open_log(struct run *r, bool append, struct err *e)
+/* Drops what a run that was killed logged after its checkpoint: those steps come again. */
+static int cut_log(FILE *f, long steps)
+{
+    for (int c; steps > 0 && (c = getc(f)) != EOF;)
+        steps -= c == '\n';
+    return ftruncate(fileno(f), ftell(f)) || fseek(f, 0, SEEK_END) ? -1 : 0;
+}
+
+static int open_log(struct run *r, bool append, long steps, struct err *e)
 {
     char *path = file_join(r->t->out, "train.jsonl", e);
     if (!path)
         return -1;
-    if (!(r->log = fopen(path, append ? "a" : "w")))
-        err_sys(e, "cannot write '%s'", path);
+    int rc = 0;
+    if (!(r->log = fopen(path, append ? "a+" : "w")) || (append && cut_log(r->log, steps)))
+        rc = err_sys(e, "cannot write '%s'", path);
     free(path);
-    return r->log ? 0 : -1;
+    return rc;
 }
 
 static int run_init(struct run *r, long *step, struct err *e)
@@ -37,7 +50,7 @@ static int run_init(struct run *r, long *step, struct err *e)
     const struct train_options *o = r->t->o;
     size_t n = r->m->table.total;
     if (file_make_dir(r->t->out, e) ||
-        !(r->checkpoint = file_join(r->t->out, "checkpoint.safetensors", e)) ||
+        !(r->checkpoint = file_join(r->t->out, checkpoint_name, e)) ||
         !(r->state = mem_alloc((size_t)r->t->optim->n_states, sizeof *r->state, e)) ||
         !(r->micro = mem_alloc((size_t)o->accumulate, sizeof *r->micro, e)))
         return -1;
@@ -47,9 +60,10 @@ static int run_init(struct run *r, long *step, struct err *e)
     if (o->resume) {
         if (checkpoint_load(r->checkpoint, r->m, r->state, r->t->optim->n_states, step, e))
             return err_prefix(e, "cannot resume: ");
+        r->saved = *step;
         log_note("going on after step %ld of %ld", *step, r->last);
     }
-    return open_log(r, o->resume, e);
+    return open_log(r, o->resume, *step, e);
 }
 
 static void run_fini(struct run *r)
@@ -155,20 +169,20 @@ static int write_log(struct run *r, long step, double lr, double seconds, struct
 
 static int save(struct run *r, long done, struct err *e)
 {
-    return checkpoint_save(r->checkpoint, r->m, r->state, r->t->optim->n_states, done, e);
+    if (checkpoint_save(r->checkpoint, r->m, r->state, r->t->optim->n_states, done, e))
+        return -1;
+    r->saved = done;
+    return 0;
 }
 
+/* A checkpoint of an earlier step stays: the weights of this one may be spoilt already. */
 static int diverged(struct run *r, long step, struct err *e)
 {
-    struct err saved;
-    if (save(r, step, &saved))
-        return err_set(e, "loss %g, gradient norm %g at step %ld; and %s", r->loss, r->grad_norm,
-                       step + 1, saved.msg);
-    return err_set(e,
-                   "loss %g, gradient norm %g at step %ld: training diverged; the weights before "
-                   "that step are "
-                   "in '%s'; try a lower lr",
-                   r->loss, r->grad_norm, step + 1, r->checkpoint);
+    double loss = isnan(r->loss) ? NAN : r->loss; /* without a sign */
+    if (r->saved >= 0 || !save(r, step, e))
+        err_set(e, "the state after step %ld is in '%s'; try a lower lr", r->saved, r->checkpoint);
+    return err_prefix(e, "training diverged at step %ld (loss %g, gradient norm %g): ", step + 1,
+                      loss, fabs(r->grad_norm));
 }
 
 static int loop(struct run *r, long step, struct train_report *report, struct err *e)
@@ -208,7 +222,7 @@ static int loop(struct run *r, long step, struct train_report *report, struct er
 
 int train_run(struct trainer *t, struct train_report *report, struct err *e)
 {
-    struct run r = {.t = t, .m = t->engine->model};
+    struct run r = {.t = t, .m = t->engine->model, .saved = -1};
     long step = 0;
     *report = (struct train_report){0};
     BUG_ON(!r.m->own);
@@ -222,8 +236,15 @@ int train_run(struct trainer *t, struct train_report *report, struct err *e)
         note_memory(&r);
         rc = loop(&r, step, report, e);
     }
-    if (!rc && !report->interrupted)
-        remove(r.checkpoint);
     run_fini(&r);
     return rc;
+}
+
+void train_drop_checkpoint(const char *out)
+{
+    struct err ignored;
+    char *path = file_join(out, checkpoint_name, &ignored);
+    if (path)
+        remove(path);
+    free(path);
 }

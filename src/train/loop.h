@@ -33,8 +33,10 @@ struct train_report {
     bool interrupted; /* a checkpoint was written */
 };
 
-/* On a loss or gradient that is not finite: an error; the weights before that step are in the
- * checkpoint. */
+/* On a loss or gradient that is not finite: an error; the last checkpoint of this run stays, or is
+ * made of the weights before that step. */
 int train_run(struct trainer *t, struct train_report *report, struct err *e);
+/* Once the trained model is saved: its checkpoint, if there is one, has had its day. */
+void train_drop_checkpoint(const char *out);
 
 #endif
