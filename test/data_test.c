@@ -238,7 +238,8 @@ static void test_from_ids(void)
         {"{\"ids\": [1, 2], \"labels\": 3}\n", "as long"},
         {"{\"ids\": [1, 2], \"labels\": [-100]}\n", "as long"},
         {"{\"ids\": [1, 2], \"labels\": [1, -99]}\n", "'labels'[1]"},
-        {"{\"ids\": [1, 2], \"labels\": [1, -100]}\n", "no token is left to score (2 tokens, 2 kept)"},
+        {"{\"ids\": [1, 2], \"labels\": [1, -100]}\n",
+         "no token is left to score (2 tokens, 2 kept)"},
     };
     struct rows r;
     struct dataset d;
