@@ -41,7 +41,7 @@ TESTS := $(patsubst test/%.c,$(B)/test/%.t,$(wildcard test/*_test.c))
 
 all: unlearn
 unlearn: $(B)/unlearn
-	ln -sfn $(B)/unlearn $@
+	@ln -sfn $(B)/unlearn $@
 
 $(B)/libunlearn.a: $(call objs,$(LIB)) $(VECO)
 	rm -f $@ && ar rcs $@ $^
@@ -63,7 +63,7 @@ $(B)/src/tensor/cpu_%.$(1).o: src/tensor/cpu_%.c
 endef
 $(foreach i,$(ISAS),$(eval $(call vec_rule,$(i))))
 
-check: unlearn $(TESTS)
+check: $(B)/unlearn $(TESTS)
 	OMP_WAIT_POLICY=passive UNLEARN=$(CURDIR)/$(B)/unlearn prove --timer -j2 $(TESTS) $(wildcard test/*.t)
 bench: $(B)/bench/ops_bench
 	$<
@@ -77,5 +77,5 @@ clean:
 	rm -rf build unlearn
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all check bench lint format fuzz clean
+.PHONY: all unlearn check bench lint format fuzz clean
 .SECONDARY:

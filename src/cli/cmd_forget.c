@@ -15,16 +15,19 @@ static const struct param data_params[] = {
     {"alternate", PARAM_STRING, FILE_OF(ROLE_ALTERNATE), 0, 0, NULL, NULL, "FILE",
      "desired answers to the forget prompts, row by row"},
     {"generic", PARAM_STRING, FILE_OF(ROLE_GENERIC), 0, 0, NULL, NULL, "FILE", "normal text"},
+    {"ref", PARAM_STRING, offsetof(struct job_options, ref), 0, 0, NULL, NULL, "PATH",
+     "reference model (default: the model before training)"},
     {0},
 };
 
-static const char about[] = "Makes a model forget: trains it by an unlearning method and writes "
-                            "the result as an HF directory.\n"
-                            "Data files are JSON Lines, JSON arrays or CSV with a question and an "
-                            "answer a row, or token ids\n"
-                            "({\"ids\", \"labels\"}); FILE[a:b] takes rows a..b-1, FILE+FILE "
-                            "joins. 'unlearn methods NAME' explains a "
-                            "method.\n";
+static const char about[] =
+    "Makes a model forget: trains it by an unlearning method and writes "
+    "the result as an HF directory.\n"
+    "Data files are JSON Lines, JSON arrays or CSV with a question and an "
+    "answer a row, or token ids\n"
+    "({\"ids\", \"labels\"}), or plain texts ({\"text\"}); FILE[a:b] takes rows a..b-1, FILE+FILE "
+    "joins. 'unlearn methods NAME' explains a "
+    "method.\n";
 
 int cmd_forget(int argc, char **argv)
 {

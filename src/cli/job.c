@@ -15,8 +15,6 @@ const struct param job_params[] = {
      "field of the prompt"},
     {"answer_key", PARAM_STRING, OPT(answer_key), 0, 0, NULL, "answer", "KEY",
      "field of the answer"},
-    {"ref", PARAM_STRING, OPT(ref), 0, 0, NULL, NULL, "PATH",
-     "reference model (default: the model before training)"},
     {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR", "where the model goes"},
     {"dtype", PARAM_CHOICE, OPT(dtype), 0, 0, "f32|bf16|f16", "f32", NULL,
      "storage type of the result"},
@@ -53,9 +51,10 @@ struct job {
     struct order order;
 };
 
-static bool has_ids(const struct rows *rows)
+/* What kind of rows a file has is told by its first one. */
+static bool has_field(const struct rows *rows, const char *key)
 {
-    return json_object_get(rows->v[0], "ids") != NULL;
+    return json_object_get(rows->v[0], key) != NULL;
 }
 
 static int read_role(struct job *j, const struct job_options *o, enum role role, struct err *e)
@@ -64,12 +63,14 @@ static int read_role(struct job *j, const struct job_options *o, enum role role,
     if (rows_open(&rows, o->files[role], e))
         return -1;
     int rc = -1;
-    if (has_ids(&rows))
+    if (has_field(&rows, "ids"))
         rc = dataset_from_ids(&j->sets[role], role, &rows, j->s.model.cfg.vocab,
                               (int)j->s.o->max_length, e);
-    else if (!setup_text(&j->s, e))
-        rc = dataset_build(&j->sets[role], role, &rows, o->question_key, o->answer_key,
-                           &j->s.encoder, e);
+    else if (!setup_text(&j->s, e)) {
+        bool text = has_field(&rows, "text") && !has_field(&rows, o->question_key);
+        rc = dataset_build(&j->sets[role], role, &rows, text ? NULL : o->question_key,
+                           text ? "text" : o->answer_key, &j->s.encoder, e);
+    }
     rows_close(&rows);
     if (!rc)
         j->engine.sets[role] = &j->sets[role];
@@ -112,8 +113,6 @@ static int make_order(struct job *j, const struct train_options *to, const struc
 static int prepare(struct job *j, const struct setup_options *so, const struct job_options *o,
                    const struct train_options *to, const struct recipe *r, struct err *e)
 {
-    if (!o->out)
-        return err_set(e, "no output given: use --out DIR");
     if (file_make_dir(o->out, e) ||
         (o->scratch ? setup_open_scratch(&j->s, so, (unsigned)to->seed, e)
                     : setup_open(&j->s, so, true, e)) ||
@@ -185,6 +184,10 @@ int job_run(struct args *a, const struct setup_options *so, const struct job_opt
                         .out = jo->out,
                         .what = a->command,
                         .stop = &stopped};
+    if (!jo->out) {
+        err_set(&e, "no output given: use --out DIR");
+        return args_usage(a, &e);
+    }
     int rc = prepare(&j, so, jo, to, r, &e);
     if (!rc)
         rc = run(&j, &t, jo, &rep, &e);

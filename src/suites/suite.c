@@ -16,8 +16,6 @@ int suite_run(struct suite *s, struct err *e)
             continue;
         if (peer_log_add(&s->log, m->name, result, m->in_summary, e))
             return -1;
-        if (m->in_summary)
-            log_note("%s %.6g", m->name, peer_aggregate(s->log.eval, m->name));
     }
     return 0;
 }
