@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "base/log.h"
 
 int suite_run(struct suite *s, struct err *e)
 {

@@ -77,12 +77,26 @@ static int encode_pair(struct qa_format *q, const char *prompt, const char *answ
                : 0;
 }
 
+/* A text that answers nothing: scored whole, but for the token it starts with. */
+static int encode_text(struct qa_format *q, const char *answer, struct buf *text, struct err *e)
+{
+    bool bos = tokenizer_adds_bos(q->tok) && tokenizer_bos(q->tok) >= 0;
+    q->prompt.n = q->whole.n = 0;
+    if (bos && (ids_add(&q->prompt, tokenizer_bos(q->tok), e) ||
+                ids_add(&q->whole, tokenizer_bos(q->tok), e)))
+        return -1;
+    if (buf_str(text, answer, e) ||
+        tokenizer_encode(q->tok, text->data, text->len, true, &q->whole, e))
+        return -1;
+    return cut_and_end(q, false, &q->whole, e);
+}
+
 int qa_encode(void *ctx, const char *prompt, const char *answer, const int **prompt_ids,
               int *n_prompt, const int **whole_ids, int *n_whole, struct err *e)
 {
     struct qa_format *q = ctx;
     struct buf text = {0};
-    int rc = encode_pair(q, prompt, answer, &text, e);
+    int rc = prompt ? encode_pair(q, prompt, answer, &text, e) : encode_text(q, answer, &text, e);
     buf_fini(&text);
     const struct ids *whole = answer ? &q->whole : &q->prompt;
     *prompt_ids = q->prompt.v;

@@ -22,7 +22,8 @@ struct qa_format {
 };
 
 /* `ctx` is a struct qa_format. The arrays it returns last until its next call. answer NULL: both
- * are the prompt. (The signature of an encoder in data/dataset.h.) */
+ * are the prompt; prompt NULL: the answer is a plain text without end. (The signature of an encoder
+ * in data/dataset.h.) */
 int qa_encode(void *ctx, const char *prompt, const char *answer, const int **prompt_ids,
               int *n_prompt, const int **whole_ids, int *n_whole, struct err *e);
 void qa_fini(struct qa_format *q);
