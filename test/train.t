@@ -197,7 +197,7 @@ check("$train --out $dir/none --resume", 1, qr/^unlearn train: cannot resume: ca
     my $whole = get("$dir/stop/checkpoint.safetensors");
     my $broken = substr($whole, 0, -4);
     put('stop/checkpoint.safetensors', $broken . pack('l<', -1));
-    check("$both --max-steps 300 --out $dir/stop --resume", 1, qr/cannot resume: .* is no training checkpoint/,
+    check("$both --max-steps 300 --out $dir/stop --resume", 1, qr/cannot resume: .* was made at step -1$/,
         'a checkpoint of a negative step');
     put('stop/checkpoint.safetensors', $broken);
     check("$both --max-steps 300 --out $dir/stop --resume", 1, qr/cannot resume: /, 'a checkpoint cut short');
@@ -213,9 +213,9 @@ check("forget --model $cur --method NPO --retain $retain --out $dir/x", 1,
     qr/^unlearn forget: method 'NPO': term 'npo' needs forget data: give --forget FILE$/, 'no forget data');
 check("forget --model $cur --method NPO --forget $forget --out $dir/x", 1, qr/needs retain data: give --retain FILE$/,
     'no retain data');
-check("train --model $cur --out $dir/x", 1, qr/^unlearn train: .*use --data FILE$/, 'nothing to learn');
+check("train --model $cur --out $dir/x", 2, qr/^unlearn train: .*use --data FILE$/m, 'nothing to learn');
 check("train --data $retain --out $dir/x", 1, qr/no model given: use --model PATH/, 'no model');
-check("train --model $cur --data $retain", 1, qr/no output given: use --out DIR/, 'no output');
+check("train --model $cur --data $retain", 2, qr/^unlearn train: no output given: use --out DIR$/m, 'no output');
 check("train --model $cur --data $dir/none.jsonl --out $dir/x", 1, qr/cannot open '.*none.jsonl': no such file/, 'no file');
 check("train --model $cur --out $dir/x --data " . put('empty.jsonl', ''), 1, qr/'.*empty.jsonl' holds no rows$/, 'an empty file');
 check("$train --out $dir/x --data '$retain\[9:20]'", 1, qr/range \[9:20\] of '.*retain.jsonl' is empty or does not fit its 9 rows$/, 'a part that is empty');

@@ -47,7 +47,7 @@ int cmd_train(int argc, char **argv)
         status = args_finish(&a);
     if (status == ARGS_GO && !jo.files[ROLE_RETAIN]) {
         err_set(&e, "nothing to learn given: use --data FILE");
-        status = args_fail(&a, &e);
+        status = args_usage(&a, &e);
     }
     if (status == ARGS_GO) {
         param_defaults(method_params, &r.p);

@@ -65,20 +65,28 @@ static int load_array(const struct tensor_file *f, const struct model *m, float 
     return 0;
 }
 
+static int load_step(const struct tensor_file *f, const char *path, long *step, struct err *e)
+{
+    const struct tensor *t = tensor_find(f, "step");
+    if (!t || t->dtype != DT_I32 || t->count != 1)
+        return err_set(e, "'%s' is no training checkpoint", path);
+    int *v = tensor_ints(t, e);
+    int rc = !v ? -1 : v[0] < 0 ? err_set(e, "'%s' was made at step %d", path, v[0]) : 0;
+    if (!rc)
+        *step = v[0];
+    free(v);
+    return rc;
+}
+
 int checkpoint_load(const char *path, struct model *m, float *const *state, int n_states,
                     long *step, struct err *e)
 {
     struct tensor_file f;
     if (tensor_file_open(&f, path, e))
         return -1;
-    const struct tensor *t = tensor_find(&f, "step");
-    int *v = t && t->count == 1 ? tensor_ints(t, e) : NULL;
-    int rc = v && v[0] >= 0 ? 0 : err_set(e, "'%s' is no training checkpoint", path);
+    int rc = load_step(&f, path, step, e);
     for (int k = 0; k <= n_states && !rc; k++)
         rc = load_array(&f, m, k ? state[k - 1] : m->own, k, e);
-    if (!rc)
-        *step = v[0];
-    free(v);
     tensor_file_close(&f);
     return rc;
 }

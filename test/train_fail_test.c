@@ -1,0 +1,157 @@
+/* Training when memory runs out: any allocation may fail, from opening the model to the last
+ * checkpoint. Each failure is an error that says so, nothing leaks (the sanitizers see it) and no
+ * file is left half-written. */
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "data/rows.h"
+#include "methods/method.h"
+#include "optim/optims.h"
+#include "tap.h"
+#include "train/loop.h"
+
+/* What a training job holds. */
+struct job {
+    struct model m, ref;
+    struct engine g;
+    struct dataset sets[ROLE_COUNT];
+    struct recipe r;
+    struct order order;
+    void *adam;
+};
+
+struct plan {
+    const char *method, *retain;
+    unsigned compat;
+    bool resume;
+};
+
+static char *cur, *ref;
+
+static int read_rows(struct job *j, enum role role, const char *text, struct err *e)
+{
+    struct rows rows;
+    if (rows_read(&rows, role_name[role], text, strlen(text), e))
+        return -1;
+    int rc = dataset_from_ids(&j->sets[role], role, &rows, j->m.cfg.vocab, 0, e);
+    rows_close(&rows);
+    j->g.sets[role] = &j->sets[role];
+    return rc;
+}
+
+static int choose(struct job *j, const struct plan *p, struct err *e)
+{
+    j->r.method = method_by_name(p->method, e);
+    param_defaults(method_params, &j->r.p);
+    j->r.p.retain_loss_type = p->retain;
+    return recipe_choose_terms(&j->r, e) || recipe_bind(&j->r, &j->g, e) ||
+                   !(j->adam = mem_alloc(1, optim_adamw.params_size, e))
+               ? -1
+               : 0;
+}
+
+static int prepare(struct job *j, const struct plan *p, struct err *e)
+{
+    if (model_open(&j->m, cur, true, e) || model_open(&j->ref, ref, false, e) ||
+        engine_init(&j->g, &j->m, e))
+        return -1;
+    j->g.ref = &j->ref;
+    j->g.compat = p->compat;
+    if (read_rows(j, ROLE_FORGET, "{\"ids\":[3,4,5]}\n{\"ids\":[6,7,8,9,3]}\n", e) ||
+        read_rows(j, ROLE_RETAIN, "{\"ids\":[30,4]}\n{\"ids\":[60,7,8,90]}\n", e))
+        return -1;
+    return choose(j, p, e);
+}
+
+static int train(struct job *j, const struct plan *p, const char *out, struct err *e)
+{
+    struct train_options o;
+    struct train_report rep;
+    const int counts[ROLE_COUNT] = {[ROLE_FORGET] = 2, [ROLE_RETAIN] = 2};
+    param_defaults(train_params, &o);
+    param_defaults(optim_adamw.params, j->adam);
+    o.batch = 2;
+    o.epochs = 2;
+    o.save_every = 1;
+    o.resume = p->resume;
+    if (order_draw(&j->order, counts, ROLE_FORGET, NULL, (int)o.batch, (int)o.epochs, 0, e) ||
+        engine_cache_reference(&j->g, &j->ref, &j->order, 0, j->order.n, e))
+        return -1;
+    struct trainer t = {.engine = &j->g,
+                        .optim = &optim_adamw,
+                        .optim_params = j->adam,
+                        .o = &o,
+                        .order = &j->order,
+                        .out = out,
+                        .what = "test"};
+    return train_run(&t, &rep, e) || model_save(&j->m, out, DT_BF16, e) ? -1 : 0;
+}
+
+static int run(const struct plan *p, const char *out, struct err *e)
+{
+    struct job j = {0};
+    int rc = prepare(&j, p, e);
+    if (!rc)
+        rc = train(&j, p, out, e);
+    order_fini(&j.order);
+    for (int i = 0; i < ROLE_COUNT; i++)
+        dataset_fini(&j.sets[i]);
+    recipe_fini(&j.r);
+    engine_fini(&j.g);
+    model_close(&j.ref);
+    model_close(&j.m);
+    free(j.adam);
+    return rc;
+}
+
+static bool has_temporary(const char *dir)
+{
+    char pattern[600];
+    glob_t found;
+    snprintf(pattern, sizeof pattern, "%s/*.tmp.*", dir);
+    bool some = !glob(pattern, 0, NULL, &found);
+    globfree(&found);
+    return some;
+}
+
+static void walk(const struct plan *p, const char *what)
+{
+    struct err e;
+    char out[512], other[sizeof e.msg] = "";
+    long n = 0, wrong = 0, files = 0;
+    int rc = -1;
+    snprintf(out, sizeof out, "%s/out", test_dir());
+    for (; rc && n < 5000; n++) {
+        e.msg[0] = 0;
+        mem_fail_at(n);
+        rc = run(p, out, &e);
+        mem_fail_at(-1);
+        files += has_temporary(out);
+        if (rc && !strstr(e.msg, "out of memory")) {
+            wrong++;
+            memcpy(other, e.msg, sizeof other);
+        }
+    }
+    ok(!rc && n > 100, "%s: each of %ld allocations may fail", what, n - 1);
+    ok(!wrong, "%s: and is told as what it is, but for %ld: '%s'", what, wrong, other);
+    ok(!files, "%s: leaving no temporary file", what);
+}
+
+int main(void)
+{
+    cur = test_data("models/m_cur");
+    ref = test_data("models/m_ref");
+    BUG_ON(!cur || !ref);
+    log_set_quiet(true);
+    ops_set_threads(1);
+    walk(&(struct plan){"NPO", "NLL", 0, false}, "NPO");
+    walk(&(struct plan){"GradDiff", "KL", COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN, false},
+         "GradDiff and KL, padded");
+    walk(&(struct plan){"NPO", "KL", 0, true}, "NPO and KL, resumed");
+    free(cur);
+    free(ref);
+    return done();
+}
