@@ -1,6 +1,5 @@
 /* Second tier: SmolLM2-135M-Instruct as its GGUF holds it against PyTorch on the same weights:
- * log-probabilities, greedy continuations, and one gradient of every tensor. Then stories260K
- * against llama2.c. */
+ * log-probabilities, greedy continuations, and one gradient of every tensor. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,5 @@
 #include "model/generate.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -9,17 +8,31 @@
 #include "model/kv.h"
 #include "model/sample.h"
 
-enum { DEFAULT_BATCH = 32 };
+enum {
+    DEFAULT_BATCH = 32,
+    PROMPT_TOKENS =
+        2048 /* prompt tokens that enter in one step, unless one prompt alone is longer */
+};
+#define DEFAULT_CACHE ((size_t)1 << 30) /* bytes that the default batch may take */
 
-/* The prompts of one batch, while they run. Slot s of the cache belongs to prompt first + s. */
+/* A slot of the cache, and the prompt that is continued there. */
+struct lane {
+    int prompt;
+    int next, pos; /* last chosen token and its position */
+    bool fed;      /* the prompt is in the cache */
+    struct rng rng;
+};
+
 struct running {
     struct model *m;
     const struct generate_options *o;
-    struct generation *out; /* [slots] */
-    struct rng *rng;        /* [slots] */
-    int *next;              /* [slots] last chosen token */
-    int *pos;               /* [slots] its position */
-    int *live;              /* [n_live] slots still running */
+    const struct seq *prompts;
+    struct generation *out;
+    int n, waiting, done; /* prompts in all; first that has no slot yet; finished */
+    struct kv_cache kv;
+    struct lane *lanes; /* owned */
+    int n_slots;
+    int *live; /* owned [n_slots]: slots at work, n_live of them, then the free ones */
     int n_live;
 };
 
@@ -31,159 +44,175 @@ static bool is_end(const struct model *m, int id)
     return false;
 }
 
-/* Chooses a token for every live slot from its row of x [n_live, C], and drops those that are done.
- */
+/* Prompts move into free slots, as many as one step should take. */
+static int admit(struct running *r, struct err *e)
+{
+    size_t room = (size_t)r->o->max_new_tokens;
+    int tokens = 0;
+    while (r->n_live < r->n_slots && r->waiting < r->n) {
+        int p = r->waiting, slot = r->live[r->n_live];
+        tokens += r->prompts[p].n;
+        if (tokens > PROMPT_TOKENS && tokens > r->prompts[p].n)
+            break;
+        if (!(r->out[p].ids = mem_alloc(room, sizeof(int), e)) ||
+            !(r->out[p].margins = mem_alloc(room, sizeof(float), e)))
+            return -1;
+        r->lanes[slot] = (struct lane){.prompt = p};
+        rng_stream(&r->lanes[slot].rng, r->o->seed, RNG_SAMPLE, (uint32_t)p);
+        r->kv.len[slot] = 0;
+        r->waiting++;
+        r->n_live++;
+    }
+    return 0;
+}
+
+/* Positions of a prompt that begins at token `first` of the batch; returns the last one. Where only
+ * tokens with mask 1 count, the others stand at 1, as HF's generate() has it. */
+static int place_prompt(struct batch *b, int first, int n, bool count_masked)
+{
+    if (!b->mask || count_masked)
+        return n - 1;
+    int real = 0;
+    for (int t = first; t < first + n; t++)
+        b->pos[t] = b->mask[t] ? real++ : 1;
+    return real - 1;
+}
+
+/* What enters the cache in this step: a new prompt, or the token chosen last, for every live slot.
+ * rows: the last token of each. */
+static int pack(struct running *r, struct batch *b, struct label_rows *rows, struct arena *a,
+                struct err *e)
+{
+    struct seq *seqs = arena_take(a, (size_t)r->n_live, sizeof *seqs, e);
+    *rows = (struct label_rows){.n = r->n_live,
+                                .token = arena_take(a, (size_t)r->n_live, sizeof(int), e)};
+    if (!seqs || !rows->token)
+        return -1;
+    for (int i = 0; i < r->n_live; i++) {
+        const struct lane *s = &r->lanes[r->live[i]];
+        seqs[i] = s->fed ? (struct seq){.n = 1, .ids = &s->next} : r->prompts[s->prompt];
+    }
+    if (batch_pack(b, seqs, r->n_live, r->m->cfg.vocab, r->m->cfg.positions, a, e))
+        return -1;
+    for (int i = 0; i < r->n_live; i++) {
+        struct lane *s = &r->lanes[r->live[i]];
+        if (s->fed)
+            b->pos[b->start[i]] = s->pos;
+        else
+            s->pos = place_prompt(b, b->start[i], b->len[i], !r->o->mask_positions);
+        s->fed = true;
+        rows->token[i] = b->start[i + 1] - 1;
+    }
+    return 0;
+}
+
+/* The next token of one slot from its row of logits. True: the sequence goes on. -1 in *id:
+ * failure. */
+static bool take(struct running *r, struct lane *s, const float *z, int *id, struct err *e)
+{
+    struct generation *g = &r->out[s->prompt];
+    *id = sample_token(z, r->m->cfg.vocab, r->o->temperature, r->o->top_p, &s->rng,
+                       &g->margins[g->n], e);
+    if (*id < 0)
+        return false;
+    g->ids[g->n++] = s->next = *id;
+    s->pos++;
+    g->ended = !r->o->ignore_eos && is_end(r->m, *id);
+    return !g->ended && g->n < r->o->max_new_tokens;
+}
+
+/* Chooses a token for every live slot from its row of x, and frees the slots that are done. */
 static int choose(struct running *r, const float *x, const struct label_rows *rows, struct arena *a,
                   struct err *e)
 {
     struct head h;
-    int n, kept = 0, v = r->m->cfg.vocab;
+    int n, id, kept = 0;
     if (head_init(&h, r->m, x, rows, false, a, e))
         return -1;
     for (int first = 0; first < rows->n; first += n) {
         const float *z = head_logits(&h, first, &n);
-        for (int i = 0; i < n; i++) {
-            int slot = r->live[first + i];
-            struct generation *g = &r->out[slot];
-            const float *row = z + (size_t)i * (size_t)v;
-            int id = sample_token(row, v, r->o->temperature, r->o->top_p, &r->rng[slot],
-                                  &g->margins[g->n], e);
+        for (int i = first; i < first + n; i++, z += r->m->cfg.vocab) {
+            int slot = r->live[i];
+            bool on = take(r, &r->lanes[slot], z, &id, e);
             if (id < 0)
                 return -1;
-            g->ids[g->n++] = r->next[slot] = id;
-            r->pos[slot]++;
-            g->ended = !r->o->ignore_eos && is_end(r->m, id);
-            if (!g->ended && g->n < r->o->max_new_tokens)
-                r->live[kept++] = slot; /* kept <= first + i: not yet read again */
+            if (on) { /* live slots to the front, in order; done ones gather behind them */
+                r->live[i] = r->live[kept];
+                r->live[kept++] = slot;
+            }
         }
     }
+    r->done += r->n_live - kept;
     r->n_live = kept;
     return 0;
 }
 
-/* The rows of the last token of each live slot's part of the batch. */
-static int last_rows(struct label_rows *rows, const struct batch *b, struct arena *a, struct err *e)
-{
-    rows->n = b->n_seqs;
-    if (!(rows->token = arena_take(a, (size_t)b->n_seqs + 1, sizeof(int), e)))
-        return -1;
-    for (int s = 0; s < b->n_seqs; s++)
-        rows->token[s] = b->start[s + 1] - 1;
-    return 0;
-}
-
-static int prefill(struct running *r, const struct seq *prompts, struct kv_cache *kv,
-                   struct arena *a, struct err *e)
+static int step(struct running *r, struct arena *a, struct err *e)
 {
     struct batch b;
-    struct label_rows rows = {0};
+    struct label_rows rows;
     float *x;
-    if (batch_pack(&b, prompts, r->n_live, r->m->cfg.vocab, r->m->cfg.positions, a, e))
-        return -1;
-    for (int s = 0; s < b.n_seqs; s++) {
-        int real = 0;
-        for (int t = b.start[s]; t < b.start[s + 1]; t++)
-            if (r->o->mask_positions && b.mask)
-                b.pos[t] = b.mask[t] ? real++ : 1;
-        r->pos[s] = (r->o->mask_positions && b.mask ? real : b.len[s]) - 1;
-    }
-    if (kv_extend(r->m, &b, r->live, kv, &x, a, e) || last_rows(&rows, &b, a, e))
+    arena_reset(a);
+    if (admit(r, e) || pack(r, &b, &rows, a, e) || kv_extend(r->m, &b, r->live, &r->kv, &x, a, e))
         return -1;
     return choose(r, x, &rows, a, e);
 }
 
-static int step(struct running *r, struct kv_cache *kv, struct arena *a, struct err *e)
+/* Prompts at once: as asked for, or as many as a cache of some size holds. */
+static int count_slots(const struct running *r, int max_len)
 {
-    struct batch b = {.n_seqs = r->n_live, .n_tokens = r->n_live};
-    struct label_rows rows = {0};
-    float *x;
-    size_t n = (size_t)r->n_live + 1;
-    if (!(b.start = arena_take(a, n, sizeof(int), e)) ||
-        !(b.len = arena_take(a, n, sizeof(int), e)) ||
-        !(b.ids = arena_take(a, n, sizeof(int), e)) || !(b.pos = arena_take(a, n, sizeof(int), e)))
-        return -1;
-    for (int i = 0; i < r->n_live; i++) {
-        b.start[i] = i;
-        b.len[i] = 1;
-        b.ids[i] = r->next[r->live[i]];
-        b.pos[i] = r->pos[r->live[i]];
-    }
-    b.start[r->n_live] = r->n_live;
-    if (kv_extend(r->m, &b, r->live, kv, &x, a, e) || last_rows(&rows, &b, a, e))
-        return -1;
-    return choose(r, x, &rows, a, e);
+    const struct model_config *c = &r->m->cfg;
+    size_t row = 2 * sizeof(float) * (size_t)c->layers * (size_t)(c->kv_heads * c->head_dim);
+    size_t fit = DEFAULT_CACHE / (row * (size_t)max_len) + 1;
+    int slots = r->o->batch > 0 ? r->o->batch : fit < DEFAULT_BATCH ? (int)fit : DEFAULT_BATCH;
+    return slots < r->n ? slots : r->n;
 }
 
-static int running_init(struct running *r, int n, int first, struct err *e)
+static int running_init(struct running *r, struct err *e)
 {
-    if (!(r->rng = mem_alloc((size_t)n, sizeof *r->rng, e)) ||
-        !(r->next = mem_alloc((size_t)n, sizeof(int), e)) ||
-        !(r->pos = mem_alloc((size_t)n, sizeof(int), e)) ||
-        !(r->live = mem_alloc((size_t)n, sizeof(int), e)))
+    int longest = 0, room = r->o->max_new_tokens, most = r->m->cfg.positions;
+    for (int i = 0; i < r->n; i++) {
+        if (r->prompts[i].n < 1)
+            return err_set(e, "prompt %d is empty", i);
+        if (r->prompts[i].n > most - room)
+            return err_set(e,
+                           "prompt %d has %d tokens, which with %d new ones exceed the model's %d "
+                           "positions",
+                           i, r->prompts[i].n, room, most);
+        longest = r->prompts[i].n > longest ? r->prompts[i].n : longest;
+    }
+    r->n_slots = count_slots(r, longest + room);
+    if (!(r->lanes = mem_alloc((size_t)r->n_slots, sizeof *r->lanes, e)) ||
+        !(r->live = mem_alloc((size_t)r->n_slots, sizeof *r->live, e)) ||
+        kv_cache_init(&r->kv, r->m, r->n_slots, longest + room, e))
         return -1;
-    for (int s = 0; s < n; s++) {
-        size_t room = (size_t)r->o->max_new_tokens;
-        rng_stream(&r->rng[s], r->o->seed, RNG_SAMPLE, (uint32_t)(first + s));
+    for (int s = 0; s < r->n_slots; s++)
         r->live[s] = s;
-        if (!(r->out[s].ids = mem_alloc(room, sizeof(int), e)) ||
-            !(r->out[s].margins = mem_alloc(room, sizeof(float), e)))
-            return -1;
-    }
-    r->n_live = n;
     return 0;
-}
-
-static int run_batch(struct generation *out, struct model *m, const struct seq *prompts, int first,
-                     int n, const struct generate_options *o, struct progress *bar, struct err *e)
-{
-    struct running r = {.m = m, .o = o, .out = out};
-    struct kv_cache kv = {0};
-    struct arena a;
-    int longest = 0, rc = -1;
-    arena_init(&a);
-    for (int s = 0; s < n; s++)
-        longest = prompts[s].n > longest ? prompts[s].n : longest;
-    if (longest + o->max_new_tokens > m->cfg.positions) {
-        err_set(e, "prompt of %d tokens and %d new ones exceed the model's %d positions", longest,
-                o->max_new_tokens, m->cfg.positions);
-        goto out;
-    }
-    if (running_init(&r, n, first, e) || kv_cache_init(&kv, m, n, longest + o->max_new_tokens, e) ||
-        prefill(&r, prompts, &kv, &a, e))
-        goto out;
-    while (r.n_live) {
-        if (bar)
-            progress_step(bar, first + n - r.n_live, bar->tokens + r.n_live, NULL);
-        arena_reset(&a);
-        if (step(&r, &kv, &a, e))
-            goto out;
-    }
-    rc = 0;
-out:
-    kv_cache_fini(&kv);
-    arena_fini(&a);
-    free(r.rng);
-    free(r.next);
-    free(r.pos);
-    free(r.live);
-    return rc;
 }
 
 int model_generate(struct generation *out, struct model *m, const struct seq *prompts, int n,
                    const struct generate_options *o, struct progress *bar, struct err *e)
 {
-    int batch = o->batch > 0 ? o->batch : DEFAULT_BATCH;
-    for (int i = 0; i < n; i++)
-        if (prompts[i].n < 1)
-            return err_set(e, "prompt %d is empty", i);
-    if (o->max_new_tokens < 1)
+    struct running r = {.m = m, .o = o, .prompts = prompts, .out = out, .n = n};
+    struct arena a;
+    long done = bar ? bar->done : 0;
+    double tokens = bar ? bar->tokens : 0;
+    if (n < 1 || o->max_new_tokens < 1)
         return 0;
-    for (int i = 0; i < n; i += batch) {
-        int some = n - i < batch ? n - i : batch;
-        if (run_batch(out + i, m, prompts + i, i, some, o, bar, e))
-            return -1;
+    arena_init(&a);
+    int rc = running_init(&r, e);
+    while (!rc && r.done < n) {
+        rc = step(&r, &a, e);
+        tokens += r.n_live;
+        if (bar && !rc)
+            progress_step(bar, done + r.done, tokens, NULL);
     }
-    return 0;
+    kv_cache_fini(&r.kv);
+    arena_fini(&a);
+    free(r.lanes);
+    free(r.live);
+    return rc;
 }
 
 void generation_fini(struct generation *g)

@@ -11,7 +11,7 @@
 
 struct generate_options {
     int max_new_tokens;
-    int batch;          /* prompts at once; 0: a good default */
+    int batch;          /* prompts at once; 0: as many as a cache of 1 GiB holds, at most 32 */
     double temperature; /* 0: greedy, ties to the lowest id */
     double top_p;       /* nucleus, (0,1]; arXiv 1904.09751 */
     unsigned seed;      /* each prompt has its own stream, so batch size changes nothing */
@@ -26,7 +26,8 @@ struct generation {
     bool ended; /* stopped at an end token */
 };
 
-/* out[n] must be zeroed; free each with generation_fini. bar may be NULL. */
+/* out[n] must be zeroed; free each with generation_fini, also after a failure. bar may be NULL;
+ * else it is stepped by prompts done, starting from what it shows. */
 int model_generate(struct generation *out, struct model *m, const struct seq *prompts, int n,
                    const struct generate_options *o, struct progress *bar, struct err *e);
 void generation_fini(struct generation *g);

@@ -1,6 +1,7 @@
 #include "model/sample.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 #include "base/mem.h"
 
@@ -9,10 +10,41 @@ struct candidate {
     int id;
 };
 
-static int likelier_first(const void *a, const void *b)
+static bool likelier(const struct candidate *a, const struct candidate *b)
 {
-    const struct candidate *x = a, *y = b;
-    return x->p != y->p ? (x->p < y->p) - (x->p > y->p) : x->id - y->id;
+    return a->p != b->p ? a->p > b->p : a->id < b->id;
+}
+
+/* Lets c[i] sink to its place in a heap of n with the likeliest on top. */
+static void sink(struct candidate *c, int n, int i)
+{
+    struct candidate x = c[i];
+    for (int child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && likelier(&c[child + 1], &c[child]))
+            child++;
+        if (likelier(&x, &c[child]))
+            break;
+        c[i] = c[child];
+    }
+    c[i] = x;
+}
+
+/* Moves the likeliest candidates that together reach `enough` to the end of c[v]; returns how many,
+ * and their sum in *mass. Few are wanted of very many, so they are not all sorted. */
+static int nucleus(struct candidate *c, int v, double enough, double *mass)
+{
+    int n = v;
+    for (int i = v / 2 - 1; i >= 0; i--)
+        sink(c, v, i);
+    *mass = 0;
+    while (n > 0 && (n == v || *mass < enough)) {
+        struct candidate top = c[0];
+        *mass += top.p;
+        c[0] = c[--n];
+        c[n] = top;
+        sink(c, n, 0);
+    }
+    return v - n;
 }
 
 static int draw(const float *z, int v, float top, double temperature, double top_p, struct rng *r,
@@ -21,18 +53,14 @@ static int draw(const float *z, int v, float top, double temperature, double top
     struct candidate *c = mem_alloc((size_t)v, sizeof *c, e);
     if (!c)
         return -1;
-    double total = 0, mass = 0;
+    double mass = 0;
     for (int i = 0; i < v; i++) {
         c[i] = (struct candidate){exp(((double)z[i] - (double)top) / temperature), i};
-        total += c[i].p;
+        mass += c[i].p;
     }
-    qsort(c, (size_t)v, sizeof *c, likelier_first);
-    int n = 0;
-    while (n < v && (n == 0 || mass < top_p * total))
-        mass += c[n++].p;
+    int n = top_p < 1 ? nucleus(c, v, top_p * mass, &mass) : v, k = v - n;
     double at = (double)rng_float(r) * mass;
-    int k = 0;
-    while (k + 1 < n && at >= c[k].p)
+    while (k < v - 1 && at >= c[k].p)
         at -= c[k++].p;
     int id = c[k].id;
     free(c);
