@@ -106,6 +106,18 @@ static int read_batch(struct probe *p, const char *path, struct err *e)
     return rc ? err_prefix(e, "'%s': ", path) : 0;
 }
 
+/* Every term that counts has its role in the batch. */
+static int check_roles(const struct probe *p, const struct recipe *r, struct err *e)
+{
+    const bool used[] = {
+        [ROLE_FORGET] = r->forget && r->p.gamma != 0, [ROLE_RETAIN] = r->retain && r->p.alpha != 0};
+    for (int role = ROLE_FORGET; role <= ROLE_RETAIN; role++)
+        if (used[role] && !p->has[role])
+            return err_set(e, "method '%s' needs '%s.input_ids', which the batch does not have",
+                           r->method->name, role_name[role]);
+    return 0;
+}
+
 /* One micro-batch that holds every row of every role. */
 static int whole_batch(struct probe *p, struct micro *mb, struct err *e)
 {
@@ -178,7 +190,7 @@ static int run(struct probe *p, const struct setup_options *so, const struct opt
     if (!o->out)
         return err_set(e, "no output given: use --out FILE");
     if (setup_open(&p->s, so, false, e) || engine_init(&p->engine, &p->s.model, e) ||
-        read_batch(p, o->batch, e) || whole_batch(p, &mb, e) ||
+        read_batch(p, o->batch, e) || check_roles(p, r, e) || whole_batch(p, &mb, e) ||
         (o->ref && setup_open_model(&p->ref, o->ref, false, e)))
         goto out;
     if (o->ref && p->ref.cfg.vocab != p->s.model.cfg.vocab) {

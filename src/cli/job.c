@@ -184,7 +184,7 @@ int job_run(struct args *a, const struct setup_options *so, const struct job_opt
                         .out = jo->out,
                         .what = a->command,
                         .stop = &stopped};
-    if (!jo->out) {
+    if (!jo->out || !*jo->out) {
         err_set(&e, "no output given: use --out DIR");
         return args_usage(a, &e);
     }

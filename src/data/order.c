@@ -1,6 +1,5 @@
 #include "data/order.h"
 
-#include <limits.h>
 #include <stdbool.h>
 
 #include "base/buf.h"
@@ -8,6 +7,9 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"
+
+/* About a gigabyte. */
+#define MOST_MICROS (1 << 22)
 
 /* Roles draw in this order for each example: the peer's pair is (forget, its other answer), then
  * retain. */
@@ -52,8 +54,10 @@ static int check_counts(const int counts[ROLE_COUNT], enum role anchor, const in
         return err_set(e, "the role '%s' has no examples to go through", role_name[anchor]);
     if (batch <= 0 || epochs <= 0)
         return err_set(e, "batch size %d and epochs %d must be at least 1", batch, epochs);
-    if ((n - 1) / batch + 1 > INT_MAX / epochs)
-        return err_set(e, "%d epochs of %d examples are too many", epochs, n);
+    if ((n - 1) / batch + 1 > MOST_MICROS / epochs)
+        return err_set(
+            e, "%d epochs of %d examples are too many: an order has at most %d micro-batches",
+            epochs, n, MOST_MICROS);
     for (int role = 0; partner && role < ROLE_COUNT; role++)
         if (partner[role] && counts[role] && counts[role] != n)
             return err_set(e, "%d examples of the role '%s' cannot follow %d of '%s' one by one",

@@ -37,8 +37,8 @@ int recipe_choose_terms(struct recipe *r, struct err *e)
     if (retain && (!(r->retain = term_by_name(r->p.retain_loss_type, e)) ||
                    !(r->retain_params = new_params(r->retain, r->method->presets, e))))
         return -1;
-    if (!r->forget && !r->retain)
-        return err_set(e, "method '%s' without a retain term has nothing to optimise",
+    if ((!r->forget || r->p.gamma == 0) && (!r->retain || r->p.alpha == 0))
+        return err_set(e, "method '%s' has nothing to optimise: no term with a weight is left",
                        r->method->name);
     return 0;
 }

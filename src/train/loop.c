@@ -154,8 +154,12 @@ static int write_log(struct run *r, long step, double lr, double seconds, struct
 {
     const struct engine *g = r->t->engine;
     json_t *terms = json_object(), *micro = json_array();
-    for (int i = 0; i < g->n_obj; i++)
-        json_object_set_new(terms, g->obj[i].term->name, json_real(r->terms[i]));
+    for (int i = 0; i < g->n_obj; i++) {
+        char name[64];
+        const struct objective *o = &g->obj[i];
+        snprintf(name, sizeof name, "%s.%s", role_name[o->role[0]], o->term->name);
+        json_object_set_new(terms, name, json_real(r->terms[i]));
+    }
     for (int k = 0; k < r->t->o->accumulate; k++)
         json_array_append_new(micro, json_real(r->micro[k]));
     json_t *j = json_pack("{s:I, s:f, s:f, s:f, s:o, s:o, s:I, s:f}", "step", (json_int_t)step + 1,

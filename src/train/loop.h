@@ -1,7 +1,7 @@
 /* The training loop: micro-batches, accumulation, clipping, schedule, optimiser step; log,
  * checkpoints, resume.
  *
- * OUT/train.jsonl gets one object a step: {"step", "lr", "loss", "grad_norm", "terms": {name:
+ * OUT/train.jsonl gets one object a step: {"step", "lr", "loss", "grad_norm", "terms": {role.term:
  * loss}, "micro": [loss of each micro-batch], "tokens", "seconds"}. OUT/checkpoint.safetensors
  * holds weights, optimiser state and the step; going on from it gives the bits of never having
  * stopped.

@@ -1,5 +1,6 @@
 #include "train/options.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stddef.h>
 
@@ -50,7 +51,7 @@ long train_total_steps(const struct train_options *o, int per_epoch)
 int train_order_epochs(const struct train_options *o, int per_epoch)
 {
     double micros = (double)train_total_steps(o, per_epoch) * (double)o->accumulate;
-    return (int)ceil(micros / per_epoch);
+    return (int)fmin(ceil(micros / per_epoch), INT_MAX);
 }
 
 double train_lr(const struct train_options *o, long s, long total, int per_epoch)
