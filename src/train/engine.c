@@ -56,13 +56,15 @@ bool engine_needs_ref_model(const struct engine *g)
     return false;
 }
 
-static bool needs_ref_logp(const struct engine *g, enum role role)
+bool engine_shows_logp(const struct engine *g, enum role role, bool reference)
 {
-    for (int i = 0; i < g->n_obj; i++)
-        for (int v = 0; v < g->obj[i].term->n_views; v++)
-            if (g->obj[i].weight != 0 && g->obj[i].role[v] == role && g->obj[i].term->needs_ref &&
-                g->obj[i].term->kind == VIEW_LOGP)
+    for (int i = 0; i < g->n_obj; i++) {
+        const struct objective *o = &g->obj[i];
+        for (int v = 0; v < o->term->n_views; v++)
+            if (o->weight != 0 && o->term->kind == VIEW_LOGP && o->role[v] == role &&
+                (!reference || o->term->needs_ref))
                 return true;
+    }
     return false;
 }
 
@@ -99,7 +101,7 @@ int engine_cache_reference(struct engine *g, struct model *m, const struct order
     progress_start(&bar, "reference", 0);
     int rc = 0;
     for (int r = 0; r < ROLE_COUNT && !rc; r++)
-        if (needs_ref_logp(g, (enum role)r))
+        if (engine_shows_logp(g, (enum role)r, true))
             rc = cache_role(g, (enum role)r, m, o, first, n, &bar, e);
     progress_end(&bar);
     return rc;

@@ -63,6 +63,8 @@ void engine_fini(struct engine *g);
 /* Adds an objective; the role's data must be there, else an error that names the option. */
 int engine_add(struct engine *g, const struct objective *o, struct err *e);
 bool engine_uses(const struct engine *g, enum role role);
+/* Some term with a weight looks at this role's label log-probabilities (and at the reference's). */
+bool engine_shows_logp(const struct engine *g, enum role role, bool reference);
 /* Some term needs the reference's logits or hidden states, so `ref` must be set. */
 bool engine_needs_ref_model(const struct engine *g);
 /* Computes the reference log-probabilities that the order will ask for, with `m` (the model before

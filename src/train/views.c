@@ -1,14 +1,13 @@
 /* What each kind of term is shown, and where its derivative goes. */
 #include "train/work.h"
 
-static bool shows_logp(const struct engine *g, enum role role)
+/* The rows that predict the labels of one role. */
+static struct label_rows part_rows(const struct work *w, const struct part *p)
 {
-    for (int i = 0; i < g->n_obj; i++)
-        for (int v = 0; v < g->obj[i].term->n_views; v++)
-            if (g->obj[i].weight != 0 && g->obj[i].term->kind == VIEW_LOGP &&
-                g->obj[i].role[v] == role)
-                return true;
-    return false;
+    return (struct label_rows){.n = p->n_rows,
+                               .token = w->rows.token + p->first_row,
+                               .label = w->rows.label + p->first_row,
+                               .seq = w->rows.seq + p->first_row};
 }
 
 /* Log-probabilities of one role's labels, current and (from the cache) reference, and their sums.
@@ -17,10 +16,7 @@ static int forward_logp(struct work *w, enum role role)
 {
     struct part *p = &w->part[role];
     const struct ref_cache *c = &w->g->ref_logp[role];
-    p->rows = (struct label_rows){.n = p->n_rows,
-                                  .token = w->rows.token + p->first_row,
-                                  .label = w->rows.label + p->first_row,
-                                  .seq = w->rows.seq + p->first_row};
+    p->rows = part_rows(w, p);
     if (head_init(&p->head, w->g->model, w->pass.x, &p->rows, true, w->a, w->e))
         return -1;
     head_logp(&p->head, w->logp + p->first_row, w->lse + p->first_row, NULL);
@@ -81,11 +77,10 @@ static int run_reference(struct work *w, const struct part *p, int layers, struc
 {
     struct model *ref = w->g->ref;
     BUG_ON(!ref);
-    return batch_pack(b, w->seqs + p->first_seq, p->n_seqs, ref->cfg.vocab, ref->cfg.positions,
-                      w->a, w->e) ||
-                   decoder_forward(ref, b, layers, false, pass, w->a, w->e)
-               ? -1
-               : 0;
+    if (batch_pack(b, w->seqs + p->first_seq, p->n_seqs, ref->cfg.vocab, ref->cfg.positions, w->a,
+                   w->e))
+        return -1;
+    return decoder_forward(ref, b, layers, false, pass, w->a, w->e);
 }
 
 /* The rows of one role a logits term looks at: its label rows, or all positions when widened. */
@@ -94,10 +89,7 @@ static int pick_rows(struct work *w, const struct objective *o, struct view *v,
 {
     const struct part *p = &w->part[o->role[0]];
     if (!work_is_widened(w->g, o)) {
-        *rows = (struct label_rows){.n = p->n_rows,
-                                    .token = w->rows.token + p->first_row,
-                                    .label = w->rows.label + p->first_row,
-                                    .seq = w->rows.seq + p->first_row};
+        *rows = part_rows(w, p);
         return 0;
     }
     size_t n = (size_t)p->n_tokens;
@@ -228,13 +220,13 @@ static int run_logp(struct work *w)
         !(w->ref_logp = work_take(w, n, sizeof(float))))
         return -1;
     for (int r = 0; r < ROLE_COUNT; r++)
-        if (shows_logp(w->g, (enum role)r) && forward_logp(w, (enum role)r))
+        if (engine_shows_logp(w->g, (enum role)r, false) && forward_logp(w, (enum role)r))
             return -1;
     if (run_terms(w, VIEW_LOGP))
         return -1;
     for (int r = 0; r < ROLE_COUNT; r++) {
         struct part *p = &w->part[r];
-        if (!shows_logp(w->g, (enum role)r))
+        if (!engine_shows_logp(w->g, (enum role)r, false))
             continue;
         head_logp_back(&p->head, w->dlogp + p->first_row, w->lse + p->first_row, w->g->grads);
         if (head_finish_back(&p->head, w->dx, w->g->grads, w->a, w->e))
