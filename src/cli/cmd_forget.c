@@ -1,12 +1,8 @@
 /* unlearn forget: run an unlearning method on a model. */
 #include <stddef.h>
 
-#include "base/mem.h"
-#include "cli/args.h"
 #include "cli/command.h"
 #include "cli/job.h"
-#include "cli/recipe_args.h"
-#include "optim/optims.h"
 
 #define FILE_OF(role) offsetof(struct job_options, files[role])
 static const struct param data_params[] = {
@@ -31,38 +27,11 @@ static const char about[] =
 
 int cmd_forget(int argc, char **argv)
 {
-    struct setup_options so;
-    struct job_options jo = {0};
-    struct train_options to;
-    struct recipe_options ro;
-    struct recipe r = {0};
-    struct args a = {.command = "forget",
-                     .usage =
-                         "--model M --method NAME --forget FILE --retain FILE --out DIR [options]",
-                     .about = about,
-                     .tables = {{"data", data_params, &jo},
-                                {"model and text", setup_params, &so},
-                                {"job", job_params, &jo},
-                                {"training", train_params, &to},
-                                {"what to run", recipe_params, &ro}},
-                     .open = true};
-    void *optim_params = NULL;
-    const struct optim *optim = NULL;
-    struct err e;
-    int status = args_parse(&a, argc, argv);
-    if (status == ARGS_GO)
-        status = recipe_args(&a, &ro, &r);
-    if (status == ARGS_GO && (!(optim = optim_by_name(jo.optimiser, &e)) ||
-                              !(optim_params = mem_alloc(1, optim->params_size, &e))))
-        status = args_usage(&a, &e);
-    if (status == ARGS_GO)
-        status = args_take(&a, "optimiser", optim->params, optim_params);
-    if (status == ARGS_GO)
-        status = args_finish(&a);
-    if (status == ARGS_GO)
-        status = job_run(&a, &so, &jo, &to, &r, optim, optim_params);
-    free(optim_params);
-    recipe_fini(&r);
-    args_fini(&a);
-    return status;
+    static const struct job_command command = {
+        .name = "forget",
+        .usage = "--model M --method NAME --forget FILE --retain FILE --out DIR [options]",
+        .about = about,
+        .data = data_params,
+    };
+    return job_main(&command, argc, argv);
 }

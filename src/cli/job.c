@@ -5,12 +5,16 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/mem.h"
+#include "cli/args.h"
 #include "cli/command.h"
+#include "cli/recipe_args.h"
+#include "cli/setup.h"
 #include "optim/optims.h"
 #include "train/loop.h"
 
 #define OPT(f) offsetof(struct job_options, f)
-const struct param job_params[] = {
+static const struct param job_params[] = {
     {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY",
      "field of the prompt"},
     {"answer_key", PARAM_STRING, OPT(answer_key), 0, 0, NULL, "answer", "KEY",
@@ -169,28 +173,33 @@ static int run(struct job *j, struct trainer *t, const struct job_options *o,
     return 0;
 }
 
-int job_run(struct args *a, const struct setup_options *so, const struct job_options *jo,
-            const struct train_options *to, const struct recipe *r, const struct optim *optim,
-            const void *optim_params)
+/* All that the command line says. */
+struct request {
+    struct setup_options setup;
+    struct job_options job;
+    struct train_options train;
+    struct recipe_options choice;
+    struct recipe recipe;
+    const struct optim *optim;
+    void *optim_params; /* owned */
+};
+
+static int run_job(const struct args *a, const struct request *q)
 {
     struct err e;
     struct job j = {0};
     struct train_report rep;
     struct trainer t = {.engine = &j.engine,
-                        .optim = optim,
-                        .optim_params = optim_params,
-                        .o = to,
+                        .optim = q->optim,
+                        .optim_params = q->optim_params,
+                        .o = &q->train,
                         .order = &j.order,
-                        .out = jo->out,
+                        .out = q->job.out,
                         .what = a->command,
                         .stop = &stopped};
-    if (!jo->out || !*jo->out) {
-        err_set(&e, "no output given: use --out DIR");
-        return args_usage(a, &e);
-    }
-    int rc = prepare(&j, so, jo, to, r, &e);
+    int rc = prepare(&j, &q->setup, &q->job, &q->train, &q->recipe, &e);
     if (!rc)
-        rc = run(&j, &t, jo, &rep, &e);
+        rc = run(&j, &t, &q->job, &rep, &e);
     order_fini(&j.order);
     for (int i = 0; i < ROLE_COUNT; i++)
         dataset_fini(&j.sets[i]);
@@ -198,4 +207,68 @@ int job_run(struct args *a, const struct setup_options *so, const struct job_opt
     model_close(&j.ref);
     setup_close(&j.s);
     return rc ? args_fail(a, &e) : STATUS_DONE;
+}
+
+/* The method that the command fixes, with its own defaults. */
+static int fixed_recipe(const char *name, struct recipe *r, struct err *e)
+{
+    if (!(r->method = method_by_name(name, e)))
+        return -1;
+    param_defaults(method_params, &r->p);
+    return recipe_choose_terms(r, e);
+}
+
+/* The parameters of the method and the optimiser, once these are known. */
+static int take_choices(struct args *a, const struct job_command *c, struct request *q)
+{
+    struct err e;
+    if (c->method && fixed_recipe(c->method, &q->recipe, &e))
+        return args_fail(a, &e);
+    int status = c->method ? ARGS_GO : recipe_args(a, &q->choice, &q->recipe);
+    if (status != ARGS_GO)
+        return status;
+    if (!(q->optim = optim_by_name(q->job.optimiser, &e)) ||
+        !(q->optim_params = mem_alloc(1, q->optim->params_size, &e)))
+        return args_usage(a, &e);
+    return args_take(a, "optimiser", q->optim->params, q->optim_params);
+}
+
+static int check_required(const struct args *a, const struct job_command *c,
+                          const struct request *q)
+{
+    struct err e;
+    if (c->method && !q->job.files[ROLE_RETAIN])
+        err_set(&e, "nothing to learn given: use --data FILE");
+    else if (!q->job.out || !*q->job.out)
+        err_set(&e, "no output given: use --out DIR");
+    else
+        return ARGS_GO;
+    return args_usage(a, &e);
+}
+
+int job_main(const struct job_command *c, int argc, char **argv)
+{
+    struct request q = {0};
+    struct args a = {.command = c->name,
+                     .usage = c->usage,
+                     .about = c->about,
+                     .tables = {{"data", c->data, &q.job},
+                                {"model and text", setup_params, &q.setup},
+                                {"job", job_params, &q.job},
+                                {"training", train_params, &q.train},
+                                {"what to run", c->method ? NULL : recipe_params, &q.choice}},
+                     .open = true};
+    int status = args_parse(&a, argc, argv);
+    if (status == ARGS_GO)
+        status = take_choices(&a, c, &q);
+    if (status == ARGS_GO)
+        status = args_finish(&a);
+    if (status == ARGS_GO)
+        status = check_required(&a, c, &q);
+    if (status == ARGS_GO)
+        status = run_job(&a, &q);
+    free(q.optim_params);
+    recipe_fini(&q.recipe);
+    args_fini(&a);
+    return status;
 }

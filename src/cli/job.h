@@ -1,14 +1,11 @@
-/* A training job from the command line: `train` and `forget` differ only in the method and the data
- * options.
+/* A training job from the command line: `train` and `forget` differ in their data options, and in
+ * whether the method is chosen.
  */
 #ifndef CLI_JOB_H
 #define CLI_JOB_H
 
-#include "cli/args.h"
-#include "cli/setup.h"
-#include "methods/method.h"
-#include "train/optim.h"
-#include "train/options.h"
+#include "base/param.h"
+#include "data/dataset.h"
 
 struct job_options {
     const char *files[ROLE_COUNT]; /* data of each role; NULL: none */
@@ -18,14 +15,15 @@ struct job_options {
     bool scratch, json;
 };
 
-/* Rows that both commands have: keys, reference, output. The data rows are the command's own. */
-extern const struct param job_params[];
+struct job_command {
+    const char *name, *usage, *about;
+    const struct param *data; /* rows on struct job_options: files, reference */
+    const char *method;       /* fixed; NULL: chosen by --method */
+};
 
-/* Reads the data, trains, saves the model with its tokenizer into o->out. Prints a summary. Returns
- * an exit status: an interrupt (Ctrl-C) saves a checkpoint, says how to go on, and is
- * STATUS_FAILED. */
-int job_run(struct args *a, const struct setup_options *so, const struct job_options *jo,
-            const struct train_options *to, const struct recipe *r, const struct optim *optim,
-            const void *optim_params);
+/* Reads the command line and the data, trains, saves the model with its tokenizer into --out,
+ * prints a summary. Returns an exit status: an interrupt (Ctrl-C) saves a checkpoint, says how to
+ * go on, and is STATUS_FAILED. */
+int job_main(const struct job_command *c, int argc, char **argv);
 
 #endif

@@ -12,7 +12,7 @@ struct recipe_options {
 extern const struct param recipe_params[];
 
 /* Takes the tables of the chosen method from an open command line: ARGS_GO or an exit status.
- * `preset` is the method if the command fixes it, else NULL. recipe_fini is due in every case. */
+ * recipe_fini is due in every case. */
 int recipe_args(struct args *a, const struct recipe_options *o, struct recipe *r);
 
 #endif
