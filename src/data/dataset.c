@@ -151,9 +151,11 @@ static int add_row(struct filler *f, const struct rows *rows, int row, const cha
     if (n == 0)
         return rows_err(rows, row, e, "the list '%s' is empty", answer_key);
     for (size_t i = 0; i < n; i++) {
-        const char *answer = json_string_value(json_array_get(list, i));
-        if (!answer)
-            return rows_err(rows, row, e, "item %zu of '%s' is no text", i, answer_key);
+        const json_t *item = json_array_get(list, i);
+        const char *answer = json_string_value(item);
+        if (!answer || strlen(answer) != json_string_length(item))
+            return rows_err(rows, row, e, "item %zu of '%s' %s", i, answer_key,
+                            answer ? "holds U+0000" : "is no text");
         if (add_example(f, rows, row, (int)i, question, answer, enc, e))
             return -1;
     }

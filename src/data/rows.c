@@ -53,7 +53,7 @@ static int read_value(struct reader *rd, size_t len, size_t flags, struct err *e
 {
     json_error_t je;
     int line = rd->line;
-    json_t *v = json_loadb(rd->at, len, flags | JSON_DECODE_ANY, &je);
+    json_t *v = json_loadb(rd->at, len, flags | JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
     if (!v) {
         char what[256];
         bool utf8 = json_error_code(&je) == json_error_invalid_utf8;
@@ -269,8 +269,13 @@ int rows_err(const struct rows *r, int i, struct err *e, const char *fmt, ...)
 const char *rows_text(const struct rows *r, int i, const char *key, struct err *e)
 {
     const json_t *v = json_object_get(r->v[i], key);
-    if (json_is_string(v))
-        return json_string_value(v);
-    rows_err(r, i, e, v ? "the field '%s' is no text" : "the row has no field '%s'", key);
+    const char *text = json_string_value(v);
+    if (text && strlen(text) == json_string_length(v))
+        return text;
+    rows_err(r, i, e,
+             text ? "the field '%s' holds U+0000"
+             : v  ? "the field '%s' is no text"
+                  : "the row has no field '%s'",
+             key);
     return NULL;
 }
