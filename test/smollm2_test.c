@@ -11,16 +11,19 @@
 #include "model/head.h"
 #include "model/score.h"
 
-/* Bounds of golden_smollm2/MANIFEST.md; but those of gradients are wider than its 1e-4 and 2e-4.
- * The loss in gradients.json is 5.8e-6 off (relative) what the weights give in double precision,
- * where those of logprobs.json are within 1e-6, and its gradients of norm weights by up to 3.3e-4.
- */
-#define NORM_TOL  4e-4
-#define ENTRY_TOL 5e-4
+/* Bounds of golden_smollm2/MANIFEST.md. */
+#define NORM_TOL  1e-4
+#define ENTRY_TOL 2e-4
 #define LOGP_TOL  5e-4
 #define SUM_TOL   2e-3
 #define MEAN_TOL  1e-4
 #define LOGIT_TOL 1e-3
+
+#ifdef __SANITIZE_ADDRESS__
+enum { TOO_SLOW = 1 };
+#else
+enum { TOO_SLOW = 0 };
+#endif
 
 static json_t *golden(const char *name)
 {
@@ -157,6 +160,21 @@ static void check_greedy(struct model *m)
  * (padding_idx); as an output it has one. */
 enum { PAD = 2 };
 
+/* log sum exp as PyTorch's cross entropy has it on a CPU: eight sums in f32, each over thousands of
+ * terms, which lose some of the tail. Ours does not, and its gradients differ by up to 3e-4 of
+ * their norm. */
+static float torch_lse(const float *z, int v)
+{
+    float top = -INFINITY, lane[8] = {0}, sum = 0;
+    for (int j = 0; j < v; j++)
+        top = fmaxf(top, z[j]);
+    for (int j = 0; j < v; j++)
+        lane[j % 8] += expf(z[j] - top);
+    for (int k = 0; k < 8; k++)
+        sum += lane[k];
+    return top + logf(sum);
+}
+
 /* Gradients of the mean NLL of one answer, flat by weight.offset; the loss through *loss. */
 static float *gradients(struct model *m, const struct seq *s, double *loss, struct err *e)
 {
@@ -167,21 +185,21 @@ static float *gradients(struct model *m, const struct seq *s, double *loss, stru
     struct head h;
     struct label_rows rows;
     struct arena a;
-    float *logp, *lse, *g, *dx, *grads = mem_alloc(m->table.total, sizeof *grads, e);
+    float *lse, *g, *dx, *grads = mem_alloc(m->table.total, sizeof *grads, e);
     arena_init(&a);
     if (!grads || batch_pack(&b, s, 1, m->cfg.vocab, m->cfg.positions, &a, e) ||
         batch_label_rows(&rows, &b, s, &a, e) ||
         decoder_forward(m, &b, m->cfg.layers, true, &p, &a, e) ||
         head_init(&h, m, p.x, &rows, true, &a, e) ||
-        !(logp = arena_take(&a, (size_t)rows.n, sizeof *logp, e)) ||
         !(lse = arena_take(&a, (size_t)rows.n, sizeof *lse, e)) ||
         !(g = arena_take(&a, (size_t)rows.n, sizeof *g, e)) ||
         !(dx = arena_take(&a, (size_t)b.n_tokens * (size_t)m->cfg.width, sizeof *dx, e)))
         goto fail;
-    head_logp(&h, logp, lse, NULL);
     *loss = 0;
-    for (int r = 0; r < rows.n; r++) {
-        *loss -= (double)logp[r] / rows.n;
+    for (int r = 0, n; r < rows.n; r++) {
+        const float *z = head_logits(&h, 0, &n) + (size_t)r * (size_t)m->cfg.vocab;
+        lse[r] = torch_lse(z, m->cfg.vocab);
+        *loss += (double)(lse[r] - z[rows.label[r]]) / rows.n;
         g[r] = -1.0f / (float)rows.n;
     }
     memset(dx, 0, (size_t)b.n_tokens * (size_t)m->cfg.width * sizeof *dx);
@@ -261,7 +279,9 @@ static void check_smollm2(void)
     struct err e;
     struct model m;
     char *path = test_smollm2(), *shared = test_shared("golden_smollm2/logprobs.json");
-    if (!path || !shared)
+    if (TOO_SLOW)
+        skip("SmolLM2: the sanitizers make this run too slow");
+    else if (!path || !shared)
         skip("SmolLM2: %s",
              path ? "no golden_smollm2 in the shared folder" : "no GGUF in the cache");
     else if (ok(!model_open(&m, path, false, &e), "open SmolLM2")) {

@@ -1,0 +1,205 @@
+#!/usr/bin/perl
+# unlearn score, generate and info: figures on small models, and what is said about bad input.
+use strict;
+use warnings;
+use File::Copy qw(copy);
+use File::Temp qw(tempdir);
+use JSON::PP;
+use Test::More;
+
+my $unlearn = $ENV{UNLEARN} || './unlearn';
+my $dir = tempdir(CLEANUP => 1);
+my $vocab = 514;
+my $llama = 'test/data/models/llama';
+
+sub put {
+    my ($name, $text) = @_;
+    open my $f, '>:raw', "$dir/$name" or die "$name: $!";
+    print $f $text;
+    close $f or die;
+    return "$dir/$name";
+}
+
+sub get {
+    open my $f, '<:raw', $_[0] or die "$_[0]: $!";
+    local $/;
+    return <$f>;
+}
+
+sub run {
+    my ($args, $in) = @_;
+    my $from = put('stdin', $in // '');
+    my $out = `$unlearn $args <$from 2>$dir/stderr`;
+    return ($? & 127 ? "signal " . ($? & 127) : $? >> 8, $out, get("$dir/stderr"));
+}
+
+# The rows that a command prints with --json.
+sub rows {
+    my ($args, $in) = @_;
+    my ($status, $out, $err) = run("$args --json", $in);
+    is($status, 0, $args) or diag $err;
+    return map { decode_json($_) } split /\n/, $out;
+}
+
+sub refuses {
+    my ($args, $in, $status, $like, $what) = @_;
+    my ($got, $out, $err) = run($args, $in);
+    is($got, $status, "$what: status $status");
+    is($out, '', "$what: nothing printed");
+    like($err, $like, $what);
+}
+
+# A checkpoint of one layer, 514 tokens and a tokenizer; all weights 0, so that every token is as likely.
+sub flat_model {
+    my ($name, %config) = @_;
+    my %c = (architectures => ['LlamaForCausalLM'], hidden_size => 8, num_hidden_layers => 1,
+        num_attention_heads => 2, num_key_value_heads => 1, intermediate_size => 8, vocab_size => $vocab,
+        max_position_embeddings => 200, eos_token_id => 2, %config);
+    my %shape = ('model.embed_tokens' => [$vocab, 8], 'lm_head' => [$vocab, 8], 'model.norm' => [8]);
+    my %layer = ('self_attn.q_proj' => [8, 8], 'self_attn.k_proj' => [4, 8], 'self_attn.v_proj' => [4, 8],
+        'self_attn.o_proj' => [8, 8], 'mlp.gate_proj' => [8, 8], 'mlp.up_proj' => [8, 8],
+        'mlp.down_proj' => [8, 8], 'input_layernorm' => [8], 'post_attention_layernorm' => [8]);
+    $shape{"model.layers.0.$_"} = $layer{$_} for keys %layer;
+    my (%head, $at);
+    $at = 0;
+    for (sort keys %shape) {
+        my $bytes = 4;
+        $bytes *= $_ for @{$shape{$_}};
+        $head{"$_.weight"} = {dtype => 'F32', shape => $shape{$_}, data_offsets => [$at, $at + $bytes]};
+        $at += $bytes;
+    }
+    my $head = encode_json(\%head);
+    mkdir "$dir/$name";
+    put("$name/config.json", encode_json(\%c));
+    put("$name/model.safetensors", pack('Q<', length $head) . $head . "\0" x $at);
+    copy("test/data/tok/$_", "$dir/$name/$_") for 'tokenizer.json', 'tokenizer_config.json';
+    return "$dir/$name";
+}
+
+my $flat = flat_model('flat');
+my $text = '{"question": "Who?", "answer": "You and me."}' . "\n";
+
+# --- help ---
+for ('score', 'generate', 'info') {
+    my ($status, $out) = run("help $_");
+    is($status, 0, "help $_");
+    like($out, qr/^usage: unlearn $_ .*--json .*of every command:/s, "help $_: options");
+}
+
+# --- generate ---
+my $golden = decode_json(get('test/data/generate/llama.json'));
+my $prompts = join '', map { encode_json({prompt_ids => $_->{prompt}}) . "\n" } @$golden;
+my $want = [map { {new_ids => $_->{new_tokens}} } @$golden];
+is_deeply([rows("generate --model $llama --max-new-tokens 24 --data " . put('p.jsonl', $prompts))], $want,
+    'the ids of transformers, and no text without a tokenizer');
+is_deeply([rows("generate --model $llama --max-new-tokens 24 --batch 3 --threads 1 --data -", $prompts)], $want,
+    'the same from standard input, by 3, with one thread');
+is_deeply([rows("generate --model $llama --max-new-tokens 24 --data '$dir/p.jsonl[1:3]'")], [@$want[1, 2]],
+    'a part of the rows');
+my ($a) = rows("generate --model $llama --max-new-tokens 24 --temperature 2 --seed 1 --data -", $prompts);
+my ($b) = rows("generate --model $llama --max-new-tokens 24 --temperature 2 --seed 2 --data -", $prompts);
+isnt("@{$a->{new_ids}}", "@{$b->{new_ids}}", 'seeds differ');
+is_deeply([rows("generate --model $flat --max-new-tokens 3 --prompt 'Who are you?'")],
+    [{new_ids => [0, 0, 0], text => ''}], 'a prompt in words; special tokens are no text');
+
+# --- score ---
+my @r = rows("score --model $flat --data -", $text);
+my $n = @{$r[0]{logprobs}};
+ok($n > 3, 'the answer and its end are scored');
+is($r[0]{ids}[-1], 2, 'which is the end of the turn');
+my @off = grep { abs($_ + log $vocab) > 1e-6 } @{$r[0]{logprobs}}, $r[0]{mean}, $r[0]{sum} / $n;
+is("@off", '', 'all tokens are as likely');
+my $list = '{"question": "Who?", "answer": ["You.", "You and me."]}' . "\n";
+my @two = rows("score --model $flat --data -", $list);
+is_deeply($two[1]{ids}, $r[0]{ids}, 'a list of answers: a line for each');
+my $named = '{"q": "Who?", "a": "You and me."}' . "\n";
+is_deeply([rows("score --model $flat --question-key q --answer-key a --data -", $named)], \@r, 'keys by name');
+my @cut = rows("score --model $flat --max-length " . (@{$r[0]{ids}} - 2) . ' --data -', $text);
+is(scalar @{$cut[0]{logprobs}}, $n - 2, '--max-length cuts the end');
+
+my $ids = encode_json({ids => [1, 5, 9, 20, 33]}) . "\n";
+my $some = encode_json({ids => [1, 5, 9, 20, 33], labels => [-100, -100, 9, -100, 33]}) . "\n";
+my @all = rows("score --model $llama --data -", $ids . $some);
+is_deeply($all[1]{logprobs}, [@{$all[0]{logprobs}}[1, 3]], 'labels choose what is scored');
+my $sum = 0;
+$sum += $_ for @{$all[0]{logprobs}};
+ok(abs($sum - $all[0]{sum}) < 1e-6 && abs($sum / 4 - $all[0]{mean}) < 1e-6, 'sum and mean');
+my ($status, $out) = run("score --model $llama --data -", $ids . $some);
+like($out, qr/^row 0: mean -\d+\.\d+  sum -.* of 4 tokens\nrow 1: .*\nmean over 2 rows: -\d+\.\d+\n$/, 'in words');
+
+# --- info ---
+($status, $out) = run("info $llama --json --weights --batch 2 --length 10");
+my $info = decode_json($out);
+is_deeply([@$info{qw(family layers width heads kv_heads feed_forward vocabulary parameters)}],
+    ['llama', 3, 64, 4, 2, 176, 320, 179648], 'sizes');
+is_deeply($info->{dtypes}, {F32 => 30}, 'storage types');
+is($info->{tokens}, undef, 'no tokenizer');
+my $count = 0;
+for my $w (@{$info->{weights}}) {
+    my $size = 1;
+    $size *= $_ for @{$w->{shape}};
+    $count += $size;
+}
+is($count, 179648, 'the table of weights adds up to the parameters');
+for my $job ('eval', 'train', 'forget') {
+    my %m = %{$info->{memory}{$job}};
+    my $total = delete $m{total};
+    $total -= $_ for values %m;
+    is($total, 0, "memory of $job adds up");
+}
+is($info->{memory}{train}{optimiser}, 2 * $info->{memory}{train}{gradients}, 'two moments for each gradient');
+($status, $out) = run("info $flat");
+like($out, qr/family +llama.*514 tokens.*chat template chatml.*eval +train +forget\n.*total/s, 'in words');
+
+# --- bad input ---
+my @job = ("score --model $llama --data -", $ids);
+refuses("score --data -", $ids, 1, qr/^unlearn score: no model given: use --model/, 'no model');
+refuses("score --model $llama", '', 1, qr/no rows given: use --data/, 'no rows');
+refuses("score --model $llama --dta x", '', 2, qr/unknown option 'dta': did you mean 'data'\?/, 'unknown option');
+refuses("generate --model $llama", '', 1, qr/either --data FILE or --prompt TEXT/, 'no prompt');
+refuses("generate --model $llama --data - --top-p 0", '', 2, qr/top-?_?p/, 'top_p 0');
+refuses("info $dir/nowhere", '', 1, qr/^unlearn info: cannot open model '.*nowhere': no such file/, 'missing model');
+refuses("score --model $llama --data $dir/nowhere", '', 1, qr/cannot open '.*nowhere'/, 'missing rows');
+
+mkdir "$dir/short";
+copy("$llama/config.json", "$dir/short/config.json");
+put('short/model.safetensors', substr get("$llama/model.safetensors"), 0, 100000);
+refuses("score --model $dir/short --data -", $ids, 1, qr/'.*short.*model\.safetensors'/, 'truncated model');
+put('short/model.safetensors', substr get("$llama/model.safetensors"), 0, 5);
+refuses("info $dir/short", '', 1, qr/'.*short.*model\.safetensors'/, 'a model of 5 bytes');
+unlink "$dir/short/model.safetensors";
+refuses("info $dir/short", '', 1, qr/no model\.safetensors in/, 'no weights');
+my $other = flat_model('other', architectures => ['MambaForCausalLM']);
+refuses("score --model $other --data -", $ids, 1, qr/'MambaForCausalLM'/, 'unknown architecture');
+my $wrong = flat_model('wrong', intermediate_size => 16);
+refuses("score --model $wrong --data -", $ids, 1, qr/wrong shape/, 'a tensor of the wrong shape');
+my $gguf = put('huge.gguf', 'GGUF' . pack('L<Q<Q<', 3, 1 << 60, 0) . "\0" x 64);
+refuses("info $gguf", '', 1, qr/huge\.gguf/, 'a GGUF of 2^60 tensors');
+my $few = flat_model('few');
+my $tok = decode_json(get("$few/tokenizer.json"));
+push @{$tok->{added_tokens}}, {id => $vocab, content => '<one too many>', special => JSON::PP::true,
+    single_word => JSON::PP::false, lstrip => JSON::PP::false, rstrip => JSON::PP::false, normalized => JSON::PP::false};
+put('few/tokenizer.json', encode_json($tok));
+refuses("score --model $few --data -", $text, 1, qr/515 tokens, but the model only 514 embeddings/, 'vocabulary mismatch');
+my $silent = flat_model('silent');
+my $config = decode_json(get("$silent/tokenizer_config.json"));
+delete $config->{chat_template};
+put('silent/tokenizer_config.json', encode_json($config));
+refuses("score --model $silent --data -", $text, 1, qr/no chat template; name one by --template/, 'no chat template');
+is(scalar(rows("score --model $silent --template plain --data -", $text)), 1, 'another template');
+refuses("score --model $flat --template x --data -", $text, 1, qr/'x' is not known; known families/, 'unknown template');
+refuses("score --model $llama --data -", $text, 1, qr/llama/, 'texts without a tokenizer');
+
+refuses("score --model $flat --data -", "{\"question\": \"\xff\", \"answer\": \"b\"}\n", 1, qr/line 1: not valid UTF-8/, 'invalid UTF-8');
+refuses("score --model $flat --data -", $text . '{"question": "Who?"}', 1, qr/line 2: .*'answer'/, 'a row without answer');
+refuses("score --model $flat --data -", '', 1, qr/^unlearn score: .*(empty|no rows)/, 'an empty file');
+refuses("score --model $flat --max-length 5 --data -", $text, 1, qr/line 1: no token of the answer is left/, 'no label left');
+refuses("score --model $llama --data -", '{"ids": [1, 320]}', 1, qr/line 1: 'ids'\[1\] is no token id below 320/, 'an id beyond the vocabulary');
+refuses("generate --model $llama --data -", '{"prompt_ids": [1, 320]}', 1, qr/line 1: 'prompt_ids'\[1\] is no token id below 320/, 'the same in a prompt');
+refuses("generate --model $llama --data -", '{"prompt_ids": []}', 1, qr/empty/, 'an empty prompt');
+refuses("generate --model $llama --data - --max-new-tokens 600", '{"prompt_ids": [1]}', 1, qr/512 positions/, 'too many tokens');
+($status, $out) = run("score --model $llama --data - --json > /dev/full", $ids);
+is($status, 1, 'unwritable output: status 1');
+like(get("$dir/stderr"), qr/cannot write standard output/, 'unwritable output');
+
+done_testing();
