@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "figures.h"
+#include "model/decoder.h"
 #include "model/generate.h"
 #include "model/head.h"
 #include "model/sample.h"
@@ -232,6 +233,63 @@ static void check_refusals(struct model *m)
     generation_fini(&out);
 }
 
+/* Every allocation on the way may fail: an error, and nothing is left (the sanitizer tells). */
+static void check_memory(struct model *m)
+{
+    struct err e;
+    struct golden g;
+    if (!golden_open(&g, "llama", -1))
+        return;
+    int failed = 0;
+    for (long nth = 0, rc = -1; rc; nth++) {
+        struct generation out[PROMPTS] = {{0}};
+        struct generate_options o = {
+            .max_new_tokens = 3, .batch = 2, .temperature = 1, .top_p = 0.9};
+        mem_fail_at(nth);
+        rc = model_generate(out, m, g.prompts, PROMPTS, &o, NULL, &e);
+        mem_fail_at(-1);
+        failed += rc != 0;
+        free_all(out, PROMPTS);
+    }
+    ok(failed > 20, "%d allocations failed, each with an error", failed);
+    golden_close(&g);
+}
+
+/* What the planning functions foretell is what a pass takes, but for the batch's own small arrays.
+ */
+static void check_plan(struct model *m)
+{
+    enum { N = 200, C = 64 };
+    struct err e;
+    struct batch b;
+    struct label_rows rows;
+    struct pass p;
+    struct head h;
+    struct arena a;
+    int ids[N];
+    static float dx[N * C];
+    for (int i = 0; i < N; i++)
+        ids[i] = i + 1;
+    struct seq s = {.n = N, .ids = ids, .labels = ids};
+    float *grads = mem_alloc(m->table.total, sizeof *grads, &e);
+    for (int keep = 0; keep < 2; keep++) {
+        arena_init(&a);
+        bool fine = !batch_pack(&b, &s, 1, m->cfg.vocab, N, &a, &e) &&
+                    !batch_label_rows(&rows, &b, &s, &a, &e) &&
+                    !decoder_forward(m, &b, m->cfg.layers, keep, &p, &a, &e) &&
+                    !head_init(&h, m, p.x, &rows, keep, &a, &e);
+        if (keep)
+            fine = fine && !head_finish_back(&h, dx, grads, &a, &e) &&
+                   !decoder_backward(m, &p, dx, NULL, grads, &a, &e);
+        ok(fine, "%s: done", keep ? "both" : "forward");
+        size_t want = decoder_bytes(&m->cfg, N, keep) + head_bytes(&m->cfg, N, keep);
+        want += keep ? decoder_back_bytes(&m->cfg, N) - sizeof dx : 0; /* dx is ours */
+        near((double)a.high, (double)want, 0.02, 0, "bytes of %s", keep ? "both" : "a forward");
+        arena_fini(&a);
+    }
+    free(grads);
+}
+
 int main(void)
 {
     struct err e;
@@ -250,6 +308,8 @@ int main(void)
     check_draws(2, 0.8, 7);
     check_draws(1, 1e-9, 1);
     check_refusals(&m);
+    check_memory(&m);
+    check_plan(&m);
     model_close(&m);
     return done();
 }
