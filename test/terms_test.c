@@ -1,6 +1,6 @@
 /* Every term of the table on made-up views: the derivative it returns is that of the loss it
- * returns (central differences), its losses add up over sequences and blocks of rows, and it stays
- * finite far out.
+ * returns (central differences; weights that a paper holds constant are held), its losses add up
+ * over sequences and blocks of rows, and it stays finite far out.
  *
  * Three sequences, the second without labels. Losses are f64 and inputs are stepped by differences
  * that floats hold exactly, so that only the steps' third order is left: extrapolation takes it
@@ -159,16 +159,58 @@ static double loss_of(const struct term *t, const void *params, struct board *b)
     return loss_of_rows(t, params, b, 0, -1);
 }
 
-/* (f(x+h) - f(x-h)) / 2h by value `x`. */
-static double difference(const struct term *t, const void *params, struct board *b, float *x,
-                         double h)
+static double real(const struct term *t, const void *params, const char *name)
 {
-    float at = *x, up = (float)(at + h), down = (float)(at - h);
+    double x;
+    memcpy(&x, (const char *)params + param_find(t->params, name)->offset, sizeof x);
+    return x;
+}
+
+/* Terms whose weights are constants: their loss as a plain loop, with the weights at `at`. */
+static double wga(const void *params, const struct board *b, const struct board *at)
+{
+    double loss = 0, beta = real(&term_wga, params, "beta");
+    for (int r = 0; r < b->n_rows; r++)
+        loss += pow(exp((double)at->x[VIEW_LOGP][r]), beta) * (double)b->x[VIEW_LOGP][r];
+    return loss / b->mean_rows;
+}
+
+static double satimp(const void *params, const struct board *b, const struct board *at)
+{
+    double loss = 0;
+    for (int r = 0; r < b->n_rows; r++) {
+        double p = exp((double)at->x[VIEW_LOGP][r]);
+        loss += pow(p, real(&term_satimp, params, "beta1")) *
+                pow(1 - p, real(&term_satimp, params, "beta2")) * (double)b->x[VIEW_LOGP][r];
+    }
+    return loss / b->mean_rows;
+}
+
+static const struct weighted {
+    const struct term *term;
+    double (*loss)(const void *params, const struct board *b, const struct board *at);
+} weighted[] = {{&term_wga, wga}, {&term_satimp, satimp}, {0}};
+
+/* The loss that the derivative is of. */
+static double primal(const struct term *t, const void *params, struct board *b,
+                     const struct board *at)
+{
+    for (const struct weighted *w = weighted; w->term; w++)
+        if (w->term == t)
+            return w->loss(params, b, at);
+    return loss_of(t, params, b);
+}
+
+/* (f(x+h) - f(x-h)) / 2h by value `x`. */
+static double difference(const struct term *t, const void *params, struct board *b,
+                         const struct board *at, float *x, double h)
+{
+    float was = *x, up = (float)(was + h), down = (float)(was - h);
     *x = up;
-    double loss = loss_of(t, params, b);
+    double loss = primal(t, params, b, at);
     *x = down;
-    loss -= loss_of(t, params, b);
-    *x = at;
+    loss -= primal(t, params, b, at);
+    *x = was;
     return loss / ((double)up - (double)down);
 }
 
@@ -176,6 +218,10 @@ static void check_derivative(const struct term *t, const void *params, struct bo
                              const char *what)
 {
     static float d[R * V > N * C ? R * V : N * C];
+    static struct board at[TERM_MAX_VIEWS];
+    memcpy(at, b, (size_t)t->n_views * sizeof *at);
+    near(primal(t, params, b, at), loss_of(t, params, b), 1e-12, 1e-15, "%s: its definition, %s",
+         t->name, what);
     for (int i = 0; i < t->n_views; i++) {
         double worst = 0, top = 0;
         int n = n_values(&b[i], t->kind);
@@ -183,8 +229,8 @@ static void check_derivative(const struct term *t, const void *params, struct bo
         memcpy(d, b[i].d[t->kind], sizeof d);
         for (int k = 0; k < n; k++) {
             float *x = &b[i].x[t->kind][k];
-            double wide = difference(t, params, b, x, 1.0 / 64);
-            double off = fabs((4 * difference(t, params, b, x, 1.0 / 128) - wide) / 3 - d[k]);
+            double wide = difference(t, params, b, at, x, 1.0 / 64);
+            double off = fabs((4 * difference(t, params, b, at, x, 1.0 / 128) - wide) / 3 - d[k]);
             worst = off <= worst ? worst : off;
             top = fmax(top, fabs((double)d[k]));
         }

@@ -34,11 +34,11 @@ static int open_recipe(struct recipe *r, const struct method *m, struct err *e)
     return recipe_choose_terms(r, e);
 }
 
-/* "logp + reference" */
+/* "logp, reference, alternate" */
 static void needs_text(const struct recipe *r, char *text, size_t n)
 {
     const struct term *t[] = {r->forget, r->retain};
-    bool ref = false;
+    bool ref = false, pairs = false;
     text[0] = 0;
     for (int i = 0; i < 2; i++) {
         if (!t[i])
@@ -49,9 +49,10 @@ static void needs_text(const struct recipe *r, char *text, size_t n)
             snprintf(text + at, n - at, "%s%s", at ? ", " : "", view);
         }
         ref = ref || t[i]->needs_ref;
+        pairs = pairs || t[i]->n_views > 1;
     }
     size_t at = strlen(text);
-    snprintf(text + at, n - at, "%s", ref ? ", reference" : "");
+    snprintf(text + at, n - at, "%s%s", ref ? ", reference" : "", pairs ? ", alternate" : "");
 }
 
 static void print_term(const char *what, const struct term *t)
@@ -94,7 +95,7 @@ static int print_all(bool json, struct err *e)
     json_t *list = json_array();
     int rc = 0;
     if (!json)
-        printf("%-12s %-12s %-18s %-20s %s\n", "method", "family", "paper", "needs",
+        printf("%-12s %-12s %-18s %-26s %s\n", "method", "family", "paper", "needs",
                "what it does");
     for (const struct method *m = methods; m->name && !rc; m++) {
         struct recipe r;
@@ -108,7 +109,7 @@ static int print_all(bool json, struct err *e)
                                     "needs", needs, "forget_term", r.forget ? r.forget->name : NULL,
                                     "retain_term", r.retain ? r.retain->name : NULL));
             else
-                printf("%-12s %-12s %-18s %-20s %s\n", m->name, m->family, m->paper, needs,
+                printf("%-12s %-12s %-18s %-26s %s\n", m->name, m->family, m->paper, needs,
                        m->help);
         }
         recipe_fini(&r);

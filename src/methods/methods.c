@@ -4,6 +4,8 @@
 #include <strings.h>
 
 static const struct param_preset kl_preset[] = {{"retain_loss_type", "KL"}, {0}};
+static const struct param_preset simnpo_preset[] = {{"gamma", "0.125"}, {0}};
+static const struct param_preset satimp_preset[] = {{"gamma", "0.1"}, {0}};
 
 const struct method methods[] = {
     {"FT", "retain", "arXiv 2304.04934", "fine-tune on the retain data alone", NULL, true, NULL},
@@ -15,6 +17,18 @@ const struct method methods[] = {
      "gradient ascent on forget, KL to the target model on retain", "ascent", true, kl_preset},
     {"NPO", "preference", "arXiv 2404.05868",
      "negative preference optimisation: ascent that slows as it forgets", "npo", true, NULL},
+    {"SimNPO", "preference", "arXiv 2410.07163",
+     "NPO on the mean loss per token, without a reference", "simnpo", true, simnpo_preset},
+    {"DPO", "preference", "arXiv 2305.18290", "prefer the alternate answers to those to forget",
+     "dpo", true, NULL},
+    {"IdkDPO", "preference", "arXiv 2401.06121", "DPO; the alternates are refusals", "dpo", true,
+     NULL},
+    {"AltPO", "preference", "arXiv 2409.13474",
+     "DPO; the alternates are plausible answers that the model wrote", "dpo", true, NULL},
+    {"WGA", "ascent", "arXiv 2502.19301", "gradient ascent weighted by the token's probability",
+     "wga", true, NULL},
+    {"SatImp", "ascent", "arXiv 2505.11953",
+     "gradient ascent weighted by saturation and importance", "satimp", true, satimp_preset},
     {0},
 };
 

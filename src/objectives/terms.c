@@ -2,7 +2,8 @@
 
 #include <strings.h>
 
-const struct term *const terms[] = {&term_nll, &term_ascent, &term_npo, &term_kl, NULL};
+const struct term *const terms[] = {&term_nll,    &term_ascent, &term_npo, &term_simnpo, &term_wga,
+                                    &term_satimp, &term_dpo,    &term_kl,  NULL};
 
 const struct term *term_by_name(const char *name, struct err *e)
 {

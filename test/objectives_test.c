@@ -1,0 +1,263 @@
+/* Every method against golden figures: loss and gradients of one micro-batch. methods/ has the
+ * peer's own code, survey/ PyTorch on the papers' formulas. test/data holds each gradient's norm
+ * and 128 of its entries; the whole gradients, and those of a larger model, are in golden/. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "methods/method.h"
+#include "objectives/terms.h"
+#include "tap.h"
+#include "tensor/file.h"
+
+enum { OU = COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN };
+
+struct figure {
+    const char *file, *method, *settings; /* settings: "name=value name=value" */
+};
+
+static const struct figure peer[] = {
+    {"DPO", "DPO", ""},
+    {"DPO", "IdkDPO", ""},
+    {"DPO", "AltPO", ""},
+    {"NPO", "NPO", ""},
+    {"SatImp", "SatImp", "gamma=1 alpha=0.01"},
+    {"SatImp_soft", "SatImp", "beta1=0.5 gamma=1 alpha=0.1"},
+    {"SimNPO_delta0", "SimNPO", "beta=0.7 gamma=1 alpha=0.5"},
+    {"SimNPO_delta1", "SimNPO", "beta=1 delta=1 gamma=1 alpha=0.125"},
+    {"WGA", "WGA", ""},
+    {0},
+};
+
+/* A model, its reference and the batches of every role. */
+struct bench {
+    struct model m, ref;
+    struct dataset sets[ROLE_COUNT];
+    bool has[ROLE_COUNT];
+};
+
+static char *path_of(const char *root, const char *dir, const char *name, const char *suffix)
+{
+    static char path[4][512];
+    static int turn;
+    char *p = path[turn = (turn + 1) % 4];
+    snprintf(p, sizeof path[0], "%s/%s/%s%s", root, dir, name, suffix);
+    return p;
+}
+
+/* ROLE.{input_ids,labels,attention_mask} as the role's set. */
+static void read_role(struct bench *b, const struct tensor_file *f, enum role role)
+{
+    static const char *const parts[] = {"input_ids", "labels", "attention_mask"};
+    struct err e;
+    int *v[3];
+    const struct tensor *t = NULL;
+    for (int i = 0; i < 3; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s.%s", role_name[role], parts[i]);
+        if (!(t = tensor_find(f, name)))
+            return;
+        BUG_ON(!(v[i] = tensor_ints(t, &e)));
+    }
+    BUG_ON(dataset_from_matrix(&b->sets[role], role, v[0], v[1], v[2], (int)t->shape[0],
+                               (int)t->shape[1], false, &e));
+    b->has[role] = true;
+    for (int i = 0; i < 3; i++)
+        free(v[i]);
+}
+
+static void bench_open(struct bench *b, const char *root, const char *dir, const char *cur,
+                       const char *ref)
+{
+    struct err e;
+    struct tensor_file f;
+    *b = (struct bench){0};
+    BUG_ON(model_open(&b->m, path_of(root, "models", cur, ""), true, &e));
+    BUG_ON(model_open(&b->ref, path_of(root, "models", ref, ""), false, &e));
+    BUG_ON(tensor_file_open(&f, path_of(root, dir, "batches", ".safetensors"), &e));
+    for (int r = 0; r < ROLE_COUNT; r++)
+        read_role(b, &f, (enum role)r);
+    tensor_file_close(&f);
+}
+
+static void bench_close(struct bench *b)
+{
+    for (int i = 0; i < ROLE_COUNT; i++)
+        dataset_fini(&b->sets[i]);
+    model_close(&b->m);
+    model_close(&b->ref);
+}
+
+/* "name=value name=value" into whichever of the tables have the name; returns how many took it. */
+static int set_all(const char *settings, const struct param *params, void *obj)
+{
+    char text[256], *rest = text;
+    int n = 0;
+    snprintf(text, sizeof text, "%s", settings);
+    for (char *word; (word = strsep(&rest, " "));) {
+        struct err e;
+        char *value = strchr(word, '=');
+        if (!value)
+            continue;
+        *value++ = 0;
+        const struct param *p = params ? param_find(params, word) : NULL;
+        if (!p)
+            continue;
+        /* a choice keeps pointing at the table's text, a string would at ours */
+        BUG_ON(p->type == PARAM_STRING || param_set_text(p, obj, value, &e));
+        n++;
+    }
+    return n;
+}
+
+static void open_recipe(struct recipe *r, const struct figure *f)
+{
+    struct err e;
+    int wanted = 0, set;
+    *r = (struct recipe){.method = method_by_name(f->method, &e)};
+    BUG_ON(!r->method);
+    for (const char *c = f->settings; *c; c++)
+        wanted += *c == '=';
+    param_defaults(method_params, &r->p);
+    BUG_ON(param_apply_presets(method_params, &r->p, r->method->presets, &e));
+    set = set_all(f->settings, method_params, &r->p);
+    BUG_ON(recipe_choose_terms(r, &e));
+    if (r->forget)
+        set += set_all(f->settings, r->forget->params, r->forget_params);
+    if (r->retain)
+        set += set_all(f->settings, r->retain->params, r->retain_params);
+    BUG_ON(set < wanted);
+}
+
+static double scalar(const struct tensor_file *f, const char *name)
+{
+    struct err e;
+    const struct tensor *t = tensor_find(f, name);
+    float *v = t ? tensor_f32(t, &e) : NULL;
+    double x = v ? (double)v[0] : NAN;
+    free(v);
+    return x;
+}
+
+/* Worst difference by the largest entry; all entries, or the 128 of a sample and the norm. -1: the
+ * file does not have this gradient. */
+static double gradient_off(const struct tensor_file *f, const char *name, const float *g, size_t n)
+{
+    struct err e;
+    char full[160], sample[160], norm[160];
+    snprintf(full, sizeof full, "grad.%s", name);
+    snprintf(sample, sizeof sample, "sample.%s", name);
+    snprintf(norm, sizeof norm, "norm.%s", name);
+    const struct tensor *t = tensor_find(f, full);
+    size_t count = t ? n : 128;
+    double off = 0, top = 0, sum = 0;
+    if (!t && !(t = tensor_find(f, sample)))
+        return -1;
+    float *want = tensor_f32(t, &e);
+    BUG_ON(!want || t->count != count);
+    for (size_t i = 0; i < count; i++) {
+        double d = fabs((double)g[count == n ? i : i * n / count] - (double)want[i]);
+        off = d <= off ? off : d;
+        top = fmax(top, fabs((double)want[i]));
+    }
+    free(want);
+    for (size_t i = 0; i < n; i++)
+        sum += (double)g[i] * (double)g[i];
+    if (tensor_find(f, norm)) {
+        double want_norm = scalar(f, norm);
+        top = fmax(top, want_norm / sqrt((double)n));
+        off = fmax(off, fabs(sqrt(sum) - want_norm) / want_norm * top);
+    }
+    return top > 0 ? off / top : off;
+}
+
+static void check_gradients(const struct engine *g, const struct tensor_file *want,
+                            const char *file)
+{
+    double worst = 0;
+    int n = 0;
+    const char *where = "";
+    for (int i = 0; i < g->model->table.n; i++) {
+        const struct weight *w = &g->model->table.v[i];
+        double off = gradient_off(want, w->name, g->grads + w->offset, w->count);
+        n += off != -1;
+        if (!(off <= worst)) {
+            worst = off;
+            where = w->name;
+        }
+    }
+    if (n)
+        ok(n == g->model->table.n && worst <= 1e-4,
+           "%s: %d gradients, the worst off by %.1e of its largest entry%s%s", file, n, worst,
+           worst > 1e-4 ? ": " : "", worst > 1e-4 ? where : "");
+}
+
+static void check(struct bench *b, const char *root, const char *dir, const struct figure *f,
+                  unsigned compat)
+{
+    static int rows[64];
+    struct err e = {"it does"};
+    struct engine g;
+    struct recipe r;
+    struct tensor_file want;
+    struct micro mb = {0};
+    struct order o = {.micro = &mb, .n = 1, .per_epoch = 1};
+    struct norm norm;
+    struct micro_result res;
+    char what[128];
+    snprintf(what, sizeof what, "%s/%s by %s", dir, f->file, f->method);
+    open_recipe(&r, f);
+    BUG_ON(engine_init(&g, &b->m, &e));
+    BUG_ON(tensor_file_open(&want, path_of(root, dir, f->file, ".safetensors"), &e));
+    g.ref = &b->ref;
+    g.compat = compat;
+    for (int i = 0; i < 64; i++)
+        rows[i] = i;
+    for (int i = 0; i < ROLE_COUNT; i++)
+        if (b->has[i]) {
+            g.sets[i] = &b->sets[i];
+            mb.rows[i] = rows;
+            mb.n[i] = b->sets[i].n;
+        }
+    BUG_ON(recipe_bind(&r, &g, &e) || engine_cache_reference(&g, &b->ref, &o, 0, 1, &e));
+    engine_count(&g, &o, 0, 1, &norm);
+    if (ok(!engine_micro(&g, &mb, &norm, &res, &e), "%s: runs: %s", what, e.msg)) {
+        double loss = 0, total = scalar(&want, "loss");
+        for (int i = 0; i < g.n_obj; i++)
+            loss += g.obj[i].weight * res.loss[i];
+        near(loss, total, 0, 1e-5 * fmax(1, fabs(total)), "%s: loss", what);
+        if (r.forget && tensor_find(&want, "forget_loss")) {
+            double forget = scalar(&want, "forget_loss");
+            near(res.loss[0], forget, 0, 1e-5 * fmax(1, fabs(forget)), "%s: forget loss", what);
+        }
+        check_gradients(&g, &want, what);
+    }
+    tensor_file_close(&want);
+    recipe_fini(&r);
+    engine_fini(&g);
+}
+
+static void check_all(const char *root, const char *dir, const struct figure *figures,
+                      unsigned compat, const char *cur, const char *ref)
+{
+    struct bench b;
+    bench_open(&b, root, dir, cur, ref);
+    for (const struct figure *f = figures; f->file; f++)
+        check(&b, root, dir, f, compat);
+    bench_close(&b);
+}
+
+int main(void)
+{
+    char *root = test_data(""), *golden = test_shared("golden");
+    check_all(root, "methods", peer, OU, "m_cur", "m_ref");
+    if (golden) {
+        check_all(golden, "methods", peer, OU, "m_cur", "m_ref");
+        check_all(golden, "methods_a", peer, OU, "llama_cur", "llama");
+    } else
+        skip("no golden/ for whole gradients and the larger model");
+    free(root);
+    free(golden);
+    return done();
+}
