@@ -27,7 +27,7 @@ if [ -f "$smollm2" ] && [ "${DEMO:-}" != tiny ]; then
 else
     start="--model demo/tiny --scratch"
     retain=$people[0:50]+$people[60:220]+$facts
-    learn="--epochs 24 --lr 3e-3 --batch 8"
+    learn="--epochs 30 --lr 3e-3 --batch 8"
     unlearning="--epochs 40 --lr 2e-4 --batch 10 --alpha 2"
     base=
 fi
