@@ -11,13 +11,17 @@
 #include "tap.h"
 #include "tensor/file.h"
 
-enum { OU = COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN };
+enum {
+    OU = COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN |
+         COMPAT_UNDIAL_ALL_POSITIONS | COMPAT_PDU_UNSHIFTED
+};
 
 struct figure {
     const char *file, *method, *settings; /* settings: "name=value name=value" */
 };
 
 static const struct figure peer[] = {
+    {"CEU", "CEU", ""},
     {"DPO", "DPO", ""},
     {"DPO", "IdkDPO", ""},
     {"DPO", "AltPO", ""},
@@ -26,6 +30,10 @@ static const struct figure peer[] = {
     {"SatImp_soft", "SatImp", "beta1=0.5 gamma=1 alpha=0.1"},
     {"SimNPO_delta0", "SimNPO", "beta=0.7 gamma=1 alpha=0.5"},
     {"SimNPO_delta1", "SimNPO", "beta=1 delta=1 gamma=1 alpha=0.125"},
+    {"PDU_plain", "PDU", "retain_loss_eps=0.25"},
+    {"PDU_primal_dual", "PDU", "retain_loss_eps=0.25"},
+    {"UNDIAL", "UNDIAL", ""},
+    {"UNDIAL_alpha", "UNDIAL", "beta=3 alpha=1"},
     {"WGA", "WGA", ""},
     {0},
 };

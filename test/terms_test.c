@@ -186,10 +186,28 @@ static double satimp(const void *params, const struct board *b, const struct boa
     return loss / b->mean_rows;
 }
 
+static double ceu(const void *params, const struct board *b, const struct board *at)
+{
+    double loss = 0;
+    (void)params;
+    for (int r = 0; r < b->n_rows; r++) {
+        const float *z = b->x[VIEW_LOGITS] + r * V, *z0 = at->x[VIEW_LOGITS] + r * V;
+        double all = 0, rest = 0;
+        for (int i = 0; i < V; i++) {
+            all += exp((double)z[i]);
+            rest += i == b->label[r] ? 0 : exp((double)z0[i]);
+        }
+        for (int i = 0; i < V; i++)
+            if (i != b->label[r])
+                loss -= exp((double)z0[i]) / rest * ((double)z[i] - log(all));
+    }
+    return loss / b->mean_rows;
+}
+
 static const struct weighted {
     const struct term *term;
     double (*loss)(const void *params, const struct board *b, const struct board *at);
-} weighted[] = {{&term_wga, wga}, {&term_satimp, satimp}, {0}};
+} weighted[] = {{&term_wga, wga}, {&term_satimp, satimp}, {&term_ceu, ceu}, {0}};
 
 /* The loss that the derivative is of. */
 static double primal(const struct term *t, const void *params, struct board *b,

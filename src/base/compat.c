@@ -12,7 +12,8 @@ struct compat_row {
 
 enum {
     COMPAT_OU = COMPAT_PAD_EOS_MASK | COMPAT_COUNT_LABELS | COMPAT_APPEND_EOS |
-                COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN
+                COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN |
+                COMPAT_UNDIAL_ALL_POSITIONS | COMPAT_PDU_UNSHIFTED
 };
 
 static const struct compat_row rows[] = {
@@ -24,6 +25,9 @@ static const struct compat_row rows[] = {
     {"kl_all_positions", COMPAT_KL_ALL_POSITIONS, "KL averages over every row, padding included"},
     {"pad_embed_frozen", COMPAT_PAD_EMBED_FROZEN,
      "the pad token's input embedding gets no gradient"},
+    {"undial_all_positions", COMPAT_UNDIAL_ALL_POSITIONS,
+     "UNDIAL averages over every row, padding included"},
+    {"pdu_unshifted", COMPAT_PDU_UNSHIFTED, "PDU looks at the rows after the labels"},
     {"micro_mean", COMPAT_MICRO_MEAN, "a step averages micro-batch means, not tokens"},
 };
 
@@ -64,5 +68,5 @@ int compat_parse(const char *text, unsigned *bits, struct err *e)
 void compat_help(FILE *out)
 {
     for (int i = 0; i < N_ROWS; i++)
-        fprintf(out, "  %-18s %s\n", rows[i].name, rows[i].help);
+        fprintf(out, "  %-20s %s\n", rows[i].name, rows[i].help);
 }

@@ -15,6 +15,8 @@ enum compat {
     COMPAT_KL_ALL_POSITIONS = 1 << 3, /* KL averages over every row of the padded batch */
     COMPAT_MICRO_MEAN = 1 << 4,       /* gradient = mean over micro-batches of their own means */
     COMPAT_PAD_EMBED_FROZEN = 1 << 5, /* no gradient reaches the pad token's input embedding */
+    COMPAT_UNDIAL_ALL_POSITIONS = 1 << 6, /* UNDIAL averages over every row with a next token */
+    COMPAT_PDU_UNSHIFTED = 1 << 7,        /* PDU looks at the labels' own rows */
 };
 
 /* "ou", "none" or names joined by commas -> bits. */

@@ -29,7 +29,7 @@ const struct method *method_by_name(const char *name, struct err *e);
 /* What every method has. */
 struct method_params {
     double gamma, alpha;
-    const char *retain_loss_type; /* "NLL", "KL" or "none" */
+    const char *retain_loss_type; /* a term, or "none" */
     const char *forget_term;      /* overrides the row's; NULL: the row's */
 };
 

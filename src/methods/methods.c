@@ -5,6 +5,8 @@
 
 static const struct param_preset kl_preset[] = {{"retain_loss_type", "KL"}, {0}};
 static const struct param_preset simnpo_preset[] = {{"gamma", "0.125"}, {0}};
+static const struct param_preset undial_preset[] = {{"alpha", "0"}, {0}};
+static const struct param_preset pdu_preset[] = {{"retain_loss_type", "constraint"}, {0}};
 static const struct param_preset satimp_preset[] = {{"gamma", "0.1"}, {0}};
 
 const struct method methods[] = {
@@ -29,6 +31,13 @@ const struct method methods[] = {
      "wga", true, NULL},
     {"SatImp", "ascent", "arXiv 2505.11953",
      "gradient ascent weighted by saturation and importance", "satimp", true, satimp_preset},
+    {"UNDIAL", "distillation", "arXiv 2402.10052",
+     "learn the model's own answers with the label's logit lowered", "undial", true, undial_preset},
+    {"CEU", "distillation", "arXiv 2503.01224", "learn the model's own answers without the label",
+     "ceu", false, NULL},
+    {"PDU", "constrained", "arXiv 2506.05314",
+     "flatten the logits while the retain loss stays below a bound; alpha is fixed", "pdu", true,
+     pdu_preset},
     {0},
 };
 

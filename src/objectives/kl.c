@@ -1,39 +1,25 @@
 /* Forward KL to the frozen reference, KL(p_ref || p), mean over scored rows; under kl_all_positions
  * over every row of the padded batch. d/dz = (p - p_ref) / rows. */
+#include "objectives/rows.h"
 #include "objectives/terms.h"
 
 #include <math.h>
 
-static double log_sum_exp(const float *z, int n)
+static double row(const void *params, const struct logit_row *r)
 {
-    double top = -INFINITY, sum = 0;
-    for (int i = 0; i < n; i++)
-        top = z[i] > top ? (double)z[i] : top;
-    for (int i = 0; i < n; i++)
-        sum += exp((double)z[i] - top);
-    return top + log(sum);
+    (void)params;
+    double lse = log_sum_exp(r->z, r->n, 1), ref_lse = log_sum_exp(r->ref, r->n, 1), sum = 0;
+    for (int i = 0; i < r->n; i++) {
+        double lp = (double)r->z[i] - lse, lq = (double)r->ref[i] - ref_lse, q = exp(lq);
+        sum += q * (lq - lp);
+        r->dz[i] = (float)((exp(lp) - q) * r->share);
+    }
+    return sum * r->share;
 }
 
-static int kl(const void *params, struct view *const *views, double *loss, struct err *e)
+static int kl(const void *params, struct view *const *v, double *loss, struct err *e)
 {
-    (void)params, (void)e;
-    struct view *v = views[0];
-    int n = v->vocab;
-    double total = 0;
-#pragma omp parallel for reduction(+ : total) schedule(static)
-    for (int r = 0; r < v->n_rows; r++) {
-        const float *z = v->z + (size_t)r * (size_t)n, *ref = v->ref_z + (size_t)r * (size_t)n;
-        float *dz = v->dz + (size_t)r * (size_t)n;
-        double lse = log_sum_exp(z, n), ref_lse = log_sum_exp(ref, n), sum = 0;
-        for (int i = 0; i < n; i++) {
-            double lp = (double)z[i] - lse, lq = (double)ref[i] - ref_lse, q = exp(lq);
-            sum += q * (lq - lp);
-            dz[i] = (float)((exp(lp) - q) / v->mean_rows);
-        }
-        total += sum / v->mean_rows;
-    }
-    *loss += total;
-    return 0;
+    return rows_add(v[0], row, params, loss, e);
 }
 
 const struct term term_kl = {

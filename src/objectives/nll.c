@@ -25,6 +25,27 @@ static int ascent(const void *params, struct view *const *v, double *loss, struc
     return add_nll(v[0], -1, loss);
 }
 
+/* The retain constraint of a primal-dual method: what is lost beyond eps, with alpha as its dual
+ * variable. */
+struct constraint {
+    double eps;
+};
+
+static const struct param constraint_params[] = {
+    {"retain_loss_eps", PARAM_REAL, offsetof(struct constraint, eps), 0, 100, NULL, "0", NULL,
+     "loss per token, in nats, that retain data may have"},
+    {0},
+};
+
+static int constraint(const void *params, struct view *const *v, double *loss, struct err *e)
+{
+    const struct constraint *p = params;
+    (void)e;
+    add_nll(v[0], 1, loss);
+    *loss -= p->eps * v[0]->n_rows / v[0]->mean_rows;
+    return 0;
+}
+
 const struct term term_nll = {
     .name = "nll",
     .formula = "sum_M c / |M|, c = -log p(label), M = scored tokens",
@@ -40,4 +61,14 @@ const struct term term_ascent = {
     .kind = VIEW_LOGP,
     .n_views = 1,
     .loss = ascent,
+};
+
+const struct term term_constraint = {
+    .name = "constraint",
+    .formula = "sum_M c / |M| - retain_loss_eps",
+    .kind = VIEW_LOGP,
+    .n_views = 1,
+    .params = constraint_params,
+    .params_size = sizeof(struct constraint),
+    .loss = constraint,
 };

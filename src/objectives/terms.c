@@ -2,8 +2,10 @@
 
 #include <strings.h>
 
-const struct term *const terms[] = {&term_nll,    &term_ascent, &term_npo, &term_simnpo, &term_wga,
-                                    &term_satimp, &term_dpo,    &term_kl,  NULL};
+const struct term *const terms[] = {
+    &term_nll,    &term_ascent, &term_npo, &term_simnpo,     &term_wga, &term_satimp, &term_dpo,
+    &term_undial, &term_ceu,    &term_pdu, &term_constraint, &term_kl,  NULL,
+};
 
 const struct term *term_by_name(const char *name, struct err *e)
 {

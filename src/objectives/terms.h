@@ -5,7 +5,7 @@
 #include "train/term.h"
 
 extern const struct term term_nll, term_ascent, term_npo, term_simnpo, term_wga, term_satimp;
-extern const struct term term_dpo, term_kl;
+extern const struct term term_dpo, term_undial, term_ceu, term_pdu, term_constraint, term_kl;
 extern const struct term *const terms[]; /* ends with NULL */
 
 const struct term *term_by_name(const char *name, struct err *e);

@@ -115,6 +115,23 @@ static int count_labels(const struct seq *s)
     return n;
 }
 
+static void count_seq(const struct engine *g, enum role role, const struct seq *s,
+                      struct norm *norm)
+{
+    int n = count_labels(s);
+    norm->rows[role] += n;
+    for (int i = 0; i < g->n_obj; i++) {
+        int skip = objective_skip(&g->obj[i]);
+        if (g->obj[i].role[0] == role && n > skip)
+            norm->kept[i] += n - skip;
+    }
+}
+
+int objective_skip(const struct objective *o)
+{
+    return o->term->skip ? o->term->skip(o->params) : 0;
+}
+
 void engine_count(const struct engine *g, const struct order *o, int first, int n,
                   struct norm *norm)
 {
@@ -124,6 +141,6 @@ void engine_count(const struct engine *g, const struct order *o, int first, int 
             const struct micro *mb = &o->micro[k];
             norm->seqs[r] += mb->n[r];
             for (int i = 0; g->sets[r] && i < mb->n[r]; i++)
-                norm->rows[r] += count_labels(&g->sets[r]->seqs[mb->rows[r][i]]);
+                count_seq(g, (enum role)r, &g->sets[r]->seqs[mb->rows[r][i]], norm);
         }
 }

@@ -45,9 +45,9 @@ struct engine {
 };
 
 /* What means divide by: scored rows and sequences per role over one optimiser step of `micros`
- * micro-batches. */
+ * micro-batches, and the scored rows that each objective's term does not skip. */
 struct norm {
-    double rows[ROLE_COUNT], seqs[ROLE_COUNT];
+    double rows[ROLE_COUNT], seqs[ROLE_COUNT], kept[ENGINE_MAX_OBJECTIVES];
     int micros;
 };
 
@@ -77,6 +77,8 @@ void engine_count(const struct engine *g, const struct order *o, int first, int 
 /* Forward and backward: adds to g->grads. */
 int engine_micro(struct engine *g, const struct micro *mb, const struct norm *norm,
                  struct micro_result *r, struct err *e);
+/* How many labels the objective leaves out at the start of each sequence. */
+int objective_skip(const struct objective *o);
 void engine_zero_grads(struct engine *g);
 
 #endif

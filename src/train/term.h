@@ -22,10 +22,18 @@ enum view_kind {
     VIEW_HIDDEN, /* hidden states after one layer */
 };
 
+/* Rows of logits that a term may look at. */
+enum row_set {
+    ROWS_ALL,       /* every token, padding included */
+    ROWS_WITH_NEXT, /* those but the last of each sequence */
+    ROWS_OF_LABELS, /* the labels' own: each predicts what follows a label */
+    ROWS_SCORED,    /* those that predict a label */
+};
+
 struct view {
     int n_seqs, n_rows;
     const int *row_seq;  /* [R] which of the S sequences */
-    const int *label;    /* [R]; LABEL_NONE on rows that only COMPAT_KL_ALL_POSITIONS asks for */
+    const int *label;    /* [R]; LABEL_NONE on rows that only a widened term sees */
     const int *n_labels; /* [S] n_b */
     /* What a mean over rows, or over sequences, divides by: the counts of the whole optimiser step,
      * so that a step does not depend on how it is cut into micro-batches (COMPAT_MICRO_MEAN: this
@@ -60,12 +68,15 @@ struct term {
     enum view_kind kind;
     int n_views; /* roles it looks at: 1, or 2 with a partner (alternate answers) */
     bool needs_ref;
-    unsigned widen; /* compat bit under which its rows are all positions, padding included */
+    unsigned widen; /* VIEW_LOGITS: compat bit under which its rows are those of `widened` */
+    enum row_set widened;
     const struct param *params; /* NULL: none */
     size_t params_size;
     /* params: its own struct, filled from the table. v[i] is the view of the i-th role. *loss +=
      * the share. */
     int (*loss)(const void *params, struct view *const *v, double *loss, struct err *e);
+    /* VIEW_LOGITS: scored rows at the start of each sequence that it leaves out; NULL: none. */
+    int (*skip)(const void *params);
     /* VIEW_HIDDEN: after which layer, 0-based. */
     int (*layer)(const void *params);
 };

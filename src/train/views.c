@@ -83,30 +83,54 @@ static int run_reference(struct work *w, const struct part *p, int layers, struc
     return decoder_forward(ref, b, layers, false, pass, w->a, w->e);
 }
 
-/* The rows of one role a logits term looks at: its label rows, or all positions when widened. */
+/* *seen counts the scored rows of the sequence so far. */
+static bool row_is_in(enum row_set set, const struct seq *q, int t, int skip, int *seen)
+{
+    bool next = t + 1 < q->n;
+    switch (set) {
+    case ROWS_WITH_NEXT:
+        return next;
+    case ROWS_OF_LABELS:
+        return q->labels && q->labels[t] != LABEL_NONE;
+    case ROWS_SCORED:
+        return next && q->labels && q->labels[t + 1] != LABEL_NONE && ++*seen > skip;
+    case ROWS_ALL:
+        break;
+    }
+    return true;
+}
+
+/* The rows of one role a logits term looks at: its label rows but those skipped, or what it is
+ * widened to. */
 static int pick_rows(struct work *w, const struct objective *o, struct view *v,
                      struct label_rows *rows)
 {
     const struct part *p = &w->part[o->role[0]];
-    if (!work_is_widened(w->g, o)) {
+    bool wide = work_is_widened(w->g, o);
+    int skip = objective_skip(o);
+    if (!wide && !skip) {
         *rows = part_rows(w, p);
         return 0;
     }
+    enum row_set set = wide ? o->term->widened : ROWS_SCORED;
     size_t n = (size_t)p->n_tokens;
-    *rows = (struct label_rows){.n = p->n_tokens};
+    *rows = (struct label_rows){0};
     if (!(rows->token = work_take(w, n, sizeof(int))) ||
         !(rows->label = work_take(w, n, sizeof(int))) ||
         !(rows->seq = work_take(w, n, sizeof(int))))
         return -1;
     for (int s = 0, i = 0; s < p->n_seqs; s++) {
         const struct seq *q = &w->seqs[p->first_seq + s];
-        for (int t = 0; t < q->n; t++, i++) {
-            rows->token[i] = p->first_token + i;
-            rows->label[i] = q->labels && t + 1 < q->n ? q->labels[t + 1] : LABEL_NONE;
-            rows->seq[i] = s;
+        for (int t = 0, seen = 0; t < q->n; t++, i++) {
+            if (!row_is_in(set, q, t, skip, &seen))
+                continue;
+            rows->token[rows->n] = p->first_token + i;
+            rows->label[rows->n] = q->labels && t + 1 < q->n ? q->labels[t + 1] : LABEL_NONE;
+            rows->seq[rows->n++] = s;
         }
     }
-    v->mean_rows = (double)p->n_tokens * w->norm->micros;
+    bool own = wide || w->g->compat & COMPAT_MICRO_MEAN;
+    v->mean_rows = own ? (double)rows->n * w->norm->micros : w->norm->kept[o - w->g->obj];
     return 0;
 }
 

@@ -37,7 +37,7 @@ struct work {
 
 /* n + 1 zeroed elements of step memory. */
 void *work_take(struct work *w, size_t n, size_t size);
-/* The objective averages over every row of the padded batch (a compat switch widens its term). */
+/* A compat switch widens the objective's term, so that the role must be padded. */
 bool work_is_widened(const struct engine *g, const struct objective *o);
 /* Runs every objective that has a weight on what w->pass holds: losses into w->result, derivatives
  * into w->dx, w->dhidden and the head's gradients. */

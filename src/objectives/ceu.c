@@ -1,0 +1,46 @@
+/* Cross-entropy unlearning, CE-U (arXiv 2503.01224): distil the model itself with the label left
+ * out,
+ *   mean over rows of -sum_v q log p,  q = softmax(z with z[label] = -inf), a constant.
+ * The mean is over scored rows, without the first few of each sequence. */
+#include "objectives/rows.h"
+#include "objectives/terms.h"
+
+#include <math.h>
+
+struct ceu {
+    int64_t ignore;
+};
+
+static const struct param params[] = {
+    {"ignore_first_n_answer_tokens", PARAM_INT, offsetof(struct ceu, ignore), 0, 1 << 20, NULL, "1",
+     NULL, "labels at the start of each answer that do not count"},
+    {0},
+};
+
+static int skip(const void *params_)
+{
+    return (int)((const struct ceu *)params_)->ignore;
+}
+
+static double row(const void *params_, const struct logit_row *r)
+{
+    (void)params_;
+    return row_soft_target(r, r->z, r->label, INFINITY);
+}
+
+static int ceu(const void *params_, struct view *const *v, double *loss, struct err *e)
+{
+    return rows_add(v[0], row, params_, loss, e);
+}
+
+const struct term term_ceu = {
+    .name = "ceu",
+    .paper = "arXiv 2503.01224",
+    .formula = "mean over rows of -sum_v q log p, q = softmax(z with z[label] = -inf), a constant",
+    .kind = VIEW_LOGITS,
+    .n_views = 1,
+    .params = params,
+    .params_size = sizeof(struct ceu),
+    .skip = skip,
+    .loss = ceu,
+};

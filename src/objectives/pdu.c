@@ -1,0 +1,37 @@
+/* The forget term of primal-dual unlearning (arXiv 2506.05314): flatten the logits,
+ *   mean over rows of (max_v z - mean_v z)^2.
+ * The mean is over scored rows; under pdu_unshifted over the rows of the labels themselves, which
+ * predict the token after each label. d/dz = 2 (max - mean)(onehot(argmax) - 1/V) / rows. */
+#include "objectives/rows.h"
+#include "objectives/terms.h"
+
+static double row(const void *params, const struct logit_row *r)
+{
+    (void)params;
+    int best = 0;
+    double mean = 0;
+    for (int i = 0; i < r->n; i++) {
+        best = r->z[i] > r->z[best] ? i : best;
+        mean += (double)r->z[i] / r->n;
+    }
+    double gap = (double)r->z[best] - mean;
+    for (int i = 0; i < r->n; i++)
+        r->dz[i] = (float)(2 * gap * ((i == best) - 1.0 / r->n) * r->share);
+    return gap * gap * r->share;
+}
+
+static int pdu(const void *params, struct view *const *v, double *loss, struct err *e)
+{
+    return rows_add(v[0], row, params, loss, e);
+}
+
+const struct term term_pdu = {
+    .name = "pdu",
+    .paper = "arXiv 2506.05314",
+    .formula = "mean over rows of (max_v z - mean_v z)^2",
+    .kind = VIEW_LOGITS,
+    .n_views = 1,
+    .widen = COMPAT_PDU_UNSHIFTED,
+    .widened = ROWS_OF_LABELS,
+    .loss = pdu,
+};

@@ -1,0 +1,57 @@
+#include "objectives/rows.h"
+
+#include <math.h>
+
+#include "base/mem.h"
+
+int rows_add(struct view *v, row_loss *f, const void *params, double *loss, struct err *e)
+{
+    double *each = mem_alloc((size_t)v->n_rows + 1, sizeof *each, e);
+    if (!each)
+        return -1;
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < v->n_rows; i++) {
+        size_t at = (size_t)i * (size_t)v->vocab;
+        struct logit_row r = {.n = v->vocab,
+                              .label = v->label[i],
+                              .z = v->z + at,
+                              .ref = v->ref_z ? v->ref_z + at : NULL,
+                              .dz = v->dz + at,
+                              .share = 1 / v->mean_rows};
+        each[i] = f(params, &r);
+    }
+    for (int i = 0; i < v->n_rows; i++)
+        *loss += each[i];
+    free(each);
+    return 0;
+}
+
+double log_sum_exp(const float *z, int n, double scale)
+{
+    double top = -INFINITY, sum = 0;
+    for (int i = 0; i < n; i++)
+        top = fmax(top, scale * (double)z[i]);
+    for (int i = 0; i < n; i++)
+        sum += exp(scale * (double)z[i] - top);
+    return top + log(sum);
+}
+
+static double lowered(const float *z, int i, int k, double by)
+{
+    return i == k ? (double)z[i] - by : (double)z[i];
+}
+
+double row_soft_target(const struct logit_row *r, const float *from, int k, double by)
+{
+    double lse = log_sum_exp(r->z, r->n, 1), top = -INFINITY, sum = 0, loss = 0;
+    for (int i = 0; i < r->n; i++)
+        top = fmax(top, lowered(from, i, k, by));
+    for (int i = 0; i < r->n; i++)
+        sum += exp(lowered(from, i, k, by) - top);
+    for (int i = 0; i < r->n; i++) {
+        double lp = (double)r->z[i] - lse, q = exp(lowered(from, i, k, by) - top) / sum;
+        loss -= q * lp;
+        r->dz[i] = (float)((exp(lp) - q) * r->share);
+    }
+    return loss * r->share;
+}

@@ -1,0 +1,51 @@
+/* UNDIAL (arXiv 2402.10052): distil the reference with the label's logit lowered by beta,
+ *   mean over rows of -sum_v q log p,  q = softmax(z_ref - beta onehot(label)).
+ * The mean is over scored rows. Under undial_all_positions it is over all rows that have a next
+ * token, padding included, and where that is no label the entry lowered is V-100: the peer reads
+ * its -100 as an index from the end. */
+#include "objectives/rows.h"
+#include "objectives/terms.h"
+
+#include "base/seq.h"
+
+struct undial {
+    double beta;
+};
+
+static const struct param params[] = {
+    {"beta", PARAM_REAL, offsetof(struct undial, beta), 0, 1000, NULL, "10", NULL,
+     "by how much the label's logit is lowered"},
+    {0},
+};
+
+static double row(const void *params_, const struct logit_row *r)
+{
+    const struct undial *p = params_;
+    return row_soft_target(r, r->ref, r->label == LABEL_NONE ? r->n + LABEL_NONE : r->label,
+                           p->beta);
+}
+
+static int undial(const void *params_, struct view *const *v, double *loss, struct err *e)
+{
+    bool unlabelled = false;
+    for (int i = 0; i < v[0]->n_rows; i++)
+        unlabelled |= v[0]->label[i] == LABEL_NONE;
+    if (unlabelled && v[0]->vocab + LABEL_NONE < 0)
+        return err_set(e, "undial_all_positions needs a vocabulary of %d or more, not %d",
+                       -LABEL_NONE, v[0]->vocab);
+    return rows_add(v[0], row, params_, loss, e);
+}
+
+const struct term term_undial = {
+    .name = "undial",
+    .paper = "arXiv 2402.10052",
+    .formula = "mean over rows of -sum_v q log p, q = softmax(z_ref - beta onehot(label))",
+    .kind = VIEW_LOGITS,
+    .n_views = 1,
+    .needs_ref = true,
+    .widen = COMPAT_UNDIAL_ALL_POSITIONS,
+    .widened = ROWS_WITH_NEXT,
+    .params = params,
+    .params_size = sizeof(struct undial),
+    .loss = undial,
+};
