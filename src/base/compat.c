@@ -13,7 +13,8 @@ struct compat_row {
 enum {
     COMPAT_OU = COMPAT_PAD_EOS_MASK | COMPAT_COUNT_LABELS | COMPAT_APPEND_EOS |
                 COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN |
-                COMPAT_UNDIAL_ALL_POSITIONS | COMPAT_PDU_UNSHIFTED
+                COMPAT_UNDIAL_ALL_POSITIONS | COMPAT_PDU_UNSHIFTED | COMPAT_RMU_BXB |
+                COMPAT_RMU_CLIP_ALL | COMPAT_RMU_DRAW
 };
 
 static const struct compat_row rows[] = {
@@ -28,6 +29,9 @@ static const struct compat_row rows[] = {
     {"undial_all_positions", COMPAT_UNDIAL_ALL_POSITIONS,
      "UNDIAL averages over every row, padding included"},
     {"pdu_unshifted", COMPAT_PDU_UNSHIFTED, "PDU looks at the rows after the labels"},
+    {"rmu_bxb", COMPAT_RMU_BXB, "hidden distances average each sum over every sequence's length"},
+    {"rmu_clip_all", COMPAT_RMU_CLIP_ALL, "gradients of weights that do not move are clipped with"},
+    {"rmu_draw", COMPAT_RMU_DRAW, "RMU's direction follows the first two batches' draws"},
     {"micro_mean", COMPAT_MICRO_MEAN, "a step averages micro-batch means, not tokens"},
 };
 

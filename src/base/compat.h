@@ -17,6 +17,9 @@ enum compat {
     COMPAT_PAD_EMBED_FROZEN = 1 << 5, /* no gradient reaches the pad token's input embedding */
     COMPAT_UNDIAL_ALL_POSITIONS = 1 << 6, /* UNDIAL averages over every row with a next token */
     COMPAT_PDU_UNSHIFTED = 1 << 7,        /* PDU looks at the labels' own rows */
+    COMPAT_RMU_BXB = 1 << 8,              /* RMU's mean: every S_i over every n_j */
+    COMPAT_RMU_CLIP_ALL = 1 << 9, /* gradients of weights that do not move count in the norm */
+    COMPAT_RMU_DRAW = 1 << 10,    /* its direction comes after the loader's draws */
 };
 
 /* "ou", "none" or names joined by commas -> bits. */

@@ -95,7 +95,7 @@ static int print_all(bool json, struct err *e)
     json_t *list = json_array();
     int rc = 0;
     if (!json)
-        printf("%-12s %-12s %-18s %-26s %s\n", "method", "family", "paper", "needs",
+        printf("%-14s %-14s %-18s %-26s %s\n", "method", "family", "paper", "needs",
                "what it does");
     for (const struct method *m = methods; m->name && !rc; m++) {
         struct recipe r;
@@ -109,7 +109,7 @@ static int print_all(bool json, struct err *e)
                                     "needs", needs, "forget_term", r.forget ? r.forget->name : NULL,
                                     "retain_term", r.retain ? r.retain->name : NULL));
             else
-                printf("%-12s %-12s %-18s %-26s %s\n", m->name, m->family, m->paper, needs,
+                printf("%-14s %-14s %-18s %-26s %s\n", m->name, m->family, m->paper, needs,
                        m->help);
         }
         recipe_fini(&r);

@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/recipe_args.h"
 #include "cli/setup.h"
+#include "train/direction.h"
 
 struct options {
     const char *ref, *batch, *out;
@@ -22,13 +23,14 @@ static const struct param params[] = {
     {0},
 };
 
-static const char about[] = "Runs a method once, forward and backward, on token ids given as "
-                            "tensors, and writes loss, forget_loss,\n"
-                            "retain_loss and grad.NAME for every parameter, all f32. The same "
-                            "batch through another implementation and\n"
-                            "'unlearn diff' tells where the two part. Roles: forget, retain, "
-                            "alternate ...; 'control_vec' [C] is\n"
-                            "passed to methods on hidden states.\n";
+static const char about[] =
+    "Runs a method once, forward and backward, on token ids given as "
+    "tensors, and writes loss, forget_loss,\n"
+    "retain_loss and grad.NAME for every parameter, all f32. The same "
+    "batch through another implementation and\n"
+    "'unlearn diff' tells where the two part. Roles: forget, retain, "
+    "alternate ...; 'control_vec' [C] is\n"
+    "the direction that methods on hidden states steer to, whatever its length.\n";
 
 struct probe {
     struct setup s;
@@ -36,7 +38,7 @@ struct probe {
     struct engine engine;
     struct dataset sets[ROLE_COUNT];
     bool has[ROLE_COUNT];
-    float *direction; /* owned */
+    float *direction; /* owned [C], of length 1 */
 };
 
 /* ROLE.suffix as ints [b,t], or NULL with *missing set. */
@@ -102,6 +104,8 @@ static int read_batch(struct probe *p, const char *path, struct err *e)
                      p->s.model.cfg.width);
     if (!rc && u && !(p->direction = tensor_f32(u, e)))
         rc = -1;
+    if (!rc && u && direction_normalise(p->direction, p->s.model.cfg.width))
+        rc = err_set(e, "'control_vec' is zero: it has no direction");
     tensor_file_close(&f);
     return rc ? err_prefix(e, "'%s': ", path) : 0;
 }

@@ -10,7 +10,9 @@
 #include "cli/command.h"
 #include "cli/recipe_args.h"
 #include "cli/setup.h"
+#include "locate/locators.h"
 #include "optim/optims.h"
+#include "train/direction.h"
 #include "train/loop.h"
 
 #define OPT(f) offsetof(struct job_options, f)
@@ -27,6 +29,17 @@ static const struct param job_params[] = {
      "print what was done as one JSON object"},
     {"scratch", PARAM_BOOL, OPT(scratch), 0, 0, NULL, NULL, NULL,
      "start from random weights: the model directory needs config.json and a tokenizer"},
+    {0},
+};
+
+/* Which weights move: a default that the method may preset. */
+struct locate_options {
+    const char *locate;
+};
+
+static const struct param locate_params[] = {
+    {"locate", PARAM_STRING, offsetof(struct locate_options, locate), 0, 0, NULL, "all", "NAME",
+     "which weights may move: all, regex"},
     {0},
 };
 
@@ -53,6 +66,21 @@ struct job {
     struct engine engine;
     struct dataset sets[ROLE_COUNT];
     struct order order;
+    float *direction; /* owned [C] */
+};
+
+/* All that the command line says. */
+struct request {
+    struct setup_options setup;
+    struct job_options job;
+    struct train_options train;
+    struct recipe_options choice;
+    struct recipe recipe;
+    const struct optim *optim;
+    void *optim_params; /* owned */
+    struct locate_options locate;
+    const struct locator *locator;
+    void *locator_params; /* owned */
 };
 
 /* What kind of rows a file has is told by its first one. */
@@ -114,12 +142,25 @@ static int make_order(struct job *j, const struct train_options *to, const struc
     return to->write_order ? order_write(&j->order, to->write_order, e) : 0;
 }
 
-static int prepare(struct job *j, const struct setup_options *so, const struct job_options *o,
-                   const struct train_options *to, const struct recipe *r, struct err *e)
+/* Which weights move, once the objectives are in place, and where hidden states are steered to. */
+static int locate(struct job *j, const struct request *q, struct err *e)
 {
+    struct model *m = &j->s.model;
+    if (locate_weights(q->locator, q->locator_params, j->s.compat, &m->table, e) ||
+        engine_hold_unreached(&j->engine, e) ||
+        !(j->direction = mem_alloc((size_t)m->cfg.width, sizeof *j->direction, e)))
+        return -1;
+    direction_draw(j->direction, m->cfg.width, (unsigned)q->train.seed, &j->order, j->s.compat);
+    j->engine.direction = j->direction;
+    return 0;
+}
+
+static int prepare(struct job *j, const struct request *q, struct err *e)
+{
+    const struct job_options *o = &q->job;
     if (file_make_dir(o->out, e) ||
-        (o->scratch ? setup_open_scratch(&j->s, so, (unsigned)to->seed, e)
-                    : setup_open(&j->s, so, true, e)) ||
+        (o->scratch ? setup_open_scratch(&j->s, &q->setup, (unsigned)q->train.seed, e)
+                    : setup_open(&j->s, &q->setup, true, e)) ||
         engine_init(&j->engine, &j->s.model, e))
         return -1;
     j->engine.compat = j->s.compat;
@@ -127,7 +168,8 @@ static int prepare(struct job *j, const struct setup_options *so, const struct j
         if (o->files[role] && read_role(j, o, (enum role)role, e))
             return -1;
     j->engine.pad_id = j->s.encoder.pad_id >= 0 ? j->s.encoder.pad_id : 0;
-    if (recipe_bind(r, &j->engine, e) || open_reference(j, so, o, e) || make_order(j, to, r, e))
+    if (recipe_bind(&q->recipe, &j->engine, e) || open_reference(j, &q->setup, o, e) ||
+        make_order(j, &q->train, &q->recipe, e) || locate(j, q, e))
         return -1;
     return engine_cache_reference(&j->engine, j->ref.w ? &j->ref : &j->s.model, &j->order, 0,
                                   j->order.n, e);
@@ -173,17 +215,6 @@ static int run(struct job *j, struct trainer *t, const struct job_options *o,
     return 0;
 }
 
-/* All that the command line says. */
-struct request {
-    struct setup_options setup;
-    struct job_options job;
-    struct train_options train;
-    struct recipe_options choice;
-    struct recipe recipe;
-    const struct optim *optim;
-    void *optim_params; /* owned */
-};
-
 static int run_job(const struct args *a, const struct request *q)
 {
     struct err e;
@@ -197,12 +228,13 @@ static int run_job(const struct args *a, const struct request *q)
                         .out = q->job.out,
                         .what = a->command,
                         .stop = &stopped};
-    int rc = prepare(&j, &q->setup, &q->job, &q->train, &q->recipe, &e);
+    int rc = prepare(&j, q, &e);
     if (!rc)
         rc = run(&j, &t, &q->job, &rep, &e);
     order_fini(&j.order);
     for (int i = 0; i < ROLE_COUNT; i++)
         dataset_fini(&j.sets[i]);
+    free(j.direction);
     engine_fini(&j.engine);
     model_close(&j.ref);
     setup_close(&j.s);
@@ -218,13 +250,30 @@ static int fixed_recipe(const char *name, struct recipe *r, struct err *e)
     return recipe_choose_terms(r, e);
 }
 
-/* The parameters of the method and the optimiser, once these are known. */
+/* What the method may preset, --locate, and its parameters. */
+static int take_locator(struct args *a, struct request *q)
+{
+    struct err e;
+    int status = args_take(a, "which weights move", locate_params, &q->locate);
+    if (status != ARGS_GO)
+        return status;
+    if (!(q->locator = locator_by_name(q->locate.locate, &e)) ||
+        !(q->locator_params = mem_alloc(1, q->locator->params_size, &e)))
+        return args_usage(a, &e);
+    return q->locator->params
+               ? args_take(a, q->locator->name, q->locator->params, q->locator_params)
+               : ARGS_GO;
+}
+
+/* The parameters of the method, the locator and the optimiser, once these are known. */
 static int take_choices(struct args *a, const struct job_command *c, struct request *q)
 {
     struct err e;
     if (c->method && fixed_recipe(c->method, &q->recipe, &e))
         return args_fail(a, &e);
     int status = c->method ? ARGS_GO : recipe_args(a, &q->choice, &q->recipe);
+    if (status == ARGS_GO)
+        status = take_locator(a, q);
     if (status != ARGS_GO)
         return status;
     if (!(q->optim = optim_by_name(q->job.optimiser, &e)) ||
@@ -268,6 +317,7 @@ int job_main(const struct job_command *c, int argc, char **argv)
     if (status == ARGS_GO)
         status = run_job(&a, &q);
     free(q.optim_params);
+    free(q.locator_params);
     recipe_fini(&q.recipe);
     args_fini(&a);
     return status;

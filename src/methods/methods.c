@@ -8,6 +8,10 @@ static const struct param_preset simnpo_preset[] = {{"gamma", "0.125"}, {0}};
 static const struct param_preset undial_preset[] = {{"alpha", "0"}, {0}};
 static const struct param_preset pdu_preset[] = {{"retain_loss_type", "constraint"}, {0}};
 static const struct param_preset satimp_preset[] = {{"gamma", "0.1"}, {0}};
+static const struct param_preset embed_preset[] = {
+    {"retain_loss_type", "EMBED_DIFF"}, {"locate", "regex"}, {0}};
+static const struct param_preset circuit_preset[] = {
+    {"retain_loss_type", "EMBED_NORM"}, {"locate", "regex"}, {0}};
 
 const struct method methods[] = {
     {"FT", "retain", "arXiv 2304.04934", "fine-tune on the retain data alone", NULL, true, NULL},
@@ -38,6 +42,15 @@ const struct method methods[] = {
     {"PDU", "constrained", "arXiv 2506.05314",
      "flatten the logits while the retain loss stays below a bound; alpha is fixed", "pdu", true,
      pdu_preset},
+    {"RMU", "representation", "arXiv 2403.03218",
+     "steer hidden states of forget data to a random direction, keep those of retain data", "rmu",
+     true, embed_preset},
+    {"AdaptiveRMU", "representation", "arXiv 2408.06223",
+     "RMU to a length that follows the target model's hidden states", "adaptive_rmu", true,
+     embed_preset},
+    {"CircuitBreaker", "representation", "arXiv 2406.04313",
+     "turn hidden states of forget data away from the target model's", "circuit_breaker", true,
+     circuit_preset},
     {0},
 };
 

@@ -8,8 +8,8 @@
 const struct param method_params[] = {
     {"gamma", PARAM_REAL, FIELD(gamma), 0, 1e6, NULL, "1", NULL, "weight of the forget term"},
     {"alpha", PARAM_REAL, FIELD(alpha), 0, 1e6, NULL, "1", NULL, "weight of the retain term"},
-    {"retain_loss_type", PARAM_CHOICE, FIELD(retain_loss_type), 0, 0, "NLL|KL|constraint|none",
-     "NLL", NULL, "retain term"},
+    {"retain_loss_type", PARAM_CHOICE, FIELD(retain_loss_type), 0, 0,
+     "NLL|KL|EMBED_DIFF|EMBED_NORM|constraint|none", "NLL", NULL, "retain term"},
     {"forget_term", PARAM_STRING, FIELD(forget_term), 0, 0, NULL, NULL, "TERM",
      "another forget term than the method's"},
     {0},

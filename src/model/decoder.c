@@ -76,11 +76,11 @@ struct backward {
     float *dnorm;        /* [N,C] */
 };
 
-/* Where the gradient of a weight goes, or NULL if it is frozen. */
+/* Where the gradient of a weight goes, or NULL if nobody wants it. */
 static float *grad_of(const struct backward *b, enum slot slot, int layer)
 {
     const struct weight *w = &b->m->table.v[weight_index(&b->m->table, slot, layer)];
-    return w->trainable ? b->grads + w->offset : NULL;
+    return w->wants_grad ? b->grads + w->offset : NULL;
 }
 
 /* y = x W^T backward: dx = dy W + beta dx, dW += dy^T x. */
@@ -131,6 +131,20 @@ static void attention_back(const struct backward *b, struct pass *p, int l,
     o->rmsnorm_back(dx, grad_of(b, W_NORM_ATTN, l), b->dnorm, s->x, norm_w, s->rstd1, n, w, 0);
 }
 
+/* The lowest layer that the derivative must go through: 0 for the embedding's sake. */
+static int lowest_layer(const struct model *m)
+{
+    int lowest = m->cfg.layers;
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        if (w->wants_grad && w->slot == W_EMBED)
+            return 0;
+        if (w->wants_grad && w->layer >= 0 && w->layer < lowest)
+            lowest = w->layer;
+    }
+    return lowest;
+}
+
 int decoder_backward(const struct model *m, struct pass *p, float *dx, float *const *dhidden,
                      float *grads, struct arena *a, struct err *e)
 {
@@ -147,17 +161,18 @@ int decoder_backward(const struct model *m, struct pass *p, float *dx, float *co
         !(b.dnorm = arena_take(a, n * (size_t)c->width, sizeof(float), e)))
         return -1;
     struct attn shape = attn_shape(c, p->batch);
-    for (int l = p->layers - 1; l >= 0; l--) {
+    for (int l = p->layers - 1, lowest = lowest_layer(m); l >= lowest; l--) {
         mlp_back(&b, p, l, dx);
         attention_back(&b, p, l, &shape, dx);
         if (dhidden && dhidden[l])
             m->ops->add(dx, dhidden[l], n * (size_t)c->width);
     }
+    float *dembed = grad_of(&b, W_EMBED, -1);
+    if (!dembed)
+        return 0;
     for (size_t i = 0; i < n && p->frozen_id >= 0; i++)
         if (p->batch->ids[i] == p->frozen_id)
             memset(dx + i * (size_t)c->width, 0, (size_t)c->width * sizeof(float));
-    float *dembed = grad_of(&b, W_EMBED, -1);
-    if (dembed)
-        m->ops->embed_back(dembed, dx, p->batch->ids, (int)n, c->width, 1);
+    m->ops->embed_back(dembed, dx, p->batch->ids, (int)n, c->width, 1);
     return 0;
 }

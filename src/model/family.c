@@ -95,7 +95,7 @@ static void add(struct weight_table *t, const struct slot_name *s, int layer,
     w->count = (size_t)w->shape[0] * (size_t)w->shape[1];
     w->offset = t->total;
     w->decay = s->decay;
-    w->trainable = true;
+    w->trainable = w->wants_grad = true;
     t->total += (w->count + 15) & ~(size_t)15;
 }
 

@@ -58,7 +58,9 @@ struct weight {
     int n_dims;
     int64_t shape[2];
     size_t count, offset; /* floats, and where they start in flat storage */
-    bool decay, trainable;
+    bool decay;
+    bool trainable;  /* the optimiser moves it */
+    bool wants_grad; /* its gradient is computed: if it moves, or counts in the clip norm */
 };
 
 struct weight_table {

@@ -3,8 +3,15 @@
 #include <strings.h>
 
 const struct term *const terms[] = {
-    &term_nll,    &term_ascent, &term_npo, &term_simnpo,     &term_wga, &term_satimp, &term_dpo,
-    &term_undial, &term_ceu,    &term_pdu, &term_constraint, &term_kl,  NULL,
+    &term_nll,        &term_ascent,
+    &term_npo,        &term_simnpo,
+    &term_wga,        &term_satimp,
+    &term_dpo,        &term_undial,
+    &term_ceu,        &term_pdu,
+    &term_constraint, &term_kl,
+    &term_rmu,        &term_adaptive_rmu,
+    &term_embed_diff, &term_circuit_breaker,
+    &term_embed_norm, NULL,
 };
 
 const struct term *term_by_name(const char *name, struct err *e)

@@ -6,6 +6,8 @@
 
 extern const struct term term_nll, term_ascent, term_npo, term_simnpo, term_wga, term_satimp;
 extern const struct term term_dpo, term_undial, term_ceu, term_pdu, term_constraint, term_kl;
+extern const struct term term_rmu, term_adaptive_rmu, term_embed_diff;
+extern const struct term term_circuit_breaker, term_embed_norm;
 extern const struct term *const terms[]; /* ends with NULL */
 
 const struct term *term_by_name(const char *name, struct err *e);

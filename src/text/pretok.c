@@ -1,29 +1,14 @@
-#define PCRE2_CODE_UNIT_WIDTH 8
-
 #include "text/pretok.h"
 
-#include <pcre2.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/regex.h"
 
 /* A pattern may come from a file, so its effort per match is bounded. The tables' own patterns need
  * a few steps per character; what exceeds this is a pattern that backtracks without end. */
 enum { MATCH_LIMIT = 10 * 1000 * 1000, HEAP_LIMIT_KIB = 64 << 10, JIT_STACK = 1 << 20 };
-
-static void *memory_take(size_t n, void *ctx)
-{
-    (void)ctx;
-    struct err ignored;
-    return mem_alloc(n, 1, &ignored);
-}
-
-static void memory_give(void *p, void *ctx)
-{
-    (void)ctx;
-    free(p);
-}
 
 /* Appends the pattern with \s and \S spelt out: PCRE2 counts U+180E as white space, Unicode does
  * not. Nested classes and && exist in Oniguruma only and would silently mean something else. */
@@ -57,29 +42,14 @@ static pcre2_code *compile(const char *pattern, bool literal, struct err *e)
 {
     struct buf text = {0};
     pcre2_code *code = NULL;
-    pcre2_general_context *general = pcre2_general_context_create(memory_take, memory_give, NULL);
-    pcre2_compile_context *ctx = general ? pcre2_compile_context_create(general) : NULL;
-    if (!ctx) {
-        err_set(e, "out of memory");
-        goto out;
-    }
-    if (literal ? buf_str(&text, pattern, e) : translate(pattern, &text, e))
-        goto out;
-    int why;
-    PCRE2_SIZE at;
     uint32_t flags = literal ? PCRE2_UTF | PCRE2_LITERAL : PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE;
-    code = pcre2_compile((PCRE2_SPTR)(text.data ? text.data : ""), text.len, flags, &why, &at, ctx);
-    if (!code) {
-        PCRE2_UCHAR msg[120];
-        pcre2_get_error_message(why, msg, sizeof msg);
-        err_set(e, "pattern '%s' is not supported: %s", pattern, (char *)msg);
-    } else {
-        pcre2_jit_compile(code, PCRE2_JIT_COMPLETE); /* without it matching is only slower */
+    if (!(literal ? buf_str(&text, pattern, e) : translate(pattern, &text, e))) {
+        if ((code = regex_compile(text.data ? text.data : "", text.len, flags, e)))
+            pcre2_jit_compile(code, PCRE2_JIT_COMPLETE); /* without it matching is only slower */
+        else
+            err_prefix(e, "pattern '%s' is not supported: ", pattern);
     }
-out:
     buf_fini(&text);
-    pcre2_compile_context_free(ctx);
-    pcre2_general_context_free(general);
     return code;
 }
 
@@ -119,7 +89,7 @@ struct pretok_work *pretok_work_new(struct err *e)
     struct pretok_work *w = mem_alloc(1, sizeof *w, e);
     if (!w)
         return NULL;
-    w->general = pcre2_general_context_create(memory_take, memory_give, NULL);
+    w->general = regex_memory();
     w->ctx = w->general ? pcre2_match_context_create(w->general) : NULL;
     w->match = w->ctx ? pcre2_match_data_create(1, w->general) : NULL;
     w->stack = w->match ? pcre2_jit_stack_create(32 << 10, JIT_STACK, w->general) : NULL;

@@ -35,8 +35,50 @@ int engine_add(struct engine *g, const struct objective *o, struct err *e)
         if (o->weight != 0 && !g->sets[o->role[i]])
             return err_set(e, "term '%s' needs %s data: give --%s FILE", o->term->name,
                            role_name[o->role[i]], role_name[o->role[i]]);
+    int layer = o->term->layer ? o->term->layer(o->params) : 0, last = g->model->cfg.layers - 1;
+    if (layer < 0 || layer > last)
+        return err_set(e, "term '%s' looks at a layer that is not there: give --layer 0 to %d",
+                       o->term->name, last);
     g->obj[g->n_obj++] = *o;
     return 0;
+}
+
+int engine_depth(const struct engine *g)
+{
+    int layers = 0;
+    for (int i = 0; i < g->n_obj; i++) {
+        const struct objective *o = &g->obj[i];
+        int d = o->term->kind == VIEW_HIDDEN ? o->term->layer(o->params) + 1 : g->model->cfg.layers;
+        if (o->weight != 0 && d > layers)
+            layers = d;
+    }
+    return layers;
+}
+
+/* Some term looks at what the head makes of the last layer. */
+static bool uses_head(const struct engine *g)
+{
+    for (int i = 0; i < g->n_obj; i++)
+        if (g->obj[i].weight != 0 && g->obj[i].term->kind != VIEW_HIDDEN)
+            return true;
+    return false;
+}
+
+int engine_hold_unreached(const struct engine *g, struct err *e)
+{
+    const struct weight_table *t = &g->model->table;
+    int depth = engine_depth(g), moving = 0;
+    bool head = uses_head(g);
+    for (int i = 0; i < t->n; i++) {
+        struct weight *w = &t->v[i];
+        bool of_head = w->slot == W_HEAD || w->slot == W_NORM_OUT;
+        if (of_head ? !head : w->layer >= depth)
+            w->trainable = w->wants_grad = false;
+        moving += w->trainable;
+    }
+    return moving ? 0
+                  : err_set(e, "no weight that may move is reached: the terms look after layer %d",
+                            depth - 1);
 }
 
 bool engine_uses(const struct engine *g, enum role role)

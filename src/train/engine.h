@@ -60,8 +60,14 @@ struct micro_result {
 
 int engine_init(struct engine *g, struct model *m, struct err *e);
 void engine_fini(struct engine *g);
-/* Adds an objective; the role's data must be there, else an error that names the option. */
+/* Adds an objective; the role's data must be there, else an error that names the option, and so
+ * must the layer it looks at. */
 int engine_add(struct engine *g, const struct objective *o, struct err *e);
+/* How many layers the deepest term needs: those above are not run. */
+int engine_depth(const struct engine *g);
+/* Once the objectives are in place: weights that no gradient reaches do not move (AdamW would still
+ * decay them). An error if none is left that does. */
+int engine_hold_unreached(const struct engine *g, struct err *e);
 bool engine_uses(const struct engine *g, enum role role);
 /* Some term with a weight looks at this role's label log-probabilities (and at the reference's). */
 bool engine_shows_logp(const struct engine *g, enum role role, bool reference);

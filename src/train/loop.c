@@ -126,7 +126,7 @@ static int accumulate(struct run *r, long step, struct err *e)
     double sum = 0;
     for (int i = 0; i < r->m->table.n; i++) {
         const struct weight *w = &r->m->table.v[i];
-        if (w->trainable)
+        if (w->wants_grad)
             sum += r->m->ops->dot(g->grads + w->offset, g->grads + w->offset, w->count);
     }
     r->grad_norm = sqrt(sum);

@@ -67,19 +67,6 @@ static int collect(struct work *w)
     return 0;
 }
 
-/* How many layers the deepest term needs. */
-static int depth(const struct engine *g)
-{
-    int layers = 0;
-    for (int i = 0; i < g->n_obj; i++) {
-        const struct objective *o = &g->obj[i];
-        int d = o->term->kind == VIEW_HIDDEN ? o->term->layer(o->params) + 1 : g->model->cfg.layers;
-        if (o->weight != 0 && d > layers)
-            layers = d;
-    }
-    return layers;
-}
-
 static int locate_parts(struct work *w)
 {
     for (int r = 0, row = 0; r < ROLE_COUNT; r++) {
@@ -109,7 +96,7 @@ int engine_micro(struct engine *g, const struct micro *mb, const struct norm *no
 {
     struct work w = {.g = g, .mb = mb, .norm = norm, .a = &g->arena, .e = e, .result = r};
     const struct model_config *c = &g->model->cfg;
-    int layers = depth(g);
+    int layers = engine_depth(g);
     *r = (struct micro_result){0};
     arena_reset(&g->arena);
     if (collect(&w) || batch_pack(&w.batch, w.seqs, w.n_seqs, c->vocab, c->positions, w.a, e) ||

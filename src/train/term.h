@@ -39,6 +39,7 @@ struct view {
      * so that a step does not depend on how it is cut into micro-batches (COMPAT_MICRO_MEAN: this
      * micro-batch's own counts). A term adds up its share. */
     double mean_rows, mean_seqs;
+    unsigned compat; /* the run's switches */
 
     /* VIEW_LOGP. ref_* only if the term asks for the reference. */
     const float *logp, *ref_logp; /* [R] */
@@ -77,7 +78,7 @@ struct term {
     int (*loss)(const void *params, struct view *const *v, double *loss, struct err *e);
     /* VIEW_LOGITS: scored rows at the start of each sequence that it leaves out; NULL: none. */
     int (*skip)(const void *params);
-    /* VIEW_HIDDEN: after which layer, 0-based. */
+    /* VIEW_HIDDEN: after which layer, 0-based; -1: the parameters name none. */
     int (*layer)(const void *params);
 };
 

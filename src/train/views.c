@@ -44,6 +44,7 @@ static struct view base_view(const struct work *w, enum role role)
         .n_labels = p->n_labels,
         .mean_rows = own ? (double)p->n_rows * w->norm->micros : w->norm->rows[role],
         .mean_seqs = own ? (double)p->n_seqs * w->norm->micros : w->norm->seqs[role],
+        .compat = w->g->compat,
         .nll = p->nll,
         .ref_nll = p->ref_nll,
         .vocab = w->g->model->cfg.vocab,

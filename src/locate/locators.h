@@ -1,0 +1,17 @@
+/* The table of locators: which weights may move. One file each in this folder.
+ */
+#ifndef LOCATE_LOCATORS_H
+#define LOCATE_LOCATORS_H
+
+#include "train/locator.h"
+
+extern const struct locator locator_all, locator_regex;
+extern const struct locator *const locators[]; /* ends with NULL */
+
+const struct locator *locator_by_name(const char *name, struct err *e);
+/* Applies the locator and sets which gradients are computed: of the weights that move; of all
+ * under COMPAT_RMU_CLIP_ALL. An error if nothing would move. */
+int locate_weights(const struct locator *l, const void *params, unsigned compat,
+                   struct weight_table *t, struct err *e);
+
+#endif

@@ -1,0 +1,15 @@
+/* The direction that representation methods steer hidden states to: one unit vector for the run.
+ */
+#ifndef TRAIN_DIRECTION_H
+#define TRAIN_DIRECTION_H
+
+#include "data/order.h"
+
+/* u [n]: entries uniform in [0,1), over their norm (RMU, arXiv 2403.03218). From a stream of its
+ * own; under COMPAT_RMU_DRAW from the stream that draws the order's rows, as the peer does: its
+ * loader runs a batch ahead, so the vector comes after the draws of the first two micro-batches. */
+void direction_draw(float *u, int n, unsigned seed, const struct order *o, unsigned compat);
+/* Scales v [n] to length 1; of a zero vector -1. */
+int direction_normalise(float *v, int n);
+
+#endif
