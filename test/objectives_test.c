@@ -10,10 +10,11 @@
 #include "objectives/terms.h"
 #include "tap.h"
 #include "tensor/file.h"
+#include "train/direction.h"
 
 enum {
     OU = COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN |
-         COMPAT_UNDIAL_ALL_POSITIONS | COMPAT_PDU_UNSHIFTED
+         COMPAT_UNDIAL_ALL_POSITIONS | COMPAT_PDU_UNSHIFTED | COMPAT_RMU_BXB
 };
 
 struct figure {
@@ -26,6 +27,7 @@ static const struct figure peer[] = {
     {"DPO", "IdkDPO", ""},
     {"DPO", "AltPO", ""},
     {"NPO", "NPO", ""},
+    {"RMU", "RMU", "layer=1"},
     {"SatImp", "SatImp", "gamma=1 alpha=0.01"},
     {"SatImp_soft", "SatImp", "beta1=0.5 gamma=1 alpha=0.1"},
     {"SimNPO_delta0", "SimNPO", "beta=0.7 gamma=1 alpha=0.5"},
@@ -38,11 +40,19 @@ static const struct figure peer[] = {
     {0},
 };
 
+static const struct figure representation[] = {
+    {"rmu_intended", "RMU", "layer=1"},
+    {"adaptive_rmu", "AdaptiveRMU", "layer=1 beta=5 alpha=1.2"},
+    {"circuit_breaker", "CircuitBreaker", "layer=1 gamma=1 alpha=0.5"},
+    {0},
+};
+
 /* A model, its reference and the batches of every role. */
 struct bench {
     struct model m, ref;
     struct dataset sets[ROLE_COUNT];
     bool has[ROLE_COUNT];
+    float *direction; /* of the batches; NULL: of the figure, if any */
 };
 
 static char *path_of(const char *root, const char *dir, const char *name, const char *suffix)
@@ -75,6 +85,16 @@ static void read_role(struct bench *b, const struct tensor_file *f, enum role ro
         free(v[i]);
 }
 
+/* The unit vector along the tensor, or NULL. */
+static float *read_direction(const struct tensor_file *f, const char *name)
+{
+    struct err e;
+    const struct tensor *t = tensor_find(f, name);
+    float *v = t ? tensor_f32(t, &e) : NULL;
+    BUG_ON(v && direction_normalise(v, (int)t->count));
+    return v;
+}
+
 static void bench_open(struct bench *b, const char *root, const char *dir, const char *cur,
                        const char *ref)
 {
@@ -86,6 +106,7 @@ static void bench_open(struct bench *b, const char *root, const char *dir, const
     BUG_ON(tensor_file_open(&f, path_of(root, dir, "batches", ".safetensors"), &e));
     for (int r = 0; r < ROLE_COUNT; r++)
         read_role(b, &f, (enum role)r);
+    b->direction = read_direction(&f, "u");
     tensor_file_close(&f);
 }
 
@@ -93,6 +114,7 @@ static void bench_close(struct bench *b)
 {
     for (int i = 0; i < ROLE_COUNT; i++)
         dataset_fini(&b->sets[i]);
+    free(b->direction);
     model_close(&b->m);
     model_close(&b->ref);
 }
@@ -220,6 +242,8 @@ static void check(struct bench *b, const char *root, const char *dir, const stru
     BUG_ON(tensor_file_open(&want, path_of(root, dir, f->file, ".safetensors"), &e));
     g.ref = &b->ref;
     g.compat = compat;
+    float *own = b->direction ? NULL : read_direction(&want, "control_vec");
+    g.direction = own ? own : b->direction;
     for (int i = 0; i < 64; i++)
         rows[i] = i;
     for (int i = 0; i < ROLE_COUNT; i++)
@@ -241,6 +265,7 @@ static void check(struct bench *b, const char *root, const char *dir, const stru
         }
         check_gradients(&g, &want, what);
     }
+    free(own);
     tensor_file_close(&want);
     recipe_fini(&r);
     engine_fini(&g);
@@ -260,7 +285,9 @@ int main(void)
 {
     char *root = test_data(""), *golden = test_shared("golden");
     check_all(root, "methods", peer, OU, "m_cur", "m_ref");
+    check_all(root, "survey", representation, 0, "m_cur", "m_ref");
     if (golden) {
+        check_all(golden, "survey", representation, 0, "m_cur", "m_ref");
         check_all(golden, "methods", peer, OU, "m_cur", "m_ref");
         check_all(golden, "methods_a", peer, OU, "llama_cur", "llama");
     } else

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-
 int suite_run(struct suite *s, struct err *e)
 {
     for (const struct metric *m = s->metrics; m->name; m++) {
