@@ -7,7 +7,9 @@
 
 /* u [n]: entries uniform in [0,1), over their norm (RMU, arXiv 2403.03218). From a stream of its
  * own; under COMPAT_RMU_DRAW from the stream that draws the order's rows, as the peer does: its
- * loader runs a batch ahead, so the vector comes after the draws of the first two micro-batches. */
+ * loader runs a batch ahead, so the vector comes after the draws of the first two micro-batches.
+ * (Its later rows are then drawn n numbers further on, which order_draw does not follow: to repeat
+ * such a run, give its rows.) */
 void direction_draw(float *u, int n, unsigned seed, const struct order *o, unsigned compat);
 /* Scales v [n] to length 1; of a zero vector -1. */
 int direction_normalise(float *v, int n);
