@@ -94,7 +94,8 @@ is($steps[3]{lr}, 1e-2 * 12 / 15, 'a linear schedule');
 cmp_ok($steps[-1]{loss}, '<', $steps[0]{loss}, 'the loss falls');
 
 my @methods = (['NPO', '', 1], ['GradDiff', '', 1], ['GradDiff', '--retain-loss-type KL', 1],
-               ['GradAscent', '', 1], ['KLMin', '', 1], ['npo', '--retain-loss-type none', 1], ['FT', '', 0]);
+               ['GradAscent', '', 1], ['KLMin', '', 1], ['npo', '--retain-loss-type none', 1], ['FT', '', 0],
+               ['RMU', '--layer 1', 0], ['AdaptiveRMU', '--layer 1', 0], ['CircuitBreaker', '--layer 1', 0]);
 my $at_first = nll($cur, $forget);
 for my $m (@methods) {
     my ($method, $more, $ascends) = @$m;
@@ -110,6 +111,26 @@ check("$train --out $dir/bf16 --dtype bf16", 0, qr/^15 steps/, 'bf16');
 is(decode_json(get("$dir/bf16/config.json"))->{torch_dtype}, 'bfloat16', 'config.json says so');
 cmp_ok(-s "$dir/bf16/model.safetensors", '<', 0.6 * -s "$dir/ft/model.safetensors", 'half the size');
 cmp_ok(abs(nll("$dir/bf16", $retain) / nll("$dir/ft", $retain) - 1), '<', 0.01, 'and it can be loaded again');
+
+# --- which weights move ---
+
+my $rmu = "$both --method RMU --module-regex 'model\\.layers\\.1'";
+my $downs = "--trainable-params-regex 'model\\.layers\\.[01]\\.mlp\\.down_proj\\.weight'";
+run("$rmu $downs --out $dir/downs");
+check("diff $cur/model.safetensors $dir/downs/model.safetensors", 3, qr/^28 equal, 0 within, 2 outside,/m,
+    'only the weights that match move');
+my @rmu = steps('downs');
+cmp_ok($rmu[-1]{terms}{'forget.rmu'}, '<', $rmu[0]{terms}{'forget.rmu'}, 'hidden states go where they are steered');
+run("$both --method NPO --locate regex --trainable-params-regex lm_head.weight --out $dir/head");
+check("diff $cur/model.safetensors $dir/head/model.safetensors", 3, qr/^29 equal, 0 within, 1 outside,/m,
+    'with any method');
+check("$rmu --trainable-params-regex mlp --out $dir/none", 1, qr/'mlp' matches no parameter name in full; one is '/,
+    'a pattern that matches nothing');
+check("$rmu --trainable-params-regex 'lm_head.*' --out $dir/none", 1, qr/no weight that may move is reached/,
+    'a weight that the method does not reach');
+check("$both --method RMU --out $dir/none", 1, qr/term 'rmu' looks at a layer that is not there: give --layer 0 to 2/,
+    'a layer too many');
+check("$both --method NPO --locate layers --out $dir/none", 2, qr/unknown locator 'layers'/, 'an unknown locator');
 
 # --- the same again ---
 
