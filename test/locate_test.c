@@ -353,6 +353,36 @@ static void check_regex(void)
     bench_close(&b);
 }
 
+/* Any allocation may fail: of the pattern, of its match, of a term's step. */
+static void check_memory(void)
+{
+    struct bench b;
+    struct err e;
+    struct norm norm;
+    struct micro_result res;
+    const struct locator *l = &locator_regex;
+    bench_open(&b, 0);
+    void *params = mem_alloc(1, l->params_size, &e);
+    set(l->params, params, "trainable_params_regex", "(.*)down(.*)|(a|b)+c");
+    for (int way = 0; way < 2; way++) {
+        long failed = 0;
+        for (bool done = false; !done; failed += !done) {
+            snprintf(e.msg, sizeof e.msg, "nothing");
+            mem_fail_at(failed);
+            arena_fini(&b.g.arena);
+            engine_count(&b.g, &b.order, 0, 1, &norm);
+            done = way ? !engine_micro(&b.g, &b.order.micro[0], &norm, &res, &e)
+                       : !locate_weights(l, params, 0, &b.m.table, &e);
+            mem_fail_at(-1);
+            if (!done && !strstr(e.msg, "memory"))
+                ok(false, "allocation %ld: %s", failed, e.msg);
+        }
+        ok(failed > 2, "each of %ld failed allocations is an error", failed);
+    }
+    free(params);
+    bench_close(&b);
+}
+
 static void check_place(void)
 {
     static const struct {
@@ -400,6 +430,7 @@ int main(void)
     check_stop();
     check_default();
     check_regex();
+    check_memory();
     check_place();
     check_direction();
     free(dir);

@@ -71,7 +71,7 @@ sub compare {
        0, 'fine-tuning runs');
     compare('target', $t, 16, 1);
 }
-for my $method ('NPO', 'GradDiff') {
+for my $method ('NPO', 'GradDiff', 'RMU') {
     my $t = trace("from_base/$method");
     my $order = write_order($method, $t, 8);
     is(system($unlearn, 'forget', '--method', $method, '--model', 'default', '--forget', $forget, '--retain', $retain,

@@ -30,9 +30,12 @@ static int apply(const void *params_, struct weight_table *t, struct err *e)
         int n = pcre2_match(code, (PCRE2_SPTR)w->name, strlen(w->name), 0, 0, match, NULL);
         w->trainable = n >= 0;
         found += w->trainable;
-        if (n < 0 && n != PCRE2_ERROR_NOMATCH)
-            rc = err_set(e, "trainable_params_regex '%s' takes too long to match '%s'", p->pattern,
-                         w->name);
+        if (n < 0 && n != PCRE2_ERROR_NOMATCH) {
+            PCRE2_UCHAR why[120];
+            pcre2_get_error_message(n, why, sizeof why);
+            rc = err_set(e, "trainable_params_regex '%s' on '%s': %s", p->pattern, w->name,
+                         (char *)why);
+        }
     }
     if (!rc && !found)
         rc =
