@@ -40,10 +40,23 @@ static const struct figure peer[] = {
     {0},
 };
 
-static const struct figure representation[] = {
-    {"rmu_intended", "RMU", "layer=1"},
+static const struct figure survey[] = {
     {"adaptive_rmu", "AdaptiveRMU", "layer=1 beta=5 alpha=1.2"},
     {"circuit_breaker", "CircuitBreaker", "layer=1 gamma=1 alpha=0.5"},
+    {"flat_kl", "FLAT", "mean=batch"},
+    {"flat_tv", "FLAT", "mean=batch divergence=TV"},
+    {"forget_kl_ascent", "KLAscent", "gamma=0.5"},
+    {"ga_forget_kl", "KLMin", "retain_role=forget"},
+    {"idk_po", "PO", ""},
+    {"jensun", "JensUn", ""},
+    {"kl_masked", "KLMin", ""},
+    {"kto_logsigmoid", "KTO", "alpha=0"},
+    {"kto_sigmoid", "KTO", "alpha=0 link=sigmoid"},
+    {"me_gd", "ME", ""},
+    {"rmu_intended", "RMU", "layer=1"},
+    {"scrub_max", "SCRUB", "alpha=0"},
+    {"scrub_min", "SCRUB", "gamma=0 kl_weight=0.5"},
+    {"undial_masked", "UNDIAL", ""},
     {0},
 };
 
@@ -119,12 +132,13 @@ static void bench_close(struct bench *b)
     model_close(&b->ref);
 }
 
-/* "name=value name=value" into whichever of the tables have the name; returns how many took it. */
-static int set_all(const char *settings, const struct param *params, void *obj)
+/* "name=value name=value" into the table's fields; returns how many names it has. The text of a
+ * choice is borrowed, so each table has its own. */
+static int set_all(const char *settings, char text[256], const struct param *params, void *obj)
 {
-    char text[256], *rest = text;
+    char *rest = text;
     int n = 0;
-    snprintf(text, sizeof text, "%s", settings);
+    snprintf(text, 256, "%s", settings);
     for (char *word; (word = strsep(&rest, " "));) {
         struct err e;
         char *value = strchr(word, '=');
@@ -134,8 +148,7 @@ static int set_all(const char *settings, const struct param *params, void *obj)
         const struct param *p = params ? param_find(params, word) : NULL;
         if (!p)
             continue;
-        /* a choice keeps pointing at the table's text, a string would at ours */
-        BUG_ON(p->type == PARAM_STRING || param_set_text(p, obj, value, &e));
+        BUG_ON(param_set_text(p, obj, value, &e));
         n++;
     }
     return n;
@@ -143,6 +156,7 @@ static int set_all(const char *settings, const struct param *params, void *obj)
 
 static void open_recipe(struct recipe *r, const struct figure *f)
 {
+    static char text[3][256];
     struct err e;
     int wanted = 0, set;
     *r = (struct recipe){.method = method_by_name(f->method, &e)};
@@ -151,12 +165,12 @@ static void open_recipe(struct recipe *r, const struct figure *f)
         wanted += *c == '=';
     param_defaults(method_params, &r->p);
     BUG_ON(param_apply_presets(method_params, &r->p, r->method->presets, &e));
-    set = set_all(f->settings, method_params, &r->p);
+    set = set_all(f->settings, text[0], method_params, &r->p);
     BUG_ON(recipe_choose_terms(r, &e));
     if (r->forget)
-        set += set_all(f->settings, r->forget->params, r->forget_params);
+        set += set_all(f->settings, text[1], r->forget->params, r->forget_params);
     if (r->retain)
-        set += set_all(f->settings, r->retain->params, r->retain_params);
+        set += set_all(f->settings, text[2], r->retain->params, r->retain_params);
     BUG_ON(set < wanted);
 }
 
@@ -223,15 +237,28 @@ static void check_gradients(const struct engine *g, const struct tensor_file *wa
            worst > 1e-4 ? ": " : "", worst > 1e-4 ? where : "");
 }
 
+/* Part 0 or 1 of the rows of every role; without halves part 0 is all. */
+static void take_rows(const struct bench *b, int part, bool halves, struct micro *mb)
+{
+    static int rows[64];
+    for (int i = 0; i < 64; i++)
+        rows[i] = i;
+    *mb = (struct micro){0};
+    for (int r = 0; r < ROLE_COUNT; r++) {
+        int n = b->has[r] ? b->sets[r].n : 0, first = halves ? n / 2 : n;
+        mb->rows[r] = n ? rows + (part ? first : 0) : NULL;
+        mb->n[r] = part ? n - first : first;
+    }
+}
+
 static void check(struct bench *b, const char *root, const char *dir, const struct figure *f,
                   unsigned compat)
 {
-    static int rows[64];
     struct err e = {"it does"};
     struct engine g;
     struct recipe r;
     struct tensor_file want;
-    struct micro mb = {0};
+    struct micro mb;
     struct order o = {.micro = &mb, .n = 1, .per_epoch = 1};
     struct norm norm;
     struct micro_result res;
@@ -244,14 +271,9 @@ static void check(struct bench *b, const char *root, const char *dir, const stru
     g.compat = compat;
     float *own = b->direction ? NULL : read_direction(&want, "control_vec");
     g.direction = own ? own : b->direction;
-    for (int i = 0; i < 64; i++)
-        rows[i] = i;
     for (int i = 0; i < ROLE_COUNT; i++)
-        if (b->has[i]) {
-            g.sets[i] = &b->sets[i];
-            mb.rows[i] = rows;
-            mb.n[i] = b->sets[i].n;
-        }
+        g.sets[i] = b->has[i] ? &b->sets[i] : NULL;
+    take_rows(b, 0, false, &mb);
     BUG_ON(recipe_bind(&r, &g, &e) || engine_cache_reference(&g, &b->ref, &o, 0, 1, &e));
     engine_count(&g, &o, 0, 1, &norm);
     if (ok(!engine_micro(&g, &mb, &norm, &res, &e), "%s: runs: %s", what, e.msg)) {
@@ -271,6 +293,60 @@ static void check(struct bench *b, const char *root, const char *dir, const stru
     engine_fini(&g);
 }
 
+/* By default a step does not depend on how it is cut into micro-batches. */
+static void check_cut(struct bench *b, const struct method *m)
+{
+    struct engine g[2];
+    struct recipe r;
+    struct err e;
+    double loss[2] = {0}, off = 0, top = 0;
+    open_recipe(&r, &(struct figure){NULL, m->name, ""});
+    for (int way = 0; way < 2; way++) {
+        struct micro mb[2];
+        struct order o = {.micro = mb, .n = 1 + way, .per_epoch = 1};
+        struct norm norm;
+        struct micro_result res;
+        BUG_ON(engine_init(&g[way], &b->m, &e));
+        g[way].ref = &b->ref;
+        for (int i = 0; i < ROLE_COUNT; i++)
+            g[way].sets[i] = b->has[i] ? &b->sets[i] : NULL;
+        for (int part = 0; part < o.n; part++)
+            take_rows(b, part, way == 1, &mb[part]);
+        BUG_ON(recipe_bind(&r, &g[way], &e));
+        BUG_ON(engine_cache_reference(&g[way], &b->ref, &o, 0, o.n, &e));
+        engine_count(&g[way], &o, 0, o.n, &norm);
+        for (int part = 0; part < o.n; part++) {
+            BUG_ON(engine_micro(&g[way], &mb[part], &norm, &res, &e));
+            for (int i = 0; i < g[way].n_obj; i++)
+                loss[way] += g[way].obj[i].weight * res.loss[i];
+        }
+    }
+    for (size_t i = 0; i < b->m.table.total; i++) {
+        double d = fabs((double)g[1].grads[i] - (double)g[0].grads[i]);
+        off = d <= off ? off : d;
+        top = fmax(top, fabs((double)g[0].grads[i]));
+    }
+    near(loss[1], loss[0], 1e-5, 1e-6, "%s: two micro-batches lose what one does", m->name);
+    near(off, 0, 0, 1e-5 * top, "%s: with the same gradient", m->name);
+    recipe_fini(&r);
+    engine_fini(&g[0]);
+    engine_fini(&g[1]);
+}
+
+static void check_cuts(const char *root)
+{
+    struct bench b;
+    bench_open(&b, root, "methods", "m_cur", "m_ref");
+    for (const struct method *m = methods; m->name; m++) {
+        struct err e;
+        const struct term *t = m->forget ? term_by_name(m->forget, &e) : NULL;
+        /* KTO's constant is one of the micro-batch; layers are the business of other tests. */
+        if (t != &term_kto && (!t || t->kind != VIEW_HIDDEN))
+            check_cut(&b, m);
+    }
+    bench_close(&b);
+}
+
 static void check_all(const char *root, const char *dir, const struct figure *figures,
                       unsigned compat, const char *cur, const char *ref)
 {
@@ -285,9 +361,10 @@ int main(void)
 {
     char *root = test_data(""), *golden = test_shared("golden");
     check_all(root, "methods", peer, OU, "m_cur", "m_ref");
-    check_all(root, "survey", representation, 0, "m_cur", "m_ref");
+    check_all(root, "survey", survey, 0, "m_cur", "m_ref");
+    check_cuts(root);
     if (golden) {
-        check_all(golden, "survey", representation, 0, "m_cur", "m_ref");
+        check_all(golden, "survey", survey, 0, "m_cur", "m_ref");
         check_all(golden, "methods", peer, OU, "m_cur", "m_ref");
         check_all(golden, "methods_a", peer, OU, "llama_cur", "llama");
     } else

@@ -204,19 +204,48 @@ static double ceu(const void *params, const struct board *b, const struct board 
     return loss / b->mean_rows;
 }
 
+static double kto(const void *params, const struct board *b, const struct board *at)
+{
+    double k = 0, loss = 0, beta = real(&term_kto, params, "beta");
+    const char *link;
+    memcpy(&link, (const char *)params + param_find(term_kto.params, "link")->offset, sizeof link);
+    for (int s = 0; s < at[1].n_seqs; s++)
+        k += (at[1].ref_nll[s] - at[1].nll[s]) / at[1].n_seqs;
+    for (int s = 0; s < b->n_seqs; s++) {
+        double margin = k;
+        for (int r = 0; r < b->n_rows; r++)
+            if (b->row_seq[r] == s)
+                margin += beta * (double)(b->ref[VIEW_LOGP][r] - b->x[VIEW_LOGP][r]);
+        double p = 1 / (1 + exp(-margin));
+        loss += 1 - 2 / beta * (strcmp(link, "sigmoid") ? log(p) : p);
+    }
+    return loss / b->mean_seqs;
+}
+
 static const struct weighted {
     const struct term *term;
     double (*loss)(const void *params, const struct board *b, const struct board *at);
-} weighted[] = {{&term_wga, wga}, {&term_satimp, satimp}, {&term_ceu, ceu}, {0}};
+    bool batchwise; /* the weight is one of the whole micro-batch, and its second view only that */
+} weighted[] = {{&term_wga, wga, false},
+                {&term_satimp, satimp, false},
+                {&term_ceu, ceu, false},
+                {&term_kto, kto, true},
+                {0}};
+
+static const struct weighted *weighted_of(const struct term *t)
+{
+    const struct weighted *w = weighted;
+    while (w->term && w->term != t)
+        w++;
+    return w;
+}
 
 /* The loss that the derivative is of. */
 static double primal(const struct term *t, const void *params, struct board *b,
                      const struct board *at)
 {
-    for (const struct weighted *w = weighted; w->term; w++)
-        if (w->term == t)
-            return w->loss(params, b, at);
-    return loss_of(t, params, b);
+    const struct weighted *w = weighted_of(t);
+    return w->term ? w->loss(params, b, at) : loss_of(t, params, b);
 }
 
 /* (f(x+h) - f(x-h)) / 2h by value `x`. */
@@ -238,6 +267,8 @@ static void check_derivative(const struct term *t, const void *params, struct bo
     static float d[R * V > N * C ? R * V : N * C];
     static struct board at[TERM_MAX_VIEWS];
     memcpy(at, b, (size_t)t->n_views * sizeof *at);
+    add_up(&at[0]);
+    add_up(&at[1]);
     near(primal(t, params, b, at), loss_of(t, params, b), 1e-12, 1e-15, "%s: its definition, %s",
          t->name, what);
     for (int i = 0; i < t->n_views; i++) {
@@ -253,7 +284,9 @@ static void check_derivative(const struct term *t, const void *params, struct bo
             top = fmax(top, fabs((double)d[k]));
         }
         near(worst, 0, 0, 1e-5 * top + 1e-12, "%s: derivative of view %d, %s", t->name, i, what);
-        if (b[i].n_rows)
+        if (i == 1 && weighted_of(t)->batchwise)
+            ok(top == 0, "%s: which is a constant, %s", t->name, what);
+        else if (b[i].n_rows)
             ok(top > 0, "%s: which is not zero, %s", t->name, what);
     }
 }
@@ -262,7 +295,7 @@ static void check_derivative(const struct term *t, const void *params, struct bo
 static void check_sums(const struct term *t, const void *params, struct board *b, const char *what)
 {
     double whole = loss_of(t, params, b), sum = 0;
-    for (int s = 0; s < S; s++) {
+    for (int s = 0; s < S && !weighted_of(t)->batchwise; s++) {
         static struct board part[TERM_MAX_VIEWS];
         char name[64];
         for (int i = 0; i < t->n_views; i++)
@@ -271,7 +304,8 @@ static void check_sums(const struct term *t, const void *params, struct board *b
         snprintf(name, sizeof name, "sequence %d alone, %s", s, what);
         check_derivative(t, params, part, name);
     }
-    near(sum, whole, 1e-12, 1e-15, "%s: losses of sequences add up, %s", t->name, what);
+    if (!weighted_of(t)->batchwise)
+        near(sum, whole, 1e-12, 1e-15, "%s: losses of sequences add up, %s", t->name, what);
     for (int i = 0; i < t->n_views; i++) {
         b[i].mean_rows *= 2.5;
         b[i].mean_seqs *= 2.5;
@@ -347,6 +381,14 @@ static void check_params(const struct term *t, void *params, struct board *b)
     struct err e;
     for (const struct param *p = t->params; p && p->name; p++) {
         char text[64] = "", what[128];
+        const char *choice = p->type == PARAM_CHOICE ? p->choices : "";
+        for (size_t n; (n = strcspn(choice, "|")) > 0; choice += n + (choice[n] == '|')) {
+            snprintf(text, sizeof text, "%.*s", (int)n, choice);
+            snprintf(what, sizeof what, "%s=%s", p->name, text);
+            ok(!param_set_text(p, params, text, &e), "%s: %s", t->name, what);
+            check_derivative(t, params, b, what);
+            param_defaults(t->params, params);
+        }
         if (p->type != PARAM_REAL)
             continue;
         double x;
@@ -386,7 +428,8 @@ static void check_limits(void)
     struct err e;
     board_fill(&b, 1);
     memcpy(b.ref, b.x, sizeof b.x);
-    near(loss_of(&term_kl, NULL, &b), 0, 0, 1e-12, "kl: of a model from itself");
+    double one = 1;
+    near(loss_of(&term_kl, &one, &b), 0, 0, 1e-12, "kl: of a model from itself");
     double *beta = mem_alloc(1, term_npo.params_size, &e);
     param_defaults(term_npo.params, beta);
     near(loss_of(&term_npo, beta, &b), 2 / 0.1 * log(2), 1e-12, 0, "npo: before the first step");

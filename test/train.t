@@ -69,6 +69,7 @@ sub nll {
 }
 
 my ($forget, $retain) = (rows('forget.jsonl', 6, 7), rows('retain.jsonl', 9, 99));
+my $alternate = rows('alternate.jsonl', 6, 55);
 my $train = "train --model $cur --data $retain --quiet --lr 1e-2 --batch 4";
 my $both = "forget --model $cur --forget $forget --retain $retain --quiet --lr 1e-2 --batch 4";
 
@@ -106,6 +107,20 @@ for my $m (@methods) {
     cmp_ok(nll("$dir/m", $retain), '<', $before, "$method $more: what was to be kept is more likely")
         if (steps('m'))[-1]{terms}{'retain.nll'};
 }
+
+# Every method of the table that lists its needs as log-probabilities or logits.
+for my $m (@{decode_json(scalar `$unlearn methods --json`)}) {
+    next if $m->{needs} =~ /hidden/ || !$m->{forget_term};
+    my ($status, $out) = run("$both --alternate $alternate --method $m->{name} --gamma 1 --lr 1e-3 --out $dir/m");
+    is($status, 0, "$m->{name} runs") or diag($out);
+    my @loss = map { $_->{loss} } steps('m');
+    cmp_ok($loss[-1] + $loss[-2], '<', $loss[0] + $loss[1], "$m->{name}: the last epoch's loss is less than the first's");
+}
+check("$both --method DPO --out $dir/none", 1, qr/needs alternate data: give --alternate FILE$/, 'DPO without alternates');
+check("$both --alternate $retain --method DPO --out $dir/none", 1,
+    qr/9 examples of the role 'alternate' cannot follow 6 of 'forget' one by one/, 'alternates of other rows');
+check("$both --alternate $alternate --method DPO --forget-role alternate --out $dir/none", 1,
+    qr/compares alternate data with alternates/, 'alternates against themselves');
 
 check("$train --out $dir/bf16 --dtype bf16", 0, qr/^15 steps/, 'bf16');
 is(decode_json(get("$dir/bf16/config.json"))->{torch_dtype}, 'bfloat16', 'config.json says so');

@@ -38,7 +38,7 @@ static int open_recipe(struct recipe *r, const struct method *m, struct err *e)
 static void needs_text(const struct recipe *r, char *text, size_t n)
 {
     const struct term *t[] = {r->forget, r->retain};
-    bool ref = false, pairs = false;
+    bool ref = false, alternate = !strcmp(r->p.forget_role, "alternate");
     text[0] = 0;
     for (int i = 0; i < 2; i++) {
         if (!t[i])
@@ -49,10 +49,10 @@ static void needs_text(const struct recipe *r, char *text, size_t n)
             snprintf(text + at, n - at, "%s%s", at ? ", " : "", view);
         }
         ref = ref || t[i]->needs_ref;
-        pairs = pairs || t[i]->n_views > 1;
+        alternate = alternate || t[i]->n_views > 1;
     }
     size_t at = strlen(text);
-    snprintf(text + at, n - at, "%s%s", ref ? ", reference" : "", pairs ? ", alternate" : "");
+    snprintf(text + at, n - at, "%s%s", ref ? ", reference" : "", alternate ? ", alternate" : "");
 }
 
 static void print_term(const char *what, const struct term *t)
@@ -95,7 +95,7 @@ static int print_all(bool json, struct err *e)
     json_t *list = json_array();
     int rc = 0;
     if (!json)
-        printf("%-14s %-14s %-18s %-26s %s\n", "method", "family", "paper", "needs",
+        printf("%-14s %-14s %-18s %-34s %s\n", "method", "family", "paper", "needs",
                "what it does");
     for (const struct method *m = methods; m->name && !rc; m++) {
         struct recipe r;
@@ -109,7 +109,7 @@ static int print_all(bool json, struct err *e)
                                     "needs", needs, "forget_term", r.forget ? r.forget->name : NULL,
                                     "retain_term", r.retain ? r.retain->name : NULL));
             else
-                printf("%-14s %-14s %-18s %-26s %s\n", m->name, m->family, m->paper, needs,
+                printf("%-14s %-14s %-18s %-34s %s\n", m->name, m->family, m->paper, needs,
                        m->help);
         }
         recipe_fini(&r);

@@ -113,12 +113,12 @@ static int read_batch(struct probe *p, const char *path, struct err *e)
 /* Every term that counts has its role in the batch. */
 static int check_roles(const struct probe *p, const struct recipe *r, struct err *e)
 {
-    const bool used[] = {
-        [ROLE_FORGET] = r->forget && r->p.gamma != 0, [ROLE_RETAIN] = r->retain && r->p.alpha != 0};
-    for (int role = ROLE_FORGET; role <= ROLE_RETAIN; role++)
-        if (used[role] && !p->has[role])
+    const bool used[] = {r->forget && r->p.gamma != 0, r->retain && r->p.alpha != 0};
+    const char *const role[] = {r->p.forget_role, r->p.retain_role};
+    for (int i = 0; i < 2; i++)
+        if (used[i] && !p->has[role_by_name(role[i])])
             return err_set(e, "method '%s' needs '%s.input_ids', which the batch does not have",
-                           r->method->name, role_name[role]);
+                           r->method->name, role[i]);
     return 0;
 }
 
@@ -153,7 +153,7 @@ static int write_out(const struct probe *p, const struct recipe *r, const struct
     for (int i = 0; i < p->engine.n_obj; i++) {
         const struct objective *o = &p->engine.obj[i];
         loss += o->weight * res->loss[i];
-        scalars[o->role[0] == ROLE_FORGET ? 1 : 2].value = (float)res->loss[i];
+        scalars[r->forget && i == 0 ? 1 : 2].value = (float)res->loss[i];
     }
     scalars[0].value = (float)loss;
     struct tensor_out *o = tensor_out_open(path, e);

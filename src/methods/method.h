@@ -29,8 +29,9 @@ const struct method *method_by_name(const char *name, struct err *e);
 /* What every method has. */
 struct method_params {
     double gamma, alpha;
-    const char *retain_loss_type; /* a term, or "none" */
-    const char *forget_term;      /* overrides the row's; NULL: the row's */
+    const char *retain_loss_type;          /* a term, or "none" */
+    const char *forget_term;               /* overrides the row's; NULL: the row's */
+    const char *forget_role, *retain_role; /* whose data the terms look at */
 };
 
 extern const struct param method_params[];
@@ -49,7 +50,7 @@ int recipe_choose_terms(struct recipe *r, struct err *e);
 /* Adds the terms, weighted, to the engine whose sets are in place. */
 int recipe_bind(const struct recipe *r, struct engine *g, struct err *e);
 void recipe_fini(struct recipe *r);
-/* The role that sets the length of an epoch: forget if it is used, else retain. */
+/* The role that sets the length of an epoch: the forget term's if it counts, else the retain's. */
 enum role recipe_anchor(const struct recipe *r);
 
 #endif

@@ -12,6 +12,12 @@ static const struct param_preset embed_preset[] = {
     {"retain_loss_type", "EMBED_DIFF"}, {"locate", "regex"}, {0}};
 static const struct param_preset circuit_preset[] = {
     {"retain_loss_type", "EMBED_NORM"}, {"locate", "regex"}, {0}};
+static const struct param_preset alternate_preset[] = {{"forget_role", "alternate"}, {0}};
+static const struct param_preset me_preset[] = {{"gamma", "0.1"}, {0}};
+static const struct param_preset jensun_preset[] = {
+    {"forget_role", "alternate"}, {"retain_loss_type", "JSD"}, {"alpha", "0.5"}, {0}};
+static const struct param_preset scrub_preset[] = {
+    {"retain_loss_type", "distil"}, {"temperature", "4"}, {0}};
 
 const struct method methods[] = {
     {"FT", "retain", "arXiv 2304.04934", "fine-tune on the retain data alone", NULL, true, NULL},
@@ -31,6 +37,13 @@ const struct method methods[] = {
      NULL},
     {"AltPO", "preference", "arXiv 2409.13474",
      "DPO; the alternates are plausible answers that the model wrote", "dpo", true, NULL},
+    {"KTO", "preference", "arXiv 2402.01306",
+     "the answers to forget are undesired, against the drift of the alternates", "kto", true, NULL},
+    {"PO", "preference", "arXiv 2401.06121",
+     "learn the alternate answers, such as refusals, instead (IDK)", "nll", true, alternate_preset},
+    {"FLAT", "preference", "arXiv 2410.11143",
+     "an f-divergence between alternates and answers to forget; no retain data", "flat", false,
+     NULL},
     {"WGA", "ascent", "arXiv 2502.19301", "gradient ascent weighted by the token's probability",
      "wga", true, NULL},
     {"SatImp", "ascent", "arXiv 2505.11953",
@@ -39,6 +52,16 @@ const struct method methods[] = {
      "learn the model's own answers with the label's logit lowered", "undial", true, undial_preset},
     {"CEU", "distillation", "arXiv 2503.01224", "learn the model's own answers without the label",
      "ceu", false, NULL},
+    {"ME", "distillation", "arXiv 2410.08109", "towards the uniform distribution on forget (ME+GD)",
+     "me", true, me_preset},
+    {"JensUn", "distillation", "arXiv 2509.02820",
+     "bounded divergence to the alternates on forget, to the model on retain", "jsd_label", true,
+     jensun_preset},
+    {"KLAscent", "ascent", "arXiv 2404.18239",
+     "away from the target model on forget, towards it on retain", "kl_ascent", true, kl_preset},
+    {"SCRUB", "distillation", "arXiv 2302.09880",
+     "SCRUB's max and min losses in every step; the paper takes turns", "kl_ascent", true,
+     scrub_preset},
     {"PDU", "constrained", "arXiv 2506.05314",
      "flatten the logits while the retain loss stays below a bound; alpha is fixed", "pdu", true,
      pdu_preset},

@@ -4,14 +4,20 @@
 #include "methods/method.h"
 #include "objectives/terms.h"
 
+static const char roles[] = "forget|retain|alternate|generic";
+
 #define FIELD(f) offsetof(struct method_params, f)
 const struct param method_params[] = {
     {"gamma", PARAM_REAL, FIELD(gamma), 0, 1e6, NULL, "1", NULL, "weight of the forget term"},
     {"alpha", PARAM_REAL, FIELD(alpha), 0, 1e6, NULL, "1", NULL, "weight of the retain term"},
     {"retain_loss_type", PARAM_CHOICE, FIELD(retain_loss_type), 0, 0,
-     "NLL|KL|EMBED_DIFF|EMBED_NORM|constraint|none", "NLL", NULL, "retain term"},
+     "NLL|KL|JSD|distil|EMBED_DIFF|EMBED_NORM|constraint|none", "NLL", NULL, "retain term"},
     {"forget_term", PARAM_STRING, FIELD(forget_term), 0, 0, NULL, NULL, "TERM",
      "another forget term than the method's"},
+    {"forget_role", PARAM_CHOICE, FIELD(forget_role), 0, 0, roles, "forget", NULL,
+     "data of the forget term"},
+    {"retain_role", PARAM_CHOICE, FIELD(retain_role), 0, 0, roles, "retain", NULL,
+     "data of the retain term"},
     {0},
 };
 
@@ -43,24 +49,31 @@ int recipe_choose_terms(struct recipe *r, struct err *e)
     return 0;
 }
 
+static int bind(const struct term *t, const void *params, const char *role, double weight,
+                struct engine *g, struct err *e)
+{
+    struct objective o = {.term = t,
+                          .params = params,
+                          .role = {role_by_name(role), ROLE_ALTERNATE},
+                          .weight = weight};
+    if (t->n_views > 1 && o.role[0] == o.role[1])
+        return err_set(e, "term '%s' compares %s data with alternates: give it another role",
+                       t->name, role);
+    return engine_add(g, &o, e);
+}
+
 int recipe_bind(const struct recipe *r, struct engine *g, struct err *e)
 {
-    struct objective forget = {.term = r->forget,
-                               .params = r->forget_params,
-                               .role = {ROLE_FORGET, ROLE_ALTERNATE},
-                               .weight = r->p.gamma};
-    struct objective retain = {.term = r->retain,
-                               .params = r->retain_params,
-                               .role = {ROLE_RETAIN, ROLE_GENERIC},
-                               .weight = r->p.alpha};
-    if ((r->forget && engine_add(g, &forget, e)) || (r->retain && engine_add(g, &retain, e)))
+    const struct method_params *p = &r->p;
+    if ((r->forget && bind(r->forget, r->forget_params, p->forget_role, p->gamma, g, e)) ||
+        (r->retain && bind(r->retain, r->retain_params, p->retain_role, p->alpha, g, e)))
         return err_prefix(e, "method '%s': ", r->method->name);
     return 0;
 }
 
 enum role recipe_anchor(const struct recipe *r)
 {
-    return r->forget && r->p.gamma != 0 ? ROLE_FORGET : ROLE_RETAIN;
+    return role_by_name(r->forget && r->p.gamma != 0 ? r->p.forget_role : r->p.retain_role);
 }
 
 void recipe_fini(struct recipe *r)

@@ -1,34 +1,62 @@
-/* Forward KL to the frozen reference, KL(p_ref || p), mean over scored rows; under kl_all_positions
- * over every row of the padded batch. d/dz = (p - p_ref) / rows. */
+/* Forward KL to the frozen reference (arXiv 2402.15159), at a temperature T:
+ *   T^2 KL(softmax(z_ref / T) || softmax(z / T)).
+ * The mean is over scored rows; under kl_all_positions over every row of the padded batch. */
 #include "objectives/rows.h"
 #include "objectives/terms.h"
 
-#include <math.h>
+struct kl {
+    double temperature;
+};
 
-static double row(const void *params, const struct logit_row *r)
+static const struct param params[] = {
+    {"temperature", PARAM_REAL, offsetof(struct kl, temperature), 0.01, 100, NULL, "1", NULL,
+     "divides the logits of both models"},
+    {0},
+};
+
+static double row(const void *params_, const struct logit_row *r)
 {
-    (void)params;
-    double lse = log_sum_exp(r->z, r->n, 1), ref_lse = log_sum_exp(r->ref, r->n, 1), sum = 0;
-    for (int i = 0; i < r->n; i++) {
-        double lp = (double)r->z[i] - lse, lq = (double)r->ref[i] - ref_lse, q = exp(lq);
-        sum += q * (lq - lp);
-        r->dz[i] = (float)((exp(lp) - q) * r->share);
-    }
-    return sum * r->share;
+    return row_kl(r, ((const struct kl *)params_)->temperature, 1);
 }
 
-static int kl(const void *params, struct view *const *v, double *loss, struct err *e)
+/* Away from the reference (SCRUB's max step, arXiv 2302.09880). */
+static double row_away(const void *params_, const struct logit_row *r)
 {
-    return rows_add(v[0], row, params, loss, e);
+    return row_kl(r, ((const struct kl *)params_)->temperature, -1);
+}
+
+static int kl(const void *params_, struct view *const *v, double *loss, struct err *e)
+{
+    return rows_add(v[0], row, params_, loss, e);
+}
+
+static int kl_ascent(const void *params_, struct view *const *v, double *loss, struct err *e)
+{
+    return rows_add(v[0], row_away, params_, loss, e);
 }
 
 const struct term term_kl = {
     .name = "kl",
     .paper = "arXiv 2402.15159",
-    .formula = "mean over rows of sum_v p_ref (log p_ref - log p)",
+    .formula = "T^2 mean over rows of sum_v p_ref (log p_ref - log p), both softmax(z / T)",
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
     .widen = COMPAT_KL_ALL_POSITIONS,
+    .params = params,
+    .params_size = sizeof(struct kl),
     .loss = kl,
+};
+
+const struct term term_kl_ascent = {
+    .name = "kl_ascent",
+    .paper = "arXiv 2302.09880",
+    .formula = "-T^2 mean over rows of sum_v p_ref (log p_ref - log p), both softmax(z / T)",
+    .kind = VIEW_LOGITS,
+    .n_views = 1,
+    .needs_ref = true,
+    .widen = COMPAT_KL_ALL_POSITIONS,
+    .params = params,
+    .params_size = sizeof(struct kl),
+    .loss = kl_ascent,
 };

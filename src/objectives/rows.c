@@ -55,3 +55,16 @@ double row_soft_target(const struct logit_row *r, const float *from, int k, doub
     }
     return loss * r->share;
 }
+
+double row_kl(const struct logit_row *r, double temperature, double weight)
+{
+    double scale = 1 / temperature, sum = 0;
+    double lse = log_sum_exp(r->z, r->n, scale), ref_lse = log_sum_exp(r->ref, r->n, scale);
+    for (int i = 0; i < r->n; i++) {
+        double lp = scale * (double)r->z[i] - lse, lq = scale * (double)r->ref[i] - ref_lse;
+        double q = exp(lq);
+        sum += q * (lq - lp);
+        r->dz[i] = (float)(weight * temperature * (exp(lp) - q) * r->share);
+    }
+    return weight * temperature * temperature * sum * r->share;
+}

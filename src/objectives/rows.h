@@ -24,5 +24,9 @@ double log_sum_exp(const float *z, int n, double scale);
 /* -sum_v q log p, q = softmax of `from` with entry k lowered by `by` (INFINITY: left out), taken as
  * a constant. d/dz = p - q. */
 double row_soft_target(const struct logit_row *r, const float *from, int k, double by);
+/* weight T^2 KL(softmax(ref / T) || softmax(z / T)), T the temperature. d/dz = weight T (p_T -
+ * q_T).
+ */
+double row_kl(const struct logit_row *r, double temperature, double weight);
 
 #endif

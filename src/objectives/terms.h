@@ -6,7 +6,8 @@
 
 extern const struct term term_nll, term_ascent, term_npo, term_simnpo, term_wga, term_satimp;
 extern const struct term term_dpo, term_undial, term_ceu, term_pdu, term_constraint, term_kl;
-extern const struct term term_rmu, term_adaptive_rmu, term_embed_diff;
+extern const struct term term_kl_ascent, term_distil, term_me, term_jsd_label, term_jsd, term_kto;
+extern const struct term term_flat, term_rmu, term_adaptive_rmu, term_embed_diff;
 extern const struct term term_circuit_breaker, term_embed_norm;
 extern const struct term *const terms[]; /* ends with NULL */
 
