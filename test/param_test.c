@@ -90,6 +90,7 @@ static void test_json(void)
     ok(!set_json(&o, "beta", "3") && o.beta == 3, "a real takes an integer");
     ok(!set_json(&o, "mask", "true") && o.mask && set_json(&o, "mask", "1"), "%s", e.msg);
     ok(set_json(&o, "loss", "\"x\"") && set_json(&o, "loss", "3"), "%s", e.msg);
+    ok(set_json(&o, "loss", "null") && !strcmp(o.loss, "NLL"), "no null for a choice: %s", e.msg);
     ok(!set_json(&o, "file", "null") && !o.file && set_json(&o, "beta", "null"), "%s", e.msg);
 
     set(&o, "file", "a \"b\"");

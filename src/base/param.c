@@ -122,7 +122,7 @@ int param_set_json(const struct param *p, void *obj, const json_t *value, struct
         return set_json_number(p, obj, value, e);
     if (text && json_is_string(value))
         return param_set_text(p, obj, json_string_value(value), e);
-    if (text && json_is_null(value)) {
+    if (text && json_is_null(value) && !p->value) {
         *(const char **)field_of(p, obj) = NULL;
         return 0;
     }
