@@ -1,6 +1,7 @@
 #include "objectives/rows.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 #include "base/mem.h"
 
@@ -9,7 +10,9 @@ int rows_add(struct view *v, row_loss *f, const void *params, double *loss, stru
     double *each = mem_alloc((size_t)v->n_rows + 1, sizeof *each, e);
     if (!each)
         return -1;
-#pragma omp parallel for schedule(static)
+    /* Below some size threads cost more than they do. */
+    bool many = (size_t)v->n_rows * (size_t)v->vocab > 1 << 14;
+#pragma omp parallel for schedule(static) if (many)
     for (int i = 0; i < v->n_rows; i++) {
         size_t at = (size_t)i * (size_t)v->vocab;
         struct logit_row r = {.n = v->vocab,
