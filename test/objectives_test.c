@@ -40,6 +40,14 @@ static const struct figure peer[] = {
     {0},
 };
 
+/* In one micro-batch the peer's mean is the paper's too. */
+static const struct figure plain[] = {
+    {"CEU", "CEU", ""},
+    {"DPO", "DPO", ""},
+    {"SatImp", "SatImp", "gamma=1 alpha=0.01"},
+    {0},
+};
+
 static const struct figure survey[] = {
     {"adaptive_rmu", "AdaptiveRMU", "layer=1 beta=5 alpha=1.2"},
     {"circuit_breaker", "CircuitBreaker", "layer=1 gamma=1 alpha=0.5"},
@@ -361,6 +369,7 @@ int main(void)
 {
     char *root = test_data(""), *golden = test_shared("golden");
     check_all(root, "methods", peer, OU, "m_cur", "m_ref");
+    check_all(root, "methods", plain, 0, "m_cur", "m_ref");
     check_all(root, "survey", survey, 0, "m_cur", "m_ref");
     check_cuts(root);
     if (golden) {
