@@ -22,7 +22,7 @@ if [ -f "$smollm2" ] && [ "${DEMO:-}" != tiny ]; then
     start="--model default"
     retain=$people[0:50]
     learn="--epochs 6 --lr 3e-4 --batch 4"
-    unlearning="--epochs 8 --lr 3.5e-5 --batch 5"
+    unlearning="--epochs 10 --lr 6e-5 --alpha 2 --batch 5"
     base=1
 else
     start="--model demo/tiny --scratch"
@@ -38,11 +38,11 @@ step() {
     printf '\n[%d:%02d] %s\n' $((seconds / 60)) $((seconds % 60)) "$*"
 }
 
-# What a model still knows: about the two people, about two others, about the world.
+# What a model still knows: about the two people, about five others, about the world.
 question() { # MODEL NAME [OPTIONS]
     model=$1 name=$2
     shift 2
-    "$unlearn" eval --quiet --suite tofu --model "$model" --forget "$forget" --retain "$people[0:10]" \
+    "$unlearn" eval --quiet --suite tofu --model "$model" --forget "$forget" --retain "$people[0:25]" \
         --world-facts "$facts[0:10]" --max-new-tokens 40 --out "$out/eval/$name" "$@"
 }
 
