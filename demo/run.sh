@@ -3,7 +3,7 @@
 #
 #     demo/run.sh [OUT]       OUT: where models and results go (default: demo-out)
 #
-# With SmolLM2 in the cache (./bootstrap demo fetches it) it starts from that and takes seven to ten minutes
+# With SmolLM2 in the cache (./bootstrap demo fetches it) it starts from that and takes seven minutes
 # on two cores; without, it trains a tiny model from nothing, in one. UNLEARN names the program (default:
 # ./unlearn), DEMO=tiny asks for the tiny model.
 set -eu
@@ -28,7 +28,7 @@ else
     start="--model demo/tiny --scratch"
     retain=$people[0:50]+$people[60:220]+$facts
     learn="--epochs 30 --lr 3e-3 --batch 8"
-    unlearning="--epochs 40 --lr 2e-4 --batch 10 --alpha 2"
+    unlearning="--epochs 60 --lr 2e-4 --batch 10 --alpha 5 --beta 0.5"
     base=
 fi
 
