@@ -1,7 +1,6 @@
 #include "objectives/rows.h"
 
 #include <math.h>
-#include <stdbool.h>
 
 #include "base/mem.h"
 
@@ -10,9 +9,8 @@ int rows_add(struct view *v, row_loss *f, const void *params, double *loss, stru
     double *each = mem_alloc((size_t)v->n_rows + 1, sizeof *each, e);
     if (!each)
         return -1;
-    /* Below some size threads cost more than they do. */
-    bool many = (size_t)v->n_rows * (size_t)v->vocab > 1 << 14;
-#pragma omp parallel for schedule(static) if (many)
+        /* Below some size threads cost more than they do. */
+#pragma omp parallel for schedule(static) if ((size_t)v->n_rows * (size_t)v->vocab > 1 << 14)
     for (int i = 0; i < v->n_rows; i++) {
         size_t at = (size_t)i * (size_t)v->vocab;
         struct logit_row r = {.n = v->vocab,
