@@ -62,22 +62,6 @@ int model_open(struct model *m, const char *path, bool writable, struct err *e)
     return -1;
 }
 
-int model_copy(struct model *m, const struct model *from, struct err *e)
-{
-    *m = (struct model){.cfg = from->cfg, .ops = from->ops};
-    if ((m->path = mem_strdup(from->path, e)) && !weight_table_init(&m->table, &m->cfg, e) &&
-        (m->own = mem_alloc(m->table.total, sizeof(float), e)) &&
-        (m->w = mem_alloc((size_t)m->table.n, sizeof *m->w, e))) {
-        for (int i = 0; i < m->table.n; i++) {
-            const struct weight *w = &m->table.v[i];
-            m->w[i] = memcpy(m->own + w->offset, from->w[i], w->count * sizeof(float));
-        }
-        return 0;
-    }
-    model_close(m);
-    return -1;
-}
-
 void model_close(struct model *m)
 {
     for (int i = 0; i < m->n_files; i++)

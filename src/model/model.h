@@ -34,8 +34,6 @@ int model_open_header(struct model *m, const char *path, struct err *e);
 /* Fresh weights N(0, std) for matrices (std 0.02, outputs of residual branches scaled by
  * 1/sqrt(2L)), ones for norms, of the shape that config.json in the directory `dir` gives. */
 int model_init_random(struct model *m, const char *dir, unsigned seed, struct err *e);
-/* A second model that shares nothing with `m` but what its files map: the frozen reference. */
-int model_copy(struct model *m, const struct model *from, struct err *e);
 void model_close(struct model *m);
 
 /* Weights by place. */
@@ -48,7 +46,7 @@ int model_reserve_positions(struct model *m, int n_pos, struct err *e);
 /* config.json, generation_config.json and model.safetensors (dtype DT_F32, DT_BF16 or DT_F16) in
  * the directory `dir`, which is created. Tokenizer files are the caller's (text/). */
 int model_save(const struct model *m, const char *dir, enum dtype dtype, struct err *e);
-/* "134515008 parameters, 30 layers ..." */
+/* Numbers in all weights; a tied head counts once. */
 size_t model_n_params(const struct model *m);
 
 #endif
