@@ -209,7 +209,7 @@ static void test_gguf_fields(void)
         {"offset past the end", "past the end", 3, 1, 1, 0, 4, 32, 0, 1, 8, 0, 64},
         {"offset 2^63", "past the end", 3, 1, 1, 0, 4, 32, 0, 1, 8, 0, 8 * BIG},
         {"offset 7", "not aligned", 3, 1, 1, 0, 4, 32, 0, 1, 8, 0, 7},
-        {"type Q2_K", "Q2_K", 3, 1, 1, 0, 4, 32, 0, 1, 256, 10, 0},
+        {"type IQ2_XS", "IQ2_XS", 3, 1, 1, 0, 4, 32, 0, 1, 256, 17, 0},
         {"type 1000", "type 1000", 3, 1, 1, 0, 4, 32, 0, 1, 8, 1000, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

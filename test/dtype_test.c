@@ -91,6 +91,36 @@ static void test_quant(enum dtype t)
     free(path);
 }
 
+/* test/data/quants/write_Q8_0.bin: int32 n, 32 n f32 values, the blocks gguf's numpy code makes. */
+static void test_quantise(void)
+{
+    struct err e;
+    char *path = test_data("quants/write_Q8_0.bin"),
+         *data = path ? file_read(path, NULL, &e) : NULL;
+    if (!ok(data != NULL, "write_Q8_0.bin is there"))
+        return;
+    int32_t n;
+    memcpy(&n, data, sizeof n);
+    const size_t count = 32 * (size_t)n;
+    float *x = mem_alloc(count, sizeof *x, &e);
+    uint8_t *got = mem_alloc((size_t)n, 34, &e);
+    memcpy(x, data + sizeof n, count * sizeof *x);
+    dtype_from_f32(DT_Q8_0, got, x, count);
+    int wrong = 0;
+    for (int32_t i = 0; i < n; i++)
+        wrong += memcmp(got + 34 * i, data + sizeof n + count * sizeof *x + 34 * i, 34) != 0;
+    for (int i = 0; i < 32; i++)
+        x[i] = 1e-42f; /* the inverse of its scale is no float */
+    dtype_from_f32(DT_Q8_0, got, x, 32);
+    for (int i = 0; i < 34; i++)
+        wrong += got[i] != 0;
+    ok(n > 30 && !wrong, "Q8_0: %d blocks are written as numpy does (%d wrong)", n, wrong);
+    free(x);
+    free(got);
+    free(data);
+    free(path);
+}
+
 /* A tensor large enough for threads gives what its blocks give one by one. */
 static void test_large(enum dtype t)
 {
@@ -136,8 +166,9 @@ int main(void)
     test_narrow(DT_BF16, 7, 127);
     test_quant(DT_F16);
     test_quant(DT_BF16);
-    for (int t = DT_Q4_0; t <= DT_Q6_K; t++)
+    for (int t = DT_Q4_0; t < DT_COUNT; t++)
         test_quant((enum dtype)t);
+    test_quantise();
     for (int t = 0; t < DT_COUNT; t++)
         test_large((enum dtype)t);
     return done();

@@ -1,30 +1,10 @@
-/* Stored values to f32. The quantised layouts are ggml's: a block holds a half-precision scale d
- * (and minimum m), then packed integers q; the weight is d*q, d*(q - zero) or d*q + m. The K kinds
- * put eight or sixteen small blocks with integer scales of their own under one pair d, m. Each
- * *_blocks function converts n blocks; a block of a plain type is one element.
+/* Stored values to f32. The quantised layouts are ggml's: a block of 32 holds a half-precision
+ * scale d (and minimum m), then packed integers q; the weight is d*q, d*(q - zero) or d*q + m. Each
+ * *_blocks function converts n blocks; a block of a plain type is one element. Blocks of 256 are in
+ * dequant_k.c.
  */
-#include <string.h>
-
+#include "tensor/dequant.h"
 #include "tensor/dtype.h"
-
-static float bits_float(uint32_t x)
-{
-    float f;
-    memcpy(&f, &x, sizeof f);
-    return f;
-}
-
-/* The bits under the sign, moved to a float's place, read 2^112 times too small, subnormals too. */
-static float f16_load(const uint8_t *p)
-{
-    uint32_t h = p[0] | (uint32_t)p[1] << 8;
-    float f = bits_float((h & 0x7fff) << 13) * 0x1p112f;
-    uint32_t bits;
-    memcpy(&bits, &f, sizeof bits);
-    if (f >= 65536.0f) /* exponent 31: infinity or NaN */
-        bits |= 0x7f800000;
-    return bits_float(bits | (h & 0x8000) << 16);
-}
 
 static void f32_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
@@ -146,80 +126,30 @@ static void q8_0_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
     }
 }
 
-/* Eight 6-bit scales and minima in 12 bytes: the first four of each lie in the low 6 bits of bytes
- * 0..3 and 4..7; of the last four, the low nibbles are in bytes 8..11 and the top 2 bits above the
- * first four. */
-static void k_scales(const uint8_t s[12], uint8_t scale[8], uint8_t min[8])
-{
-    for (int i = 0; i < 4; i++) {
-        scale[i] = s[i] & 63;
-        min[i] = s[i + 4] & 63;
-        scale[i + 4] = (uint8_t)((s[i + 8] & 15) | (s[i] >> 6) << 4);
-        min[i + 4] = (uint8_t)((s[i + 8] >> 4) | (s[i + 4] >> 6) << 4);
-    }
-}
+const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                               1,    13,   25,  38,  53,  69,  89,  113};
 
-/* d, dmin, 12 bytes of scales, 128 of nibbles: each 32 bytes are two runs of 32 elements. */
-static void q4_k_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
+/* d, 16 bytes of nibbles, each the index of a value. */
+static void iq4_nl_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
-    for (; n; n--, b += 144) {
-        const float d = f16_load(b), dmin = f16_load(b + 2);
-        const uint8_t *q = b + 16;
-        uint8_t scale[8], min[8];
-        k_scales(b + 4, scale, min);
-        for (int run = 0; run < 8; run += 2, q += 32, y += 64) {
-            const float d0 = d * scale[run], m0 = dmin * min[run];
-            const float d1 = d * scale[run + 1], m1 = dmin * min[run + 1];
-            for (int i = 0; i < 32; i++) {
-                y[i] = d0 * (float)(q[i] & 15) - m0;
-                y[i + 32] = d1 * (float)(q[i] >> 4) - m1;
-            }
+    for (; n; n--, y += 32, b += 18) {
+        const float d = f16_load(b);
+        const uint8_t *q = b + 2;
+        for (int i = 0; i < 16; i++) {
+            y[i] = d * (float)iq4_values[q[i] & 15];
+            y[i + 16] = d * (float)iq4_values[q[i] >> 4];
         }
     }
-}
-
-/* As Q4_K, with 32 bytes of fifth bits before the nibbles: bit r of byte i belongs to run r. */
-static void q5_k_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
-{
-    for (; n; n--, b += 176) {
-        const float d = f16_load(b), dmin = f16_load(b + 2);
-        const uint8_t *high = b + 16, *q = b + 48;
-        uint8_t scale[8], min[8];
-        k_scales(b + 4, scale, min);
-        for (int run = 0; run < 8; run += 2, q += 32, y += 64) {
-            const float d0 = d * scale[run], m0 = dmin * min[run];
-            const float d1 = d * scale[run + 1], m1 = dmin * min[run + 1];
-            for (int i = 0; i < 32; i++) {
-                y[i] = d0 * (float)((q[i] & 15) | (high[i] >> run & 1) << 4) - m0;
-                y[i + 32] = d1 * (float)((q[i] >> 4) | (high[i] >> (run + 1) & 1) << 4) - m1;
-            }
-        }
-    }
-}
-
-/* 128 bytes of low nibbles, 64 of high bit pairs, 16 signed scales, d. Each half of 128 elements is
- * eight groups of 16 with a scale each; groups 0..3 are the low nibbles of its 64 bytes, 4..7 the
- * high ones, and two groups at a time share a bit pair of its 32 bytes. */
-static void q6_k_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
-{
-    for (; n; n--, b += 210)
-        for (int g = 0; g < 16; g++, y += 16) {
-            const int half = g / 8, low_shift = g & 4, high_shift = g / 2 % 4 * 2;
-            const uint8_t *low = b + 64 * half + 16 * (g & 3);
-            const uint8_t *high = b + 128 + 32 * half + 16 * (g & 1);
-            const float d = f16_load(b + 208) * (float)(int8_t)b[192 + g];
-            for (int i = 0; i < 16; i++)
-                y[i] = d * (float)(((low[i] >> low_shift & 15) | (high[i] >> high_shift & 3) << 4) -
-                                   32);
-        }
 }
 
 static void (*const blocks_to_f32[DT_COUNT])(float *, const uint8_t *, size_t) = {
-    [DT_F32] = f32_blocks,   [DT_F16] = f16_blocks,   [DT_BF16] = bf16_blocks,
-    [DT_F64] = f64_blocks,   [DT_I32] = i32_blocks,   [DT_I64] = i64_blocks,
-    [DT_U8] = u8_blocks,     [DT_Q4_0] = q4_0_blocks, [DT_Q4_1] = q4_1_blocks,
-    [DT_Q5_0] = q5_0_blocks, [DT_Q5_1] = q5_1_blocks, [DT_Q8_0] = q8_0_blocks,
-    [DT_Q4_K] = q4_k_blocks, [DT_Q5_K] = q5_k_blocks, [DT_Q6_K] = q6_k_blocks,
+    [DT_F32] = f32_blocks,       [DT_F16] = f16_blocks,   [DT_BF16] = bf16_blocks,
+    [DT_F64] = f64_blocks,       [DT_I32] = i32_blocks,   [DT_I64] = i64_blocks,
+    [DT_U8] = u8_blocks,         [DT_Q4_0] = q4_0_blocks, [DT_Q4_1] = q4_1_blocks,
+    [DT_Q5_0] = q5_0_blocks,     [DT_Q5_1] = q5_1_blocks, [DT_Q8_0] = q8_0_blocks,
+    [DT_Q2_K] = q2_k_blocks,     [DT_Q3_K] = q3_k_blocks, [DT_Q4_K] = q4_k_blocks,
+    [DT_Q5_K] = q5_k_blocks,     [DT_Q6_K] = q6_k_blocks, [DT_IQ4_NL] = iq4_nl_blocks,
+    [DT_IQ4_XS] = iq4_xs_blocks,
 };
 
 void dtype_to_f32(enum dtype t, float *dst, const void *src, size_t n)

@@ -1,16 +1,28 @@
 #include "tensor/dtype.h"
 
+#include <math.h>
 #include <string.h>
 
 const struct dtype_info dtype_info[DT_COUNT] = {
-    [DT_F32] = {"F32", 1, 4, "F32", 0},       [DT_F16] = {"F16", 1, 2, "F16", 1},
-    [DT_BF16] = {"BF16", 1, 2, "BF16", 30},   [DT_F64] = {"F64", 1, 8, "F64", 28},
-    [DT_I32] = {"I32", 1, 4, "I32", 26},      [DT_I64] = {"I64", 1, 8, "I64", 27},
-    [DT_U8] = {"U8", 1, 1, "U8", -1},         [DT_Q4_0] = {"Q4_0", 32, 18, NULL, 2},
-    [DT_Q4_1] = {"Q4_1", 32, 20, NULL, 3},    [DT_Q5_0] = {"Q5_0", 32, 22, NULL, 6},
-    [DT_Q5_1] = {"Q5_1", 32, 24, NULL, 7},    [DT_Q8_0] = {"Q8_0", 32, 34, NULL, 8},
-    [DT_Q4_K] = {"Q4_K", 256, 144, NULL, 12}, [DT_Q5_K] = {"Q5_K", 256, 176, NULL, 13},
+    [DT_F32] = {"F32", 1, 4, "F32", 0},
+    [DT_F16] = {"F16", 1, 2, "F16", 1},
+    [DT_BF16] = {"BF16", 1, 2, "BF16", 30},
+    [DT_F64] = {"F64", 1, 8, "F64", 28},
+    [DT_I32] = {"I32", 1, 4, "I32", 26},
+    [DT_I64] = {"I64", 1, 8, "I64", 27},
+    [DT_U8] = {"U8", 1, 1, "U8", -1},
+    [DT_Q4_0] = {"Q4_0", 32, 18, NULL, 2},
+    [DT_Q4_1] = {"Q4_1", 32, 20, NULL, 3},
+    [DT_Q5_0] = {"Q5_0", 32, 22, NULL, 6},
+    [DT_Q5_1] = {"Q5_1", 32, 24, NULL, 7},
+    [DT_Q8_0] = {"Q8_0", 32, 34, NULL, 8},
+    [DT_Q4_K] = {"Q4_K", 256, 144, NULL, 12},
+    [DT_Q5_K] = {"Q5_K", 256, 176, NULL, 13},
     [DT_Q6_K] = {"Q6_K", 256, 210, NULL, 14},
+    [DT_Q2_K] = {"Q2_K", 256, 84, NULL, 10},
+    [DT_Q3_K] = {"Q3_K", 256, 110, NULL, 11},
+    [DT_IQ4_NL] = {"IQ4_NL", 32, 18, NULL, 20},
+    [DT_IQ4_XS] = {"IQ4_XS", 256, 136, NULL, 23},
 };
 
 enum dtype dtype_by_safetensors(const char *name)
@@ -75,17 +87,54 @@ static uint16_t f32_to_f16(float f)
     return (uint16_t)(sign | (x - 0x38000000) >> 13);
 }
 
+static void f16_store(uint8_t *dst, const float *src, size_t n)
+{
+    for (; n; n--, dst += 2) {
+        uint16_t h = f32_to_f16(*src++);
+        memcpy(dst, &h, sizeof h);
+    }
+}
+
+static void bf16_store(uint8_t *dst, const float *src, size_t n)
+{
+    for (; n; n--, dst += 2) {
+        uint16_t h = f32_to_bf16(*src++);
+        memcpy(dst, &h, sizeof h);
+    }
+}
+
+/* d = max |x| / 127 and 32 signed bytes x / d, rounded to nearest, ties away from zero. The
+ * division is by the scale in f32, before it becomes a half, as ggml does. */
+static void q8_0_store(uint8_t *dst, const float *src, size_t n)
+{
+    for (; n; n -= 32, src += 32, dst += 34) {
+        float top = 0;
+        for (int i = 0; i < 32; i++)
+            top = fmaxf(top, fabsf(src[i]));
+        const float d = top / 127, inverse = isfinite(1 / d) ? 1 / d : 0;
+        f16_store(dst, &d, 1);
+        for (int i = 0; i < 32; i++)
+            dst[2 + i] = (uint8_t)(int8_t)roundf(src[i] * inverse);
+    }
+}
+
 void dtype_from_f32(enum dtype t, void *dst, const float *src, size_t n)
 {
-    BUG_ON(t != DT_F32 && t != DT_F16 && t != DT_BF16);
-    if (t == DT_F32) {
+    switch (t) {
+    case DT_F32:
         if (n)
             memcpy(dst, src, n * sizeof *src);
-        return;
-    }
-    uint8_t *out = dst;
-    for (size_t i = 0; i < n; i++) {
-        uint16_t h = t == DT_F16 ? f32_to_f16(src[i]) : f32_to_bf16(src[i]);
-        memcpy(out + 2 * i, &h, sizeof h);
+        break;
+    case DT_F16:
+        f16_store(dst, src, n);
+        break;
+    case DT_BF16:
+        bf16_store(dst, src, n);
+        break;
+    case DT_Q8_0:
+        q8_0_store(dst, src, n);
+        break;
+    default:
+        BUG_ON("no type to be written");
     }
 }

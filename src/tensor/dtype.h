@@ -10,7 +10,8 @@
 /* clang-format off */
 enum dtype {
     DT_F32, DT_F16, DT_BF16, DT_F64, DT_I32, DT_I64, DT_U8,
-    DT_Q4_0, DT_Q4_1, DT_Q5_0, DT_Q5_1, DT_Q8_0, DT_Q4_K, DT_Q5_K, DT_Q6_K,
+    DT_Q4_0, DT_Q4_1, DT_Q5_0, DT_Q5_1, DT_Q8_0,
+    DT_Q2_K, DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K, DT_IQ4_NL, DT_IQ4_XS,
     DT_COUNT
 };
 /* clang-format on */
@@ -30,7 +31,7 @@ enum dtype dtype_by_ggml(uint32_t type);
 int dtype_bytes(enum dtype t, size_t n, size_t *bytes);
 /* n elements of `src` (any alignment) as f32. */
 void dtype_to_f32(enum dtype t, float *dst, const void *src, size_t n);
-/* f32 to F32, F16 or BF16, rounded to nearest even. */
+/* f32 to F32, F16 or BF16, rounded to nearest even, or to Q8_0: n is a multiple of the block. */
 void dtype_from_f32(enum dtype t, void *dst, const float *src, size_t n);
 
 #endif
