@@ -277,7 +277,7 @@ static void check(struct bench *b, const char *root, const char *dir, const stru
     char what[128];
     snprintf(what, sizeof what, "%s/%s by %s", dir, f->file, f->method);
     open_recipe(&r, f);
-    BUG_ON(engine_init(&g, &b->m, &e));
+    engine_init(&g, &b->m);
     BUG_ON(tensor_file_open(&want, path_of(root, dir, f->file, ".safetensors"), &e));
     g.ref = &b->ref;
     g.compat = compat;
@@ -318,7 +318,7 @@ static void check_cut(struct bench *b, const struct method *m)
         struct order o = {.micro = mb, .n = 1 + way, .per_epoch = 1};
         struct norm norm;
         struct micro_result res;
-        BUG_ON(engine_init(&g[way], &b->m, &e));
+        engine_init(&g[way], &b->m);
         g[way].ref = &b->ref;
         for (int i = 0; i < ROLE_COUNT; i++)
             g[way].sets[i] = b->has[i] ? &b->sets[i] : NULL;

@@ -201,8 +201,9 @@ sub interrupt {
     return ($? & 127 ? "signal " . ($? & 127) : $? >> 8, get("$dir/said"));
 }
 
+my $one = 'RMU --layer 1 --trainable-params-regex model.layers.1.mlp.down_proj.weight';
 for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL', 'TERM', '--save-every 7'],
-              ['NPO', 'KILL', '--save-every 2']) {
+              [$one, 'INT', ''], ['NPO', 'KILL', '--save-every 2']) {
     my ($method, $signal, $more) = @$case;
     my $long = "$both --method $method --max-steps 300 --lr 1e-4 $more --out";
     run("$long $dir/through");
@@ -219,6 +220,8 @@ for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL', 'TERM', '--
     is(files('stopped'), 'checkpoint.safetensors train.jsonl', "$name: no model, no temporary file")
         if $signal ne 'KILL';
     ok(-s "$dir/stopped/checkpoint.safetensors", "$name: a checkpoint is there");
+    cmp_ok(-s "$dir/stopped/checkpoint.safetensors", '<', 0.3 * -s "$cur/model.safetensors", 'and holds what moves')
+        if $method eq $one;
     check("$long $dir/stopped --resume", 0, qr/^\d+ steps/, "$name: --resume");
     same('through', 'stopped', "$name: the bytes of never having stopped");
     is_deeply([map { $_->{step} } steps('stopped')], [1 .. 300], "$name: each step is logged once");

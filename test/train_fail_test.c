@@ -55,9 +55,9 @@ static int choose(struct job *j, const struct plan *p, struct err *e)
 
 static int prepare(struct job *j, const struct plan *p, struct err *e)
 {
-    if (model_open(&j->m, cur, true, e) || model_open(&j->ref, ref, false, e) ||
-        engine_init(&j->g, &j->m, e))
+    if (model_open(&j->m, cur, true, e) || model_open(&j->ref, ref, false, e))
         return -1;
+    engine_init(&j->g, &j->m);
     j->g.ref = &j->ref;
     j->g.compat = p->compat;
     if (read_rows(j, ROLE_FORGET, "{\"ids\":[3,4,5]}\n{\"ids\":[6,7,8,9,3]}\n", e) ||

@@ -57,7 +57,7 @@ static void bench_open(struct bench *b, const char *cur, const char *ref, const 
     *b = (struct bench){0};
     BUG_ON(model_open(&b->m, path_of("models/", cur), true, &e));
     BUG_ON(model_open(&b->ref, path_of("models/", ref), false, &e));
-    BUG_ON(engine_init(&b->g, &b->m, &e));
+    engine_init(&b->g, &b->m);
     b->g.ref = &b->ref;
     b->g.compat = compat;
     b->r.method = method_by_name(method, &e);

@@ -172,7 +172,7 @@ static int write_out(const struct probe *p, const struct recipe *r, const struct
         if (scalars[i].there && tensor_out_write(o, &scalars[i].value, e))
             goto fail;
     for (int i = 0; i < t->n; i++)
-        if (tensor_out_write(o, p->engine.grads + t->v[i].offset, e))
+        if (tensor_out_write(o, p->engine.grads + t->v[i].at, e))
             goto fail;
     if (tensor_out_commit(o, e))
         return -1;
@@ -193,8 +193,10 @@ static int run(struct probe *p, const struct setup_options *so, const struct opt
     int rc = -1;
     if (!o->out)
         return err_set(e, "no output given: use --out FILE");
-    if (setup_open(&p->s, so, false, e) || engine_init(&p->engine, &p->s.model, e) ||
-        read_batch(p, o->batch, e) || check_roles(p, r, e) || whole_batch(p, &mb, e) ||
+    if (setup_open(&p->s, so, false, e))
+        return -1;
+    engine_init(&p->engine, &p->s.model);
+    if (read_batch(p, o->batch, e) || check_roles(p, r, e) || whole_batch(p, &mb, e) ||
         (o->ref && setup_open_model(&p->ref, o->ref, false, e)))
         goto out;
     if (o->ref && p->ref.cfg.vocab != p->s.model.cfg.vocab) {

@@ -160,9 +160,9 @@ static int prepare(struct job *j, const struct request *q, struct err *e)
     const struct job_options *o = &q->job;
     if (file_make_dir(o->out, e) ||
         (o->scratch ? setup_open_scratch(&j->s, &q->setup, (unsigned)q->train.seed, e)
-                    : setup_open(&j->s, &q->setup, true, e)) ||
-        engine_init(&j->engine, &j->s.model, e))
+                    : setup_open(&j->s, &q->setup, true, e)))
         return -1;
+    engine_init(&j->engine, &j->s.model);
     j->engine.compat = j->s.compat;
     for (int role = 0; role < ROLE_COUNT; role++)
         if (o->files[role] && read_role(j, o, (enum role)role, e))

@@ -25,5 +25,6 @@ int locate_weights(const struct locator *l, const void *params, unsigned compat,
         moving += t->v[i].trainable;
         t->v[i].wants_grad = t->v[i].trainable || compat & COMPAT_RMU_CLIP_ALL;
     }
+    weight_table_place(t);
     return moving ? 0 : err_set(e, "locator '%s' leaves no weight that may move", l->name);
 }

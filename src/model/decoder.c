@@ -80,7 +80,7 @@ struct backward {
 static float *grad_of(const struct backward *b, enum slot slot, int layer)
 {
     const struct weight *w = &b->m->table.v[weight_index(&b->m->table, slot, layer)];
-    return w->wants_grad ? b->grads + w->offset : NULL;
+    return w->wants_grad ? b->grads + w->at : NULL;
 }
 
 /* y = x W^T backward: dx = dy W + beta dx, dW += dy^T x. */

@@ -26,7 +26,7 @@ struct pass {
 int decoder_forward(struct model *m, const struct batch *b, int n_layers, bool keep, struct pass *p,
                     struct arena *a, struct err *e);
 
-/* Adds to grads (flat, by weight.offset; weights that do not want it are skipped,
+/* Adds to grads (flat, by weight.at; weights that do not want it are skipped,
  * and so are the layers below the lowest that does) the gradient
  * for dx [N,C] = d loss / d p->x. dx is overwritten. dhidden[l] (NULL, or [layers] pointers that
  * may be NULL) is added at the input of layer l. The pass is used up: its activations are

@@ -4,7 +4,8 @@
 
 #include "base/mem.h"
 
-#define LAYER "model.layers.%d."
+#define LAYER     "model.layers.%d."
+#define PADDED(n) (((n) + 15) & ~(size_t)15)
 
 static const struct slot_name llama_names[] = {
     {W_EMBED, "model.embed_tokens.weight", "token_embd.weight", DIM_V, DIM_C, true},
@@ -96,7 +97,22 @@ static void add(struct weight_table *t, const struct slot_name *s, int layer,
     w->offset = t->total;
     w->decay = s->decay;
     w->trainable = w->wants_grad = true;
-    t->total += (w->count + 15) & ~(size_t)15;
+    t->total += PADDED(w->count);
+}
+
+void weight_table_place(struct weight_table *t)
+{
+    size_t at = 0;
+    for (int frozen = 0; frozen < 2; frozen++) {
+        for (int i = 0; i < t->n; i++) {
+            struct weight *w = &t->v[i];
+            if (w->trainable == frozen || !w->wants_grad)
+                continue;
+            w->at = at;
+            at += PADDED(w->count);
+        }
+        *(frozen ? &t->grads : &t->moving) = at;
+    }
 }
 
 int weight_table_init(struct weight_table *t, const struct model_config *c, struct err *e)
@@ -118,6 +134,7 @@ int weight_table_init(struct weight_table *t, const struct model_config *c, stru
     for (; after->hf; after++)
         if (after->slot != W_HEAD || !c->tied_head)
             add(t, after, -1, c);
+    weight_table_place(t);
     return 0;
 }
 

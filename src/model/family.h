@@ -58,6 +58,7 @@ struct weight {
     int n_dims;
     int64_t shape[2];
     size_t count, offset; /* floats, and where they start in flat storage */
+    size_t at;            /* where its gradient and optimiser state start in theirs */
     bool decay;
     bool trainable;  /* the optimiser moves it */
     bool wants_grad; /* its gradient is computed: if it moves, or counts in the clip norm */
@@ -69,10 +70,16 @@ struct weight_table {
     int first[SLOT_COUNT],
         per_layer; /* where a slot of layer 0 stands (-1: absent), and the step */
     size_t total;  /* floats of flat storage; each weight starts at a multiple of 16 */
+    /* Floats of flat gradients, which hold only what wants_grad, and of an optimiser state, their
+     * first part, which holds only what is trainable. */
+    size_t grads, moving;
 };
 
 int weight_table_init(struct weight_table *t, const struct model_config *c, struct err *e);
 void weight_table_fini(struct weight_table *t);
+/* Gives gradients and states their places, for what is trainable and what wants_grad now. While all
+ * weights move, `at` is `offset`. */
+void weight_table_place(struct weight_table *t);
 /* Index of a slot's weight; BUG if the family lacks it. */
 int weight_index(const struct weight_table *t, enum slot slot, int layer);
 int weight_by_name(const struct weight_table *t, const char *name); /* -1: none */

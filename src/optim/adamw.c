@@ -32,9 +32,8 @@ static void step(const void *p, const struct optim_step *s)
             .decay = w->decay ? (float)s->weight_decay : 0,
             .step = s->step,
         };
-        size_t at = w->offset;
-        s->ops->adamw(s->w + at, s->state[0] + at, s->state[1] + at, s->grad + at, w->count,
-                      s->grad_scale, &o);
+        s->ops->adamw(s->w + w->offset, s->state[0] + w->at, s->state[1] + w->at, s->grad + w->at,
+                      w->count, s->grad_scale, &o);
     }
 }
 

@@ -2,10 +2,11 @@
 
 #include <string.h>
 
-/* Array k of the file: the weights, then the optimiser's states. */
-static const float *array(const struct model *m, float *const *state, int k)
+/* Array k of the file, of which only what moves is kept: the weights, then the optimiser's states.
+ */
+static float *array(const struct model *m, float *const *state, int k, const struct weight *w)
 {
-    return k ? state[k - 1] : m->own;
+    return k ? state[k - 1] + w->at : m->own + w->offset;
 }
 
 static void tensor_name(char *name, size_t size, int k, const struct weight *w)
@@ -29,14 +30,15 @@ int checkpoint_save(const char *path, const struct model *m, float *const *state
         for (int i = 0; i < m->table.n; i++) {
             const struct weight *w = &m->table.v[i];
             tensor_name(name, sizeof name, k, w);
-            if (tensor_out_add(o, name, DT_F32, w->n_dims, w->shape, e))
+            if (w->trainable && tensor_out_add(o, name, DT_F32, w->n_dims, w->shape, e))
                 goto fail;
         }
     if (tensor_out_add(o, "step", DT_I32, 1, &one, e))
         goto fail;
     for (int k = 0; k <= n_states; k++)
         for (int i = 0; i < m->table.n; i++)
-            if (tensor_out_write(o, array(m, state, k) + m->table.v[i].offset, e))
+            if (m->table.v[i].trainable &&
+                tensor_out_write(o, array(m, state, k, &m->table.v[i]), e))
                 goto fail;
     if (tensor_out_write_raw(o, &step32, e))
         goto fail;
@@ -46,12 +48,14 @@ fail:
     return -1;
 }
 
-static int load_array(const struct tensor_file *f, const struct model *m, float *dst, int k,
-                      struct err *e)
+static int load_array(const struct tensor_file *f, const struct model *m, float *const *state,
+                      int k, struct err *e)
 {
     char name[128];
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
+        if (!w->trainable)
+            continue;
         tensor_name(name, sizeof name, k, w);
         const struct tensor *t = tensor_find(f, name);
         if (!t || t->dtype != DT_F32 || t->count != w->count)
@@ -60,7 +64,7 @@ static int load_array(const struct tensor_file *f, const struct model *m, float 
                 "tensor '%s' is missing or of another size; the checkpoint is of another model "
                 "or optimiser",
                 name);
-        memcpy(dst + w->offset, t->data, w->count * sizeof(float));
+        memcpy(array(m, state, k, w), t->data, w->count * sizeof(float));
     }
     return 0;
 }
@@ -86,7 +90,7 @@ int checkpoint_load(const char *path, struct model *m, float *const *state, int 
         return -1;
     int rc = load_step(&f, path, step, e);
     for (int k = 0; k <= n_states && !rc; k++)
-        rc = load_array(&f, m, k ? state[k - 1] : m->own, k, e);
+        rc = load_array(&f, m, state, k, e);
     tensor_file_close(&f);
     return rc;
 }

@@ -4,12 +4,10 @@
 
 #include "base/mem.h"
 
-int engine_init(struct engine *g, struct model *m, struct err *e)
+void engine_init(struct engine *g, struct model *m)
 {
     *g = (struct engine){.model = m, .pad_id = m->cfg.pad >= 0 ? m->cfg.pad : 0};
     arena_init(&g->arena);
-    g->grads = mem_alloc(m->table.total, sizeof(float), e);
-    return g->grads ? 0 : -1;
 }
 
 void engine_fini(struct engine *g)
@@ -23,9 +21,21 @@ void engine_fini(struct engine *g)
     *g = (struct engine){0};
 }
 
+int engine_reserve_grads(struct engine *g, struct err *e)
+{
+    size_t n = g->model->table.grads;
+    if (g->grads && n <= g->grads_room)
+        return 0;
+    free(g->grads);
+    g->grads = mem_alloc(n, sizeof(float), e);
+    g->grads_room = n;
+    return g->grads ? 0 : -1;
+}
+
 void engine_zero_grads(struct engine *g)
 {
-    memset(g->grads, 0, g->model->table.total * sizeof(float));
+    if (g->grads)
+        memset(g->grads, 0, g->grads_room * sizeof(float));
 }
 
 int engine_add(struct engine *g, const struct objective *o, struct err *e)
@@ -66,7 +76,7 @@ static bool uses_head(const struct engine *g)
 
 int engine_hold_unreached(const struct engine *g, struct err *e)
 {
-    const struct weight_table *t = &g->model->table;
+    struct weight_table *t = &g->model->table;
     int depth = engine_depth(g), moving = 0;
     bool head = uses_head(g);
     for (int i = 0; i < t->n; i++) {
@@ -76,6 +86,7 @@ int engine_hold_unreached(const struct engine *g, struct err *e)
             w->trainable = w->wants_grad = false;
         moving += w->trainable;
     }
+    weight_table_place(t);
     return moving ? 0
                   : err_set(e, "no weight that may move is reached: the terms look after layer %d",
                             depth - 1);

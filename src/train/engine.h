@@ -39,7 +39,8 @@ struct engine {
     unsigned compat;
     int pad_id;             /* for padded rows under compat */
     const float *direction; /* borrowed [C]; for terms on hidden states */
-    float *grads;           /* owned, flat like the weights */
+    float *grads;           /* owned, flat by weight.at; NULL until the first micro-batch */
+    size_t grads_room;
     struct ref_cache ref_logp[ROLE_COUNT];
     struct arena arena;
 };
@@ -58,7 +59,7 @@ struct micro_result {
     long tokens;
 };
 
-int engine_init(struct engine *g, struct model *m, struct err *e);
+void engine_init(struct engine *g, struct model *m);
 void engine_fini(struct engine *g);
 /* Adds an objective; the role's data must be there, else an error that names the option, and so
  * must the layer it looks at. */
@@ -85,6 +86,8 @@ int engine_micro(struct engine *g, const struct micro *mb, const struct norm *no
                  struct micro_result *r, struct err *e);
 /* How many labels the objective leaves out at the start of each sequence. */
 int objective_skip(const struct objective *o);
+/* Room for the gradients of the weights that want one. engine_micro calls it. */
+int engine_reserve_grads(struct engine *g, struct err *e);
 void engine_zero_grads(struct engine *g);
 
 #endif

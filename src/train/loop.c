@@ -48,14 +48,13 @@ static int open_log(struct run *r, bool append, long steps, struct err *e)
 static int run_init(struct run *r, long *step, struct err *e)
 {
     const struct train_options *o = r->t->o;
-    size_t n = r->m->table.total;
     if (file_make_dir(r->t->out, e) ||
         !(r->checkpoint = file_join(r->t->out, checkpoint_name, e)) ||
         !(r->state = mem_alloc((size_t)r->t->optim->n_states, sizeof *r->state, e)) ||
         !(r->micro = mem_alloc((size_t)o->accumulate, sizeof *r->micro, e)))
         return -1;
     for (int k = 0; k < r->t->optim->n_states; k++)
-        if (!(r->state[k] = mem_alloc(n, sizeof(float), e)))
+        if (!(r->state[k] = mem_alloc(r->m->table.moving, sizeof(float), e)))
             return -1;
     if (o->resume) {
         if (checkpoint_load(r->checkpoint, r->m, r->state, r->t->optim->n_states, step, e))
@@ -82,7 +81,8 @@ static void note_memory(const struct run *r)
 {
     const struct engine *g = r->t->engine;
     const struct order *o = r->t->order;
-    size_t weights = r->m->table.total * sizeof(float), most = 0;
+    const struct weight_table *t = &r->m->table;
+    size_t most = 0;
     for (int k = 0; k < o->n; k++) {
         size_t tokens = 0;
         for (int role = 0; role < ROLE_COUNT; role++)
@@ -90,14 +90,15 @@ static void note_memory(const struct run *r)
                 tokens += (size_t)g->sets[role]->seqs[o->micro[k].rows[role][i]].n;
         most = tokens > most ? tokens : most;
     }
-    double mib = 1.0 / (1 << 20), w = (double)weights * mib;
+    double mib = 1.0 / (1 << 20), floats = sizeof(float) * mib, w = (double)t->total * floats;
     double acts = (double)(decoder_bytes(&r->m->cfg, (int)most, true) +
                            decoder_back_bytes(&r->m->cfg, (int)most)) *
                   mib;
     log_note("memory: weights %.0f MiB, gradients %.0f, optimiser %.0f, reference %.0f, "
              "activations about %.0f "
              "(%zu tokens)",
-             w, w, w * r->t->optim->n_states, g->ref && g->ref->own ? w : 0.0, acts, most);
+             w, (double)t->grads * floats, (double)t->moving * floats * r->t->optim->n_states,
+             g->ref && g->ref->own ? w : 0.0, acts, most);
 }
 
 /* Forward and backward of the micro-batches of one step. */
@@ -127,7 +128,7 @@ static int accumulate(struct run *r, long step, struct err *e)
     for (int i = 0; i < r->m->table.n; i++) {
         const struct weight *w = &r->m->table.v[i];
         if (w->wants_grad)
-            sum += r->m->ops->dot(g->grads + w->offset, g->grads + w->offset, w->count);
+            sum += r->m->ops->dot(g->grads + w->at, g->grads + w->at, w->count);
     }
     r->grad_norm = sqrt(sum);
     return 0;

@@ -99,7 +99,8 @@ int engine_micro(struct engine *g, const struct micro *mb, const struct norm *no
     int layers = engine_depth(g);
     *r = (struct micro_result){0};
     arena_reset(&g->arena);
-    if (collect(&w) || batch_pack(&w.batch, w.seqs, w.n_seqs, c->vocab, c->positions, w.a, e) ||
+    if (engine_reserve_grads(g, e) || collect(&w) ||
+        batch_pack(&w.batch, w.seqs, w.n_seqs, c->vocab, c->positions, w.a, e) ||
         batch_label_rows(&w.rows, &w.batch, w.seqs, w.a, e) || locate_parts(&w) ||
         decoder_forward(g->model, &w.batch, layers, true, &w.pass, w.a, e) ||
         !(w.dx = work_take(&w, (size_t)w.batch.n_tokens * (size_t)c->width, sizeof(float))) ||

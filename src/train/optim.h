@@ -1,5 +1,5 @@
 /* The optimiser interface. An optimiser walks the weight table once a step; its state is `n_states`
- * flat arrays laid out like the weights, which the loop owns, saves and restores.
+ * flat arrays by weight.at, which the loop owns, saves and restores.
  */
 #ifndef TRAIN_OPTIM_H
 #define TRAIN_OPTIM_H
@@ -10,9 +10,9 @@
 struct optim_step {
     const struct ops *ops;
     const struct weight_table *table;
-    float *w;          /* flat weights, updated */
-    float **state;     /* [n_states] flat, updated */
-    const float *grad; /* flat */
+    float *w;          /* flat weights, by weight.offset, updated */
+    float **state;     /* [n_states] flat, by weight.at, updated */
+    const float *grad; /* flat, by weight.at */
     float grad_scale;  /* the gradient is grad_scale * grad (clipping) */
     double lr;
     double weight_decay; /* on weights whose table row says decay */
