@@ -104,13 +104,13 @@ static void rope(struct arrays *x, int n, int heads, int d)
 static void swiglu(struct arrays *x, int n, int f, int unused)
 {
     (void)unused;
-    ops->swiglu(x->a, x->b, x->c, (size_t)n * f);
+    ops->glu(x->a, ACT_SILU, x->b, x->c, (size_t)n * f);
 }
 
 static void swiglu_back(struct arrays *x, int n, int f, int unused)
 {
     (void)unused;
-    ops->swiglu_back(x->a, x->a + FLAT / 2, x->b, x->c, x->d, (size_t)n * f);
+    ops->glu_back(x->a, x->a + FLAT / 2, ACT_SILU, x->b, x->c, x->d, (size_t)n * f);
 }
 
 static void label_logp(struct arrays *x, int r, int v, int unused)

@@ -80,8 +80,8 @@ static void run_flat(const struct ops *o, struct record *r, struct rng *rng)
     const struct adamw a = {1e-3, 0.9, 0.999, 1e-8, 0.01, 3};
     float *x = take(r, FLAT, rng), *y = take(r, FLAT, rng), *m = take(r, FLAT, rng);
     float *v = take(r, FLAT, rng), *sum = take(r, 1, rng);
-    o->swiglu(m, x, y, FLAT);
-    o->swiglu_back(x, y, m, x, y, FLAT);
+    o->glu(m, ACT_SILU, x, y, FLAT);
+    o->glu_back(x, y, ACT_SILU, m, x, y, FLAT);
     *sum = (float)o->dot(x, y, FLAT);
     for (int i = 0; i < FLAT; i++)
         v[i] = v[i] * v[i];

@@ -62,6 +62,22 @@ static int read_rope(struct rope_config *r, const json_t *config, int positions,
     return 0;
 }
 
+void config_derive(struct model_config *c)
+{
+    if (!c->kv_heads)
+        c->kv_heads = c->heads;
+    if (!c->head_dim)
+        c->head_dim = c->width / c->heads;
+    if (!c->attn_scale)
+        c->attn_scale = 1.0f / sqrtf((float)c->head_dim);
+    if (!c->window_step)
+        c->window_step = 1;
+    if (!c->rope.rot && !family_slot(c, W_POS))
+        c->rope.rot = c->head_dim;
+    if (!c->rope.magnitude)
+        c->rope.magnitude = 1;
+}
+
 int config_check(const struct model_config *c, struct err *e)
 {
     if (c->heads % c->kv_heads)
@@ -79,14 +95,16 @@ int config_check(const struct model_config *c, struct err *e)
 int config_from_json(struct model_config *c, const json_t *config, const json_t *generation,
                      struct err *e)
 {
-    *c = (struct model_config){.bos = -1, .pad = -1};
+    const struct family *f;
     const json_t *arch = json_array_get(json_object_get(config, "architectures"), 0);
     if (!json_is_string(arch))
         return err_set(e, "config.json names no architecture");
-    if (!(c->family = family_by_architecture(json_string_value(arch), e)))
+    if (!(f = family_by_architecture(json_string_value(arch), e)))
         return -1;
+    *c = f->preset;
+    c->family = f;
     const char *act = "silu";
-    double eps = 1e-6;
+    double eps = c->norm_eps;
     if (read_dim(config, "num_hidden_layers", -1, &c->layers, e) ||
         read_dim(config, "hidden_size", -1, &c->width, e) ||
         read_dim(config, "num_attention_heads", -1, &c->heads, e) ||
@@ -111,6 +129,7 @@ int config_from_json(struct model_config *c, const json_t *config, const json_t 
     c->pad = (int)pad;
     if (!read_eos(c, json_object_get(generation, "eos_token_id")))
         read_eos(c, json_object_get(config, "eos_token_id"));
+    config_derive(c);
     return config_check(c, e);
 }
 
@@ -118,6 +137,7 @@ static json_t *rope_to_json(const struct rope_config *r)
 {
     switch (r->kind) {
     case ROPE_PLAIN:
+    case ROPE_LONG:
         break;
     case ROPE_LINEAR:
         return json_pack("{s:s, s:f}", "rope_type", "linear", "factor", r->factor);
@@ -167,35 +187,4 @@ json_t *config_generation_json(const struct model_config *c)
 {
     return json_pack("{s:b, s:o, s:o, s:o}", "_from_model_config", 1, "bos_token_id",
                      id_json(c->bos), "eos_token_id", eos_json(c), "pad_token_id", id_json(c->pad));
-}
-
-/* arXiv 2407.21783 as released: long wavelengths are slowed by `factor`, short ones kept, blended
- * between. */
-double rope_llama3_scale(const struct rope_config *r, double inv_freq)
-{
-    double wavelen = 2 * M_PI / inv_freq, context = r->original_positions;
-    if (wavelen < context / r->high_freq)
-        return inv_freq;
-    if (wavelen > context / r->low_freq)
-        return inv_freq / r->factor;
-    double smooth = (context / wavelen - r->low_freq) / (r->high_freq - r->low_freq);
-    return (1 - smooth) * inv_freq / r->factor + smooth * inv_freq;
-}
-
-void config_rope_tables(const struct model_config *c, int n_pos, float *cs, float *sn)
-{
-    int half = c->head_dim / 2;
-    for (int i = 0; i < half; i++) {
-        double inv = (double)(1.0f / (float)pow(c->rope.base, 2.0 * i / c->head_dim));
-        if (c->rope.kind == ROPE_LLAMA3)
-            inv = rope_llama3_scale(&c->rope, inv);
-        else if (c->rope.kind == ROPE_LINEAR)
-            inv /= c->rope.factor;
-        float inv_freq = (float)inv;
-        for (int p = 0; p < n_pos; p++) {
-            float angle = (float)p * inv_freq;
-            cs[(size_t)p * (size_t)half + (size_t)i] = (float)cos((double)angle);
-            sn[(size_t)p * (size_t)half + (size_t)i] = (float)sin((double)angle);
-        }
-    }
 }

@@ -1,5 +1,6 @@
 /* What a decoder looks like, as data. A checkpoint's config.json or GGUF metadata is read into
- * this; the decoder branches on these fields only, never on a family's name.
+ * this; the decoder branches on these fields, and on which slots the family has (family.h), never
+ * on a family's name.
  */
 #ifndef MODEL_CONFIG_H
 #define MODEL_CONFIG_H
@@ -9,17 +10,27 @@
 
 #include "base/err.h"
 #include "tensor/file.h"
+#include "tensor/ops.h"
 
 #define MODEL_MAX_EOS 8
 
-enum rope_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3 };
+/* ROPE_LONG: longrope (arXiv 2402.13753), which the first Phi-3 checkpoints call su. */
+enum rope_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3, ROPE_LONG };
 
+/* `rot` numbers of each head, the first ones, are rotated, in pairs (i, i + rot/2). */
 struct rope_config {
     enum rope_kind kind;
+    int rot;                            /* head_dim, less (partial rotary), or 0: no rotation */
     double base;                        /* theta */
-    double factor, low_freq, high_freq; /* scaling */
-    int original_positions;             /* context length before scaling */
+    double factor, low_freq, high_freq; /* linear and llama3 scaling */
+    int original_positions;             /* llama3, longrope: context length before scaling */
+    /* longrope: frequency i is divided by one of these; which one, the longest sequence of the
+     * batch decides: up to original_positions the short one. */
+    double short_factor[OPS_MAX_HEAD / 2], long_factor[OPS_MAX_HEAD / 2];
+    double magnitude; /* cosines and sines are multiplied by it; longrope's attention factor */
 };
+
+enum norm_kind { NORM_RMS, NORM_LAYER };
 
 struct family; /* model/family.h: names of tensors in files */
 
@@ -33,13 +44,43 @@ struct model_config {
     int ff;        /* F */
     int vocab;     /* V */
     int positions; /* longest context */
+
+    /* Norms. Which norms there are, the family's slots say: before attention and MLP, after them
+     * (gemma2, olmo2), on q and k (qwen3: per head; olmo2: all heads together). */
+    enum norm_kind norm;
     float norm_eps;
-    bool tied_head; /* logits use the embedding matrix */
+    float norm_offset; /* a norm multiplies by its weight plus this: 1 in gemma, else 0 */
+
+    /* Embedding and head. */
+    bool tied_head;      /* logits use the embedding matrix */
+    bool embed_root;     /* embeddings are multiplied by sqrt(C): gemma */
+    int position_offset; /* learned positions (slot W_POS): position p has row p + this; opt: 2 */
+    float logit_softcap; /* z -> cap tanh(z / cap); 0: none */
+
+    /* Attention. */
     struct rope_config rope;
+    float attn_scale;   /* of q.k; 1 / sqrt(D) but in gemma2, query_pre_attn_scalar ^ -0.5 */
+    float attn_softcap; /* 0: none */
+    int window;         /* a token sees so many, itself included; 0: all before it */
+    int window_first;   /* the window holds in layers window_first, window_first + window_step */
+    int window_step;    /* and so on; gemma2: 0 and 2, mistral: 0 and 1 */
+
+    /* The MLP: act(gate) * up with a slot W_GATE or W_GATE_UP, act(up) without. */
+    enum act_kind act;
+    bool parallel; /* x + attention(n1(x)) + mlp(n2(x)); n1 serves both if there is no W_NORM_MLP */
+
+    /* Biases that some checkpoints of a family have and others lack; see enum when. */
+    bool qkv_bias, out_bias, mlp_bias;
+
     int bos, pad;           /* -1: none */
     int eos[MODEL_MAX_EOS]; /* generation stops at any of these */
     int n_eos;
 };
+
+/* Readers start from the family's preset (family.h), fill in what the checkpoint says, and call
+ * this: head_dim, kv_heads, attn_scale, window_step, rope.rot and rope.magnitude that are still 0
+ * get what they are where nothing is said (rope.rot: head_dim, or 0 if positions are learned). */
+void config_derive(struct model_config *c);
 
 /* From config.json of an HF directory (and generation_config.json for eos, if `generation` is not
  * NULL). */
@@ -53,10 +94,5 @@ json_t *config_generation_json(const struct model_config *c);
 
 /* Refuses shapes no decoder can have. */
 int config_check(const struct model_config *c, struct err *e);
-/* One frequency under llama3 scaling. */
-double rope_llama3_scale(const struct rope_config *r, double inv_freq);
-
-/* Rotation tables cs, sn [n_pos, D/2], as HF computes them: f32 angles pos * inv_freq. */
-void config_rope_tables(const struct model_config *c, int n_pos, float *cs, float *sn);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "model/config.h"
 #include "model/family.h"
+#include "model/rope.h"
 #include "tensor/gguf.h"
 
 enum { MAX_DIM = 1 << 24 };
@@ -56,11 +57,14 @@ int config_from_gguf(struct model_config *c, const struct tensor_file *f, struct
     const struct gguf_meta *m = f->meta;
     struct gguf_str arch;
     char a[32];
-    *c = (struct model_config){.bos = -1, .pad = -1};
+    const struct family *fam;
     if (!gguf_text(m, "general.architecture", &arch))
         return err_set(e, "the GGUF has no 'general.architecture'");
-    if (!(c->family = family_by_gguf(arch.s, arch.n, e)))
+    if (!(fam = family_by_gguf(arch.s, arch.n, e)))
         return -1;
+    *c = fam->preset;
+    c->family = fam;
+    c->bos = c->pad = -1;
     snprintf(a, sizeof a, "%s", c->family->gguf);
     char key[128];
     double eps = 1e-5;
@@ -93,6 +97,7 @@ int config_from_gguf(struct model_config *c, const struct tensor_file *f, struct
     const struct tensor *divisors = tensor_find(f, "rope_freqs.weight");
     if (divisors && read_rope_divisors(c, divisors, e))
         return -1;
+    config_derive(c);
     return config_check(c, e);
 }
 
@@ -118,5 +123,6 @@ int config_from_llama2c(struct model_config *c, const struct tensor_file *f, str
     };
     if (!(c->family = family_by_gguf("llama", 5, e)))
         return -1;
+    config_derive(c);
     return config_check(c, e);
 }

@@ -101,9 +101,9 @@ static void mlp_back(const struct backward *b, struct pass *p, int l, float *dx)
     int n = p->batch->n_tokens, w = c->width, f = c->ff;
     size_t nf = (size_t)n * (size_t)f;
     const float *norm_w = model_weight(b->m, W_NORM_MLP, l);
-    o->swiglu(p->act, s->gate, s->up, nf);
+    o->glu(p->act, ACT_SILU, s->gate, s->up, nf);
     linear_back(b, W_DOWN, l, b->dwide, dx, p->act, n, f, w, 0);
-    o->swiglu_back(s->gate, s->up, b->dwide, s->gate, s->up, nf);
+    o->glu_back(s->gate, s->up, ACT_SILU, b->dwide, s->gate, s->up, nf);
     o->rmsnorm(p->norm, s->rstd2, s->x2, norm_w, n, w, c->norm_eps, 0);
     linear_back(b, W_GATE, l, b->dnorm, s->gate, p->norm, n, w, f, 0);
     linear_back(b, W_UP, l, b->dnorm, s->up, p->norm, n, w, f, 1);

@@ -1,5 +1,5 @@
-/* Model families: which tensors a checkpoint holds, under which names, in which shape. A new family
- * whose decoder is described by struct model_config is a row here.
+/* Model families: which tensors a checkpoint holds, under which names, in which shape and order. A
+ * new family whose decoder is described by struct model_config is a row in families.c.
  */
 #ifndef MODEL_FAMILY_H
 #define MODEL_FAMILY_H
@@ -11,43 +11,100 @@
 #include "base/err.h"
 #include "model/config.h"
 
-/* The places a weight can have in a decoder. */
+/* The places a weight can have in a decoder. A bias follows its weight: slot + 1. What the decoder
+ * does depends on the slots that a family has: a norm that is not there is left out, q and k are
+ * normalised if they have norms, an MLP without gate is a plain one.
+ *
+ * W_QKV holds the rows of q, k and v in this order, W_GATE_UP those of gate and up. They are there
+ * instead of W_Q, W_K, W_V and W_GATE, W_UP; linear.h finds the rows, so that the decoder asks for
+ * W_Q either way. */
 enum slot {
-    W_EMBED,
+    W_EMBED, /* [V, C] */
+    W_POS,   /* [positions + position_offset, C] learned positions */
     W_NORM_ATTN,
+    W_NORM_ATTN_B,
     W_Q,
+    W_Q_B,
     W_K,
+    W_K_B,
     W_V,
+    W_V_B,
+    W_QKV,
+    W_QKV_B,
+    W_NORM_Q, /* [D]: every head by itself; [H*D]: all together */
+    W_NORM_K, /* [D] or [G*D] */
     W_O,
+    W_O_B,
+    W_NORM_ATTN_POST, /* of attention's output, before it is added */
     W_NORM_MLP,
+    W_NORM_MLP_B,
     W_GATE,
+    W_GATE_B,
     W_UP,
+    W_UP_B,
+    W_GATE_UP,
     W_DOWN,
+    W_DOWN_B,
+    W_NORM_MLP_POST,
     W_NORM_OUT,
+    W_NORM_OUT_B,
     W_HEAD,
+    W_HEAD_B,
     SLOT_COUNT
 };
 
-enum dim { DIM_NONE, DIM_C, DIM_Q /* H*D */, DIM_KV /* G*D */, DIM_F, DIM_V };
+enum dim {
+    DIM_NONE,
+    DIM_C,
+    DIM_D,
+    DIM_Q,   /* H*D */
+    DIM_KV,  /* G*D */
+    DIM_QKV, /* (H+2G)*D */
+    DIM_F,
+    DIM_2F,
+    DIM_V,
+    DIM_POS /* positions + position_offset */
+};
+
+/* How the numbers of a weight stand in a file. In memory a matrix is always [out, in], the rows of
+ * a head are in the order of rope's halves, and q, k, v follow one another. */
+enum layout {
+    LAYOUT_PLAIN,      /* as in memory */
+    LAYOUT_TRANSPOSED, /* [in, out]: GPT-2's Conv1D */
+    LAYOUT_HEAD_QKV,   /* q, k and v of head 0, then of head 1 ...: GPT-NeoX */
+    LAYOUT_ROPE_PAIRS, /* rows of a head in neighbouring pairs (2i, 2i+1): GGUF's llama, llama2.c */
+    LAYOUT_PLUS_ONE    /* one more than the weight: GGUF's gemma norms */
+};
+
+/* Whether a checkpoint has the tensor. */
+enum when { ALWAYS, IF_UNTIED, IF_QKV_BIAS, IF_OUT_BIAS, IF_MLP_BIAS };
 
 struct slot_name {
     enum slot slot;
     const char *hf; /* "%d" is the layer */
     const char *gguf;
-    enum dim rows, cols; /* cols DIM_NONE: a vector */
-    bool decay;          /* weight decay applies (never to norms and biases) */
+    enum dim rows, cols; /* in memory; cols DIM_NONE: a vector */
+    enum layout hf_layout, gguf_layout;
+    enum when when;
 };
 
 struct family {
     const char *name;         /* "llama", HF model_type */
     const char *architecture; /* HF class */
-    const char *gguf;         /* general.architecture */
-    bool gguf_interleaved;    /* q, k rows of its GGUFs are permuted for rope pairs (2i, 2i+1) */
-    const struct slot_name *names; /* SLOT_COUNT rows at most, ended by hf NULL */
+    const char *gguf;         /* general.architecture; NULL: GGUF has no such family */
+    /* Slots before the layers, of a layer, after the layers, in this order; ended by hf NULL. */
+    const struct slot_name *names;
+    /* What all checkpoints of the family have alike (norm, act ...), and what config.json means
+     * where it does not say; readers start from it. */
+    struct model_config preset;
 };
+
+extern const struct family families[]; /* ended by name NULL */
 
 const struct family *family_by_architecture(const char *architecture, struct err *e);
 const struct family *family_by_gguf(const char *name, size_t n, struct err *e);
+/* The row of a slot that a model of this configuration has, or NULL. */
+const struct slot_name *family_slot(const struct model_config *c, enum slot slot);
 
 /* One weight of a model: the row of the table that loading, saving, masks, optimiser and all-reduce
  * walk. */
@@ -56,12 +113,12 @@ struct weight {
     enum slot slot;
     int layer; /* -1: not in a layer */
     int n_dims;
-    int64_t shape[2];
+    int64_t shape[2];     /* in memory: [out, in] or [n, 1]; layout.h has that of a file */
     size_t count, offset; /* floats, and where they start in flat storage */
     size_t at;            /* where its gradient and optimiser state start in theirs */
-    bool decay;
-    bool trainable;  /* the optimiser moves it */
-    bool wants_grad; /* its gradient is computed: if it moves, or counts in the clip norm */
+    bool decay;           /* weight decay applies: to matrices, never to norms and biases */
+    bool trainable;       /* the optimiser moves it */
+    bool wants_grad;      /* its gradient is computed: if it moves, or counts in the clip norm */
 };
 
 struct weight_table {
@@ -80,7 +137,9 @@ void weight_table_fini(struct weight_table *t);
 /* Gives gradients and states their places, for what is trainable and what wants_grad now. While all
  * weights move, `at` is `offset`. */
 void weight_table_place(struct weight_table *t);
-/* Index of a slot's weight; BUG if the family lacks it. */
+/* Whether the model has such a weight (in every layer, if it is a layer's). */
+bool weight_has(const struct weight_table *t, enum slot slot);
+/* Index of a slot's weight; BUG if the model lacks it. */
 int weight_index(const struct weight_table *t, enum slot slot, int layer);
 int weight_by_name(const struct weight_table *t, const char *name); /* -1: none */
 

@@ -63,7 +63,7 @@ void layer_finish(const struct model *m, int l, struct layer_acts *s, float *nor
     o->rmsnorm(norm, s->rstd2, s->x2, model_weight(m, W_NORM_MLP, l), n, w, c->norm_eps, 0);
     o->linear(s->gate, norm, model_weight(m, W_GATE, l), n, w, c->ff, 0);
     o->linear(s->up, norm, model_weight(m, W_UP, l), n, w, c->ff, 0);
-    o->swiglu(act, s->gate, s->up, (size_t)n * (size_t)c->ff);
+    o->glu(act, ACT_SILU, s->gate, s->up, (size_t)n * (size_t)c->ff);
     memcpy(out, s->x2, nc * sizeof(float));
     o->linear(out, act, model_weight(m, W_DOWN, l), n, c->ff, w, 1);
 }

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "model/rope.h"
 #include "model/store.h"
 
 static int open_dir(struct model *m, const char *path, struct err *e)
@@ -93,22 +94,25 @@ const float *model_head(const struct model *m)
 
 int model_reserve_positions(struct model *m, int n_pos, struct err *e)
 {
-    if (n_pos <= m->rope_len)
+    const struct rope_config *r = &m->cfg.rope;
+    bool lengthy = r->kind == ROPE_LONG && n_pos > r->original_positions;
+    if (n_pos <= m->rope_len && lengthy == m->rope_long)
         return 0;
     int n = n_pos < 256 ? 256 : n_pos;
-    size_t half = (size_t)m->cfg.head_dim / 2;
+    size_t half = (size_t)r->rot / 2;
     float *cs = mem_alloc((size_t)n * half, sizeof(float), e);
     float *sn = cs ? mem_alloc((size_t)n * half, sizeof(float), e) : NULL;
     if (!sn) {
         free(cs);
         return -1;
     }
-    config_rope_tables(&m->cfg, n, cs, sn);
+    rope_tables(r, n, lengthy, cs, sn);
     free(m->rope_cos);
     free(m->rope_sin);
     m->rope_cos = cs;
     m->rope_sin = sn;
     m->rope_len = n;
+    m->rope_long = lengthy;
     return 0;
 }
 

@@ -21,8 +21,9 @@ struct model {
     float *own;      /* owned flat storage by weight.offset; NULL if all weights are borrowed */
     struct tensor_file *files;
     int n_files;
-    float *rope_cos, *rope_sin; /* owned [rope_len, D/2] */
+    float *rope_cos, *rope_sin; /* owned [rope_len, rot/2] */
     int rope_len;
+    bool rope_long;        /* made for sequences longer than rope.original_positions */
     const struct ops *ops; /* borrowed */
     char *path;            /* owned; for messages and for what is copied on save */
 };
@@ -40,7 +41,7 @@ void model_close(struct model *m);
 const float *model_weight(const struct model *m, enum slot slot, int layer);
 const float *model_head(const struct model *m); /* [V,C], the embedding when tied */
 int model_head_index(const struct model *m);
-/* Makes the rotation tables cover positions 0..n_pos-1. */
+/* Makes the rotation tables cover positions 0..n_pos-1, for sequences that long. */
 int model_reserve_positions(struct model *m, int n_pos, struct err *e);
 
 /* config.json, generation_config.json and model.safetensors (dtype DT_F32, DT_BF16 or DT_F16) in

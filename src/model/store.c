@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "model/layout.h"
 
 /* The distinct file names of an index, in the order they first appear. */
 static int add_shards(struct model *m, const json_t *index, struct err *e)
@@ -84,33 +85,50 @@ int store_open(struct model *m, struct err *e)
 const struct tensor *store_find(const struct model *m, const struct weight *w)
 {
     char name[sizeof w->name];
-    const char *wanted = w->name;
+    const char *wanted = w->name, *dot = strchr(wanted, '.');
     if (m->files[0].format == TENSOR_GGUF) {
-        const struct slot_name *s = m->cfg.family->names;
-        while (s->slot != w->slot)
-            s++;
-        snprintf(name, sizeof name, s->gguf, w->layer);
+        snprintf(name, sizeof name, family_slot(&m->cfg, w->slot)->gguf, w->layer);
         wanted = name;
+        dot = NULL;
     }
     const struct tensor *t = NULL;
     for (int i = 0; i < m->n_files && !t; i++)
         t = tensor_find(&m->files[i], wanted);
+    /* A checkpoint of the decoder without its head lacks the first part of the names, as GPT-2's
+     * own. */
+    for (int i = 0; i < m->n_files && !t && dot; i++)
+        t = tensor_find(&m->files[i], dot + 1);
     return t;
 }
 
-static int check_shape(const struct weight *w, const struct tensor *t, struct err *e)
+static enum layout layout_of(const struct model *m, const struct weight *w)
 {
+    const struct slot_name *s = family_slot(&m->cfg, w->slot);
+    switch (m->files[0].format) {
+    case TENSOR_GGUF:
+        return s->gguf_layout;
+    case TENSOR_LLAMA2C:
+        return w->slot == W_Q || w->slot == W_K ? LAYOUT_ROPE_PAIRS : LAYOUT_PLAIN;
+    default:
+        return s->hf_layout;
+    }
+}
+
+static int check_shape(const struct model *m, const struct weight *w, const struct tensor *t,
+                       struct err *e)
+{
+    int64_t shape[2];
+    layout_shape(layout_of(m, w), w, shape);
     if (!t)
         return err_set(e, "tensor '%s' is missing", w->name);
     bool same = t->n_dims == w->n_dims;
     for (int d = 0; same && d < w->n_dims; d++)
-        same = t->shape[d] == w->shape[d];
+        same = t->shape[d] == shape[d];
     if (!same)
         return err_set(
             e, "tensor '%s' has the wrong shape: %d dimensions, %lld x %lld; wanted %lld x %lld",
             t->name, t->n_dims, (long long)t->shape[0],
-            (long long)(t->n_dims > 1 ? t->shape[1] : 1), (long long)w->shape[0],
-            (long long)w->shape[1]);
+            (long long)(t->n_dims > 1 ? t->shape[1] : 1), (long long)shape[0], (long long)shape[1]);
     switch (t->dtype) {
     case DT_I32:
     case DT_I64:
@@ -122,38 +140,10 @@ static int check_shape(const struct weight *w, const struct tensor *t, struct er
     }
 }
 
-/* Interleaved rope pairs (2i, 2i+1) to HF's halves (i, i + D/2): row h*D + 2i + j -> row h*D +
- * j*D/2 + i. */
-static int deinterleave(float *w, int rows, int cols, int head_dim, struct err *e)
-{
-    int half = head_dim / 2;
-    size_t bytes = (size_t)cols * sizeof(float);
-    float *head = mem_alloc((size_t)head_dim, bytes, e);
-    if (!head)
-        return -1;
-    for (int h = 0; h < rows / head_dim; h++) {
-        float *p = w + (size_t)h * (size_t)head_dim * (size_t)cols;
-        memcpy(head, p, (size_t)head_dim * bytes);
-        for (int i = 0; i < half; i++)
-            for (int j = 0; j < 2; j++)
-                memcpy(p + (size_t)(j * half + i) * (size_t)cols,
-                       head + (size_t)(2 * i + j) * (size_t)cols, bytes);
-    }
-    free(head);
-    return 0;
-}
-
-static bool is_interleaved(const struct model *m, enum slot slot)
-{
-    return (slot == W_Q || slot == W_K) &&
-           (m->files[0].format == TENSOR_LLAMA2C ||
-            (m->files[0].format == TENSOR_GGUF && m->cfg.family->gguf_interleaved));
-}
-
 static bool can_borrow(const struct model *m, const struct weight *w, const struct tensor *t)
 {
     return t->dtype == DT_F32 && (uintptr_t)t->data % sizeof(float) == 0 &&
-           !is_interleaved(m, w->slot);
+           layout_of(m, w) == LAYOUT_PLAIN;
 }
 
 /* Gives every weight its place: in `own`, or in the file. Returns the floats that `own` must have.
@@ -164,11 +154,28 @@ static int plan(struct model *m, bool writable, size_t *floats, struct err *e)
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
         const struct tensor *t = store_find(m, w);
-        if (check_shape(w, t, e))
+        if (check_shape(m, w, t, e))
             return -1;
         if (!writable && !can_borrow(m, w, t))
             *floats += (w->count + 15) & ~(size_t)15;
     }
+    return 0;
+}
+
+/* memory = the tensor's numbers, in f32 and in the order of memory. */
+static int convert(const struct model *m, const struct weight *w, const struct tensor *t,
+                   float *memory, struct err *e)
+{
+    enum layout y = layout_of(m, w);
+    if (y == LAYOUT_PLAIN) {
+        dtype_to_f32(t->dtype, memory, t->data, t->count);
+        return 0;
+    }
+    float *file = tensor_f32(t, e);
+    if (!file)
+        return -1;
+    layout_load(y, &m->cfg, w, memory, file);
+    free(file);
     return 0;
 }
 
@@ -186,9 +193,7 @@ int store_load(struct model *m, bool writable, struct err *e)
         } else {
             float *dst = m->own + (writable ? w->offset : at);
             at += (w->count + 15) & ~(size_t)15;
-            dtype_to_f32(t->dtype, dst, t->data, t->count);
-            if (is_interleaved(m, w->slot) &&
-                deinterleave(dst, (int)w->shape[0], (int)w->shape[1], m->cfg.head_dim, e))
+            if (convert(m, w, t, dst, e))
                 return -1;
             m->w[i] = dst;
         }

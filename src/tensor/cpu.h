@@ -25,21 +25,31 @@ void CPU(axpy)(float *y, float a, const float *x, size_t n);
 void CPU(scale)(float *y, float a, size_t n);
 double CPU(dot)(const float *x, const float *y, size_t n);
 int CPU(all_finite)(const float *x, size_t n);
-void CPU(swiglu)(float *out, const float *gate, const float *up, size_t n);
-void CPU(swiglu_back)(float *dgate, float *dup, const float *dout, const float *gate,
-                      const float *up, size_t n);
 void CPU(adamw)(float *w, float *m, float *v, const float *g, size_t n, float gscale,
                 const struct adamw *o);
+
+/* cpu_act.c */
+void CPU(glu)(float *out, enum act_kind act, const float *gate, const float *up, size_t n);
+void CPU(glu_back)(float *dgate, float *dup, enum act_kind act, const float *dout,
+                   const float *gate, const float *up, size_t n);
+void CPU(softcap)(float *z, size_t n, float cap);
+void CPU(softcap_back)(float *dz, const float *z, size_t n, float cap);
+
+/* cpu_norm.c */
+void CPU(rmsnorm)(float *out, float *rstd, const float *x, const float *w, int n, int c, float eps,
+                  float w_offset);
+void CPU(rmsnorm_back)(float *dx, float *dw, const float *dout, const float *x, const float *w,
+                       const float *rstd, int n, int c, float w_offset);
+void CPU(layernorm)(float *out, float *mean, float *rstd, const float *x, const float *w,
+                    const float *b, int n, int c, float eps);
+void CPU(layernorm_back)(float *dx, float *dw, float *db, const float *dout, const float *x,
+                         const float *w, const float *mean, const float *rstd, int n, int c);
 
 /* cpu_rows.c: row by row */
 void CPU(embed)(float *out, const float *table, const int *ids, int n, int c, float scale);
 void CPU(embed_back)(float *dtable, const float *dout, const int *ids, int n, int c, float scale);
 void CPU(gather)(float *out, const float *x, const int *rows, int r, int c);
 void CPU(scatter_add)(float *dx, const float *dout, const int *rows, int r, int c);
-void CPU(rmsnorm)(float *out, float *rstd, const float *x, const float *w, int n, int c, float eps,
-                  float w_offset);
-void CPU(rmsnorm_back)(float *dx, float *dw, const float *dout, const float *x, const float *w,
-                       const float *rstd, int n, int c, float w_offset);
 void CPU(rope)(float *x, const float *cs, const float *sn, const int *pos, int n, int heads, int d,
                int rot, int inverse);
 
@@ -61,6 +71,16 @@ void CPU(log_softmax)(float *out, const float *z, int r, int v);
 static inline int cpu_worth(int n, int c)
 {
     return (size_t)n * c > 16384;
+}
+
+/* Flat arrays are cut into pieces of this size; less than two are not worth waking other threads.
+ */
+enum { PIECE = 16384 };
+
+/* Elements of the piece that starts at `first`. */
+static inline size_t cpu_piece(size_t first, size_t n)
+{
+    return n - first > PIECE ? PIECE : n - first;
 }
 
 /* This thread's share of c columns, in whole cache lines: sums over rows are split this way, so

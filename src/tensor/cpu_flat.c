@@ -3,21 +3,12 @@
 #include <stdbool.h>
 
 #include "tensor/cpu.h"
-#include "tensor/cpu_math.h"
-
-/* Elements of one piece; less than two pieces are not worth waking other threads. */
-enum { PIECE = 16384 };
-
-static size_t piece_end(size_t first, size_t n)
-{
-    return n - first > PIECE ? first + PIECE : n;
-}
 
 void CPU(add)(float *y, const float *x, size_t n)
 {
 #pragma omp parallel for schedule(static) if (n > PIECE)
     for (size_t p = 0; p < n; p += PIECE) {
-        size_t end = piece_end(p, n);
+        size_t end = p + cpu_piece(p, n);
 #pragma omp simd
         for (size_t i = p; i < end; i++)
             y[i] += x[i];
@@ -28,7 +19,7 @@ void CPU(axpy)(float *y, float a, const float *x, size_t n)
 {
 #pragma omp parallel for schedule(static) if (n > PIECE)
     for (size_t p = 0; p < n; p += PIECE) {
-        size_t end = piece_end(p, n);
+        size_t end = p + cpu_piece(p, n);
 #pragma omp simd
         for (size_t i = p; i < end; i++)
             y[i] += a * x[i];
@@ -39,7 +30,7 @@ void CPU(scale)(float *y, float a, size_t n)
 {
 #pragma omp parallel for schedule(static) if (n > PIECE)
     for (size_t p = 0; p < n; p += PIECE) {
-        size_t end = piece_end(p, n);
+        size_t end = p + cpu_piece(p, n);
 #pragma omp simd
         for (size_t i = p; i < end; i++)
             y[i] *= a;
@@ -73,38 +64,12 @@ int CPU(all_finite)(const float *x, size_t n)
 
 #pragma omp parallel for schedule(static) reduction(| : bad) if (n > PIECE)
     for (size_t p = 0; p < n; p += PIECE) {
-        size_t end = piece_end(p, n);
+        size_t end = p + cpu_piece(p, n);
 #pragma omp simd reduction(| : bad)
         for (size_t i = p; i < end; i++)
             bad |= !(fabsf(x[i]) < INFINITY);
     }
     return !bad;
-}
-
-void CPU(swiglu)(float *out, const float *gate, const float *up, size_t n)
-{
-#pragma omp parallel for schedule(static) if (n > PIECE)
-    for (size_t p = 0; p < n; p += PIECE) {
-        size_t end = piece_end(p, n);
-#pragma omp simd
-        for (size_t i = p; i < end; i++)
-            out[i] = gate[i] * cpu_sigmoid(gate[i]) * up[i];
-    }
-}
-
-void CPU(swiglu_back)(float *dgate, float *dup, const float *dout, const float *gate,
-                      const float *up, size_t n)
-{
-#pragma omp parallel for schedule(static) if (n > PIECE)
-    for (size_t p = 0; p < n; p += PIECE) {
-        size_t end = piece_end(p, n);
-#pragma omp simd
-        for (size_t i = p; i < end; i++) {
-            float d = dout[i], g = gate[i], u = up[i], s = cpu_sigmoid(g);
-            dgate[i] = d * u * s * (1.0f + g * (1.0f - s));
-            dup[i] = d * g * s;
-        }
-    }
 }
 
 void CPU(adamw)(float *w, float *m, float *v, const float *g, size_t n, float gscale,
@@ -118,7 +83,7 @@ void CPU(adamw)(float *w, float *m, float *v, const float *g, size_t n, float gs
 
 #pragma omp parallel for schedule(static) if (n > PIECE)
     for (size_t p = 0; p < n; p += PIECE) {
-        size_t end = piece_end(p, n);
+        size_t end = p + cpu_piece(p, n);
 #pragma omp simd
         for (size_t i = p; i < end; i++) {
             float d = gscale * g[i];

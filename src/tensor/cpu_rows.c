@@ -1,5 +1,4 @@
-/* Operations row by row: embedding, picking rows, RMSNorm, rotary positions. */
-#include <math.h>
+/* Operations row by row: embedding, picking rows, rotary positions. */
 #include <string.h>
 
 #include "tensor/cpu.h"
@@ -49,68 +48,6 @@ void CPU(scatter_add)(float *dx, const float *dout, const int *rows, int r, int 
 #pragma omp simd
         for (int j = 0; j < c; j++)
             y[j] += x[j];
-    }
-}
-
-void CPU(rmsnorm)(float *out, float *rstd, const float *x, const float *w, int n, int c, float eps,
-                  float w_offset)
-{
-#pragma omp parallel for schedule(static) if (cpu_worth(n, c))
-    for (int r = 0; r < n; r++) {
-        const float *xr = x + (size_t)r * c;
-        float *y = out + (size_t)r * c, sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int j = 0; j < c; j++)
-            sum += xr[j] * xr[j];
-        float s = 1.0f / sqrtf(sum / (float)c + eps);
-        rstd[r] = s;
-#pragma omp simd
-        for (int j = 0; j < c; j++)
-            y[j] = xr[j] * s * (w[j] + w_offset);
-    }
-}
-
-/* With h = x rstd and g = dout (w + offset): dx = rstd (g - h mean(g h)), dw = sum over rows of
- * dout h. */
-static void rmsnorm_row_back(float *dx, const float *dout, const float *x, const float *w, float s,
-                             int c, float w_offset)
-{
-    float sum = 0;
-
-#pragma omp simd reduction(+ : sum)
-    for (int j = 0; j < c; j++)
-        sum += dout[j] * (w[j] + w_offset) * x[j];
-    float mean = sum * s * s / (float)c;
-#pragma omp simd
-    for (int j = 0; j < c; j++)
-        dx[j] += s * (dout[j] * (w[j] + w_offset) - x[j] * mean);
-}
-
-static void rmsnorm_dw(float *dw, const float *dout, const float *x, const float *rstd, int n,
-                       int c)
-{
-#pragma omp parallel if (cpu_worth(n, c))
-    {
-        int first, end;
-        cpu_columns(c, &first, &end);
-        for (int r = 0; r < n; r++) {
-            const float *dy = dout + (size_t)r * c, *xr = x + (size_t)r * c, s = rstd[r];
-#pragma omp simd
-            for (int j = first; j < end; j++)
-                dw[j] += dy[j] * xr[j] * s;
-        }
-    }
-}
-
-void CPU(rmsnorm_back)(float *dx, float *dw, const float *dout, const float *x, const float *w,
-                       const float *rstd, int n, int c, float w_offset)
-{
-    if (dw)
-        rmsnorm_dw(dw, dout, x, rstd, n, c);
-#pragma omp parallel for schedule(static) if (cpu_worth(n, c))
-    for (int r = 0; r < n; r++) {
-        size_t at = (size_t)r * c;
-        rmsnorm_row_back(dx + at, dout + at, x + at, w, rstd[r], c, w_offset);
     }
 }
 

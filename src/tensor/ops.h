@@ -30,6 +30,10 @@ struct attn {
     float softcap; /* s -> cap tanh(s/cap); 0: none */
 };
 
+/* x / (1 + exp(-x)); x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); x/2 (1 + erf(x / sqrt(2)));
+ * max(x, 0). arXiv 1606.08415 */
+enum act_kind { ACT_SILU, ACT_GELU_TANH, ACT_GELU_ERF, ACT_RELU };
+
 struct adamw {
     double lr, beta1, beta2, eps, decay; /* decay: weight_decay, or 0 for this tensor */
     long step;                           /* 1-based, for bias correction */
@@ -69,6 +73,13 @@ struct ops {
     void (*rmsnorm_back)(float *dx, float *dw, const float *dout, const float *x, const float *w,
                          const float *rstd, int n, int c, float w_offset);
 
+    /* out = (x - mean) * rstd * w + b, rstd[n] = 1/sqrt(variance + eps).
+     * Back: dx += ..., dw += ..., db += ... (dw, db may be NULL). arXiv 1607.06450 */
+    void (*layernorm)(float *out, float *mean, float *rstd, const float *x, const float *w,
+                      const float *b, int n, int c, float eps);
+    void (*layernorm_back)(float *dx, float *dw, float *db, const float *dout, const float *x,
+                           const float *w, const float *mean, const float *rstd, int n, int c);
+
     /* Rotates, in place, the first `rot` of each head's D values, pairs (i, i + rot/2), by the
      * angle whose cosine and sine are cs[pos, i] and sn[pos, i] ([max position, rot/2]); inverse !=
      * 0 rotates back, which is the backward. x is [N, heads, D]. arXiv 2104.09864 */
@@ -83,10 +94,14 @@ struct ops {
                            const float *lse, const float *q, const float *k, const float *v,
                            const struct attn *a);
 
-    /* out = silu(gate) * up;  back overwrites dgate, dup. May run in place (dgate == gate etc.). */
-    void (*swiglu)(float *out, const float *gate, const float *up, size_t n);
-    void (*swiglu_back)(float *dgate, float *dup, const float *dout, const float *gate,
-                        const float *up, size_t n);
+    /* out = act(gate) * up, or act(gate) where up is NULL; back overwrites dgate, dup. May run in
+     * place (dgate == gate etc.). arXiv 2002.05202 */
+    void (*glu)(float *out, enum act_kind act, const float *gate, const float *up, size_t n);
+    void (*glu_back)(float *dgate, float *dup, enum act_kind act, const float *dout,
+                     const float *gate, const float *up, size_t n);
+    /* z = cap tanh(z / cap);  back, from the capped z: dz *= 1 - (z / cap)^2 */
+    void (*softcap)(float *z, size_t n, float cap);
+    void (*softcap_back)(float *dz, const float *z, size_t n, float cap);
 
     /* logp[r] = log softmax(z[r,:])[label[r]], lse[r] = log sum exp z[r,:], best[r] = argmax
      * (lowest index on ties). lse and best may be NULL. */
