@@ -334,8 +334,10 @@ static void check_regex(void)
     struct err e;
     bench_open(&b, 0);
     b.g.n_obj = 0; /* so that nothing is held because no gradient reaches it */
-    BUG_ON(
-        engine_add(&b.g, &(struct objective){term_by_name("nll", &e), NULL, {ROLE_RETAIN}, 1}, &e));
+    BUG_ON(engine_add(
+        &b.g,
+        &(struct objective){.term = term_by_name("nll", &e), .role = {ROLE_RETAIN}, .weight = 1},
+        &e));
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         int n = 0, rc = locate(&b, rows[i].regex, &e);
         for (int k = 0; k < b.m.table.n; k++)

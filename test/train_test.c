@@ -501,8 +501,11 @@ static void check_hidden(int layer)
         u[i] = (float)(i + 1) / 70;
     b.g.direction = u;
     at = layer;
-    BUG_ON(engine_add(&b.g, &(struct objective){&to_direction, NULL, {ROLE_FORGET}, 1.5}, &e));
-    BUG_ON(engine_add(&b.g, &(struct objective){&to_ref, NULL, {ROLE_RETAIN}, 0.5}, &e));
+    BUG_ON(engine_add(
+        &b.g, &(struct objective){.term = &to_direction, .role = {ROLE_FORGET}, .weight = 1.5},
+        &e));
+    BUG_ON(engine_add(
+        &b.g, &(struct objective){.term = &to_ref, .role = {ROLE_RETAIN}, .weight = 0.5}, &e));
     whole(&b, &mb);
     hidden_loss(&b, &mb);
     float *grads = mem_alloc(b.m.table.total, sizeof(float), &e);

@@ -50,12 +50,13 @@ int recipe_choose_terms(struct recipe *r, struct err *e)
 }
 
 static int bind(const struct term *t, const void *params, const char *role, double weight,
-                struct engine *g, struct err *e)
+                enum goal goal, struct engine *g, struct err *e)
 {
     struct objective o = {.term = t,
                           .params = params,
                           .role = {role_by_name(role), ROLE_ALTERNATE},
-                          .weight = weight};
+                          .weight = weight,
+                          .goal = goal};
     if (t->n_views > 1 && o.role[0] == o.role[1])
         return err_set(e, "term '%s' compares %s data with alternates: give it another role",
                        t->name, role);
@@ -65,8 +66,10 @@ static int bind(const struct term *t, const void *params, const char *role, doub
 int recipe_bind(const struct recipe *r, struct engine *g, struct err *e)
 {
     const struct method_params *p = &r->p;
-    if ((r->forget && bind(r->forget, r->forget_params, p->forget_role, p->gamma, g, e)) ||
-        (r->retain && bind(r->retain, r->retain_params, p->retain_role, p->alpha, g, e)))
+    if ((r->forget &&
+         bind(r->forget, r->forget_params, p->forget_role, p->gamma, GOAL_FORGET, g, e)) ||
+        (r->retain &&
+         bind(r->retain, r->retain_params, p->retain_role, p->alpha, GOAL_RETAIN, g, e)))
         return err_prefix(e, "method '%s': ", r->method->name);
     return 0;
 }

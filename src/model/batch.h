@@ -6,13 +6,22 @@
 #include "base/err.h"
 #include "base/seq.h"
 
+/* Something added to the hidden states of some tokens after one layer, and the derivative there. */
+struct latent {
+    int layer;          /* 0-based */
+    int first, n;       /* which tokens of the batch */
+    const float *delta; /* [n,C] borrowed */
+    float *ddelta;      /* [n,C] borrowed, overwritten with d loss / d delta; NULL: not wanted */
+};
+
 struct batch {
     int n_seqs, n_tokens;
-    int *start;    /* [S+1] first token of each sequence */
-    int *len;      /* [S] */
-    int *ids;      /* [N] */
-    int *pos;      /* [N] position within the sequence */
-    uint8_t *mask; /* [N]; NULL: every token is attended */
+    int *start;                  /* [S+1] first token of each sequence */
+    int *len;                    /* [S] */
+    int *ids;                    /* [N] */
+    int *pos;                    /* [N] position within the sequence */
+    uint8_t *mask;               /* [N]; NULL: every token is attended */
+    const struct latent *latent; /* borrowed; NULL: none */
 };
 
 /* All arrays live in `a`. Refuses ids outside [0, vocab) and sequences longer than `max_positions`.

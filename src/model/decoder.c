@@ -34,6 +34,15 @@ static int max_position(const struct batch *b)
     return top;
 }
 
+/* out [N,C]: what layer l gives. */
+static void add_latent(const struct model *m, const struct batch *b, int l, float *out)
+{
+    const struct latent *p = b->latent;
+    size_t c = (size_t)m->cfg.width;
+    if (p && p->layer == l)
+        m->ops->add(out + (size_t)p->first * c, p->delta, (size_t)p->n * c);
+}
+
 int decoder_forward(struct model *m, const struct batch *b, int n_layers, bool keep, struct pass *p,
                     struct arena *a, struct err *e)
 {
@@ -59,6 +68,7 @@ int decoder_forward(struct model *m, const struct batch *b, int n_layers, bool k
         layer_project(m, l, s, p->norm, b->pos, n);
         m->ops->attention(s->att, s->lse, s->q, s->k, s->v, &shape);
         layer_finish(m, l, s, p->norm, p->act, out, n);
+        add_latent(m, b, l, out);
         if (!keep && l + 1 < n_layers) {
             p->x = s->x;
             s->x = out;
@@ -80,7 +90,7 @@ struct backward {
 static float *grad_of(const struct backward *b, enum slot slot, int layer)
 {
     const struct weight *w = &b->m->table.v[weight_index(&b->m->table, slot, layer)];
-    return w->wants_grad ? b->grads + w->at : NULL;
+    return b->grads && w->wants_grad ? b->grads + w->at : NULL;
 }
 
 /* y = x W^T backward: dx = dy W + beta dx, dW += dy^T x. */
@@ -131,11 +141,22 @@ static void attention_back(const struct backward *b, struct pass *p, int l,
     o->rmsnorm_back(dx, grad_of(b, W_NORM_ATTN, l), b->dnorm, s->x, norm_w, s->rstd1, n, w, 0);
 }
 
+/* dx [N,C]: the derivative by what layer l gives. */
+static void take_latent(const struct model *m, const struct batch *b, int l, const float *dx)
+{
+    const struct latent *p = b->latent;
+    size_t c = (size_t)m->cfg.width;
+    if (p && p->ddelta && p->layer == l)
+        memcpy(p->ddelta, dx + (size_t)p->first * c, (size_t)p->n * c * sizeof(float));
+}
+
 /* The lowest layer that the derivative must go through: 0 for the embedding's sake. */
-static int lowest_layer(const struct model *m)
+static int lowest_layer(const struct model *m, const struct batch *b, const float *grads)
 {
     int lowest = m->cfg.layers;
-    for (int i = 0; i < m->table.n; i++) {
+    if (b->latent && b->latent->ddelta)
+        lowest = b->latent->layer + 1;
+    for (int i = 0; grads && i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
         if (w->wants_grad && w->slot == W_EMBED)
             return 0;
@@ -161,11 +182,13 @@ int decoder_backward(const struct model *m, struct pass *p, float *dx, float *co
         !(b.dnorm = arena_take(a, n * (size_t)c->width, sizeof(float), e)))
         return -1;
     struct attn shape = attn_shape(c, p->batch);
-    for (int l = p->layers - 1, lowest = lowest_layer(m); l >= lowest; l--) {
+    take_latent(m, p->batch, p->layers - 1, dx);
+    for (int l = p->layers - 1, lowest = lowest_layer(m, p->batch, grads); l >= lowest; l--) {
         mlp_back(&b, p, l, dx);
         attention_back(&b, p, l, &shape, dx);
         if (dhidden && dhidden[l])
             m->ops->add(dx, dhidden[l], n * (size_t)c->width);
+        take_latent(m, p->batch, l - 1, dx);
     }
     float *dembed = grad_of(&b, W_EMBED, -1);
     if (!dembed)

@@ -27,7 +27,7 @@ int decoder_forward(struct model *m, const struct batch *b, int n_layers, bool k
                     struct arena *a, struct err *e);
 
 /* Adds to grads (flat, by weight.at; weights that do not want it are skipped,
- * and so are the layers below the lowest that does) the gradient
+ * and so are the layers below the lowest that does; NULL: none does) the gradient
  * for dx [N,C] = d loss / d p->x. dx is overwritten. dhidden[l] (NULL, or [layers] pointers that
  * may be NULL) is added at the input of layer l. The pass is used up: its activations are
  * overwritten. */

@@ -62,7 +62,7 @@ void head_back(struct head *h, int first, int n, const float *dz, float *grads)
     const struct model *m = h->m;
     const struct weight *w = &m->table.v[model_head_index(m)];
     size_t at = (size_t)first * (size_t)m->cfg.width;
-    if (w->wants_grad)
+    if (grads && w->wants_grad)
         m->ops->linear_dw(grads + w->at, dz, h->norm + at, n, m->cfg.width, m->cfg.vocab);
     m->ops->linear_dx(h->dnorm + at, dz, model_head(m), n, m->cfg.width, m->cfg.vocab, 1);
 }
@@ -79,8 +79,8 @@ int head_finish_back(struct head *h, float *dhidden, float *grads, struct arena 
         dx[k] = 0;
     if (!n)
         return 0;
-    m->ops->rmsnorm_back(dx, m->table.v[i].wants_grad ? grads + m->table.v[i].at : NULL, h->dnorm,
-                         h->x, m->w[i], h->rstd, n, c, 0);
+    m->ops->rmsnorm_back(dx, grads && m->table.v[i].wants_grad ? grads + m->table.v[i].at : NULL,
+                         h->dnorm, h->x, m->w[i], h->rstd, n, c, 0);
     m->ops->scatter_add(dhidden, dx, h->rows->token, n, c);
     return 0;
 }

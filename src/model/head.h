@@ -28,8 +28,9 @@ size_t head_bytes(const struct model_config *c, int n_rows, bool backward);
  * forward and backward. The caller may overwrite h->z, and then says so by head_drop. */
 float *head_logits(struct head *h, int first, int *n);
 void head_drop(struct head *h);
-/* Takes d loss / d logits of the block that starts at `first` (dz [n,V]): adds to the head's
- * gradient in grads (skipped if it is frozen) and to dnorm. */
+/* In the three below grads may be NULL: none are wanted. Takes d loss / d logits of the block that
+ * starts at `first` (dz [n,V]): adds to the head's gradient in grads (skipped if it is frozen) and
+ * to dnorm. */
 void head_back(struct head *h, int first, int n, const float *dz, float *grads);
 /* Through the norm and back to the tokens: adds to dhidden [N,C] and the norm's gradient. */
 int head_finish_back(struct head *h, float *dhidden, float *grads, struct arena *a, struct err *e);

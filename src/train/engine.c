@@ -6,7 +6,8 @@
 
 void engine_init(struct engine *g, struct model *m)
 {
-    *g = (struct engine){.model = m, .pad_id = m->cfg.pad >= 0 ? m->cfg.pad : 0};
+    *g =
+        (struct engine){.model = m, .goals = GOALS_ALL, .pad_id = m->cfg.pad >= 0 ? m->cfg.pad : 0};
     arena_init(&g->arena);
 }
 
@@ -53,13 +54,18 @@ int engine_add(struct engine *g, const struct objective *o, struct err *e)
     return 0;
 }
 
+bool engine_counts(const struct engine *g, const struct objective *o)
+{
+    return o->weight != 0 && g->goals & GOAL_BIT(o->goal);
+}
+
 int engine_depth(const struct engine *g)
 {
     int layers = 0;
     for (int i = 0; i < g->n_obj; i++) {
         const struct objective *o = &g->obj[i];
         int d = o->term->kind == VIEW_HIDDEN ? o->term->layer(o->params) + 1 : g->model->cfg.layers;
-        if (o->weight != 0 && d > layers)
+        if (engine_counts(g, o) && d > layers)
             layers = d;
     }
     return layers;
@@ -69,7 +75,7 @@ int engine_depth(const struct engine *g)
 static bool uses_head(const struct engine *g)
 {
     for (int i = 0; i < g->n_obj; i++)
-        if (g->obj[i].weight != 0 && g->obj[i].term->kind != VIEW_HIDDEN)
+        if (engine_counts(g, &g->obj[i]) && g->obj[i].term->kind != VIEW_HIDDEN)
             return true;
     return false;
 }
@@ -96,7 +102,7 @@ bool engine_uses(const struct engine *g, enum role role)
 {
     for (int i = 0; i < g->n_obj; i++)
         for (int v = 0; v < g->obj[i].term->n_views; v++)
-            if (g->obj[i].weight != 0 && g->obj[i].role[v] == role)
+            if (engine_counts(g, &g->obj[i]) && g->obj[i].role[v] == role)
                 return true;
     return false;
 }
@@ -104,7 +110,8 @@ bool engine_uses(const struct engine *g, enum role role)
 bool engine_needs_ref_model(const struct engine *g)
 {
     for (int i = 0; i < g->n_obj; i++)
-        if (g->obj[i].weight != 0 && g->obj[i].term->needs_ref && g->obj[i].term->kind != VIEW_LOGP)
+        if (engine_counts(g, &g->obj[i]) && g->obj[i].term->needs_ref &&
+            g->obj[i].term->kind != VIEW_LOGP)
             return true;
     return false;
 }
@@ -114,7 +121,7 @@ bool engine_shows_logp(const struct engine *g, enum role role, bool reference)
     for (int i = 0; i < g->n_obj; i++) {
         const struct objective *o = &g->obj[i];
         for (int v = 0; v < o->term->n_views; v++)
-            if (o->weight != 0 && o->term->kind == VIEW_LOGP && o->role[v] == role &&
+            if (engine_counts(g, o) && o->term->kind == VIEW_LOGP && o->role[v] == role &&
                 (!reference || o->term->needs_ref))
                 return true;
     }

@@ -14,7 +14,14 @@
 #include "model/score.h"
 #include "train/term.h"
 
-#define ENGINE_MAX_OBJECTIVES 4
+#define ENGINE_MAX_OBJECTIVES 8
+
+/* What an objective is for: a method is made of the first two; the others are what a wrapper looks
+ * at beside it. A pass may serve some of the goals only. */
+enum goal { GOAL_FORGET, GOAL_RETAIN, GOAL_WRAPPER };
+#define GOAL_BIT(goal) (1u << (goal))
+#define GOALS_METHOD   (GOAL_BIT(GOAL_FORGET) | GOAL_BIT(GOAL_RETAIN))
+#define GOALS_ALL      (~0u)
 
 /* weight * term, looking at role[0] (and its partner role[1]). */
 struct objective {
@@ -22,6 +29,7 @@ struct objective {
     const void *params; /* borrowed */
     enum role role[TERM_MAX_VIEWS];
     double weight;
+    enum goal goal; /* GOAL_WRAPPER + k: the k-th of a wrapper */
 };
 
 /* Reference log-probabilities of the examples of one role. */
@@ -36,9 +44,12 @@ struct engine {
     const struct dataset *sets[ROLE_COUNT]; /* borrowed; NULL where absent */
     struct objective obj[ENGINE_MAX_OBJECTIVES];
     int n_obj;
+    unsigned goals; /* which count for now; all at first */
     unsigned compat;
     int pad_id;             /* for padded rows under compat */
     const float *direction; /* borrowed [C]; for terms on hidden states */
+    struct latent *latent;  /* borrowed; for the tokens of the forget role; NULL: none */
+    bool frozen;            /* no gradient of weights is wanted */
     float *grads;           /* owned, flat by weight.at; NULL until the first micro-batch */
     size_t grads_room;
     struct ref_cache ref_logp[ROLE_COUNT];
@@ -64,6 +75,8 @@ void engine_fini(struct engine *g);
 /* Adds an objective; the role's data must be there, else an error that names the option, and so
  * must the layer it looks at. */
 int engine_add(struct engine *g, const struct objective *o, struct err *e);
+/* It has a weight, and its goal counts for now. */
+bool engine_counts(const struct engine *g, const struct objective *o);
 /* How many layers the deepest term needs: those above are not run. */
 int engine_depth(const struct engine *g);
 /* Once the objectives are in place: weights that no gradient reaches do not move (AdamW would still

@@ -19,7 +19,8 @@ bool work_is_widened(const struct engine *g, const struct objective *o)
 static bool needs_padding(const struct engine *g, enum role role)
 {
     for (int i = 0; i < g->n_obj; i++)
-        if (g->obj[i].weight != 0 && g->obj[i].role[0] == role && work_is_widened(g, &g->obj[i]))
+        if (engine_counts(g, &g->obj[i]) && g->obj[i].role[0] == role &&
+            work_is_widened(g, &g->obj[i]))
             return true;
     return false;
 }
@@ -91,6 +92,16 @@ static int locate_parts(struct work *w)
     return 0;
 }
 
+static void place_latent(struct work *w)
+{
+    const struct part *p = &w->part[ROLE_FORGET];
+    if (!w->g->latent || !p->n_seqs)
+        return;
+    BUG_ON(w->g->latent->n != p->n_tokens);
+    w->g->latent->first = p->first_token;
+    w->batch.latent = w->g->latent;
+}
+
 int engine_micro(struct engine *g, const struct micro *mb, const struct norm *norm,
                  struct micro_result *r, struct err *e)
 {
@@ -99,10 +110,13 @@ int engine_micro(struct engine *g, const struct micro *mb, const struct norm *no
     int layers = engine_depth(g);
     *r = (struct micro_result){0};
     arena_reset(&g->arena);
-    if (engine_reserve_grads(g, e) || collect(&w) ||
+    if ((!g->frozen && engine_reserve_grads(g, e)) || collect(&w) ||
         batch_pack(&w.batch, w.seqs, w.n_seqs, c->vocab, c->positions, w.a, e) ||
-        batch_label_rows(&w.rows, &w.batch, w.seqs, w.a, e) || locate_parts(&w) ||
-        decoder_forward(g->model, &w.batch, layers, true, &w.pass, w.a, e) ||
+        batch_label_rows(&w.rows, &w.batch, w.seqs, w.a, e) || locate_parts(&w))
+        return -1;
+    w.grads = g->frozen ? NULL : g->grads;
+    place_latent(&w);
+    if (decoder_forward(g->model, &w.batch, layers, true, &w.pass, w.a, e) ||
         !(w.dx = work_take(&w, (size_t)w.batch.n_tokens * (size_t)c->width, sizeof(float))) ||
         !(w.dhidden = work_take(&w, (size_t)layers, sizeof(float *))))
         return -1;
@@ -111,5 +125,5 @@ int engine_micro(struct engine *g, const struct micro *mb, const struct norm *no
         w.pass.frozen_id = g->pad_id;
     if (work_run_terms(&w))
         return -1;
-    return decoder_backward(g->model, &w.pass, w.dx, w.dhidden, g->grads, w.a, e);
+    return decoder_backward(g->model, &w.pass, w.dx, w.dhidden, w.grads, w.a, e);
 }

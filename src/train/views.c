@@ -168,9 +168,9 @@ static int run_logits_term(struct work *w, const struct objective *o, double *lo
             return -1;
         if (o->weight != 1)
             g->model->ops->scale(z, (float)o->weight, (size_t)n * (size_t)v.vocab);
-        head_back(&h, first, n, z, g->grads);
+        head_back(&h, first, n, z, w->grads);
     }
-    return head_finish_back(&h, w->dx, g->grads, w->a, w->e);
+    return head_finish_back(&h, w->dx, w->grads, w->a, w->e);
 }
 
 static int run_hidden_term(struct work *w, const struct objective *o, double *loss)
@@ -221,7 +221,7 @@ static int run_terms(struct work *w, enum view_kind kind)
                                            [VIEW_HIDDEN] = run_hidden_term};
     for (int i = 0; i < w->g->n_obj; i++) {
         const struct objective *o = &w->g->obj[i];
-        if (o->weight != 0 && o->term->kind == kind && w->part[o->role[0]].n_seqs &&
+        if (engine_counts(w->g, o) && o->term->kind == kind && w->part[o->role[0]].n_seqs &&
             run[kind](w, o, &w->result->loss[i]))
             return -1;
     }
@@ -231,7 +231,7 @@ static int run_terms(struct work *w, enum view_kind kind)
 static bool has_kind(const struct engine *g, enum view_kind kind)
 {
     for (int i = 0; i < g->n_obj; i++)
-        if (g->obj[i].weight != 0 && g->obj[i].term->kind == kind)
+        if (engine_counts(g, &g->obj[i]) && g->obj[i].term->kind == kind)
             return true;
     return false;
 }
@@ -253,8 +253,8 @@ static int run_logp(struct work *w)
         struct part *p = &w->part[r];
         if (!engine_shows_logp(w->g, (enum role)r, false))
             continue;
-        head_logp_back(&p->head, w->dlogp + p->first_row, w->lse + p->first_row, w->g->grads);
-        if (head_finish_back(&p->head, w->dx, w->g->grads, w->a, w->e))
+        head_logp_back(&p->head, w->dlogp + p->first_row, w->lse + p->first_row, w->grads);
+        if (head_finish_back(&p->head, w->dx, w->grads, w->a, w->e))
             return -1;
     }
     return 0;

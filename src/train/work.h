@@ -32,6 +32,7 @@ struct work {
     float *logp, *lse, *dlogp, *ref_logp; /* [rows.n] */
     float *dx;                            /* [N,C] d loss / d pass.x */
     float **dhidden;                      /* [layers] */
+    float *grads;                         /* flat by weight.at; NULL: none are wanted */
     struct micro_result *result;
 };
 
