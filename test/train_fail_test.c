@@ -87,7 +87,7 @@ static int train(struct job *j, const struct plan *p, const char *out, struct er
                         .order = &j->order,
                         .out = out,
                         .what = "test"};
-    return train_run(&t, &rep, e) || model_save(&j->m, out, DT_BF16, e) ? -1 : 0;
+    return train_run(&t, &rep, e) || model_save(&j->m, out, DT_BF16, MODEL_SHARD_BYTES, e) ? -1 : 0;
 }
 
 static int run(const struct plan *p, const char *out, struct err *e)

@@ -1,5 +1,5 @@
-/* Writing safetensors: what is written reads back, in the very bytes of the format, whole or not at
- * all. */
+/* Writing safetensors and GGUF: what is written reads back, in the very bytes of the format, whole
+ * or not at all. */
 #include <math.h>
 #include <signal.h>
 #include <string.h>
@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "tap.h"
 #include "tensor/file.h"
+#include "tensor/gguf.h"
+#include "tensor/out.h"
 
 /* Writes two tensors of each storable kind, reads them back. */
 static void test_round_trip(enum dtype t, double tol)
@@ -75,6 +77,101 @@ static void test_writer_bytes(void)
     free(got);
 }
 
+/* The file that Python's gguf package wrote (tools/make_tensor_golden.py): the same pairs in the
+ * same order, the same tensors. */
+static int put_pairs(struct gguf_pairs *p, struct err *e)
+{
+    static const struct gguf_str words[] = {{"a", 1}, {"", 0}, {"three", 5}};
+    return gguf_put_text(p, "general.architecture", "llama", e) ||
+                   gguf_put_u32(p, "t.u32", 4000000000, e) || gguf_put_f32(p, "t.f32", 0.25f, e) ||
+                   gguf_put_bool(p, "t.yes", true, e) || gguf_put_bool(p, "t.no", false, e) ||
+                   gguf_put_text(p, "t.text", "na\303\257ve", e) ||
+                   gguf_put_strings(p, "t.words", words, 3, e) ||
+                   gguf_put_ints(p, "t.ints", (const int32_t[]){1, -2, 3}, 3, e) ||
+                   gguf_put_reals(p, "t.reals", (const float[]){0.5f, -1.5f}, 2, e)
+               ? -1
+               : 0;
+}
+
+static int put_tensors(struct tensor_out *o, struct err *e)
+{
+    float ramp[64];
+    const int64_t flat[] = {12}, matrix[] = {3, 4}, rows[] = {2, 32};
+    for (int i = 0; i < 64; i++)
+        ramp[i] = (float)i / 4 - 3;
+    return tensor_out_add(o, "f32", DT_F32, 2, matrix, e) ||
+                   tensor_out_add(o, "f16", DT_F16, 1, flat, e) ||
+                   tensor_out_add(o, "bf16", DT_BF16, 1, flat, e) ||
+                   tensor_out_add(o, "q8_0", DT_Q8_0, 2, rows, e) || tensor_out_write(o, ramp, e) ||
+                   tensor_out_write(o, ramp, e) || tensor_out_write(o, ramp, e) ||
+                   tensor_out_write(o, ramp, e)
+               ? -1
+               : 0;
+}
+
+static int write_gguf(const char *path, struct err *e)
+{
+    struct gguf_pairs p = {0};
+    struct tensor_out *o = put_pairs(&p, e) ? NULL : gguf_out_open(path, &p, e);
+    int rc = o ? put_tensors(o, e) : -1;
+    if (o && rc)
+        tensor_out_abort(o);
+    else if (o)
+        rc = tensor_out_commit(o, e);
+    gguf_pairs_fini(&p);
+    return rc;
+}
+
+static void test_gguf_bytes(void)
+{
+    char path[600];
+    struct err e;
+    size_t len = 0, want_len = 0;
+    snprintf(path, sizeof path, "%s/small.gguf", test_dir());
+    ok(!write_gguf(path, &e), "a GGUF is written");
+    char *name = test_data("tensors/written.gguf"), *want = file_read(name, &want_len, &e);
+    char *got = file_read(path, &len, &e);
+    ok(got && want && len == want_len && !memcmp(got, want, len),
+       "the bytes that Python's package writes (%zu)", want_len);
+    free(name);
+    free(want);
+    free(got);
+    struct gguf_pairs none = {0};
+    struct tensor_out *o = gguf_out_open(path, &none, &e);
+    ok(o && tensor_out_add(o, "q", DT_Q8_0, 2, (const int64_t[]){32, 33}, &e) &&
+           strstr(e.msg, "rows that Q8_0 cannot hold"),
+       "%s", e.msg);
+    ok(o && tensor_out_add(o, "\377", DT_F32, 0, NULL, &e) && strstr(e.msg, "UTF-8"), "%s", e.msg);
+    ok(o && !tensor_out_commit(o, &e), "no pairs and no tensors are a file too");
+}
+
+/* Numbers that the type cannot hold are refused, not written as infinity. */
+static void test_range(void)
+{
+    static const struct {
+        enum dtype t;
+        float largest;
+        bool fits;
+    } cases[] = {{DT_F16, 65519, true},      {DT_F16, -65520, false}, {DT_Q8_0, 8.3e6f, true},
+                 {DT_Q8_0, -8.4e6f, false},  {DT_BF16, 3e38f, true},  {DT_F32, INFINITY, true},
+                 {DT_F16, -INFINITY, false}, {DT_F16, NAN, false}};
+    char path[600];
+    struct err e;
+    float x[32] = {0};
+    snprintf(path, sizeof path, "%s/range.gguf", test_dir());
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct gguf_pairs none = {0};
+        struct tensor_out *o = gguf_out_open(path, &none, &e);
+        x[31] = cases[i].largest;
+        e.msg[0] = 0;
+        int rc = tensor_out_add(o, "w", cases[i].t, 1, (const int64_t[]){32}, &e) ||
+                 tensor_out_write(o, x, &e);
+        ok(cases[i].fits ? !rc : rc && strstr(e.msg, "'w' holds"), "%g as %s: %s", (double)x[31],
+           dtype_info[cases[i].t].name, rc ? e.msg : "written");
+        tensor_out_abort(o);
+    }
+}
+
 static int write_one(const char *path, int64_t n, struct err *e)
 {
     static const float zeros[5000];
@@ -89,16 +186,16 @@ static int write_one(const char *path, int64_t n, struct err *e)
     return tensor_out_commit(o, e);
 }
 
-static void test_writer_no_memory(void)
+static void test_writer_no_memory(bool gguf)
 {
     struct err e;
     char path[600];
     int rc = -1, half = 0;
     long n = 0;
-    snprintf(path, sizeof path, "%s/w.safetensors", test_dir());
+    snprintf(path, sizeof path, "%s/w.%s", test_dir(), gguf ? "gguf" : "safetensors");
     for (; rc && n < 100; n++) {
         mem_fail_at(n);
-        rc = write_one(path, 3, &e);
+        rc = gguf ? write_gguf(path, &e) : write_one(path, 3, &e);
         half += rc && file_exists(path);
     }
     mem_fail_at(-1);
@@ -133,7 +230,10 @@ int main(void)
     test_round_trip(DT_F16, 0x1p-11);
     test_round_trip(DT_BF16, 0x1p-8);
     test_writer_bytes();
-    test_writer_no_memory();
+    test_gguf_bytes();
+    test_range();
+    test_writer_no_memory(false);
+    test_writer_no_memory(true);
     test_writer_no_space();
     return done();
 }

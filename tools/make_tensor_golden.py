@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Writes test/data/tensors/mixed.safetensors and small.gguf with the formats' own Python libraries.
+"""Writes test/data/tensors/mixed.safetensors, small.gguf and written.gguf with the formats' own Python libraries.
 Element i of every tensor is i / 4 - 3, which all the float kinds and Q8_0 hold exactly enough, or i - 3
-for the integers; test/files_test.c knows it.
+for the integers; test/files_test.c and, for written.gguf, test/writer_test.c
+know it.
 
     pip install gguf==0.19.0 safetensors==0.4.5 && tools/make_tensor_golden.py
 """
@@ -66,7 +67,30 @@ def small_gguf():
     w.close()
 
 
+def written_gguf():
+    """What the C writer must write to the byte: the package adds no pair of its own but the architecture."""
+    w = gguf.GGUFWriter(OUT / "written.gguf", "llama")
+    w.add_uint32("t.u32", 4000000000)
+    w.add_float32("t.f32", 0.25)
+    w.add_bool("t.yes", True)
+    w.add_bool("t.no", False)
+    w.add_string("t.text", "naïve")
+    w.add_array("t.words", ["a", "", "three"])
+    w.add_array("t.ints", [1, -2, 3])
+    w.add_array("t.reals", [0.5, -1.5])
+    w.add_tensor("f32", ramp(12).reshape(3, 4))
+    w.add_tensor("f16", ramp(12).astype("<f2"))
+    for name, values in (("bf16", ramp(12)), ("q8_0", ramp(64).reshape(2, 32))):
+        t = gguf.GGMLQuantizationType[name.upper()]
+        w.add_tensor(name, gguf.quants.quantize(values, t), raw_dtype=t)
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
 if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
     mixed_safetensors()
     small_gguf()
+    written_gguf()

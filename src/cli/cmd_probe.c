@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/recipe_args.h"
 #include "cli/setup.h"
+#include "tensor/out.h"
 #include "train/direction.h"
 
 struct options {

@@ -178,7 +178,8 @@ static int prepare(struct job *j, const struct request *q, struct err *e)
 static int save_model(struct job *j, const struct job_options *o, struct err *e)
 {
     static const enum dtype dtypes[] = {DT_F32, DT_BF16, DT_F16};
-    if (model_save(&j->s.model, o->out, dtypes[param_choice("f32|bf16|f16", o->dtype)], e))
+    if (model_save(&j->s.model, o->out, dtypes[param_choice("f32|bf16|f16", o->dtype)],
+                   MODEL_SHARD_BYTES, e))
         return -1;
     return j->s.tokenizer ? tokenizer_save(j->s.tokenizer, o->out, e) : 0;
 }

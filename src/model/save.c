@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "model/model.h"
+#include "tensor/out.h"
 
 static const char *torch_name(enum dtype t)
 {
@@ -23,36 +24,30 @@ static int write_json(json_t *j, const char *dir, const char *name, struct err *
     return rc;
 }
 
-static int write_weights(const struct model *m, const char *path, enum dtype dtype, struct err *e)
+static int write_weights(const struct model *m, const char *dir, enum dtype dtype, uint64_t limit,
+                         struct err *e)
 {
-    struct tensor_out *o = tensor_out_open(path, e);
-    if (!o)
-        return -1;
-    for (int i = 0; i < m->table.n; i++) {
+    struct shards_out *o = shards_out_open(dir, limit, e);
+    int rc = o ? 0 : -1;
+    for (int i = 0; !rc && i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
-        if (tensor_out_add(o, w->name, dtype, w->n_dims, w->shape, e))
-            goto fail;
+        rc = shards_out_add(o, w->name, dtype, w->n_dims, w->shape, e);
     }
-    for (int i = 0; i < m->table.n; i++)
-        if (tensor_out_write(o, m->w[i], e))
-            goto fail;
-    return tensor_out_commit(o, e);
-fail:
-    tensor_out_abort(o);
+    for (int i = 0; !rc && i < m->table.n; i++)
+        rc = shards_out_write(o, m->w[i], e);
+    if (!rc)
+        return shards_out_commit(o, e);
+    shards_out_abort(o);
     return -1;
 }
 
-int model_save(const struct model *m, const char *dir, enum dtype dtype, struct err *e)
+int model_save(const struct model *m, const char *dir, enum dtype dtype, uint64_t limit,
+               struct err *e)
 {
-    if (file_make_dir(dir, e))
+    if (file_make_dir(dir, e) || write_weights(m, dir, dtype, limit, e) ||
+        write_json(config_to_json(&m->cfg, torch_name(dtype)), dir, "config.json", e))
         return -1;
-    char *path = file_join(dir, "model.safetensors", e);
-    int rc = -1;
-    if (path && !write_weights(m, path, dtype, e) &&
-        !write_json(config_to_json(&m->cfg, torch_name(dtype)), dir, "config.json", e))
-        rc = write_json(config_generation_json(&m->cfg), dir, "generation_config.json", e);
-    free(path);
-    return rc;
+    return write_json(config_generation_json(&m->cfg), dir, "generation_config.json", e);
 }
 
 int model_init_random(struct model *m, const char *dir, unsigned seed, struct err *e)

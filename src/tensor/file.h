@@ -54,18 +54,4 @@ float *tensor_f32(const struct tensor *t, struct err *e);
 /* An I32 or I64 tensor as ints, owned by the caller; refuses other types and values outside int. */
 int *tensor_ints(const struct tensor *t, struct err *e);
 
-/* Writing safetensors: announce every tensor, then write the data in the same order, then commit.
- */
-struct tensor_out;
-struct tensor_out *tensor_out_open(const char *path, struct err *e);
-int tensor_out_add(struct tensor_out *o, const char *name, enum dtype t, int n_dims,
-                   const int64_t *shape, struct err *e);
-/* Data of the next announced tensor, given as f32 and stored as its dtype. */
-int tensor_out_write(struct tensor_out *o, const float *data, struct err *e);
-/* The same for raw bytes of the announced size. */
-int tensor_out_write_raw(struct tensor_out *o, const void *data, struct err *e);
-/* Writes what is left, fsync, rename. Closes in every case. */
-int tensor_out_commit(struct tensor_out *o, struct err *e);
-void tensor_out_abort(struct tensor_out *o);
-
 #endif

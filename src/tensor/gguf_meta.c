@@ -5,23 +5,6 @@
 
 #include "base/mem.h"
 
-enum value_type {
-    GV_U8,
-    GV_I8,
-    GV_U16,
-    GV_I16,
-    GV_U32,
-    GV_I32,
-    GV_F32,
-    GV_BOOL,
-    GV_STRING,
-    GV_ARRAY,
-    GV_U64,
-    GV_I64,
-    GV_F64,
-    GV_COUNT
-};
-
 enum value_kind { KIND_UNSIGNED, KIND_SIGNED, KIND_REAL, KIND_BOOL, KIND_STRING, KIND_ARRAY };
 
 static const struct {

@@ -8,6 +8,24 @@
 
 #include "tensor/gguf.h"
 
+/* Types of values, by their numbers in the file. */
+enum value_type {
+    GV_U8,
+    GV_I8,
+    GV_U16,
+    GV_I16,
+    GV_U32,
+    GV_I32,
+    GV_F32,
+    GV_BOOL,
+    GV_STRING,
+    GV_ARRAY,
+    GV_U64,
+    GV_I64,
+    GV_F64,
+    GV_COUNT
+};
+
 struct cursor {
     const uint8_t *p, *end; /* borrowed */
 };

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "tensor/out.h"
+
 /* Array k of the file, of which only what moves is kept: the weights, then the optimiser's states.
  */
 static float *array(const struct model *m, float *const *state, int k, const struct weight *w)
