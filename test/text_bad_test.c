@@ -313,8 +313,11 @@ static int use(const char *path, const char *dir, long *sum, struct err *e)
     const int *p, *w;
     int n, m, rc = -1;
     struct tokenizer *t = tokenizer_open(path, e);
-    struct qa_format q = {.tok = t, .compat = COMPAT_APPEND_EOS};
-    if (t && !tokenizer_encode(t, text, strlen(text), true, &ids, e) &&
+    struct chat chat = {0};
+    struct qa_format q = {.tok = t, .chat = &chat, .compat = COMPAT_APPEND_EOS};
+    struct chat_choice choice = {.template = "llama-2"};
+    if (t && !chat_open(&chat, t, &choice, e) &&
+        !tokenizer_encode(t, text, strlen(text), true, &ids, e) &&
         !tokenizer_decode(t, ids.v, ids.n, false, &out, e) &&
         !qa_encode(&q, "Question", "Answer", &p, &n, &w, &m, e) && !tokenizer_save(t, dir, e))
         rc = 0;
@@ -322,6 +325,7 @@ static int use(const char *path, const char *dir, long *sum, struct err *e)
     for (size_t i = 0; i < ids.n; i++)
         *sum += ids.v[i];
     qa_fini(&q);
+    chat_close(&chat);
     free(ids.v);
     buf_fini(&out);
     tokenizer_close(t);

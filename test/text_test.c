@@ -10,7 +10,6 @@
 #include "base/utf8.h"
 #include "tap.h"
 #include "text/bytelevel.h"
-#include "text/chat.h"
 #include "text/qa.h"
 #include "text/tokenizer.h"
 
@@ -242,44 +241,6 @@ static void test_facts(const struct tokenizer *t)
     buf_fini(&text);
 }
 
-static bool renders(const char *family, const struct message *m, int n, bool open, const char *want)
-{
-    struct err e;
-    struct buf out = {0};
-    bool same = !chat_render(chat_by_name(family, &e), m, n, open, &out, &e) &&
-                !strcmp(out.data ? out.data : "", want);
-    buf_fini(&out);
-    return same;
-}
-
-static void test_chat(const struct tokenizer *t)
-{
-    struct err e;
-    struct buf out = {0};
-    const struct message m[] = {{"user", "Hi"}, {"assistant", " Ho "}};
-    const struct chat_family *f = chat_recognise(tokenizer_chat_template(t), &e);
-    ok(f && !strcmp(chat_name(f), "chatml") && !strcmp(chat_end_token(f), "<|im_end|>"),
-       "the template's family is chatml");
-    ok(!chat_recognise("{{ bos_token }}[INST]", &e) && strstr(e.msg, "chatml, plain"), "%s", e.msg);
-    ok(!chat_recognise("<|im_start|> message <|im_end|> You are Q", &e),
-       "ChatML with a system turn of its own is another family");
-    ok(!chat_by_name("klingon", &e) && strstr(e.msg, "'klingon'"), "%s", e.msg);
-    ok(renders("chatml", m, 2, true,
-               "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n Ho <|im_end|>\n"
-               "<|im_start|>assistant\n") &&
-           renders("chatml", NULL, 0, false, ""),
-       "chatml");
-    ok(renders("smollm2", m, 1, false,
-               "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by "
-               "Hugging Face<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"),
-       "smollm2 has a system turn by default");
-    ok(renders("plain", m, 2, false, "Question: Hi\nAnswer:  Ho \n\n"), "plain tags");
-    ok(chat_render(chat_by_name("plain", &e), &(struct message){"system", ""}, 1, true, &out, &e) &&
-           strstr(e.msg, "'system'"),
-       "%s", e.msg);
-    buf_fini(&out);
-}
-
 /* The whole sequence as text; "|" where the prompt's ids end. */
 static bool encodes(struct qa_format *q, const char *prompt, const char *answer, const char *want)
 {
@@ -302,20 +263,25 @@ static bool encodes(struct qa_format *q, const char *prompt, const char *answer,
 static void test_qa(const struct tokenizer *t)
 {
     struct err e;
-    struct qa_format q = {.tok = t, .chat = chat_by_name("chatml", &e), .system = "S"};
+    struct chat chatml, plain;
+    struct qa_format q = {.tok = t, .chat = &chatml, .system = "S"};
+    if (!ok(!chat_open(&chatml, t, &(struct chat_choice){0}, &e) &&
+                !chat_open(&plain, t, &(struct chat_choice){.template = "plain"}, &e),
+            "qa: templates"))
+        return;
     const char *open = "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ?<|im_end|>\n"
                        "<|im_start|>assistant\n|";
     char want[200];
     snprintf(want, sizeof want, "%sA<|im_end|>", open);
     ok(encodes(&q, "Q?", "A", want), "qa: ends with the end of the turn");
     snprintf(want, sizeof want, "%sa<|im_end|>b<|im_end|>", open);
-    ok(encodes(&q, "Q?", "a<|im_end|>b", want), "qa: an answer may hold that token");
+    ok(encodes(&q, "Q?", "a<|im_end|>b", want), "qa: an answer may hold its text");
     ok(encodes(&q, "Q?", NULL, open), "qa: prompt only");
     q.compat = COMPAT_APPEND_EOS;
     snprintf(want, sizeof want, "%sA<|im_end|>\n<|im_end|>", open);
     ok(encodes(&q, "Q?", "A", want), "qa: append_eos keeps the newline and adds eos");
     q.compat = 0;
-    q.chat = chat_by_name("plain", &e);
+    q.chat = &plain;
     q.system = NULL;
     ok(encodes(&q, "Q?", "1", "Question: Q?\nAnswer: |1<|im_end|>"), "qa: plain tags, then eos");
     q.chat = NULL;
@@ -325,6 +291,8 @@ static void test_qa(const struct tokenizer *t)
     q.max_length = 3;
     ok(encodes(&q, "1", "23456", "1|23<|im_end|>"), "qa: plain text is cut before eos");
     qa_fini(&q);
+    chat_close(&chatml);
+    chat_close(&plain);
 }
 
 int main(void)
@@ -340,7 +308,6 @@ int main(void)
         test_facts(t);
         test_round_trip(t);
         test_long_word(t);
-        test_chat(t);
         test_qa(t);
     }
     tokenizer_close(t);

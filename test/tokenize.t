@@ -57,6 +57,17 @@ gives("Hi\n", "--chat --system ''", $list =~ tr/,//dr . "\n", '--chat makes the 
 my (undef, $tags) = run("Hi\n", '--chat --template plain');
 gives($tags, '--decode', "Question: Hi\nAnswer: \n", '--template names another family');
 
+(undef, $tags) = run("Hi\n", "--chat --user-tag '[Q] ' --user-end ' [/Q]{eos}' --assistant-tag ' A:'");
+gives($tags, '--decode', "[Q] Hi [/Q]<|im_end|> A:\n", "tags of one's own");
+like($tags, qr/ 2 /, '{eos} is the token');
+(undef, $tags) = run("Hi\n", '--chat --template llama-3.2 --date "1 May 2025"');
+gives($tags, '--decode', "<|im_start|><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: "
+    . "December 2023\nToday Date: 1 May 2025\n\nYou are a helpful assistant.<|eot_id|><|start_header_id|>user"
+    . "<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n\n", 'with a date');
+my (undef, $told) = run("a<|im_end|>b\n", "--chat --system ''");
+is(() = $told =~ /\b2\b/g, 1, 'a user cannot write a special token');
+
+refuses("x\n", '--chat --template none --user-tag a', qr/'none' and tags/, 'tags of nothing');
 refuses("ok\nbad \xff\n", '', qr/'-' line 2: text is no valid UTF-8 at byte 4/, 'bad UTF-8');
 refuses("1 2 x\n", '--decode', qr/line 1: 'x' is no token id/, 'no number');
 refuses("1 99999\n", '--decode', qr/token id 99999 is outside the vocabulary of 514/, 'id too large');

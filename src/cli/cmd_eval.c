@@ -123,11 +123,12 @@ int cmd_eval(int argc, char **argv)
 {
     struct options o;
     struct setup_options so;
-    struct args a = {
-        .command = "eval",
-        .usage = "--model M --forget FILE --retain FILE [options]",
-        .about = about,
-        .tables = {{"data and metrics", params, &o}, {"model and text", setup_params, &so}}};
+    struct args a = {.command = "eval",
+                     .usage = "--model M --forget FILE --retain FILE [options]",
+                     .about = about,
+                     .tables = {{"data and metrics", params, &o},
+                                {"model and text", setup_params, &so},
+                                {"conversations", chat_params, &so.chat}}};
     int status = args_parse(&a, argc, argv);
     if (status == ARGS_GO) {
         struct err e;

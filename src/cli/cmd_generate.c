@@ -212,7 +212,9 @@ int cmd_generate(int argc, char **argv)
     struct args a = {.command = "generate",
                      .usage = "--model M --data FILE [options]",
                      .about = about,
-                     .tables = {{"options", params, &o}, {"model and text", setup_params, &so}}};
+                     .tables = {{"options", params, &o},
+                                {"model and text", setup_params, &so},
+                                {"conversations", chat_params, &so.chat}}};
     int status = args_parse(&a, argc, argv);
     if (status == ARGS_GO) {
         struct err e;

@@ -126,8 +126,7 @@ static json_t *info_json(const struct info *in, const struct options *o)
     json_object_set_new(j, "tokens",
                         in->s.tokenizer ? json_integer(tokenizer_vocab_size(in->s.tokenizer))
                                         : json_null());
-    json_object_set_new(j, "chat_template",
-                        in->chat ? json_string(chat_name(in->chat)) : json_null());
+    json_object_set_new(j, "chat_template", in->chat ? json_string(in->chat->name) : json_null());
     json_object_set_new(j, "eos", eos);
     json_object_set_new(j, "memory", memory_json(m, o));
     if (o->weights)
@@ -162,7 +161,7 @@ static void print_sizes(const struct info *in)
 static void print_text(const struct info *in)
 {
     const struct tokenizer *t = in->s.tokenizer;
-    const char *chat = in->chat                          ? chat_name(in->chat)
+    const char *chat = in->chat                          ? in->chat->name
                        : t && tokenizer_chat_template(t) ? "of no known family"
                                                          : "none";
     const struct model_config *c = &in->s.model.cfg;

@@ -238,6 +238,7 @@ int cmd_probe(int argc, char **argv)
                      .usage = "--model M --method NAME --batch FILE --out FILE [options]",
                      .about = about,
                      .tables = {{"model and text", setup_params, &so},
+                                {"conversations", chat_params, &so.chat},
                                 {"options", params, &o},
                                 {"what to run", recipe_params, &ro}},
                      .open = true};

@@ -6,14 +6,14 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/args.h"
+#include "cli/chat_options.h"
 #include "cli/command.h"
 #include "cli/setup.h"
 #include "data/rows.h"
-#include "text/chat.h"
 #include "text/tokenizer.h"
 
 struct options {
-    const char *model, *data, *template, *system;
+    const char *model, *data;
     bool chat, json, decode, plain_specials;
 };
 
@@ -25,10 +25,6 @@ static const struct param params[] = {
     {"decode", PARAM_BOOL, OPT(decode), 0, 0, NULL, NULL, NULL, "from ids to text"},
     {"chat", PARAM_BOOL, OPT(chat), 0, 0, NULL, NULL, NULL,
      "a text is a user's turn, whose answer is to be written"},
-    {"system", PARAM_STRING, OPT(system), 0, 0, NULL, "You are a helpful assistant.", "TEXT",
-     "system turn in front of it; empty: none"},
-    {"template", PARAM_STRING, OPT(template), 0, 0, NULL, NULL, "NAME",
-     "chat template family, if not the checkpoint's own"},
     {"plain_specials", PARAM_BOOL, OPT(plain_specials), 0, 0, NULL, NULL, NULL,
      "special tokens in a text are plain text; in decoded text they are left out"},
     {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "JSON Lines in and out"},
@@ -44,21 +40,33 @@ static const char about[] =
 
 struct job {
     const struct options *o;
-    struct tokenizer *t;            /* owned */
-    const struct chat_family *chat; /* found when first needed */
-    struct ids ids;                 /* owned scratch, as the next two */
+    const struct chat_options *co;
+    struct tokenizer *t; /* owned */
+    struct chat chat;    /* opened when first needed */
+    struct ids ids;      /* owned scratch, as the next three */
+    struct chat_text rendered;
     struct buf text, line;
 };
 
+/* The conversation's ids, into job->ids. */
+static int encode_chat(struct job *job, const struct message *m, int n, bool open, struct err *e)
+{
+    struct chat_text *r = &job->rendered;
+    chat_text_clear(r);
+    job->ids.n = 0;
+    if (chat_render(&job->chat, m, n, open, r, e))
+        return -1;
+    return tokenizer_encode_around(job->t, r->text.data ? r->text.data : "", r->text.len, r->spans,
+                                   r->n, &job->ids, e);
+}
+
 static int find_chat(struct job *job, struct err *e)
 {
-    const char *jinja = tokenizer_chat_template(job->t);
-    if (job->chat)
+    if (job->chat.f.name)
         return 0;
-    if (!job->o->template && !jinja)
-        return err_set(e, "'%s' has no chat template; name one by --template", job->o->model);
-    job->chat = job->o->template ? chat_by_name(job->o->template, e) : chat_recognise(jinja, e);
-    return job->chat ? 0 : -1;
+    if (chat_open(&job->chat, job->t, &job->co->choice, e))
+        return job->co->choice.template ? -1 : err_prefix(e, "'%s': ", job->o->model);
+    return job->chat.f.name ? 0 : err_set(e, "there is no conversation in template 'none'");
 }
 
 /* The ids of a text, which with --chat is a user's turn, in job->ids. */
@@ -70,14 +78,11 @@ static int encode_text(struct job *job, const char *s, size_t n, struct err *e)
         return tokenizer_encode(job->t, s, n, !o->plain_specials, &job->ids, e);
     if (memchr(s, 0, n))
         return err_set(e, "a turn of a chat cannot hold the character NUL");
-    struct message m[] = {{"system", o->system}, {"user", s}};
     if (find_chat(job, e))
         return -1;
-    bool system = *o->system && chat_end_token(job->chat); /* plain tags have no such turn */
-    buf_clear(&job->text);
-    if (chat_render(job->chat, system ? m : m + 1, 1 + system, true, &job->text, e))
-        return -1;
-    return tokenizer_encode(job->t, job->text.data, job->text.len, true, &job->ids, e);
+    const char *system = chat_options_system(job->co, &job->chat);
+    const struct message m[] = {{"system", system}, {"user", s}};
+    return encode_chat(job, system ? m : m + 1, system ? 2 : 1, true, e);
 }
 
 static int encode_messages(struct job *job, const json_t *list, bool open, struct err *e)
@@ -95,11 +100,8 @@ static int encode_messages(struct job *job, const json_t *list, bool open, struc
         else if (strlen(m[i].content) != json_string_length(json_object_get(one, "content")))
             rc = err_set(e, "message %zu: a turn cannot hold the character NUL", i);
     }
-    buf_clear(&job->text);
-    job->ids.n = 0;
-    if (!rc && !(rc = chat_render(job->chat, m, (int)n, open, &job->text, e)))
-        rc = tokenizer_encode(job->t, job->text.data ? job->text.data : "", job->text.len, true,
-                              &job->ids, e);
+    if (!rc)
+        rc = encode_chat(job, m, (int)n, open, e);
     free(m);
     return rc;
 }
@@ -221,15 +223,17 @@ static int work_on_lines(struct job *job, struct err *e)
     return rc;
 }
 
-static int run(const struct options *o, struct err *e)
+static int run(const struct options *o, const struct chat_options *co, struct err *e)
 {
-    struct job job = {.o = o};
+    struct job job = {.o = o, .co = co};
     char *path = setup_model_path(o->model, e);
     int rc = -1;
     if (path && (job.t = tokenizer_open(path, e)))
         rc = o->json ? work_on_rows(&job, e) : work_on_lines(&job, e);
+    chat_close(&job.chat);
     tokenizer_close(job.t);
     free(job.ids.v);
+    chat_text_fini(&job.rendered);
     buf_fini(&job.text);
     buf_fini(&job.line);
     free(path);
@@ -239,14 +243,15 @@ static int run(const struct options *o, struct err *e)
 int cmd_tokenize(int argc, char **argv)
 {
     struct options o;
+    struct chat_options co;
     struct args a = {.command = "tokenize",
                      .usage = "--model M [options]",
                      .about = about,
-                     .tables = {{"options", params, &o}}};
+                     .tables = {{"options", params, &o}, {"conversations", chat_params, &co}}};
     int status = args_parse(&a, argc, argv);
     if (status == ARGS_GO) {
         struct err e;
-        status = run(&o, &e) ? args_fail(&a, &e) : STATUS_DONE;
+        status = run(&o, &co, &e) ? args_fail(&a, &e) : STATUS_DONE;
     }
     args_fini(&a);
     return status;

@@ -304,6 +304,7 @@ int job_main(const struct job_command *c, int argc, char **argv)
                      .about = c->about,
                      .tables = {{"data", c->data, &q.job},
                                 {"model and text", setup_params, &q.setup},
+                                {"conversations", chat_params, &q.setup.chat},
                                 {"job", job_params, &q.job},
                                 {"training", train_params, &q.train},
                                 {"what to run", c->method ? NULL : recipe_params, &q.choice}},

@@ -10,10 +10,6 @@
 const struct param setup_params[] = {
     {"model", PARAM_STRING, OPT(model), 0, 0, NULL, NULL, "PATH",
      "HF directory, GGUF or llama2.c file; 'default': the cached SmolLM2"},
-    {"system", PARAM_STRING, OPT(system), 0, 0, NULL, "You are a helpful assistant.", "TEXT",
-     "system turn of every conversation; empty: what the template says"},
-    {"template", PARAM_STRING, OPT(template), 0, 0, NULL, NULL, "NAME",
-     "smollm2, chatml, plain: chat family, if not the checkpoint's own; none: text as it is"},
     {"compat", PARAM_STRING, OPT(compat), 0, 0, NULL, "none", "NAMES",
      "ou, or quirks of OpenUnlearning joined by commas; see 'unlearn help compat'"},
     {"max_length", PARAM_INT, OPT(max_length), 0, 1 << 24, NULL, "0", NULL,
@@ -119,37 +115,23 @@ int setup_tokenizer(struct setup *s, struct err *e)
     return 0;
 }
 
-/* The template that was asked for, or the checkpoint's. `none` is no family at all. */
-static int find_chat(struct setup *s, struct err *e)
-{
-    const char *jinja = tokenizer_chat_template(s->tokenizer), *name = s->o->template;
-    if (name && !strcmp(name, "none"))
-        return 0;
-    if (!name && !jinja)
-        return err_set(e,
-                       "'%s' has no chat template; name one by --template (plain: questions and "
-                       "answers in plain text, none: text as it is)",
-                       s->model.path);
-    s->qa.chat = name ? chat_by_name(name, e) : chat_recognise(jinja, e);
-    return s->qa.chat ? 0 : name ? -1 : err_prefix(e, "'%s': ", s->model.path);
-}
-
 int setup_text(struct setup *s, struct err *e)
 {
     if (s->encoder.encode)
         return 0;
-    if (setup_tokenizer(s, e) || find_chat(s, e))
+    if (setup_tokenizer(s, e))
         return -1;
+    if (chat_open(&s->chat, s->tokenizer, &s->o->chat.choice, e))
+        return s->o->chat.choice.template ? -1 : err_prefix(e, "'%s': ", s->model.path);
     s->qa.tok = s->tokenizer;
+    s->qa.chat = s->chat.f.name ? &s->chat : NULL;
     s->qa.compat = s->compat;
     s->qa.max_length = (int)s->o->max_length;
+    s->qa.system = chat_options_system(&s->o->chat, &s->chat);
     s->encoder.encode = qa_encode;
     s->encoder.ctx = &s->qa;
     /* Plain text was cut before its end token was put behind it; that one stays. */
-    bool turns = s->qa.chat && chat_end_token(s->qa.chat);
-    if (turns && *s->o->system)
-        s->qa.system = s->o->system;
-    if (!turns)
+    if (!chat_end_token(&s->chat))
         s->encoder.max_length = 0;
     return 0;
 }
@@ -157,6 +139,7 @@ int setup_text(struct setup *s, struct err *e)
 void setup_close(struct setup *s)
 {
     qa_fini(&s->qa);
+    chat_close(&s->chat);
     tokenizer_close(s->tokenizer);
     model_close(&s->model);
     *s = (struct setup){0};

@@ -1,6 +1,7 @@
 /* What most commands begin with: a model, and the way from text to its token ids.
  *
- *     struct setup_options o;  one table of options: {"model and text", setup_params, &o}
+ *     struct setup_options o;  two tables of options: {"model and text", setup_params, &o} and
+ *                              {"conversations", chat_params, &o.chat}
  *     struct setup s;
  *     setup_open(&s, &o, writable, &e)   the model; compat and threads are taken from the options
  *     setup_text(&s, &e)                 its tokenizer and chat template: s.encoder is ready
@@ -14,16 +15,16 @@
 
 #include "base/err.h"
 #include "base/param.h"
+#include "cli/chat_options.h"
 #include "data/dataset.h"
 #include "model/model.h"
 #include "text/qa.h"
 
 struct setup_options {
     const char *model;
-    const char *system;
-    const char *template;
     const char *compat;
     int64_t max_length, threads;
+    struct chat_options chat; /* a table of its own, chat_params */
 };
 
 extern const struct param setup_params[];
@@ -33,6 +34,7 @@ struct setup {
     struct model model;
     unsigned compat;             /* bits of enum compat */
     struct tokenizer *tokenizer; /* owned; NULL until setup_text */
+    struct chat chat;            /* ready after setup_text */
     struct qa_format qa;         /* what the encoder works with */
     struct encoder encoder;      /* ready after setup_text; its ctx points into this struct */
 };

@@ -2,13 +2,17 @@
 
 #include <string.h>
 
-static int encode(const struct qa_format *q, const struct buf *text, struct ids *out, struct err *e)
+static int encode(const struct qa_format *q, const struct chat_text *t, struct ids *out,
+                  struct err *e)
 {
+    const struct buf *text = &t->text;
     bool bos = tokenizer_adds_bos(q->tok) && tokenizer_bos(q->tok) >= 0;
     out->n = 0;
     if (bos && !(q->chat && chat_end_token(q->chat)) && ids_add(out, tokenizer_bos(q->tok), e))
         return -1;
-    return tokenizer_encode(q->tok, text->data, text->len, true, out, e);
+    const char *s = text->data ? text->data : "";
+    return q->chat ? tokenizer_encode_around(q->tok, s, text->len, t->spans, t->n, out, e)
+                   : tokenizer_encode(q->tok, s, text->len, true, out, e);
 }
 
 static int append_eos(const struct qa_format *q, struct ids *out, struct err *e)
@@ -21,10 +25,15 @@ static int append_eos(const struct qa_format *q, struct ids *out, struct err *e)
 
 /* Appends the conversation; answer NULL: up to where the answer begins. */
 static int render(const struct qa_format *q, const char *prompt, const char *answer,
-                  struct buf *text, struct err *e)
+                  struct chat_text *text, struct err *e)
 {
     struct message m[3];
     int n = 0;
+    if (q->system && answer && q->chat->f.system == SYSTEM_LAST)
+        return err_set(e,
+                       "chat template '%s' shows a system text in front of an unanswered question "
+                       "only, so it cannot be learnt with an answer: give --system ''",
+                       q->chat->f.name);
     if (q->system)
         m[n++] = (struct message){"system", q->system};
     m[n++] = (struct message){"user", prompt};
@@ -45,8 +54,8 @@ static int close_turn(const struct qa_format *q, const char *end_token, struct i
             ids->n = n;
             return 0;
         }
-    return err_set(e, "chat family '%s' ends a turn with '%s', which the tokenizer does not know",
-                   chat_name(q->chat), end_token);
+    return err_set(e, "chat template '%s' ends a turn with '%s', which the tokenizer does not know",
+                   q->chat->f.name, end_token);
 }
 
 static int cut_and_end(const struct qa_format *q, bool end, struct ids *ids, struct err *e)
@@ -57,20 +66,20 @@ static int cut_and_end(const struct qa_format *q, bool end, struct ids *ids, str
 }
 
 static int encode_pair(struct qa_format *q, const char *prompt, const char *answer,
-                       struct buf *text, struct err *e)
+                       struct chat_text *text, struct err *e)
 {
     const char *end = q->chat ? chat_end_token(q->chat) : NULL;
-    if ((q->chat ? render(q, prompt, NULL, text, e) : buf_str(text, prompt, e)) ||
+    if ((q->chat ? render(q, prompt, NULL, text, e) : chat_text_add(text, prompt, e)) ||
         encode(q, text, &q->prompt, e) || (!end && cut_and_end(q, false, &q->prompt, e)))
         return -1;
     if (!answer)
         return 0;
     if (!end)
-        return buf_str(text, answer, e) || encode(q, text, &q->whole, e) ||
+        return chat_text_add(text, answer, e) || encode(q, text, &q->whole, e) ||
                        cut_and_end(q, true, &q->whole, e)
                    ? -1
                    : 0;
-    buf_clear(text);
+    chat_text_clear(text);
     return render(q, prompt, answer, text, e) || encode(q, text, &q->whole, e) ||
                    close_turn(q, end, &q->whole, e)
                ? -1
@@ -78,15 +87,14 @@ static int encode_pair(struct qa_format *q, const char *prompt, const char *answ
 }
 
 /* A text that answers nothing: scored whole, but for the token it starts with. */
-static int encode_text(struct qa_format *q, const char *answer, struct buf *text, struct err *e)
+static int encode_text(struct qa_format *q, const char *answer, struct err *e)
 {
     bool bos = tokenizer_adds_bos(q->tok) && tokenizer_bos(q->tok) >= 0;
     q->prompt.n = q->whole.n = 0;
     if (bos && (ids_add(&q->prompt, tokenizer_bos(q->tok), e) ||
                 ids_add(&q->whole, tokenizer_bos(q->tok), e)))
         return -1;
-    if (buf_str(text, answer, e) ||
-        tokenizer_encode(q->tok, text->data, text->len, true, &q->whole, e))
+    if (tokenizer_encode(q->tok, answer, strlen(answer), true, &q->whole, e))
         return -1;
     return cut_and_end(q, false, &q->whole, e);
 }
@@ -95,9 +103,9 @@ int qa_encode(void *ctx, const char *prompt, const char *answer, const int **pro
               int *n_prompt, const int **whole_ids, int *n_whole, struct err *e)
 {
     struct qa_format *q = ctx;
-    struct buf text = {0};
-    int rc = prompt ? encode_pair(q, prompt, answer, &text, e) : encode_text(q, answer, &text, e);
-    buf_fini(&text);
+    struct chat_text text = {0};
+    int rc = prompt ? encode_pair(q, prompt, answer, &text, e) : encode_text(q, answer, e);
+    chat_text_fini(&text);
     const struct ids *whole = answer ? &q->whole : &q->prompt;
     *prompt_ids = q->prompt.v;
     *n_prompt = (int)q->prompt.n;

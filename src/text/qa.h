@@ -13,12 +13,12 @@
 #include "text/tokenizer.h"
 
 struct qa_format {
-    const struct tokenizer *tok;    /* borrowed */
-    const struct chat_family *chat; /* NULL: the prompt is text that the answer continues */
-    const char *system;             /* borrowed; NULL: no system turn is asked for */
-    unsigned compat;                /* bits of enum compat */
-    int max_length;                 /* tags and plain text: cut to this before eos; 0: never */
-    struct ids prompt, whole;       /* owned: the results of the last call; start with zeros */
+    const struct tokenizer *tok; /* borrowed */
+    const struct chat *chat;     /* borrowed; NULL: the prompt is text that the answer continues */
+    const char *system;          /* borrowed; NULL: no system turn is asked for */
+    unsigned compat;             /* bits of enum compat */
+    int max_length;              /* tags and plain text: cut to this before eos; 0: never */
+    struct ids prompt, whole;    /* owned: the results of the last call; start with zeros */
 };
 
 /* `ctx` is a struct qa_format. The arrays it returns last until its next call. answer NULL: both

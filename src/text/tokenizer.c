@@ -169,6 +169,11 @@ int tokenizer_id(const struct tokenizer *t, const char *token)
     return vocab_find(&t->vocab, token, strlen(token));
 }
 
+const char *tokenizer_token(const struct tokenizer *t, int id, size_t *n)
+{
+    return vocab_text(&t->vocab, id, n);
+}
+
 bool tokenizer_is_special(const struct tokenizer *t, int id)
 {
     return id >= 0 && id < t->vocab.n && t->vocab.flags[id] & TOKEN_SPECIAL;
@@ -179,6 +184,9 @@ struct encoding {
     struct work *w;
     bool specials;
     struct ids *out;
+    const char *text; /* all of it; NULL where s below is a normalised copy */
+    const struct span *plain;
+    size_t n_plain;
 };
 
 static int encode_word(void *ctx, const char *s, size_t n, struct err *e)
@@ -199,17 +207,54 @@ static int encode_stretch(struct encoding *c, int pass, const char *s, size_t n,
     if (!c->t->nfc)
         return encode_cut(c, pass, s, n, e);
     struct buf normal = {0};
+    struct encoding copy = *c;
+    copy.text = NULL;
     int rc = normal_nfc(s, n, &normal, e);
     if (!rc)
-        rc = encode_cut(c, pass, normal.data, normal.len, e);
+        rc = encode_cut(&copy, pass, normal.data, normal.len, e);
     buf_fini(&normal);
     return rc;
+}
+
+/* Whether text[from..to) is a user's, at least in part. */
+static bool is_plain(const struct encoding *c, size_t from, size_t to)
+{
+    size_t lo = 0, hi = c->n_plain;
+    while (lo < hi) { /* the first span that ends behind `from` */
+        size_t mid = lo + (hi - lo) / 2;
+        if (c->plain[mid].to > from)
+            hi = mid;
+        else
+            lo = mid + 1;
+    }
+    return lo < c->n_plain && c->plain[lo].from < to;
+}
+
+/* The next added token in s[from..n) and its place, or -1. */
+static int find_added(struct encoding *c, int pass, const char *s, size_t n, size_t from,
+                      size_t *at)
+{
+    const struct added *a = &c->t->added[pass];
+    bool specials = c->specials && (c->text || !c->n_plain);
+    for (;; from = *at + 1) {
+        size_t len, place;
+        int id = added_find(a, s, n, from, specials, at);
+        if (id < 0 || !c->n_plain || !tokenizer_is_special(c->t, id))
+            return id;
+        vocab_text(&c->t->vocab, id, &len);
+        place = (size_t)(s - c->text) + *at;
+        if (!is_plain(c, place, place + len))
+            return id;
+        id = added_find(a, s, n, *at, false, &place);
+        if (id >= 0 && place == *at)
+            return id;
+    }
 }
 
 static int encode_cut(struct encoding *c, int pass, const char *s, size_t n, struct err *e)
 {
     for (size_t from = 0, at = n, len = 0; from < n; from = at + len) {
-        int id = added_find(&c->t->added[pass], s, n, from, c->specials, &at);
+        int id = find_added(c, pass, s, n, from, &at);
         if (id < 0)
             at = n, len = 0;
         else
@@ -229,8 +274,8 @@ int ids_add(struct ids *ids, int id, struct err *e)
     return 0;
 }
 
-int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool specials,
-                     struct ids *out, struct err *e)
+static int encode(const struct tokenizer *t, const char *text, size_t n, bool specials,
+                  const struct span *plain, size_t n_plain, struct ids *out, struct err *e)
 {
     size_t bad;
     if (n > INT_MAX / 4)
@@ -242,12 +287,25 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool
     if (!w)
         return -1;
     size_t before = out->n;
-    struct encoding c = {t, w, specials, out};
+    struct encoding c = {t, w, specials, out, text, plain, n_plain};
     int rc = encode_cut(&c, 0, text, n, e);
     if (rc)
         out->n = before;
     work_give(t, w);
     return rc;
+}
+
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool specials,
+                     struct ids *out, struct err *e)
+{
+    return encode(t, text, n, specials, NULL, 0, out, e);
+}
+
+int tokenizer_encode_around(const struct tokenizer *t, const char *text, size_t n,
+                            const struct span *plain, size_t n_plain, struct ids *out,
+                            struct err *e)
+{
+    return encode(t, text, n, true, plain, n_plain, out, e);
 }
 
 /* The bytes of a token: of its symbols, or of its text if some character is no symbol. */

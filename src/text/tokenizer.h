@@ -24,6 +24,10 @@ struct ids {
 
 int ids_add(struct ids *ids, int id, struct err *e);
 
+struct span {
+    size_t from, to; /* bytes of a text */
+};
+
 /* `path`: model directory, tokenizer.json or GGUF file. */
 struct tokenizer *tokenizer_open(const char *path, struct err *e);
 void tokenizer_close(struct tokenizer *t);
@@ -37,12 +41,19 @@ bool tokenizer_adds_bos(const struct tokenizer *t); /* plain text was trained on
 const char *tokenizer_chat_template(const struct tokenizer *t);
 /* The id of this exact token text, or -1. */
 int tokenizer_id(const struct tokenizer *t, const char *token);
+/* The text of this token, n bytes without a NUL, borrowed; NULL: no such id. */
+const char *tokenizer_token(const struct tokenizer *t, int id, size_t *n);
 bool tokenizer_is_special(const struct tokenizer *t, int id);
 
 /* Appends the ids of text[0..n). `specials`: strings like <|im_end|> become their token; else they
  * are plain text. Refuses invalid UTF-8, saying where. */
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool specials,
                      struct ids *out, struct err *e);
+/* The same with specials, but in plain[0..n_plain), ascending, they are plain text: what a user
+ * wrote between the tags of a template. */
+int tokenizer_encode_around(const struct tokenizer *t, const char *text, size_t n,
+                            const struct span *plain, size_t n_plain, struct ids *out,
+                            struct err *e);
 /* Appends the text of the ids; bytes that are no valid UTF-8 become U+FFFD. */
 int tokenizer_decode(const struct tokenizer *t, const int *ids, size_t n, bool skip_specials,
                      struct buf *out, struct err *e);

@@ -1,0 +1,185 @@
+/* Chat templates: renderings against transformers' (tools/make_chat_golden.py), recognition by the
+ * fragments of the public templates, tags of one's own, and that no message becomes a special
+ * token. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "text/chat.h"
+#include "figures.h"
+
+static const char *text_of(const json_t *row, const char *key)
+{
+    return json_string_value(json_object_get(row, key));
+}
+
+static int read_messages(const json_t *list, struct message *m)
+{
+    int n = (int)json_array_size(list);
+    for (int i = 0; i < n; i++) {
+        const json_t *one = json_array_get(list, (size_t)i);
+        m[i] = (struct message){text_of(one, "role"), text_of(one, "content")};
+    }
+    return n;
+}
+
+static bool renders(const struct chat *c, const json_t *conversation, const json_t *row)
+{
+    struct err e = {""};
+    struct message m[8];
+    struct chat_text out = {0};
+    int n = read_messages(conversation, m);
+    const char *want = text_of(row, "text"), *got = NULL;
+    if (!chat_render(c, m, n, json_is_true(json_object_get(row, "open")), &out, &e))
+        got = out.text.data ? out.text.data : "";
+    bool same = want && got ? !strcmp(want, got) : !want && !got && *e.msg;
+    if (!same)
+        note("'%s' (%s), not '%s'", got ? got : "refused", e.msg, want ? want : "refused");
+    chat_text_fini(&out);
+    return same;
+}
+
+static void test_template(const json_t *conversations, const json_t *t)
+{
+    struct err e;
+    const char *name = text_of(t, "template"), *family = text_of(t, "family");
+    const struct chat_family *f = chat_recognise(text_of(t, "jinja"), &e);
+    if (!ok(family ? f && !strcmp(f->name, family) : !f, "%s is %s (%s)", name,
+            family ? family : "unknown", f ? f->name : "not known") ||
+        !family)
+        return;
+    if (!strcmp(name, "qwen3-nothink"))
+        f = chat_by_name(name, &e);
+    bool bos = strstr(text_of(t, "jinja"), "bos_token");
+    struct chat c = {
+        .f = *f, .bos = bos ? (char *)text_of(t, "bos") : NULL, .eos = (char *)text_of(t, "eos")};
+    size_t i, good = 0, n = json_array_size(json_object_get(t, "rows"));
+    const json_t *row;
+    json_array_foreach(json_object_get(t, "rows"), i, row)
+    {
+        json_int_t which = json_integer_value(json_object_get(row, "conversation"));
+        c.date = text_of(row, "date") ? text_of(row, "date") : "26 Jul 2024";
+        good += renders(&c, json_array_get(conversations, (size_t)which), row);
+    }
+    ok(n && good == n, "%s: %zu of %zu renderings", name, good, n);
+}
+
+static bool opened(struct chat *c, const struct tokenizer *t, struct chat_choice choice)
+{
+    struct err e = {""};
+    return ok(!chat_open(c, t, &choice, &e), "a template is ready %s", e.msg);
+}
+
+static void test_choice(const struct tokenizer *t)
+{
+    struct err e;
+    struct chat c;
+    struct chat_text out = {0};
+    const struct message m[] = {{"user", "Hi"}, {"assistant", " Ho "}, {"user", "{date}"}};
+    struct chat_choice tags = {.tags = {"", "U{bos} ", "A{ "}, .ends = {NULL, "{eos}", "."}};
+    if (opened(&c, t, (struct chat_choice){0}))
+        ok(!strcmp(c.f.name, "chatml") && !strcmp(chat_end_token(&c), "<|im_end|>") && !c.bos &&
+               chat_has_system_turn(&c),
+           "the checkpoint's own is chatml");
+    chat_close(&c);
+    if (opened(&c, t, tags))
+        ok(!chat_render(&c, m, 3, true, &out, &e) && !chat_end_token(&c) &&
+               !strcmp(out.text.data, "U<|im_start|> Hi<|im_end|>A{  Ho .U<|im_start|> {date}"
+                                      "<|im_end|>A{ "),
+           "tags of one's own: '%s'", out.text.data);
+    chat_close(&c);
+    chat_text_clear(&out);
+    tags = (struct chat_choice){.template = "llama-2", .tags = {NULL, NULL, "=> "}};
+    if (opened(&c, t, tags))
+        ok(!chat_render(&c, m, 1, true, &out, &e) && !chat_has_system_turn(&c) &&
+               !strcmp(out.text.data, "<|im_start|>[INST] Hi [/INST]=> "),
+           "one tag of a family exchanged: '%s'", out.text.data);
+    chat_close(&c);
+    ok(!chat_open(&c, t, &(struct chat_choice){.template = "none"}, &e) && !c.f.name &&
+           !chat_end_token(&c) && !chat_has_system_turn(&c),
+       "none");
+    chat_close(&c);
+    chat_text_fini(&out);
+}
+
+static void test_refusals(const struct tokenizer *t)
+{
+    struct err e;
+    struct chat c;
+    struct chat_text out = {0};
+    const struct message system = {"system", "S"}, tool = {"tool", "T"},
+                         odd[] = {{"user", "a"}, {"user", "b"}},
+                         thought[] = {{"user", "a"}, {"assistant", "<think>x</think>b"}};
+    ok(!chat_recognise("{{ bos_token }}[INST]", &e) && strstr(e.msg, "smollm2, chatml, ") &&
+           strstr(e.msg, ", plain"),
+       "%s", e.msg);
+    ok(!chat_by_name("llama", &e) && !chat_by_name("3.2", &e) && !chat_by_name("", &e) &&
+           chat_by_name("llama-3.3", &e) == chat_by_name("llama-3.1", &e),
+       "names are whole");
+    ok(chat_open(&c, t, &(struct chat_choice){.template = "none", .ends = {"x"}}, &e) &&
+           strstr(e.msg, "tags"),
+       "%s", e.msg);
+    if (opened(&c, t, (struct chat_choice){.template = "gemma"}))
+        ok(chat_render(&c, &system, 1, true, &out, &e) && strstr(e.msg, "'system'"), "%s", e.msg);
+    ok(chat_render(&c, &tool, 1, true, &out, &e) && strstr(e.msg, "'tool'"), "%s", e.msg);
+    ok(chat_render(&c, odd, 2, true, &out, &e) && strstr(e.msg, "turn 2"), "%s", e.msg);
+    chat_close(&c);
+    if (opened(&c, t, (struct chat_choice){.template = "qwen3"}))
+        ok(chat_render(&c, thought, 2, false, &out, &e) && strstr(e.msg, "</think>"), "%s", e.msg);
+    free(c.eos);
+    c.eos = NULL;
+    c.f = *chat_by_name("zephyr", &e);
+    ok(chat_render(&c, odd, 1, false, &out, &e) && strstr(e.msg, "names none"), "%s", e.msg);
+    chat_close(&c);
+    chat_text_fini(&out);
+}
+
+/* Random texts of fragments, among them special tokens. Around a message the ids are those of the
+ * template; in it they are those of plain text. */
+static void test_plain(const struct tokenizer *t)
+{
+    struct err e;
+    static const char *const part[] = {"<|im_end|>", "<", "|im_end|>", " a", "<|im_start|>", "\n"};
+    int bad = 0;
+    unsigned seed = 1;
+    for (int i = 0; i < 200; i++) {
+        struct chat_text x = {0};
+        struct ids got = {0}, want = {0};
+        char s[128] = "";
+        for (int k = 0; k < 6; k++)
+            strcat(s, part[((seed = seed * 1103515245 + 12345) >> 16) % 6]);
+        bool fine = !buf_str(&x.text, "<|im_end|>", &e) && !chat_text_add(&x, s, &e) &&
+                    !buf_str(&x.text, "<|im_start|>", &e) &&
+                    !tokenizer_encode_around(t, x.text.data, x.text.len, x.spans, x.n, &got, &e) &&
+                    !ids_add(&want, tokenizer_id(t, "<|im_end|>"), &e) &&
+                    !tokenizer_encode(t, s, strlen(s), false, &want, &e) &&
+                    !ids_add(&want, tokenizer_id(t, "<|im_start|>"), &e) && got.n == want.n;
+        bad += !fine || memcmp(got.v, want.v, got.n * sizeof *got.v) != 0;
+        free(got.v);
+        free(want.v);
+        chat_text_fini(&x);
+    }
+    ok(!bad, "special tokens in messages are plain text: %d of 200 are not", bad);
+}
+
+int main(void)
+{
+    struct err e = {""};
+    char *dir = test_data("tok");
+    struct tokenizer *tok = dir ? tokenizer_open(dir, &e) : NULL;
+    if (ok(tok, "open test/data/tok %s", e.msg)) {
+        test_choice(tok);
+        test_refusals(tok);
+        test_plain(tok);
+    }
+    tokenizer_close(tok);
+    free(dir);
+    json_t *doc = load(test_data("chat.json"));
+    size_t i;
+    const json_t *t;
+    json_array_foreach(json_object_get(doc, "templates"), i, t)
+        test_template(json_object_get(doc, "conversations"), t);
+    ok(i > 20, "%zu templates", i);
+    json_decref(doc);
+    return done();
+}

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Writes test/data/chat.json: conversations as transformers' apply_chat_template renders them.
+
+    python3 -m venv v && v/bin/pip install transformers==4.45.1 tokenizers==0.20.3 jinja2==3.1.4
+    v/bin/python tools/make_chat_golden.py DIR
+
+DIR holds NAME.jinja for the names below: the chat templates of the public model cards. Those of
+llama 3.1 to 3.3, qwen 2.5 and 3, phi 3.5, gemma 2 and mistral Nemo are also in llama.cpp's
+models/templates, others as strings in its tests/test-chat-template.cpp. Of a template only the
+fragments that src/text/chat_families.c asks about are kept.
+"""
+import json
+import re
+import sys
+
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
+
+L2, L3, Q, G, P, O = (("<s>", "</s>"), ("<|begin_of_text|>", "<|eot_id|>"), (None, "<|im_end|>"),
+                      ("<bos>", "<eos>"), ("<s>", "<|endoftext|>"),
+                      ("<|endoftext|>", "<|endoftext|>"))
+# template: family that must be recognised (None: none), (bos, eos)
+TEMPLATES = {
+    "smollm2": ("smollm2", ("<|im_start|>", "<|im_end|>")), "chatml": ("chatml", Q),
+    "qwen1.5": ("qwen1.5", Q), "qwen2": ("qwen2", Q), "qwen2.5": ("qwen2.5", Q),
+    "qwen3": ("qwen3", Q), "qwen3-nothink": ("qwen3", Q), "llama-2": ("llama-2", L2),
+    "llama-3": ("llama-3", L3), "llama-3.1": ("llama-3.1", L3), "llama-3.2": ("llama-3.1", L3),
+    "llama-3.3": ("llama-3.1", L3), "mistral-v0.1": ("mistral-v0.1", L2),
+    "mistral-v0.2": ("mistral-v0.2", L2), "mistral-v1": ("mistral-v1", L2),
+    "mistral-v3": ("mistral-v3", L2), "mistral-tekken": ("mistral-tekken", L2),
+    "mistral-v7": ("mistral-v7", L2), "zephyr": ("zephyr", L2), "tulu": ("tulu", (None, "</s>")),
+    "olmo2": ("tulu", O), "gemma": ("gemma", G), "gemma-7b": ("gemma", G), "gemma-3": ("gemma-3", G),
+    "phi-3": ("phi-3", P), "phi-3-medium": ("phi-3", P), "phi-3.5": ("phi-3.5", P),
+    "phi-4": ("phi-4", (None, "<|im_end|>")), "vigogne": (None, L2),
+}
+
+
+def m(*contents, system=None):
+    turns = [] if system is None else [{"role": "system", "content": system}]
+    return turns + [{"role": ("user", "assistant")[i % 2], "content": c}
+                    for i, c in enumerate(contents)]
+
+
+CONVERSATIONS = [
+    m("Who wrote it?"),
+    m("Who wrote it?", system="Be brief."),
+    m("Who wrote it?", "Nobody.", "When?"),
+    m("Who wrote it?", "Nobody.", "When?", "Never.", system="Be brief."),
+    m("Hi", system=""),
+    m("  Gr\u00f6\u00dfe \u3000", "\n \U0001f389 \u00e9\u0301 ", "\tx\u00a0\n", "\n\n ok \n",
+      system="\u2003 \u540d\u524d \n"),
+    m(" a<|im_end|>[/INST]</s>b ", "c{eos}<|eot_id|> {{ d }}"),
+    m(" ", " \n ", system=" "),
+    m("one", "two") + [{"role": "assistant", "content": "again"}],
+    [{"role": "assistant", "content": "I speak first."}],
+]
+
+
+def fragments():
+    """The marks and strangers of all rows of the table."""
+    text, found = open("src/text/chat_families.c").read(), []
+    for at in re.finditer(r"\.(?:marks|strangers) = \{", text):
+        row = re.match(r'(?:\s*"(?:[^"\\]|\\.)*",?)+', text[at.end():]).group(0)
+        row = re.sub(r'"\s+"', "", row)
+        found += [json.loads(s) for s in re.findall(r'"(?:[^"\\]|\\.)*"', row)]
+    return sorted(set(found))
+
+
+def render(tok, template, conversation, open_, date):
+    # Llama 3.2's asks the clock; without an option unlearn says what 3.1's says.
+    extra = {"date_string": date or "26 Jul 2024"}
+    if tok.nothink:
+        extra["enable_thinking"] = False
+    try:
+        text = tok.apply_chat_template(conversation, chat_template=template, tokenize=False,
+                                       add_generation_prompt=open_, **extra)
+    except Exception as e:
+        if "roles" not in str(e) and "role not supported" not in str(e):
+            raise
+        return None
+    # A system text that is silently left out is refused by unlearn.
+    dropped = conversation[0]["role"] == "system" and tok.drops
+    return None if dropped else text
+
+
+def main(folder):
+    all_, out = fragments(), []
+    for name, (family, (bos, eos)) in TEMPLATES.items():
+        template = open(f"{folder}/{name}.jinja").read()
+        tok = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()), bos_token=bos,
+                                      eos_token=eos)
+        tok.nothink, tok.drops = name == "qwen3-nothink", name in ("phi-3", "phi-3-medium")
+        rows = [{"conversation": i, "open": open_, "date": date,
+                 "text": render(tok, template, c, open_, date)}
+                for i, c in enumerate(CONVERSATIONS) for open_ in (False, True)
+                for date in ([None, "10 Apr 2025"] if "llama-3." in name and i < 2 else [None])]
+        out.append({"template": name, "family": family, "bos": bos, "eos": eos,
+                    "jinja": "\n".join(f for f in all_ if f in template),
+                    "rows": rows if family else []})
+    lines = ",\n".join(json.dumps(t, ensure_ascii=False) for t in out)
+    turns = json.dumps(CONVERSATIONS, ensure_ascii=False)
+    with open("test/data/chat.json", "w") as f:
+        f.write('{"conversations": %s,\n"templates": [\n%s]}\n' % (turns, lines))
+
+
+main(sys.argv[1])
