@@ -20,11 +20,12 @@ struct worst {
     char where[160];
 };
 
-static inline void compare(struct worst *w, double got, double want, const char *where, long i)
+static inline void compare_to(struct worst *w, double got, double want, double rtol,
+                              const char *where, long i)
 {
     double diff = got == want || (isnan(got) && isnan(want)) ? 0 : fabs(got - want) / fabs(want);
     w->n++;
-    if (!(diff <= RTOL)) {
+    if (!(diff <= rtol)) {
         if (!w->bad++)
             note("%s %ld: got %.17g, want %.17g", where, i, got, want);
     }
@@ -32,6 +33,11 @@ static inline void compare(struct worst *w, double got, double want, const char 
         w->diff = diff;
         snprintf(w->where, sizeof w->where, "%s %ld", where, i);
     }
+}
+
+static inline void compare(struct worst *w, double got, double want, const char *where, long i)
+{
+    compare_to(w, got, want, RTOL, where, i);
 }
 
 static inline bool report(const struct worst *w, const char *what)

@@ -53,9 +53,45 @@ static void check_rows(const struct ops *o, struct rng *r, int n, int v, float s
     free(dz);
 }
 
+/* Mean and variance of log p and the label's rank, against plain loops. */
+static void check_spread(const struct ops *o, struct rng *r, int n, int v, float size)
+{
+    float *z = random_floats(r, (size_t)n * v, size);
+    float logp[5], lse[5], mean[5], variance[5];
+    int label[5], rank[5], right = 0;
+    double worst = 0;
+    for (int i = 0; i < n; i++)
+        label[i] = (int)rng_below(r, (uint32_t)v);
+    z[v - 1] = v > 1 ? -INFINITY : 0; /* p log p is 0 there */
+    label[0] = 0;
+    o->label_logp(logp, lse, NULL, z, label, n, v);
+    o->label_spread(mean, variance, rank, z, lse, label, n, v);
+    for (int i = 0; i < n; i++) {
+        const float *row = z + (size_t)i * v;
+        double sum = lse_of(row, v), one = 0, two = 0;
+        int above = 0;
+        for (int j = 0; j < v; j++) {
+            double l = row[j] - sum, p = exp(l);
+            one += p > 0 ? p * l : 0;
+            two += p > 0 ? p * l * l : 0;
+            above += row[j] > row[label[i]];
+        }
+        double spread = two - one * one;
+        worst = fmax(worst, fmax(distance(&mean[i], &one, 1), distance(&variance[i], &spread, 1)));
+        right += rank[i] == above;
+    }
+    ok(worst < 2e-5 && right == n, "%s label_spread %d x %d: off by %.1e, %d of %d ranks", o->name,
+       n, v, worst, right, n);
+    free(z);
+}
+
 static void check_labels(const struct ops *o)
 {
     struct rng r;
+    rng_seed(&r, 2);
+    check_spread(o, &r, 1, 1, 1);
+    check_spread(o, &r, 5, 1000, 5);
+    check_spread(o, &r, 2, 49153, 3);
     rng_seed(&r, 1);
     check_rows(o, &r, 1, 1, 1);
     check_rows(o, &r, 3, 7, 1);

@@ -61,7 +61,7 @@ static void check_scores(struct model *m, const char *what, const struct seq *se
     struct scores got;
     double token = 0, sum = 0, mean = 0;
     int tokens = 0, counts = 0;
-    if (!ok(!model_score(&got, m, seqs, n, 0, NULL, &e), "%s: scored", what))
+    if (!ok(!model_score(&got, m, seqs, n, NULL, NULL, &e), "%s: scored", what))
         return note("%s", e.msg);
     for (int i = 0; i < n; i++) {
         const json_t *p = json_object_get(want[i], "logprobs");

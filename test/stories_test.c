@@ -28,7 +28,7 @@ static void check_story(struct model *m, FILE *f)
     double logit, top, logp, worst = 0, total = 0;
     memcpy(label + 1, ids + 1, (size_t)(n > 1 ? n - 1 : 0) * sizeof *label);
     struct seq s = {.n = n, .ids = ids, .labels = label};
-    if (!ok(n > 1 && !model_score(&got, m, &s, 1, 0, NULL, &e), "stories260K: %d ids scored", n))
+    if (!ok(n > 1 && !model_score(&got, m, &s, 1, NULL, NULL, &e), "stories260K: %d ids scored", n))
         return;
     for (int k = 0; k < got.v[0].n; k++) {
         int fields = fscanf(f, " pos %d in %d target %d logit_target %lf max_logit %lf logprob %lf",

@@ -106,8 +106,9 @@ static int run(const struct setup_options *so, const struct options *o, struct e
         return err_set(e, "no rows given: use --data FILE");
     if (!rows_open(&rows, o->data, e) && !setup_open(&s, so, false, e) &&
         !build(&d, &s, &rows, o, e)) {
+        struct score_options how = {.tokens = (int)o->tokens};
         progress_start(&bar, "score", d.n);
-        rc = model_score(&scores, &s.model, d.seqs, d.n, (int)o->tokens, &bar, e);
+        rc = model_score(&scores, &s.model, d.seqs, d.n, &how, &bar, e);
         progress_end(&bar);
         if (!rc)
             rc = print(&d, &scores, &rows, o->json, e);

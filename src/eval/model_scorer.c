@@ -12,7 +12,7 @@ static int score(void *ctx, const struct dataset *d, struct scores *out, struct 
     struct model_scorer *s = ctx;
     struct progress bar;
     progress_start(&bar, "score", d->n);
-    int rc = model_score(out, s->model, d->seqs, d->n, 0, &bar, e);
+    int rc = model_score(out, s->model, d->seqs, d->n, NULL, &bar, e);
     progress_end(&bar);
     return rc;
 }

@@ -4,13 +4,8 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "eval/ngrams.h"
 #include "eval/porter.h"
-
-/* One word of either text; `at` is its place in the joined list. */
-struct word {
-    const char *text;
-    int at;
-};
 
 /* Both texts as numbers: equal words have equal numbers, counted from 0. */
 struct pair {
@@ -66,31 +61,13 @@ int rouge_tokens(const char *text, bool stem, struct buf *out, struct err *e)
     }
 }
 
-static int compare_words(const void *a, const void *b)
-{
-    return strcmp(((const struct word *)a)->text, ((const struct word *)b)->text);
-}
-
 static int number_words(const struct buf *text, struct pair *p, struct err *e)
 {
     int n = p->n_truth + p->n_guess;
-    struct word *w = mem_alloc((size_t)n, sizeof *w, e);
-    p->ids = w ? mem_alloc((size_t)n, sizeof *p->ids, e) : NULL;
-    if (!p->ids) {
-        free(w);
+    if (!(p->ids = mem_alloc((size_t)n, sizeof *p->ids, e)))
         return -1;
-    }
-    const char *s = text->data;
-    for (int i = 0; i < n; i++, s += strlen(s) + 1)
-        w[i] = (struct word){s, i};
-    if (n)
-        qsort(w, (size_t)n, sizeof *w, compare_words);
-    for (int i = 0; i < n; i++) {
-        p->n_words += !i || strcmp(w[i - 1].text, w[i].text);
-        p->ids[w[i].at] = p->n_words - 1;
-    }
-    free(w);
-    return 0;
+    p->n_words = words_number(text->data, n, p->ids, e);
+    return p->n_words < 0 ? -1 : 0;
 }
 
 /* Words in common, each as often as it occurs in both. */

@@ -8,9 +8,6 @@
 #include "data/dataset.h"
 #include "model/score.h"
 
-/* nll / n of a sequence: its length-normalised loss in nats; NaN where nothing is scored. */
-double scores_mean_loss(const struct score *s);
-
 /* What a model says to one prompt. All texts are decoded without special tokens and with tidied
  * spaces (textclean.h), valid UTF-8 without NUL, owned. */
 struct answer {

@@ -52,18 +52,29 @@ static int collect(struct scored *to, const double *v, int n, bool one)
     return count;
 }
 
-int stats_auc(const double *zero, int n_zero, const double *one, int n_one, double *out,
-              struct err *e)
+/* Both samples without what is missing, sorted together; how many of each. */
+static struct scored *merge(const double *zero, int n_zero, const double *one, int n_one,
+                            int count[2], struct err *e)
 {
     struct scored *all = mem_alloc((size_t)n_zero + (size_t)n_one, sizeof *all, e);
     if (!all)
+        return NULL;
+    count[0] = collect(all, zero, n_zero, false);
+    count[1] = collect(all + count[0], one, n_one, true);
+    if (count[0] + count[1])
+        qsort(all, (size_t)(count[0] + count[1]), sizeof *all, compare_scored);
+    return all;
+}
+
+int stats_auc(const double *zero, int n_zero, const double *one, int n_one, double *out,
+              struct err *e)
+{
+    int count[2];
+    struct scored *all = merge(zero, n_zero, one, n_one, count, e);
+    if (!all)
         return -1;
-    int zeros = collect(all, zero, n_zero, false);
-    int ones = collect(all + zeros, one, n_one, true), n = zeros + ones;
-    if (n)
-        qsort(all, (size_t)n, sizeof *all, compare_scored);
     double wins = 0, below = 0; /* zeros passed so far */
-    for (int i = 0; i < n;) {
+    for (int i = 0, n = count[0] + count[1]; i < n;) {
         double tied[2] = {0, 0};
         int j = i;
         for (; j < n && all[j].value == all[i].value; j++)
@@ -72,7 +83,26 @@ int stats_auc(const double *zero, int n_zero, const double *one, int n_one, doub
         below += tied[0];
         i = j;
     }
-    *out = zeros && ones ? wins / ((double)zeros * ones) : NAN;
+    *out = count[0] && count[1] ? wins / ((double)count[0] * count[1]) : NAN;
+    free(all);
+    return 0;
+}
+
+int stats_tpr_at_fpr(const double *zero, int n_zero, const double *one, int n_one, double most,
+                     double *out, struct err *e)
+{
+    int count[2], passed[2] = {0, 0}, ones = 0;
+    struct scored *all = merge(zero, n_zero, one, n_one, count, e);
+    if (!all)
+        return -1;
+    for (int i = count[0] + count[1] - 1; i >= 0; i--) {
+        passed[all[i].one]++;
+        if (passed[0] > most * count[0])
+            break;
+        if (!i || all[i - 1].value != all[i].value) /* tied values pass together */
+            ones = passed[1];
+    }
+    *out = count[0] && count[1] ? (double)ones / count[1] : NAN;
     free(all);
     return 0;
 }

@@ -19,6 +19,12 @@ int stats_harmonic_mean(const double *v, int n, double *out, struct err *e);
 int stats_auc(const double *zero, int n_zero, const double *one, int n_one, double *out,
               struct err *e);
 
+/* Share of `one` above the lowest threshold that at most the share `most` of `zero` passes: the
+ * true positive rate at a bounded false positive rate (arXiv 2112.03570), 0.01 by custom. NaN if a
+ * side has no values. Fails only for memory. */
+int stats_tpr_at_fpr(const double *zero, int n_zero, const double *one, int n_one, double most,
+                     double *out, struct err *e);
+
 /* Percent by which 1 - AUC, or the AUC itself, lies above that of the retrained model (MUSE, arXiv
  * 2407.06460). Without a retrained model the reference AUC is 0.5. */
 double stats_privleak(double auc, double reference_auc);

@@ -15,8 +15,7 @@ static const char *const wide_spaces[] = {
     "\xE2\x80\x87", "\xE2\x80\x88", "\xE2\x80\x89", "\xE2\x80\x8A", "\xE2\x80\xA8",
     "\xE2\x80\xA9", "\xE2\x80\xAF", "\xE2\x81\x9F", "\xE3\x80\x80", NULL};
 
-/* Every `from` becomes `to`, which is no longer. */
-static void replace(char *text, const char *from, const char *to)
+void text_replace(char *text, const char *from, const char *to)
 {
     size_t n_from = strlen(from), n_to = strlen(to);
     char *out = text, *hit;
@@ -35,12 +34,12 @@ static void replace(char *text, const char *from, const char *to)
 void text_tidy_spaces(char *text)
 {
     for (size_t i = 0; i < sizeof tidies / sizeof *tidies; i++)
-        replace(text, tidies[i].from, tidies[i].to);
+        text_replace(text, tidies[i].from, tidies[i].to);
 }
 
 void text_remove(char *text, const char *part)
 {
-    replace(text, part, "");
+    text_replace(text, part, "");
 }
 
 /* Bytes of the white space at the start of s, or with `end` before it; 0 if there is none. */
@@ -55,6 +54,11 @@ static size_t space_at(const char *s, size_t n, int at_end)
             return k;
     }
     return 0;
+}
+
+size_t text_space(const char *s)
+{
+    return space_at(s, strnlen(s, 4), 0); /* no character is longer */
 }
 
 void text_strip(char *text)

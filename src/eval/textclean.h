@@ -6,10 +6,16 @@
 #ifndef EVAL_TEXTCLEAN_H
 #define EVAL_TEXTCLEAN_H
 
+#include <stddef.h>
+
 /* " ." -> "." and the like: punctuation and English contractions. */
 void text_tidy_spaces(char *text);
+/* Every `from` becomes `to`, which is no longer; an empty `from` changes nothing. */
+void text_replace(char *text, const char *from, const char *to);
 /* Takes every occurrence of `part` out; an empty part changes nothing. */
 void text_remove(char *text, const char *part);
+/* Bytes of the white space at s, Unicode's included; 0 if there is none. */
+size_t text_space(const char *s);
 /* Takes off leading and trailing white space, Unicode's included, as Python's strip(). */
 void text_strip(char *text);
 

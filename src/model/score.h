@@ -1,6 +1,11 @@
-/* Teacher-forced scoring: log-probabilities of the labels of many sequences, without a backward. */
+/* Teacher-forced scoring: log-probabilities of the labels of many sequences, without a backward.
+ * What sequences have in common at their beginning (a question before several answers, worked
+ * examples before many questions) is computed once, and each sequence only up to its last label.
+ */
 #ifndef MODEL_SCORE_H
 #define MODEL_SCORE_H
+
+#include <stdbool.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -8,24 +13,32 @@
 #include "model/model.h"
 
 struct score {
-    int n;       /* labels of this sequence */
-    float *logp; /* [n] natural log; borrowed from the scores' pool */
-    int *best;   /* [n] argmax token at each label position */
+    int n;       /* labels of this sequence; all arrays are [n], borrowed from the scores' pools */
+    int *label;  /* the tokens that are scored */
+    float *logp; /* natural log */
+    int *best;   /* argmax at each label position, lowest id on ties */
     double nll;  /* -sum of logp, f64 */
+    /* Of the whole distribution at each position; NULL unless asked for. */
+    float *mean, *variance; /* of log p under p; minus the mean is the entropy in nats */
+    int *rank;              /* tokens likelier than the label */
 };
 
 struct scores {
     struct score *v; /* owned [n] */
     int n;
-    float *logp; /* owned pools */
-    int *best;
+    float *floats; /* owned pools */
+    int *ints;
 };
 
-/* Sequences are packed into batches of at most `tokens` tokens (0: a good default), longest
- * together. `bar` may be NULL; else it is stepped by sequences done, starting from what it shows.
- */
-int model_score(struct scores *out, struct model *m, const struct seq *seqs, int n, int tokens,
-                struct progress *bar, struct err *e);
+struct score_options {
+    int tokens;        /* computed at once; 0: a good default, more where a long prefix is shared */
+    bool distribution; /* mean, variance and rank are wanted */
+};
+
+/* `o` may be NULL: the defaults. `bar` may be NULL; else it is stepped by sequences done, starting
+ * from what it shows, and by their tokens, shared ones counted for each. */
+int model_score(struct scores *out, struct model *m, const struct seq *seqs, int n,
+                const struct score_options *o, struct progress *bar, struct err *e);
 void scores_fini(struct scores *s);
 
 #endif

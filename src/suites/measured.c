@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "eval/example.h"
 #include "eval/rouge.h"
 #include "eval/textclean.h"
 #include "suites/suite.h"
@@ -45,7 +46,7 @@ static double probability_row(const struct score *v, int n, bool list, json_t **
     json_t *prob = json_array(), *loss = json_array();
     double sum = 0;
     for (int i = 0; i < n; i++) {
-        double l = scores_mean_loss(&v[i]), p = exp(-l);
+        double l = example_loss(&v[i]), p = exp(-l);
         sum += p;
         json_array_append_new(prob, peer_number(p));
         json_array_append_new(loss, peer_number(l));

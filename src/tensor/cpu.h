@@ -63,6 +63,8 @@ void CPU(attention_back)(float *dq, float *dk, float *dv, const float *dout, con
 /* cpu_label.c: rows of logits */
 void CPU(label_logp)(float *logp, float *lse, int *best, const float *z, const int *label, int r,
                      int v);
+void CPU(label_spread)(float *mean, float *variance, int *rank, const float *z, const float *lse,
+                       const int *label, int r, int v);
 void CPU(label_logp_back)(float *z, const float *lse, const float *g, const int *label, int r,
                           int v);
 void CPU(log_softmax)(float *out, const float *z, int r, int v);

@@ -68,6 +68,41 @@ void CPU(label_logp)(float *logp, float *lse, int *best, const float *z, const i
     }
 }
 
+/* Adds one block's share of sum p log p, sum p log^2 p and the count of logits above `own`. */
+static void block_spread(const float *z, int n, float lse, float own, double sum[2], int *above)
+{
+    float one = 0, two = 0;
+    int count = 0;
+#pragma omp simd reduction(+ : one, two, count)
+    for (int j = 0; j < n; j++) {
+        float l = z[j] - lse, p = cpu_exp(l);
+        l = p > 0 ? l : 0; /* p log p -> 0 */
+        one += p * l;
+        two += p * l * l;
+        count += z[j] > own;
+    }
+    sum[0] += one;
+    sum[1] += two;
+    *above += count;
+}
+
+void CPU(label_spread)(float *mean, float *variance, int *rank, const float *z, const float *lse,
+                       const int *label, int r, int v)
+{
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < r; i++) {
+        const float *row = z + (size_t)i * v;
+        double sum[2] = {0, 0};
+        rank[i] = 0;
+        for (int b = 0; b < v; b += BLOCK)
+            block_spread(row + b, v - b > BLOCK ? BLOCK : v - b, lse[i], row[label[i]], sum,
+                         &rank[i]);
+        double spread = sum[1] - sum[0] * sum[0];
+        mean[i] = (float)sum[0];
+        variance[i] = (float)(spread > 0 ? spread : 0);
+    }
+}
+
 void CPU(label_logp_back)(float *z, const float *lse, const float *g, const int *label, int r,
                           int v)
 {

@@ -34,6 +34,7 @@ const struct ops CPU(ops) = {
     .softcap = CPU(softcap),
     .softcap_back = CPU(softcap_back),
     .label_logp = CPU(label_logp),
+    .label_spread = CPU(label_spread),
     .label_logp_back = CPU(label_logp_back),
     .log_softmax = CPU(log_softmax),
     .adamw = CPU(adamw),

@@ -107,6 +107,10 @@ struct ops {
      * (lowest index on ties). lse and best may be NULL. */
     void (*label_logp)(float *logp, float *lse, int *best, const float *z, const int *label, int r,
                        int v);
+    /* Of p = exp(z - lse) in each row: mean and variance of log p under p (minus the mean is the
+     * entropy), and rank, the number of tokens likelier than the label. */
+    void (*label_spread)(float *mean, float *variance, int *rank, const float *z, const float *lse,
+                         const int *label, int r, int v);
     /* In place: z[r,:] becomes d/dz of sum_r g[r] logp[r] = g (onehot - softmax). */
     void (*label_logp_back)(float *z, const float *lse, const float *g, const int *label, int r,
                             int v);

@@ -148,7 +148,7 @@ static int cache_role(struct engine *g, enum role role, struct model *m, const s
             }
         }
     bar->total += used;
-    rc = model_score(&c->scores, m, seqs, used, 0, bar, e);
+    rc = model_score(&c->scores, m, seqs, used, NULL, bar, e);
 out:
     free(seqs);
     return rc;

@@ -1,0 +1,136 @@
+#include "eval/example.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "base/mem.h"
+
+#define LEAST_VARIANCE 1e-6 /* of log p; part of the published definition */
+
+double example_loss(const struct score *s)
+{
+    return s->n ? s->nll / s->n : NAN;
+}
+
+struct score example_drop_last(const struct score *s)
+{
+    struct score cut = *s;
+    if (cut.n)
+        cut.nll += (double)cut.logp[--cut.n];
+    return cut;
+}
+
+double example_exact(const struct score *s)
+{
+    int right = 0;
+    for (int i = 0; i < s->n; i++)
+        right += s->best[i] == s->label[i];
+    return s->n ? (double)right / s->n : NAN;
+}
+
+double example_strength(const struct score *s, bool floor)
+{
+    int k = s->n;
+    while (k > 0 && s->best[k - 1] == s->label[k - 1])
+        k--;
+    if (floor && s->n && k == s->n)
+        k--;
+    return s->n ? 1 - (double)k / s->n : 0;
+}
+
+static int compare_reals(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Minus the mean of the smallest of v[n], which is sorted. */
+static double mean_of_smallest(double *v, int n, double k)
+{
+    int kept = (int)(n * k) > 1 ? (int)(n * k) : 1;
+    double sum = 0;
+    qsort(v, (size_t)n, sizeof *v, compare_reals);
+    for (int i = 0; i < kept; i++)
+        sum += v[i];
+    return -sum / kept;
+}
+
+int example_min_k(const struct score *s, double k, double *out, struct err *e)
+{
+    double *v = mem_alloc((size_t)s->n, sizeof *v, e);
+    if (!v)
+        return -1;
+    for (int i = 0; i < s->n; i++)
+        v[i] = (double)s->logp[i];
+    *out = s->n ? mean_of_smallest(v, s->n, k) : 0;
+    free(v);
+    return 0;
+}
+
+int example_min_k_plus_plus(const struct score *s, double k, double *out, struct err *e)
+{
+    double *v = mem_alloc((size_t)s->n, sizeof *v, e);
+    if (!v)
+        return -1;
+    for (int i = 0; i < s->n; i++) {
+        double off = (double)s->logp[i] - (double)s->mean[i];
+        v[i] = off / sqrt(fmax((double)s->variance[i], LEAST_VARIANCE));
+    }
+    *out = s->n ? mean_of_smallest(v, s->n, k) : 0;
+    free(v);
+    return 0;
+}
+
+double example_entropy(const struct score *s)
+{
+    double sum = 0;
+    for (int i = 0; s->mean && i < s->n; i++)
+        sum -= (double)s->mean[i];
+    return s->n && s->mean ? sum / s->n : NAN;
+}
+
+double example_reciprocal_rank(const struct score *s)
+{
+    double sum = 0;
+    for (int i = 0; s->rank && i < s->n; i++)
+        sum += 1 / (1 + (double)s->rank[i]);
+    return s->n && s->rank ? sum / s->n : NAN;
+}
+
+static void *zlib_take(void *unused, uInt n, uInt size)
+{
+    struct err ignored;
+    (void)unused;
+    return mem_alloc(n, size, &ignored);
+}
+
+static void zlib_give(void *unused, void *p)
+{
+    (void)unused;
+    free(p);
+}
+
+int example_zlib_bytes(const char *text, size_t *bytes, struct err *e)
+{
+    unsigned char out[4096];
+    z_stream z = {.zalloc = zlib_take, .zfree = zlib_give};
+    size_t n = strlen(text);
+    if (n > UINT_MAX)
+        return err_set(e, "a text of %zu bytes is too long for zlib", n);
+    if (deflateInit(&z, Z_DEFAULT_COMPRESSION) != Z_OK)
+        return err_set(e, "out of memory (zlib)");
+    z.next_in = (unsigned char *)text; /* not written to */
+    z.avail_in = (uInt)n;
+    int rc;
+    do {
+        z.next_out = out;
+        z.avail_out = sizeof out;
+        rc = deflate(&z, Z_FINISH);
+    } while (rc == Z_OK);
+    *bytes = z.total_out;
+    deflateEnd(&z);
+    return rc == Z_STREAM_END ? 0 : err_set(e, "zlib failed (%d)", rc);
+}

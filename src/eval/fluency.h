@@ -1,0 +1,18 @@
+/* How much a generated text repeats itself. Words are those of ROUGE (eval/rouge.h), not stemmed.
+ */
+#ifndef EVAL_FLUENCY_H
+#define EVAL_FLUENCY_H
+
+#include "base/err.h"
+
+struct fluency {
+    int words;
+    double unique;     /* different words / words */
+    double repetition; /* 1 - different n-grams / n-grams (rep-n, arXiv 1908.04319) */
+    double entropy;    /* of the n-grams, in bits (arXiv 1809.05972) */
+};
+
+/* NaN where the text has no words, or no n-grams. Fails only for lack of memory. */
+int fluency_of(const char *text, int n, struct fluency *out, struct err *e);
+
+#endif

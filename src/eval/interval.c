@@ -1,0 +1,112 @@
+#include "eval/interval.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+
+static int compare_reals(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The quantile of sorted values, between neighbours in proportion. */
+static double quantile(const double *v, int n, double q)
+{
+    double at = q * (n - 1);
+    int i = (int)at;
+    return i + 1 < n ? v[i] + (at - i) * (v[i + 1] - v[i]) : v[n - 1];
+}
+
+static double draw_mean(const double *v, int n, struct rng *r)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += v[(uint64_t)rng_u32(r) * (uint64_t)n >> 32];
+    return sum / n;
+}
+
+int interval_of_mean(const double *v, int n, int draws, double level, uint32_t seed,
+                     struct interval *out, struct err *e)
+{
+    *out = (struct interval){NAN, NAN};
+    double *there = mem_alloc((size_t)n, sizeof *there, e);
+    double *means = there ? mem_alloc((size_t)draws, sizeof *means, e) : NULL;
+    int count = 0;
+    for (int i = 0; means && i < n; i++)
+        if (!isnan(v[i]))
+            there[count++] = v[i];
+    if (means && count && draws > 0) {
+        struct rng r;
+        rng_seed(&r, seed);
+        for (int i = 0; i < draws; i++)
+            means[i] = draw_mean(there, count, &r);
+        qsort(means, (size_t)draws, sizeof *means, compare_reals);
+        *out = (struct interval){quantile(means, draws, (1 - level) / 2),
+                                 quantile(means, draws, (1 + level) / 2)};
+    }
+    free(there);
+    free(means);
+    return means ? 0 : -1;
+}
+
+/* The continued fraction of the incomplete beta function (Abramowitz and Stegun 26.5.8), evaluated
+ * from the front by Lentz's method. */
+static double beta_fraction(double x, double a, double b)
+{
+    const double tiny = 1e-300;
+    double c = 1, d = 1 - (a + b) * x / (a + 1);
+    d = 1 / (fabs(d) < tiny ? tiny : d);
+    double f = d;
+    for (int m = 1; m < 10000; m++) {
+        double even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m));
+        double odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
+        double before = f;
+        for (int i = 0; i < 2; i++) {
+            double term = i ? odd : even;
+            d = 1 + term * d;
+            c = 1 + term / c;
+            d = 1 / (fabs(d) < tiny ? tiny : d);
+            c = fabs(c) < tiny ? tiny : c;
+            f *= c * d;
+        }
+        if (fabs(f - before) <= 1e-16 * fabs(f))
+            break;
+    }
+    return f;
+}
+
+/* P(X <= x) for X ~ Beta(a,b). */
+static double beta_cdf(double x, double a, double b)
+{
+    if (x <= 0 || x >= 1)
+        return x >= 1;
+    double front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x));
+    if (x < (a + 1) / (a + b + 2))
+        return front * beta_fraction(x, a, b) / a;
+    return 1 - front * beta_fraction(1 - x, b, a) / b;
+}
+
+static double beta_quantile(double q, double a, double b)
+{
+    double low = 0, high = 1;
+    for (int i = 0; i < 200 && high - low > 1e-16 * high; i++) {
+        double x = (low + high) / 2;
+        if (beta_cdf(x, a, b) < q)
+            low = x;
+        else
+            high = x;
+    }
+    return (low + high) / 2;
+}
+
+struct interval interval_of_rate(int k, int n, double level)
+{
+    double tail = (1 - level) / 2;
+    if (n <= 0)
+        return (struct interval){NAN, NAN};
+    return (struct interval){k > 0 ? beta_quantile(tail, k, n - k + 1) : 0,
+                             k < n ? beta_quantile(1 - tail, k + 1, n - k) : 1};
+}

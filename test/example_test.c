@@ -1,0 +1,422 @@
+/* Figures of single examples, from a real pass of a small llama, against the peer's own functions;
+ * and passes over sequences that begin alike against passes one by one. First tier: the reference
+ * files' copies under test/data/metrics. Second tier: those that are too large to keep. */
+#include "base/mem.h"
+#include "base/rng.h"
+#include "data/dataset.h"
+#include "eval/example.h"
+#include "eval/gradnorm.h"
+#include "eval/stats.h"
+#include "figures.h"
+#include "model/shared.h"
+#include "tensor/file.h"
+
+#define ROW_TOL  2e-5 /* absolute, of what comes from f32 logits */
+#define GRAD_TOL 1e-5 /* relative */
+
+static bool read_set(struct dataset *d, const struct tensor_file *f, const char *set)
+{
+    static const char *const parts[] = {"input_ids", "labels", "attention_mask"};
+    struct err e;
+    int *v[3], b = 0, t = 0;
+    for (int i = 0; i < 3; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s.%s", set, parts[i]);
+        const struct tensor *x = tensor_find(f, name);
+        v[i] = x ? tensor_ints(x, &e) : NULL;
+        b = x ? (int)x->shape[0] : 0;
+        t = x ? (int)x->shape[1] : 0;
+    }
+    bool fine = v[0] && v[1] && v[2] &&
+                !dataset_from_matrix(d, ROLE_GENERIC, v[0], v[1], v[2], b, t, 0, &e);
+    for (int i = 0; i < 3; i++)
+        free(v[i]);
+    return ok(fine, "%s: %d sequences", set, fine ? d->n : 0);
+}
+
+/* ---- against the peer ---- */
+
+struct case_of {
+    struct dataset d;
+    struct scores s;
+    double *norm;
+};
+
+enum figure { LOSS, EXACT, STRENGTH, MIN_K, MIN_K_PP, NORM };
+
+static double figure_of(const struct case_of *c, int i, enum figure f, double k)
+{
+    struct score cut = example_drop_last(&c->s.v[i]);
+    struct err e;
+    double x = NAN;
+    switch (f) {
+    case LOSS:
+        return example_loss(&c->s.v[i]);
+    case EXACT:
+        return example_exact(&cut);
+    case STRENGTH:
+        return example_strength(&cut, true);
+    case MIN_K:
+        return example_min_k(&cut, k, &x, &e) ? NAN : x;
+    case MIN_K_PP:
+        return example_min_k_plus_plus(&cut, k, &x, &e) ? NAN : x;
+    default:
+        return c->norm[i];
+    }
+}
+
+static void check_rows(const struct case_of *c, enum figure f, double k, json_t *rows, double rtol,
+                       double atol, const char *what)
+{
+    int bad = 0, n = 0;
+    double worst = 0;
+    const char *key;
+    json_t *row;
+    json_object_foreach(rows, key, row)
+    {
+        double want =
+            get(row, f == LOSS && json_object_get(row, "avg_loss") ? "avg_loss" : "score");
+        double got = figure_of(c, atoi(key), f, k), off = fabs(got - want);
+        bool same = isnan(want) ? isnan(got) : off <= atol + rtol * fabs(want);
+        if (!same && !bad++)
+            note("%s row %s: got %.9g, want %.9g", what, key, got, want);
+        worst = off > worst ? off : worst;
+        n++;
+    }
+    ok(n && !bad, "%s: %d of %d rows, off by %.1e at most", what, n - bad, n, worst);
+}
+
+static void check_attack(const struct case_of *forget, const struct case_of *holdout, enum figure f,
+                         double k, const json_t *want, const char *what)
+{
+    double zero[64], one[64], auc = NAN;
+    struct err e;
+    char name[64];
+    const struct case_of *const sets[] = {forget, holdout};
+    static const char *const names[] = {"forget", "holdout"};
+    for (int i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "%s, %s", what, names[i]);
+        check_rows(sets[i], f, k,
+                   json_object_get(json_object_get(want, names[i]), "value_by_index"),
+                   f == NORM ? GRAD_TOL : 0,
+                   f == NORM       ? 0
+                   : f == MIN_K_PP ? 2 * ROW_TOL
+                                   : ROW_TOL,
+                   name);
+    }
+    int skipped = f == NORM; /* its reference leaves out the row with one label */
+    for (int i = 0; i < forget->d.n; i++)
+        zero[i] = figure_of(forget, i, f, k);
+    for (int i = 0; i < holdout->d.n; i++)
+        one[i] = figure_of(holdout, i, f, k);
+    stats_auc(zero, forget->d.n - skipped, one, holdout->d.n, &auc, &e);
+    near(auc, get(want, "auc"), RTOL, 0, "%s: AUC", what);
+}
+
+static void check_zlib(const json_t *want)
+{
+    static const char *const sets[] = {"forget", "holdout"};
+    int bad = 0, n = 0;
+    for (int s = 0; s < 2; s++) {
+        const json_t *texts = json_object_get(json_object_get(want, "texts"), sets[s]);
+        const json_t *lengths = json_object_get(json_object_get(want, "zlib_lengths"), sets[s]);
+        for (size_t i = 0; i < json_array_size(texts); i++, n++) {
+            size_t got = 0;
+            struct err e;
+            if (example_zlib_bytes(json_string_value(json_array_get(texts, i)), &got, &e) ||
+                (json_int_t)got != json_integer_value(json_array_get(lengths, i)))
+                bad++;
+        }
+    }
+    ok(n && !bad, "zlib: bytes of %d texts", n);
+}
+
+static const struct score_options all = {.distribution = true};
+
+static bool open_case(struct case_of *c, struct model *m, const struct tensor_file *f,
+                      const char *set)
+{
+    struct err e;
+    return read_set(&c->d, f, set) &&
+           ok(!model_score(&c->s, m, c->d.seqs, c->d.n, &all, NULL, &e), "%s: scored", set) &&
+           (c->norm = mem_alloc((size_t)c->d.n, sizeof *c->norm, &e)) &&
+           ok(!gradnorm_all(c->norm, m, c->d.seqs, c->d.n, true, NULL, &e), "%s: norms", set);
+}
+
+static void close_case(struct case_of *c)
+{
+    dataset_fini(&c->d);
+    scores_fini(&c->s);
+    free(c->norm);
+}
+
+static void check_reference(const struct case_of *forget, const struct tensor_file *f,
+                            const json_t *want)
+{
+    struct err e;
+    struct model ref;
+    struct case_of other = {0};
+    char *path = test_shared("golden/models/llama_cur/config.json");
+    if (!path)
+        return skip("the reference model is not there");
+    *strrchr(path, '/') = 0;
+    if (ok(!model_open(&ref, path, false, &e), "reference model") &&
+        open_case(&other, &ref, f, "forget")) {
+        double worst = 0;
+        json_t *rows = json_object_get(json_object_get(want, "forget"), "value_by_index");
+        for (int i = 0; i < forget->d.n; i++) {
+            char key[16];
+            snprintf(key, sizeof key, "%d", i);
+            double got = example_loss(&forget->s.v[i]) - example_loss(&other.s.v[i]);
+            worst = fmax(worst, fabs(got - get(json_object_get(rows, key), "score")));
+        }
+        near(worst, 0, 0, ROW_TOL, "loss against the reference model's");
+        close_case(&other);
+        model_close(&ref);
+    }
+    free(path);
+}
+
+/* Mean, variance and rank from the stored distribution of rows 0 to 2. */
+static void check_distribution(const struct case_of *c)
+{
+    struct err e;
+    struct tensor_file f;
+    char *path = test_shared("golden/metrics/tokenwise.safetensors");
+    if (!path)
+        return skip("token by token: the reference is not there");
+    double mean = 0, variance = 0;
+    int ranks = 0, n = 0;
+    if (ok(!tensor_file_open(&f, path, &e), "tokenwise.safetensors")) {
+        for (int i = 0; i < 3; i++) {
+            char name[32];
+            snprintf(name, sizeof name, "vocab_logprobs.%d", i);
+            const struct tensor *t = tensor_find(&f, name);
+            float *lp = tensor_f32(t, &e);
+            int v = (int)t->shape[1];
+            for (int k = 0; k < t->shape[0]; k++, n++) {
+                const struct score *s = &c->s.v[i];
+                const float *row = lp + (size_t)k * (size_t)v;
+                double one = 0, two = 0;
+                int above = 0;
+                for (int j = 0; j < v; j++) {
+                    one += exp((double)row[j]) * (double)row[j];
+                    two += exp((double)row[j]) * (double)row[j] * (double)row[j];
+                    above += row[j] > row[s->label[k]];
+                }
+                mean = fmax(mean, fabs((double)s->mean[k] - one));
+                variance = fmax(variance, fabs((double)s->variance[k] - (two - one * one)));
+                ranks += s->rank[k] == above;
+            }
+            free(lp);
+        }
+        tensor_file_close(&f);
+    }
+    near(mean, 0, 0, ROW_TOL, "token by token: mean log-probability of %d positions", n);
+    near(variance, 0, 0, 1e-4, "token by token: variance");
+    ok(n && ranks == n, "token by token: %d of %d ranks", ranks, n);
+    free(path);
+}
+
+static void check_peer(struct model *m, const struct tensor_file *f)
+{
+    json_t *want = load(test_data("metrics/model_metrics.json"));
+    struct case_of forget = {0}, holdout = {0};
+    if (want && open_case(&forget, m, f, "forget") && open_case(&holdout, m, f, "holdout")) {
+#define ROWS(x) json_object_get(json_object_get(want, x), "value_by_index")
+        check_rows(&forget, EXACT, 0, ROWS("exact_memorization"), 0, 1e-7, "exact memorization");
+        check_rows(&forget, STRENGTH, 0, ROWS("extraction_strength"), 0, 1e-12,
+                   "extraction strength");
+#undef ROWS
+        check_attack(&forget, &holdout, LOSS, 0, json_object_get(want, "mia_loss"), "loss");
+        check_attack(&forget, &holdout, MIN_K, 0.2, json_object_get(want, "mia_min_k_0.2"),
+                     "min-k 0.2");
+        check_attack(&forget, &holdout, MIN_K, 0.4, json_object_get(want, "mia_min_k_0.4"),
+                     "min-k 0.4");
+        check_attack(&forget, &holdout, MIN_K_PP, 0.2,
+                     json_object_get(want, "mia_min_k_plus_plus_0.2"), "min-k++ 0.2");
+        check_attack(&forget, &holdout, MIN_K_PP, 0.4,
+                     json_object_get(want, "mia_min_k_plus_plus_0.4"), "min-k++ 0.4");
+        check_attack(&forget, &holdout, NORM, 0, json_object_get(want, "mia_gradnorm_p2"),
+                     "gradient norm");
+        check_zlib(json_object_get(want, "mia_zlib"));
+        check_reference(&forget, f, json_object_get(want, "mia_reference"));
+        check_distribution(&forget);
+    }
+    close_case(&forget);
+    close_case(&holdout);
+    json_decref(want);
+}
+
+/* ---- definitions on made-up scores ---- */
+
+static void check_definitions(void)
+{
+    int label[] = {5, 6, 7, 8, 9}, best[] = {5, 0, 7, 8, 9}, rank[] = {0, 3, 0, 0, 0};
+    float logp[] = {-1, -4, -2, -8, -1}, mean[] = {-1, -1, -1, -1, -1};
+    float variance[] = {4, 4, 4, 0, 4};
+    struct score s = {5, label, logp, best, 16, mean, variance, rank}, none = {0};
+    struct err e;
+    double x;
+    near(example_exact(&s), 0.8, RTOL, 0, "four of five by heart");
+    near(example_strength(&s, false), 0.6, RTOL, 0, "the last three can be extracted");
+    near(example_reciprocal_rank(&s), 4.25 / 5, RTOL, 0, "reciprocal rank");
+    near(example_entropy(&s), 1, RTOL, 0, "entropy");
+    ok(!example_min_k(&s, 0.4, &x, &e) && x == 6, "min-k of two of five");
+    ok(!example_min_k(&s, 0.01, &x, &e) && x == 8, "min-k takes at least one");
+    ok(!example_min_k(&s, 1, &x, &e) && x == example_loss(&s), "min-k of all is the loss");
+    ok(!example_min_k_plus_plus(&s, 0.2, &x, &e) && fabs(x - 7000) < 1e-3,
+       "min-k++ bounds the variance from below");
+    best[4] = 0;
+    ok(example_strength(&s, false) == 0 && fabs(example_strength(&s, true) - 0.2) < 1e-15,
+       "nothing can be extracted where the last token is wrong, unless there is a floor");
+    struct score cut = example_drop_last(&s);
+    ok(cut.n == 4 && cut.nll == 15 && example_drop_last(&none).n == 0, "without the last token");
+    ok(isnan(example_loss(&none)) && isnan(example_exact(&none)) && isnan(example_entropy(&none)) &&
+           isnan(example_reciprocal_rank(&none)) && example_strength(&none, true) == 0 &&
+           !example_min_k(&none, 0.4, &x, &e) && x == 0,
+       "an example without scored tokens");
+}
+
+/* ---- sequences that begin alike ---- */
+
+enum { TEXTS = 40, MOST = 60 };
+
+/* Sequences that branch off one another at random places, some of them copies or beginnings of
+ * others, some with tokens that nobody attends to. */
+static void make_family(struct seq *seqs, int ids[][MOST], int labels[][MOST], uint8_t mask[][MOST],
+                        int vocab, bool masked)
+{
+    struct rng r;
+    rng_seed(&r, 3 + masked);
+    for (int i = 0; i < TEXTS; i++) {
+        int from = i ? (int)rng_below(&r, (uint32_t)i) : 0;
+        int kept = i ? (int)rng_below(&r, (uint32_t)seqs[from].n + 1) : 0;
+        int n = kept + (int)rng_below(&r, 20);
+        n = n < 2 ? 2 : n > MOST ? MOST : n;
+        for (int t = 0; t < n; t++) {
+            bool copy = t < kept;
+            ids[i][t] = copy ? ids[from][t] : (int)rng_below(&r, (uint32_t)vocab);
+            mask[i][t] = copy ? mask[from][t] : !t || rng_below(&r, 5) > 0;
+            labels[i][t] = rng_below(&r, 3) ? LABEL_NONE : ids[i][t];
+        }
+        if (i == 7) /* the last label of a shared place may differ */
+            labels[i][n - 1] = (ids[i][n - 1] + 1) % vocab;
+        seqs[i] = (struct seq){n, ids[i], i == 9 ? NULL : labels[i], masked ? mask[i] : NULL};
+    }
+}
+
+static double distance(const struct score *a, const struct score *b)
+{
+    double worst = fabs(a->nll - b->nll);
+    if (a->n != b->n)
+        return INFINITY;
+    for (int k = 0; k < a->n; k++) {
+        worst = fmax(worst, fabs((double)a->logp[k] - (double)b->logp[k]));
+        worst = fmax(worst, fabs((double)a->mean[k] - (double)b->mean[k]));
+        worst = fmax(worst, fabs((double)a->variance[k] - (double)b->variance[k]) / 10);
+        if (a->label[k] != b->label[k] || a->best[k] != b->best[k] || a->rank[k] != b->rank[k])
+            return INFINITY;
+    }
+    return worst;
+}
+
+static void check_sharing(struct model *m, bool masked)
+{
+    static struct seq seqs[TEXTS];
+    static int ids[TEXTS][MOST], labels[TEXTS][MOST];
+    static uint8_t mask[TEXTS][MOST];
+    struct scores together, apart;
+    struct err e;
+    double worst = 0;
+    make_family(seqs, ids, labels, mask, m->cfg.vocab, masked);
+    for (int tokens = 0; tokens <= 120; tokens += 60) { /* 0: all in one batch */
+        struct score_options o = {.tokens = tokens, .distribution = true};
+        if (!ok(!model_score(&together, m, seqs, TEXTS, &o, NULL, &e), "by %d", tokens))
+            return note("%s", e.msg);
+        for (int i = 0; i < TEXTS; i++) {
+            if (model_score(&apart, m, &seqs[i], 1, &all, NULL, &e))
+                return note("%s", e.msg);
+            worst = fmax(worst, distance(&together.v[i], &apart.v[0]));
+            scores_fini(&apart);
+        }
+        scores_fini(&together);
+    }
+    near(worst, 0, 0, 2e-5, "together as one by one%s", masked ? ", with masks" : "");
+}
+
+static void check_prefix(void)
+{
+    int a[] = {1, 2, 3, 4}, b[] = {1, 2, 3, 5};
+    uint8_t hidden[] = {1, 0, 1, 1};
+    struct seq x = {4, a, NULL, NULL}, y = {4, b, NULL, NULL}, z = {3, a, NULL, hidden};
+    ok(shared_prefix(&x, &y) == 3 && shared_prefix(&x, &x) == 4 && shared_prefix(&x, &z) == 1,
+       "what sequences have in common ends at another id or mask");
+}
+
+static void check_refusals(struct model *m)
+{
+    struct err e;
+    struct scores s;
+    int ids[600] = {0}, labels[600];
+    for (int i = 0; i < 600; i++)
+        labels[i] = 1;
+    struct seq q = {600, ids, labels, NULL};
+    ok(model_score(&s, m, &q, 1, NULL, NULL, &e) && strstr(e.msg, "512 positions"), "%s", e.msg);
+    q.n = 3;
+    labels[1] = 320;
+    ok(model_score(&s, m, &q, 1, NULL, NULL, &e) && strstr(e.msg, "label 320"), "%s", e.msg);
+    labels[1] = 1;
+    ids[1] = -1;
+    ok(model_score(&s, m, &q, 1, NULL, NULL, &e) && strstr(e.msg, "id -1"), "%s", e.msg);
+    q.labels = NULL;
+    ok(!model_score(&s, m, &q, 1, NULL, NULL, &e) && s.v[0].n == 0, "nothing to score is fine");
+    scores_fini(&s);
+}
+
+static void check_memory(struct model *m, const struct tensor_file *f)
+{
+    struct err e;
+    struct dataset d = {0};
+    long failed = 0;
+    if (!read_set(&d, f, "correct"))
+        return;
+    for (long nth = 0, rc = -1; rc; nth++) {
+        struct scores s = {0};
+        double x, norm[16];
+        size_t bytes;
+        mem_fail_at(nth);
+        rc = model_score(&s, m, d.seqs, 2, &all, NULL, &e) || example_min_k(&s.v[0], 0.4, &x, &e) ||
+             example_min_k_plus_plus(&s.v[0], 0.4, &x, &e) ||
+             example_zlib_bytes("a text", &bytes, &e) ||
+             gradnorm_all(norm, m, d.seqs, 1, false, NULL, &e);
+        mem_fail_at(-1);
+        failed += rc != 0;
+        scores_fini(&s);
+    }
+    ok(failed > 20, "%ld allocations failed, each with an error", failed);
+    dataset_fini(&d);
+}
+
+int main(void)
+{
+    struct err e;
+    struct model m;
+    struct tensor_file f;
+    char *path = test_data("models/llama"), *inputs = test_data("metrics/inputs.safetensors");
+    check_definitions();
+    check_prefix();
+    if (ok(!model_open(&m, path, false, &e), "the model") &&
+        ok(!tensor_file_open(&f, inputs, &e), "its inputs")) {
+        check_peer(&m, &f);
+        check_sharing(&m, false);
+        check_sharing(&m, true);
+        check_refusals(&m);
+        check_memory(&m, &f);
+        tensor_file_close(&f);
+        model_close(&m);
+    }
+    free(path);
+    free(inputs);
+    return done();
+}
