@@ -12,7 +12,7 @@ static double mean_norm(const struct model *m, const float *grads)
 {
     double sum = 0;
     for (int i = 0; i < m->table.n; i++) {
-        const float *g = grads + m->table.v[i].offset;
+        const float *g = grads + m->table.v[i].at;
         sum += sqrt(m->ops->dot(g, g, m->table.v[i].count));
     }
     return sum / m->table.n;
@@ -53,7 +53,7 @@ static int norm_of(double *out, struct model *m, const struct seq *s, bool drop_
     rows.n -= drop_last && rows.n;
     if (!rows.n)
         return 0;
-    memset(grads, 0, m->table.total * sizeof *grads);
+    memset(grads, 0, m->table.grads * sizeof *grads);
     if (backward(m, &b, &rows, grads, a, e))
         return -1;
     *out = mean_norm(m, grads);
@@ -63,7 +63,7 @@ static int norm_of(double *out, struct model *m, const struct seq *s, bool drop_
 int gradnorm_all(double *out, struct model *m, const struct seq *seqs, int n, bool drop_last,
                  struct progress *bar, struct err *e)
 {
-    float *grads = mem_alloc(m->table.total, sizeof *grads, e);
+    float *grads = mem_alloc(m->table.grads, sizeof *grads, e);
     struct arena a;
     double tokens = bar ? bar->tokens : 0;
     int rc = grads ? 0 : -1;
