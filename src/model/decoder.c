@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "model/embed.h"
+
 size_t decoder_bytes(const struct model_config *c, int n_tokens, bool keep)
 {
     size_t layers = keep ? (size_t)c->layers : 1, rows = keep ? 3 : 2; /* norm, x, dx */
@@ -11,19 +13,18 @@ size_t decoder_bytes(const struct model_config *c, int n_tokens, bool keep)
 
 size_t decoder_back_bytes(const struct model_config *c, int n_tokens)
 {
-    size_t heads = 2 * (size_t)c->heads + 2 * (size_t)c->kv_heads;
-    size_t per_token = (size_t)c->ff + heads * (size_t)c->head_dim + (size_t)c->width;
-    return per_token * (size_t)n_tokens * sizeof(float);
+    return layer_scratch_floats(c) * (size_t)n_tokens * sizeof(float);
 }
 
-static struct attn attn_shape(const struct model_config *c, const struct batch *b)
+/* Every sequence attends to itself. */
+static struct attn attn_of(const struct batch *b)
 {
-    struct attn at = layer_attn(c);
-    at.n_seqs = b->n_seqs;
-    at.q_start = at.k_start = b->start;
-    at.n_q = at.n_k = b->len;
-    at.key_mask = b->mask;
-    return at;
+    return (struct attn){.n_seqs = b->n_seqs,
+                         .q_start = b->start,
+                         .n_q = b->len,
+                         .k_start = b->start,
+                         .n_k = b->len,
+                         .key_mask = b->mask};
 }
 
 static int max_position(const struct batch *b)
@@ -58,15 +59,16 @@ int decoder_forward(struct model *m, const struct batch *b, int n_layers, bool k
     for (int l = 0; l < kept; l++)
         if (layer_acts_init(&p->acts[l], c, n, a, e))
             return -1;
-    struct attn shape = attn_shape(c, b);
+    struct attn at = attn_of(b);
     float *in = n_layers ? p->acts[0].x : p->x;
-    m->ops->embed(in, model_weight(m, W_EMBED, -1), b->ids, n, c->width, 1);
+    embed_forward(m, b, in, p->norm);
     for (int l = 0; l < n_layers; l++) {
         struct layer_acts *s = &p->acts[keep ? l : 0];
         /* Without keep, input and output swap places. */
         float *out = l + 1 == n_layers || !keep ? p->x : p->acts[l + 1].x;
+        layer_attn(c, l, &at);
         layer_project(m, l, s, p->norm, b->pos, n);
-        m->ops->attention(s->att, s->lse, s->q, s->k, s->v, &shape);
+        m->ops->attention(s->att, s->lse, s->q, s->k, s->v, &at);
         layer_finish(m, l, s, p->norm, p->act, out, n);
         add_latent(m, b, l, out);
         if (!keep && l + 1 < n_layers) {
@@ -75,70 +77,6 @@ int decoder_forward(struct model *m, const struct batch *b, int n_layers, bool k
         }
     }
     return 0;
-}
-
-struct backward {
-    const struct model *m;
-    float *grads;
-    float *dwide;        /* [N,F] d activation */
-    float *datt;         /* [N,H*D] */
-    float *dq, *dk, *dv; /* [N,H*D], [N,G*D], [N,G*D] */
-    float *dnorm;        /* [N,C] */
-};
-
-/* Where the gradient of a weight goes, or NULL if nobody wants it. */
-static float *grad_of(const struct backward *b, enum slot slot, int layer)
-{
-    const struct weight *w = &b->m->table.v[weight_index(&b->m->table, slot, layer)];
-    return b->grads && w->wants_grad ? b->grads + w->at : NULL;
-}
-
-/* y = x W^T backward: dx = dy W + beta dx, dW += dy^T x. */
-static void linear_back(const struct backward *b, enum slot slot, int layer, float *dx,
-                        const float *dy, const float *x, int n, int in, int out, float beta)
-{
-    float *dw = grad_of(b, slot, layer);
-    if (dw)
-        b->m->ops->linear_dw(dw, dy, x, n, in, out);
-    b->m->ops->linear_dx(dx, dy, model_weight(b->m, slot, layer), n, in, out, beta);
-}
-
-static void mlp_back(const struct backward *b, struct pass *p, int l, float *dx)
-{
-    const struct model_config *c = &b->m->cfg;
-    const struct ops *o = b->m->ops;
-    struct layer_acts *s = &p->acts[l];
-    int n = p->batch->n_tokens, w = c->width, f = c->ff;
-    size_t nf = (size_t)n * (size_t)f;
-    const float *norm_w = model_weight(b->m, W_NORM_MLP, l);
-    o->glu(p->act, ACT_SILU, s->gate, s->up, nf);
-    linear_back(b, W_DOWN, l, b->dwide, dx, p->act, n, f, w, 0);
-    o->glu_back(s->gate, s->up, ACT_SILU, b->dwide, s->gate, s->up, nf);
-    o->rmsnorm(p->norm, s->rstd2, s->x2, norm_w, n, w, c->norm_eps, 0);
-    linear_back(b, W_GATE, l, b->dnorm, s->gate, p->norm, n, w, f, 0);
-    linear_back(b, W_UP, l, b->dnorm, s->up, p->norm, n, w, f, 1);
-    o->rmsnorm_back(dx, grad_of(b, W_NORM_MLP, l), b->dnorm, s->x2, norm_w, s->rstd2, n, w, 0);
-}
-
-static void attention_back(const struct backward *b, struct pass *p, int l,
-                           const struct attn *shape, float *dx)
-{
-    const struct model_config *c = &b->m->cfg;
-    const struct ops *o = b->m->ops;
-    struct layer_acts *s = &p->acts[l];
-    int n = p->batch->n_tokens, w = c->width, d = c->head_dim;
-    int hd = c->heads * d, gd = c->kv_heads * d;
-    const int *pos = p->batch->pos;
-    const float *norm_w = model_weight(b->m, W_NORM_ATTN, l);
-    linear_back(b, W_O, l, b->datt, dx, s->att, n, hd, w, 0);
-    o->attention_back(b->dq, b->dk, b->dv, b->datt, s->att, s->lse, s->q, s->k, s->v, shape);
-    o->rope(b->dq, b->m->rope_cos, b->m->rope_sin, pos, n, c->heads, d, d, 1);
-    o->rope(b->dk, b->m->rope_cos, b->m->rope_sin, pos, n, c->kv_heads, d, d, 1);
-    o->rmsnorm(p->norm, s->rstd1, s->x, norm_w, n, w, c->norm_eps, 0);
-    linear_back(b, W_Q, l, b->dnorm, b->dq, p->norm, n, w, hd, 0);
-    linear_back(b, W_K, l, b->dnorm, b->dk, p->norm, n, w, gd, 1);
-    linear_back(b, W_V, l, b->dnorm, b->dv, p->norm, n, w, gd, 1);
-    o->rmsnorm_back(dx, grad_of(b, W_NORM_ATTN, l), b->dnorm, s->x, norm_w, s->rstd1, n, w, 0);
 }
 
 /* dx [N,C]: the derivative by what layer l gives. */
@@ -158,7 +96,7 @@ static int lowest_layer(const struct model *m, const struct batch *b, const floa
         lowest = b->latent->layer + 1;
     for (int i = 0; grads && i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
-        if (w->wants_grad && w->slot == W_EMBED)
+        if (w->wants_grad && (w->slot == W_EMBED || w->slot == W_POS))
             return 0;
         if (w->wants_grad && w->layer >= 0 && w->layer < lowest)
             lowest = w->layer;
@@ -170,32 +108,19 @@ int decoder_backward(const struct model *m, struct pass *p, float *dx, float *co
                      float *grads, struct arena *a, struct err *e)
 {
     BUG_ON(!p->keep);
-    const struct model_config *c = &m->cfg;
-    size_t n = (size_t)p->batch->n_tokens, hd = (size_t)(c->heads * c->head_dim),
-           gd = (size_t)(c->kv_heads * c->head_dim);
-    struct backward b = {.m = m, .grads = grads};
-    if (!(b.dwide = arena_take(a, n * (size_t)c->ff, sizeof(float), e)) ||
-        !(b.datt = arena_take(a, n * hd, sizeof(float), e)) ||
-        !(b.dq = arena_take(a, n * hd, sizeof(float), e)) ||
-        !(b.dk = arena_take(a, n * gd, sizeof(float), e)) ||
-        !(b.dv = arena_take(a, n * gd, sizeof(float), e)) ||
-        !(b.dnorm = arena_take(a, n * (size_t)c->width, sizeof(float), e)))
+    const struct batch *b = p->batch;
+    struct attn at = attn_of(b);
+    struct layer_scratch r = {.norm = p->norm, .act = p->act};
+    if (layer_scratch_init(&r, &m->cfg, b->n_tokens, a, e))
         return -1;
-    struct attn shape = attn_shape(c, p->batch);
-    take_latent(m, p->batch, p->layers - 1, dx);
-    for (int l = p->layers - 1, lowest = lowest_layer(m, p->batch, grads); l >= lowest; l--) {
-        mlp_back(&b, p, l, dx);
-        attention_back(&b, p, l, &shape, dx);
+    take_latent(m, b, p->layers - 1, dx);
+    for (int l = p->layers - 1, lowest = lowest_layer(m, b, grads); l >= lowest; l--) {
+        layer_attn(&m->cfg, l, &at);
+        layer_backward(m, l, &p->acts[l], &r, &at, b->pos, b->n_tokens, dx, grads);
         if (dhidden && dhidden[l])
-            m->ops->add(dx, dhidden[l], n * (size_t)c->width);
-        take_latent(m, p->batch, l - 1, dx);
+            m->ops->add(dx, dhidden[l], (size_t)b->n_tokens * (size_t)m->cfg.width);
+        take_latent(m, b, l - 1, dx);
     }
-    float *dembed = grad_of(&b, W_EMBED, -1);
-    if (!dembed)
-        return 0;
-    for (size_t i = 0; i < n && p->frozen_id >= 0; i++)
-        if (p->batch->ids[i] == p->frozen_id)
-            memset(dx + i * (size_t)c->width, 0, (size_t)c->width * sizeof(float));
-    m->ops->embed_back(dembed, dx, p->batch->ids, (int)n, c->width, 1);
+    embed_backward(m, b, grads, dx, p->frozen_id);
     return 0;
 }

@@ -149,6 +149,14 @@ int weight_index(const struct weight_table *t, enum slot slot, int layer)
     return i;
 }
 
+float *weight_grad(const struct weight_table *t, enum slot slot, int layer, float *grads)
+{
+    if (!grads || !weight_has(t, slot))
+        return NULL;
+    const struct weight *w = &t->v[weight_index(t, slot, layer)];
+    return w->wants_grad ? grads + w->at : NULL;
+}
+
 int weight_by_name(const struct weight_table *t, const char *name)
 {
     for (int i = 0; i < t->n; i++)

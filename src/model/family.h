@@ -19,8 +19,8 @@
  * instead of W_Q, W_K, W_V and W_GATE, W_UP; linear.h finds the rows, so that the decoder asks for
  * W_Q either way. */
 enum slot {
-    W_EMBED, /* [V, C] */
-    W_POS,   /* [positions + position_offset, C] learned positions */
+    W_EMBED, /* [V, C]; no bias */
+    W_POS,   /* [positions + position_offset, C] learned positions; no bias */
     W_NORM_ATTN,
     W_NORM_ATTN_B,
     W_Q,
@@ -32,10 +32,13 @@ enum slot {
     W_QKV,
     W_QKV_B,
     W_NORM_Q, /* [D]: every head by itself; [H*D]: all together */
+    W_NORM_Q_B,
     W_NORM_K, /* [D] or [G*D] */
+    W_NORM_K_B,
     W_O,
     W_O_B,
     W_NORM_ATTN_POST, /* of attention's output, before it is added */
+    W_NORM_ATTN_POST_B,
     W_NORM_MLP,
     W_NORM_MLP_B,
     W_GATE,
@@ -43,15 +46,22 @@ enum slot {
     W_UP,
     W_UP_B,
     W_GATE_UP,
+    W_GATE_UP_B,
     W_DOWN,
     W_DOWN_B,
     W_NORM_MLP_POST,
+    W_NORM_MLP_POST_B,
     W_NORM_OUT,
     W_NORM_OUT_B,
     W_HEAD,
     W_HEAD_B,
     SLOT_COUNT
 };
+
+static inline enum slot slot_bias(enum slot weight)
+{
+    return (enum slot)(weight + 1);
+}
 
 enum dim {
     DIM_NONE,
@@ -141,6 +151,9 @@ void weight_table_place(struct weight_table *t);
 bool weight_has(const struct weight_table *t, enum slot slot);
 /* Index of a slot's weight; BUG if the model lacks it. */
 int weight_index(const struct weight_table *t, enum slot slot, int layer);
+/* Where the gradient of a slot's weight goes in flat gradients, or NULL: the model lacks the
+ * weight, or nobody wants its gradient, or grads is NULL. */
+float *weight_grad(const struct weight_table *t, enum slot slot, int layer, float *grads);
 int weight_by_name(const struct weight_table *t, const char *name); /* -1: none */
 
 #endif

@@ -1,5 +1,9 @@
 #include "model/head.h"
 
+#include <string.h>
+
+#include "model/linear.h"
+
 enum { BLOCK_FLOATS = 16 << 20 }; /* 64 MiB of logits */
 
 static int block_rows(const struct model_config *c, int n)
@@ -10,8 +14,10 @@ static int block_rows(const struct model_config *c, int n)
 
 size_t head_bytes(const struct model_config *c, int n_rows, bool backward)
 {
-    size_t per_row = (backward ? 4 : 2) * (size_t)c->width + 1; /* x, norm; dnorm, dx; rstd */
-    return (per_row * (size_t)n_rows + (size_t)block_rows(c, n_rows) * (size_t)c->vocab) *
+    /* x, norm; dnorm, dx */
+    size_t per_row = (backward ? 4 : 2) * (size_t)c->width + norm_floats(c, 1);
+    size_t blocks = backward && c->logit_softcap > 0 ? 2 : 1;
+    return (per_row * (size_t)n_rows + blocks * (size_t)block_rows(c, n_rows) * (size_t)c->vocab) *
            sizeof(float);
 }
 
@@ -22,17 +28,19 @@ int head_init(struct head *h, const struct model *m, const float *hidden,
     size_t nc = (size_t)n * (size_t)c;
     *h = (struct head){.m = m, .rows = rows, .first = -1};
     h->block = block_rows(&m->cfg, n);
+    size_t block = (size_t)h->block * (size_t)m->cfg.vocab;
+    bool capped = backward && m->cfg.logit_softcap > 0;
     if (!(h->x = arena_take(a, nc, sizeof(float), e)) ||
         !(h->norm = arena_take(a, nc, sizeof(float), e)) ||
-        !(h->rstd = arena_take(a, (size_t)n, sizeof(float), e)) ||
-        !(h->z = arena_take(a, (size_t)h->block * (size_t)m->cfg.vocab, sizeof(float), e)) ||
+        norm_stats_init(&h->stats, &m->cfg, (size_t)n, a, e) ||
+        !(h->z = arena_take(a, block, sizeof(float), e)) ||
+        (capped && !(h->capped = arena_take(a, block, sizeof(float), e))) ||
         (backward && !(h->dnorm = arena_take(a, nc, sizeof(float), e))))
         return -1;
     if (!n)
         return 0;
     m->ops->gather(h->x, hidden, rows->token, n, c);
-    m->ops->rmsnorm(h->norm, h->rstd, h->x, model_weight(m, W_NORM_OUT, -1), n, c, m->cfg.norm_eps,
-                    0);
+    norm_forward(m, W_NORM_OUT, -1, h->norm, &h->stats, h->x, nc);
     for (size_t i = 0; backward && i < nc; i++)
         h->dnorm[i] = 0;
     return 0;
@@ -40,11 +48,15 @@ int head_init(struct head *h, const struct model *m, const float *hidden,
 
 float *head_logits(struct head *h, int first, int *n)
 {
+    const struct model_config *c = &h->m->cfg;
     int rows = h->rows->n - first < h->block ? h->rows->n - first : h->block;
     if (h->first != first) {
-        int c = h->m->cfg.width;
-        h->m->ops->linear(h->z, h->norm + (size_t)first * (size_t)c, model_head(h->m), rows, c,
-                          h->m->cfg.vocab, 0);
+        size_t count = (size_t)rows * (size_t)c->vocab;
+        linear_forward(h->m, W_HEAD, -1, h->z, h->norm + (size_t)first * (size_t)c->width, rows, 0);
+        if (c->logit_softcap > 0)
+            h->m->ops->softcap(h->z, count, c->logit_softcap);
+        if (h->capped)
+            memcpy(h->capped, h->z, count * sizeof(float));
         h->first = first;
         h->held = rows;
     }
@@ -57,20 +69,19 @@ void head_drop(struct head *h)
     h->first = -1;
 }
 
-void head_back(struct head *h, int first, int n, const float *dz, float *grads)
+void head_back(struct head *h, int first, int n, float *dz, float *grads)
 {
     const struct model *m = h->m;
-    const struct weight *w = &m->table.v[model_head_index(m)];
-    size_t at = (size_t)first * (size_t)m->cfg.width;
-    if (grads && w->wants_grad)
-        m->ops->linear_dw(grads + w->at, dz, h->norm + at, n, m->cfg.width, m->cfg.vocab);
-    m->ops->linear_dx(h->dnorm + at, dz, model_head(m), n, m->cfg.width, m->cfg.vocab, 1);
+    size_t at = (size_t)first * (size_t)m->cfg.width, count = (size_t)n * (size_t)m->cfg.vocab;
+    if (h->capped)
+        m->ops->softcap_back(dz, h->capped, count, m->cfg.logit_softcap);
+    linear_backward(m, W_HEAD, -1, grads, h->dnorm + at, dz, h->norm + at, n, 1);
 }
 
 int head_finish_back(struct head *h, float *dhidden, float *grads, struct arena *a, struct err *e)
 {
     const struct model *m = h->m;
-    int i = weight_index(&m->table, W_NORM_OUT, -1), n = h->rows->n, c = m->cfg.width;
+    int n = h->rows->n, c = m->cfg.width;
     size_t nc = (size_t)n * (size_t)c;
     float *dx = arena_take(a, nc, sizeof(float), e);
     if (!dx)
@@ -79,8 +90,7 @@ int head_finish_back(struct head *h, float *dhidden, float *grads, struct arena 
         dx[k] = 0;
     if (!n)
         return 0;
-    m->ops->rmsnorm_back(dx, grads && m->table.v[i].wants_grad ? grads + m->table.v[i].at : NULL,
-                         h->dnorm, h->x, m->w[i], h->rstd, n, c, 0);
+    norm_backward(m, W_NORM_OUT, -1, grads, dx, h->dnorm, &h->stats, h->x, nc);
     m->ops->scatter_add(dhidden, dx, h->rows->token, n, c);
     return 0;
 }

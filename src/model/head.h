@@ -7,14 +7,16 @@
 
 #include "base/arena.h"
 #include "model/batch.h"
-#include "model/model.h"
+#include "model/norm.h"
 
 struct head {
     const struct model *m;         /* borrowed */
     const struct label_rows *rows; /* borrowed; R rows */
-    float *x, *norm, *rstd;        /* [R,C] gathered inputs, [R,C] after the final norm, [R] */
+    float *x, *norm;               /* [R,C] gathered inputs, [R,C] after the final norm */
+    struct norm_stats stats;       /* of x */
     float *dnorm;                  /* [R,C] gradient gathered by head_back, or NULL */
     float *z;                      /* [block,V] logits of rows first..first+held-1 */
+    float *capped;                 /* a copy of z, for the backward of a soft cap; or NULL */
     int block, first, held;
 };
 
@@ -29,9 +31,9 @@ size_t head_bytes(const struct model_config *c, int n_rows, bool backward);
 float *head_logits(struct head *h, int first, int *n);
 void head_drop(struct head *h);
 /* In the three below grads may be NULL: none are wanted. Takes d loss / d logits of the block that
- * starts at `first` (dz [n,V]): adds to the head's gradient in grads (skipped if it is frozen) and
- * to dnorm. */
-void head_back(struct head *h, int first, int n, const float *dz, float *grads);
+ * starts at `first`, whose logits head_logits gave last (dz [n,V], overwritten): adds to the head's
+ * gradient in grads (skipped if it is frozen) and to dnorm. */
+void head_back(struct head *h, int first, int n, float *dz, float *grads);
 /* Through the norm and back to the tokens: adds to dhidden [N,C] and the norm's gradient. */
 int head_finish_back(struct head *h, float *dhidden, float *grads, struct arena *a, struct err *e);
 

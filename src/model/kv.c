@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "model/embed.h"
 #include "model/layer.h"
 
 int kv_cache_init(struct kv_cache *kv, const struct model *m, int slots, int max_len, struct err *e)
@@ -79,7 +80,7 @@ int kv_extend(struct model *m, const struct batch *b, const int *slot, struct kv
     const struct model_config *c = &m->cfg;
     size_t n = (size_t)b->n_tokens, wide = (size_t)(c->kv_heads * c->head_dim);
     struct layer_acts s;
-    struct attn at = layer_attn(c);
+    struct attn at = {0};
     int *row;
     float *norm, *act, *out;
     if (model_reserve_positions(m, kv->max_len, e) || place(&at, &row, b, slot, kv, a, e) ||
@@ -88,8 +89,9 @@ int kv_extend(struct model *m, const struct batch *b, const int *slot, struct kv
         !(out = arena_take(a, n * (size_t)c->width, sizeof(float), e)) ||
         !(act = arena_take(a, n * (size_t)c->ff, sizeof(float), e)))
         return -1;
-    m->ops->embed(s.x, model_weight(m, W_EMBED, -1), b->ids, b->n_tokens, c->width, 1);
+    embed_forward(m, b, s.x, norm);
     for (int l = 0; l < c->layers; l++) {
+        layer_attn(c, l, &at);
         layer_project(m, l, &s, norm, b->pos, b->n_tokens);
         for (size_t t = 0; t < n; t++) {
             memcpy(kv->k[l] + (size_t)row[t] * wide, s.k + t * wide, wide * sizeof(float));

@@ -1,0 +1,70 @@
+#include "model/linear.h"
+
+/* What stands behind a slot: rows `first` to `first + out` of a weight. */
+struct matrix {
+    enum slot weight, bias;
+    size_t first;
+    int in, out;
+};
+
+/* Slots that may be rows of another slot's weight. */
+static bool is_part(enum slot slot, const struct model_config *c, struct matrix *w)
+{
+    const int q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    const struct {
+        enum slot slot, whole;
+        int first, rows;
+    } parts[] = {
+        {W_Q, W_QKV, 0, q},
+        {W_K, W_QKV, q, kv},
+        {W_V, W_QKV, q + kv, kv},
+        {W_GATE, W_GATE_UP, 0, c->ff},
+        {W_UP, W_GATE_UP, c->ff, c->ff},
+        {W_HEAD, W_EMBED, 0, c->vocab},
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        if (parts[i].slot == slot) {
+            w->weight = parts[i].whole;
+            w->bias = slot == W_HEAD ? W_HEAD_B : slot_bias(parts[i].whole);
+            w->first = (size_t)parts[i].first;
+            w->out = parts[i].rows;
+            return true;
+        }
+    return false;
+}
+
+static struct matrix find(const struct model *m, enum slot slot, int layer)
+{
+    struct matrix w = {.weight = slot, .bias = slot_bias(slot)};
+    bool part = !weight_has(&m->table, slot) && is_part(slot, &m->cfg, &w);
+    const struct weight *row = &m->table.v[weight_index(&m->table, w.weight, layer)];
+    if (!part)
+        w.out = (int)row->shape[0];
+    w.in = (int)row->shape[1];
+    return w;
+}
+
+void linear_forward(const struct model *m, enum slot slot, int layer, float *y, const float *x,
+                    int n, float beta)
+{
+    const struct matrix w = find(m, slot, layer);
+    m->ops->linear(y, x, model_weight(m, w.weight, layer) + w.first * (size_t)w.in, n, w.in, w.out,
+                   beta);
+    if (weight_has(&m->table, w.bias))
+        m->ops->bias(y, model_weight(m, w.bias, layer) + w.first, n, w.out);
+}
+
+void linear_backward(const struct model *m, enum slot slot, int layer, float *grads, float *dx,
+                     const float *dy, const float *x, int n, float beta)
+{
+    const struct matrix w = find(m, slot, layer);
+    float *dw = weight_grad(&m->table, w.weight, layer, grads);
+    float *db = weight_grad(&m->table, w.bias, layer, grads);
+    size_t at = w.first * (size_t)w.in;
+    if (dw)
+        m->ops->linear_dw(dw + at, dy, x, n, w.in, w.out);
+    if (db)
+        m->ops->bias_back(db + w.first, dy, n, w.out);
+    if (dx)
+        m->ops->linear_dx(dx, dy, model_weight(m, w.weight, layer) + at, n, w.in, w.out, beta);
+}
