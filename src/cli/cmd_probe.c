@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/recipe_args.h"
 #include "cli/setup.h"
+#include "model/layout.h"
 #include "tensor/out.h"
 #include "train/direction.h"
 
@@ -143,6 +144,7 @@ static int write_out(const struct probe *p, const struct recipe *r, const struct
 {
     const int64_t one = 1;
     const struct weight_table *t = &p->s.model.table;
+    const struct model_config *c = &p->s.model.cfg;
     struct {
         const char *name;
         float value;
@@ -157,30 +159,35 @@ static int write_out(const struct probe *p, const struct recipe *r, const struct
         scalars[r->forget && i == 0 ? 1 : 2].value = (float)res->loss[i];
     }
     scalars[0].value = (float)loss;
-    struct tensor_out *o = tensor_out_open(path, e);
+    float *room = mem_alloc(layout_hf_room(c, t), sizeof(float), e);
+    struct tensor_out *o = room ? tensor_out_open(path, e) : NULL;
     if (!o)
-        return -1;
+        goto fail;
     char name[128];
     for (int i = 0; i < 3; i++)
         if (scalars[i].there && tensor_out_add(o, scalars[i].name, DT_F32, 1, &one, e))
             goto fail;
     for (int i = 0; i < t->n; i++) {
+        int64_t shape[2];
+        layout_hf_shape(c, &t->v[i], shape);
         snprintf(name, sizeof name, "grad.%s", t->v[i].name);
-        if (tensor_out_add(o, name, DT_F32, t->v[i].n_dims, t->v[i].shape, e))
+        if (tensor_out_add(o, name, DT_F32, t->v[i].n_dims, shape, e))
             goto fail;
     }
     for (int i = 0; i < 3; i++)
         if (scalars[i].there && tensor_out_write(o, &scalars[i].value, e))
             goto fail;
     for (int i = 0; i < t->n; i++)
-        if (tensor_out_write(o, p->engine.grads + t->v[i].at, e))
+        if (tensor_out_write(o, layout_hf(c, &t->v[i], p->engine.grads + t->v[i].at, room), e))
             goto fail;
+    free(room);
     if (tensor_out_commit(o, e))
         return -1;
     printf("loss %.9g\n", loss);
     return 0;
 fail:
     tensor_out_abort(o);
+    free(room);
     return -1;
 }
 

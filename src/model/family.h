@@ -11,7 +11,8 @@
 #include "base/err.h"
 #include "model/config.h"
 
-/* The places a weight can have in a decoder. A bias follows its weight: slot + 1. What the decoder
+/* The places a weight can have in a decoder. A bias follows its weight: slot + 1. Those of the head
+ * are the last. What the decoder
  * does depends on the slots that a family has: a norm that is not there is left out, q and k are
  * normalised if they have norms, an MLP without gate is a plain one.
  *
@@ -61,6 +62,11 @@ enum slot {
 static inline enum slot slot_bias(enum slot weight)
 {
     return (enum slot)(weight + 1);
+}
+
+static inline bool slot_of_head(enum slot slot)
+{
+    return slot >= W_NORM_OUT;
 }
 
 enum dim {

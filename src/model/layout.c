@@ -64,12 +64,31 @@ void layout_store(enum layout y, const struct model_config *c, const struct weig
                    cols * sizeof(float));
 }
 
+static enum layout hf_layout(const struct model_config *c, const struct weight *w)
+{
+    return family_slot(c, w->slot)->hf_layout;
+}
+
 const float *layout_hf(const struct model_config *c, const struct weight *w, const float *memory,
                        float *room)
 {
-    enum layout y = family_slot(c, w->slot)->hf_layout;
+    enum layout y = hf_layout(c, w);
     if (y == LAYOUT_PLAIN)
         return memory;
     layout_store(y, c, w, room, memory);
     return room;
+}
+
+size_t layout_hf_room(const struct model_config *c, const struct weight_table *t)
+{
+    size_t most = 0;
+    for (int i = 0; i < t->n; i++)
+        if (hf_layout(c, &t->v[i]) != LAYOUT_PLAIN && t->v[i].count > most)
+            most = t->v[i].count;
+    return most;
+}
+
+void layout_hf_shape(const struct model_config *c, const struct weight *w, int64_t shape[2])
+{
+    layout_shape(hf_layout(c, w), w, shape);
 }

@@ -11,9 +11,12 @@ void layout_load(enum layout y, const struct model_config *c, const struct weigh
                  const float *file);
 void layout_store(enum layout y, const struct model_config *c, const struct weight *w, float *file,
                   const float *memory);
-/* Of HF's files: numbers that stand beside the weight, such as its gradient, in HF's order. Returns
- * `memory` itself if that is HF's order; else `room`, which holds w->count floats. */
+/* A tensor of numbers that belong to a weight, itself or its gradient, for an HF file: `memory` if
+ * it stands in HF's order, else `room`, filled with it; layout_hf_room floats serve all weights of
+ * a table. */
 const float *layout_hf(const struct model_config *c, const struct weight *w, const float *memory,
                        float *room);
+size_t layout_hf_room(const struct model_config *c, const struct weight_table *t);
+void layout_hf_shape(const struct model_config *c, const struct weight *w, int64_t shape[2]);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "model/layout.h"
 #include "model/model.h"
 #include "tensor/out.h"
 
@@ -27,18 +28,24 @@ static int write_json(json_t *j, const char *dir, const char *name, struct err *
 static int write_weights(const struct model *m, const char *dir, enum dtype dtype, uint64_t limit,
                          struct err *e)
 {
-    struct shards_out *o = shards_out_open(dir, limit, e);
+    const struct model_config *c = &m->cfg;
+    float *room = mem_alloc(layout_hf_room(c, &m->table), sizeof(float), e);
+    struct shards_out *o = room ? shards_out_open(dir, limit, e) : NULL;
     int rc = o ? 0 : -1;
     for (int i = 0; !rc && i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
-        rc = shards_out_add(o, w->name, dtype, w->n_dims, w->shape, e);
+        int64_t shape[2];
+        layout_hf_shape(c, w, shape);
+        rc = shards_out_add(o, w->name, dtype, w->n_dims, shape, e);
     }
     for (int i = 0; !rc && i < m->table.n; i++)
-        rc = shards_out_write(o, m->w[i], e);
+        rc = shards_out_write(o, layout_hf(c, &m->table.v[i], m->w[i], room), e);
     if (!rc)
-        return shards_out_commit(o, e);
-    shards_out_abort(o);
-    return -1;
+        rc = shards_out_commit(o, e);
+    else
+        shards_out_abort(o);
+    free(room);
+    return rc;
 }
 
 int model_save(const struct model *m, const char *dir, enum dtype dtype, uint64_t limit,
@@ -48,6 +55,26 @@ int model_save(const struct model *m, const char *dir, enum dtype dtype, uint64_
         write_json(config_to_json(&m->cfg, torch_name(dtype)), dir, "config.json", e))
         return -1;
     return write_json(config_generation_json(&m->cfg), dir, "generation_config.json", e);
+}
+
+static bool is_norm(enum slot slot)
+{
+    static const enum slot norms[] = {W_NORM_ATTN, W_NORM_Q,        W_NORM_K,  W_NORM_ATTN_POST,
+                                      W_NORM_MLP,  W_NORM_MLP_POST, W_NORM_OUT};
+    for (size_t i = 0; i < sizeof norms / sizeof norms[0]; i++)
+        if (slot == norms[i])
+            return true;
+    return false;
+}
+
+/* Fresh numbers for one weight: a norm that multiplies by 1, no bias. */
+static void draw(struct rng *r, const struct model_config *c, const struct weight *w, float *p)
+{
+    bool residual = w->slot == W_O || w->slot == W_DOWN;
+    double std = 0.02 / (residual ? sqrt(2.0 * c->layers) : 1);
+    float same = is_norm(w->slot) ? 1 - c->norm_offset : 0;
+    for (size_t k = 0; k < w->count; k++)
+        p[k] = w->n_dims == 1 ? same : (float)(std * rng_normal(r));
 }
 
 int model_init_random(struct model *m, const char *dir, unsigned seed, struct err *e)
@@ -69,11 +96,8 @@ int model_init_random(struct model *m, const char *dir, unsigned seed, struct er
     rng_stream(&r, seed, RNG_INIT, 0);
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
-        bool residual = w->slot == W_O || w->slot == W_DOWN;
-        double std = 0.02 / (residual ? sqrt(2.0 * m->cfg.layers) : 1);
         float *p = m->own + w->offset;
-        for (size_t k = 0; k < w->count; k++)
-            p[k] = w->n_dims == 1 ? 1.0f : (float)(std * rng_normal(&r));
+        draw(&r, &m->cfg, w, p);
         m->w[i] = p;
     }
     return 0;

@@ -87,7 +87,7 @@ int engine_hold_unreached(const struct engine *g, struct err *e)
     bool head = uses_head(g);
     for (int i = 0; i < t->n; i++) {
         struct weight *w = &t->v[i];
-        bool of_head = w->slot == W_HEAD || w->slot == W_NORM_OUT;
+        bool of_head = slot_of_head(w->slot);
         if (of_head ? !head : w->layer >= depth)
             w->trainable = w->wants_grad = false;
         moving += w->trainable;
