@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "model/embed.h"
 #include "model/layer.h"
 
 static bool shown(const struct seq *s, int t)
@@ -99,7 +100,7 @@ int shared_forward(struct model *m, const struct shared *s, float **x, struct ar
     const struct model_config *c = &m->cfg;
     const struct batch *b = &s->batch;
     size_t n = (size_t)b->n_tokens, wide = (size_t)(c->kv_heads * c->head_dim);
-    struct attn at = layer_attn(c);
+    struct attn at = {0};
     struct layer_acts acts;
     struct keys keys;
     float *norm, *act, *out;
@@ -114,9 +115,10 @@ int shared_forward(struct model *m, const struct shared *s, float **x, struct ar
         !(out = arena_take(a, n * (size_t)c->width, sizeof(float), e)) ||
         !(act = arena_take(a, n * (size_t)c->ff, sizeof(float), e)))
         return -1;
-    m->ops->embed(acts.x, model_weight(m, W_EMBED, -1), b->ids, b->n_tokens, c->width, 1);
+    embed_forward(m, b, acts.x, norm);
     for (int l = 0; l < c->layers; l++) {
         const float *k = acts.k, *v = acts.v;
+        layer_attn(c, l, &at);
         layer_project(m, l, &acts, norm, b->pos, b->n_tokens);
         if (keys.k) {
             spell_out(keys.k, acts.k, s, wide);
