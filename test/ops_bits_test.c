@@ -60,11 +60,13 @@ static void run_rows(const struct ops *o, struct record *r, struct rng *rng)
     float *x = take(r, N * C, rng), *y = take(r, N * C, rng), *w = take(r, C, rng);
     float *dw = take(r, C, rng), *dx = take(r, N * C, rng), *rstd = take(r, N, rng);
     float *table = take(r, V * C, rng), *z = take(r, N * V, rng), *lse = take(r, N, rng);
-    float *logp = take(r, N, rng), *all = take(r, N * V, rng);
+    float *logp = take(r, N, rng), *mean = take(r, N, rng), *all = take(r, N * V, rng);
     for (int i = 0; i < N; i++)
         ids[i] = (int)rng_below(rng, 40);
     o->rmsnorm(y, rstd, x, w, N, C, 1e-5f, 0);
     o->rmsnorm_back(dx, dw, y, x, w, rstd, N, C, 0);
+    o->layernorm(y, mean, rstd, x, w, w, N, C, 1e-5f);
+    o->layernorm_back(dx, dw, dw, y, x, w, mean, rstd, N, C);
     o->embed_back(table, dx, ids, N, C, 1);
     o->embed(x, table, ids, N, C, 2);
     o->bias(y, w, N, C);
@@ -82,6 +84,9 @@ static void run_flat(const struct ops *o, struct record *r, struct rng *rng)
     float *v = take(r, FLAT, rng), *sum = take(r, 1, rng);
     o->glu(m, ACT_SILU, x, y, FLAT);
     o->glu_back(x, y, ACT_SILU, m, x, y, FLAT);
+    for (int act = ACT_GELU_TANH; act <= ACT_RELU; act++)
+        o->glu_back(x, y, (enum act_kind)act, m, x, y, FLAT);
+    o->softcap(y, FLAT, 30);
     *sum = (float)o->dot(x, y, FLAT);
     for (int i = 0; i < FLAT; i++)
         v[i] = v[i] * v[i];
