@@ -203,7 +203,10 @@ sub interrupt {
 
 my $one = 'RMU --layer 1 --trainable-params-regex model.layers.1.mlp.down_proj.weight';
 for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL', 'TERM', '--save-every 7'],
-              [$one, 'INT', ''], ['NPO', 'KILL', '--save-every 2']) {
+              [$one, 'INT', ''], ['NPO', 'KILL', '--save-every 2'],
+              ['GradDiff --optimiser sophia --sophia-interval 4', 'INT', '--clip 0.1'],
+              ['NPO --wrapper rs --optimiser lion', 'INT', ''],
+              ['NPO --wrapper wa --wa-start 3 --optimiser sophia_soul', 'INT', '']) {
     my ($method, $signal, $more) = @$case;
     my $long = "$both --method $method --max-steps 300 --lr 1e-4 $more --out";
     run("$long $dir/through");
@@ -228,6 +231,34 @@ for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL', 'TERM', '--
     ok(!-e "$dir/stopped/checkpoint.safetensors", "$name: the checkpoint is gone when the model is there");
     unlink glob("$dir/stopped/*");
 }
+{
+    interrupt('INT', "$both --method NPO --beta 0.2 --max-steps 300 --lr 1e-4 --out $dir/other");
+    for (['--beta 0.3', "'beta' was 0.2 when the run began, now it is 0.3: give the same"],
+         ['--beta 0.2 --seed 3', "'seed' was 0 when the run began, now it is 3"],
+         ['--beta 0.2 --wrapper sam', "'wrapper' was \"none\" when the run began, now it is \"sam\""],
+         ['--beta 0.2 --batch 3', "'batch' was 4 when the run began, now it is 3"]) {
+        check("$both --method NPO --max-steps 300 --lr 1e-4 $_->[0] --out $dir/other --resume", 1,
+            qr/^unlearn forget: cannot resume: .*\Q$_->[1]\E/, "resumed with $_->[0]");
+    }
+    check("$both --method NPO --beta 0.2 --max-steps 300 --lr 1e-4 --save-every 100 --threads 1 --out $dir/other --resume", 0,
+        qr/^\d+ steps/, 'what changes no bit may differ');
+}
+
+# --- optimisers and wrappers ---
+
+for my $optimiser (qw(adamw sophia sophia_soul lion sgd)) {
+    check("$both --method GradDiff --epochs 1 --lr 1e-4 --optimiser $optimiser --out $dir/$optimiser", 0, qr/^2 steps/, $optimiser);
+}
+for my $wrapper (qw(sam rs gnr cr wa)) {
+    check("$both --method NPO --epochs 1 --lr 1e-4 --wrapper $wrapper --out $dir/$wrapper", 0, qr/^2 steps/, $wrapper);
+}
+run("$both --method NPO --epochs 1 --lr 1e-4 --out $dir/bare");
+same('bare', 'wa', 'an average that has not begun changes nothing');
+isnt(compare("$dir/bare/model.safetensors", "$dir/$_/model.safetensors"), 0, "$_ is not the plain method") for qw(sam rs gnr cr);
+check("$train --epochs 1 --wrapper sam --out $dir/nothing", 0, qr/^3 steps/, 'nothing to forget, nothing to perturb');
+check("$both --wrapper sum --out $dir/x", 2, qr/unknown wrapper 'sum'; there are: none, sam, rs,/, 'an unknown wrapper');
+check("$both --wrapper sam --sam-rho -1 --out $dir/x", 2, qr/--sam_rho: '-1' is not a number from 0 to 100$/m, 'rho out of range');
+check("$both --sam-rho 1 --out $dir/x", 2, qr/unknown option 'sam-rho'/, 'rho where nothing has one');
 
 check("$train --out $dir/none --resume", 1, qr/^unlearn train: cannot resume: cannot open '.*checkpoint.safetensors'/,
     '--resume without a checkpoint');
@@ -338,10 +369,10 @@ is(files('ft'), 'config.json generation_config.json model.safetensors train.json
 # Weight decay of 10 at a rate of 10 multiplies the weights by -99 a step.
 my $wild = "$train --lr 10 --weight-decay 10 --clip 0 --schedule constant --epochs 100";
 check("$wild --out $dir/wild", 1,
-    qr/^unlearn train: training diverged at step (\d+) \(loss \S+, gradient norm [^-]+\): the state after step \d+ is in '.*checkpoint.safetensors'; try a lower lr$/,
+    qr/^unlearn train: training diverged at step (\d+) \(loss \S+, gradient norm [^-]+\): the state after step \d+ is in '.*checkpoint.safetensors'; begin anew with a lower lr$/,
     'divergence');
 ok(-s "$dir/wild/checkpoint.safetensors" && !-e "$dir/wild/model.safetensors", 'keeps a checkpoint and writes no model');
 check("$wild --out $dir/wild2 --save-every 3", 1, qr/diverged.*the state after step 6 is in/, 'an earlier checkpoint is kept');
-check("$train --out $dir/wild2 --epochs 10 --resume", 0, qr/^24 steps/, 'and can be gone on from');
+check("$wild --out $dir/wild2 --save-every 3 --resume", 1, qr/diverged at step/, 'and can be gone on from, to the same end');
 
 done_testing();

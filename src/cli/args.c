@@ -237,6 +237,15 @@ int args_finish(struct args *a)
     return check_names(a, &e) ? args_usage(a, &e) : ARGS_GO;
 }
 
+json_t *args_values(const struct args *a)
+{
+    json_t *all = json_object();
+    for (int i = 0; i < n_tables(a); i++)
+        for (const struct param *p = a->tables[i].params; p->name; p++)
+            json_object_set_new(all, p->name, param_get_json(p, a->tables[i].obj));
+    return all;
+}
+
 void args_fini(struct args *a)
 {
     for (size_t i = 0; i < a->n_settings; i++)

@@ -64,6 +64,8 @@ int args_parse(struct args *a, int argc, char **argv);
 int args_take(struct args *a, const char *title, const struct param *params, void *obj);
 /* Prints the help if asked for; refuses names that no table has. */
 int args_finish(struct args *a);
+/* Every option of every table with its value, as a new object. */
+json_t *args_values(const struct args *a);
 void args_fini(struct args *a);
 
 /* Print `unlearn CMD: message`; return STATUS_USAGE with a hint at the help, or STATUS_FAILED. */

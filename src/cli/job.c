@@ -11,6 +11,7 @@
 #include "cli/recipe_args.h"
 #include "cli/setup.h"
 #include "locate/locators.h"
+#include "methods/wrapping.h"
 #include "optim/optims.h"
 #include "train/direction.h"
 #include "train/loop.h"
@@ -24,7 +25,8 @@ static const struct param job_params[] = {
     {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR", "where the model goes"},
     {"dtype", PARAM_CHOICE, OPT(dtype), 0, 0, "f32|bf16|f16", "f32", NULL,
      "storage type of the result"},
-    {"optimiser", PARAM_STRING, OPT(optimiser), 0, 0, NULL, "adamw", "NAME", "adamw"},
+    {"optimiser", PARAM_STRING, OPT(optimiser), 0, 0, NULL, "adamw", "NAME",
+     "adamw, sophia, sophia_soul, lion, sgd"},
     {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL,
      "print what was done as one JSON object"},
     {"scratch", PARAM_BOOL, OPT(scratch), 0, 0, NULL, NULL, NULL,
@@ -32,14 +34,16 @@ static const struct param job_params[] = {
     {0},
 };
 
-/* Which weights move: a default that the method may preset. */
-struct locate_options {
-    const char *locate;
+/* What the method may preset: which weights move, and what stands before the optimiser. */
+struct choice_options {
+    const char *locate, *wrapper;
 };
 
-static const struct param locate_params[] = {
-    {"locate", PARAM_STRING, offsetof(struct locate_options, locate), 0, 0, NULL, "all", "NAME",
+static const struct param choice_params[] = {
+    {"locate", PARAM_STRING, offsetof(struct choice_options, locate), 0, 0, NULL, "all", "NAME",
      "which weights may move: all, regex"},
+    {"wrapper", PARAM_STRING, offsetof(struct choice_options, wrapper), 0, 0, NULL, "none", "NAME",
+     "how the gradient is made: none, sam, rs, gnr, cr, wa"},
     {0},
 };
 
@@ -78,9 +82,11 @@ struct request {
     struct recipe recipe;
     const struct optim *optim;
     void *optim_params; /* owned */
-    struct locate_options locate;
+    struct choice_options chosen;
     const struct locator *locator;
     void *locator_params; /* owned */
+    struct wrapping wrapping;
+    json_t *options; /* owned: all of the above that a resumed run must share */
 };
 
 /* What kind of rows a file has is told by its first one. */
@@ -146,6 +152,7 @@ static int make_order(struct job *j, const struct train_options *to, const struc
 static int locate(struct job *j, const struct request *q, struct err *e)
 {
     struct model *m = &j->s.model;
+    j->engine.goals = wrapping_goals(&q->wrapping);
     if (locate_weights(q->locator, q->locator_params, j->s.compat, &m->table, e) ||
         engine_hold_unreached(&j->engine, e) ||
         !(j->direction = mem_alloc((size_t)m->cfg.width, sizeof *j->direction, e)))
@@ -155,7 +162,7 @@ static int locate(struct job *j, const struct request *q, struct err *e)
     return 0;
 }
 
-static int prepare(struct job *j, const struct request *q, struct err *e)
+static int prepare(struct job *j, struct request *q, struct err *e)
 {
     const struct job_options *o = &q->job;
     if (file_make_dir(o->out, e) ||
@@ -168,8 +175,9 @@ static int prepare(struct job *j, const struct request *q, struct err *e)
         if (o->files[role] && read_role(j, o, (enum role)role, e))
             return -1;
     j->engine.pad_id = j->s.encoder.pad_id >= 0 ? j->s.encoder.pad_id : 0;
-    if (recipe_bind(&q->recipe, &j->engine, e) || open_reference(j, &q->setup, o, e) ||
-        make_order(j, &q->train, &q->recipe, e) || locate(j, q, e))
+    if (recipe_bind(&q->recipe, &j->engine, e) || wrapping_bind(&q->wrapping, &j->engine, e) ||
+        open_reference(j, &q->setup, o, e) || make_order(j, &q->train, &q->recipe, e) ||
+        locate(j, q, e))
         return -1;
     return engine_cache_reference(&j->engine, j->ref.w ? &j->ref : &j->s.model, &j->order, 0,
                                   j->order.n, e);
@@ -216,7 +224,7 @@ static int run(struct job *j, struct trainer *t, const struct job_options *o,
     return 0;
 }
 
-static int run_job(const struct args *a, const struct request *q)
+static int run_job(const struct args *a, struct request *q)
 {
     struct err e;
     struct job j = {0};
@@ -224,6 +232,9 @@ static int run_job(const struct args *a, const struct request *q)
     struct trainer t = {.engine = &j.engine,
                         .optim = q->optim,
                         .optim_params = q->optim_params,
+                        .wrapper = q->wrapping.wrapper,
+                        .wrapper_params = q->wrapping.params,
+                        .options = q->options,
                         .o = &q->train,
                         .order = &j.order,
                         .out = q->job.out,
@@ -251,19 +262,23 @@ static int fixed_recipe(const char *name, struct recipe *r, struct err *e)
     return recipe_choose_terms(r, e);
 }
 
-/* What the method may preset, --locate, and its parameters. */
-static int take_locator(struct args *a, struct request *q)
+/* --locate and --wrapper, and the parameters of both. */
+static int take_chosen(struct args *a, struct request *q)
 {
     struct err e;
-    int status = args_take(a, "which weights move", locate_params, &q->locate);
+    int status = args_take(a, "which weights move, and how", choice_params, &q->chosen);
     if (status != ARGS_GO)
         return status;
-    if (!(q->locator = locator_by_name(q->locate.locate, &e)) ||
-        !(q->locator_params = mem_alloc(1, q->locator->params_size, &e)))
+    if (!(q->locator = locator_by_name(q->chosen.locate, &e)) ||
+        !(q->locator_params = mem_alloc(1, q->locator->params_size, &e)) ||
+        wrapping_choose(&q->wrapping, q->chosen.wrapper, &e))
         return args_usage(a, &e);
-    return q->locator->params
-               ? args_take(a, q->locator->name, q->locator->params, q->locator_params)
-               : ARGS_GO;
+    if (q->locator->params)
+        status = args_take(a, q->locator->name, q->locator->params, q->locator_params);
+    const struct wrapper *w = q->wrapping.wrapper;
+    return status == ARGS_GO && w && w->params
+               ? args_take(a, w->name, w->params, q->wrapping.params)
+               : status;
 }
 
 /* The parameters of the method, the locator and the optimiser, once these are known. */
@@ -274,13 +289,25 @@ static int take_choices(struct args *a, const struct job_command *c, struct requ
         return args_fail(a, &e);
     int status = c->method ? ARGS_GO : recipe_args(a, &q->choice, &q->recipe);
     if (status == ARGS_GO)
-        status = take_locator(a, q);
+        status = take_chosen(a, q);
     if (status != ARGS_GO)
         return status;
     if (!(q->optim = optim_by_name(q->job.optimiser, &e)) ||
         !(q->optim_params = mem_alloc(1, q->optim->params_size, &e)))
         return args_usage(a, &e);
-    return args_take(a, "optimiser", q->optim->params, q->optim_params);
+    return q->optim->params ? args_take(a, q->optim->name, q->optim->params, q->optim_params)
+                            : ARGS_GO;
+}
+
+/* Options that change nothing in what a run computes may differ when it is resumed. */
+static json_t *run_options(const struct args *a)
+{
+    static const char *const free_ones[] = {"resume",  "save_every", "write_order", "json",
+                                            "threads", "out",        "dtype"};
+    json_t *all = args_values(a);
+    for (size_t i = 0; all && i < sizeof free_ones / sizeof free_ones[0]; i++)
+        json_object_del(all, free_ones[i]);
+    return all;
 }
 
 static int check_required(const struct args *a, const struct job_command *c,
@@ -316,10 +343,14 @@ int job_main(const struct job_command *c, int argc, char **argv)
         status = args_finish(&a);
     if (status == ARGS_GO)
         status = check_required(&a, c, &q);
-    if (status == ARGS_GO)
+    if (status == ARGS_GO) {
+        q.options = run_options(&a);
         status = run_job(&a, &q);
+    }
+    json_decref(q.options);
     free(q.optim_params);
     free(q.locator_params);
+    wrapping_fini(&q.wrapping);
     recipe_fini(&q.recipe);
     args_fini(&a);
     return status;

@@ -40,6 +40,7 @@ static void step(const void *p, const struct optim_step *s)
 const struct optim optim_adamw = {
     .name = "adamw",
     .paper = "arXiv 1711.05101",
+    .help = "adaptive moments",
     .n_states = 2,
     .params = params,
     .params_size = sizeof(struct adamw_params),

@@ -2,13 +2,14 @@
 
 #include <string.h>
 
+#include "base/json.h"
 #include "tensor/out.h"
 
 /* Array k of the file, of which only what moves is kept: the weights, then the optimiser's states.
  */
-static float *array(const struct model *m, float *const *state, int k, const struct weight *w)
+static float *array(const struct checkpoint *c, int k, const struct weight *w)
 {
-    return k ? state[k - 1] + w->at : m->own + w->offset;
+    return k ? c->state[k - 1] + w->at : c->model->own + w->offset;
 }
 
 static void tensor_name(char *name, size_t size, int k, const struct weight *w)
@@ -19,43 +20,59 @@ static void tensor_name(char *name, size_t size, int k, const struct weight *w)
         snprintf(name, size, "%s", w->name);
 }
 
-int checkpoint_save(const char *path, const struct model *m, float *const *state, int n_states,
-                    long step, struct err *e)
+static int announce(struct tensor_out *o, const struct checkpoint *c, size_t options, struct err *e)
 {
+    const struct weight_table *t = &c->model->table;
+    const int64_t one = 1, length = (int64_t)options;
     char name[128];
-    const int64_t one = 1;
-    int32_t step32 = (int32_t)step;
-    struct tensor_out *o = tensor_out_open(path, e);
-    if (!o)
-        return -1;
-    for (int k = 0; k <= n_states; k++)
-        for (int i = 0; i < m->table.n; i++) {
-            const struct weight *w = &m->table.v[i];
+    for (int k = 0; k <= c->n_states; k++)
+        for (int i = 0; i < t->n; i++) {
+            const struct weight *w = &t->v[i];
             tensor_name(name, sizeof name, k, w);
             if (w->trainable && tensor_out_add(o, name, DT_F32, w->n_dims, w->shape, e))
-                goto fail;
+                return -1;
         }
-    if (tensor_out_add(o, "step", DT_I32, 1, &one, e))
-        goto fail;
-    for (int k = 0; k <= n_states; k++)
-        for (int i = 0; i < m->table.n; i++)
-            if (m->table.v[i].trainable &&
-                tensor_out_write(o, array(m, state, k, &m->table.v[i]), e))
-                goto fail;
-    if (tensor_out_write_raw(o, &step32, e))
-        goto fail;
-    return tensor_out_commit(o, e);
-fail:
-    tensor_out_abort(o);
-    return -1;
+    return tensor_out_add(o, "options", DT_U8, 1, &length, e) ||
+                   tensor_out_add(o, "step", DT_I32, 1, &one, e)
+               ? -1
+               : 0;
 }
 
-static int load_array(const struct tensor_file *f, const struct model *m, float *const *state,
-                      int k, struct err *e)
+static int write_arrays(struct tensor_out *o, const struct checkpoint *c, struct err *e)
+{
+    const struct weight_table *t = &c->model->table;
+    for (int k = 0; k <= c->n_states; k++)
+        for (int i = 0; i < t->n; i++)
+            if (t->v[i].trainable && tensor_out_write(o, array(c, k, &t->v[i]), e))
+                return -1;
+    return 0;
+}
+
+int checkpoint_save(const struct checkpoint *c, long step, struct err *e)
+{
+    struct buf text = {0};
+    int32_t step32 = (int32_t)step;
+    json_t *none = json_object();
+    int rc = json_write_buf(c->options ? c->options : none, &text, JSON_COMPACT, e);
+    json_decref(none);
+    struct tensor_out *o = rc ? NULL : tensor_out_open(c->path, e);
+    if (!o || announce(o, c, text.len, e) || write_arrays(o, c, e) ||
+        tensor_out_write_raw(o, text.data, e) || tensor_out_write_raw(o, &step32, e)) {
+        if (o)
+            tensor_out_abort(o);
+        rc = -1;
+    } else {
+        rc = tensor_out_commit(o, e);
+    }
+    buf_fini(&text);
+    return rc;
+}
+
+static int load_array(const struct tensor_file *f, const struct checkpoint *c, int k, struct err *e)
 {
     char name[128];
-    for (int i = 0; i < m->table.n; i++) {
-        const struct weight *w = &m->table.v[i];
+    for (int i = 0; i < c->model->table.n; i++) {
+        const struct weight *w = &c->model->table.v[i];
         if (!w->trainable)
             continue;
         tensor_name(name, sizeof name, k, w);
@@ -66,7 +83,7 @@ static int load_array(const struct tensor_file *f, const struct model *m, float 
                 "tensor '%s' is missing or of another size; the checkpoint is of another model "
                 "or optimiser",
                 name);
-        memcpy(array(m, state, k, w), t->data, w->count * sizeof(float));
+        memcpy(array(c, k, w), t->data, w->count * sizeof(float));
     }
     return 0;
 }
@@ -84,15 +101,62 @@ static int load_step(const struct tensor_file *f, const char *path, long *step, 
     return rc;
 }
 
-int checkpoint_load(const char *path, struct model *m, float *const *state, int n_states,
-                    long *step, struct err *e)
+/* A value as a user would write it: NULL is an option that was not given. */
+static void option_text(const json_t *value, char *text, size_t size)
+{
+    char *dumped = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(10)) : NULL;
+    snprintf(text, size, "%s", dumped ? dumped : "not given");
+    free(dumped);
+}
+
+/* The first option of `a` that `b` has otherwise, or NULL. */
+static const char *differing(const json_t *a, const json_t *b)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)a, key, value)
+    {
+        if (!json_equal(value, json_object_get(b, key)))
+            return key;
+    }
+    return NULL;
+}
+
+static int check_options(const struct tensor_file *f, const struct checkpoint *c, struct err *e)
+{
+    const struct tensor *t = tensor_find(f, "options");
+    char was[80], is[80];
+    if (!t || t->dtype != DT_U8)
+        return err_set(e, "'%s' is no training checkpoint", c->path);
+    if (!c->options)
+        return 0;
+    json_t *then = json_read_text(t->data, t->count, "options", e);
+    if (!then)
+        return err_prefix(e, "'%s': ", c->path);
+    const char *key = differing(c->options, then);
+    if (!key)
+        key = differing(then, c->options);
+    int rc = 0;
+    if (key) {
+        option_text(json_object_get(then, key), was, sizeof was);
+        option_text(json_object_get(c->options, key), is, sizeof is);
+        rc = err_set(e,
+                     "'%s' was %s when the run began, now it is %s: give the same, or begin anew "
+                     "without --resume",
+                     key, was, is);
+    }
+    json_decref(then);
+    return rc;
+}
+
+int checkpoint_load(const struct checkpoint *c, long *step, struct err *e)
 {
     struct tensor_file f;
-    if (tensor_file_open(&f, path, e))
+    if (tensor_file_open(&f, c->path, e))
         return -1;
-    int rc = load_step(&f, path, step, e);
-    for (int k = 0; k <= n_states && !rc; k++)
-        rc = load_array(&f, m, state, k, e);
+    int rc = load_step(&f, c->path, step, e) || check_options(&f, c, e) ? -1 : 0;
+    for (int k = 0; k <= c->n_states && !rc; k++)
+        rc = load_array(&f, c, k, e);
     tensor_file_close(&f);
     return rc;
 }

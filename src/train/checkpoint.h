@@ -1,16 +1,24 @@
-/* Everything the loop needs to go on: the weights that move, optimiser state, the step. One
- * safetensors file, replaced atomically.
+/* Everything the loop needs to go on: the weights that move, optimiser state, the step, and the
+ * options of the run. One safetensors file, replaced atomically.
  */
 #ifndef TRAIN_CHECKPOINT_H
 #define TRAIN_CHECKPOINT_H
 
+#include <jansson.h>
+
 #include "model/model.h"
 
-/* state: n_states flat arrays by weight.at. */
-int checkpoint_save(const char *path, const struct model *m, float *const *state, int n_states,
-                    long step, struct err *e);
-/* Fills the weights that move and the states; refuses a file of another model. */
-int checkpoint_load(const char *path, struct model *m, float *const *state, int n_states,
-                    long *step, struct err *e);
+struct checkpoint {
+    const char *path;
+    struct model *model;
+    float **state; /* [n_states] flat arrays by weight.at */
+    int n_states;
+    const json_t *options; /* an object; NULL: none */
+};
+
+int checkpoint_save(const struct checkpoint *c, long step, struct err *e);
+/* Fills the weights that move and the states. Refuses a file of another model, and one of a run
+ * with other options, naming the first that differs. */
+int checkpoint_load(const struct checkpoint *c, long *step, struct err *e);
 
 #endif

@@ -9,6 +9,7 @@
 #define TRAIN_ENGINE_H
 
 #include "base/arena.h"
+#include "base/rng.h"
 #include "data/order.h"
 #include "model/model.h"
 #include "model/score.h"
@@ -97,6 +98,11 @@ void engine_count(const struct engine *g, const struct order *o, int first, int 
 /* Forward and backward: adds to g->grads. */
 int engine_micro(struct engine *g, const struct micro *mb, const struct norm *norm,
                  struct micro_result *r, struct err *e);
+/* For the curvature (Gauss-Newton-Bartlett): adds to g->grads the gradient of -1/n_labels sum log
+ * p(y) over the scored rows of all roles in use, with labels y drawn from the model's own
+ * distribution. */
+int engine_sampled(struct engine *g, const struct micro *mb, double n_labels, struct rng *r,
+                   long *tokens, struct err *e);
 /* How many labels the objective leaves out at the start of each sequence. */
 int objective_skip(const struct objective *o);
 /* Room for the gradients of the weights that want one. engine_micro calls it. */

@@ -15,14 +15,15 @@ static const char checkpoint_name[] = "checkpoint.safetensors";
 struct run {
     struct trainer *t;
     struct model *m;
-    float **state;    /* owned [n_states] flat arrays */
-    double *micro;    /* owned [accumulate] loss of each micro-batch of the step */
-    char *checkpoint; /* owned path */
-    long saved;       /* the step of this run's checkpoint; -1: none yet */
+    float **state;     /* owned [n_arrays] flat arrays: the optimiser's, then the wrapper's */
+    int n_arrays;      /* of them */
+    struct gradient g; /* of the step; its micro is owned */
+    char *checkpoint;  /* owned path */
+    long saved;        /* the step of this run's checkpoint; -1: none yet */
     FILE *log;
     long total, last; /* steps of the schedule; and where the order ends, if sooner */
-    long tokens;      /* of the step */
-    double loss, terms[ENGINE_MAX_OBJECTIVES], grad_norm;
+    long repeats;     /* steps on the same micro-batches */
+    double grad_norm; /* of the step, over all weights that want a gradient */
 };
 
 /* Drops what a run that was killed logged after its checkpoint: those steps come again. */
@@ -45,19 +46,43 @@ static int open_log(struct run *r, bool append, long steps, struct err *e)
     return rc;
 }
 
+/* How many of its arrays a checkpoint holds. */
+static int saved_arrays(const struct run *r)
+{
+    return r->t->optim->n_states + (r->t->wrapper ? r->t->wrapper->n_states : 0);
+}
+
+static int reserve(struct run *r, struct err *e)
+{
+    r->n_arrays = r->t->optim->n_states + (r->t->wrapper ? r->t->wrapper->n_copies : 0);
+    if (!(r->state = mem_alloc((size_t)r->n_arrays, sizeof *r->state, e)) ||
+        !(r->g.micro = mem_alloc((size_t)r->t->o->accumulate, sizeof *r->g.micro, e)))
+        return -1;
+    for (int k = 0; k < r->n_arrays; k++)
+        if (!(r->state[k] = mem_alloc(r->m->table.moving, sizeof(float), e)))
+            return -1;
+    r->g.copy = r->state + r->t->optim->n_states;
+    return 0;
+}
+
+static struct checkpoint checkpoint_of(const struct run *r)
+{
+    return (struct checkpoint){.path = r->checkpoint,
+                               .model = r->m,
+                               .state = r->state,
+                               .n_states = saved_arrays(r),
+                               .options = r->t->options};
+}
+
 static int run_init(struct run *r, long *step, struct err *e)
 {
     const struct train_options *o = r->t->o;
     if (file_make_dir(r->t->out, e) ||
-        !(r->checkpoint = file_join(r->t->out, checkpoint_name, e)) ||
-        !(r->state = mem_alloc((size_t)r->t->optim->n_states, sizeof *r->state, e)) ||
-        !(r->micro = mem_alloc((size_t)o->accumulate, sizeof *r->micro, e)))
+        !(r->checkpoint = file_join(r->t->out, checkpoint_name, e)) || reserve(r, e))
         return -1;
-    for (int k = 0; k < r->t->optim->n_states; k++)
-        if (!(r->state[k] = mem_alloc(r->m->table.moving, sizeof(float), e)))
-            return -1;
     if (o->resume) {
-        if (checkpoint_load(r->checkpoint, r->m, r->state, r->t->optim->n_states, step, e))
+        struct checkpoint c = checkpoint_of(r);
+        if (checkpoint_load(&c, step, e))
             return err_prefix(e, "cannot resume: ");
         r->saved = *step;
         log_note("going on after step %ld of %ld", *step, r->last);
@@ -67,10 +92,11 @@ static int run_init(struct run *r, long *step, struct err *e)
 
 static void run_fini(struct run *r)
 {
-    for (int k = 0; r->state && k < r->t->optim->n_states; k++)
+    for (int k = 0; r->state && k < r->n_arrays; k++)
         free(r->state[k]);
     free(r->state);
-    free(r->micro);
+    free(r->g.micro);
+    arena_fini(&r->g.kept);
     free(r->checkpoint);
     if (r->log)
         fclose(r->log);
@@ -97,38 +123,50 @@ static void note_memory(const struct run *r)
     log_note("memory: weights %.0f MiB, gradients %.0f, optimiser %.0f, reference %.0f, "
              "activations about %.0f "
              "(%zu tokens)",
-             w, (double)t->grads * floats, (double)t->moving * floats * r->t->optim->n_states,
+             w, (double)t->grads * floats, (double)t->moving * floats * r->n_arrays,
              g->ref && g->ref->own ? w : 0.0, acts, most);
 }
 
-/* Forward and backward of the micro-batches of one step. */
-static int accumulate(struct run *r, long step, struct err *e)
+static struct optim_step optim_step_of(const struct run *r, long step)
 {
-    struct engine *g = r->t->engine;
-    int n = (int)r->t->o->accumulate, first = (int)step * n;
-    struct norm norm;
-    engine_count(g, r->t->order, first, n, &norm);
-    engine_zero_grads(g);
-    r->tokens = 0;
-    r->loss = 0;
-    memset(r->terms, 0, sizeof r->terms);
-    for (int k = 0; k < n; k++) {
-        struct micro_result res;
-        if (engine_micro(g, &r->t->order->micro[first + k], &norm, &res, e))
-            return -1;
-        r->micro[k] = 0;
-        for (int i = 0; i < g->n_obj; i++) {
-            r->micro[k] += g->obj[i].weight * res.loss[i] * n;
-            r->terms[i] += res.loss[i];
-        }
-        r->loss += r->micro[k] / n;
-        r->tokens += res.tokens;
-    }
+    return (struct optim_step){.ops = r->m->ops,
+                               .table = &r->m->table,
+                               .w = r->m->own,
+                               .state = r->state,
+                               .grad = r->t->engine->grads,
+                               .grad_scale = 1,
+                               .weight_decay = r->t->o->weight_decay,
+                               .step = step + 1};
+}
+
+static int estimate_curvature(struct run *r, long step, struct err *e)
+{
+    double labels;
+    if (gradient_add_sampled(&r->g, &labels, e))
+        return -1;
+    struct optim_step s = optim_step_of(r, step);
+    r->t->optim->estimate(r->t->optim_params, &s, labels);
+    engine_zero_grads(r->t->engine);
+    return 0;
+}
+
+/* The gradient of one step, by way of the wrapper, and its norm. */
+static int make_gradient(struct run *r, long step, struct err *e)
+{
+    const struct trainer *t = r->t;
+    gradient_start(&r->g, step, (int)t->o->accumulate, r->repeats);
+    if (t->optim->wants_estimate && t->optim->wants_estimate(t->optim_params, step + 1) &&
+        estimate_curvature(r, step, e))
+        return -1;
+    if (t->wrapper && t->wrapper->gradient ? t->wrapper->gradient(t->wrapper_params, &r->g, e)
+                                           : gradient_add(&r->g, GOALS_METHOD, e))
+        return -1;
     double sum = 0;
     for (int i = 0; i < r->m->table.n; i++) {
         const struct weight *w = &r->m->table.v[i];
+        const float *v = t->engine->grads + w->at;
         if (w->wants_grad)
-            sum += r->m->ops->dot(g->grads + w->at, g->grads + w->at, w->count);
+            sum += r->m->ops->dot(v, v, w->count);
     }
     r->grad_norm = sqrt(sum);
     return 0;
@@ -136,19 +174,14 @@ static int accumulate(struct run *r, long step, struct err *e)
 
 static void update(struct run *r, long step, double lr)
 {
-    double clip = r->t->o->clip, scale = clip > 0 ? clip / (r->grad_norm + 1e-6) : 1;
-    struct optim_step s = {
-        .ops = r->m->ops,
-        .table = &r->m->table,
-        .w = r->m->own,
-        .state = r->state,
-        .grad = r->t->engine->grads,
-        .grad_scale = (float)(scale < 1 ? scale : 1),
-        .lr = lr,
-        .weight_decay = r->t->o->weight_decay,
-        .step = step + 1,
-    };
-    r->t->optim->step(r->t->optim_params, &s);
+    const struct trainer *t = r->t;
+    double clip = t->o->clip, scale = clip > 0 ? clip / (r->grad_norm + 1e-6) : 1;
+    struct optim_step s = optim_step_of(r, step);
+    s.grad_scale = (float)(scale < 1 ? scale : 1);
+    s.lr = lr;
+    t->optim->step(t->optim_params, &s);
+    if (t->wrapper && t->wrapper->follow)
+        t->wrapper->follow(t->wrapper_params, r->m, r->g.copy, step + 1);
 }
 
 static int write_log(struct run *r, long step, double lr, double seconds, struct err *e)
@@ -158,14 +191,17 @@ static int write_log(struct run *r, long step, double lr, double seconds, struct
     for (int i = 0; i < g->n_obj; i++) {
         char name[64];
         const struct objective *o = &g->obj[i];
+        if (!(GOAL_BIT(o->goal) & GOALS_METHOD))
+            continue;
         snprintf(name, sizeof name, "%s.%s", role_name[o->role[0]], o->term->name);
-        json_object_set_new(terms, name, json_real(r->terms[i]));
+        json_object_set_new(terms, name, json_real(r->g.loss[i]));
     }
     for (int k = 0; k < r->t->o->accumulate; k++)
-        json_array_append_new(micro, json_real(r->micro[k]));
-    json_t *j = json_pack("{s:I, s:f, s:f, s:f, s:o, s:o, s:I, s:f}", "step", (json_int_t)step + 1,
-                          "lr", lr, "loss", r->loss, "grad_norm", r->grad_norm, "terms", terms,
-                          "micro", micro, "tokens", (json_int_t)r->tokens, "seconds", seconds);
+        json_array_append_new(micro, json_real(r->g.micro[k]));
+    json_t *j =
+        json_pack("{s:I, s:f, s:f, s:f, s:o, s:o, s:I, s:f}", "step", (json_int_t)step + 1, "lr",
+                  lr, "loss", gradient_loss(&r->g), "grad_norm", r->grad_norm, "terms", terms,
+                  "micro", micro, "tokens", (json_int_t)r->g.tokens, "seconds", seconds);
     int bad = !j || json_dumpf(j, r->log, JSON_COMPACT | JSON_REAL_PRECISION(10)) ||
               fputc('\n', r->log) == EOF || fflush(r->log);
     json_decref(j);
@@ -174,7 +210,8 @@ static int write_log(struct run *r, long step, double lr, double seconds, struct
 
 static int save(struct run *r, long done, struct err *e)
 {
-    if (checkpoint_save(r->checkpoint, r->m, r->state, r->t->optim->n_states, done, e))
+    struct checkpoint c = checkpoint_of(r);
+    if (checkpoint_save(&c, done, e))
         return -1;
     r->saved = done;
     return 0;
@@ -183,9 +220,11 @@ static int save(struct run *r, long done, struct err *e)
 /* A checkpoint of an earlier step stays: the weights of this one may be spoilt already. */
 static int diverged(struct run *r, long step, struct err *e)
 {
-    double loss = isnan(r->loss) ? NAN : r->loss; /* without a sign */
+    double loss = gradient_loss(&r->g);
+    loss = isnan(loss) ? NAN : loss; /* without a sign */
     if (r->saved >= 0 || !save(r, step, e))
-        err_set(e, "the state after step %ld is in '%s'; try a lower lr", r->saved, r->checkpoint);
+        err_set(e, "the state after step %ld is in '%s'; begin anew with a lower lr", r->saved,
+                r->checkpoint);
     return err_prefix(e, "training diverged at step %ld (loss %g, gradient norm %g): ", step + 1,
                       loss, fabs(r->grad_norm));
 }
@@ -200,26 +239,30 @@ static int loop(struct run *r, long step, struct train_report *report, struct er
     progress_start(&bar, r->t->what, r->last);
     for (; step < r->last && !report->interrupted && !rc; step++) {
         double lr = train_lr(o, step, r->total, r->t->order->per_epoch);
-        if ((rc = accumulate(r, step, e)))
+        if ((rc = make_gradient(r, step, e)))
             break;
-        if (!isfinite(r->loss) || !isfinite(r->grad_norm)) {
+        double loss = gradient_loss(&r->g);
+        if (!isfinite(loss) || !isfinite(r->grad_norm)) {
             rc = diverged(r, step, e);
             break;
         }
         update(r, step, lr);
-        report->tokens += r->tokens;
+        report->loss = loss;
+        report->tokens += r->g.tokens;
         char extra[64];
-        snprintf(extra, sizeof extra, "loss %.4g", r->loss);
+        snprintf(extra, sizeof extra, "loss %.4g", loss);
         progress_step(&bar, step + 1, (double)report->tokens, extra);
         rc = write_log(r, step, lr, log_seconds() - start, e);
-        report->interrupted = r->t->stop && *r->t->stop;
-        bool due = o->save_every && (step + 1) % o->save_every == 0 && step + 1 < r->last;
+        /* What a wrapper keeps while its micro-batches repeat is in no checkpoint. */
+        bool may_stop = (step + 1) % r->repeats == 0;
+        report->interrupted = may_stop && r->t->stop && *r->t->stop;
+        bool due = may_stop && o->save_every && step + 1 < r->last &&
+                   (step + 1) / o->save_every > (step + 1 - r->repeats) / o->save_every;
         if (!rc && (report->interrupted || due))
             rc = save(r, step + 1, e);
     }
     progress_end(&bar);
     report->steps = step - first;
-    report->loss = r->loss;
     report->grad_norm = r->grad_norm;
     report->seconds = log_seconds() - start;
     return rc;
@@ -227,13 +270,22 @@ static int loop(struct run *r, long step, struct train_report *report, struct er
 
 int train_run(struct trainer *t, struct train_report *report, struct err *e)
 {
-    struct run r = {.t = t, .m = t->engine->model, .saved = -1};
+    struct run r = {.t = t,
+                    .m = t->engine->model,
+                    .saved = -1,
+                    .repeats = 1,
+                    .g = {.engine = t->engine, .order = t->order, .seed = (unsigned)t->o->seed}};
     long step = 0;
     *report = (struct train_report){0};
     BUG_ON(!r.m->own);
-    r.total = r.last = train_total_steps(t->o, t->order->per_epoch);
-    if (r.last * t->o->accumulate > t->order->n)
-        r.last = t->order->n / t->o->accumulate;
+    if (t->wrapper && t->wrapper->repeats)
+        r.repeats = t->wrapper->repeats(t->wrapper_params);
+    r.total = train_total_steps(t->o, t->order->per_epoch);
+    r.total *= t->o->max_steps > 0 ? 1 : r.repeats; /* epochs are of data, max_steps of steps */
+    r.last = r.total;
+    long most = t->order->n / (long)t->o->accumulate * r.repeats;
+    if (r.last > most)
+        r.last = most;
     int rc = r.last < 1 ? err_set(e, "the order has %d micro-batches, too few for one step of %d",
                                   t->order->n, (int)t->o->accumulate)
                         : run_init(&r, &step, e);
@@ -241,6 +293,8 @@ int train_run(struct trainer *t, struct train_report *report, struct err *e)
         note_memory(&r);
         rc = loop(&r, step, report, e);
     }
+    if (!rc && !report->interrupted && t->wrapper && t->wrapper->finish)
+        t->wrapper->finish(t->wrapper_params, r.m, r.g.copy, r.last);
     run_fini(&r);
     return rc;
 }

@@ -9,16 +9,21 @@
 #ifndef TRAIN_LOOP_H
 #define TRAIN_LOOP_H
 
+#include <jansson.h>
 #include <signal.h>
 
 #include "train/engine.h"
 #include "train/optim.h"
 #include "train/options.h"
+#include "train/wrapper.h"
 
 struct trainer {
     struct engine *engine; /* borrowed; sets, objectives and reference in place */
     const struct optim *optim;
-    const void *optim_params; /* borrowed */
+    const void *optim_params;      /* borrowed */
+    const struct wrapper *wrapper; /* NULL: none */
+    const void *wrapper_params;    /* borrowed */
+    const json_t *options; /* borrowed object: the run's options, which a resumed run must share */
     const struct train_options *o;
     const struct order *order;         /* borrowed */
     const char *out;                   /* directory, created */

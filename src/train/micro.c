@@ -102,28 +102,34 @@ static void place_latent(struct work *w)
     w->batch.latent = w->g->latent;
 }
 
+int work_forward(struct work *w, int layers)
+{
+    struct engine *g = w->g;
+    const struct model_config *c = &g->model->cfg;
+    arena_reset(&g->arena);
+    if ((!g->frozen && engine_reserve_grads(g, w->e)) || collect(w) ||
+        batch_pack(&w->batch, w->seqs, w->n_seqs, c->vocab, c->positions, w->a, w->e) ||
+        batch_label_rows(&w->rows, &w->batch, w->seqs, w->a, w->e) || locate_parts(w))
+        return -1;
+    w->grads = g->frozen ? NULL : g->grads;
+    place_latent(w);
+    if (decoder_forward(g->model, &w->batch, layers, true, &w->pass, w->a, w->e) ||
+        !(w->dx = work_take(w, (size_t)w->batch.n_tokens * (size_t)c->width, sizeof(float))))
+        return -1;
+    if (g->compat & COMPAT_PAD_EMBED_FROZEN)
+        w->pass.frozen_id = g->pad_id;
+    return 0;
+}
+
 int engine_micro(struct engine *g, const struct micro *mb, const struct norm *norm,
                  struct micro_result *r, struct err *e)
 {
     struct work w = {.g = g, .mb = mb, .norm = norm, .a = &g->arena, .e = e, .result = r};
-    const struct model_config *c = &g->model->cfg;
     int layers = engine_depth(g);
     *r = (struct micro_result){0};
-    arena_reset(&g->arena);
-    if ((!g->frozen && engine_reserve_grads(g, e)) || collect(&w) ||
-        batch_pack(&w.batch, w.seqs, w.n_seqs, c->vocab, c->positions, w.a, e) ||
-        batch_label_rows(&w.rows, &w.batch, w.seqs, w.a, e) || locate_parts(&w))
-        return -1;
-    w.grads = g->frozen ? NULL : g->grads;
-    place_latent(&w);
-    if (decoder_forward(g->model, &w.batch, layers, true, &w.pass, w.a, e) ||
-        !(w.dx = work_take(&w, (size_t)w.batch.n_tokens * (size_t)c->width, sizeof(float))) ||
-        !(w.dhidden = work_take(&w, (size_t)layers, sizeof(float *))))
+    if (work_forward(&w, layers) || !(w.dhidden = work_take(&w, (size_t)layers, sizeof(float *))) ||
+        work_run_terms(&w))
         return -1;
     r->tokens = w.batch.n_tokens;
-    if (g->compat & COMPAT_PAD_EMBED_FROZEN)
-        w.pass.frozen_id = g->pad_id;
-    if (work_run_terms(&w))
-        return -1;
     return decoder_backward(g->model, &w.pass, w.dx, w.dhidden, w.grads, w.a, e);
 }

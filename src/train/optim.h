@@ -20,11 +20,16 @@ struct optim_step {
 };
 
 struct optim {
-    const char *name, *paper;
+    const char *name, *paper, *help;
     int n_states;
     const struct param *params;
     size_t params_size;
     void (*step)(const void *params, const struct optim_step *s);
+    /* Second order. Whether step `step` begins with an estimate of the curvature, which `estimate`
+     * takes into the state: s->grad is then the gradient, at the same weights, of the token mean
+     * over `labels` labels that were drawn from the model's own distribution. NULL: never. */
+    bool (*wants_estimate)(const void *params, long step);
+    void (*estimate)(const void *params, const struct optim_step *s, double labels);
 };
 
 #endif

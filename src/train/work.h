@@ -40,6 +40,8 @@ struct work {
 void *work_take(struct work *w, size_t n, size_t size);
 /* A compat switch widens the objective's term, so that the role must be padded. */
 bool work_is_widened(const struct engine *g, const struct objective *o);
+/* Packs the roles in use and runs them through the first layers; makes room for dx. */
+int work_forward(struct work *w, int layers);
 /* Runs every objective that has a weight on what w->pass holds: losses into w->result, derivatives
  * into w->dx, w->dhidden and the head's gradients. */
 int work_run_terms(struct work *w);

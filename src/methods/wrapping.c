@@ -1,0 +1,45 @@
+#include "methods/wrapping.h"
+
+#include "base/mem.h"
+#include "objectives/terms.h"
+#include "optim/optims.h"
+
+int wrapping_choose(struct wrapping *w, const char *name, struct err *e)
+{
+    *w = (struct wrapping){0};
+    if (wrapper_by_name(name, &w->wrapper, e))
+        return -1;
+    return !w->wrapper || (w->params = mem_alloc(1, w->wrapper->params_size, e)) ? 0 : -1;
+}
+
+int wrapping_bind(struct wrapping *w, struct engine *g, struct err *e)
+{
+    for (int k = 0; w->wrapper && k < WRAPPER_MAX_EXTRAS && w->wrapper->extra[k].term; k++) {
+        const struct term *t = term_by_name(w->wrapper->extra[k].term, e);
+        if (!t || !(w->extra[k] = mem_alloc(1, t->params_size, e)))
+            return -1;
+        if (t->params)
+            param_defaults(t->params, w->extra[k]);
+        struct objective o = {.term = t,
+                              .params = w->extra[k],
+                              .role = {w->wrapper->extra[k].role, ROLE_ALTERNATE},
+                              .weight = 1,
+                              .goal = GOAL_WRAPPER + (unsigned)k};
+        if (engine_add(g, &o, e))
+            return err_prefix(e, "wrapper '%s': ", w->wrapper->name);
+    }
+    return 0;
+}
+
+unsigned wrapping_goals(const struct wrapping *w)
+{
+    return GOALS_METHOD | (w->wrapper ? w->wrapper->moves : 0);
+}
+
+void wrapping_fini(struct wrapping *w)
+{
+    for (int k = 0; k < WRAPPER_MAX_EXTRAS; k++)
+        free(w->extra[k]);
+    free(w->params);
+    *w = (struct wrapping){0};
+}

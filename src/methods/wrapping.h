@@ -1,0 +1,21 @@
+/* A wrapper made ready: its parameters, and the terms that it looks at beside the method's. */
+#ifndef METHODS_WRAPPING_H
+#define METHODS_WRAPPING_H
+
+#include "train/wrapper.h"
+
+struct wrapping {
+    const struct wrapper *wrapper;   /* NULL: none */
+    void *params;                    /* owned; NULL: none */
+    void *extra[WRAPPER_MAX_EXTRAS]; /* owned parameters of the extra terms, at their defaults */
+};
+
+/* By name, or "none"; allocates the parameters. */
+int wrapping_choose(struct wrapping *w, const char *name, struct err *e);
+/* Adds the extra terms to an engine whose sets and method are in place. */
+int wrapping_bind(struct wrapping *w, struct engine *g, struct err *e);
+/* The goals whose gradients move weights. */
+unsigned wrapping_goals(const struct wrapping *w);
+void wrapping_fini(struct wrapping *w);
+
+#endif

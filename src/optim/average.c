@@ -1,0 +1,60 @@
+/* Weight averaging (WA of arXiv 2502.05374; SWA, arXiv 1803.05407): the model that the run leaves
+ * is a mean of the weights along its way. The optimiser never sees it. */
+#include "optim/optims.h"
+
+struct average {
+    int64_t start, every;
+    double decay;
+};
+
+#define FIELD(f) offsetof(struct average, f)
+static const struct param params[] = {
+    {"wa_start", PARAM_INT, FIELD(start), 1, 1e9, NULL, "100", NULL,
+     "step after which the first weights count"},
+    {"wa_every", PARAM_INT, FIELD(every), 1, 1e9, NULL, "5", NULL,
+     "steps from one sample to the next"},
+    {"wa_decay", PARAM_REAL, FIELD(decay), 0, 0.9999999, NULL, "0", NULL,
+     "0: the plain mean; else each sample enters an exponential mean by 1 - wa_decay"},
+    {0},
+};
+
+/* Samples taken after so many steps. */
+static long samples(const struct average *p, long steps)
+{
+    return steps < p->start ? 0 : (long)((steps - p->start) / p->every + 1);
+}
+
+static void follow(const void *params_, struct model *m, float **copy, long steps)
+{
+    const struct average *p = params_;
+    long n = samples(p, steps);
+    if (n == samples(p, steps - 1))
+        return;
+    float share = n == 1 ? 1 : p->decay > 0 ? (float)(1 - p->decay) : 1.0f / (float)n;
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        if (!w->trainable)
+            continue;
+        m->ops->scale(copy[0] + w->at, 1 - share, w->count);
+        m->ops->axpy(copy[0] + w->at, share, m->own + w->offset, w->count);
+    }
+}
+
+static void finish(const void *params_, struct model *m, float **copy, long steps)
+{
+    if (samples(params_, steps) > 0)
+        weights_restore(m, copy[0]);
+}
+
+const struct wrapper wrapper_wa = {
+    .name = "wa",
+    .paper = "arXiv 2502.05374",
+    .help = "the mean of the weights along the run (SWA, or exponential)",
+    .formula = "w = mean of w after steps wa_start, wa_start + wa_every ...",
+    .params = params,
+    .params_size = sizeof(struct average),
+    .n_copies = 1,
+    .n_states = 1,
+    .follow = follow,
+    .finish = finish,
+};

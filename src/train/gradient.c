@@ -1,0 +1,173 @@
+#include "train/gradient.h"
+
+#include <math.h>
+#include <string.h>
+
+void gradient_start(struct gradient *g, long step, int n, long repeats)
+{
+    g->step = step;
+    g->first = (int)(step / repeats) * n;
+    g->n = n;
+    g->again = step % repeats != 0;
+    if (!g->again) {
+        arena_reset(&g->kept);
+        g->own = NULL;
+    }
+    g->seen = 0;
+    g->tokens = 0;
+    memset(g->loss, 0, sizeof g->loss);
+    memset(g->micro, 0, (size_t)n * sizeof *g->micro);
+    engine_zero_grads(g->engine);
+}
+
+/* What micro-batch k of the step lost, unless its objective was looked at before. */
+static void note_losses(struct gradient *g, int k, const struct micro_result *res)
+{
+    const struct engine *en = g->engine;
+    for (int i = 0; i < en->n_obj; i++) {
+        const struct objective *o = &en->obj[i];
+        if (!(GOAL_BIT(o->goal) & GOALS_METHOD & en->goals) || GOAL_BIT(o->goal) & g->seen)
+            continue;
+        g->micro[k] += o->weight * res->loss[i] * g->n;
+        g->loss[i] += res->loss[i];
+    }
+    g->tokens += res->tokens;
+}
+
+/* The micro-batch has rows that some objective of the pass looks at. */
+static bool has_rows(const struct engine *en, const struct micro *mb)
+{
+    for (int role = 0; role < ROLE_COUNT; role++)
+        if (mb->n[role] && engine_uses(en, (enum role)role))
+            return true;
+    return false;
+}
+
+int gradient_add(struct gradient *g, unsigned goals, struct err *e)
+{
+    struct norm norm;
+    g->engine->goals = goals;
+    engine_count(g->engine, g->order, g->first, g->n, &norm);
+    int rc = engine_reserve_grads(g->engine, e);
+    for (int k = 0; k < g->n && !rc; k++) {
+        struct micro_result res;
+        if (!has_rows(g->engine, &g->order->micro[g->first + k]))
+            continue;
+        rc = engine_micro(g->engine, &g->order->micro[g->first + k], &norm, &res, e);
+        if (!rc)
+            note_losses(g, k, &res);
+    }
+    g->engine->goals = GOALS_METHOD;
+    g->seen |= goals;
+    return rc;
+}
+
+int gradient_add_rows(struct gradient *g, unsigned goals, struct micro *mb, double *loss,
+                      struct err *e)
+{
+    struct order o = {.micro = mb, .n = 1, .per_epoch = 1};
+    struct norm norm;
+    struct micro_result res;
+    g->engine->goals = goals;
+    engine_count(g->engine, &o, 0, 1, &norm);
+    int rc = engine_micro(g->engine, mb, &norm, &res, e);
+    *loss = 0;
+    for (int i = 0; i < g->engine->n_obj && !rc; i++)
+        *loss += g->engine->obj[i].weight * res.loss[i];
+    g->tokens += rc ? 0 : res.tokens;
+    g->engine->goals = GOALS_METHOD;
+    return rc;
+}
+
+int gradient_add_sampled(struct gradient *g, double *labels, struct err *e)
+{
+    struct norm norm;
+    struct rng r;
+    g->engine->goals = GOALS_METHOD;
+    engine_count(g->engine, g->order, g->first, g->n, &norm);
+    *labels = 0;
+    for (int role = 0; role < ROLE_COUNT; role++)
+        *labels += engine_uses(g->engine, (enum role)role) ? norm.rows[role] : 0;
+    rng_stream(&r, g->seed, RNG_SAMPLE, (uint32_t)g->step);
+    for (int k = 0; k < g->n; k++) {
+        long tokens;
+        if (engine_sampled(g->engine, &g->order->micro[g->first + k], *labels, &r, &tokens, e))
+            return -1;
+        g->tokens += tokens;
+    }
+    return 0;
+}
+
+double gradient_loss(const struct gradient *g)
+{
+    double sum = 0;
+    for (int k = 0; k < g->n; k++)
+        sum += g->micro[k] / g->n;
+    return sum;
+}
+
+double gradient_norm(const struct gradient *g)
+{
+    const struct model *m = g->engine->model;
+    double sum = 0;
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        const float *v = g->engine->grads + w->at;
+        if (w->trainable)
+            sum += m->ops->dot(v, v, w->count);
+    }
+    return sqrt(sum);
+}
+
+void gradient_save(const struct gradient *g, float *copy)
+{
+    memcpy(copy, g->engine->grads, g->engine->model->table.moving * sizeof *copy);
+}
+
+void gradient_scale(struct gradient *g, double a)
+{
+    const struct model *m = g->engine->model;
+    m->ops->scale(g->engine->grads, (float)a, m->table.grads);
+}
+
+void gradient_axpy(struct gradient *g, double a, const float *v)
+{
+    const struct model *m = g->engine->model;
+    m->ops->axpy(g->engine->grads, (float)a, v, m->table.moving);
+}
+
+void weights_save(const struct model *m, float *copy)
+{
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        if (w->trainable)
+            memcpy(copy + w->at, m->own + w->offset, w->count * sizeof *copy);
+    }
+}
+
+void weights_restore(struct model *m, const float *copy)
+{
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        if (w->trainable)
+            memcpy(m->own + w->offset, copy + w->at, w->count * sizeof *copy);
+    }
+}
+
+void weights_shift(struct model *m, double a, const float *v)
+{
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        if (w->trainable)
+            m->ops->axpy(m->own + w->offset, (float)a, v + w->at, w->count);
+    }
+}
+
+void weights_noise(struct model *m, double sigma, struct rng *r)
+{
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        for (size_t k = 0; w->trainable && k < w->count; k++)
+            m->own[w->offset + k] += (float)(sigma * rng_normal(r));
+    }
+}
