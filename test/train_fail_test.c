@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "data/rows.h"
 #include "methods/method.h"
+#include "model/save.h"
 #include "optim/optims.h"
 #include "tap.h"
 #include "train/loop.h"
@@ -87,7 +88,8 @@ static int train(struct job *j, const struct plan *p, const char *out, struct er
                         .order = &j->order,
                         .out = out,
                         .what = "test"};
-    return train_run(&t, &rep, e) || model_save(&j->m, out, DT_BF16, MODEL_SHARD_BYTES, e) ? -1 : 0;
+    const struct save_options so = {.dtype = DT_BF16, .shard_bytes = SAVE_SHARD_BYTES};
+    return train_run(&t, &rep, e) || model_save(&j->m, out, &so, e) ? -1 : 0;
 }
 
 static int run(const struct plan *p, const char *out, struct err *e)

@@ -12,6 +12,7 @@
 #include "cli/setup.h"
 #include "locate/locators.h"
 #include "methods/wrapping.h"
+#include "model/save.h"
 #include "optim/optims.h"
 #include "train/direction.h"
 #include "train/loop.h"
@@ -186,8 +187,9 @@ static int prepare(struct job *j, struct request *q, struct err *e)
 static int save_model(struct job *j, const struct job_options *o, struct err *e)
 {
     static const enum dtype dtypes[] = {DT_F32, DT_BF16, DT_F16};
-    if (model_save(&j->s.model, o->out, dtypes[param_choice("f32|bf16|f16", o->dtype)],
-                   MODEL_SHARD_BYTES, e))
+    const struct save_options so = {.dtype = dtypes[param_choice("f32|bf16|f16", o->dtype)],
+                                    .shard_bytes = SAVE_SHARD_BYTES};
+    if (model_save(&j->s.model, o->out, &so, e))
         return -1;
     return j->s.tokenizer ? tokenizer_save(j->s.tokenizer, o->out, e) : 0;
 }

@@ -15,6 +15,7 @@ static const struct command commands[] = {
     {"report", "evaluation logs of several models side by side", cmd_report},
     {"generate", "continue prompts with a model", cmd_generate},
     {"score", "log-probabilities of answers under a model", cmd_score},
+    {"convert", "a model in another format or storage type", cmd_convert},
     {"tokenize", "text to token ids and back", cmd_tokenize},
     {"methods", "the table of unlearning methods", cmd_methods},
     {"probe", "one forward and backward of a method on given tensors", cmd_probe},

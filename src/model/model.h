@@ -44,12 +44,6 @@ int model_head_index(const struct model *m);
 /* Makes the rotation tables cover positions 0..n_pos-1, for sequences that long. */
 int model_reserve_positions(struct model *m, int n_pos, struct err *e);
 
-/* config.json, generation_config.json and model.safetensors (dtype DT_F32, DT_BF16 or DT_F16), in
- * several files if it would be more than `limit` bytes, in the directory `dir`, which is created.
- * Tokenizer files are the caller's (text/). */
-int model_save(const struct model *m, const char *dir, enum dtype dtype, uint64_t limit,
-               struct err *e);
-#define MODEL_SHARD_BYTES ((uint64_t)5000000000) /* the limit of save_pretrained */
 /* Numbers in all weights; a tied head counts once. */
 size_t model_n_params(const struct model *m);
 

@@ -6,7 +6,8 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "model/layout.h"
-#include "model/model.h"
+#include "model/save.h"
+#include "model/store.h"
 #include "tensor/out.h"
 
 static const char *torch_name(enum dtype t)
@@ -25,34 +26,74 @@ static int write_json(json_t *j, const char *dir, const char *name, struct err *
     return rc;
 }
 
-static int write_weights(const struct model *m, const char *dir, enum dtype dtype, uint64_t limit,
-                         struct err *e)
+/* Room for the largest weight. */
+static float *room(const struct model *m, struct err *e)
 {
-    const struct model_config *c = &m->cfg;
-    float *room = mem_alloc(layout_hf_room(c, &m->table), sizeof(float), e);
-    struct shards_out *o = room ? shards_out_open(dir, limit, e) : NULL;
-    int rc = o ? 0 : -1;
+    size_t n = 0;
+    for (int i = 0; i < m->table.n; i++)
+        n = m->table.v[i].count > n ? m->table.v[i].count : n;
+    return mem_alloc(n, sizeof(float), e);
+}
+
+const float *save_values(struct save_source *s, int i, enum layout y, struct err *e)
+{
+    const struct model *m = s->m;
+    const struct weight *w = &m->table.v[i];
+    if (!m->w && ((!s->loaded && !(s->loaded = room(m, e))) || store_read(m, w, s->loaded, e)))
+        return NULL;
+    const float *x = m->w ? m->w[i] : s->loaded;
+    if (y == LAYOUT_PLAIN)
+        return x;
+    if (!s->turned && !(s->turned = room(m, e)))
+        return NULL;
+    layout_store(y, &m->cfg, w, s->turned, x);
+    return s->turned;
+}
+
+void save_source_fini(struct save_source *s)
+{
+    free(s->loaded);
+    free(s->turned);
+}
+
+static int write_weights(struct shards_out *out, const struct model *m,
+                         const struct save_options *o, struct err *e)
+{
+    struct save_source s = {.m = m};
+    int rc = 0;
     for (int i = 0; !rc && i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
         int64_t shape[2];
-        layout_hf_shape(c, w, shape);
-        rc = shards_out_add(o, w->name, dtype, w->n_dims, shape, e);
+        layout_shape(family_slot(&m->cfg, w->slot)->hf_layout, w, shape);
+        rc = shards_out_add(out, w->name, o->dtype, w->n_dims, shape, e);
     }
-    for (int i = 0; !rc && i < m->table.n; i++)
-        rc = shards_out_write(o, layout_hf(c, &m->table.v[i], m->w[i], room), e);
-    if (!rc)
-        rc = shards_out_commit(o, e);
-    else
-        shards_out_abort(o);
-    free(room);
+    for (int i = 0; !rc && i < m->table.n; i++) {
+        const enum layout y = family_slot(&m->cfg, m->table.v[i].slot)->hf_layout;
+        const float *x = save_values(&s, i, y, e);
+        rc = x ? shards_out_write(out, x, e) : -1;
+        if (o->bar)
+            progress_step(o->bar, i + 1, 0, NULL);
+    }
+    save_source_fini(&s);
     return rc;
 }
 
-int model_save(const struct model *m, const char *dir, enum dtype dtype, uint64_t limit,
-               struct err *e)
+static int save_weights(const struct model *m, const char *dir, const struct save_options *o,
+                        struct err *e)
 {
-    if (file_make_dir(dir, e) || write_weights(m, dir, dtype, limit, e) ||
-        write_json(config_to_json(&m->cfg, torch_name(dtype)), dir, "config.json", e))
+    struct shards_out *out = shards_out_open(dir, o->shard_bytes, e);
+    if (!out)
+        return -1;
+    if (!write_weights(out, m, o, e))
+        return shards_out_commit(out, e);
+    shards_out_abort(out);
+    return -1;
+}
+
+int model_save(const struct model *m, const char *dir, const struct save_options *o, struct err *e)
+{
+    if (file_make_dir(dir, e) || save_weights(m, dir, o, e) ||
+        write_json(config_to_json(&m->cfg, torch_name(o->dtype)), dir, "config.json", e))
         return -1;
     return write_json(config_generation_json(&m->cfg), dir, "generation_config.json", e);
 }

@@ -179,6 +179,22 @@ static int convert(const struct model *m, const struct weight *w, const struct t
     return 0;
 }
 
+static int check_finite(const struct model *m, const float *x, const struct tensor *t,
+                        struct err *e)
+{
+    return m->ops->all_finite(x, t->count)
+               ? 0
+               : err_set(e, "tensor '%s' holds NaN or infinity", t->name);
+}
+
+int store_read(const struct model *m, const struct weight *w, float *memory, struct err *e)
+{
+    const struct tensor *t = store_find(m, w);
+    return check_shape(m, w, t, e) || convert(m, w, t, memory, e) || check_finite(m, memory, t, e)
+               ? -1
+               : 0;
+}
+
 int store_load(struct model *m, bool writable, struct err *e)
 {
     size_t floats, at = 0;
@@ -197,8 +213,8 @@ int store_load(struct model *m, bool writable, struct err *e)
                 return -1;
             m->w[i] = dst;
         }
-        if (!m->ops->all_finite(m->w[i], w->count))
-            return err_set(e, "tensor '%s' holds NaN or infinity", t->name);
+        if (check_finite(m, m->w[i], t, e))
+            return -1;
     }
     return 0;
 }

@@ -10,6 +10,8 @@ int store_open(struct model *m, struct err *e);
 /* Fills m->w (and m->own) from the files, checking presence, shape and finite values of every
  * weight. */
 int store_load(struct model *m, bool writable, struct err *e);
+/* One weight's numbers to memory[w->count], checked likewise. */
+int store_read(const struct model *m, const struct weight *w, float *memory, struct err *e);
 /* The tensor that holds this weight, or NULL: the file lacks it. */
 const struct tensor *store_find(const struct model *m, const struct weight *w);
 

@@ -32,6 +32,8 @@ struct json_t;
 int tok_read_pretok(struct tokenizer *t, const struct json_t *j, struct err *e);
 /* The pre-tokeniser that a GGUF names; NULL: it names none. */
 int tok_named_pretok(struct tokenizer *t, const char *name, struct err *e);
+/* The name of what tokenizer.json spelt out, or NULL. */
+const char *tok_pretok_name(const struct tokenizer *t);
 
 /* Kinds of tokenizer. One that is not built in is refused by its full name. `what` is the name in a
  * GGUF ("gpt2") or the model type in tokenizer.json ("BPE", "Unigram"). */

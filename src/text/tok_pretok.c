@@ -56,6 +56,21 @@ int tok_named_pretok(struct tokenizer *t, const char *name, struct err *e)
     return -1;
 }
 
+const char *tok_pretok_name(const struct tokenizer *t)
+{
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
+        const struct named *row = &named[i];
+        int k = 0;
+        while (k < t->pretok.n && k < 5 && row->patterns[k] &&
+               !strcmp(row->patterns[k], t->pretok.steps[k].pattern))
+            k++;
+        if (k == t->pretok.n && (k == 5 || !row->patterns[k]) && row->nfc == t->nfc &&
+            row->whole_words == t->bpe.whole_words)
+            return row->name;
+    }
+    return NULL;
+}
+
 /* "behavior" and "invert" of a Split. Isolated keeps both sides; Removed drops the matches, or,
  * where inverted, what is between them. */
 static int read_keep(const json_t *j, enum pretok_keep *keep, struct err *e)

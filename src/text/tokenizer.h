@@ -16,6 +16,7 @@
 
 struct tokenizer;
 struct gguf_meta;
+struct gguf_pairs;
 
 struct ids {
     int *v; /* owned; zero-initialise, free(v) */
@@ -62,5 +63,9 @@ int tokenizer_decode(const struct tokenizer *t, const int *ids, size_t n, bool s
  * `transformers` loads them; copied where the source was a directory, generated where it was a
  * GGUF. */
 int tokenizer_save(const struct tokenizer *t, const char *dir, struct err *e);
+
+/* Puts the tokenizer into the pairs of a GGUF whose model has `rows` embeddings; ids that the
+ * vocabulary lacks become unused tokens. Refuses what llama.cpp has no name for. */
+int tokenizer_to_gguf(const struct tokenizer *t, int rows, struct gguf_pairs *p, struct err *e);
 
 #endif

@@ -1,0 +1,271 @@
+/* unlearn convert: a checkpoint in another format or another storage type. Weights are read and
+ * written one at a time, so that memory for the largest of them is enough.
+ */
+#include <dirent.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/args.h"
+#include "cli/command.h"
+#include "cli/setup.h"
+#include "model/save.h"
+#include "model/store.h"
+
+struct options {
+    const char *dtype, *format, *shard_size;
+};
+
+#define DTYPES     "auto|f32|bf16|f16|q8_0"
+#define OPT(field) offsetof(struct options, field)
+static const struct param params[] = {
+    {"dtype", PARAM_CHOICE, OPT(dtype), 0, 0, DTYPES, "auto", NULL,
+     "storage type of matrices; auto: as they are, or f32 if the format cannot hold that"},
+    {"format", PARAM_CHOICE, OPT(format), 0, 0, "auto|hf|gguf", "auto", NULL,
+     "hf: a directory, gguf: a file; auto: gguf if OUT ends in .gguf"},
+    {"shard_size", PARAM_STRING, OPT(shard_size), 0, 0, NULL, "5GB", "SIZE",
+     "a directory's safetensors files are not larger (200MB, 5GB, 2GiB; bytes without a unit)"},
+    {0}};
+
+static const char about[] = "Writes the model IN as OUT, with its tokenizer and chat template. IN "
+                            "is a directory, a GGUF or\n"
+                            "llama2.c file, or 'default'. OUT is a Hugging Face directory "
+                            "(safetensors) or a GGUF file that\n"
+                            "llama.cpp loads. OUT appears complete or not at all; a directory with "
+                            "files in it is refused, and\n"
+                            "so is IN itself. Vectors stay f32 in a GGUF. q8_0 is for GGUF only.\n";
+
+enum format { FORMAT_HF, FORMAT_GGUF };
+
+static enum format choose_format(const struct options *o, const char *out)
+{
+    const size_t n = strlen(out);
+    if (strcmp(o->format, "auto"))
+        return strcmp(o->format, "gguf") ? FORMAT_HF : FORMAT_GGUF;
+    return n >= 5 && !strcmp(out + n - 5, ".gguf") ? FORMAT_GGUF : FORMAT_HF;
+}
+
+/* The type that most of the numbers have now. */
+static enum dtype usual_dtype(const struct model *m)
+{
+    size_t count[DT_COUNT] = {0};
+    int most = DT_F32;
+    for (int i = 0; i < m->table.n; i++) {
+        const struct tensor *t = store_find(m, &m->table.v[i]);
+        if (t)
+            count[t->dtype] += t->count;
+    }
+    for (int t = 0; t < DT_COUNT; t++)
+        most = count[t] > count[most] ? t : most;
+    return (enum dtype)most;
+}
+
+static int choose_dtype(const struct options *o, enum format format, const struct model *m,
+                        enum dtype *t, struct err *e)
+{
+    static const enum dtype named[] = {DT_COUNT, DT_F32, DT_BF16, DT_F16, DT_Q8_0};
+    *t = named[param_choice(DTYPES, o->dtype)];
+    if (*t == DT_Q8_0 && format != FORMAT_GGUF)
+        return err_set(e, "a directory cannot hold q8_0: give OUT a name that ends in .gguf");
+    if (*t != DT_COUNT)
+        return 0;
+    *t = usual_dtype(m);
+    if (*t != DT_F16 && *t != DT_BF16 && !(*t == DT_Q8_0 && format == FORMAT_GGUF))
+        *t = DT_F32;
+    return 0;
+}
+
+/* "5GB", "200MB", "2GiB", "1000". */
+static int read_size(const char *text, uint64_t *bytes, struct err *e)
+{
+    static const struct {
+        const char *unit;
+        double bytes;
+    } units[] = {{"", 1},     {"B", 1},         {"KB", 1e3},      {"MB", 1e6},
+                 {"GB", 1e9}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
+    char *end;
+    const double n = strtod(text, &end);
+    for (size_t i = 0; end > text && i < sizeof units / sizeof *units; i++)
+        if (!strcasecmp(end, units[i].unit) && n * units[i].bytes >= 1 &&
+            n * units[i].bytes < 1e18) {
+            *bytes = (uint64_t)(n * units[i].bytes);
+            return 0;
+        }
+    return err_set(e, "--shard-size: '%s' is no size such as 5GB or 200MB", text);
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Whether the directory has entries, other than . and .. */
+static bool has_files(const char *dir)
+{
+    DIR *d = opendir(dir);
+    int n = 0;
+    while (d && readdir(d))
+        n++;
+    if (d)
+        closedir(d);
+    return n > 2;
+}
+
+/* Whether OUT is what is read, or a file that is there in the directory that is read. */
+static bool is_input(const char *in, const char *out)
+{
+    struct err ignored;
+    if (same_file(in, out))
+        return true;
+    char *dir = mem_strdup(out, &ignored), *slash = dir ? strrchr(dir, '/') : NULL;
+    if (slash)
+        slash[slash == dir] = 0;
+    bool inside = dir && file_exists(out) && same_file(in, slash ? dir : ".");
+    free(dir);
+    return inside;
+}
+
+static int check_out(const char *in, const char *out, enum format format, struct err *e)
+{
+    if (is_input(in, out))
+        return err_set(e, "'%s' is read here and stays as it is: choose another name", out);
+    if (format == FORMAT_GGUF)
+        return file_is_dir(out) ? err_set(e, "'%s' is a directory: use --format hf", out) : 0;
+    if (file_exists(out) && !file_is_dir(out))
+        return err_set(e, "'%s' is a file, but a directory is to be written", out);
+    return has_files(out) ? err_set(e, "'%s' has files in it: choose another name", out) : 0;
+}
+
+/* --- GGUF --- */
+
+/* End tokens of the model beside the tokenizer's, under the two names that llama.cpp has for such.
+ */
+static int put_ends(const struct setup *s, struct gguf_pairs *p, struct err *e)
+{
+    static const char *const keys[] = {"tokenizer.ggml.eot_token_id",
+                                       "tokenizer.ggml.eom_token_id"};
+    const struct model_config *c = &s->model.cfg;
+    for (int i = 0, k = 0; i < c->n_eos && k < 2; i++)
+        if (c->eos[i] != tokenizer_eos(s->tokenizer) &&
+            gguf_put_u32(p, keys[k++], (uint32_t)c->eos[i], e))
+            return -1;
+    return 0;
+}
+
+/* The ids that generation needs, where there is no tokenizer to tell them. */
+static int put_ids(const struct model_config *c, struct gguf_pairs *p, struct err *e)
+{
+    if (gguf_put_text(p, "tokenizer.ggml.model", "none", e) ||
+        (c->bos >= 0 && gguf_put_u32(p, "tokenizer.ggml.bos_token_id", (uint32_t)c->bos, e)) ||
+        (c->pad >= 0 && gguf_put_u32(p, "tokenizer.ggml.padding_token_id", (uint32_t)c->pad, e)))
+        return -1;
+    return c->n_eos ? gguf_put_u32(p, "tokenizer.ggml.eos_token_id", (uint32_t)c->eos[0], e) : 0;
+}
+
+static int write_gguf(const struct setup *s, const char *out, const struct save_options *so,
+                      struct err *e)
+{
+    struct gguf_pairs p = {0};
+    int rc = s->tokenizer
+                 ? tokenizer_to_gguf(s->tokenizer, s->model.cfg.vocab, &p, e) || put_ends(s, &p, e)
+                 : put_ids(&s->model.cfg, &p, e);
+    if (!rc)
+        rc = model_save_gguf(&s->model, out, &p, so, e);
+    gguf_pairs_fini(&p);
+    return rc;
+}
+
+/* --- directory --- */
+
+/* The directory and the files in it; it is one of ours, without directories inside. */
+static void remove_dir(const char *dir)
+{
+    struct err ignored;
+    DIR *d = opendir(dir);
+    for (struct dirent *f = d ? readdir(d) : NULL; f; f = readdir(d)) {
+        char *path = file_join(dir, f->d_name, &ignored);
+        if (path)
+            unlink(path);
+        free(path);
+    }
+    if (d)
+        closedir(d);
+    rmdir(dir);
+}
+
+/* Beside OUT, then renamed to it. */
+static int write_dir(const struct setup *s, const char *out, const struct save_options *so,
+                     struct err *e)
+{
+    struct buf tmp = {0};
+    size_t n = strlen(out);
+    while (n > 1 && out[n - 1] == '/')
+        n--;
+    if (buf_printf(&tmp, e, "%.*s.tmp.%ld", (int)n, out, (long)getpid()))
+        return -1;
+    int rc = model_save(&s->model, tmp.data, so, e);
+    if (!rc && s->tokenizer)
+        rc = tokenizer_save(s->tokenizer, tmp.data, e);
+    if (!rc && rename(tmp.data, out))
+        rc = err_sys(e, "cannot create '%s'", out);
+    if (rc)
+        remove_dir(tmp.data);
+    buf_fini(&tmp);
+    return rc;
+}
+
+/* --- */
+
+static int open_input(struct setup *s, const char *name, struct err *e)
+{
+    struct err why;
+    char *path = setup_model_path(name, e);
+    int rc = path ? model_open_header(&s->model, path, e) : -1;
+    free(path);
+    if (!rc && setup_tokenizer(s, &why))
+        log_warn("no tokenizer is written: %s", why.msg);
+    return rc;
+}
+
+static int convert(struct setup *s, const struct options *o, const char *in, const char *out,
+                   struct err *e)
+{
+    struct progress bar;
+    struct save_options so = {.bar = &bar};
+    const enum format format = choose_format(o, out);
+    if (read_size(o->shard_size, &so.shard_bytes, e) || open_input(s, in, e) ||
+        check_out(s->model.path, out, format, e) ||
+        choose_dtype(o, format, &s->model, &so.dtype, e))
+        return -1;
+    progress_start(&bar, "convert", s->model.table.n);
+    int rc = format == FORMAT_GGUF ? write_gguf(s, out, &so, e) : write_dir(s, out, &so, e);
+    progress_end(&bar);
+    if (!rc)
+        printf("%s: %s, %zu parameters in %d tensors, %s -> %s\n", s->model.path,
+               s->model.cfg.family->name, model_n_params(&s->model), s->model.table.n,
+               dtype_info[so.dtype].name, out);
+    return rc;
+}
+
+int cmd_convert(int argc, char **argv)
+{
+    struct options o;
+    struct args a = {.command = "convert",
+                     .usage = "IN OUT [options]",
+                     .about = about,
+                     .tables = {{"options", params, &o}},
+                     .words_least = 2,
+                     .words_most = 2};
+    int status = args_parse(&a, argc, argv);
+    if (status == ARGS_GO) {
+        struct err e;
+        struct setup s = {0};
+        status = convert(&s, &o, a.words[0], a.words[1], &e) ? args_fail(&a, &e) : STATUS_DONE;
+        setup_close(&s);
+    }
+    args_fini(&a);
+    return status;
+}

@@ -1,0 +1,112 @@
+/* A configuration as the pairs of a GGUF, under the names that llama.cpp asks for. A pair that an
+ * architecture does not know is ignored there, so that one list serves all.
+ */
+#include <string.h>
+
+#include "model/family.h"
+#include "model/save.h"
+
+/* The pairs under construction; after a failure the rest is left out. */
+struct pairs {
+    struct gguf_pairs *p;
+    const char *arch;
+    struct err *e;
+    int rc;
+};
+
+static void put_int(struct pairs *o, const char *name, int v)
+{
+    char key[96];
+    snprintf(key, sizeof key, "%s.%s", o->arch, name);
+    if (!o->rc)
+        o->rc = gguf_put_u32(o->p, key, (uint32_t)v, o->e);
+}
+
+static void put_real(struct pairs *o, const char *name, double v)
+{
+    char key[96];
+    snprintf(key, sizeof key, "%s.%s", o->arch, name);
+    if (!o->rc)
+        o->rc = gguf_put_f32(o->p, key, (float)v, o->e);
+}
+
+static void put_text(struct pairs *o, const char *name, const char *v)
+{
+    char key[96];
+    snprintf(key, sizeof key, "%s.%s", o->arch, name);
+    if (!o->rc)
+        o->rc = gguf_put_text(o->p, key, v, o->e);
+}
+
+/* llama.cpp's number of a kind of file; what it says is that most matrices are of that type. */
+static uint32_t file_type(enum dtype t)
+{
+    switch (t) {
+    case DT_F16:
+        return 1;
+    case DT_Q8_0:
+        return 7;
+    case DT_BF16:
+        return 32;
+    default:
+        return 0;
+    }
+}
+
+static void put_rope(struct pairs *o, const struct model_config *c)
+{
+    const struct rope_config *r = &c->rope;
+    if (!r->rot)
+        return;
+    put_int(o, "rope.dimension_count", r->rot);
+    put_real(o, "rope.freq_base", r->base);
+    if (r->kind == ROPE_LINEAR) {
+        put_text(o, "rope.scaling.type", "linear");
+        put_real(o, "rope.scaling.factor", r->factor);
+    } else if (r->kind == ROPE_LONG) {
+        put_int(o, "rope.scaling.original_context_length", r->original_positions);
+        put_real(o, "rope.scaling.attn_factor", r->magnitude);
+    }
+}
+
+static void put_attention(struct pairs *o, const struct model_config *c)
+{
+    put_int(o, "attention.head_count", c->heads);
+    put_int(o, "attention.head_count_kv", c->kv_heads);
+    put_int(o, "attention.key_length", c->head_dim);
+    put_int(o, "attention.value_length", c->head_dim);
+    put_real(o,
+             c->norm == NORM_RMS ? "attention.layer_norm_rms_epsilon"
+                                 : "attention.layer_norm_epsilon",
+             (double)c->norm_eps);
+    if (c->window)
+        put_int(o, "attention.sliding_window", c->window);
+    if (c->attn_softcap > 0)
+        put_real(o, "attn_logit_softcapping", (double)c->attn_softcap);
+    if (c->logit_softcap > 0)
+        put_real(o, "final_logit_softcapping", (double)c->logit_softcap);
+}
+
+int config_to_gguf(const struct model_config *c, enum dtype dtype, struct gguf_pairs *p,
+                   struct err *e)
+{
+    const char *arch = c->family->gguf;
+    struct pairs o = {p, arch, e, 0};
+    if (!arch)
+        return err_set(e, "GGUF knows no family '%s': write a directory instead", c->family->name);
+    if (gguf_put_text(p, "general.architecture", arch, e) ||
+        gguf_put_text(p, "general.type", "model", e) ||
+        gguf_put_u32(p, "general.file_type", file_type(dtype), e) ||
+        gguf_put_u32(p, "general.quantization_version", 2, e))
+        return -1;
+    put_int(&o, "vocab_size", c->vocab);
+    put_int(&o, "context_length", c->positions);
+    put_int(&o, "embedding_length", c->width);
+    put_int(&o, "block_count", c->layers);
+    put_int(&o, "feed_forward_length", c->ff);
+    put_attention(&o, c);
+    put_rope(&o, c);
+    if (!o.rc && !strcmp(arch, "gptneox"))
+        o.rc = gguf_put_bool(p, "gptneox.use_parallel_residual", c->parallel, e);
+    return o.rc;
+}

@@ -1,0 +1,120 @@
+/* Writer of a tokenizer into the metadata of a GGUF; tok_gguf.c reads the same keys. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "tensor/gguf_pairs.h"
+#include "text/tok.h"
+
+#define KEY "tokenizer.ggml."
+
+/* tokenizer.ggml.token_type */
+enum { TYPE_NORMAL = 1, TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER = 4, TYPE_UNUSED = 5 };
+
+static int32_t token_type(const struct tokenizer *t, int id)
+{
+    const uint8_t flags = id < t->vocab.n ? t->vocab.flags[id] : 0;
+    if (!(flags & TOKEN_USED))
+        return TYPE_UNUSED;
+    if (flags & TOKEN_SPECIAL)
+        return TYPE_CONTROL;
+    return flags & TOKEN_ADDED ? TYPE_USER : TYPE_NORMAL;
+}
+
+/* The lists of a vocabulary of `n` ids; texts of unused ones are in `names`. */
+struct lists {
+    struct gguf_str *tokens, *merges; /* owned */
+    int32_t *types;                   /* owned */
+    struct buf text;                  /* what they point at, where it is made here */
+};
+
+static void lists_fini(struct lists *l)
+{
+    free(l->tokens);
+    free(l->merges);
+    free(l->types);
+    buf_fini(&l->text);
+}
+
+static int list_tokens(struct lists *l, const struct tokenizer *t, int n, struct err *e)
+{
+    l->tokens = mem_alloc((size_t)n, sizeof *l->tokens, e);
+    l->types = l->tokens ? mem_alloc((size_t)n, sizeof *l->types, e) : NULL;
+    if (!l->types)
+        return -1;
+    for (int i = 0; i < n; i++) {
+        l->types[i] = token_type(t, i);
+        l->tokens[i].s = vocab_text(&t->vocab, i, &l->tokens[i].n);
+        const size_t at = l->text.len;
+        if (!l->tokens[i].s && buf_printf(&l->text, e, "[PAD%d]", i))
+            return -1;
+        if (!l->tokens[i].s)
+            l->tokens[i].n = l->text.len - at;
+    }
+    const char *made = l->text.data;
+    for (int i = 0; i < n; i++)
+        if (!l->tokens[i].s) {
+            l->tokens[i].s = made;
+            made += l->tokens[i].n;
+        }
+    return 0;
+}
+
+static int list_merges(struct lists *l, const struct tokenizer *t, struct err *e)
+{
+    const int n = t->bpe.n;
+    l->merges = mem_alloc((size_t)n, sizeof *l->merges, e);
+    if (!l->merges)
+        return -1;
+    buf_clear(&l->text);
+    for (int i = 0; i < n; i++) {
+        const size_t at = l->text.len;
+        size_t left, right;
+        const char *a = vocab_text(&t->vocab, t->bpe.merges[i].left, &left);
+        const char *b = vocab_text(&t->vocab, t->bpe.merges[i].right, &right);
+        if (buf_add(&l->text, a, left, e) || buf_add(&l->text, " ", 1, e) ||
+            buf_add(&l->text, b, right, e))
+            return -1;
+        l->merges[i].n = l->text.len - at;
+    }
+    const char *made = l->text.data;
+    for (int i = 0; i < n; made += l->merges[i++].n)
+        l->merges[i].s = made;
+    return 0;
+}
+
+static int put_vocab(const struct tokenizer *t, int n, struct gguf_pairs *p, struct err *e)
+{
+    struct lists l = {0};
+    int rc = list_tokens(&l, t, n, e) ||
+             gguf_put_strings(p, KEY "tokens", l.tokens, (size_t)n, e) ||
+             gguf_put_ints(p, KEY "token_type", l.types, (size_t)n, e) || list_merges(&l, t, e) ||
+             gguf_put_strings(p, KEY "merges", l.merges, (size_t)t->bpe.n, e);
+    lists_fini(&l);
+    return rc ? -1 : 0;
+}
+
+static int put_ids(const struct tokenizer *t, struct gguf_pairs *p, struct err *e)
+{
+    const struct {
+        const char *key;
+        int id;
+    } ids[] = {{KEY "bos_token_id", t->bos},
+               {KEY "eos_token_id", t->eos},
+               {KEY "padding_token_id", t->pad},
+               {KEY "unknown_token_id", t->unk}};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+        if (ids[i].id >= 0 && gguf_put_u32(p, ids[i].key, (uint32_t)ids[i].id, e))
+            return -1;
+    return gguf_put_bool(p, KEY "add_bos_token", t->add_bos, e);
+}
+
+int tokenizer_to_gguf(const struct tokenizer *t, int rows, struct gguf_pairs *p, struct err *e)
+{
+    const char *pre = tok_pretok_name(t);
+    if (!pre)
+        return err_set(e, "llama.cpp has no name for the way this tokenizer splits text");
+    if (gguf_put_text(p, KEY "model", "gpt2", e) || gguf_put_text(p, KEY "pre", pre, e) ||
+        put_vocab(t, rows, p, e) || put_ids(t, p, e))
+        return -1;
+    return t->chat_template ? gguf_put_text(p, "tokenizer.chat_template", t->chat_template, e) : 0;
+}
