@@ -24,20 +24,32 @@ static int read_dim(const struct gguf_meta *m, const char *arch, const char *nam
     return 0;
 }
 
-/* llama.cpp stores llama3 rope scaling as one divisor per frequency. The only published settings
- * are low 1, high 4, context 8192; the factor is the largest divisor, and the result must match
- * every divisor. */
-static int read_rope_divisors(struct model_config *c, const struct tensor *t, struct err *e)
+/* "ARCH.name", if it is there. */
+static void opt_real(const struct gguf_meta *m, const char *arch, const char *name, double *out)
+{
+    char key[128];
+    snprintf(key, sizeof key, "%s.%s", arch, name);
+    gguf_real(m, key, out);
+}
+
+/* llama.cpp stores llama3 rope scaling as one divisor per frequency. The factor is the largest one;
+ * the other settings are in the pairs that config_gguf_out.c writes, or those of all published
+ * models: low 1, high 4, context 8192. The result must match every divisor. */
+static int read_rope_divisors(struct model_config *c, const struct gguf_meta *m, const char *arch,
+                              const struct tensor *t, struct err *e)
 {
     int half = c->head_dim / 2;
-    float *div = tensor_f32(t, e);
-    if (!div)
-        return -1;
     struct rope_config r = c->rope;
     r.kind = ROPE_LLAMA3;
     r.low_freq = 1;
     r.high_freq = 4;
-    r.original_positions = 8192;
+    opt_real(m, arch, "rope.scaling.low_freq_factor", &r.low_freq);
+    opt_real(m, arch, "rope.scaling.high_freq_factor", &r.high_freq);
+    if (read_dim(m, arch, "rope.scaling.original_context_length", 8192, &r.original_positions, e))
+        return -1;
+    float *div = tensor_f32(t, e);
+    if (!div)
+        return -1;
     for (size_t i = 0; i < t->count; i++)
         r.factor = fmax(r.factor, div[i]);
     bool same = t->count == (size_t)half;
@@ -49,6 +61,24 @@ static int read_rope_divisors(struct model_config *c, const struct tensor *t, st
     if (!same)
         return err_set(e, "the rope frequencies of this GGUF are not of the llama3 form");
     c->rope = r;
+    return 0;
+}
+
+/* Scaling by a formula. A factor without a type is linear, as in llama.cpp. */
+static int read_rope_scaling(struct rope_config *r, const struct gguf_meta *m, const char *arch,
+                             struct err *e)
+{
+    char key[128];
+    struct gguf_str type = {"linear", 6};
+    opt_real(m, arch, "rope.scaling.factor", &r->factor);
+    snprintf(key, sizeof key, "%s.rope.scaling.type", arch);
+    gguf_text(m, key, &type);
+    if (!(r->factor > 0) || (type.n == 4 && !memcmp(type.s, "none", 4)))
+        return 0;
+    if (type.n != 6 || memcmp(type.s, "linear", 6))
+        return err_set(e, "rope scaling '%.*s' is not supported", (int)(type.n < 40 ? type.n : 40),
+                       type.s);
+    r->kind = ROPE_LINEAR;
     return 0;
 }
 
@@ -87,15 +117,18 @@ int config_from_gguf(struct model_config *c, const struct tensor_file *f, struct
         return err_set(e, "the GGUF has no usable 'token_embd.weight'");
     c->vocab = (int)embed->shape[0];
     c->tied_head = !tensor_find(f, "output.weight");
+    static const char *const ends[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+                                       "tokenizer.ggml.eom_token_id"};
     int64_t id;
     if (gguf_int(m, "tokenizer.ggml.bos_token_id", &id))
         c->bos = (int)id;
     if (gguf_int(m, "tokenizer.ggml.padding_token_id", &id))
         c->pad = (int)id;
-    if (gguf_int(m, "tokenizer.ggml.eos_token_id", &id))
-        c->eos[c->n_eos++] = (int)id;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (gguf_int(m, ends[i], &id))
+            c->eos[c->n_eos++] = (int)id;
     const struct tensor *divisors = tensor_find(f, "rope_freqs.weight");
-    if (divisors && read_rope_divisors(c, divisors, e))
+    if (divisors ? read_rope_divisors(c, m, a, divisors, e) : read_rope_scaling(&c->rope, m, a, e))
         return -1;
     config_derive(c);
     return config_check(c, e);

@@ -63,6 +63,10 @@ static void put_rope(struct pairs *o, const struct model_config *c)
     if (r->kind == ROPE_LINEAR) {
         put_text(o, "rope.scaling.type", "linear");
         put_real(o, "rope.scaling.factor", r->factor);
+    } else if (r->kind == ROPE_LLAMA3) { /* llama.cpp has the divisors and needs none of these */
+        put_int(o, "rope.scaling.original_context_length", r->original_positions);
+        put_real(o, "rope.scaling.low_freq_factor", r->low_freq);
+        put_real(o, "rope.scaling.high_freq_factor", r->high_freq);
     } else if (r->kind == ROPE_LONG) {
         put_int(o, "rope.scaling.original_context_length", r->original_positions);
         put_real(o, "rope.scaling.attn_factor", r->magnitude);

@@ -1,0 +1,180 @@
+#!/usr/bin/perl
+# unlearn convert: there and back again without loss, files that are whole or not there, refusals.
+use strict;
+use warnings;
+use File::Copy qw(copy);
+use File::Temp qw(tempdir);
+use JSON::PP;
+use Test::More;
+
+my $unlearn = $ENV{UNLEARN} || './unlearn';
+my $dir = tempdir(CLEANUP => 1);
+my $models = 'test/data/models';
+
+sub get {
+    open my $f, '<:raw', $_[0] or die "$_[0]: $!";
+    local $/;
+    return <$f>;
+}
+
+sub put {
+    my ($name, $text) = @_;
+    open my $f, '>:raw', "$dir/$name" or die "$name: $!";
+    print $f $text;
+    close $f or die;
+    return "$dir/$name";
+}
+
+sub run {
+    my ($args, $before) = @_;
+    my $out = `$before$unlearn $args 2>$dir/stderr`;
+    return ($? & 127 ? "signal " . ($? & 127) : $? >> 8, $out, get("$dir/stderr"));
+}
+
+sub runs {
+    my ($args, $like) = @_;
+    my ($status, $out, $err) = run($args, '');
+    is($status, 0, $args) or diag $err;
+    like($out, $like, "$args: what it says") if $like;
+    return $out;
+}
+
+sub refuses {
+    my ($args, $status, $like, $what, $before) = @_;
+    my ($got, $out, $err) = run($args, $before // '');
+    is($got, $status, "$what: status $status");
+    is($out, '', "$what: nothing printed");
+    like($err, $like, $what);
+}
+
+# What `unlearn info --json` says.
+sub info { return decode_json(runs("info $_[0] --json")) }
+
+sub left { my @all = glob("$dir/*.tmp.*"); return scalar @all }
+
+# A directory to a GGUF and back, of every family: every number and every setting.
+for my $name (map { m{([^/]+)/config.json$} } glob("$models/*/config.json")) {
+    runs("convert $models/$name $dir/$name.gguf", qr/^\Q$models\E.*, F32 -> .*\.gguf$/);
+    runs("convert $dir/$name.gguf $dir/$name", qr/ F32 -> /);
+    runs("diff $models/$name/model.safetensors $dir/$name/model.safetensors", qr/^\d+ equal, 0 within, 0 outside, 0 shape, 0 only_a, 0 only_b$/m);
+    my ($was, $is) = map { decode_json(get("$_/$name/config.json")) } $models, $dir;
+    is_deeply($is, {%$is, map { exists $is->{$_} ? ($_ => $was->{$_}) : () } keys %$was}, "$name: config.json");
+    my $gen = decode_json(get("$dir/$name/generation_config.json"));
+    is($gen->{eos_token_id}, 2, "$name: generation_config.json");
+}
+
+# Storage types: what was stored so is stored so again, byte for byte.
+for my $type ('bf16', 'f16', 'q8_0') {
+    runs("convert $models/llama $dir/a.$type.gguf --dtype $type");
+    runs("convert $dir/a.$type.gguf $dir/b.$type.gguf --dtype auto");
+    ok(get("$dir/a.$type.gguf") eq get("$dir/b.$type.gguf"), "$type: the same file again");
+}
+runs("convert $models/llama $dir/half --dtype bf16");
+runs("diff $models/llama/model.safetensors $dir/half/model.safetensors --rtol 0.00391", qr/^\d+ equal, \d+ within, 0 outside/m);
+is(decode_json(get("$dir/half/config.json"))->{torch_dtype}, 'bfloat16', 'config.json names the type');
+my $q = info("$dir/a.q8_0.gguf");
+is_deeply($q->{dtypes}, {F32 => 7, Q8_0 => 20, F16 => 3}, 'vectors stay F32, rows of 176 are F16');
+is(info("$dir/half")->{dtypes}{BF16}, 30, 'a directory has one type');
+runs("convert $dir/a.q8_0.gguf $dir/q", qr/ F32 -> /);
+
+# In pieces.
+runs("convert $models/llama $dir/pieces --shard-size 200KB");
+my $index = decode_json(get("$dir/pieces/model.safetensors.index.json"));
+is($index->{metadata}{total_size}, 4 * 179648, 'total_size');
+is(keys %{$index->{weight_map}}, 30, 'every weight is in the index');
+my %pieces = map { $_ => 1 } values %{$index->{weight_map}};
+my $n = keys %pieces;
+cmp_ok($n, '>', 3, "$n pieces");
+my @there = map { m{([^/]+)$} } glob("$dir/pieces/model*.safetensors");
+is_deeply([sort @there], [map { sprintf 'model-%05d-of-%05d.safetensors', $_, $n } 1 .. $n], 'their names');
+runs("convert $dir/pieces $dir/whole");
+ok(get("$dir/whole/model.safetensors") eq get("$dir/llama/model.safetensors"), 'the pieces put together');
+
+# llama2.c.
+copy('fuzz/seeds/safetensors/llama2c', "$dir/tiny.bin");
+runs("convert $dir/tiny.bin $dir/tiny", qr/ F32 -> /);
+runs("convert $dir/tiny $dir/tiny.gguf");
+runs("convert $dir/tiny.gguf $dir/tiny2");
+ok(get("$dir/tiny/model.safetensors") eq get("$dir/tiny2/model.safetensors"), 'llama2.c, directory, GGUF, directory');
+
+# A tokenizer goes along, with the rows of the embedding that no token uses, and every end token.
+sub with_tokenizer {
+    my ($name, $rows) = @_;
+    my %c = %{decode_json(get("$models/m_cur/config.json"))};
+    my $file = get("$models/m_cur/model.safetensors");
+    my $size = unpack 'Q<', $file;
+    my ($head, $data) = (decode_json(substr $file, 8, $size), substr $file, 8 + $size);
+    for ('model.embed_tokens.weight', 'lm_head.weight') {
+        my $at = length $data;
+        $data .= pack('f<', 0.25) x ($rows * $c{hidden_size});
+        $head->{$_} = {dtype => 'F32', shape => [$rows, $c{hidden_size}], data_offsets => [$at, length $data]};
+    }
+    $head = encode_json($head);
+    mkdir "$dir/$name";
+    put("$name/model.safetensors", pack('Q<', length $head) . $head . $data);
+    put("$name/config.json", encode_json({%c, vocab_size => $rows}));
+    put("$name/generation_config.json", '{"eos_token_id": [2, 0]}');
+    copy("test/data/tok/$_", "$dir/$name/$_") for 'tokenizer.json', 'tokenizer_config.json';
+    return "$dir/$name";
+}
+
+my $text = with_tokenizer('text', 520);
+put('lines', "Hello, world! 1234  x\nna\xc3\xafve <|im_end|> caf\xc3\xa9\n");
+runs("convert $text $dir/text.gguf");
+runs("convert $dir/text.gguf $dir/text2");
+my $ids = runs("tokenize --model $text --data $dir/lines");
+my $chat = runs("tokenize --model $text --data $dir/lines --chat");
+for ("$dir/text.gguf", "$dir/text2") {
+    is(runs("tokenize --model $_ --data $dir/lines"), $ids, "$_: the same ids");
+    is(runs("tokenize --model $_ --data $dir/lines --chat"), $chat, "$_: the same chat");
+    is_deeply(info($_)->{eos}, [2, 0], "$_: end tokens");
+    is(info($_)->{vocabulary}, 520, "$_: embeddings");
+}
+
+# Refusals.
+refuses('convert', 2, qr/too few words: usage is convert IN OUT/, 'no words');
+refuses("convert $models/llama $dir/x --dtype q4_0", 2, qr/q8_0/, 'no such type');
+refuses("convert $models/llama $dir/x --dtype q8_0", 1, qr/a directory cannot hold q8_0/, 'q8_0 in a directory');
+refuses("convert $models/llama $dir/x --shard-size $_", 1, qr/'\Q$_\E' is no size/, "shard size $_")
+    for '0', '5TB', 'GB', '-1', '1e30';
+refuses("convert $models/llama $models/llama", 1, qr/is read here/, 'onto itself');
+copy("$dir/llama.gguf", "$dir/own.gguf");
+refuses("convert $dir/own.gguf $dir/../" . ($dir =~ m{([^/]+)$})[0] . '/own.gguf', 1, qr/is read here/, 'a GGUF onto itself');
+ok(get("$dir/own.gguf") eq get("$dir/llama.gguf"), 'and it is as it was');
+refuses("convert $dir/whole $dir/whole/model.safetensors --format gguf", 1, qr/is read here/, 'onto a file of its own');
+runs("convert $dir/whole $dir/whole/inside.gguf");
+refuses("convert $models/llama $dir/whole", 1, qr/has files in it/, 'a directory that is not empty');
+refuses("convert $models/llama $dir/own.gguf --format hf", 1, qr/is a file, but a directory/, 'a file where a directory is due');
+refuses("convert $models/llama $dir/whole --format gguf", 1, qr/is a directory: use --format hf/, 'a directory where a file is due');
+refuses("convert $dir/nowhere $dir/x", 1, qr/cannot open model '.*nowhere': no such file/, 'no such model');
+refuses("convert $models/llama $dir/nowhere/x.gguf", 1, qr/cannot create '.*nowhere/, 'no such directory');
+mkdir "$dir/pickle";
+copy("$models/llama/config.json", "$dir/pickle/config.json");
+put('pickle/pytorch_model.bin', "PK\3\4");
+refuses("convert $dir/pickle $dir/x", 1, qr/is a Python pickle, which can run code; .*safe_serialization/, 'a pickle');
+put('pickle/pytorch_model.bin', '');
+unlink "$dir/pickle/pytorch_model.bin";
+put('pickle/pytorch_model.bin.index.json', '{}');
+refuses("convert $dir/pickle $dir/x", 1, qr/is a Python pickle/, 'pickles in pieces');
+
+# A full disk leaves nothing behind, and an older file as it was.
+my $limit = "trap '' XFSZ; ulimit -f 100; ";
+refuses("convert $models/llama $dir/full.gguf", 1, qr/cannot write '.*full\.gguf': /, 'no space for a GGUF', $limit);
+refuses("convert $models/llama $dir/full", 1, qr/cannot write '.*model\.safetensors': /, 'no space for a directory', $limit);
+ok(!-e "$dir/full.gguf" && !-e "$dir/full" && !left(), 'nothing is left');
+my $before = get("$dir/tiny.gguf");
+refuses("convert $models/llama $dir/tiny.gguf", 1, qr/cannot write/, 'no space where a file is', $limit);
+ok(get("$dir/tiny.gguf") eq $before && !left(), 'the old file stays');
+
+# Numbers that a type cannot hold.
+my ($head, $data) = (get("$models/m_cur/model.safetensors"), '');
+my $size = unpack 'Q<', $head;
+mkdir "$dir/large";
+copy("$models/m_cur/config.json", "$dir/large/config.json");
+substr($head, 8 + $size, 4) = pack 'f<', 1e6;
+put('large/model.safetensors', $head);
+refuses("convert $dir/large $dir/x --dtype f16", 1, qr/tensor '[\w.]+' holds 1e\+06, which F16 cannot hold: use BF16 or F32/, 'too large for F16');
+ok(!-e "$dir/x" && !left(), 'nothing is left');
+runs("convert $dir/large $dir/x --dtype bf16");
+
+done_testing();
