@@ -221,10 +221,10 @@ static const struct slot_name opt_names[] = {
     END,
 };
 
-/* A row's gguf NULL: its GGUF files are another family's (mistral), or there are none (opt). */
+/* Mistral's GGUF files are llama's, and read as such. GGUF has no opt. */
 const struct family families[] = {
     {"llama", "LlamaForCausalLM", "llama", llama_names, .preset = {.norm_eps = 1e-6f}},
-    {"mistral", "MistralForCausalLM", NULL, llama_names, .preset = {.norm_eps = 1e-6f}},
+    {"mistral", "MistralForCausalLM", "llama", llama_names, .preset = {.norm_eps = 1e-6f}},
     {"qwen2", "Qwen2ForCausalLM", "qwen2", qwen2_names,
      .preset = {.norm_eps = 1e-6f, .qkv_bias = true}},
     {"qwen3", "Qwen3ForCausalLM", "qwen3", qwen3_names, .preset = {.norm_eps = 1e-6f}},

@@ -107,7 +107,8 @@ struct slot_name {
 struct family {
     const char *name;         /* "llama", HF model_type */
     const char *architecture; /* HF class */
-    const char *gguf;         /* general.architecture; NULL: GGUF has no such family */
+    const char *gguf;         /* general.architecture, read as the first row that has it; NULL: GGUF
+                                 has no such family */
     /* Slots before the layers, of a layer, after the layers, in this order; ended by hf NULL. */
     const struct slot_name *names;
     /* What all checkpoints of the family have alike (norm, act ...), and what config.json means

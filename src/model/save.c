@@ -64,7 +64,7 @@ static int write_weights(struct shards_out *out, const struct model *m,
     for (int i = 0; !rc && i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
         int64_t shape[2];
-        layout_shape(family_slot(&m->cfg, w->slot)->hf_layout, w, shape);
+        layout_hf_shape(&m->cfg, w, shape);
         rc = shards_out_add(out, w->name, o->dtype, w->n_dims, shape, e);
     }
     for (int i = 0; !rc && i < m->table.n; i++) {
