@@ -206,6 +206,8 @@ for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL', 'TERM', '--
               [$one, 'INT', ''], ['NPO', 'KILL', '--save-every 2'],
               ['GradDiff --optimiser sophia --sophia-interval 4', 'INT', '--clip 0.1'],
               ['NPO --wrapper rs --optimiser lion', 'INT', ''],
+              ['LAT --layer 1 --lat-layer 0 --lat-steps 2 --trainable-params-regex .*[01].mlp.down_proj.weight',
+               'INT', '--save-every 9'],
               ['NPO --wrapper wa --wa-start 3 --optimiser sophia_soul', 'INT', '']) {
     my ($method, $signal, $more) = @$case;
     my $long = "$both --method $method --max-steps 300 --lr 1e-4 $more --out";
@@ -249,12 +251,20 @@ for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL', 'TERM', '--
 for my $optimiser (qw(adamw sophia sophia_soul lion sgd)) {
     check("$both --method GradDiff --epochs 1 --lr 1e-4 --optimiser $optimiser --out $dir/$optimiser", 0, qr/^2 steps/, $optimiser);
 }
-for my $wrapper (qw(sam rs gnr cr wa)) {
-    check("$both --method NPO --epochs 1 --lr 1e-4 --wrapper $wrapper --out $dir/$wrapper", 0, qr/^2 steps/, $wrapper);
+for my $wrapper (qw(sam rs gnr cr wa), 'lat --lat-layer 1 --lat-steps 3 --lat-model-steps 1') {
+    check("$both --method NPO --epochs 1 --lr 1e-4 --wrapper $wrapper --out $dir/" . (split ' ', $wrapper)[0],
+        0, qr/^2 steps/, $wrapper);
 }
 run("$both --method NPO --epochs 1 --lr 1e-4 --out $dir/bare");
 same('bare', 'wa', 'an average that has not begun changes nothing');
-isnt(compare("$dir/bare/model.safetensors", "$dir/$_/model.safetensors"), 0, "$_ is not the plain method") for qw(sam rs gnr cr);
+isnt(compare("$dir/bare/model.safetensors", "$dir/$_/model.safetensors"), 0, "$_ is not the plain method") for qw(sam rs gnr cr lat);
+check("$both --method NPO --epochs 1 --wrapper lat --lat-layer 1 --lat-steps 1 --lat-model-steps 3 --out $dir/x", 0, qr/^6 steps/,
+    'three steps for each batch');
+check("$both --wrapper lat --out $dir/x", 1, qr/wrapper 'lat' has no layer 7 to perturb: give --lat-layer 0 to 2$/, 'no such layer');
+check("$both --wrapper lat --method FT --out $dir/x", 1, qr/wrapper 'lat' perturbs forget data, at which the method's forget term does not look/,
+    'nothing to perturb');
+check("$both --method UNDIAL --compat ou --wrapper lat --lat-layer 1 --out $dir/x", 1, qr/hidden states of padded forget rows cannot be perturbed/,
+    'padded rows');
 check("$train --epochs 1 --wrapper sam --out $dir/nothing", 0, qr/^3 steps/, 'nothing to forget, nothing to perturb');
 check("$both --wrapper sum --out $dir/x", 2, qr/unknown wrapper 'sum'; there are: none, sam, rs,/, 'an unknown wrapper');
 check("$both --wrapper sam --sam-rho -1 --out $dir/x", 2, qr/--sam_rho: '-1' is not a number from 0 to 100$/m, 'rho out of range');

@@ -87,7 +87,12 @@ static void bench_open(struct bench *b, const char *method, double alpha, const 
     param_defaults(method_params, &b->r.p);
     BUG_ON(param_apply_presets(method_params, &b->r.p, b->r.method->presets, &e));
     b->r.p.alpha = alpha;
-    BUG_ON(recipe_choose_terms(&b->r, &e) || recipe_bind(&b->r, &b->g, &e));
+    BUG_ON(recipe_choose_terms(&b->r, &e));
+    if (b->r.forget && b->r.forget->layer) {
+        set(b->r.forget->params, b->r.forget_params, "layer", "1");
+        set(b->r.retain->params, b->r.retain_params, "layer", "1");
+    }
+    BUG_ON(recipe_bind(&b->r, &b->g, &e));
     BUG_ON(wrapping_choose(&b->wrap, wrapper, &e) || wrapping_bind(&b->wrap, &b->g, &e));
     if (b->wrap.wrapper && b->wrap.wrapper->params)
         param_defaults(b->wrap.wrapper->params, b->wrap.params);
@@ -320,6 +325,86 @@ static void check_average(void)
     bench_close(&b);
 }
 
+/* d loss / d delta is the slope of the loss, after each layer, for terms on hidden states and on
+ * logits; what is added to one role's tokens does not touch the other role. */
+static void check_latent(const char *method, int layer)
+{
+    struct bench b;
+    struct err e;
+    double loss[2], retain[2];
+    float delta[64 * 24] = {0}, d[64 * 24], v[64 * 24];
+    bench_open(&b, method, 1, "none");
+    struct latent at = {.layer = layer, .delta = delta, .ddelta = d};
+    for (int s = 0; s < b.sets[ROLE_FORGET].n; s++)
+        at.n += b.sets[ROLE_FORGET].seqs[s].n;
+    int n = at.n * 24;
+    BUG_ON(n > 64 * 24);
+    for (int i = 0; i < n; i++)
+        delta[i] = 0.3f * sinf((float)i);
+    gradient_start(&b.step, 0, 1, 1);
+    b.step.latent = &at;
+    BUG_ON(gradient_add(&b.step, GOALS_METHOD, &e));
+    double length = sqrt(b.m.ops->dot(d, d, (size_t)n)), h = 1e-2 / length;
+    memcpy(v, d, sizeof v);
+    for (int way = 0; way < 2; way++) {
+        for (int i = 0; i < n; i++)
+            delta[i] = 0.3f * sinf((float)i) + (way ? -1 : 1) * (float)h * v[i];
+        gradient_start(&b.step, 0, 1, 1);
+        b.step.latent = &at;
+        BUG_ON(gradient_add(&b.step, GOALS_METHOD, &e));
+        loss[way] = gradient_loss(&b.step);
+        retain[way] = b.step.loss[1];
+    }
+    near(length, (loss[0] - loss[1]) / (2 * h * length), 2e-3, 0,
+         "%s: d/d delta after layer %d is the slope", method, layer);
+    near(retain[0], retain[1], 1e-6, 0, "%s: and nothing else moved", method);
+    bench_close(&b);
+}
+
+/* The inner attack stays within eps, moves only the tokens it may, and lowers the forget loss. */
+static void check_lat(const char *tokens)
+{
+    struct bench b;
+    struct err e;
+    bench_open(&b, "NPO", 1, "lat");
+    const struct wrapper *w = b.wrap.wrapper;
+    set(w->params, b.wrap.params, "lat_layer", "1");
+    set(w->params, b.wrap.params, "lat_eps", "0.5");
+    set(w->params, b.wrap.params, "lat_tokens", tokens);
+    gradient_start(&b.step, 0, 1, 1);
+    BUG_ON(gradient_add(&b.step, GOALS_METHOD, &e));
+    double plain = b.step.loss[0];
+    gradient_of(&b, 0);
+    const struct latent *at = b.step.latent;
+    double longest = 0;
+    bool right = true;
+    for (int s = 0, i = 0; s < b.sets[ROLE_FORGET].n; s++) {
+        const struct seq *q = &b.sets[ROLE_FORGET].seqs[s];
+        bool label = false;
+        for (int t = 0; t < q->n; t++, i++) {
+            double length = sqrt(b.m.ops->dot(at->delta + 24 * i, at->delta + 24 * i, 24));
+            longest = fmax(longest, length);
+            label |= q->labels[t] != LABEL_NONE;
+            bool may = !strcmp(tokens, "all") ||
+                       (!strcmp(tokens, "prompt") ? !label : q->labels[t] != LABEL_NONE);
+            /* The last token predicts nothing: its own delta has no derivative. */
+            right &= may ? length > 0 || t + 1 == q->n : length == 0;
+        }
+    }
+    near(longest, 0.5, 1e-5, 0, "lat: the longest perturbation of %s has length eps", tokens);
+    ok(right, "lat: %s tokens are perturbed, and no others", tokens);
+    ok(b.step.loss[0] > plain + 0.01,
+       "lat: the attack brings back what NPO forgets: %.4g, plain %.4g", b.step.loss[0], plain);
+    b.step.again = true;
+    float *first = copy_of(b.g.grads, b.m.table.total);
+    engine_zero_grads(&b.g);
+    BUG_ON(w->gradient(b.wrap.params, &b.step, &e));
+    ok(!memcmp(first, b.g.grads, b.m.table.total * sizeof *first),
+       "lat: the next steps on the batch meet the same attack");
+    free(first);
+    bench_close(&b);
+}
+
 static struct optim_step optim_step_of(const struct bench *b, double lr, double decay, long step)
 {
     static float *state[2];
@@ -468,6 +553,14 @@ int main(void)
     check_idle("cr", "cr_rho");
     check_penalty("gnr", "gnr_rho", 0.1, 0);
     check_penalty("cr", "cr_rho", 1, 0.05);
+    check_idle("lat", "lat_eps");
+    check_idle("lat", "lat_steps");
+    for (int layer = 0; layer < 3; layer++)
+        check_latent("NPO", layer);
+    check_latent("RMU", 1);
+    check_lat("all");
+    check_lat("prompt");
+    check_lat("labels");
     check_noise();
     check_average();
     check_sophia_figures("survey/sophia_paper.safetensors", &optim_sophia);

@@ -18,6 +18,15 @@ static const struct param_preset jensun_preset[] = {
     {"forget_role", "alternate"}, {"retain_loss_type", "JSD"}, {"alpha", "0.5"}, {0}};
 static const struct param_preset scrub_preset[] = {
     {"retain_loss_type", "distil"}, {"temperature", "4"}, {0}};
+static const struct param_preset lat_preset[] = {
+    {"retain_loss_type", "EMBED_DIFF"},
+    {"layer", "8"},
+    {"steering_coeff", "6.5"},
+    {"alpha", "1200"},
+    {"locate", "regex"},
+    {"trainable_params_regex", "model\\.layers\\.(6|7|8)\\.mlp\\.down_proj\\.weight"},
+    {"wrapper", "lat"},
+    {0}};
 
 const struct method methods[] = {
     {"FT", "retain", "arXiv 2304.04934", "fine-tune on the retain data alone", NULL, true, NULL},
@@ -74,6 +83,9 @@ const struct method methods[] = {
     {"CircuitBreaker", "representation", "arXiv 2406.04313",
      "turn hidden states of forget data away from the target model's", "circuit_breaker", true,
      circuit_preset},
+    {"LAT", "representation", "arXiv 2407.15549",
+     "RMU against the worst perturbation of the hidden states below (RMU-LAT)", "rmu", true,
+     lat_preset},
     {0},
 };
 

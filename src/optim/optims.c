@@ -6,8 +6,8 @@
 const struct optim *const optims[] = {&optim_adamw, &optim_sophia, &optim_sophia_soul,
                                       &optim_lion,  &optim_sgd,    NULL};
 
-const struct wrapper *const wrappers[] = {&wrapper_sam, &wrapper_rs, &wrapper_gnr,
-                                          &wrapper_cr,  &wrapper_wa, NULL};
+const struct wrapper *const wrappers[] = {&wrapper_sam, &wrapper_rs,  &wrapper_gnr, &wrapper_cr,
+                                          &wrapper_wa,  &wrapper_lat, NULL};
 
 const struct optim *optim_by_name(const char *name, struct err *e)
 {

@@ -11,7 +11,7 @@ void gradient_start(struct gradient *g, long step, int n, long repeats)
     g->again = step % repeats != 0;
     if (!g->again) {
         arena_reset(&g->kept);
-        g->own = NULL;
+        g->latent = NULL;
     }
     g->seen = 0;
     g->tokens = 0;
@@ -53,10 +53,12 @@ int gradient_add(struct gradient *g, unsigned goals, struct err *e)
         struct micro_result res;
         if (!has_rows(g->engine, &g->order->micro[g->first + k]))
             continue;
+        g->engine->latent = g->latent && g->latent[k].n ? &g->latent[k] : NULL;
         rc = engine_micro(g->engine, &g->order->micro[g->first + k], &norm, &res, e);
         if (!rc)
             note_losses(g, k, &res);
     }
+    g->engine->latent = NULL;
     g->engine->goals = GOALS_METHOD;
     g->seen |= goals;
     return rc;

@@ -4,6 +4,7 @@
 #ifndef TRAIN_GRADIENT_H
 #define TRAIN_GRADIENT_H
 
+#include "model/batch.h"
 #include "train/engine.h"
 
 struct gradient {
@@ -13,7 +14,7 @@ struct gradient {
     long step;                 /* 0-based */
     bool again;                /* they are those of the step before */
     struct arena kept;         /* for a wrapper: reset when they change */
-    void *own;                 /* for a wrapper, in `kept` */
+    struct latent *latent;     /* [n] in `kept`: perturbations of the method's passes; NULL: none */
     unsigned seed;             /* of the run */
     float **copy;              /* borrowed [copies of the wrapper] flat by weight.at */
 

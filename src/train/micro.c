@@ -92,14 +92,17 @@ static int locate_parts(struct work *w)
     return 0;
 }
 
-static void place_latent(struct work *w)
+static int place_latent(struct work *w)
 {
     const struct part *p = &w->part[ROLE_FORGET];
     if (!w->g->latent || !p->n_seqs)
-        return;
-    BUG_ON(w->g->latent->n != p->n_tokens);
+        return 0;
+    if (w->g->latent->n != p->n_tokens)
+        return err_set(w->e, "hidden states of padded forget rows cannot be perturbed: leave out "
+                             "the --compat switches that average over padding");
     w->g->latent->first = p->first_token;
     w->batch.latent = w->g->latent;
+    return 0;
 }
 
 int work_forward(struct work *w, int layers)
@@ -112,8 +115,8 @@ int work_forward(struct work *w, int layers)
         batch_label_rows(&w->rows, &w->batch, w->seqs, w->a, w->e) || locate_parts(w))
         return -1;
     w->grads = g->frozen ? NULL : g->grads;
-    place_latent(w);
-    if (decoder_forward(g->model, &w->batch, layers, true, &w->pass, w->a, w->e) ||
+    if (place_latent(w) ||
+        decoder_forward(g->model, &w->batch, layers, true, &w->pass, w->a, w->e) ||
         !(w->dx = work_take(w, (size_t)w->batch.n_tokens * (size_t)c->width, sizeof(float))))
         return -1;
     if (g->compat & COMPAT_PAD_EMBED_FROZEN)

@@ -1,0 +1,179 @@
+/* Latent adversarial training (arXiv 2407.15549): every step trains against the perturbation of
+ * hidden states that brings the forgotten back best. For each batch, delta is added to what one
+ * layer gives on forget tokens and found by projected gradient descent: min over |delta_t| <= eps
+ * of -log p(forget labels | delta), by AdamW from zero, each token's delta cut to length eps after
+ * each step. Then the method makes lat_model_steps steps on this batch with delta in place; retain
+ * data never see it. Memory: four arrays [forget tokens of a step, C]. */
+#include <math.h>
+
+#include "optim/optims.h"
+
+struct lat {
+    int64_t layer, steps, model_steps;
+    double eps, lr;
+    const char *tokens;
+};
+
+static const char token_sets[] = "all|prompt|labels";
+
+#define FIELD(f) offsetof(struct lat, f)
+static const struct param params[] = {
+    {"lat_layer", PARAM_INT, FIELD(layer), 0, 9999, NULL, "7", NULL,
+     "perturbs the hidden states after this layer, counted from 0"},
+    {"lat_eps", PARAM_REAL, FIELD(eps), 0, 1e6, NULL, "2", NULL,
+     "longest perturbation of a token; 0: none"},
+    {"lat_steps", PARAM_INT, FIELD(steps), 0, 10000, NULL, "16", NULL,
+     "steps of the inner attack; 0: none"},
+    {"lat_lr", PARAM_REAL, FIELD(lr), 0, 100, NULL, "0.05", NULL, "its learning rate"},
+    {"lat_model_steps", PARAM_INT, FIELD(model_steps), 1, 1000, NULL, "4", NULL,
+     "steps of the model against one attack"},
+    {"lat_tokens", PARAM_CHOICE, FIELD(tokens), 0, 0, token_sets, "all", NULL,
+     "tokens of a forget example that are perturbed"},
+    {0},
+};
+
+static bool is_idle(const struct lat *p)
+{
+    return p->eps == 0 || p->steps == 0;
+}
+
+static long repeats(const void *params_)
+{
+    const struct lat *p = params_;
+    return is_idle(p) ? 1 : (long)p->model_steps;
+}
+
+/* A perturbation under way; all [n,C]. */
+struct attack {
+    struct latent *at;
+    float *delta, *m, *v;
+    size_t n, width;
+    const bool *moves; /* [n] */
+};
+
+/* Cuts every token's delta to length eps. */
+static void project(const struct attack *a, double eps)
+{
+    for (size_t t = 0; t < a->n; t++) {
+        float *d = a->delta + t * a->width;
+        double sum = 0;
+        for (size_t c = 0; c < a->width; c++)
+            sum += (double)d[c] * (double)d[c];
+        double scale = sum > eps * eps ? eps / sqrt(sum) : 1;
+        for (size_t c = 0; c < a->width; c++)
+            d[c] = scale < 1 ? (float)((double)d[c] * scale) : d[c];
+    }
+}
+
+static int find_worst(const struct lat *p, struct gradient *g, struct micro *mb, struct attack *a,
+                      struct err *e)
+{
+    struct engine *en = g->engine;
+    int rc = 0;
+    en->latent = a->at;
+    en->frozen = true;
+    for (int64_t i = 1; i <= p->steps && !rc; i++) {
+        struct adamw o = {.lr = p->lr, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .step = (long)i};
+        double loss;
+        if ((rc = gradient_add_rows(g, GOAL_BIT(GOAL_WRAPPER), mb, &loss, e)))
+            break;
+        for (size_t t = 0; t < a->n; t++)
+            if (!a->moves[t])
+                en->model->ops->scale(a->at->ddelta + t * a->width, 0, a->width);
+        en->model->ops->adamw(a->delta, a->m, a->v, a->at->ddelta, a->n * a->width, 1, &o);
+        project(a, p->eps);
+    }
+    en->latent = NULL;
+    en->frozen = false;
+    return rc;
+}
+
+/* Which of the forget tokens of a micro-batch are perturbed. */
+static void choose_tokens(const struct lat *p, const struct gradient *g, const struct micro *mb,
+                          bool *moves)
+{
+    int set = param_choice(token_sets, p->tokens);
+    for (int s = 0; s < mb->n[ROLE_FORGET]; s++) {
+        const struct seq *q = &g->engine->sets[ROLE_FORGET]->seqs[mb->rows[ROLE_FORGET][s]];
+        int first = 0;
+        while (first < q->n && q->labels && q->labels[first] == LABEL_NONE)
+            first++;
+        for (int t = 0; t < q->n; t++)
+            *moves++ = set == 0 || (set == 1 ? t < first : q->labels && q->labels[t] != LABEL_NONE);
+    }
+}
+
+static void *take_zeros(struct arena *a, size_t n, size_t size, struct err *e)
+{
+    char *p = arena_take(a, n + 1, size, e);
+    for (size_t i = 0; p && i < (n + 1) * size; i++)
+        p[i] = 0;
+    return p;
+}
+
+static int attack(const struct lat *p, struct gradient *g, int k, struct err *e)
+{
+    struct micro *mb = &g->order->micro[g->first + k];
+    struct attack a = {.at = &g->latent[k], .width = (size_t)g->engine->model->cfg.width};
+    for (int s = 0; s < mb->n[ROLE_FORGET]; s++)
+        a.n += (size_t)g->engine->sets[ROLE_FORGET]->seqs[mb->rows[ROLE_FORGET][s]].n;
+    size_t floats = a.n * a.width;
+    float *d = NULL;
+    bool *moves;
+    if (!(a.delta = take_zeros(&g->kept, floats, sizeof(float), e)) ||
+        !(a.m = take_zeros(&g->kept, floats, sizeof(float), e)) ||
+        !(a.v = take_zeros(&g->kept, floats, sizeof(float), e)) ||
+        !(d = take_zeros(&g->kept, floats, sizeof(float), e)) ||
+        !(moves = take_zeros(&g->kept, a.n, sizeof(bool), e)))
+        return -1;
+    choose_tokens(p, g, mb, moves);
+    a.moves = moves;
+    *a.at = (struct latent){.layer = (int)p->layer, .n = (int)a.n, .delta = a.delta, .ddelta = d};
+    if (a.n && find_worst(p, g, mb, &a, e))
+        return -1;
+    a.at->ddelta = NULL;
+    return 0;
+}
+
+static int check(const struct lat *p, const struct engine *g, struct err *e)
+{
+    bool looks = false;
+    for (int i = 0; i < g->n_obj; i++)
+        for (int v = 0; v < g->obj[i].term->n_views; v++)
+            looks |= g->obj[i].goal == GOAL_FORGET && g->obj[i].role[v] == ROLE_FORGET;
+    if (!looks)
+        return err_set(e, "wrapper 'lat' perturbs forget data, at which the method's forget term "
+                          "does not look: take another method");
+    if (p->layer >= g->model->cfg.layers)
+        return err_set(e, "wrapper 'lat' has no layer %d to perturb: give --lat-layer 0 to %d",
+                       (int)p->layer, g->model->cfg.layers - 1);
+    return 0;
+}
+
+static int gradient(const void *params_, struct gradient *g, struct err *e)
+{
+    const struct lat *p = params_;
+    if (is_idle(p))
+        return gradient_add(g, GOALS_METHOD, e);
+    if (!g->again) {
+        if (check(p, g->engine, e) ||
+            !(g->latent = take_zeros(&g->kept, (size_t)g->n, sizeof *g->latent, e)))
+            return -1;
+        for (int k = 0; k < g->n; k++)
+            if (attack(p, g, k, e))
+                return -1;
+    }
+    return gradient_add(g, GOALS_METHOD, e);
+}
+
+const struct wrapper wrapper_lat = {
+    .name = "lat",
+    .paper = "arXiv 2407.15549",
+    .help = "against the worst perturbation of hidden states of forget data",
+    .formula = "L(w, delta), delta = argmin over |delta_t| <= lat_eps of -log p(forget labels)",
+    .params = params,
+    .params_size = sizeof(struct lat),
+    .extra = {{"nll", ROLE_FORGET}},
+    .repeats = repeats,
+    .gradient = gradient,
+};
