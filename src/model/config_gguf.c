@@ -9,70 +9,100 @@
 
 enum { MAX_DIM = 1 << 24 };
 
-/* "ARCH.name" as an int in [1, MAX_DIM]; preset < 0: must be there. */
-static int read_dim(const struct gguf_meta *m, const char *arch, const char *name, int preset,
-                    int *out, struct err *e)
+/* Where the pairs are, and the prefix of the architecture's own. */
+struct source {
+    const struct tensor_file *f;
+    const struct gguf_meta *m;
+    const char *arch;
+    char key[96]; /* of the pair looked at last */
+};
+
+static const char *own_key(struct source *s, const char *name)
 {
-    char key[128];
+    snprintf(s->key, sizeof s->key, "%s.%s", s->arch, name);
+    return s->key;
+}
+
+/* An int in [1, MAX_DIM]; preset < 0: must be there; preset 0: 0 if it is not. */
+static int read_dim(struct source *s, const char *name, int preset, int *out, struct err *e)
+{
     int64_t v = preset;
-    snprintf(key, sizeof key, "%s.%s", arch, name);
-    if (!gguf_int(m, key, &v) && preset < 0)
-        return err_set(e, "the GGUF has no '%s'", key);
-    if (v < 1 || v > MAX_DIM)
-        return err_set(e, "'%s' is %lld, out of range", key, (long long)v);
+    if (!gguf_int(s->m, own_key(s, name), &v) && preset < 0)
+        return err_set(e, "the GGUF has no '%s'", s->key);
+    if ((v < 1 || v > MAX_DIM) && (v || preset))
+        return err_set(e, "'%s' is %lld, out of range", s->key, (long long)v);
     *out = (int)v;
     return 0;
 }
 
-/* "ARCH.name", if it is there. */
-static void opt_real(const struct gguf_meta *m, const char *arch, const char *name, double *out)
+static double opt_real(struct source *s, const char *name, double preset)
 {
-    char key[128];
-    snprintf(key, sizeof key, "%s.%s", arch, name);
-    gguf_real(m, key, out);
+    gguf_real(s->m, own_key(s, name), &preset);
+    return preset;
 }
+
+/* --- rope --- */
 
 /* llama.cpp stores llama3 rope scaling as one divisor per frequency. The factor is the largest one;
  * the other settings are in the pairs that config_gguf_out.c writes, or those of all published
  * models: low 1, high 4, context 8192. The result must match every divisor. */
-static int read_rope_divisors(struct model_config *c, const struct gguf_meta *m, const char *arch,
-                              const struct tensor *t, struct err *e)
+static int read_llama3(struct rope_config *rope, struct source *s, const struct tensor *t,
+                       struct err *e)
 {
-    int half = c->head_dim / 2;
-    struct rope_config r = c->rope;
+    struct rope_config r = *rope;
     r.kind = ROPE_LLAMA3;
-    r.low_freq = 1;
-    r.high_freq = 4;
-    opt_real(m, arch, "rope.scaling.low_freq_factor", &r.low_freq);
-    opt_real(m, arch, "rope.scaling.high_freq_factor", &r.high_freq);
-    if (read_dim(m, arch, "rope.scaling.original_context_length", 8192, &r.original_positions, e))
+    r.low_freq = opt_real(s, "rope.scaling.low_freq_factor", 1);
+    r.high_freq = opt_real(s, "rope.scaling.high_freq_factor", 4);
+    if (read_dim(s, "rope.scaling.original_context_length", 8192, &r.original_positions, e))
         return -1;
     float *div = tensor_f32(t, e);
     if (!div)
         return -1;
     for (size_t i = 0; i < t->count; i++)
         r.factor = fmax(r.factor, div[i]);
-    bool same = t->count == (size_t)half;
-    for (int i = 0; same && i < half; i++) {
-        double inv = pow(r.base, -2.0 * i / c->head_dim);
+    bool same = t->count == (size_t)r.rot / 2;
+    for (int i = 0; same && i < r.rot / 2; i++) {
+        double inv = pow(r.base, -2.0 * i / r.rot);
         same = fabs(inv / rope_llama3_scale(&r, inv) - div[i]) <= 1e-3 * div[i];
     }
     free(div);
     if (!same)
         return err_set(e, "the rope frequencies of this GGUF are not of the llama3 form");
-    c->rope = r;
+    *rope = r;
     return 0;
 }
 
-/* Scaling by a formula. A factor without a type is linear, as in llama.cpp. */
-static int read_rope_scaling(struct rope_config *r, const struct gguf_meta *m, const char *arch,
-                             struct err *e)
+static int read_factors(double *out, const struct rope_config *r, const struct tensor *t,
+                        struct err *e)
 {
-    char key[128];
+    if (!t || t->count != (size_t)r->rot / 2 || t->count > OPS_MAX_HEAD / 2)
+        return err_set(e, "the GGUF lacks some of its %d rope factors", r->rot / 2);
+    float *v = tensor_f32(t, e);
+    for (size_t i = 0; v && i < t->count; i++)
+        out[i] = (double)v[i];
+    free(v);
+    return v ? 0 : -1;
+}
+
+static int read_longrope(struct rope_config *r, struct source *s, struct err *e)
+{
+    r->kind = ROPE_LONG;
+    r->magnitude = opt_real(s, "rope.scaling.attn_factor", 1);
+    return read_dim(s, "rope.scaling.original_context_length", -1, &r->original_positions, e) ||
+                   read_factors(r->long_factor, r, tensor_find(s->f, "rope_factors_long.weight"),
+                                e) ||
+                   read_factors(r->short_factor, r, tensor_find(s->f, "rope_factors_short.weight"),
+                                e)
+               ? -1
+               : 0;
+}
+
+/* A factor without a type is linear, as in llama.cpp. */
+static int read_formula(struct rope_config *r, struct source *s, struct err *e)
+{
     struct gguf_str type = {"linear", 6};
-    opt_real(m, arch, "rope.scaling.factor", &r->factor);
-    snprintf(key, sizeof key, "%s.rope.scaling.type", arch);
-    gguf_text(m, key, &type);
+    r->factor = opt_real(s, "rope.scaling.factor", 0);
+    gguf_text(s->m, own_key(s, "rope.scaling.type"), &type);
     if (!(r->factor > 0) || (type.n == 4 && !memcmp(type.s, "none", 4)))
         return 0;
     if (type.n != 6 || memcmp(type.s, "linear", 6))
@@ -82,54 +112,93 @@ static int read_rope_scaling(struct rope_config *r, const struct gguf_meta *m, c
     return 0;
 }
 
-int config_from_gguf(struct model_config *c, const struct tensor_file *f, struct err *e)
+static int read_rope(struct model_config *c, struct source *s, struct err *e)
 {
-    const struct gguf_meta *m = f->meta;
-    struct gguf_str arch;
-    char a[32];
-    const struct family *fam;
-    if (!gguf_text(m, "general.architecture", &arch))
-        return err_set(e, "the GGUF has no 'general.architecture'");
-    if (!(fam = family_by_gguf(arch.s, arch.n, e)))
+    struct rope_config *r = &c->rope;
+    const struct tensor *divisors = tensor_find(s->f, "rope_freqs.weight");
+    r->base = opt_real(s, "rope.freq_base", 10000);
+    if (family_slot(c, W_POS))
+        return 0;
+    if (read_dim(s, "rope.dimension_count", c->head_dim, &r->rot, e))
         return -1;
-    *c = fam->preset;
-    c->family = fam;
-    c->bos = c->pad = -1;
-    snprintf(a, sizeof a, "%s", c->family->gguf);
-    char key[128];
-    double eps = 1e-5;
-    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", a);
-    gguf_real(m, key, &eps);
-    c->norm_eps = (float)eps;
-    c->rope.base = 10000;
-    snprintf(key, sizeof key, "%s.rope.freq_base", a);
-    gguf_real(m, key, &c->rope.base);
-    if (read_dim(m, a, "block_count", -1, &c->layers, e) ||
-        read_dim(m, a, "embedding_length", -1, &c->width, e) ||
-        read_dim(m, a, "attention.head_count", -1, &c->heads, e) ||
-        read_dim(m, a, "attention.head_count_kv", c->heads, &c->kv_heads, e) ||
-        read_dim(m, a, "attention.key_length", c->width / c->heads, &c->head_dim, e) ||
-        read_dim(m, a, "feed_forward_length", -1, &c->ff, e) ||
-        read_dim(m, a, "context_length", 2048, &c->positions, e))
+    if (r->rot > c->head_dim || r->rot % 2)
+        return err_set(e, "'%s' is %d, but a head has %d numbers", s->key, r->rot, c->head_dim);
+    if (divisors)
+        return read_llama3(r, s, divisors, e);
+    return tensor_find(s->f, "rope_factors_long.weight") ? read_longrope(r, s, e)
+                                                         : read_formula(r, s, e);
+}
+
+/* --- the rest --- */
+
+static int read_shape(struct model_config *c, struct source *s, struct err *e)
+{
+    if (read_dim(s, "block_count", -1, &c->layers, e) ||
+        read_dim(s, "embedding_length", -1, &c->width, e) ||
+        read_dim(s, "attention.head_count", -1, &c->heads, e) ||
+        read_dim(s, "attention.head_count_kv", c->heads, &c->kv_heads, e) ||
+        read_dim(s, "attention.key_length", c->width / c->heads, &c->head_dim, e) ||
+        read_dim(s, "feed_forward_length", -1, &c->ff, e) ||
+        read_dim(s, "context_length", 2048, &c->positions, e) ||
+        read_dim(s, "attention.sliding_window", 0, &c->window, e))
         return -1;
-    const struct tensor *embed = tensor_find(f, "token_embd.weight");
+    const struct tensor *embed = tensor_find(s->f, "token_embd.weight");
     if (!embed || embed->n_dims != 2 || embed->shape[0] > MAX_DIM || embed->shape[0] < 1)
         return err_set(e, "the GGUF has no usable 'token_embd.weight'");
     c->vocab = (int)embed->shape[0];
-    c->tied_head = !tensor_find(f, "output.weight");
+    c->tied_head = !tensor_find(s->f, "output.weight");
+    return 0;
+}
+
+/* Gemma 2's largest model, which llama.cpp tells by its 46 layers, scales by width over heads. */
+static float attn_scale(const struct model_config *c)
+{
+    bool large = !strcmp(c->family->name, "gemma2") && c->layers == 46;
+    return 1.0f / sqrtf((float)(large ? c->width / c->heads : c->head_dim));
+}
+
+static void read_numbers(struct model_config *c, struct source *s)
+{
+    const char *eps =
+        c->norm == NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon";
+    c->norm_eps = (float)opt_real(s, eps, 1e-5);
+    c->attn_scale = (float)opt_real(s, "attention.scale", (double)attn_scale(c));
+    c->attn_softcap = (float)opt_real(s, "attn_logit_softcapping", 0);
+    c->logit_softcap = (float)opt_real(s, "final_logit_softcapping", 0);
+    gguf_bool(s->m, own_key(s, "use_parallel_residual"), &c->parallel);
+    c->qkv_bias =
+        tensor_find(s->f, "blk.0.attn_q.bias") || tensor_find(s->f, "blk.0.attn_qkv.bias");
+    c->out_bias = tensor_find(s->f, "blk.0.attn_output.bias");
+    c->mlp_bias = tensor_find(s->f, "blk.0.ffn_up.bias");
+}
+
+static void read_ids(struct model_config *c, const struct gguf_meta *m)
+{
     static const char *const ends[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
                                        "tokenizer.ggml.eom_token_id"};
     int64_t id;
-    if (gguf_int(m, "tokenizer.ggml.bos_token_id", &id))
-        c->bos = (int)id;
-    if (gguf_int(m, "tokenizer.ggml.padding_token_id", &id))
-        c->pad = (int)id;
+    c->bos = gguf_int(m, "tokenizer.ggml.bos_token_id", &id) ? (int)id : -1;
+    c->pad = gguf_int(m, "tokenizer.ggml.padding_token_id", &id) ? (int)id : -1;
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (gguf_int(m, ends[i], &id))
             c->eos[c->n_eos++] = (int)id;
-    const struct tensor *divisors = tensor_find(f, "rope_freqs.weight");
-    if (divisors ? read_rope_divisors(c, m, a, divisors, e) : read_rope_scaling(&c->rope, m, a, e))
+}
+
+int config_from_gguf(struct model_config *c, const struct tensor_file *f, struct err *e)
+{
+    struct gguf_str arch;
+    const struct family *family;
+    if (!gguf_text(f->meta, "general.architecture", &arch))
+        return err_set(e, "the GGUF has no 'general.architecture'");
+    if (!(family = family_by_gguf(arch.s, arch.n, e)))
         return -1;
+    struct source s = {.f = f, .m = f->meta, .arch = family->gguf};
+    *c = family->preset;
+    c->family = family;
+    if (read_shape(c, &s, e) || read_rope(c, &s, e))
+        return -1;
+    read_numbers(c, &s);
+    read_ids(c, f->meta);
     config_derive(c);
     return config_check(c, e);
 }

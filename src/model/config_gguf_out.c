@@ -1,6 +1,7 @@
 /* A configuration as the pairs of a GGUF, under the names that llama.cpp asks for. A pair that an
  * architecture does not know is ignored there, so that one list serves all.
  */
+#include <math.h>
 #include <string.h>
 
 #include "model/family.h"
@@ -83,6 +84,8 @@ static void put_attention(struct pairs *o, const struct model_config *c)
              c->norm == NORM_RMS ? "attention.layer_norm_rms_epsilon"
                                  : "attention.layer_norm_epsilon",
              (double)c->norm_eps);
+    if (c->attn_scale != 1.0f / sqrtf((float)c->head_dim))
+        put_real(o, "attention.scale", (double)c->attn_scale);
     if (c->window)
         put_int(o, "attention.sliding_window", c->window);
     if (c->attn_softcap > 0)
