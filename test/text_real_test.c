@@ -309,15 +309,12 @@ int main(void)
     }
     tokenizer_close(t);
     free(model);
-    static const char *const with_vectors[] = {"gpt-2",  "mpt",       "falcon",
-                                               "refact", "starcoder", "deepseek-coder"};
+    static const char *const with_vectors[] = {
+        "gpt-2", "mpt", "falcon", "refact", "starcoder", "deepseek-coder", "llama-spm", "phi-3"};
     for (size_t i = 0; i < sizeof with_vectors / sizeof *with_vectors; i++)
         test_vectors(with_vectors[i]);
     test_opens("data/tokenizers/phi-2/tokenizer.json", NULL);
     test_opens("data/tokenizers/gpt-neox/20B_tokenizer.json", NULL);
     test_opens("data/tokenizers/gguf/ggml-vocab-gpt-neox.gguf", NULL);
-    test_opens("data/tokenizers/llama2/tokenizer.json", "SentencePiece");
-    test_opens("data/tokenizers/gguf/ggml-vocab-llama-spm.gguf", "SentencePiece BPE");
-    test_opens("data/tokenizers/gguf/ggml-vocab-phi-3.gguf", "SentencePiece BPE");
     return done();
 }

@@ -166,7 +166,7 @@ static void print_text(const struct info *in)
                                                          : "none";
     const struct model_config *c = &in->s.model.cfg;
     if (t)
-        printf("  tokenizer     byte-level BPE, %d tokens\n", tokenizer_vocab_size(t));
+        printf("  tokenizer     %s, %d tokens\n", tokenizer_kind(t), tokenizer_vocab_size(t));
     else
         printf("  tokenizer     none that can be read\n");
     printf("  chat template %s\n", chat);

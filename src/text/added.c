@@ -3,14 +3,13 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "text/space.h"
 
-static int by_first_byte(const void *a, const void *b, void *vocab)
+static int by_first_byte(const void *a, const void *b, void *texts)
 {
-    size_t n, m;
-    const char *s = vocab_text(vocab, *(const int *)a, &n);
-    const char *t = vocab_text(vocab, *(const int *)b, &m);
-    int diff = (unsigned char)*s - (unsigned char)*t;
-    return diff ? diff : (n < m) - (n > m);
+    const struct added_token *s = a, *t = b;
+    int diff = (unsigned char)((char *)texts)[s->at] - (unsigned char)((char *)texts)[t->at];
+    return diff ? diff : (s->n < t->n) - (s->n > t->n);
 }
 
 static bool belongs(const struct vocab *v, int id, bool after)
@@ -18,21 +17,32 @@ static bool belongs(const struct vocab *v, int id, bool after)
     return v->flags[id] & TOKEN_ADDED && !(v->flags[id] & TOKEN_NORMAL) == !after;
 }
 
-int added_init(struct added *a, const struct vocab *v, bool after, struct err *e)
+static int add(struct added *a, int id, const struct normal *normal, struct err *e)
+{
+    struct added_token t = {.id = id, .at = a->texts.len};
+    const char *s = vocab_text(a->vocab, id, &t.n);
+    if (normal ? normal_run(normal, s, t.n, &a->texts, e) : buf_add(&a->texts, s, t.n, e))
+        return -1;
+    if ((t.n = a->texts.len - t.at))
+        a->v[a->n++] = t;
+    return 0;
+}
+
+int added_init(struct added *a, const struct vocab *v, bool after, const struct normal *normal,
+               struct err *e)
 {
     *a = (struct added){.vocab = v};
+    size_t n = 0;
     for (int id = 0; id < v->n; id++)
-        a->n += belongs(v, id, after);
-    if (!(a->ids = mem_alloc((size_t)a->n, sizeof *a->ids, e)))
+        n += belongs(v, id, after);
+    if (!(a->v = mem_alloc(n, sizeof *a->v, e)))
         return -1;
-    for (int id = 0, k = 0; id < v->n; id++)
-        if (belongs(v, id, after))
-            a->ids[k++] = id;
-    qsort_r(a->ids, (size_t)a->n, sizeof *a->ids, by_first_byte, (void *)v);
-    for (int k = 0; k < a->n; k++) {
-        size_t n;
-        a->first[(unsigned char)*vocab_text(v, a->ids[k], &n) + 1]++;
-    }
+    for (int id = 0; id < v->n; id++)
+        if (belongs(v, id, after) && add(a, id, normal, e))
+            return -1;
+    qsort_r(a->v, (size_t)a->n, sizeof *a->v, by_first_byte, a->texts.data);
+    for (int k = 0; k < a->n; k++)
+        a->first[(unsigned char)a->texts.data[a->v[k].at] + 1]++;
     for (int b = 0; b < 256; b++)
         a->first[b + 1] += a->first[b];
     return 0;
@@ -40,25 +50,41 @@ int added_init(struct added *a, const struct vocab *v, bool after, struct err *e
 
 void added_fini(struct added *a)
 {
-    free(a->ids);
+    free(a->v);
+    buf_fini(&a->texts);
     *a = (struct added){0};
 }
 
-int added_find(const struct added *a, const char *s, size_t n, size_t from, bool specials,
-               size_t *at)
+/* The longest token at s[at..n), as far as it may stand there. */
+static bool stands_at(const struct added *a, const char *s, size_t n, size_t at, bool specials,
+                      struct added_hit *hit)
+{
+    unsigned char b = (unsigned char)s[at];
+    for (int k = a->first[b]; k < a->first[b + 1]; k++) {
+        const struct added_token *t = &a->v[k];
+        unsigned flags = a->vocab->flags[t->id];
+        if (t->n > n - at || memcmp(a->texts.data + t->at, s + at, t->n) ||
+            (flags & TOKEN_SPECIAL && !specials) ||
+            (flags & TOKEN_WORD && (word_before(s, at) || word_at(s, n, at + t->n))))
+            continue;
+        *hit = (struct added_hit){t->id, at, t->n, at, at + t->n};
+        return true;
+    }
+    return false;
+}
+
+bool added_find(const struct added *a, const char *s, size_t n, size_t from, bool specials,
+                struct added_hit *hit)
 {
     for (size_t i = a->n ? from : n; i < n; i++) {
-        unsigned char b = (unsigned char)s[i];
-        for (int k = a->first[b]; k < a->first[b + 1]; k++) {
-            int id = a->ids[k];
-            size_t len;
-            const char *text = vocab_text(a->vocab, id, &len);
-            if ((specials || !(a->vocab->flags[id] & TOKEN_SPECIAL)) && len <= n - i &&
-                !memcmp(text, s + i, len)) {
-                *at = i;
-                return id;
-            }
-        }
+        if (!stands_at(a, s, n, i, specials, hit))
+            continue;
+        unsigned flags = a->vocab->flags[hit->id];
+        if (flags & TOKEN_LSTRIP)
+            hit->from -= space_trailing(s + from, i - from);
+        if (flags & TOKEN_RSTRIP)
+            hit->to += space_leading(s + hit->to, n - hit->to);
+        return true;
     }
-    return -1;
+    return false;
 }

@@ -6,20 +6,35 @@
 
 #include <stdbool.h>
 
+#include "text/normal.h"
 #include "text/vocab.h"
+
+struct added_token {
+    int id;
+    size_t at, n; /* what is looked for, in `texts` */
+};
 
 struct added {
     const struct vocab *vocab; /* borrowed */
-    int *ids;                  /* [n] owned, by first byte, then longest first */
+    struct added_token *v;     /* [n] owned, by first byte, then longest first */
     int n;
-    int first[257]; /* ids of tokens with first byte b are at [first[b], first[b + 1]) */
+    struct buf texts;
+    int first[257]; /* tokens with first byte b are at [first[b], first[b + 1]) */
 };
 
-/* The added tokens of the vocabulary that are looked for before (or after) normalisation. */
-int added_init(struct added *a, const struct vocab *v, bool after, struct err *e);
+/* Where one was found: n bytes at `at`; with the white space that it takes along [from, to). */
+struct added_hit {
+    int id;
+    size_t at, n, from, to;
+};
+
+/* The added tokens of the vocabulary that are looked for before (or after) normalisation. `normal`,
+ * unless NULL, is what their own texts go through first. */
+int added_init(struct added *a, const struct vocab *v, bool after, const struct normal *normal,
+               struct err *e);
 void added_fini(struct added *a);
-/* The next one in s[from..n), special ones only if asked for: its id and place, or -1. */
-int added_find(const struct added *a, const char *s, size_t n, size_t from, bool specials,
-               size_t *at);
+/* The next one in s[from..n), special ones only if asked for. */
+bool added_find(const struct added *a, const char *s, size_t n, size_t from, bool specials,
+                struct added_hit *hit);
 
 #endif

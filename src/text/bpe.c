@@ -3,71 +3,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
+#include "text/bpe_table.h"
 #include "text/bytelevel.h"
-
-static size_t slot_of(const struct bpe *b, int left, int right)
-{
-    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    key *= 0x9e3779b97f4a7c15u;
-    size_t i = (size_t)(key >> 32) & (b->n_slots - 1);
-    for (; b->slots[i] >= 0; i = (i + 1) & (b->n_slots - 1)) {
-        const struct bpe_merge *m = &b->merges[b->slots[i]];
-        if (m->left == left && m->right == right)
-            break;
-    }
-    return i;
-}
-
-int bpe_init(struct bpe *b, const struct vocab *v, int n, struct err *e)
-{
-    *b = (struct bpe){.vocab = v, .unk = -1, .n_slots = 16};
-    while (b->n_slots < 2 * (size_t)n)
-        b->n_slots *= 2;
-    b->merges = mem_alloc((size_t)n, sizeof *b->merges, e);
-    b->slots = b->merges ? mem_alloc(b->n_slots, sizeof *b->slots, e) : NULL;
-    if (!b->slots) {
-        bpe_fini(b);
-        return -1;
-    }
-    memset(b->slots, 0xff, b->n_slots * sizeof *b->slots);
-    for (int i = 0; i < 256; i++) {
-        char symbol[2];
-        b->byte_id[i] = vocab_find(v, symbol, bytelevel_symbol((uint8_t)i, symbol));
-    }
-    return 0;
-}
-
-void bpe_fini(struct bpe *b)
-{
-    free(b->merges);
-    free(b->slots);
-    *b = (struct bpe){0};
-}
-
-int bpe_add(struct bpe *b, const char *left, size_t n_left, const char *right, size_t n_right,
-            struct err *e)
-{
-    struct buf both = {0};
-    if (buf_add(&both, left, n_left, e) || buf_add(&both, right, n_right, e))
-        goto fail;
-    struct bpe_merge m = {vocab_find(b->vocab, left, n_left), vocab_find(b->vocab, right, n_right),
-                          vocab_find(b->vocab, both.data, both.len)};
-    if (m.left < 0 || m.right < 0 || m.id < 0) {
-        err_set(e,
-                "merge %d makes '%.64s' of '%.*s' and '%.*s', which are not all in the vocabulary",
-                b->n, both.data, n_left > 64 ? 64 : (int)n_left, left,
-                n_right > 64 ? 64 : (int)n_right, right);
-        goto fail;
-    }
-    size_t slot = slot_of(b, m.left, m.right);
-    b->merges[b->n] = m;
-    b->slots[slot] = b->n++; /* of equal merges the last one counts, as in HF's reader */
-    buf_fini(&both);
-    return 0;
-fail:
-    buf_fini(&both);
-    return -1;
-}
 
 struct bpe_node {
     int id; /* -1: joined to the node before it */
@@ -75,8 +13,8 @@ struct bpe_node {
 };
 
 struct bpe_pair {
-    int rank, at;    /* order of joining; `at` is the left node */
-    int left, right; /* ids: a pair that changed since is void */
+    int rank, at; /* order of joining; `at` is the left node */
+    int merge;
 };
 
 static bool before(const struct bpe_pair *a, const struct bpe_pair *b)
@@ -91,10 +29,10 @@ static void heap_push(const struct bpe *b, struct bpe_work *w, int at)
     const struct bpe_node *l = &w->nodes[at];
     if (l->next < 0)
         return;
-    int right = w->nodes[l->next].id, rank = b->slots[slot_of(b, l->id, right)];
-    if (rank < 0)
+    int merge = b->slots[bpe_slot(b, l->id, w->nodes[l->next].id)];
+    if (merge < 0)
         return;
-    struct bpe_pair p = {rank, at, l->id, right};
+    struct bpe_pair p = {b->merges[merge].rank, at, merge};
     size_t i = w->heap_n++;
     for (; i > 0 && before(&p, &w->heap[(i - 1) / 2]); i = (i - 1) / 2)
         w->heap[i] = w->heap[(i - 1) / 2];
@@ -126,10 +64,11 @@ static void merge_all(const struct bpe *b, struct bpe_work *w, int n)
     while (w->heap_n) {
         struct bpe_pair p = heap_pop(w);
         struct bpe_node *l = &w->nodes[p.at];
-        if (l->id != p.left || l->next < 0 || w->nodes[l->next].id != p.right)
-            continue;
+        const struct bpe_merge *m = &b->merges[p.merge];
+        if (l->id != m->left || l->next < 0 || w->nodes[l->next].id != m->right)
+            continue; /* the pair changed since */
         struct bpe_node *r = &w->nodes[l->next];
-        l->id = b->merges[p.rank].id;
+        l->id = m->id;
         l->next = r->next;
         r->id = -1;
         if (l->next >= 0)
@@ -140,32 +79,61 @@ static void merge_all(const struct bpe *b, struct bpe_work *w, int n)
     }
 }
 
+/* What has no token: unk, once for a run of it if so asked, or nothing. */
+static int add_unk(const struct bpe *b, struct bpe_work *w, int k)
+{
+    if (b->unk < 0 || (b->fuse_unk && k && w->nodes[k - 1].id == b->unk))
+        return k;
+    w->nodes[k] = (struct bpe_node){b->unk, k - 1, k + 1};
+    return k + 1;
+}
+
+/* One character of n bytes: its token, those of its bytes, or unk. */
+static int add_char(const struct bpe *b, struct bpe_work *w, int k, const char *s, size_t n)
+{
+    int id = vocab_find(b->vocab, s, n);
+    bool spelt = id < 0;
+    for (size_t i = 0; i < n; i++)
+        spelt = spelt && b->byte_id[(uint8_t)s[i]] >= 0;
+    if (id < 0 && !spelt)
+        return add_unk(b, w, k);
+    for (size_t i = 0; i < (spelt ? n : 1); i++, k++)
+        w->nodes[k] = (struct bpe_node){spelt ? b->byte_id[(uint8_t)s[i]] : id, k - 1, k + 1};
+    return k;
+}
+
 static int fill_nodes(const struct bpe *b, struct bpe_work *w, const char *word, size_t n)
 {
     int k = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0, len; i < n; i += len) {
         int id = b->byte_id[(uint8_t)word[i]];
-        if (id < 0 && (b->unk < 0 || (b->fuse_unk && k && w->nodes[k - 1].id == b->unk)))
-            continue;
-        w->nodes[k] = (struct bpe_node){id < 0 ? b->unk : id, k - 1, k + 1};
-        k++;
+        len = b->chars ? utf8_char(word + i, n - i) : 1;
+        if (b->chars) {
+            k = add_char(b, w, k, word + i, len);
+        } else if (id < 0) {
+            k = add_unk(b, w, k);
+        } else {
+            w->nodes[k] = (struct bpe_node){id, k - 1, k + 1};
+            k++;
+        }
     }
     if (k)
         w->nodes[k - 1].next = -1;
     return k;
 }
 
-/* The token that is this word as a whole, or -1. */
+/* The token that spells the whole word, or -1. */
 static int whole_word(const struct bpe *b, struct bpe_work *w, const char *word, size_t n, int *id,
                       struct err *e)
 {
     buf_clear(&w->symbols);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && !b->chars; i++) {
         char symbol[2];
         if (buf_add(&w->symbols, symbol, bytelevel_symbol((uint8_t)word[i], symbol), e))
             return -1;
     }
-    *id = vocab_find(b->vocab, w->symbols.data, w->symbols.len);
+    *id = b->chars ? vocab_find(b->vocab, word, n)
+                   : vocab_find(b->vocab, w->symbols.data, w->symbols.len);
     return 0;
 }
 

@@ -1,6 +1,11 @@
-/* Byte-pair encoding of one word (Sennrich et al., arXiv:1508.07909) over bytes: the word's bytes
- * become their tokens, then the adjacent pair whose merge has the lowest rank is joined, the
+/* Byte-pair encoding of one word (Sennrich et al., arXiv:1508.07909): the word's bytes, or its
+ * characters, become tokens; then the adjacent pair whose merge has the lowest rank is joined, the
  * leftmost first, until no pair has a merge. n log n in the length of the word.
+ *
+ * Merges are listed in the file (HF), or follow from the vocabulary: SentencePiece joins the pair
+ * whose token has the highest score, tiktoken the pair whose token has the lowest number. Then
+ * every way to cut a token into two tokens is a merge, with a rank that all cuts of the token
+ * share.
  */
 #ifndef TEXT_BPE_H
 #define TEXT_BPE_H
@@ -12,27 +17,35 @@
 #include "text/vocab.h"
 
 struct bpe_merge {
-    int left, right, id;
+    int left, right, id, rank;
 };
 
 struct bpe {
     const struct vocab *vocab; /* borrowed */
-    int byte_id[256];          /* token of a single byte, -1: none */
-    int unk;                   /* stands for such bytes; -1: they vanish */
+    bool chars;                /* begins with characters, not with bytes */
+    int byte_id[256];          /* token of a byte, -1: none; if chars: for those without a token */
+    int unk;                   /* stands for what has no token; -1: it vanishes */
     bool fuse_unk;             /* a run of them gives one */
     bool whole_words;          /* a word that is a token is not split, whatever the merges */
     struct bpe_merge *merges;  /* [n] owned, by rank */
-    int n;
-    int *slots; /* [n_slots] owned hash table of ranks, -1: free */
+    size_t n, cap;
+    int *slots; /* [n_slots] owned hash table of merges, -1: free */
     size_t n_slots;
 };
 
-/* Room for n merges; byte_id from the vocabulary. `v` must outlive it and be complete. */
-int bpe_init(struct bpe *b, const struct vocab *v, int n, struct err *e);
+/* Bytes are those of GPT-2's alphabet. `v` must outlive it and be complete. */
+void bpe_init(struct bpe *b, const struct vocab *v);
+/* Characters; with `fallback` those without a token become the tokens <0x00> to <0xFF> of their
+ * bytes. */
+void bpe_init_chars(struct bpe *b, struct vocab *v, bool fallback);
 void bpe_fini(struct bpe *b);
 /* The merge of the next rank, by the texts of its parts; both and what they make must be tokens. */
 int bpe_add(struct bpe *b, const char *left, size_t n_left, const char *right, size_t n_right,
             struct err *e);
+/* Merges by the scores [n] of the vocabulary, the highest first. */
+int bpe_derive(struct bpe *b, const float *scores, struct err *e);
+/* After the last merge. */
+int bpe_finish(struct bpe *b, struct err *e);
 
 /* Scratch of one thread, zero-initialised, kept between words: lists, and the words seen lately. */
 struct bpe_work {
@@ -44,7 +57,7 @@ struct bpe_work {
 };
 
 void bpe_work_fini(struct bpe_work *w);
-/* Appends the ids of one word of n > 0 bytes. */
+/* Appends the ids of one word of n > 0 bytes of UTF-8. */
 int bpe_word(const struct bpe *b, struct bpe_work *w, const char *word, size_t n, struct ids *out,
              struct err *e);
 

@@ -1,9 +1,38 @@
 #include "text/normal.h"
 
 #include <limits.h>
+#include <string.h>
 #include <utf8proc.h>
 
 #include "base/mem.h"
+#include "base/regex.h"
+#include "text/pretok.h"
+#include "text/space.h"
+
+void normal_fini(struct normal *m)
+{
+    for (int i = 0; i < m->n; i++) {
+        pcre2_code_free(m->steps[i].regex);
+        free(m->steps[i].from);
+        free(m->steps[i].to);
+    }
+    m->n = 0;
+}
+
+int normal_add(struct normal *m, enum normal_kind kind, const char *from, const char *to,
+               bool pattern, struct err *e)
+{
+    if (m->n == NORMAL_MAX_STEPS)
+        return err_set(e, "the normaliser has more than %d steps", NORMAL_MAX_STEPS);
+    if (from && !*from)
+        return err_set(e, "a normaliser replaces the empty text");
+    struct normal_step *s = &m->steps[m->n++];
+    *s = (struct normal_step){.kind = kind};
+    if ((from && !(s->from = mem_strdup(from, e))) || (to && !(s->to = mem_strdup(to, e))) ||
+        (pattern && !(s->regex = pretok_compile(from, false, e))))
+        return -1;
+    return 0;
+}
 
 static int is_ascii(const char *s, size_t n)
 {
@@ -13,23 +42,105 @@ static int is_ascii(const char *s, size_t n)
     return any < 0x80;
 }
 
-int normal_nfc(const char *s, size_t n, struct buf *out, struct err *e)
+/* The normal forms of Unicode (UAX #15). */
+static int unicode_form(enum normal_kind kind, const char *s, size_t n, struct buf *out,
+                        struct err *e)
 {
     if (is_ascii(s, n))
         return buf_add(out, s, n, e);
-    const utf8proc_option_t how = UTF8PROC_STABLE | UTF8PROC_COMPOSE;
-    /* NFC first decomposes: no character becomes more than four (UAX #15), so this is room enough.
-     */
-    utf8proc_ssize_t cap = (utf8proc_ssize_t)(4 * n + 4);
-    utf8proc_int32_t *points = mem_alloc((size_t)cap, sizeof *points, e);
-    if (!points)
-        return -1;
-    utf8proc_ssize_t k =
-        utf8proc_decompose((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n, points, cap, how);
-    if (k >= 0 && k < cap)
-        k = utf8proc_reencode(points, k, how); /* in place: UTF-8 is no longer than UTF-32 */
-    int rc = k < 0 || k >= cap * 4 ? err_set(e, "cannot normalise text: %s", utf8proc_errmsg(k))
-                                   : buf_add(out, points, (size_t)k, e);
+    bool compose = kind == NORMAL_NFC || kind == NORMAL_NFKC;
+    bool compat = kind == NORMAL_NFKC || kind == NORMAL_NFKD;
+    const utf8proc_option_t how = UTF8PROC_STABLE |
+                                  (compose ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) |
+                                  (compat ? UTF8PROC_COMPAT : 0);
+    utf8proc_ssize_t need = utf8proc_decompose((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n,
+                                               NULL, 0, how),
+                     k = need;
+    utf8proc_int32_t *points = NULL;
+    if (need >= 0) { /* room for the NUL that reencode writes */
+        if (!(points = mem_alloc((size_t)need + 1, sizeof *points, e)))
+            return -1;
+        k = utf8proc_decompose((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n, points, need, how);
+        if (k == need)
+            k = utf8proc_reencode(points, k, how); /* in place: UTF-8 is no longer than UTF-32 */
+    }
+    int rc = k < 0 ? err_set(e, "cannot normalise text: %s", utf8proc_errmsg(k))
+                   : buf_add(out, points, (size_t)k, e);
     free(points);
+    return rc;
+}
+
+static int replace_text(const struct normal_step *step, const char *s, size_t n, struct buf *out,
+                        struct err *e)
+{
+    size_t from = strlen(step->from), to = strlen(step->to);
+    for (const char *end = s + n, *hit; s < end; s = hit + from) {
+        hit = memmem(s, (size_t)(end - s), step->from, from);
+        if (!hit)
+            return buf_add(out, s, (size_t)(end - s), e);
+        if (buf_add(out, s, (size_t)(hit - s), e) || buf_add(out, step->to, to, e))
+            return -1;
+    }
+    return 0;
+}
+
+static int replace_pattern(const struct normal_step *step, const char *s, size_t n, struct buf *out,
+                           struct err *e)
+{
+    struct pretok_work *w = pretok_work_new(e);
+    if (!w)
+        return -1;
+    size_t at = 0, from, to;
+    int rc;
+    while (!(rc = pretok_match(step->regex, w, s, n, at, &from, &to, e)) && from < n)
+        if ((rc = buf_add(out, s + at, from - at, e) || buf_str(out, step->to, e) ? -1 : 0))
+            break;
+        else
+            at = to;
+    if (!rc)
+        rc = buf_add(out, s + at, n - at, e);
+    else
+        err_prefix(e, "pattern '%s': ", step->from);
+    pretok_work_free(w);
+    return rc;
+}
+
+static int run_step(const struct normal_step *step, const char *s, size_t n, struct buf *out,
+                    struct err *e)
+{
+    switch (step->kind) {
+    case NORMAL_PREPEND:
+        return (n && buf_str(out, step->to, e)) || buf_add(out, s, n, e) ? -1 : 0;
+    case NORMAL_REPLACE:
+        return step->regex ? replace_pattern(step, s, n, out, e) : replace_text(step, s, n, out, e);
+    case NORMAL_LSTRIP: {
+        size_t k = space_leading(s, n);
+        return buf_add(out, s + k, n - k, e);
+    }
+    case NORMAL_RSTRIP:
+        return buf_add(out, s, n - space_trailing(s, n), e);
+    default:
+        return unicode_form(step->kind, s, n, out, e);
+    }
+}
+
+int normal_run(const struct normal *m, const char *s, size_t n, struct buf *out, struct err *e)
+{
+    struct buf text[2] = {{0}, {0}};
+    int rc = 0;
+    for (int i = 0; i < m->n && !rc; i++) {
+        struct buf *to = i == m->n - 1 ? out : &text[i & 1];
+        if (to != out)
+            buf_clear(to);
+        rc = run_step(&m->steps[i], s, n, to, e);
+        if (!rc && to != out) {
+            s = to->data ? to->data : "";
+            n = to->len;
+        }
+    }
+    if (!rc && !m->n)
+        rc = buf_add(out, s, n, e);
+    buf_fini(&text[0]);
+    buf_fini(&text[1]);
     return rc;
 }

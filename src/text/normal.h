@@ -1,13 +1,43 @@
-/* Unicode normal forms. */
+/* Normalisers: what is done to text before it is cut into words. Steps follow each other.
+ */
 #ifndef TEXT_NORMAL_H
 #define TEXT_NORMAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 
-/* Appends the NFC of the valid UTF-8 s[0..n). */
-int normal_nfc(const char *s, size_t n, struct buf *out, struct err *e);
+#define NORMAL_MAX_STEPS 8
+
+enum normal_kind {
+    NORMAL_NFC,
+    NORMAL_NFD,
+    NORMAL_NFKC,
+    NORMAL_NFKD,
+    NORMAL_PREPEND, /* `to` in front of a text that is not empty */
+    NORMAL_REPLACE, /* every `from` becomes `to` */
+    NORMAL_LSTRIP,  /* white space in front goes */
+    NORMAL_RSTRIP,
+};
+
+struct normal_step {
+    enum normal_kind kind;
+    char *from, *to;                 /* owned, or NULL */
+    struct pcre2_real_code_8 *regex; /* owned: of `from`, if that is a pattern */
+};
+
+struct normal {
+    struct normal_step steps[NORMAL_MAX_STEPS];
+    int n;
+};
+
+void normal_fini(struct normal *m);
+/* `pattern`: `from` is a regular expression. */
+int normal_add(struct normal *m, enum normal_kind kind, const char *from, const char *to,
+               bool pattern, struct err *e);
+/* Appends what becomes of the valid UTF-8 s[0..n). */
+int normal_run(const struct normal *m, const char *s, size_t n, struct buf *out, struct err *e);
 
 #endif

@@ -1,7 +1,7 @@
-/* The pre-tokeniser: regular expressions that cut text into the words that BPE works on. Steps
- * follow each other: every piece of one step is cut again by the next, which sees nothing outside
- * the piece. Patterns are written for Oniguruma or Rust; the subset they share with PCRE2 is what
- * vocabularies use, and \s is rewritten to mean Unicode's White_Space.
+/* The pre-tokeniser: steps that cut text into the words that BPE works on. They follow each other:
+ * every piece of one step is taken by the next, which sees nothing outside the piece. Most cut by a
+ * regular expression; patterns are written for Oniguruma or Rust; the subset they share with PCRE2
+ * is what vocabularies use, and \s is rewritten to mean Unicode's White_Space.
  */
 #ifndef TEXT_PRETOK_H
 #define TEXT_PRETOK_H
@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "text/scan.h"
 
 #define PRETOK_MAX_STEPS 8
 
@@ -17,16 +18,38 @@
 #define PRETOK_GPT2                                                                                \
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 #define PRETOK_DIGIT "\\p{N}"
+/* What Llama 3, Qwen 2 and others cut words by; they differ in how they cut digits. */
+#define PRETOK_WORDS(digits)                                                                       \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                           \
+    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
-/* What becomes of the text that a step's pattern matches and of the gaps between matches. */
-enum pretok_keep { PRETOK_ISOLATE, PRETOK_DROP_MATCHES, PRETOK_DROP_GAPS };
+/* U+2581, SentencePiece's sign for a space. */
+#define PRETOK_MARK "\xe2\x96\x81"
+
+enum pretok_kind {
+    PRETOK_SPLIT,     /* by a pattern */
+    PRETOK_SPACE,     /* a space in front, unless there is one */
+    PRETOK_METASPACE, /* spaces become U+2581, and one comes in front */
+    PRETOK_SYMBOLS,   /* bytes become their symbols (bytelevel.h) until the words are complete */
+};
+
+/* What becomes of the text that a split's pattern matches: a piece; nothing; a part of the piece
+ * before it or behind it; a piece together with matches that touch it. */
+enum pretok_keep { PRETOK_ISOLATE, PRETOK_DROP, PRETOK_TO_PREVIOUS, PRETOK_TO_NEXT, PRETOK_JOIN };
+
+/* Where Metaspace puts its mark in front: never, at the start of the text, at every piece. */
+enum pretok_prepend { PREPEND_NEVER, PREPEND_FIRST, PREPEND_ALWAYS };
 
 struct pcre2_real_code_8;
 
 struct pretok_step {
+    enum pretok_kind kind;
     char *pattern;                   /* owned, as it was given */
     struct pcre2_real_code_8 *regex; /* owned */
+    scan_word *scan;                 /* does the same for most of ASCII, or NULL */
     enum pretok_keep keep;
+    bool invert; /* what lies between matches counts as matched, and the other way round */
+    enum pretok_prepend prepend;
 };
 
 struct pretok {
@@ -35,9 +58,10 @@ struct pretok {
 };
 
 void pretok_fini(struct pretok *p);
+int pretok_add(struct pretok *p, const struct pretok_step *step, struct err *e);
 /* `literal`: the pattern is plain text. */
-int pretok_add(struct pretok *p, const char *pattern, bool literal, enum pretok_keep keep,
-               struct err *e);
+int pretok_add_split(struct pretok *p, const char *pattern, bool literal, enum pretok_keep keep,
+                     bool invert, struct err *e);
 
 /* Scratch of one thread. */
 struct pretok_work;
@@ -45,8 +69,14 @@ struct pretok_work *pretok_work_new(struct err *e);
 void pretok_work_free(struct pretok_work *w);
 
 typedef int pretok_emit(void *ctx, const char *s, size_t n, struct err *e);
-/* Calls emit for every word of the valid UTF-8 s[0..n), in order. */
-int pretok_run(const struct pretok *p, struct pretok_work *w, const char *s, size_t n,
+/* Calls emit for every word of the valid UTF-8 s[0..n), in order. `first`: a text starts here. */
+int pretok_run(const struct pretok *p, struct pretok_work *w, const char *s, size_t n, bool first,
                pretok_emit *emit, void *ctx, struct err *e);
+
+/* A pattern in this dialect; release with pcre2_code_free. */
+struct pcre2_real_code_8 *pretok_compile(const char *pattern, bool literal, struct err *e);
+/* The first match in s[at..n) that is not empty; none: [n, n). */
+int pretok_match(struct pcre2_real_code_8 *regex, struct pretok_work *w, const char *s, size_t n,
+                 size_t at, size_t *from, size_t *to, struct err *e);
 
 #endif

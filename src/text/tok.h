@@ -6,34 +6,82 @@
 
 #include "text/added.h"
 #include "text/bpe.h"
+#include "text/decoder.h"
+#include "text/normal.h"
 #include "text/pretok.h"
 #include "text/tokenizer.h"
+#include "text/unigram.h"
+
+/* tokenizer.ggml.token_type */
+enum {
+    TYPE_TEXT = 1,
+    TYPE_UNKNOWN,
+    TYPE_CONTROL,
+    TYPE_USER, /* added, but plain text */
+    TYPE_UNUSED,
+    TYPE_BYTE
+};
+
+enum tok_kind { TOK_BYTES, TOK_CHARS, TOK_UNIGRAM };
 
 struct tokenizer {
+    enum tok_kind kind;
     struct vocab vocab;
+    float *scores; /* [vocab.n] owned; NULL for bytes, whose merges alone count */
     struct bpe bpe;
+    struct unigram unigram;
+    struct normal normal;
     struct pretok pretok;
+    struct decoder decoder;
     struct added added[2]; /* looked for before and after normalisation */
-    bool nfc;              /* text is normalised to NFC */
+    bool added_as_is;      /* after normalisation too, their texts are as the vocabulary has them */
     int bos, eos, pad, unk;
     bool add_bos;
+    const char *pre;      /* constant: the pre-tokeniser's name in a GGUF, or NULL */
     char *chat_template;  /* owned, or NULL */
-    char *file, *dir;     /* owned: tokenizer.json and its directory; NULL: from a GGUF */
+    char *file, *dir;     /* owned: what was read and its directory; NULL: a GGUF */
     struct work *idle;    /* owned scratch that no thread uses now */
     pthread_mutex_t lock; /* of idle */
 };
 
-/* Readers: fill a zeroed tokenizer whose ids are -1. What they leave on failure tokenizer_close
- * frees. */
-int tok_read_json(struct tokenizer *t, const char *path, struct err *e);
+/* Readers of a file, its bytes at data[0..n): fill a zeroed tokenizer whose ids are -1. What they
+ * leave on failure tokenizer_close frees. */
+typedef int tok_reader(struct tokenizer *t, const char *data, size_t n, struct err *e);
+tok_reader tok_read_json;     /* tokenizer.json */
+tok_reader tok_read_model;    /* SentencePiece's tokenizer.model */
+tok_reader tok_read_tiktoken; /* a list of ranks */
+tok_reader tok_read_vocab;    /* GPT-2's vocab.json, with merges.txt beside it */
+tok_reader tok_read_llama2c;  /* llama2.c's tokenizer.bin */
 int tok_read_gguf(struct tokenizer *t, const char *path, struct err *e);
-/* tokenizer.json's "pre_tokenizer". */
+/* Finds the file in a directory and its reader by its first bytes; then what lies beside it. */
+int tok_read_files(struct tokenizer *t, const char *path, struct err *e);
+/* tokenizer_config.json and its like in t->dir. */
+int tok_read_config(struct tokenizer *t, struct err *e);
+
+void tok_free_work(struct tokenizer *t);
+
+/* Parts of tokenizer.json. *bytes: the pre-tokeniser makes symbols of bytes. */
 struct json_t;
-int tok_read_pretok(struct tokenizer *t, const struct json_t *j, struct err *e);
+/* An object of tokens and their ids, and "added_tokens" or NULL. */
+int tok_read_tokens(struct tokenizer *t, const struct json_t *vocab, const struct json_t *added,
+                    struct err *e);
+int tok_read_pretok(struct tokenizer *t, const struct json_t *j, bool *bytes, struct err *e);
+int tok_read_normal(struct tokenizer *t, const struct json_t *j, struct err *e);
+int tok_read_decoder(struct tokenizer *t, const struct json_t *j, struct err *e);
+
 /* The pre-tokeniser that a GGUF names; NULL: it names none. */
 int tok_named_pretok(struct tokenizer *t, const char *name, struct err *e);
 /* The name of what tokenizer.json spelt out, or NULL. */
 const char *tok_pretok_name(const struct tokenizer *t);
+
+/* What is usual where a file does not say: normaliser and decoder of SentencePiece, with or without
+ * a space in front of the text; the decoder of byte-level BPE. */
+int tok_usual_marks(struct tokenizer *t, bool prefix, struct err *e);
+int tok_usual_decoder(struct tokenizer *t, bool prefix, struct err *e);
+/* Merges, or the unigram model, of a vocabulary with scores. The unk id may be -1. */
+int tok_use_scores(struct tokenizer *t, bool fallback, struct err *e);
+/* Scores for merges that were listed: a token that is made earlier has a higher one. */
+int tok_score_merges(struct tokenizer *t, struct err *e);
 
 /* Kinds of tokenizer. One that is not built in is refused by its full name. `what` is the name in a
  * GGUF ("gpt2") or the model type in tokenizer.json ("BPE", "Unigram"). */

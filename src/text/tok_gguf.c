@@ -1,6 +1,7 @@
 /* Reader of the tokenizer in a GGUF's metadata (keys tokenizer.ggml.* and tokenizer.chat_template).
  */
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -8,8 +9,14 @@
 #include "tensor/gguf.h"
 #include "text/tok.h"
 
-/* tokenizer.ggml.token_type */
-enum { TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER = 4 };
+/* What tokenizer.ggml.token_type says. */
+static const uint16_t flags_of[] = {
+    [TYPE_UNKNOWN] = TOKEN_ADDED | TOKEN_SPECIAL,
+    [TYPE_CONTROL] = TOKEN_ADDED | TOKEN_SPECIAL,
+    [TYPE_USER] = TOKEN_ADDED,
+    [TYPE_UNUSED] = TOKEN_UNUSED,
+    [TYPE_BYTE] = TOKEN_BYTE,
+};
 
 static int read_vocab(struct tokenizer *t, struct gguf_meta *m, struct err *e)
 {
@@ -27,10 +34,8 @@ static int read_vocab(struct tokenizer *t, struct gguf_meta *m, struct err *e)
     for (size_t i = 0; i < n; i++) {
         if (vocab_set(&t->vocab, (int)i, tokens[i].s, tokens[i].n, e))
             return -1;
-        if (types[i] == TYPE_UNKNOWN || types[i] == TYPE_CONTROL)
-            t->vocab.flags[i] |= TOKEN_ADDED | TOKEN_SPECIAL;
-        else if (types[i] == TYPE_USER)
-            t->vocab.flags[i] |= TOKEN_ADDED;
+        if (types[i] > 0 && types[i] < (int)(sizeof flags_of / sizeof *flags_of))
+            t->vocab.flags[i] |= flags_of[types[i]];
     }
     return 0;
 }
@@ -39,10 +44,9 @@ static int read_merges(struct tokenizer *t, struct gguf_meta *m, struct err *e)
 {
     const struct gguf_str *merges;
     size_t n;
-    if (!gguf_strings(m, "tokenizer.ggml.merges", &merges, &n) || n > INT_MAX / 4)
+    if (!gguf_strings(m, "tokenizer.ggml.merges", &merges, &n))
         return err_set(e, "it holds no merges ('tokenizer.ggml.merges')");
-    if (bpe_init(&t->bpe, &t->vocab, (int)n, e))
-        return -1;
+    bpe_init(&t->bpe, &t->vocab);
     for (size_t i = 0; i < n; i++) {
         const char *s = merges[i].s, *space = memchr(s, ' ', merges[i].n);
         if (!space)
@@ -50,6 +54,23 @@ static int read_merges(struct tokenizer *t, struct gguf_meta *m, struct err *e)
         size_t left = (size_t)(space - s);
         if (bpe_add(&t->bpe, s, left, space + 1, merges[i].n - left - 1, e))
             return -1;
+    }
+    return bpe_finish(&t->bpe, e);
+}
+
+/* A score for each token. */
+static int read_scores(struct tokenizer *t, struct gguf_meta *m, struct err *e)
+{
+    const float *scores;
+    size_t n;
+    if (!gguf_reals(m, "tokenizer.ggml.scores", &scores, &n) || n != (size_t)t->vocab.n)
+        return err_set(e, "it needs a score for each token ('tokenizer.ggml.scores')");
+    if (!(t->scores = mem_alloc(n, sizeof *t->scores, e)))
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        t->scores[i] = scores[i];
+        if (!isfinite(scores[i]))
+            return err_set(e, "the score of token %zu is no number", i);
     }
     return 0;
 }
@@ -76,32 +97,56 @@ static int read_text(const struct gguf_meta *m, const char *key, char **out, str
     return *out ? 0 : -1;
 }
 
-static int read_kind(const struct gguf_meta *m, struct err *e)
-{
-    char *kind;
-    if (read_text(m, "tokenizer.ggml.model", &kind, e))
-        return -1;
-    int rc = !kind                  ? err_set(e, "it holds no tokenizer")
-             : strcmp(kind, "gpt2") ? tok_refuse_kind(kind, e)
-                                    : 0;
-    free(kind);
-    return rc;
-}
-
-static int read_pretok(struct tokenizer *t, const struct gguf_meta *m, struct err *e)
+static int read_bytes(struct tokenizer *t, struct gguf_meta *m, struct err *e)
 {
     char *name;
-    if (read_text(m, "tokenizer.ggml.pre", &name, e))
+    if (read_merges(t, m, e) || read_text(m, "tokenizer.ggml.pre", &name, e))
         return -1;
     int rc = tok_named_pretok(t, name, e);
     free(name);
     return rc;
 }
 
+static int read_sentencepiece(struct tokenizer *t, struct gguf_meta *m, struct err *e)
+{
+    bool prefix = true;
+    gguf_bool(m, "tokenizer.ggml.add_space_prefix", &prefix);
+    t->add_bos = t->kind == TOK_CHARS;
+    if (read_scores(t, m, e) || tok_usual_marks(t, prefix, e) ||
+        read_named(m, "tokenizer.ggml.unknown_token_id", &t->unk, e))
+        return -1;
+    return tok_use_scores(t, true, e);
+}
+
+static const struct reader {
+    const char *model;
+    enum tok_kind kind;
+    int (*read)(struct tokenizer *t, struct gguf_meta *m, struct err *e);
+} readers[] = {
+    {"gpt2", TOK_BYTES, read_bytes},
+    {"llama", TOK_CHARS, read_sentencepiece},
+    {"t5", TOK_UNIGRAM, read_sentencepiece},
+};
+
+static int read_kind(struct tokenizer *t, struct gguf_meta *m, struct err *e)
+{
+    struct gguf_str s;
+    if (!gguf_text(m, "tokenizer.ggml.model", &s))
+        return err_set(e, "it holds no tokenizer");
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
+        if (s.n == strlen(readers[i].model) && !memcmp(s.s, readers[i].model, s.n)) {
+            t->kind = readers[i].kind;
+            return read_vocab(t, m, e) || readers[i].read(t, m, e) ? -1 : 0;
+        }
+    char *name = mem_strndup(s.s, s.n, e);
+    int rc = name ? tok_refuse_kind(name, e) : -1;
+    free(name);
+    return rc;
+}
+
 static int read_meta(struct tokenizer *t, struct gguf_meta *m, struct err *e)
 {
-    if (read_kind(m, e) || read_vocab(t, m, e) || read_merges(t, m, e) || read_pretok(t, m, e) ||
-        read_named(m, "tokenizer.ggml.bos_token_id", &t->bos, e) ||
+    if (read_kind(t, m, e) || read_named(m, "tokenizer.ggml.bos_token_id", &t->bos, e) ||
         read_named(m, "tokenizer.ggml.eos_token_id", &t->eos, e) ||
         read_named(m, "tokenizer.ggml.padding_token_id", &t->pad, e) ||
         read_named(m, "tokenizer.ggml.unknown_token_id", &t->unk, e) ||

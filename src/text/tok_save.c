@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "text/tok.h"
+#include "text/tok_save.h"
 
 static json_t *token_json(const struct tokenizer *t, int id)
 {
@@ -17,7 +18,7 @@ static json_t *added_json(const struct tokenizer *t)
 {
     json_t *list = json_array();
     for (int id = 0; id < t->vocab.n; id++) {
-        uint8_t flags = t->vocab.flags[id];
+        unsigned flags = t->vocab.flags[id];
         if (flags & TOKEN_ADDED)
             json_array_append_new(list, json_pack("{sisosbsbsbsbsb}", "id", id, "content",
                                                   token_json(t, id), "single_word", 0, "lstrip", 0,
@@ -25,23 +26,6 @@ static json_t *added_json(const struct tokenizer *t)
                                                   "special", flags & TOKEN_SPECIAL));
     }
     return list;
-}
-
-static json_t *byte_level_json(void)
-{
-    return json_pack("{sssbsbsb}", "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1,
-                     "use_regex", 0);
-}
-
-static json_t *pretok_json(const struct tokenizer *t)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < t->pretok.n; i++)
-        json_array_append_new(list, json_pack("{sss{ss}sssb}", "type", "Split", "pattern", "Regex",
-                                              t->pretok.steps[i].pattern, "behavior", "Isolated",
-                                              "invert", 0));
-    json_array_append_new(list, byte_level_json());
-    return json_pack("{ssso}", "type", "Sequence", "pretokenizers", list);
 }
 
 /* {"SpecialToken": {"id": "<s>", "type_id": 0}}, or a "Sequence" of that id. */
@@ -79,34 +63,58 @@ static json_t *vocab_json(const struct tokenizer *t)
     return vocab;
 }
 
-static json_t *merges_json(const struct tokenizer *t)
+/* Pairs of text and score; a hole has a text that no text becomes. */
+static json_t *scored_json(const struct tokenizer *t)
 {
     json_t *list = json_array();
-    for (int i = 0; i < t->bpe.n; i++) {
-        size_t n, m;
-        const char *l = vocab_text(&t->vocab, t->bpe.merges[i].left, &n);
-        const char *r = vocab_text(&t->vocab, t->bpe.merges[i].right, &m);
-        json_array_append_new(list, json_pack("s%++%", l, n, " ", r, m));
+    for (int id = 0; id < t->vocab.n; id++) {
+        json_t *text = token_json(t, id);
+        json_array_append_new(list, json_pack("[of]", text, (double)t->scores[id]));
     }
     return list;
 }
 
+static json_t *merges_json(const struct tokenizer *t)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < t->bpe.n; i++) {
+        size_t n, m;
+        const char *l = vocab_text(&t->vocab, t->bpe.merges[i].left, &n);
+        const char *r = vocab_text(&t->vocab, t->bpe.merges[i].right, &m);
+        json_array_append_new(list, json_pack("[s%s%]", l, n, r, m));
+    }
+    return list;
+}
+
+/* Whether characters without a token become bytes. */
+static int falls_back(const int *byte_id)
+{
+    for (int i = 0; i < 256; i++)
+        if (byte_id[i] >= 0)
+            return 1;
+    return 0;
+}
+
 static json_t *model_json(const struct tokenizer *t)
 {
+    if (t->kind == TOK_UNIGRAM)
+        return json_pack("{sssososb}", "type", "Unigram", "unk_id",
+                         t->unk < 0 ? json_null() : json_integer(t->unk), "vocab", scored_json(t),
+                         "byte_fallback", falls_back(t->unigram.byte_id));
     json_t *unk = t->bpe.unk < 0 ? json_null() : token_json(t, t->bpe.unk);
     return json_pack("{sssnsosnsnsbsbsbsoso}", "type", "BPE", "dropout", "unk_token", unk,
                      "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", t->bpe.fuse_unk,
-                     "byte_fallback", 0, "ignore_merges", t->bpe.whole_words, "vocab",
-                     vocab_json(t), "merges", merges_json(t));
+                     "byte_fallback", t->kind == TOK_CHARS && falls_back(t->bpe.byte_id),
+                     "ignore_merges", t->bpe.whole_words, "vocab", vocab_json(t), "merges",
+                     merges_json(t));
 }
 
 static json_t *tokenizer_json(const struct tokenizer *t)
 {
-    json_t *normal = t->nfc ? json_pack("{ss}", "type", "NFC") : json_null();
     return json_pack("{sssnsnsosososososo}", "version", "1.0", "truncation", "padding",
-                     "added_tokens", added_json(t), "normalizer", normal, "pre_tokenizer",
-                     pretok_json(t), "post_processor", post_json(t), "decoder", byte_level_json(),
-                     "model", model_json(t));
+                     "added_tokens", added_json(t), "normalizer", tok_normal_json(t),
+                     "pre_tokenizer", tok_pretok_json(t), "post_processor", post_json(t), "decoder",
+                     tok_decoder_json(t), "model", model_json(t));
 }
 
 /* "bos_token" and its like, of those that there are. */

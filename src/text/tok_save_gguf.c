@@ -7,17 +7,16 @@
 
 #define KEY "tokenizer.ggml."
 
-/* tokenizer.ggml.token_type */
-enum { TYPE_NORMAL = 1, TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER = 4, TYPE_UNUSED = 5 };
-
 static int32_t token_type(const struct tokenizer *t, int id)
 {
-    const uint8_t flags = id < t->vocab.n ? t->vocab.flags[id] : 0;
-    if (!(flags & TOKEN_USED))
+    unsigned flags = id < t->vocab.n ? t->vocab.flags[id] : 0;
+    if (!(flags & TOKEN_USED) || flags & TOKEN_UNUSED)
         return TYPE_UNUSED;
+    if (flags & TOKEN_BYTE)
+        return TYPE_BYTE;
     if (flags & TOKEN_SPECIAL)
-        return TYPE_CONTROL;
-    return flags & TOKEN_ADDED ? TYPE_USER : TYPE_NORMAL;
+        return id == t->unk && t->kind != TOK_BYTES ? TYPE_UNKNOWN : TYPE_CONTROL;
+    return flags & TOKEN_ADDED ? TYPE_USER : TYPE_TEXT;
 }
 
 /* The lists of a vocabulary of `n` ids; texts of unused ones are in `names`. */
@@ -61,7 +60,7 @@ static int list_tokens(struct lists *l, const struct tokenizer *t, int n, struct
 
 static int list_merges(struct lists *l, const struct tokenizer *t, struct err *e)
 {
-    const int n = t->bpe.n;
+    const int n = (int)t->bpe.n;
     l->merges = mem_alloc((size_t)n, sizeof *l->merges, e);
     if (!l->merges)
         return -1;
@@ -82,13 +81,32 @@ static int list_merges(struct lists *l, const struct tokenizer *t, struct err *e
     return 0;
 }
 
+static int put_scores(const struct tokenizer *t, int n, struct gguf_pairs *p, struct err *e)
+{
+    float *scores = mem_alloc((size_t)n, sizeof *scores, e);
+    if (!scores)
+        return -1;
+    for (int i = 0; i < n && i < t->vocab.n; i++)
+        scores[i] = t->scores[i];
+    int rc = gguf_put_reals(p, KEY "scores", scores, (size_t)n, e);
+    free(scores);
+    return rc;
+}
+
+static int put_merges(struct lists *l, const struct tokenizer *t, struct gguf_pairs *p,
+                      struct err *e)
+{
+    return list_merges(l, t, e) || gguf_put_strings(p, KEY "merges", l->merges, t->bpe.n, e) ? -1
+                                                                                             : 0;
+}
+
 static int put_vocab(const struct tokenizer *t, int n, struct gguf_pairs *p, struct err *e)
 {
     struct lists l = {0};
     int rc = list_tokens(&l, t, n, e) ||
              gguf_put_strings(p, KEY "tokens", l.tokens, (size_t)n, e) ||
-             gguf_put_ints(p, KEY "token_type", l.types, (size_t)n, e) || list_merges(&l, t, e) ||
-             gguf_put_strings(p, KEY "merges", l.merges, (size_t)t->bpe.n, e);
+             gguf_put_ints(p, KEY "token_type", l.types, (size_t)n, e) ||
+             (t->kind == TOK_BYTES ? put_merges(&l, t, p, e) : put_scores(t, n, p, e));
     lists_fini(&l);
     return rc ? -1 : 0;
 }
@@ -108,13 +126,42 @@ static int put_ids(const struct tokenizer *t, struct gguf_pairs *p, struct err *
     return gguf_put_bool(p, KEY "add_bos_token", t->add_bos, e);
 }
 
-int tokenizer_to_gguf(const struct tokenizer *t, int rows, struct gguf_pairs *p, struct err *e)
+/* Text is prepared as SentencePiece does it; *prefix: with a space in front. */
+static bool marks_spaces(const struct tokenizer *t, bool *prefix)
 {
-    const char *pre = tok_pretok_name(t);
+    const struct normal_step *s = t->normal.steps;
+    const struct pretok_step *p = t->pretok.steps;
+    int n = t->normal.n;
+    *prefix = n && s[0].kind == NORMAL_PREPEND;
+    if (*prefix)
+        s++, n--;
+    if (n == 1 && !t->pretok.n)
+        return s[0].kind == NORMAL_REPLACE && !s[0].regex && !strcmp(s[0].from, " ") &&
+               !strcmp(s[0].to, PRETOK_MARK);
+    if (n || t->pretok.n != 1 || p->kind != PRETOK_METASPACE)
+        return false;
+    *prefix = p->prepend != PREPEND_NEVER;
+    return true;
+}
+
+static int put_kind(const struct tokenizer *t, struct gguf_pairs *p, struct err *e)
+{
+    static const char *const models[] = {
+        [TOK_BYTES] = "gpt2", [TOK_CHARS] = "llama", [TOK_UNIGRAM] = "t5"};
+    bool prefix = false, marks = t->kind != TOK_BYTES && marks_spaces(t, &prefix);
+    const char *pre = t->kind == TOK_BYTES ? tok_pretok_name(t) : marks ? "default" : NULL;
     if (!pre)
         return err_set(e, "llama.cpp has no name for the way this tokenizer splits text");
-    if (gguf_put_text(p, KEY "model", "gpt2", e) || gguf_put_text(p, KEY "pre", pre, e) ||
-        put_vocab(t, rows, p, e) || put_ids(t, p, e))
+    return gguf_put_text(p, KEY "model", models[t->kind], e) ||
+                   gguf_put_text(p, KEY "pre", pre, e) ||
+                   (marks && gguf_put_bool(p, KEY "add_space_prefix", prefix, e))
+               ? -1
+               : 0;
+}
+
+int tokenizer_to_gguf(const struct tokenizer *t, int rows, struct gguf_pairs *p, struct err *e)
+{
+    if (put_kind(t, p, e) || put_vocab(t, rows, p, e) || put_ids(t, p, e))
         return -1;
     return t->chat_template ? gguf_put_text(p, "tokenizer.chat_template", t->chat_template, e) : 0;
 }

@@ -1,8 +1,9 @@
-/* Text to token ids and back. Built from tokenizer.json (a model directory or the file itself) or
- * from the metadata of a GGUF; byte-level BPE now, other kinds are a row in tokenizer.c.
+/* Text to token ids and back. Kinds: byte-level BPE, SentencePiece's BPE and its unigram model.
+ * Read from tokenizer.json, the metadata of a GGUF, SentencePiece's .model, tiktoken's lists of
+ * ranks, GPT-2's vocab.json and merges.txt, or llama2.c's tokenizer.bin.
  *
- * Encoding: special tokens are cut out first (if asked), the rest is split by the pre-tokeniser's
- * regexes (PCRE2), bytes are mapped to symbols, and BPE merges by rank, leftmost first.
+ * Encoding: special tokens are cut out first (if asked), the rest is normalised (normal.h) and cut
+ * into words (pretok.h), which become tokens (bpe.h, unigram.h). Decoding: decoder.h.
  * A tokenizer is read-only after open and may be shared by threads.
  */
 #ifndef TEXT_TOKENIZER_H
@@ -29,10 +30,12 @@ struct span {
     size_t from, to; /* bytes of a text */
 };
 
-/* `path`: model directory, tokenizer.json or GGUF file. */
+/* `path`: a model directory, or one of the files above. */
 struct tokenizer *tokenizer_open(const char *path, struct err *e);
 void tokenizer_close(struct tokenizer *t);
 
+/* "byte-level BPE", "SentencePiece BPE" or "SentencePiece unigram". */
+const char *tokenizer_kind(const struct tokenizer *t);
 int tokenizer_vocab_size(const struct tokenizer *t);
 int tokenizer_bos(const struct tokenizer *t);       /* -1: none */
 int tokenizer_eos(const struct tokenizer *t);       /* -1: none */
@@ -60,8 +63,8 @@ int tokenizer_decode(const struct tokenizer *t, const int *ids, size_t n, bool s
                      struct buf *out, struct err *e);
 
 /* Writes tokenizer.json, tokenizer_config.json and special_tokens_map.json into `dir`, so that
- * `transformers` loads them; copied where the source was a directory, generated where it was a
- * GGUF. */
+ * `transformers` loads them: copied where the source has them, generated where not. Files of other
+ * kinds (tokenizer.model, vocab.json ...) are copied beside them. */
 int tokenizer_save(const struct tokenizer *t, const char *dir, struct err *e);
 
 /* Puts the tokenizer into the pairs of a GGUF whose model has `rows` embeddings; ids that the

@@ -20,7 +20,7 @@ int vocab_init(struct vocab *v, int n, struct err *e)
         v->n_slots *= 2;
     v->at = mem_alloc((size_t)n, sizeof *v->at, e);
     v->len = v->at ? mem_alloc((size_t)n, sizeof *v->len, e) : NULL;
-    v->flags = v->len ? mem_alloc((size_t)n, 1, e) : NULL;
+    v->flags = v->len ? mem_alloc((size_t)n, sizeof *v->flags, e) : NULL;
     v->slots = v->flags ? mem_alloc(v->n_slots, sizeof *v->slots, e) : NULL;
     if (!v->slots) {
         vocab_fini(v);

@@ -10,17 +10,22 @@
 #include "base/err.h"
 
 enum token_flags {
-    TOKEN_USED = 1,    /* the id has a text */
-    TOKEN_ADDED = 2,   /* cut out of the text before anything else */
-    TOKEN_SPECIAL = 4, /* ... only where the caller asks; left out of decoded text likewise */
-    TOKEN_NORMAL = 8,  /* ... only after the text was normalised */
+    TOKEN_USED = 1,     /* the id has a text */
+    TOKEN_ADDED = 2,    /* cut out of the text before anything else */
+    TOKEN_SPECIAL = 4,  /* ... only where the caller asks; left out of decoded text likewise */
+    TOKEN_NORMAL = 8,   /* ... only after the text was normalised */
+    TOKEN_LSTRIP = 16,  /* ... with the white space before it */
+    TOKEN_RSTRIP = 32,  /* ... with the white space behind it */
+    TOKEN_WORD = 64,    /* ... only where no letter or digit touches it */
+    TOKEN_BYTE = 128,   /* stands for a byte of a character that has no token */
+    TOKEN_UNUSED = 256, /* has a text, but text never becomes it */
 };
 
 struct vocab {
-    int n;          /* ids are in [0, n) */
-    size_t *at;     /* [n] owned: offset of the text in the pool */
-    uint32_t *len;  /* [n] owned: its length in bytes */
-    uint8_t *flags; /* [n] owned: token_flags */
+    int n;           /* ids are in [0, n) */
+    size_t *at;      /* [n] owned: offset of the text in the pool */
+    uint32_t *len;   /* [n] owned: its length in bytes */
+    uint16_t *flags; /* [n] owned: token_flags */
     struct buf pool;
     int *slots; /* [n_slots] owned hash table of ids, -1: free */
     size_t n_slots;
