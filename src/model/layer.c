@@ -4,7 +4,7 @@
 
 #include "model/linear.h"
 
-enum { MAX_PARTS = 12, MAX_STATS = 6 };
+enum { MAX_PARTS = 13, MAX_STATS = 6 }; /* as many as struct layer_acts has */
 
 /* What a configuration keeps: arrays, and stats of norms, with their numbers a token. */
 struct plan {
@@ -21,6 +21,7 @@ struct plan {
 
 static void keep(struct plan *k, float **p, size_t width)
 {
+    BUG_ON(k->n_parts == MAX_PARTS);
     k->part[k->n_parts].p = p;
     k->part[k->n_parts++].width = width;
 }
@@ -28,6 +29,7 @@ static void keep(struct plan *k, float **p, size_t width)
 /* rows: of the norm, for one token. */
 static void keep_stats(struct plan *k, struct norm_stats *p, size_t rows)
 {
+    BUG_ON(k->n_stats == MAX_STATS);
     k->stats[k->n_stats].p = p;
     k->stats[k->n_stats++].rows = rows;
 }
