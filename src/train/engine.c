@@ -47,7 +47,7 @@ int engine_add(struct engine *g, const struct objective *o, struct err *e)
             return err_set(e, "term '%s' needs %s data: give --%s FILE", o->term->name,
                            role_name[o->role[i]], role_name[o->role[i]]);
     int layer = o->term->layer ? o->term->layer(o->params) : 0, last = g->model->cfg.layers - 1;
-    if (layer < 0 || layer > last)
+    if (layer < 0 || (layer > last && !o->term->all_layers))
         return err_set(e, "term '%s' looks at a layer that is not there: give --layer 0 to %d",
                        o->term->name, last);
     g->obj[g->n_obj++] = *o;
@@ -59,12 +59,19 @@ bool engine_counts(const struct engine *g, const struct objective *o)
     return o->weight != 0 && g->goals & GOAL_BIT(o->goal);
 }
 
+int objective_layers(const struct engine *g, const struct objective *o)
+{
+    int all = g->model->cfg.layers;
+    int layers = o->term->kind == VIEW_HIDDEN ? o->term->layer(o->params) + 1 : all;
+    return layers < all ? layers : all;
+}
+
 int engine_depth(const struct engine *g)
 {
     int layers = 0;
     for (int i = 0; i < g->n_obj; i++) {
         const struct objective *o = &g->obj[i];
-        int d = o->term->kind == VIEW_HIDDEN ? o->term->layer(o->params) + 1 : g->model->cfg.layers;
+        int d = objective_layers(g, o);
         if (engine_counts(g, o) && d > layers)
             layers = d;
     }
@@ -178,8 +185,12 @@ static int count_labels(const struct seq *s)
 static void count_seq(const struct engine *g, enum role role, const struct seq *s,
                       struct norm *norm)
 {
-    int n = count_labels(s);
+    int n = count_labels(s), first = 0;
+    while (first < s->n && (!s->labels || s->labels[first] == LABEL_NONE))
+        first++;
     norm->rows[role] += n;
+    norm->tokens[role] += s->n;
+    norm->prompts[role] += first;
     for (int i = 0; i < g->n_obj; i++) {
         int skip = objective_skip(&g->obj[i]);
         if (g->obj[i].role[0] == role && n > skip)

@@ -49,6 +49,7 @@ struct engine {
     unsigned compat;
     int pad_id;             /* for padded rows under compat */
     const float *direction; /* borrowed [C]; for terms on hidden states */
+    uint32_t noise;         /* for terms that draw */
     struct latent *latent;  /* borrowed; for the tokens of the forget role; NULL: none */
     bool frozen;            /* no gradient of weights is wanted */
     float *grads;           /* owned, flat by weight.at; NULL until the first micro-batch */
@@ -61,6 +62,7 @@ struct engine {
  * micro-batches, and the scored rows that each objective's term does not skip. */
 struct norm {
     double rows[ROLE_COUNT], seqs[ROLE_COUNT], kept[ENGINE_MAX_OBJECTIVES];
+    double tokens[ROLE_COUNT], prompts[ROLE_COUNT]; /* all tokens, and those before a first label */
     int micros;
 };
 
@@ -103,6 +105,8 @@ int engine_micro(struct engine *g, const struct micro *mb, const struct norm *no
  * distribution. */
 int engine_sampled(struct engine *g, const struct micro *mb, double n_labels, struct rng *r,
                    long *tokens, struct err *e);
+/* How many layers the objective's term needs. */
+int objective_layers(const struct engine *g, const struct objective *o);
 /* How many labels the objective leaves out at the start of each sequence. */
 int objective_skip(const struct objective *o);
 /* Room for the gradients of the weights that want one. engine_micro calls it. */

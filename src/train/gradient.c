@@ -54,6 +54,7 @@ int gradient_add(struct gradient *g, unsigned goals, struct err *e)
         if (!has_rows(g->engine, &g->order->micro[g->first + k]))
             continue;
         g->engine->latent = g->latent && g->latent[k].n ? &g->latent[k] : NULL;
+        g->engine->noise = g->seed + (uint32_t)(g->first + k);
         rc = engine_micro(g->engine, &g->order->micro[g->first + k], &norm, &res, e);
         if (!rc)
             note_losses(g, k, &res);

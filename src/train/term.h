@@ -39,7 +39,9 @@ struct view {
      * so that a step does not depend on how it is cut into micro-batches (COMPAT_MICRO_MEAN: this
      * micro-batch's own counts). A term adds up its share. */
     double mean_rows, mean_seqs;
-    unsigned compat; /* the run's switches */
+    double mean_tokens, mean_prompts; /* VIEW_HIDDEN: the same for tokens, and for those before the
+                                         first label of their sequence */
+    unsigned compat;                  /* the run's switches */
 
     /* VIEW_LOGP. ref_* only if the term asks for the reference. */
     const float *logp, *ref_logp; /* [R] */
@@ -51,13 +53,15 @@ struct view {
     const float *z, *ref_z; /* [R,V] */
     float *dz;              /* [R,V] = d loss / d z */
 
-    /* VIEW_HIDDEN: all tokens of the S sequences. */
+    /* VIEW_HIDDEN: all tokens of the S sequences. A term on several layers is called for each. */
+    int layer, n_layers; /* after which layer this is; how many there are to see */
     int n_tokens, width;
     const float *hidden, *ref_hidden; /* [N,C] */
     float *dhidden;                   /* [N,C] += d loss / d hidden */
     const int *token_seq;             /* [N] */
     const uint8_t *scored;            /* [N] 1 where the token itself is a label */
-    const float *direction;           /* [C] unit vector fixed for the run */
+    const float *direction;           /* [C] fixed for the run: a unit vector, or see `redirects` */
+    uint32_t noise; /* seeds what a term draws: another number every micro-batch */
 };
 
 #define TERM_MAX_VIEWS 2
@@ -80,6 +84,10 @@ struct term {
     int (*skip)(const void *params);
     /* VIEW_HIDDEN: after which layer, 0-based; -1: the parameters name none. */
     int (*layer)(const void *params);
+    bool all_layers; /* after every layer up to that one, or to the last */
+    /* The run's direction is where the reference goes from the prompts to forget to those it
+     * refuses: the difference of mean hidden states of last prompt tokens, after this layer. */
+    bool redirects;
 };
 
 /* Spreads dL/dL_b over the rows of sequence b: L_b = -sum logp, so each row gets -g. */

@@ -31,8 +31,7 @@ static int forward_logp(struct work *w, enum role role)
     return 0;
 }
 
-/* The fields that all kinds of views share. */
-static struct view base_view(const struct work *w, enum role role)
+struct view work_view(const struct work *w, enum role role)
 {
     const struct part *p = &w->part[role];
     bool own = w->g->compat & COMPAT_MICRO_MEAN;
@@ -44,6 +43,9 @@ static struct view base_view(const struct work *w, enum role role)
         .n_labels = p->n_labels,
         .mean_rows = own ? (double)p->n_rows * w->norm->micros : w->norm->rows[role],
         .mean_seqs = own ? (double)p->n_seqs * w->norm->micros : w->norm->seqs[role],
+        .mean_tokens = own ? (double)p->n_tokens * w->norm->micros : w->norm->tokens[role],
+        .mean_prompts = w->norm->prompts[role],
+        .noise = w->g->noise,
         .compat = w->g->compat,
         .nll = p->nll,
         .ref_nll = p->ref_nll,
@@ -57,7 +59,7 @@ static int run_logp_term(struct work *w, const struct objective *o, double *loss
     struct view v[TERM_MAX_VIEWS], *views[TERM_MAX_VIEWS];
     for (int i = 0; i < o->term->n_views; i++) {
         const struct part *p = &w->part[o->role[i]];
-        v[i] = base_view(w, o->role[i]);
+        v[i] = work_view(w, o->role[i]);
         v[i].logp = w->logp + p->first_row;
         v[i].ref_logp = w->ref_logp + p->first_row;
         if (!(v[i].dlogp = work_take(w, (size_t)p->n_rows, sizeof(float))))
@@ -139,7 +141,7 @@ static int run_logits_term(struct work *w, const struct objective *o, double *lo
 {
     const struct engine *g = w->g;
     const struct part *p = &w->part[o->role[0]];
-    struct view v = base_view(w, o->role[0]), *views[] = {&v};
+    struct view v = work_view(w, o->role[0]), *views[] = {&v};
     struct label_rows rows, ref_rows;
     struct batch ref_batch;
     struct pass ref_pass;
@@ -173,52 +175,12 @@ static int run_logits_term(struct work *w, const struct objective *o, double *lo
     return head_finish_back(&h, w->dx, w->grads, w->a, w->e);
 }
 
-static int run_hidden_term(struct work *w, const struct objective *o, double *loss)
-{
-    const struct part *p = &w->part[o->role[0]];
-    struct view v = base_view(w, o->role[0]), *views[] = {&v};
-    int c = v.width, layers = o->term->layer(o->params) + 1;
-    size_t at = (size_t)p->first_token * (size_t)c, nc = (size_t)p->n_tokens * (size_t)c;
-    bool last = layers == w->pass.layers;
-    int *token_seq = work_take(w, (size_t)p->n_tokens, sizeof(int));
-    uint8_t *scored = work_take(w, (size_t)p->n_tokens, 1);
-    struct batch ref_batch;
-    struct pass ref_pass;
-    if (!token_seq || !scored || !(v.dhidden = work_take(w, nc, sizeof(float))) ||
-        (!last && !w->dhidden[layers] &&
-         !(w->dhidden[layers] =
-               work_take(w, (size_t)w->batch.n_tokens * (size_t)c, sizeof(float)))))
-        return -1;
-    if (o->term->needs_ref) {
-        if (run_reference(w, p, layers, &ref_batch, &ref_pass))
-            return -1;
-        v.ref_hidden = ref_pass.x;
-    }
-    for (int s = 0, i = 0; s < p->n_seqs; s++) {
-        const struct seq *q = &w->seqs[p->first_seq + s];
-        for (int t = 0; t < q->n; t++, i++) {
-            token_seq[i] = s;
-            scored[i] = q->labels && q->labels[t] != LABEL_NONE;
-        }
-    }
-    v.n_tokens = p->n_tokens;
-    v.hidden = (last ? w->pass.x : w->pass.acts[layers].x) + at;
-    v.token_seq = token_seq;
-    v.scored = scored;
-    v.direction = w->g->direction;
-    if (o->term->loss(o->params, views, loss, w->e))
-        return -1;
-    w->g->model->ops->axpy((last ? w->dx : w->dhidden[layers]) + at, (float)o->weight, v.dhidden,
-                           nc);
-    return 0;
-}
-
 static int run_terms(struct work *w, enum view_kind kind)
 {
     static int (*const run[])(struct work *, const struct objective *,
                               double *) = {[VIEW_LOGP] = run_logp_term,
                                            [VIEW_LOGITS] = run_logits_term,
-                                           [VIEW_HIDDEN] = run_hidden_term};
+                                           [VIEW_HIDDEN] = work_run_hidden};
     for (int i = 0; i < w->g->n_obj; i++) {
         const struct objective *o = &w->g->obj[i];
         if (engine_counts(w->g, o) && o->term->kind == kind && w->part[o->role[0]].n_seqs &&

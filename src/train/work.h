@@ -42,6 +42,10 @@ void *work_take(struct work *w, size_t n, size_t size);
 bool work_is_widened(const struct engine *g, const struct objective *o);
 /* Packs the roles in use and runs them through the first layers; makes room for dx. */
 int work_forward(struct work *w, int layers);
+/* The fields that all kinds of views share. */
+struct view work_view(const struct work *w, enum role role);
+/* One objective on hidden states: its loss is added, its derivative too. */
+int work_run_hidden(struct work *w, const struct objective *o, double *loss);
 /* Runs every objective that has a weight on what w->pass holds: losses into w->result, derivatives
  * into w->dx, w->dhidden and the head's gradients. */
 int work_run_terms(struct work *w);

@@ -1,0 +1,81 @@
+/* Terms on hidden states: after one layer, or after each up to one. */
+#include <string.h>
+
+#include "train/work.h"
+
+/* Which sequence each token is of, and whether it is a label. */
+static int describe_tokens(struct work *w, const struct part *p, struct view *v)
+{
+    int *token_seq = work_take(w, (size_t)p->n_tokens, sizeof(int));
+    uint8_t *scored = work_take(w, (size_t)p->n_tokens, 1);
+    if (!token_seq || !scored)
+        return -1;
+    for (int s = 0, i = 0; s < p->n_seqs; s++) {
+        const struct seq *q = &w->seqs[p->first_seq + s];
+        for (int t = 0; t < q->n; t++, i++) {
+            token_seq[i] = s;
+            scored[i] = q->labels && q->labels[t] != LABEL_NONE;
+        }
+    }
+    v->n_tokens = p->n_tokens;
+    v->token_seq = token_seq;
+    v->scored = scored;
+    v->direction = w->g->direction;
+    return 0;
+}
+
+/* The frozen model over the role's sequences; keep: the states after each layer stay. */
+static int run_reference(struct work *w, const struct part *p, int layers, bool keep,
+                         struct batch *b, struct pass *pass)
+{
+    struct model *ref = w->g->ref;
+    BUG_ON(!ref);
+    if (batch_pack(b, w->seqs + p->first_seq, p->n_seqs, ref->cfg.vocab, ref->cfg.positions, w->a,
+                   w->e))
+        return -1;
+    return decoder_forward(ref, b, layers, keep, pass, w->a, w->e);
+}
+
+/* [N,C] after so many layers. */
+static const float *states_after(const struct pass *p, int layers)
+{
+    return layers == p->layers ? p->x : p->acts[layers].x;
+}
+
+/* Where d loss / d hidden after so many layers is added up, for the whole batch. */
+static float *derivative_after(struct work *w, int layers)
+{
+    size_t n = (size_t)w->batch.n_tokens * (size_t)w->g->model->cfg.width;
+    if (layers == w->pass.layers)
+        return w->dx;
+    if (!w->dhidden[layers])
+        w->dhidden[layers] = work_take(w, n, sizeof(float));
+    return w->dhidden[layers];
+}
+
+int work_run_hidden(struct work *w, const struct objective *o, double *loss)
+{
+    const struct part *p = &w->part[o->role[0]];
+    struct view v = work_view(w, o->role[0]), *views[] = {&v};
+    size_t c = (size_t)v.width, at = (size_t)p->first_token * c, nc = (size_t)p->n_tokens * c;
+    int layers = objective_layers(w->g, o), first = o->term->all_layers ? 1 : layers;
+    struct batch ref_batch;
+    struct pass ref_pass;
+    if (describe_tokens(w, p, &v) || !(v.dhidden = work_take(w, nc, sizeof(float))) ||
+        (o->term->needs_ref && run_reference(w, p, layers, first < layers, &ref_batch, &ref_pass)))
+        return -1;
+    v.n_layers = layers - first + 1;
+    for (int l = first; l <= layers; l++) {
+        float *d = derivative_after(w, l);
+        if (!d)
+            return -1;
+        v.layer = l - 1;
+        v.hidden = states_after(&w->pass, l) + at;
+        v.ref_hidden = o->term->needs_ref ? states_after(&ref_pass, l) : NULL;
+        memset(v.dhidden, 0, nc * sizeof(float));
+        if (o->term->loss(o->params, views, loss, w->e))
+            return -1;
+        w->g->model->ops->axpy(d + at, (float)o->weight, v.dhidden, nc);
+    }
+    return 0;
+}
