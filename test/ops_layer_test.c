@@ -101,7 +101,7 @@ static void check_layernorm(const struct ops *o)
             one[i] = 0;
             worst = fmax(worst, distance(y + i, &want, 1));
         }
-        ok(worst < 2e-6, "%s layernorm %d x %d: off by %.1e", o->name, n, c, worst);
+        ok(worst < 5e-6, "%s layernorm %d x %d: off by %.1e", o->name, n, c, worst);
         o->layernorm_back(dx, dw, db, dy, x, w, mean, rstd, n, c);
         o->layernorm_back(y, NULL, NULL, dy, x, w, mean, rstd, n, c);
         f.dout = dy;

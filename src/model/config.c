@@ -78,18 +78,42 @@ void config_derive(struct model_config *c)
         c->rope.magnitude = 1;
 }
 
+static int check_rope(const struct rope_config *r, int head_dim, struct err *e)
+{
+    if (r->rot < 0 || r->rot > head_dim || r->rot % 2)
+        return err_set(e, "%d of a head's %d numbers cannot be rotated", r->rot, head_dim);
+    if (!r->rot)
+        return 0;
+    if (!isfinite(r->base) || r->base <= 1)
+        return err_set(e, "rope base is out of range");
+    if ((r->kind == ROPE_LINEAR || r->kind == ROPE_LLAMA3) && !(r->factor >= 1))
+        return err_set(e, "rope scaling factor must be at least 1");
+    for (int i = 0; r->kind == ROPE_LONG && i < r->rot / 2; i++)
+        if (!(r->short_factor[i] > 0) || !(r->long_factor[i] > 0))
+            return err_set(e, "longrope scaling wants %d positive factors", r->rot / 2);
+    return 0;
+}
+
+/* Every weight that holds q, k and v head by head takes them to be as many. */
+static bool wants_equal_heads(const struct family *f)
+{
+    const struct slot_name *s = f->names;
+    while (s->hf && s->hf_layout != LAYOUT_HEAD_QKV)
+        s++;
+    return s->hf;
+}
+
 int config_check(const struct model_config *c, struct err *e)
 {
-    if (c->heads % c->kv_heads)
-        return err_set(e, "%d attention heads are no multiple of %d key-value heads", c->heads,
+    if (c->heads % c->kv_heads || (c->heads != c->kv_heads && wants_equal_heads(c->family)))
+        return err_set(e, "%d attention heads do not go with %d key-value heads", c->heads,
                        c->kv_heads);
-    if (c->head_dim % 2)
-        return err_set(e, "head dimension %d is odd", c->head_dim);
-    if (!isfinite(c->rope.base) || c->rope.base <= 1 || !(c->norm_eps > 0))
-        return err_set(e, "rope base or norm epsilon is out of range");
-    if (c->rope.kind != ROPE_PLAIN && !(c->rope.factor >= 1))
-        return err_set(e, "rope scaling factor must be at least 1");
-    return 0;
+    if (c->head_dim < 1 || c->head_dim > OPS_MAX_HEAD)
+        return err_set(e, "head dimension %d is not in 1 to %d", c->head_dim, OPS_MAX_HEAD);
+    if (!(c->norm_eps > 0) || !isfinite(c->attn_scale) || c->window < 0 || c->window_step < 1 ||
+        !(c->attn_softcap >= 0) || !(c->logit_softcap >= 0))
+        return err_set(e, "norm epsilon, attention scale, window or soft cap is out of range");
+    return check_rope(&c->rope, c->head_dim, e);
 }
 
 int config_from_json(struct model_config *c, const json_t *config, const json_t *generation,

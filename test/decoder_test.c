@@ -1,0 +1,351 @@
+/* Every family as a small random decoder: the gradient against differences of the loss along
+ * directions, generation through the cache against whole forwards, a few steps of training, the
+ * memory that was planned, and the order of weights in files.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "model/decoder.h"
+#include "model/generate.h"
+#include "model/head.h"
+#include "model/layout.h"
+#include "tap.h"
+
+enum { VOCAB = 37, SEQS = 3, LONGEST = 13 };
+
+/* A variant of a family: what its preset leaves open. */
+struct kind {
+    const char *family, *what;
+    int kv_heads, head_dim; /* head_dim 0: width / heads */
+    int rot;
+    int window;
+    float softcap;
+    bool serial, biased, untied, longrope;
+};
+
+static const struct kind kinds[] = {
+    {.family = "llama", .what = "", .kv_heads = 2, .untied = true},
+    {.family = "llama", .what = ", biases", .kv_heads = 2, .biased = true},
+    {.family = "mistral", .what = ", window", .kv_heads = 2, .window = 4, .untied = true},
+    {.family = "qwen2", .what = "", .kv_heads = 1},
+    {.family = "qwen3", .what = "", .kv_heads = 2, .head_dim = 10},
+    {.family = "phi3", .what = ", longrope", .kv_heads = 2, .longrope = true, .untied = true},
+    {.family = "phi3", .what = ", partial rotary", .kv_heads = 4, .rot = 4, .untied = true},
+    {.family = "phi", .what = "", .kv_heads = 4, .rot = 2, .untied = true},
+    {.family = "gemma", .what = "", .kv_heads = 1, .head_dim = 10},
+    {.family = "gemma2", .what = "", .kv_heads = 2, .head_dim = 10, .window = 3, .softcap = 2},
+    {.family = "olmo2", .what = "", .kv_heads = 2, .untied = true},
+    {.family = "gpt_neox", .what = "", .kv_heads = 4, .rot = 2, .untied = true},
+    {.family = "gpt_neox", .what = ", serial", .kv_heads = 4, .rot = 4, .serial = true},
+    {.family = "gpt2", .what = "", .kv_heads = 4},
+    {.family = "opt", .what = "", .kv_heads = 4},
+};
+
+static const struct family *find_family(const char *name)
+{
+    const struct family *f = families;
+    while (strcmp(f->name, name))
+        f++;
+    return f;
+}
+
+static void configure(struct model_config *c, const struct kind *k)
+{
+    const struct family *f = find_family(k->family);
+    *c = f->preset;
+    c->family = f;
+    c->layers = 3;
+    c->width = 24;
+    c->heads = 4;
+    c->kv_heads = k->kv_heads;
+    c->head_dim = k->head_dim;
+    c->ff = 20;
+    c->vocab = VOCAB;
+    c->positions = 48;
+    c->tied_head = !k->untied;
+    c->window = k->window;
+    c->attn_softcap = c->logit_softcap = k->softcap;
+    c->rope.base = 100;
+    c->rope.rot = k->rot;
+    c->parallel = c->parallel && !k->serial;
+    c->mlp_bias = c->mlp_bias || k->biased;
+    c->qkv_bias = c->qkv_bias || k->biased;
+    c->out_bias = c->out_bias || k->biased;
+    c->bos = c->pad = -1;
+    if (k->longrope) {
+        c->rope.kind = ROPE_LONG;
+        c->rope.original_positions = 8;
+        c->rope.magnitude = 1.2;
+        for (int i = 0; i < 3; i++) {
+            c->rope.short_factor[i] = 1;
+            c->rope.long_factor[i] = 1 + i;
+        }
+    }
+    config_derive(c);
+}
+
+static bool build(struct model *m, const struct kind *k)
+{
+    struct err e;
+    struct rng r;
+    *m = (struct model){.ops = ops_cpu()};
+    configure(&m->cfg, k);
+    if (config_check(&m->cfg, &e) || weight_table_init(&m->table, &m->cfg, &e))
+        return note("%s", e.msg), false;
+    m->own = mem_alloc(m->table.total, sizeof(float), &e);
+    m->w = mem_alloc((size_t)m->table.n, sizeof *m->w, &e);
+    rng_seed(&r, 21);
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        float *p = m->own + w->offset;
+        for (size_t j = 0; j < w->count; j++)
+            p[j] = 0.15f * (float)rng_normal(&r) + (w->n_dims == 1 ? 0.5f : 0);
+        m->w[i] = p;
+    }
+    return true;
+}
+
+/* Three sequences, the middle one with tokens that nobody attends to. */
+static void sequences(struct seq *s, int *ids, uint8_t *mask)
+{
+    const int len[SEQS] = {7, LONGEST, 2};
+    struct rng r;
+    rng_seed(&r, 22);
+    for (int i = 0; i < SEQS; i++, ids += LONGEST) {
+        for (int t = 0; t < len[i]; t++)
+            ids[t] = (int)rng_below(&r, VOCAB);
+        s[i] = (struct seq){.n = len[i], .ids = ids, .labels = ids, .mask = i == 1 ? mask : NULL};
+    }
+    for (int t = 0; t < LONGEST; t++)
+        mask[t] = t != 2 && t != 3;
+}
+
+/* The sum of all labels' log-probabilities, negated; and its gradient if grads is not NULL. */
+static double loss_of(struct model *m, float *grads, struct arena *a)
+{
+    struct err e;
+    struct seq s[SEQS];
+    struct batch b;
+    struct label_rows rows;
+    struct pass p;
+    struct head h;
+    int ids[SEQS * LONGEST];
+    uint8_t mask[LONGEST];
+    float logp[SEQS * LONGEST], lse[SEQS * LONGEST], g[SEQS * LONGEST],
+        dx[SEQS * LONGEST * 24] = {0};
+    double loss = 0;
+    arena_reset(a);
+    sequences(s, ids, mask);
+    if (batch_pack(&b, s, SEQS, VOCAB, m->cfg.positions, a, &e) ||
+        batch_label_rows(&rows, &b, s, a, &e) ||
+        decoder_forward(m, &b, m->cfg.layers, grads != NULL, &p, a, &e) ||
+        head_init(&h, m, p.x, &rows, grads != NULL, a, &e))
+        return NAN;
+    head_logp(&h, logp, lse, NULL);
+    for (int r = 0; r < rows.n; r++) {
+        loss -= (double)logp[r];
+        g[r] = -1;
+    }
+    if (!grads)
+        return loss;
+    memset(grads, 0, m->table.grads * sizeof *grads);
+    head_logp_back(&h, g, lse, grads);
+    if (head_finish_back(&h, dx, grads, a, &e) || decoder_backward(m, &p, dx, NULL, grads, a, &e))
+        return NAN;
+    return loss;
+}
+
+/* The bytes that the functions above took, against what is planned for as many tokens and rows. */
+static void check_plan(const struct model_config *c, const struct arena *a, const char *name)
+{
+    int tokens = 7 + LONGEST + 2, rows = tokens - SEQS;
+    size_t want = decoder_bytes(c, tokens, true) + decoder_back_bytes(c, tokens) +
+                  head_bytes(c, rows, true) - (size_t)tokens * 24 * sizeof(float); /* dx is ours */
+    /* Each array starts at a cache line, and the batch's own arrays are small. */
+    ok(a->used >= want && a->used < want + 4096, "%s: %zu bytes, planned %zu", name, a->used, want);
+}
+
+/* d loss along random directions, one weight at a time, against the difference quotient. */
+static void check_gradient(struct model *m, const char *name, struct arena *a)
+{
+    struct err e;
+    struct rng r;
+    const float h = 1e-2f;
+    double worst = 0, size = 0;
+    const char *where = "";
+    float *grads = mem_alloc(m->table.grads, sizeof *grads, &e);
+    float *along = mem_alloc(m->table.total, sizeof *along, &e);
+    loss_of(m, grads, a);
+    check_plan(&m->cfg, a, name);
+    rng_seed(&r, 23);
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        float *x = m->own + w->offset;
+        double slope = 0, norm = sqrt((double)w->count);
+        for (size_t j = 0; j < w->count; j++) {
+            along[j] = (float)(rng_normal(&r) / norm);
+            slope += (double)along[j] * (double)grads[w->at + j];
+        }
+        m->ops->axpy(x, h, along, w->count);
+        double up = loss_of(m, NULL, a);
+        m->ops->axpy(x, -2 * h, along, w->count);
+        double down = loss_of(m, NULL, a), off = fabs((up - down) / (2 * (double)h) - slope);
+        m->ops->axpy(x, h, along, w->count);
+        size = fmax(size, fabs(slope));
+        if (!(off <= worst)) {
+            worst = off;
+            where = w->name;
+        }
+    }
+    /* ReLU has corners, which a difference goes across. */
+    double room = m->cfg.act == ACT_RELU ? 1e-2 : 1e-3;
+    ok(worst < room * size, "%s: slopes up to %.2g, off by %.1e (%s)", name, size, worst, where);
+    free(grads);
+    free(along);
+}
+
+/* Nothing is added to what nobody wants, and the rest is as with all. */
+static void check_frozen(struct model *m, const char *name, struct arena *a)
+{
+    struct err e;
+    size_t total = m->table.grads, differ = 0;
+    float *all = mem_alloc(total, sizeof *all, &e), *some = mem_alloc(total, sizeof *some, &e);
+    loss_of(m, all, a);
+    for (int i = 0; i < m->table.n; i++) {
+        struct weight *w = &m->table.v[i];
+        w->wants_grad = w->trainable = w->layer == 1 && i % 2;
+    }
+    loss_of(m, some, a);
+    for (int i = 0; i < m->table.n; i++) {
+        struct weight *w = &m->table.v[i];
+        for (size_t j = 0; j < w->count; j++)
+            differ += some[w->at + j] != (w->wants_grad ? all[w->at + j] : 0);
+        w->wants_grad = w->trainable = true;
+    }
+    ok(!differ, "%s: frozen weights get no gradient", name);
+    free(all);
+    free(some);
+}
+
+static int best_of(const float *z)
+{
+    int best = 0;
+    for (int v = 1; v < VOCAB; v++)
+        if (z[v] > z[best])
+            best = v;
+    return best;
+}
+
+/* The prompt and what was generated, through one whole forward: every token is its argmax. */
+static int count_agreeing(struct model *m, const int *ids, int n_prompt, const struct generation *g,
+                          struct arena *a)
+{
+    struct err e;
+    struct batch b;
+    struct pass p;
+    struct head h;
+    int all[48], token[48], good = 0, rows;
+    arena_reset(a);
+    memcpy(all, ids, (size_t)n_prompt * sizeof *all);
+    memcpy(all + n_prompt, g->ids, (size_t)g->n * sizeof *all);
+    struct seq s = {.n = n_prompt + g->n, .ids = all};
+    for (int i = 0; i < g->n; i++)
+        token[i] = n_prompt - 1 + i;
+    struct label_rows last = {.n = g->n, .token = token};
+    if (batch_pack(&b, &s, 1, VOCAB, m->cfg.positions, a, &e) ||
+        decoder_forward(m, &b, m->cfg.layers, false, &p, a, &e) ||
+        head_init(&h, m, p.x, &last, false, a, &e))
+        return -1;
+    const float *z = head_logits(&h, 0, &rows);
+    for (int i = 0; i < g->n; i++)
+        good += g->ids[i] == best_of(z + i * VOCAB) || g->margins[i] < 1e-4f;
+    return good;
+}
+
+static void check_generation(struct model *m, const char *name, struct arena *a)
+{
+    enum { NEW = 20 };
+    const int ids[2][12] = {{5, 9, 30, 1, 7, 7, 2, 36, 11, 4, 8, 3},
+                            {14, 3, 3, 21, 6, 9, 1, 0, 2, 5}};
+    const struct seq prompts[2] = {{.n = 12, .ids = ids[0]}, {.n = 10, .ids = ids[1]}};
+    const struct generate_options o = {.max_new_tokens = NEW, .top_p = 1};
+    struct generation g[2] = {{0}, {0}};
+    struct err e;
+    int good = 0;
+    if (!ok(!model_generate(g, m, prompts, 2, &o, NULL, &e), "%s: generate", name))
+        note("%s", e.msg);
+    for (int i = 0; i < 2; i++)
+        good += count_agreeing(m, ids[i], prompts[i].n, &g[i], a);
+    ok(good == 2 * NEW, "%s: %d of %d tokens from the cache are a whole forward's", name, good,
+       2 * NEW);
+    generation_fini(&g[0]);
+    generation_fini(&g[1]);
+}
+
+/* layout_load undoes layout_store, which moves every number of the weights that it concerns. */
+static void check_layouts(const struct model *m, const char *name)
+{
+    struct err e;
+    float *file = mem_alloc(m->table.total, sizeof *file, &e);
+    float *back = mem_alloc(m->table.total, sizeof *back, &e);
+    bool same = true;
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        for (enum layout y = LAYOUT_PLAIN; y <= LAYOUT_ROPE_PAIRS; y++) {
+            bool fits = y != LAYOUT_HEAD_QKV || w->slot == W_QKV || w->slot == W_QKV_B;
+            fits = fits && (y != LAYOUT_ROPE_PAIRS || w->slot == W_Q || w->slot == W_K_B);
+            if (!fits)
+                continue;
+            memset(file, 0, w->count * sizeof *file);
+            layout_store(y, &m->cfg, w, file, m->w[i]);
+            layout_load(y, &m->cfg, w, back, file);
+            same = same && !memcmp(back, m->w[i], w->count * sizeof *back);
+        }
+    }
+    ok(same, "%s: weights come back from every layout", name);
+    free(file);
+    free(back);
+}
+
+static void check_training(struct model *m, const char *name, struct arena *a)
+{
+    struct err e;
+    size_t n = m->table.total;
+    float *grads = mem_alloc(n, sizeof(float), &e), *first = mem_alloc(n, sizeof(float), &e);
+    float *second = mem_alloc(n, sizeof(float), &e);
+    double loss[4];
+    bool falls = true;
+    for (int step = 0; step < 4; step++) {
+        const struct adamw o = {2e-3, 0.9, 0.999, 1e-8, 0, step + 1};
+        loss[step] = loss_of(m, grads, a);
+        falls = falls && (!step || loss[step] < loss[step - 1]);
+        m->ops->adamw(m->own, first, second, grads, n, 1, &o);
+    }
+    ok(falls, "%s: the loss falls: %.3f %.3f %.3f %.3f", name, loss[0], loss[1], loss[2], loss[3]);
+    free(grads);
+    free(first);
+    free(second);
+}
+
+int main(void)
+{
+    struct arena a;
+    arena_init(&a);
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        struct model m;
+        char name[64];
+        snprintf(name, sizeof name, "%s%s", kinds[i].family, kinds[i].what);
+        if (ok(build(&m, &kinds[i]), "%s", name)) {
+            check_gradient(&m, name, &a);
+            check_frozen(&m, name, &a);
+            check_generation(&m, name, &a);
+            check_layouts(&m, name);
+            check_training(&m, name, &a);
+        }
+        model_close(&m);
+    }
+    arena_fini(&a);
+    return done();
+}
