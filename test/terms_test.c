@@ -25,7 +25,7 @@ struct board {
     uint8_t scored[N];
     float x[KINDS][R * V > N *C ? R *V : N *C], ref[KINDS][R * V > N *C ? R *V : N *C];
     float d[KINDS][R * V > N *C ? R *V : N *C];
-    double nll[S], ref_nll[S], mean_rows, mean_seqs;
+    double nll[S], ref_nll[S], mean_rows, mean_seqs, mean_tokens, mean_prompts;
     float direction[C];
 };
 
@@ -38,7 +38,13 @@ static void board_fill(struct board *b, unsigned seed)
 {
     struct rng r;
     double length = 0;
-    *b = (struct board){.n_seqs = S, .n_rows = R, .n_tokens = N, .mean_rows = R, .mean_seqs = S};
+    *b = (struct board){.n_seqs = S,
+                        .n_rows = R,
+                        .n_tokens = N,
+                        .mean_rows = R,
+                        .mean_seqs = S,
+                        .mean_tokens = N,
+                        .mean_prompts = N - R};
     rng_stream(&r, seed, RNG_INIT, 0);
     for (int s = 0, row = 0, token = 0; s < S; s++) {
         b->n_labels[s] = labels[s];
@@ -113,6 +119,11 @@ static struct view show(struct board *b, enum view_kind kind, int first, int n)
                      .n_labels = b->n_labels,
                      .mean_rows = b->mean_rows,
                      .mean_seqs = b->mean_seqs,
+                     .mean_tokens = b->mean_tokens,
+                     .mean_prompts = b->mean_prompts,
+                     .layer = 1,
+                     .n_layers = 2,
+                     .noise = 5,
                      .vocab = V,
                      .width = C,
                      .n_tokens = b->n_tokens,
@@ -222,15 +233,57 @@ static double kto(const void *params, const struct board *b, const struct board 
     return loss / b->mean_seqs;
 }
 
+/* Sample `a` of the MMD, [4 C]: label tokens of the a-th sequence that has some, or the noise
+ * there. */
+static int noise_samples(const struct board *b, double x[2 * S][4 * C])
+{
+    struct rng r;
+    int n = 0, of[S], used[S] = {0};
+    memset(x, 0, 2 * S * sizeof *x);
+    for (int s = 0; s < b->n_seqs; s++)
+        of[s] = b->n_labels[s] ? n++ : -1;
+    rng_stream(&r, 5, RNG_NOISE, 1);
+    for (int t = 0; t < b->n_tokens; t++)
+        for (int i = 0, s = b->token_seq[t]; b->scored[t] && i < C; i++) {
+            x[of[s]][used[s]] = (double)b->x[VIEW_HIDDEN][t * C + i];
+            x[n + of[s]][used[s]++] = (double)(float)rng_normal(&r);
+        }
+    return n;
+}
+
+static double distance(const double *u, const double *v)
+{
+    double d = 0;
+    for (int i = 0; i < 4 * C; i++)
+        d += (u[i] - v[i]) * (u[i] - v[i]);
+    return d;
+}
+
+/* The bandwidth is a constant. */
+static double noise_mmd(const void *params, const struct board *b, const struct board *at)
+{
+    static double x[2 * S][4 * C], x0[2 * S][4 * C];
+    int n = noise_samples(b, x);
+    double width = 0, loss = 0;
+    (void)params;
+    noise_samples(at, x0);
+    for (int i = 0; i < 2 * n; i++)
+        for (int k = 0; k < 2 * n; k++)
+            width += distance(x0[i], x0[k]) / (2 * n * (2 * n - 1));
+    for (int i = 0; i < 2 * n; i++)
+        for (int k = 0; k < 2 * n; k++)
+            for (double w = width / 4; w <= 4 * width; w *= 2)
+                loss += ((i < n) == (k < n) ? 1 : -1) * exp(-distance(x[i], x[k]) / w);
+    return loss / (n * b->mean_seqs * 2);
+}
+
 static const struct weighted {
     const struct term *term;
     double (*loss)(const void *params, const struct board *b, const struct board *at);
     bool batchwise; /* the weight is one of the whole micro-batch, and its second view only that */
-} weighted[] = {{&term_wga, wga, false},
-                {&term_satimp, satimp, false},
-                {&term_ceu, ceu, false},
-                {&term_kto, kto, true},
-                {0}};
+} weighted[] = {
+    {&term_wga, wga, false}, {&term_satimp, satimp, false},      {&term_ceu, ceu, false},
+    {&term_kto, kto, true},  {&term_noise_mmd, noise_mmd, true}, {0}};
 
 static const struct weighted *weighted_of(const struct term *t)
 {
@@ -309,6 +362,8 @@ static void check_sums(const struct term *t, const void *params, struct board *b
     for (int i = 0; i < t->n_views; i++) {
         b[i].mean_rows *= 2.5;
         b[i].mean_seqs *= 2.5;
+        b[i].mean_tokens *= 2.5;
+        b[i].mean_prompts *= 2.5;
     }
     near(loss_of(t, params, b), whole / 2.5, 1e-12, 1e-15, "%s: its share of more, %s", t->name,
          what);
@@ -316,6 +371,8 @@ static void check_sums(const struct term *t, const void *params, struct board *b
     for (int i = 0; i < t->n_views; i++) {
         b[i].mean_rows /= 2.5;
         b[i].mean_seqs /= 2.5;
+        b[i].mean_tokens /= 2.5;
+        b[i].mean_prompts /= 2.5;
     }
 }
 

@@ -206,6 +206,7 @@ for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL', 'TERM', '--
               [$one, 'INT', ''], ['NPO', 'KILL', '--save-every 2'],
               ['GradDiff --optimiser sophia --sophia-interval 4', 'INT', '--clip 0.1'],
               ['NPO --wrapper rs --optimiser lion', 'INT', ''],
+              ['TAR --tar-steps 2 --tar-every 1 --batch 2', 'INT', ''],
               ['LAT --layer 1 --lat-layer 0 --lat-steps 2 --trainable-params-regex .*[01].mlp.down_proj.weight',
                'INT', '--save-every 9'],
               ['NPO --wrapper wa --wa-start 3 --optimiser sophia_soul', 'INT', '']) {
@@ -251,13 +252,14 @@ for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL', 'TERM', '--
 for my $optimiser (qw(adamw sophia sophia_soul lion sgd)) {
     check("$both --method GradDiff --epochs 1 --lr 1e-4 --optimiser $optimiser --out $dir/$optimiser", 0, qr/^2 steps/, $optimiser);
 }
-for my $wrapper (qw(sam rs gnr cr wa), 'lat --lat-layer 1 --lat-steps 3 --lat-model-steps 1') {
+for my $wrapper (qw(sam rs gnr cr wa), 'lat --lat-layer 1 --lat-steps 3 --lat-model-steps 1',
+    'tar --tar-steps 4 --batch 3') {
     check("$both --method NPO --epochs 1 --lr 1e-4 --wrapper $wrapper --out $dir/" . (split ' ', $wrapper)[0],
         0, qr/^2 steps/, $wrapper);
 }
 run("$both --method NPO --epochs 1 --lr 1e-4 --out $dir/bare");
 same('bare', 'wa', 'an average that has not begun changes nothing');
-isnt(compare("$dir/bare/model.safetensors", "$dir/$_/model.safetensors"), 0, "$_ is not the plain method") for qw(sam rs gnr cr lat);
+isnt(compare("$dir/bare/model.safetensors", "$dir/$_/model.safetensors"), 0, "$_ is not the plain method") for qw(sam rs gnr cr lat tar);
 check("$both --method NPO --epochs 1 --wrapper lat --lat-layer 1 --lat-steps 1 --lat-model-steps 3 --out $dir/x", 0, qr/^6 steps/,
     'three steps for each batch');
 check("$both --wrapper lat --out $dir/x", 1, qr/wrapper 'lat' has no layer 7 to perturb: give --lat-layer 0 to 2$/, 'no such layer');

@@ -405,6 +405,48 @@ static void check_lat(const char *tokens)
     bench_close(&b);
 }
 
+/* An attacker who cannot move (rate 0) leaves the sum of its parts at w; one who can leaves w as it
+ * was, and another gradient. */
+static void check_tar(void)
+{
+    struct bench b;
+    struct err e;
+    bench_open(&b, "NPO", 1, "tar");
+    const struct wrapper *w = b.wrap.wrapper;
+    size_t n = b.m.table.total;
+    ok(w->gradient(b.wrap.params, (gradient_start(&b.step, 0, 1, 1), &b.step), &e) &&
+           strstr(e.msg, "give a smaller --batch"),
+       "tar: no forget rows left for the attacker: %s", e.msg);
+    b.mb.n[ROLE_FORGET] = 1;
+    b.m.own[5] += 0.01f; /* hidden states that are not the reference's */
+    set(w->params, b.wrap.params, "tar_steps", "6");
+    set(w->params, b.wrap.params, "tar_every", "2");
+    set(w->params, b.wrap.params, "tar_lr", "0");
+    float *before = copy_of(b.m.own, n), *still = copy_of(gradient_of(&b, 0), n);
+    double scale = 4 * (exp(-0.0625 * 4) + exp(-0.0625 * 2) + 1);
+    gradient_start(&b.step, 0, 1, 1);
+    BUG_ON(gradient_add(&b.step, GOAL_BIT(GOAL_WRAPPER + 2), &e));
+    double share = scale * gradient_norm(&b.step);
+    gradient_scale(&b.step, scale);
+    BUG_ON(gradient_add(&b.step, GOALS_METHOD | GOAL_BIT(GOAL_WRAPPER + 3), &e));
+    double all = gradient_norm(&b.step);
+    gradient_axpy(&b.step, -1, still);
+    near(gradient_norm(&b.step), 0, 0, 1e-5 * all, "tar: the gradients at w, and on the way");
+    ok(share > 0.01 * all, "tar: of which the way is a part: %.3g of %.3g", share, all);
+    set(w->params, b.wrap.params, "tar_lr", "0.01");
+    gradient_of(&b, 0);
+    ok(!memcmp(before, b.m.own, n * sizeof *before), "tar: the weights are where they were");
+    float *moved = copy_of(b.g.grads, n);
+    gradient_of(&b, 0);
+    ok(!memcmp(moved, b.g.grads, n * sizeof *moved), "tar: the step's number decides the attack");
+    gradient_axpy(&b.step, -1, still);
+    ok(gradient_norm(&b.step) > 0.01 * all, "tar: the attack counts");
+    free(before);
+    free(still);
+    free(moved);
+    bench_close(&b);
+}
+
 static struct optim_step optim_step_of(const struct bench *b, double lr, double decay, long step)
 {
     static float *state[2];
@@ -561,6 +603,8 @@ int main(void)
     check_lat("all");
     check_lat("prompt");
     check_lat("labels");
+    check_idle("tar", "tar_steps");
+    check_tar();
     check_noise();
     check_average();
     check_sophia_figures("survey/sophia_paper.safetensors", &optim_sophia);

@@ -44,7 +44,7 @@ static const struct param choice_params[] = {
     {"locate", PARAM_STRING, offsetof(struct choice_options, locate), 0, 0, NULL, "all", "NAME",
      "which weights may move: all, regex"},
     {"wrapper", PARAM_STRING, offsetof(struct choice_options, wrapper), 0, 0, NULL, "none", "NAME",
-     "how the gradient is made: none, sam, rs, gnr, cr, wa, lat"},
+     "how the gradient is made: none, sam, rs, gnr, cr, wa, lat, tar"},
     {0},
 };
 

@@ -27,6 +27,7 @@ static const struct param_preset lat_preset[] = {
     {"trainable_params_regex", "model\\.layers\\.(6|7|8)\\.mlp\\.down_proj\\.weight"},
     {"wrapper", "lat"},
     {0}};
+static const struct param_preset tar_preset[] = {{"wrapper", "tar"}, {0}};
 
 const struct method methods[] = {
     {"FT", "retain", "arXiv 2304.04934", "fine-tune on the retain data alone", NULL, true, NULL},
@@ -86,6 +87,9 @@ const struct method methods[] = {
     {"LAT", "representation", "arXiv 2407.15549",
      "RMU against the worst perturbation of the hidden states below (RMU-LAT)", "rmu", true,
      lat_preset},
+    {"TAR", "robust", "arXiv 2408.00761",
+     "high entropy on forget data for an attacker who fine-tunes, as it was on retain data", NULL,
+     true, tar_preset},
     {0},
 };
 

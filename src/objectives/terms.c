@@ -27,6 +27,11 @@ const struct term *const terms[] = {
     &term_embed_diff,
     &term_circuit_breaker,
     &term_embed_norm,
+    &term_neg_entropy,
+    &term_noise_mmd,
+    &term_embed_stay,
+    &term_redirect,
+    &term_embed_prompt,
     NULL,
 };
 

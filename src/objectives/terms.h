@@ -9,6 +9,8 @@ extern const struct term term_dpo, term_undial, term_ceu, term_pdu, term_constra
 extern const struct term term_kl_ascent, term_distil, term_me, term_jsd_label, term_jsd, term_kto;
 extern const struct term term_flat, term_rmu, term_adaptive_rmu, term_embed_diff;
 extern const struct term term_circuit_breaker, term_embed_norm;
+extern const struct term term_neg_entropy, term_noise_mmd, term_embed_stay;
+extern const struct term term_redirect, term_embed_prompt;
 extern const struct term *const terms[]; /* ends with NULL */
 
 const struct term *term_by_name(const char *name, struct err *e);

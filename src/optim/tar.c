@@ -1,0 +1,192 @@
+/* Tamper-resistant safeguards (TAR, arXiv 2408.00761): each step plays an attacker who fine-tunes
+ * the model for K steps, and adds to the gradient at w the gradients of a loss at the weights on
+ * the attacker's way (first order: as if the way did not depend on w): scale sum_i w_i grad
+ * [-entropy on held-out forget data](w_i'),  w_i = exp(lambda (i - (K-1))), at every tar_every-th
+ * step i of the attack. Beside the method's own terms it keeps the hidden states of the retain data
+ * (embed_stay).
+ *
+ * The attacker uses AdamW on forget rows that this step does not read, or, with probability
+ * tar_switch, on retain rows for the first M of its steps, M / K ~ Beta(6,3); its learning rate is
+ * tar_lr, a half or a twentieth of it. The paper begins with another stage, a mapping of forget
+ * states to random vectors: RMU's model can take its place.
+ * Memory: the weights, the gathered gradient and the attacker's two moments. */
+#include <math.h>
+#include <string.h>
+
+#include "optim/optims.h"
+
+struct tar {
+    int64_t steps, every, batch;
+    double lr, scale, lambda, turn;
+};
+
+#define FIELD(f) offsetof(struct tar, f)
+static const struct param params[] = {
+    {"tar_steps", PARAM_INT, FIELD(steps), 0, 100000, NULL, "64", NULL,
+     "K, steps of the attacker; 0: no attack"},
+    {"tar_every", PARAM_INT, FIELD(every), 1, 100000, NULL, "4", NULL,
+     "of its steps, those after which the loss is looked at"},
+    {"tar_batch", PARAM_INT, FIELD(batch), 1, 65536, NULL, "4", NULL, "examples in its batches"},
+    {"tar_lr", PARAM_REAL, FIELD(lr), 0, 10, NULL, "4e-5", NULL,
+     "its highest learning rate: also drawn are a half and a twentieth of it"},
+    {"tar_scale", PARAM_REAL, FIELD(scale), 0, 1e6, NULL, "4", NULL,
+     "weight of the gradients on its way"},
+    {"tar_lambda", PARAM_REAL, FIELD(lambda), 0, 100, NULL, "0.0625", NULL,
+     "how fast earlier ones count less"},
+    {"tar_switch", PARAM_REAL, FIELD(turn), 0, 1, NULL, "0.3333333", NULL,
+     "how often it begins with retain data"},
+    {0},
+};
+
+/* What the wrapper's extra terms are for, in their order. */
+enum {
+    ATTACK_FORGET = GOAL_BIT(GOAL_WRAPPER),
+    ATTACK_RETAIN = GOAL_BIT(GOAL_WRAPPER + 1),
+    RESIST = GOAL_BIT(GOAL_WRAPPER + 2),
+    STAY = GOAL_BIT(GOAL_WRAPPER + 3)
+};
+
+enum { W, GATHERED, M, V, COPIES }; /* the arrays in gradient.copy */
+
+struct attacker {
+    struct rng rng;
+    double lr;
+    long retain_steps;     /* on retain data before it turns to forget data */
+    int *pool[ROLE_COUNT]; /* rows it may take */
+    int n_pool[ROLE_COUNT];
+    int *rows; /* [batch] */
+};
+
+/* A draw from Beta(6,3): the sixth smallest of eight uniform numbers. */
+static double draw_share(struct rng *r)
+{
+    enum { ALL = 8, RANK = 6 };
+    float u[ALL];
+    for (int i = 0; i < ALL; i++) {
+        float x = rng_float(r);
+        int k = i;
+        for (; k > 0 && u[k - 1] > x; k--)
+            u[k] = u[k - 1];
+        u[k] = x;
+    }
+    return (double)u[RANK - 1];
+}
+
+static bool is_read(const struct gradient *g, enum role role, int row)
+{
+    for (int k = g->first; k < g->first + g->n; k++)
+        for (int i = 0; i < g->order->micro[k].n[role]; i++)
+            if (g->order->micro[k].rows[role][i] == row)
+                return true;
+    return false;
+}
+
+/* The rows of a role; of the forget role only those that the step does not read. */
+static int fill_pool(struct attacker *a, struct gradient *g, enum role role, struct err *e)
+{
+    const struct dataset *set = g->engine->sets[role];
+    if (!(a->pool[role] = arena_take(&g->kept, (size_t)set->n, sizeof(int), e)))
+        return -1;
+    for (int i = 0; i < set->n; i++)
+        if (role != ROLE_FORGET || !is_read(g, role, i))
+            a->pool[role][a->n_pool[role]++] = i;
+    return a->n_pool[role] ? 0
+                           : err_set(e, "wrapper 'tar' attacks with forget rows that the step does "
+                                        "not read, and there are none: give a smaller --batch");
+}
+
+static int begin(struct attacker *a, const struct tar *p, struct gradient *g, struct err *e)
+{
+    static const double rates[] = {1, 0.5, 0.05};
+    const size_t bytes = g->engine->model->table.moving * sizeof(float);
+    *a = (struct attacker){0};
+    rng_stream(&a->rng, g->seed, RNG_NOISE, (uint32_t)g->step + 1);
+    a->lr = p->lr * rates[rng_below(&a->rng, 3)];
+    if ((double)rng_float(&a->rng) < p->turn)
+        a->retain_steps = (long)(draw_share(&a->rng) * (double)p->steps);
+    weights_save(g->engine->model, g->copy[W]);
+    for (int k = GATHERED; k < COPIES; k++)
+        memset(g->copy[k], 0, bytes);
+    a->rows = arena_take(&g->kept, (size_t)p->batch, sizeof(int), e);
+    return !a->rows || fill_pool(a, g, ROLE_FORGET, e) || fill_pool(a, g, ROLE_RETAIN, e) ? -1 : 0;
+}
+
+/* One step of the attacker, its i-th from 0. */
+static int attack(struct attacker *a, const struct tar *p, struct gradient *g, long i,
+                  struct err *e)
+{
+    struct model *m = g->engine->model;
+    enum role role = i < a->retain_steps ? ROLE_RETAIN : ROLE_FORGET;
+    struct micro mb = {.rows = {[ROLE_COUNT - 1] = NULL}};
+    struct adamw o = {
+        .lr = a->lr, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .decay = 0.01, .step = i + 1};
+    double loss;
+    for (int64_t k = 0; k < p->batch; k++)
+        a->rows[k] = a->pool[role][rng_below(&a->rng, (uint32_t)a->n_pool[role])];
+    mb.rows[role] = a->rows;
+    mb.n[role] = (int)p->batch;
+    engine_zero_grads(g->engine);
+    if (gradient_add_rows(g, role == ROLE_RETAIN ? ATTACK_RETAIN : ATTACK_FORGET, &mb, &loss, e))
+        return -1;
+    for (int k = 0; k < m->table.n; k++) {
+        const struct weight *w = &m->table.v[k];
+        if (w->trainable)
+            m->ops->adamw(m->own + w->offset, g->copy[M] + w->at, g->copy[V] + w->at,
+                          g->engine->grads + w->at, w->count, 1, &o);
+    }
+    return 0;
+}
+
+/* The gradient of the loss that should stay high here, into what is gathered. */
+static int resist(const struct tar *p, struct gradient *g, long i, struct err *e)
+{
+    const struct model *m = g->engine->model;
+    double weight = p->scale * exp(p->lambda * (double)(i - (p->steps - 1)));
+    engine_zero_grads(g->engine);
+    if (gradient_add(g, RESIST, e))
+        return -1;
+    m->ops->axpy(g->copy[GATHERED], (float)weight, g->engine->grads, m->table.moving);
+    return 0;
+}
+
+static int play(struct attacker *a, const struct tar *p, struct gradient *g, struct err *e)
+{
+    for (long i = 0; i < p->steps; i++)
+        if (attack(a, p, g, i, e) || ((i + 1) % p->every == 0 && resist(p, g, i, e)))
+            return -1;
+    return 0;
+}
+
+static int gradient(const void *params_, struct gradient *g, struct err *e)
+{
+    const struct tar *p = params_;
+    struct attacker a;
+    if (p->steps == 0)
+        return gradient_add(g, GOALS_METHOD, e);
+    if (engine_reserve_grads(g->engine, e) || begin(&a, p, g, e))
+        return -1;
+    int rc = play(&a, p, g, e);
+    weights_restore(g->engine->model, g->copy[W]);
+    engine_zero_grads(g->engine);
+    if (rc || gradient_add(g, GOALS_METHOD | STAY, e))
+        return -1;
+    gradient_axpy(g, 1, g->copy[GATHERED]);
+    return 0;
+}
+
+const struct wrapper wrapper_tar = {
+    .name = "tar",
+    .paper = "arXiv 2408.00761",
+    .help = "against an attacker who fine-tunes (tamper resistance)",
+    .formula = "grad L(w) + grad embed_stay + tar_scale sum_i exp(tar_lambda (i - K + 1)) grad "
+               "neg_entropy(w after i steps of attack)",
+    .params = params,
+    .params_size = sizeof(struct tar),
+    .extra = {{"nll", ROLE_FORGET},
+              {"nll", ROLE_RETAIN},
+              {"neg_entropy", ROLE_FORGET},
+              {"embed_stay", ROLE_RETAIN}},
+    .moves = RESIST | STAY,
+    .n_copies = COPIES,
+    .gradient = gradient,
+};
