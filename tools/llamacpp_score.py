@@ -23,8 +23,8 @@ def tokenize(vocab, text):
     return ids[:n]
 
 
-def logits_of(model, params, ids, n_vocab):
-    ctx = lc.llama_init_from_model(model, params)
+def logits_of(ctx, ids, n_vocab):
+    lc.llama_memory_clear(lc.llama_get_memory(ctx), True)
     batch = lc.llama_batch_init(len(ids), 0, 1)
     batch.n_tokens = len(ids)
     for i, t in enumerate(ids):
@@ -35,7 +35,6 @@ def logits_of(model, params, ids, n_vocab):
     out = np.stack([np.ctypeslib.as_array(lc.llama_get_logits_ith(ctx, i), (n_vocab,)).copy()
                     for i in range(len(ids))]).astype(np.float64)
     lc.llama_batch_free(batch)
-    lc.llama_free(ctx)
     return out
 
 
@@ -58,14 +57,16 @@ def main():
         sys.exit(f"llama.cpp does not load {sys.argv[1]}")
     vocab = lc.llama_model_get_vocab(model)
     params = lc.llama_context_default_params()
-    params.n_ctx, params.n_batch, params.n_ubatch, params.n_threads, params.n_threads_batch = 512, 512, 512, 2, 2
+    params.n_ctx, params.n_batch, params.n_ubatch, params.n_threads, params.n_threads_batch = 256, 256, 256, 1, 1
     params.type_k = params.type_v = F32
     params.flash_attn_type = FLASH_OFF
+    ctx = lc.llama_init_from_model(model, params)
     for line in sys.stdin:
         row = json.loads(line)
-        ids = row["ids"] if "ids" in row else tokenize(vocab, row["text"])
-        print(json.dumps(answer(ids, logits_of(model, params, ids, lc.llama_vocab_n_tokens(vocab)))
-                         if "ids" in row else {"ids": list(ids)}))
+        if "ids" in row:
+            print(json.dumps(answer(row["ids"], logits_of(ctx, row["ids"], lc.llama_vocab_n_tokens(vocab)))))
+        else:
+            print(json.dumps({"ids": list(tokenize(vocab, row["text"]))}))
 
 
 if __name__ == "__main__":
