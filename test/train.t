@@ -147,6 +147,14 @@ check("$both --method RMU --out $dir/none", 1, qr/term 'rmu' looks at a layer th
     'a layer too many');
 check("$both --method NPO --locate layers --out $dir/none", 2, qr/unknown locator 'layers'/, 'an unknown locator');
 
+my $lunar = "$both --method LUNAR --layer 1 --trainable-params-regex 'model\\.layers\\.1\\.mlp\\.down_proj\\.weight'";
+run("$lunar --lr 1e-3 --refused " . put('refused.jsonl', qq({"ids":[9,8,7]}\n{"ids":[5,9,8,7]}\n)) . " --out $dir/lunar");
+my @lunar = steps('lunar');
+is(sprintf('%.6f', $lunar[0]{terms}{'retain.embed_prompt'}), '0.000000', 'LUNAR: begins where the reference is');
+cmp_ok($lunar[-1]{terms}{'forget.redirect'}, '<', $lunar[0]{terms}{'forget.redirect'}, 'LUNAR: goes where it refuses');
+check("diff $cur/model.safetensors $dir/lunar/model.safetensors", 3, qr/^29 equal, 0 within, 1 outside,/m, 'LUNAR: one matrix moves');
+check("$lunar --out $dir/none", 1, qr/term 'redirect' needs prompts that the model refuses: give --refused FILE$/, 'LUNAR: without refusals');
+
 # --- the same again ---
 
 run("$both --method NPO --out $dir/npo --write-order $dir/order --seed 5 --accumulate 2 --epochs 2 --ref $ref");

@@ -8,8 +8,10 @@
 #include "base/mem.h"
 #include "methods/method.h"
 #include "methods/wrapping.h"
+#include "model/decoder.h"
 #include "optim/optims.h"
 #include "tap.h"
+#include "train/direction.h"
 #include "train/loop.h"
 
 static const char *root; /* test/data */
@@ -447,6 +449,46 @@ static void check_tar(void)
     bench_close(&b);
 }
 
+/* The mean state of last prompt tokens, from one pass over whole examples. */
+static void mean_state(struct bench *b, enum role role, int layer, double sign, double *mean)
+{
+    struct arena a;
+    struct batch batch;
+    struct pass p;
+    struct err e;
+    const struct dataset *d = &b->sets[role];
+    arena_init(&a);
+    BUG_ON(batch_pack(&batch, d->seqs, d->n, b->m.cfg.vocab, b->m.cfg.positions, &a, &e) ||
+           decoder_forward(&b->m, &batch, b->m.cfg.layers, true, &p, &a, &e));
+    for (int s = 0; s < d->n; s++) {
+        int t = 0;
+        while (d->seqs[s].labels[t + 1] == LABEL_NONE)
+            t++;
+        for (int i = 0; i < 24; i++)
+            mean[i] += sign / d->n * (double)p.acts[layer + 1].x[(batch.start[s] + t) * 24 + i];
+    }
+    arena_fini(&a);
+}
+
+static void check_refusal(void)
+{
+    struct bench b;
+    struct err e;
+    float v[24];
+    double want[24] = {0}, worst = 0, top = 0;
+    bench_open(&b, "NPO", 1, "none");
+    mean_state(&b, ROLE_RETAIN, 1, 1, want);
+    mean_state(&b, ROLE_FORGET, 1, -1, want);
+    ok(!direction_to_refusal(v, &b.m, &b.sets[ROLE_RETAIN], &b.sets[ROLE_FORGET], 1, &e),
+       "the direction of refusal");
+    for (int i = 0; i < 24; i++) {
+        worst = fmax(worst, fabs((double)v[i] - want[i]));
+        top = fmax(top, fabs(want[i]));
+    }
+    near(worst, 0, 0, 1e-5 * top, "is the difference of two means");
+    bench_close(&b);
+}
+
 static struct optim_step optim_step_of(const struct bench *b, double lr, double decay, long step)
 {
     static float *state[2];
@@ -606,6 +648,7 @@ int main(void)
     check_idle("tar", "tar_steps");
     check_tar();
     check_noise();
+    check_refusal();
     check_average();
     check_sophia_figures("survey/sophia_paper.safetensors", &optim_sophia);
     check_sophia_figures("survey/sophia_soul.safetensors", &optim_sophia_soul);

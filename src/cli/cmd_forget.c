@@ -11,6 +11,8 @@ static const struct param data_params[] = {
     {"alternate", PARAM_STRING, FILE_OF(ROLE_ALTERNATE), 0, 0, NULL, NULL, "FILE",
      "desired answers to the forget prompts, row by row"},
     {"generic", PARAM_STRING, FILE_OF(ROLE_GENERIC), 0, 0, NULL, NULL, "FILE", "normal text"},
+    {"refused", PARAM_STRING, offsetof(struct job_options, refused), 0, 0, NULL, NULL, "FILE",
+     "prompts that the model refuses, for LUNAR"},
     {"ref", PARAM_STRING, offsetof(struct job_options, ref), 0, 0, NULL, NULL, "PATH",
      "reference model (default: the model before training)"},
     {0},

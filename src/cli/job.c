@@ -69,7 +69,7 @@ struct job {
     struct setup s;
     struct model ref;
     struct engine engine;
-    struct dataset sets[ROLE_COUNT];
+    struct dataset sets[ROLE_COUNT], refused;
     struct order order;
     float *direction; /* owned [C] */
 };
@@ -96,24 +96,39 @@ static bool has_field(const struct rows *rows, const char *key)
     return json_object_get(rows->v[0], key) != NULL;
 }
 
-static int read_role(struct job *j, const struct job_options *o, enum role role, struct err *e)
+/* prompts: answers may be missing. */
+static int read_set(struct job *j, const struct job_options *o, enum role role, const char *path,
+                    bool prompts, struct dataset *set, struct err *e)
 {
     struct rows rows;
-    if (rows_open(&rows, o->files[role], e))
+    if (rows_open(&rows, path, e))
         return -1;
     int rc = -1;
     if (has_field(&rows, "ids"))
-        rc = dataset_from_ids(&j->sets[role], role, &rows, j->s.model.cfg.vocab,
-                              (int)j->s.o->max_length, e);
+        rc = dataset_from_ids(set, role, &rows, j->s.model.cfg.vocab, (int)j->s.o->max_length, e);
     else if (!setup_text(&j->s, e)) {
         bool text = has_field(&rows, "text") && !has_field(&rows, o->question_key);
-        rc = dataset_build(&j->sets[role], role, &rows, text ? NULL : o->question_key,
-                           text ? "text" : o->answer_key, &j->s.encoder, e);
+        bool bare = prompts && !has_field(&rows, o->answer_key);
+        rc = dataset_build(set, role, &rows, text ? NULL : o->question_key,
+                           text   ? "text"
+                           : bare ? NULL
+                                  : o->answer_key,
+                           &j->s.encoder, e);
     }
     rows_close(&rows);
-    if (!rc)
-        j->engine.sets[role] = &j->sets[role];
     return rc;
+}
+
+static int read_data(struct job *j, const struct job_options *o, struct err *e)
+{
+    for (int role = 0; role < ROLE_COUNT; role++) {
+        if (!o->files[role])
+            continue;
+        if (read_set(j, o, (enum role)role, o->files[role], false, &j->sets[role], e))
+            return -1;
+        j->engine.sets[role] = &j->sets[role];
+    }
+    return o->refused ? read_set(j, o, ROLE_GENERIC, o->refused, true, &j->refused, e) : 0;
 }
 
 static int open_reference(struct job *j, const struct setup_options *so,
@@ -158,9 +173,17 @@ static int locate(struct job *j, const struct request *q, struct err *e)
         engine_hold_unreached(&j->engine, e) ||
         !(j->direction = mem_alloc((size_t)m->cfg.width, sizeof *j->direction, e)))
         return -1;
-    direction_draw(j->direction, m->cfg.width, (unsigned)q->train.seed, &j->order, j->s.compat);
     j->engine.direction = j->direction;
-    return 0;
+    const struct objective *o = engine_redirected(&j->engine);
+    if (!o) {
+        direction_draw(j->direction, m->cfg.width, (unsigned)q->train.seed, &j->order, j->s.compat);
+        return 0;
+    }
+    if (!j->refused.n)
+        return err_set(e, "term '%s' needs prompts that the model refuses: give --refused FILE",
+                       o->term->name);
+    return direction_to_refusal(j->direction, &j->ref, &j->refused, j->engine.sets[o->role[0]],
+                                o->term->layer(o->params), e);
 }
 
 static int prepare(struct job *j, struct request *q, struct err *e)
@@ -172,9 +195,8 @@ static int prepare(struct job *j, struct request *q, struct err *e)
         return -1;
     engine_init(&j->engine, &j->s.model);
     j->engine.compat = j->s.compat;
-    for (int role = 0; role < ROLE_COUNT; role++)
-        if (o->files[role] && read_role(j, o, (enum role)role, e))
-            return -1;
+    if (read_data(j, o, e))
+        return -1;
     j->engine.pad_id = j->s.encoder.pad_id >= 0 ? j->s.encoder.pad_id : 0;
     if (recipe_bind(&q->recipe, &j->engine, e) || wrapping_bind(&q->wrapping, &j->engine, e) ||
         open_reference(j, &q->setup, o, e) || make_order(j, &q->train, &q->recipe, e) ||
@@ -248,6 +270,7 @@ static int run_job(const struct args *a, struct request *q)
     order_fini(&j.order);
     for (int i = 0; i < ROLE_COUNT; i++)
         dataset_fini(&j.sets[i]);
+    dataset_fini(&j.refused);
     free(j.direction);
     engine_fini(&j.engine);
     model_close(&j.ref);

@@ -10,7 +10,8 @@
 struct job_options {
     const char *files[ROLE_COUNT]; /* data of each role; NULL: none */
     const char *question_key, *answer_key;
-    const char *ref; /* reference model; NULL: the model itself before training */
+    const char *refused; /* prompts that the model refuses; NULL: none */
+    const char *ref;     /* reference model; NULL: the model itself before training */
     const char *out, *dtype, *optimiser;
     bool scratch, json;
 };

@@ -27,6 +27,12 @@ static const struct param_preset lat_preset[] = {
     {"trainable_params_regex", "model\\.layers\\.(6|7|8)\\.mlp\\.down_proj\\.weight"},
     {"wrapper", "lat"},
     {0}};
+static const struct param_preset lunar_preset[] = {
+    {"retain_loss_type", "embed_prompt"},
+    {"layer", "22"},
+    {"locate", "regex"},
+    {"trainable_params_regex", "model\\.layers\\.22\\.mlp\\.down_proj\\.weight"},
+    {0}};
 static const struct param_preset tar_preset[] = {{"wrapper", "tar"}, {0}};
 
 const struct method methods[] = {
@@ -87,6 +93,9 @@ const struct method methods[] = {
     {"LAT", "representation", "arXiv 2407.15549",
      "RMU against the worst perturbation of the hidden states below (RMU-LAT)", "rmu", true,
      lat_preset},
+    {"LUNAR", "representation", "arXiv 2502.07218",
+     "send the prompts to forget to where the model refuses, by one matrix", "redirect", true,
+     lunar_preset},
     {"TAR", "robust", "arXiv 2408.00761",
      "high entropy on forget data for an attacker who fine-tunes, as it was on retain data", NULL,
      true, tar_preset},

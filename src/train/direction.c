@@ -4,7 +4,9 @@
 #include <stdbool.h>
 
 #include "base/compat.h"
+#include "base/mem.h"
 #include "base/rng.h"
+#include "model/decoder.h"
 
 /* Draws that the loader has made by then: two when it starts, one for each retain row. */
 static long draws_before(const struct order *o)
@@ -35,4 +37,46 @@ void direction_draw(float *u, int n, unsigned seed, const struct order *o, unsig
     for (int i = 0; i < n; i++)
         u[i] = rng_float(&r);
     direction_normalise(u, n);
+}
+
+/* mean [C] += share * the mean state of the last prompt token after so many layers. */
+static int add_mean(double *mean, double share, struct model *m, const struct dataset *d,
+                    int layers, struct arena *a, struct err *e)
+{
+    size_t c = (size_t)m->cfg.width;
+    for (int s = 0; s < d->n; s++) {
+        struct seq q = d->seqs[s];
+        struct batch b;
+        struct pass p;
+        int n = 0;
+        while (n < q.n && (!q.labels || q.labels[n] == LABEL_NONE))
+            n++;
+        q.n = n; /* at least 1: the first token is no label */
+        arena_reset(a);
+        if (batch_pack(&b, &q, 1, m->cfg.vocab, m->cfg.positions, a, e) ||
+            decoder_forward(m, &b, layers, false, &p, a, e))
+            return -1;
+        for (size_t i = 0; i < c; i++)
+            mean[i] += share / d->n * (double)p.x[(size_t)(n - 1) * c + i];
+    }
+    return 0;
+}
+
+int direction_to_refusal(float *v, struct model *m, const struct dataset *refused,
+                         const struct dataset *forget, int layer, struct err *e)
+{
+    struct arena a;
+    double *mean = mem_alloc((size_t)m->cfg.width, sizeof *mean, e);
+    if (!mean)
+        return -1;
+    arena_init(&a);
+    int rc = add_mean(mean, 1, m, refused, layer + 1, &a, e) ||
+                     add_mean(mean, -1, m, forget, layer + 1, &a, e)
+                 ? -1
+                 : 0;
+    for (int i = 0; i < m->cfg.width; i++)
+        v[i] = (float)mean[i];
+    arena_fini(&a);
+    free(mean);
+    return rc;
 }

@@ -105,6 +105,14 @@ int engine_hold_unreached(const struct engine *g, struct err *e)
                             depth - 1);
 }
 
+const struct objective *engine_redirected(const struct engine *g)
+{
+    for (int i = 0; i < g->n_obj; i++)
+        if (engine_counts(g, &g->obj[i]) && g->obj[i].term->redirects)
+            return &g->obj[i];
+    return NULL;
+}
+
 bool engine_uses(const struct engine *g, enum role role)
 {
     for (int i = 0; i < g->n_obj; i++)
