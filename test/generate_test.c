@@ -173,6 +173,98 @@ static void check_batches(struct model *m)
     golden_close(&g);
 }
 
+enum { FAMILY = 11, FAMILY_ROOM = 48 };
+
+/* Prompts that begin like the first one, the more the later, among them one that is its beginning,
+ * one that is nothing like it and a copy of that one. */
+static void make_family(struct seq *prompts, int ids[][FAMILY_ROOM], uint8_t mask[][FAMILY_ROOM],
+                        bool masked)
+{
+    enum { BEGINNING = 2, OTHER = 3, COPY = 4, LEN = 30 };
+    struct rng r;
+    rng_seed(&r, 11);
+    for (int i = 0; i < FAMILY; i++) {
+        int like = i == COPY ? OTHER : 0, n = i > COPY ? LEN + i : LEN;
+        int shared = i == 0 || i == OTHER ? 0 : i == BEGINNING || i == COPY ? LEN : 10 + 2 * i;
+        for (int t = 0; t < n; t++) {
+            bool alike = t < shared;
+            ids[i][t] = alike ? ids[like][t] : 1 + (int)rng_below(&r, 300);
+            mask[i][t] = alike ? mask[like][t] : t % 7 != 3;
+        }
+        prompts[i] =
+            (struct seq){.n = i ? n : n + 5, .ids = ids[i], .mask = masked ? mask[i] : NULL};
+    }
+    for (int t = LEN; t < LEN + 5; t++) {
+        ids[0][t] = t;
+        mask[0][t] = 1;
+    }
+}
+
+/* Prompts that share their beginning, in any order and number at once, against one by one. */
+static void check_shared(struct model *m, bool masked, bool move)
+{
+    static int ids[FAMILY][FAMILY_ROOM];
+    static uint8_t mask[FAMILY][FAMILY_ROOM];
+    struct seq prompts[FAMILY], turned[FAMILY];
+    struct generation one[FAMILY] = {{0}};
+    struct err e;
+    struct generate_options o = {.max_new_tokens = 12, .mask_positions = move};
+    double worst = 0;
+    int same = 0, n = 0;
+    make_family(prompts, ids, mask, masked);
+    for (int i = 0; i < FAMILY; i++) {
+        turned[FAMILY - 1 - i] = prompts[i];
+        model_generate(&one[i], m, &prompts[i], 1, &o, NULL, &e);
+    }
+    for (o.batch = 1; o.batch <= FAMILY; o.batch += 5)
+        for (int turn = 0; turn < 2; turn++) {
+            struct generation all[FAMILY] = {{0}};
+            model_generate(all, m, turn ? turned : prompts, FAMILY, &o, NULL, &e);
+            for (int i = 0; i < FAMILY; i++, n++) {
+                const struct generation *g = &all[turn ? FAMILY - 1 - i : i];
+                same += g->n == one[i].n && !memcmp(g->ids, one[i].ids, (size_t)g->n * sizeof(int));
+                for (int k = 0; k < g->n && k < one[i].n; k++)
+                    worst = fmax(worst, fabs((double)g->margins[k] - (double)one[i].margins[k]));
+            }
+            free_all(all, FAMILY);
+        }
+    ok(same == n, "prompts that begin alike%s: %d of %d as one by one",
+       move     ? ", positions counting masked tokens"
+       : masked ? ", with masked tokens"
+                : "",
+       same, n);
+    near(worst, 0, 0, 1e-4, "their margins");
+    free_all(one, FAMILY);
+}
+
+static bool stop_at(void *ctx, int prompt, const int *ids, int n)
+{
+    const int *limit = ctx;
+    return n == limit[prompt] && ids[n - 1] >= 0;
+}
+
+static void check_stop(struct model *m)
+{
+    int limit[PROMPTS] = {3, 1, 100, 7}, right = 0;
+    struct generation whole[PROMPTS] = {{0}}, cut[PROMPTS] = {{0}};
+    struct generate_options o = {.max_new_tokens = 9, .ignore_eos = true, .batch = 2};
+    struct golden g;
+    struct err e;
+    if (!golden_open(&g, "llama", -1))
+        return;
+    model_generate(whole, m, g.prompts, PROMPTS, &o, NULL, &e);
+    o.stop = stop_at;
+    o.stop_ctx = limit;
+    model_generate(cut, m, g.prompts, PROMPTS, &o, NULL, &e);
+    for (int i = 0; i < PROMPTS; i++)
+        right += cut[i].n == (limit[i] < 9 ? limit[i] : 9) && !cut[i].ended &&
+                 !memcmp(cut[i].ids, whole[i].ids, (size_t)cut[i].n * sizeof(int));
+    ok(right == PROMPTS, "each prompt stops where it is told to");
+    free_all(whole, PROMPTS);
+    free_all(cut, PROMPTS);
+    golden_close(&g);
+}
+
 /* Frequencies of many draws against softmax(z / temperature), cut at top_p: chi-square over the
  * tokens that may come, whose 0.999 quantile is about k + 3 sqrt(2k) + 5; and none that may not. */
 static void check_draws(double temperature, double top_p, int kept)
@@ -302,6 +394,10 @@ int main(void)
     check_golden(&m, "llama_pad_eos", 2, 12, true);
     check_end(&m);
     check_batches(&m);
+    check_shared(&m, false, false);
+    check_shared(&m, true, false);
+    check_shared(&m, true, true);
+    check_stop(&m);
     check_draws(1, 1, 12);
     check_draws(0.5, 1, 12);
     check_draws(1, 0.5, 2);

@@ -7,17 +7,19 @@
 #include "model/head.h"
 #include "model/kv.h"
 #include "model/sample.h"
+#include "model/shared.h"
 
 enum {
     DEFAULT_BATCH = 32,
-    PROMPT_TOKENS =
-        2048 /* prompt tokens that enter in one step, unless one prompt alone is longer */
+    PROMPT_TOKENS = 2048, /* that enter in one step, unless one prompt alone is longer */
+    LEAST_SHARED = 8      /* tokens that are worth a slot of their own */
 };
 #define DEFAULT_CACHE ((size_t)1 << 30) /* bytes that the default batch may take */
 
 /* A slot of the cache, and the prompt that is continued there. */
 struct lane {
     int prompt;
+    int held;      /* tokens of the prompt that came into the slot ready-made */
     int next, pos; /* last chosen token and its position */
     bool fed;      /* the prompt is in the cache */
     struct rng rng;
@@ -34,6 +36,7 @@ struct running {
     int n_slots;
     int *live; /* owned [n_slots]: slots at work, n_live of them, then the free ones */
     int n_live;
+    int longest, shared; /* a prompt whose first `shared` tokens the slot behind the others holds */
 };
 
 static bool is_end(const struct model *m, int id)
@@ -44,6 +47,14 @@ static bool is_end(const struct model *m, int id)
     return false;
 }
 
+/* Tokens that prompt p has in common with the longest one; its last token it has alone, as its row
+ * of logits is wanted. */
+static int common(const struct running *r, int p)
+{
+    int n = shared_prefix(&r->prompts[r->longest], &r->prompts[p]);
+    return n < r->prompts[p].n ? n : n - 1;
+}
+
 /* Prompts move into free slots, as many as one step should take. */
 static int admit(struct running *r, struct err *e)
 {
@@ -51,31 +62,47 @@ static int admit(struct running *r, struct err *e)
     int tokens = 0;
     while (r->n_live < r->n_slots && r->waiting < r->n) {
         int p = r->waiting, slot = r->live[r->n_live];
-        tokens += r->prompts[p].n;
-        if (tokens > PROMPT_TOKENS && tokens > r->prompts[p].n)
+        int held = r->shared ? common(r, p) : 0, own;
+        held = held < r->shared ? held : r->shared;
+        own = r->prompts[p].n - held;
+        tokens += own;
+        if (tokens > PROMPT_TOKENS && tokens > own)
             break;
         if (!(r->out[p].ids = mem_alloc(room, sizeof(int), e)) ||
             !(r->out[p].margins = mem_alloc(room, sizeof(float), e)))
             return -1;
-        r->lanes[slot] = (struct lane){.prompt = p};
+        r->lanes[slot] = (struct lane){.prompt = p, .held = held};
         rng_stream(&r->lanes[slot].rng, r->o->seed, RNG_SAMPLE, (uint32_t)p);
         r->kv.len[slot] = 0;
+        if (held)
+            kv_copy(&r->kv, r->m, r->n_slots, slot, held);
         r->waiting++;
         r->n_live++;
     }
     return 0;
 }
 
-/* Positions of a prompt that begins at token `first` of the batch; returns the last one. Where only
- * tokens with mask 1 count, the others stand at 1, as HF's generate() has it. */
-static int place_prompt(struct batch *b, int first, int n, bool count_masked)
+/* Positions of the tokens from..n-1 of a prompt, which begin at token `first` of the batch; returns
+ * the last one. Where only tokens with mask 1 count, the others stand at 1, as HF's generate() has
+ * it. */
+static int place_prompt(const struct seq *s, int from, struct batch *b, int first,
+                        bool count_masked)
 {
-    if (!b->mask || count_masked)
-        return n - 1;
     int real = 0;
-    for (int t = first; t < first + n; t++)
-        b->pos[t] = b->mask[t] ? real++ : 1;
+    for (int t = 0; t < s->n; t++) {
+        bool counts = count_masked || !s->mask || s->mask[t];
+        if (t >= from)
+            b->pos[first + t - from] = counts ? real : 1;
+        real += counts;
+    }
     return real - 1;
+}
+
+/* The tokens of s from token `from` on. */
+static struct seq rest_of(const struct seq *s, int from)
+{
+    return (struct seq){
+        .n = s->n - from, .ids = s->ids + from, .mask = s->mask ? s->mask + from : NULL};
 }
 
 /* What enters the cache in this step: a new prompt, or the token chosen last, for every live slot.
@@ -90,7 +117,8 @@ static int pack(struct running *r, struct batch *b, struct label_rows *rows, str
         return -1;
     for (int i = 0; i < r->n_live; i++) {
         const struct lane *s = &r->lanes[r->live[i]];
-        seqs[i] = s->fed ? (struct seq){.n = 1, .ids = &s->next} : r->prompts[s->prompt];
+        seqs[i] = s->fed ? (struct seq){.n = 1, .ids = &s->next}
+                         : rest_of(&r->prompts[s->prompt], s->held);
     }
     if (batch_pack(b, seqs, r->n_live, r->m->cfg.vocab, r->m->cfg.positions, a, e))
         return -1;
@@ -99,7 +127,8 @@ static int pack(struct running *r, struct batch *b, struct label_rows *rows, str
         if (s->fed)
             b->pos[b->start[i]] = s->pos;
         else
-            s->pos = place_prompt(b, b->start[i], b->len[i], !r->o->mask_positions);
+            s->pos = place_prompt(&r->prompts[s->prompt], s->held, b, b->start[i],
+                                  !r->o->mask_positions);
         s->fed = true;
         rows->token[i] = b->start[i + 1] - 1;
     }
@@ -118,7 +147,9 @@ static bool take(struct running *r, struct lane *s, const float *z, int *id, str
     g->ids[g->n++] = s->next = *id;
     s->pos++;
     g->ended = !r->o->ignore_eos && is_end(r->m, *id);
-    return !g->ended && g->n < r->o->max_new_tokens;
+    if (g->ended || g->n == r->o->max_new_tokens)
+        return false;
+    return !r->o->stop || !r->o->stop(r->o->stop_ctx, s->prompt, g->ids, g->n);
 }
 
 /* Chooses a token for every live slot from its row of x, and frees the slots that are done. */
@@ -168,6 +199,35 @@ static int count_slots(const struct running *r, int max_len)
     return slots < r->n ? slots : r->n;
 }
 
+/* The beginning that most is gained by: what the longest prompt shares with any other. */
+static void find_shared(struct running *r)
+{
+    for (int i = 0; i < r->n; i++)
+        if (r->prompts[i].n > r->prompts[r->longest].n)
+            r->longest = i;
+    for (int i = 0; i < r->n; i++) {
+        int n = i == r->longest ? 0 : common(r, i);
+        r->shared = n > r->shared ? n : r->shared;
+    }
+    if (r->shared < LEAST_SHARED)
+        r->shared = 0;
+}
+
+/* Computes it, in the slot behind those of the prompts. */
+static int hold_shared(struct running *r, struct arena *a, struct err *e)
+{
+    struct batch b;
+    float *x;
+    struct seq s = r->prompts[r->longest];
+    s.n = r->shared;
+    if (!s.n)
+        return 0;
+    if (batch_pack(&b, &s, 1, r->m->cfg.vocab, r->m->cfg.positions, a, e))
+        return -1;
+    place_prompt(&s, 0, &b, 0, !r->o->mask_positions);
+    return kv_extend(r->m, &b, &r->n_slots, &r->kv, &x, a, e);
+}
+
 static int running_init(struct running *r, struct err *e)
 {
     int longest = 0, room = r->o->max_new_tokens, most = r->m->cfg.positions;
@@ -181,10 +241,11 @@ static int running_init(struct running *r, struct err *e)
                            i, r->prompts[i].n, room, most);
         longest = r->prompts[i].n > longest ? r->prompts[i].n : longest;
     }
+    find_shared(r);
     r->n_slots = count_slots(r, longest + room);
     if (!(r->lanes = mem_alloc((size_t)r->n_slots, sizeof *r->lanes, e)) ||
         !(r->live = mem_alloc((size_t)r->n_slots, sizeof *r->live, e)) ||
-        kv_cache_init(&r->kv, r->m, r->n_slots, longest + room, e))
+        kv_cache_init(&r->kv, r->m, r->n_slots + (r->shared > 0), longest + room, e))
         return -1;
     for (int s = 0; s < r->n_slots; s++)
         r->live[s] = s;
@@ -201,7 +262,7 @@ int model_generate(struct generation *out, struct model *m, const struct seq *pr
     if (n < 1 || o->max_new_tokens < 1)
         return 0;
     arena_init(&a);
-    int rc = running_init(&r, e);
+    int rc = running_init(&r, e) || hold_shared(&r, &a, e) ? -1 : 0;
     while (!rc && r.done < n) {
         rc = step(&r, &a, e);
         tokens += r.n_live;

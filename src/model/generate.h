@@ -1,5 +1,7 @@
 /* Generation with a key-value cache: greedy, or sampled with temperature and top-p, many prompts at
- * once. A finished sequence leaves the batch, so that no step is spent on it.
+ * once. A finished sequence leaves the batch and the next prompt takes its place; nothing is
+ * padded. What a prompt has in common with the longest one, such as a system turn or worked
+ * examples, is computed once.
  */
 #ifndef MODEL_GENERATE_H
 #define MODEL_GENERATE_H
@@ -16,6 +18,9 @@ struct generate_options {
     double top_p;       /* nucleus, (0,1]; arXiv 1904.09751 */
     unsigned seed;      /* each prompt has its own stream, so batch size changes nothing */
     bool ignore_eos;
+    /* Called behind every new token of a prompt with all of them: true ends it. NULL: never. */
+    bool (*stop)(void *ctx, int prompt, const int *ids, int n);
+    void *stop_ctx;
     bool mask_positions; /* positions count only tokens with mask 1, as HF's generate does */
 };
 
@@ -23,7 +28,7 @@ struct generation {
     int *ids;       /* owned: new tokens, the end token included if it was reached */
     float *margins; /* owned: best minus second logit at each step */
     int n;
-    bool ended; /* stopped at an end token */
+    bool ended; /* by an end token */
 };
 
 /* out[n] must be zeroed; free each with generation_fini, also after a failure. bar may be NULL;

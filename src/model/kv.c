@@ -106,3 +106,16 @@ int kv_extend(struct model *m, const struct batch *b, const int *slot, struct kv
     *x = s.x;
     return 0;
 }
+
+void kv_copy(struct kv_cache *kv, const struct model *m, int from, int to, int n)
+{
+    size_t wide = (size_t)(m->cfg.kv_heads * m->cfg.head_dim), room = (size_t)kv->max_len;
+    size_t source = (size_t)from * room, target = (size_t)to * room, rows = (size_t)n;
+    BUG_ON(n > kv->len[from]);
+    for (int l = 0; l < kv->layers; l++) {
+        memcpy(kv->k[l] + target * wide, kv->k[l] + source * wide, rows * wide * sizeof(float));
+        memcpy(kv->v[l] + target * wide, kv->v[l] + source * wide, rows * wide * sizeof(float));
+    }
+    memcpy(kv->mask + target, kv->mask + source, rows);
+    kv->len[to] = n;
+}

@@ -21,5 +21,7 @@ void kv_cache_fini(struct kv_cache *c);
  * layer's output in *x [N,C] (in the arena). b->pos holds the positions to rotate by. */
 int kv_extend(struct model *m, const struct batch *b, const int *slot, struct kv_cache *c,
               float **x, struct arena *a, struct err *e);
+/* Slot `to` holds what the first n tokens of slot `from` are, and nothing else. */
+void kv_copy(struct kv_cache *c, const struct model *m, int from, int to, int n);
 
 #endif
