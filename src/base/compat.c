@@ -14,7 +14,7 @@ enum {
     COMPAT_OU = COMPAT_PAD_EOS_MASK | COMPAT_COUNT_LABELS | COMPAT_APPEND_EOS |
                 COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN |
                 COMPAT_UNDIAL_ALL_POSITIONS | COMPAT_PDU_UNSHIFTED | COMPAT_RMU_BXB |
-                COMPAT_RMU_CLIP_ALL | COMPAT_RMU_DRAW
+                COMPAT_RMU_CLIP_ALL | COMPAT_RMU_DRAW | COMPAT_DROP_LAST_TOKEN | COMPAT_ES_FLOOR
 };
 
 static const struct compat_row rows[] = {
@@ -32,6 +32,9 @@ static const struct compat_row rows[] = {
     {"rmu_bxb", COMPAT_RMU_BXB, "hidden distances average each sum over every sequence's length"},
     {"rmu_clip_all", COMPAT_RMU_CLIP_ALL, "gradients of weights that do not move are clipped with"},
     {"rmu_draw", COMPAT_RMU_DRAW, "RMU's direction follows the first two batches' draws"},
+    {"drop_last_token", COMPAT_DROP_LAST_TOKEN,
+     "memorisation and membership attacks leave out an answer's last token"},
+    {"es_floor", COMPAT_ES_FLOOR, "extraction strength is at least one token"},
     {"micro_mean", COMPAT_MICRO_MEAN, "a step averages micro-batch means, not tokens"},
 };
 

@@ -4,22 +4,36 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "eval/gradnorm.h"
 #include "eval/textclean.h"
 #include "model/generate.h"
 
-static int score(void *ctx, const struct dataset *d, struct scores *out, struct err *e)
+static int score(void *ctx, const struct dataset *d, bool distribution, struct scores *out,
+                 struct err *e)
+{
+    struct model_scorer *s = ctx;
+    struct score_options o = {.distribution = distribution};
+    struct progress bar;
+    progress_start(&bar, "score", d->n);
+    int rc = model_score(out, s->model, d->seqs, d->n, &o, &bar, e);
+    progress_end(&bar);
+    return rc;
+}
+
+static int gradnorm(void *ctx, const struct dataset *d, double *out, struct err *e)
 {
     struct model_scorer *s = ctx;
     struct progress bar;
-    progress_start(&bar, "score", d->n);
-    int rc = model_score(out, s->model, d->seqs, d->n, NULL, &bar, e);
+    progress_start(&bar, "gradient", d->n);
+    int rc = gradnorm_all(out, s->model, d->seqs, d->n, s->compat & COMPAT_DROP_LAST_TOKEN, &bar, e);
     progress_end(&bar);
     return rc;
 }
 
 /* Decoded without specials, NUL taken out, spaces tidied; owned by the caller. */
-static char *decode(const struct model_scorer *s, const int *ids, int n, struct err *e)
+static char *decode(void *ctx, const int *ids, int n, struct err *e)
 {
+    const struct model_scorer *s = ctx;
     struct buf b = {0};
     if (tokenizer_decode(s->tok, ids, (size_t)n, true, &b, e) || buf_add(&b, "", 0, e)) {
         buf_fini(&b);
@@ -43,7 +57,7 @@ static struct seq prompt_of(const struct seq *q)
     return (struct seq){.n = n, .ids = q->ids, .mask = q->mask};
 }
 
-static int decode_all(const struct model_scorer *s, const struct dataset *d,
+static int decode_all(struct model_scorer *s, const struct dataset *d,
                       const struct seq *prompts, const struct generation *g, struct answer *out,
                       struct err *e)
 {
@@ -96,7 +110,12 @@ int model_scorer_init(struct model_scorer *s, struct model *m, const struct toke
         return -1;
     }
     s->eos = b.data;
-    s->scorer = (struct scorer){.ctx = s, .score = score, .generate = generate, .eos = s->eos};
+    s->scorer = (struct scorer){.ctx = s,
+                                .score = score,
+                                .generate = generate,
+                                .gradnorm = gradnorm,
+                                .decode = decode,
+                                .eos = s->eos};
     return 0;
 }
 

@@ -1,5 +1,6 @@
-/* What an evaluation needs of a model: the losses of given answers, and its own answers. A struct
- * scorer is that model, whatever runs it; suites are written and tested against it alone.
+/* What an evaluation needs of a model: the losses of given answers, its own answers, and norms of
+ * gradients. A struct scorer is that model, whatever runs it; suites are written and tested against
+ * it alone.
  */
 #ifndef EVAL_SCORES_H
 #define EVAL_SCORES_H
@@ -20,12 +21,18 @@ void answers_free(struct answer *a, int n);
 
 struct scorer {
     void *ctx;
-    /* Teacher-forced scores of every sequence; scores_fini(out) is due when it succeeded. */
-    int (*score)(void *ctx, const struct dataset *d, struct scores *out, struct err *e);
+    /* Teacher-forced scores of every sequence, of the whole distribution if that is asked for;
+     * scores_fini(out) is due when it succeeded. */
+    int (*score)(void *ctx, const struct dataset *d, bool distribution, struct scores *out,
+                 struct err *e);
     /* Continues the prompt of every sequence by at most max_new tokens, up to an end token. Fills
      * out[d->n], zeroed before; on failure what is filled belongs to the caller all the same. */
     int (*generate)(void *ctx, const struct dataset *d, int max_new, struct answer *out,
                     struct err *e);
+    /* Gradient norms (eval/gradnorm.h) in out[d->n]. */
+    int (*gradnorm)(void *ctx, const struct dataset *d, double *out, struct err *e);
+    /* Text of the ids, without special tokens, owned by the caller; NULL on failure. */
+    char *(*decode)(void *ctx, const int *ids, int n, struct err *e);
     const char *eos; /* text of the end token: an answer is cut there; NULL: none */
 };
 

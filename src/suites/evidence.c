@@ -1,0 +1,167 @@
+#include "suites/evidence.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+int evidence_init(struct evidence *v, int most, struct err *e)
+{
+    *v = (struct evidence){0};
+    v->v = mem_alloc((size_t)most, sizeof *v->v, e);
+    return v->v ? 0 : -1;
+}
+
+static struct exhibit *find(const struct evidence *v, const struct rows *rows, const char *answer)
+{
+    for (int i = 0; i < v->n; i++)
+        if (v->v[i].rows == rows && !strcmp(v->v[i].answer, answer))
+            return &v->v[i];
+    return NULL;
+}
+
+void evidence_want(struct evidence *v, const struct rows *rows, const char *answer, unsigned needs)
+{
+    struct exhibit *x = find(v, rows, answer);
+    if (!x) {
+        x = &v->v[v->n++];
+        *x = (struct exhibit){.rows = rows, .answer = answer};
+    }
+    x->needs |= needs;
+}
+
+const struct exhibit *evidence_find(const struct evidence *v, const struct rows *rows,
+                                    const char *answer)
+{
+    return find(v, rows, answer);
+}
+
+/* The sequences of all exhibits that have one of these needs, one after another. The joined set
+ * borrows everything but its list, which is the caller's to free. */
+static int join(const struct evidence *v, unsigned needs, struct dataset *all, struct err *e)
+{
+    size_t n = 0;
+    *all = (struct dataset){.role = ROLE_GENERIC};
+    for (int i = 0; i < v->n; i++)
+        n += v->v[i].needs & needs ? (size_t)v->v[i].d.n : 0;
+    if (n > INT_MAX)
+        return err_set(e, "too many sequences (%zu)", n);
+    if (!(all->seqs = mem_alloc(n, sizeof *all->seqs, e)))
+        return -1;
+    for (int i = 0; i < v->n; i++) {
+        const struct dataset *d = &v->v[i].d;
+        if (!(v->v[i].needs & needs) || !d->n)
+            continue;
+        memcpy(all->seqs + all->n, d->seqs, (size_t)d->n * sizeof *d->seqs);
+        all->n += d->n;
+    }
+    return 0;
+}
+
+/* Runs one kind of pass over all that need it; then hand_out gives each exhibit its part. */
+struct kind {
+    unsigned needs;
+    int (*run)(struct evidence *v, const struct evidence_source *from, const struct dataset *all,
+               struct err *e);
+    void (*hand_out)(struct evidence *v, struct exhibit *x, int first);
+};
+
+static int run_scores(struct evidence *v, const struct evidence_source *from,
+                      const struct dataset *all, struct err *e)
+{
+    bool distribution = false;
+    for (int i = 0; i < v->n; i++)
+        distribution = distribution || v->v[i].needs & NEED_DISTRIBUTION;
+    return from->model->score(from->model->ctx, all, distribution, &v->scores, e);
+}
+
+static int run_reference(struct evidence *v, const struct evidence_source *from,
+                         const struct dataset *all, struct err *e)
+{
+    return from->reference->score(from->reference->ctx, all, false, &v->reference, e);
+}
+
+static int run_answers(struct evidence *v, const struct evidence_source *from,
+                       const struct dataset *all, struct err *e)
+{
+    if (!(v->answers = mem_alloc((size_t)all->n, sizeof *v->answers, e)))
+        return -1;
+    v->n_answers = all->n;
+    return from->model->generate(from->model->ctx, all, from->max_new_tokens, v->answers, e);
+}
+
+static int run_norms(struct evidence *v, const struct evidence_source *from,
+                     const struct dataset *all, struct err *e)
+{
+    if (!(v->norms = mem_alloc((size_t)all->n, sizeof *v->norms, e)))
+        return -1;
+    return from->model->gradnorm(from->model->ctx, all, v->norms, e);
+}
+
+static void give_scores(struct evidence *v, struct exhibit *x, int first)
+{
+    x->scores = v->scores.v + first;
+}
+
+static void give_reference(struct evidence *v, struct exhibit *x, int first)
+{
+    x->reference = v->reference.v + first;
+}
+
+static void give_answers(struct evidence *v, struct exhibit *x, int first)
+{
+    x->answers = v->answers + first;
+}
+
+static void give_norms(struct evidence *v, struct exhibit *x, int first)
+{
+    x->norms = v->norms + first;
+}
+
+static const struct kind kinds[] = {{NEED_LOGP | NEED_DISTRIBUTION, run_scores, give_scores},
+                                    {NEED_REFERENCE, run_reference, give_reference},
+                                    {NEED_ANSWERS, run_answers, give_answers},
+                                    {NEED_GRADNORM, run_norms, give_norms}};
+
+static int run(struct evidence *v, const struct evidence_source *from, const struct kind *k,
+               struct err *e)
+{
+    struct dataset all;
+    int rc = join(v, k->needs, &all, e);
+    if (!rc && all.n)
+        rc = k->run(v, from, &all, e);
+    for (int i = 0, first = 0; !rc && i < v->n; i++)
+        if (v->v[i].needs & k->needs) {
+            k->hand_out(v, &v->v[i], first);
+            first += v->v[i].d.n;
+        }
+    free(all.seqs);
+    return rc;
+}
+
+int evidence_gather(struct evidence *v, const struct evidence_source *from, struct err *e)
+{
+    for (int i = 0; i < v->n; i++) {
+        struct exhibit *x = &v->v[i];
+        if (dataset_build(&x->d, ROLE_GENERIC, x->rows, from->question, x->answer, from->encoder,
+                          e))
+            return -1;
+    }
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (run(v, from, &kinds[i], e))
+            return -1;
+    return 0;
+}
+
+void evidence_fini(struct evidence *v)
+{
+    for (int i = 0; i < v->n; i++)
+        dataset_fini(&v->v[i].d);
+    free(v->v);
+    scores_fini(&v->scores);
+    scores_fini(&v->reference);
+    answers_free(v->answers, v->n_answers);
+    free(v->norms);
+    *v = (struct evidence){0};
+}

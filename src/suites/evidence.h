@@ -1,0 +1,58 @@
+/* What a suite asks of a model, gathered before any metric is computed: every sequence goes through
+ * the model once however many metrics look at it, all of them in one call, so that answers to the
+ * same question share its computation and generations fill each other's places.
+ */
+#ifndef SUITES_EVIDENCE_H
+#define SUITES_EVIDENCE_H
+
+#include "eval/scores.h"
+
+enum need {
+    NEED_LOGP = 1,         /* log-probabilities of the answers */
+    NEED_DISTRIBUTION = 2, /* mean and variance of log p and ranks with them */
+    NEED_ANSWERS = 4,      /* the model's own answers */
+    NEED_GRADNORM = 8,
+    NEED_REFERENCE = 16 /* log-probabilities by the reference model */
+};
+
+/* One field of one data set. */
+struct exhibit {
+    const struct rows *rows; /* borrowed */
+    const char *answer;      /* borrowed: the field with the answer or the list of answers */
+    unsigned needs;          /* bits of enum need */
+    struct dataset d;        /* owned: a sequence an answer, rows in order */
+    struct score *scores;    /* [d.n] borrowed from the evidence; so are the next three */
+    struct score *reference;
+    double *norms;
+    struct answer *answers;
+};
+
+struct evidence {
+    struct exhibit *v; /* owned [n] */
+    int n;
+    struct scores scores, reference; /* of all that need them, joined */
+    double *norms;                   /* owned */
+    struct answer *answers;          /* owned [n_answers] */
+    int n_answers;
+};
+
+struct evidence_source {
+    const struct encoder *encoder;
+    const char *question; /* field of the prompt */
+    const struct scorer *model;
+    const struct scorer *reference; /* NULL: none; then nothing may need it */
+    int max_new_tokens;
+};
+
+/* Room for `most` exhibits; evidence_fini is due also after a failure. */
+int evidence_init(struct evidence *v, int most, struct err *e);
+/* Notes what is needed of a field; there must be room if it is a new one. */
+void evidence_want(struct evidence *v, const struct rows *rows, const char *answer, unsigned needs);
+/* Builds all sequences and runs the model. */
+int evidence_gather(struct evidence *v, const struct evidence_source *from, struct err *e);
+/* NULL: nobody asked for it. */
+const struct exhibit *evidence_find(const struct evidence *v, const struct rows *rows,
+                                    const char *answer);
+void evidence_fini(struct evidence *v);
+
+#endif
