@@ -15,9 +15,11 @@
 
 #define F32_RTOL 2e-7
 
-static const char *const prefixes[TOFU_SETS] = {"forget", "retain", "ra", "wf"};
+static const char *const prefixes[TOFU_SETS] = {"forget", "retain", "ra", "wf", "holdout"};
 
 /* ---- a model that knows only a log ---- */
+
+enum { MOST_LABELS = 7 };
 
 /* Every text names what it stands for: the question "12|", the answer "forget_Q_A_PERT_Prob|3". The
  * ids are the bytes. */
@@ -52,25 +54,63 @@ static const json_t *stored(const struct fake *f, const struct dataset *d, int i
         text[t] = (char)d->seqs[i].ids[t];
     text[n] = 0;
     sscanf(text, "%31[^|]|%63[^|]|%d", row, metric, item);
+    if (!strncmp(metric, "holdout", 7)) /* kept with the attack on losses only */
+        return json_object_get(peer_rows(json_object_get(f->log, "mia_loss"), "holdout"), row);
     if (rouge)
         strcpy(strstr(metric, "_Q_A_"), "_Q_A_ROUGE");
     return json_object_get(peer_rows(f->log, metric), row);
 }
 
-static int fake_score(void *ctx, const struct dataset *d, struct scores *out, struct err *e)
+static int fake_score(void *ctx, const struct dataset *d, bool distribution, struct scores *out,
+                      struct err *e)
 {
+    (void)distribution;
     struct fake *f = ctx;
     if (f->broken)
         return err_set(e, "the device is gone");
-    *out = (struct scores){.n = d->n, .v = mem_alloc((size_t)d->n, sizeof *out->v, e)};
-    for (int i = 0; out->v && i < d->n; i++) {
-        int item;
-        const json_t *loss = json_object_get(stored(f, d, i, false, &item), "avg_loss");
-        out->v[i].n = 1 + i % 7;
-        out->v[i].nll =
-            out->v[i].n * real(json_is_array(loss) ? json_array_get(loss, (size_t)item) : loss);
+    size_t room = (size_t)d->n * MOST_LABELS;
+    *out = (struct scores){.n = d->n,
+                           .v = mem_alloc((size_t)d->n, sizeof *out->v, e),
+                           .floats = mem_alloc(2 * room, sizeof(float), e),
+                           .ints = mem_alloc(2 * room, sizeof(int), e)};
+    if (!out->v || !out->floats || !out->ints) {
+        scores_fini(out);
+        return -1;
     }
-    return out->v ? 0 : -1;
+    for (int i = 0; i < d->n; i++) {
+        int item;
+        const json_t *row = stored(f, d, i, false, &item);
+        const json_t *loss =
+            json_object_get(row, json_object_get(row, "score") ? "score" : "avg_loss");
+        struct score *v = &out->v[i];
+        double x = real(json_is_array(loss) ? json_array_get(loss, (size_t)item) : loss);
+        *v = (struct score){.n = 1 + i % MOST_LABELS,
+                            .logp = out->floats + (size_t)i * MOST_LABELS,
+                            .mean = out->floats + room + (size_t)i * MOST_LABELS,
+                            .variance = out->floats + room + (size_t)i * MOST_LABELS,
+                            .label = out->ints + (size_t)i * MOST_LABELS,
+                            .best = out->ints + room + (size_t)i * MOST_LABELS};
+        v->nll = v->n * x;
+        for (int k = 0; k < v->n; k++) { /* the last token is not by heart */
+            v->logp[k] = (float)-x;
+            v->best[k] = k == v->n - 1;
+        }
+    }
+    return 0;
+}
+
+static int fake_gradnorm(void *ctx, const struct dataset *d, double *out, struct err *e)
+{
+    (void)ctx, (void)e;
+    for (int i = 0; i < d->n; i++)
+        out[i] = i;
+    return 0;
+}
+
+static char *fake_decode(void *ctx, const int *ids, int n, struct err *e)
+{
+    (void)ctx, (void)ids;
+    return mem_strdup(n > 3 ? "a long text" : "text", e);
 }
 
 static int fake_generate(void *ctx, const struct dataset *d, int max_new, struct answer *out,
@@ -103,6 +143,8 @@ static void make_rows(struct rows *rows, const json_t *log, enum tofu_set set)
     char name[64], text[96];
     snprintf(name, sizeof name, "%s_Q_A_Prob", prefixes[set]);
     int n = (int)json_object_size(peer_rows(log, name));
+    if (set == TOFU_HOLDOUT)
+        n = (int)json_object_size(peer_rows(json_object_get(log, "mia_loss"), "holdout"));
     for (int i = 0; i < n; i++) {
         json_t *row = json_pack("{s:s}", "question", (snprintf(text, sizeof text, "%d|", i), text));
         for (int k = 0; k < 3; k++) {
@@ -114,7 +156,7 @@ static void make_rows(struct rows *rows, const json_t *log, enum tofu_set set)
                 snprintf(text, sizeof text, "%s|%d", name, j);
                 json_array_append_new(all, json_string(text));
             }
-            if (stored_row)
+            if (stored_row || (set == TOFU_HOLDOUT && !k))
                 json_object_set(row, fields[k][0],
                                 json_is_array(loss) ? all : json_array_get(all, 0));
             json_decref(all);
@@ -132,6 +174,7 @@ static void make_rows(struct rows *rows, const json_t *log, enum tofu_set set)
 struct trial {
     const json_t *log, *retain; /* retain: the retrained model's log or NULL */
     bool without[TOFU_SETS];
+    unsigned compat;
     bool broken;  /* the engine fails */
     long fail_at; /* allocation of the suite that fails, from 1; 0: none */
 };
@@ -146,13 +189,14 @@ static int evaluate(const struct trial *t, struct peer_log *out, struct err *e)
     }
     struct fake f = {.log = t->log, .broken = t->broken};
     struct encoder enc = {.encode = encode, .ctx = &f, .pad_id = -1};
-    struct scorer model = {&f, fake_score, fake_generate, "<eos>"};
+    struct scorer model = {&f, fake_score, fake_generate, fake_gradnorm, fake_decode, "<eos>"};
     struct suite s = {.metrics = tofu_metrics,
                       .sets = sets,
                       .encoder = &enc,
                       .model = &model,
                       .question = TOFU_QUESTION,
                       .max_new_tokens = TOFU_MAX_NEW_TOKENS,
+                      .compat = t->compat,
                       .retain_log = t->retain};
     mem_fail_at(t->fail_at - 1);
     int rc = suite_run(&s, e);
@@ -160,6 +204,8 @@ static int evaluate(const struct trial *t, struct peer_log *out, struct err *e)
     for (int i = 0; i < TOFU_SETS; i++)
         rows_close(&rows[i]);
     *out = s.log;
+    s.log = (struct peer_log){0};
+    suite_fini(&s);
     return rc;
 }
 
@@ -202,11 +248,20 @@ static int differences(const char *metric, const char *key, const json_t *got, c
     return n;
 }
 
+/* What a log's losses do not tell: compared elsewhere, with a real model. */
+static bool needs_tokens(const char *metric)
+{
+    return (!strncmp(metric, "mia_", 4) && strcmp(metric, "mia_loss")) ||
+           !strncmp(metric, "ex", 2) || !strcmp(metric, "privleak");
+}
+
 static void compare_logs(const struct peer_log *got, const json_t *eval, const json_t *summary,
                          const char *tier)
 {
     int missing = 0;
     for (const struct metric *m = tofu_metrics; m->name; m++) {
+        if (needs_tokens(m->name))
+            continue;
         const json_t *have = json_object_get(got->eval, m->name);
         const json_t *want = json_object_get(eval, m->name);
         missing += !have || !want;
@@ -220,9 +275,9 @@ static void compare_logs(const struct peer_log *got, const json_t *eval, const j
     const char *name;
     json_t *x;
     int n = 0;
-    json_object_foreach((json_t *)summary, name, x) if (json_object_get(got->summary, name)) n +=
+    json_object_foreach((json_t *)summary, name, x) if (!needs_tokens(name)) n +=
         differences(name, "agg_value", json_object_get(got->summary, name), x);
-    ok(!n && json_object_size(got->summary) == 5, "%s: the summary agrees", tier);
+    ok(!n, "%s: the summary agrees", tier);
 }
 
 /* Our writer on the peer's own log gives the peer's own bytes. */
@@ -308,6 +363,48 @@ static void check_absent(const json_t *eval)
     peer_log_fini(&got);
 }
 
+/* What comes from tokens, where every token of a row has the same loss and the last is not by
+ * heart.
+ */
+static void check_tokens(const json_t *eval, const json_t *retain)
+{
+    struct peer_log got;
+    struct err e;
+    if (!ok(!evaluate(&(struct trial){.log = eval, .retain = retain}, &got, &e), "with a holdout"))
+        return note("%s", e.msg);
+    double auc = peer_aggregate(eval, "mia_loss");
+    near(peer_aggregate(got.eval, "mia_min_k"), auc, RTOL, 0, "min-k of equal tokens is the loss");
+    near(peer_aggregate(got.eval, "privleak"),
+         stats_privleak(auc, peer_aggregate(retain, "mia_min_k")), RTOL, 0, "privleak");
+    const json_t *zlib = json_object_get(json_object_get(got.eval, "mia_zlib"), "forget");
+    const json_t *row =
+        json_object_get(peer_rows(json_object_get(got.eval, "mia_zlib"), "forget"), "2");
+    double loss = get(json_object_get(peer_rows(eval, "forget_Q_A_Prob"), "2"), "avg_loss");
+    near(get(row, "score"), loss / 12, RTOL, 0, "loss by 12 bytes of zlib");
+    ok(json_object_size(zlib) == 2, "an attack has two sets of rows");
+    near(get(json_object_get(peer_rows(got.eval, "exact_memorization"), "4"), "score"), 0.8, RTOL,
+         0, "four tokens of five by heart");
+    near(peer_aggregate(got.eval, "extraction_strength"), 0, 0, 0, "nothing is extracted");
+    ok(!json_object_get(got.eval, "mia_reference"),
+       "no attack needs a reference that is not there");
+    peer_log_fini(&got);
+
+    unsigned compat = COMPAT_DROP_LAST_TOKEN;
+    evaluate(&(struct trial){.log = eval, .retain = NULL, .compat = compat}, &got, &e);
+    row = json_object_get(peer_rows(got.eval, "exact_memorization"), "4");
+    near(get(row, "score"), 1, RTOL, 0, "all are without the last token");
+    row = json_object_get(peer_rows(got.eval, "exact_memorization"), "0");
+    ok(json_is_null(json_object_get(row, "score")), "where that was the only one, it is missing");
+    near(peer_aggregate(got.eval, "privleak"),
+         stats_privleak(peer_aggregate(got.eval, "mia_min_k"), 0.5), RTOL, 0,
+         "privleak without a retrained model");
+    peer_log_fini(&got);
+    evaluate(&(struct trial){.log = eval, .without[TOFU_HOLDOUT] = true}, &got, &e);
+    ok(!json_object_get(got.eval, "mia_loss") && !json_object_get(got.eval, "privleak"),
+       "no attack without rows to tell apart");
+    peer_log_fini(&got);
+}
+
 /* Two rows, of which one lacks a loss; also as the retrained model's log. */
 static const char small_log[] =
     "{\"forget_Q_A_Prob\": {\"value_by_index\": {\"0\": {\"avg_loss\": NaN}, \"1\": {\"avg_loss\": "
@@ -363,12 +460,17 @@ int main(void)
     struct err e;
     char *path = test_data("tofu/TOFU_EVAL.json");
     json_t *eval = json_read_file(path, &e);
+    char *gold = test_data("tofu/retain_EVAL.json");
+    json_t *retain = json_read_file(gold, &e);
     json_t *small = json_read_text(small_log, sizeof small_log - 1, "log", &e);
     check_absent(eval);
+    check_tokens(eval, retain);
+    json_decref(retain);
     check_missing_loss(small);
     check_no_memory(small);
     json_decref(eval);
     json_decref(small);
     free(path);
+    free(gold);
     return done();
 }

@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "cli/args.h"
 #include "cli/command.h"
@@ -11,7 +12,7 @@
 
 struct options {
     const char *suite, *sets[TOFU_SETS];
-    const char *retain_logs, *out, *question_key, *truth_ratio;
+    const char *reference, *retain_logs, *out, *question_key, *truth_ratio;
     int64_t max_new_tokens, batch;
     bool json;
 };
@@ -26,10 +27,14 @@ static const struct param params[] = {
     {"real_authors", PARAM_STRING, OPT(sets[TOFU_AUTHORS]), 0, 0, NULL, NULL, "FILE",
      "rows question, answer, perturbed_answer[]"},
     {"world_facts", PARAM_STRING, OPT(sets[TOFU_FACTS]), 0, 0, NULL, NULL, "FILE", "the same"},
+    {"holdout", PARAM_STRING, OPT(sets[TOFU_HOLDOUT]), 0, 0, NULL, NULL, "FILE",
+     "rows question, answer, like the forget set but never trained on: for membership attacks"},
+    {"reference", PARAM_STRING, OPT(reference), 0, 0, NULL, NULL, "PATH",
+     "another model, for the attack that compares losses"},
     {"retain_logs", PARAM_STRING, OPT(retain_logs), 0, 0, NULL, NULL, "FILE",
-     "the retrained model's TOFU_EVAL.json, for forget quality"},
+     "the retrained model's TOFU_EVAL.json, for forget quality and privacy leak"},
     {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR",
-     "writes TOFU_EVAL.json and TOFU_SUMMARY.json"},
+     "writes TOFU_EVAL.json, TOFU_SUMMARY.json and TOFU_TABLE.json"},
     {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, TOFU_QUESTION, "KEY",
      "field of the prompt"},
     {"truth_ratio", PARAM_CHOICE, OPT(truth_ratio), 0, 0, "geometric|arithmetic", "geometric", NULL,
@@ -45,37 +50,92 @@ static const struct param params[] = {
 static const char about[] =
     "Evaluates a model on data in TOFU's format (arXiv 2401.06121): probability of the answers, "
     "ROUGE-L recall of\n"
-    "its own answers, truth ratio; forget quality if the retrained model's log is given, and model "
-    "utility.\n"
-    "Files that are not given leave their metrics out. The logs are in OpenUnlearning's format.\n";
+    "its own answers, truth ratio, memorisation; membership attacks if a holdout set is given; "
+    "forget quality\n"
+    "and privacy leak against the retrained model's log, and model utility. Files that are not "
+    "given leave\n"
+    "their metrics out. The logs are in OpenUnlearning's format; means have a 95 % bootstrap "
+    "interval.\n";
 
-static int run_suite(struct setup *s, const struct rows *const *sets, const struct options *o,
-                     const json_t *retain_log, struct peer_log *log, struct err *e)
+struct evaluation {
+    struct setup s;
+    struct model other; /* for attacks that compare two models */
+    struct model_scorer scorer, reference;
+    struct rows rows[TOFU_SETS];
+    const struct rows *sets[TOFU_SETS]; /* NULL: not given */
+    json_t *retain_log;
+    struct suite suite;
+};
+
+static int open_data(struct evaluation *v, const struct options *o, struct err *e)
 {
-    struct model_scorer scorer;
-    if (setup_text(s, e) || model_scorer_init(&scorer, &s->model, s->tokenizer, s->compat, e))
+    int given = 0;
+    for (int i = 0; i < TOFU_SETS; i++)
+        if (o->sets[i]) {
+            if (rows_open(&v->rows[i], o->sets[i], e))
+                return -1;
+            v->sets[i] = &v->rows[i];
+            given++;
+        }
+    if (!given)
+        return err_set(
+            e, "no data given: use --forget, --retain, --real-authors or --world-facts FILE");
+    if (o->retain_logs && !(v->retain_log = json_read_file(o->retain_logs, e)))
         return -1;
-    scorer.batch = (int)o->batch;
-    struct suite suite = {.metrics = tofu_metrics,
-                          .sets = sets,
-                          .encoder = &s->encoder,
-                          .model = &scorer.scorer,
-                          .question = o->question_key,
-                          .max_new_tokens = (int)o->max_new_tokens,
-                          .truth_mean = strcmp(o->truth_ratio, "arithmetic") ? TRUTH_GEOMETRIC
-                                                                             : TRUTH_ARITHMETIC,
-                          .retain_log = retain_log};
-    int rc = suite_run(&suite, e);
-    *log = suite.log;
-    model_scorer_fini(&scorer);
+    return 0;
+}
+
+static int open_models(struct evaluation *v, const struct setup_options *so,
+                       const struct options *o, struct err *e)
+{
+    struct setup *s = &v->s;
+    if (setup_open(s, so, false, e) || setup_text(s, e) ||
+        model_scorer_init(&v->scorer, &s->model, s->tokenizer, s->compat, e))
+        return -1;
+    v->scorer.batch = (int)o->batch;
+    if (!o->reference)
+        return 0;
+    if (setup_open_model(&v->other, o->reference, false, e))
+        return -1;
+    if (v->other.cfg.vocab != s->model.cfg.vocab)
+        return err_set(e,
+                       "the reference model has %d tokens, the model %d: they must share one "
+                       "tokenizer",
+                       v->other.cfg.vocab, s->model.cfg.vocab);
+    return model_scorer_init(&v->reference, &v->other, s->tokenizer, s->compat, e);
+}
+
+static int run_suite(struct evaluation *v, const struct options *o, struct err *e)
+{
+    v->suite = (struct suite){.metrics = tofu_metrics,
+                              .sets = v->sets,
+                              .encoder = &v->s.encoder,
+                              .model = &v->scorer.scorer,
+                              .reference = o->reference ? &v->reference.scorer : NULL,
+                              .question = o->question_key,
+                              .max_new_tokens = (int)o->max_new_tokens,
+                              .truth_mean = strcmp(o->truth_ratio, "arithmetic") ? TRUTH_GEOMETRIC
+                                                                                 : TRUTH_ARITHMETIC,
+                              .compat = v->s.compat,
+                              .retain_log = v->retain_log};
+    return suite_run(&v->suite, e);
+}
+
+static int write_logs(const struct suite *s, const char *dir, struct err *e)
+{
+    if (peer_log_write(&s->log, dir, "TOFU", e))
+        return -1;
+    char *path = file_join(dir, "TOFU_TABLE.json", e);
+    int rc = path ? json_write_file(s->table, path, JSON_INDENT(4), e) : -1;
+    free(path);
     return rc;
 }
 
-static int print_summary(const struct peer_log *log, bool json, struct err *e)
+static int print_summary(const struct suite *s, bool json, struct err *e)
 {
     if (json) {
         struct buf text = {0};
-        int rc = json_write_buf(log->summary, &text, JSON_LIKE_PYTHON, e);
+        int rc = json_write_buf(s->log.summary, &text, JSON_LIKE_PYTHON, e);
         if (!rc)
             printf("%s\n", text.data);
         buf_fini(&text);
@@ -83,39 +143,35 @@ static int print_summary(const struct peer_log *log, bool json, struct err *e)
     }
     const char *name;
     json_t *value;
-    json_object_foreach(log->summary, name, value) printf("%-28s %.6g\n", name, peer_value(value));
+    json_object_foreach(s->log.summary, name, value)
+    {
+        const json_t *line = json_object_get(s->table, name);
+        printf("%-28s %-12.6g", name, peer_value(value));
+        if (json_object_get(line, "rows"))
+            printf(" [%.4g, %.4g] of %lld rows", peer_value(json_object_get(line, "low")),
+                   peer_value(json_object_get(line, "high")),
+                   (long long)json_integer_value(json_object_get(line, "rows")));
+        printf("\n");
+    }
     return 0;
 }
 
 static int run(const struct setup_options *so, const struct options *o, struct err *e)
 {
-    struct setup s = {0};
-    struct rows rows[TOFU_SETS] = {{0}};
-    const struct rows *sets[TOFU_SETS] = {NULL};
-    struct peer_log log = {0};
-    json_t *retain_log = NULL;
-    int given = 0, rc = 0;
-    for (int i = 0; i < TOFU_SETS && !rc; i++)
-        if (o->sets[i] && !(rc = rows_open(&rows[i], o->sets[i], e))) {
-            sets[i] = &rows[i];
-            given++;
-        }
-    if (!rc && !given)
-        rc = err_set(e,
-                     "no data given: use --forget, --retain, --real-authors or --world-facts FILE");
-    if (!rc && o->retain_logs && !(retain_log = json_read_file(o->retain_logs, e)))
-        rc = -1;
-    if (!rc)
-        rc = setup_open(&s, so, false, e) || run_suite(&s, sets, o, retain_log, &log, e) ||
-                     (o->out && peer_log_write(&log, o->out, "TOFU", e)) ||
-                     print_summary(&log, o->json, e)
+    struct evaluation v = {0};
+    int rc = open_data(&v, o, e) || open_models(&v, so, o, e) || run_suite(&v, o, e) ||
+                     (o->out && write_logs(&v.suite, o->out, e)) ||
+                     print_summary(&v.suite, o->json, e)
                  ? -1
                  : 0;
-    peer_log_fini(&log);
-    json_decref(retain_log);
+    suite_fini(&v.suite);
+    model_scorer_fini(&v.reference);
+    model_scorer_fini(&v.scorer);
+    model_close(&v.other);
+    json_decref(v.retain_log);
     for (int i = 0; i < TOFU_SETS; i++)
-        rows_close(&rows[i]);
-    setup_close(&s);
+        rows_close(&v.rows[i]);
+    setup_close(&v.s);
     return rc;
 }
 

@@ -51,7 +51,7 @@ typedef struct row_score row_scorer(const struct metric *m, const struct suite *
                                     int n_wrong);
 
 static int score_rows(const struct metric *m, const struct suite *s, const char *from,
-                      const char *to, row_scorer *f, json_t **out, struct err *e)
+                      const char *to, row_scorer *f, struct result *out, struct err *e)
 {
     struct rows_pair in = find_pair(m, s);
     if (!in.right || !in.wrong)
@@ -72,14 +72,12 @@ static int score_rows(const struct metric *m, const struct suite *s, const char 
             value[n++] = got.value;
             rc |= json_object_set_new(rows, index, json_pack("{s:o}", to, peer_number(got.score)));
         }
-        *out = json_pack("{s:o, s:o}", "agg_value", peer_number(stats_mean(value, n)),
-                         "value_by_index", rows);
-        if (rc || !*out)
-            rc = err_set(e, "out of memory (results)");
+        rc = rc ? suite_no_memory(e) : suite_mean(rows, value, n, out, e);
     }
+    if (rc && !out->values)
+        free(value);
     free(right);
     free(wrong);
-    free(value);
     return rc;
 }
 
@@ -102,12 +100,13 @@ static struct row_score truth_score(const struct metric *m, const struct suite *
     return (struct row_score){score, stats_truth_value(score, m->truth)};
 }
 
-int metric_options(const struct metric *m, const struct suite *s, json_t **out, struct err *e)
+static int options(const struct metric *m, const struct suite *s, struct result *out, struct err *e)
 {
     return score_rows(m, s, "prob", "prob", options_score, out, e);
 }
 
-int metric_truth_ratio(const struct metric *m, const struct suite *s, json_t **out, struct err *e)
+static int truth_ratio(const struct metric *m, const struct suite *s, struct result *out,
+                       struct err *e)
 {
     return score_rows(m, s, "avg_loss", "score", truth_score, out, e);
 }
@@ -129,7 +128,7 @@ static double *scores_of(json_t *rows, int *n, struct err *e)
     return v;
 }
 
-int metric_forget_quality(const struct metric *m, const struct suite *s, json_t **out,
+static int forget_quality(const struct metric *m, const struct suite *s, struct result *out,
                           struct err *e)
 {
     json_t *own = peer_rows(s->log.eval, m->inputs[0]);
@@ -147,14 +146,14 @@ int metric_forget_quality(const struct metric *m, const struct suite *s, json_t 
     double *a = scores_of(own, &n_own, e), *b = a ? scores_of(gold, &n_gold, e) : NULL;
     if (b)
         rc = ks_two_sample(a, n_own, b, n_gold, &ks, e);
-    if (!rc && !(*out = json_pack("{s:o}", "agg_value", peer_number(ks.p))))
-        rc = err_set(e, "out of memory (results)");
+    if (!rc)
+        rc = suite_figure(ks.p, out, e);
     free(a);
     free(b);
     return rc;
 }
 
-int metric_utility(const struct metric *m, const struct suite *s, json_t **out, struct err *e)
+static int utility(const struct metric *m, const struct suite *s, struct result *out, struct err *e)
 {
     double v[SUITE_INPUTS], mean;
     int n = 0, wanted = 0;
@@ -168,6 +167,25 @@ int metric_utility(const struct metric *m, const struct suite *s, json_t **out, 
                  m->name, n, wanted);
     if (stats_harmonic_mean(v, n, &mean, e))
         return -1;
-    *out = json_pack("{s:o}", "agg_value", peer_number(mean));
-    return *out ? 0 : err_set(e, "out of memory (results)");
+    return suite_figure(mean, out, e);
 }
+
+static int privleak(const struct metric *m, const struct suite *s, struct result *out,
+                    struct err *e)
+{
+    if (!json_object_get(s->log.eval, m->inputs[0]))
+        return 0;
+    double gold = peer_aggregate(s->retain_log, m->inputs[0]);
+    if (isnan(gold)) {
+        log_note("%s: no '%s' of a retrained model, so it is against an AUC of 0.5", m->name,
+                 m->inputs[0]);
+        gold = 0.5;
+    }
+    return suite_figure(stats_privleak(peer_aggregate(s->log.eval, m->inputs[0]), gold), out, e);
+}
+
+const struct metric_kind metric_options = {options, 0, NULL, false};
+const struct metric_kind metric_truth_ratio = {truth_ratio, 0, NULL, false};
+const struct metric_kind metric_forget_quality = {forget_quality, 0, NULL, false};
+const struct metric_kind metric_privleak = {privleak, 0, NULL, false};
+const struct metric_kind metric_utility = {utility, 0, NULL, false};

@@ -1,42 +1,18 @@
-/* Metrics that run the model: probabilities of given answers, and ROUGE of its own. */
+/* Probabilities of given answers, and ROUGE of the model's own. */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "eval/example.h"
 #include "eval/rouge.h"
 #include "eval/textclean.h"
 #include "suites/suite.h"
 
-enum { KEY = 16 }; /* room for a row number as text */
-
-static const char *row_key(int row, char key[KEY])
+static bool has_list(const struct exhibit *x, int row)
 {
-    snprintf(key, KEY, "%d", row);
-    return key;
-}
-
-/* The metric's data set if it is given and has the field at all. */
-static const struct rows *find_rows(const struct metric *m, const struct suite *s)
-{
-    const struct rows *rows = s->sets[m->set];
-    for (int i = 0; rows && i < rows->n; i++)
-        if (json_object_get(rows->v[i], m->answer))
-            return rows;
-    return NULL;
-}
-
-static int no_memory(struct err *e)
-{
-    return err_set(e, "out of memory (results)");
-}
-
-/* {"agg_value": mean, "value_by_index": rows}; takes the reference. */
-static int finish(json_t *rows, double mean, json_t **out, struct err *e)
-{
-    *out = json_pack("{s:o, s:o}", "agg_value", peer_number(mean), "value_by_index", rows);
-    return *out ? 0 : no_memory(e);
+    return json_is_array(json_object_get(x->rows->v[row], x->answer));
 }
 
 /* Sequences i..i+n-1 are the answers of one row: scalars, or lists if the field holds a list.
@@ -58,105 +34,89 @@ static double probability_row(const struct score *v, int n, bool list, json_t **
     return sum / n;
 }
 
-static int probability_rows(const struct metric *m, const struct rows *rows,
-                            const struct dataset *d, const struct scores *scores, json_t **out,
-                            struct err *e)
-{
-    double *value = mem_alloc((size_t)d->n, sizeof *value, e);
-    json_t *by_index = value ? json_object() : NULL;
-    int rc = by_index ? 0 : -1, count = 0;
-    for (int i = 0, n; !rc && i < d->n; i += n) {
-        int row = d->rows[i];
-        for (n = 1; i + n < d->n && d->rows[i + n] == row;)
-            n++;
-        char key[KEY];
-        json_t *one;
-        bool list = json_is_array(json_object_get(rows->v[row], m->answer));
-        value[count++] = probability_row(&scores->v[i], n, list, &one);
-        if (json_object_set_new(by_index, row_key(row, key), one))
-            rc = no_memory(e);
-    }
-    double mean = rc ? NAN : stats_mean(value, count);
-    free(value);
-    if (rc)
-        json_decref(by_index);
-    return rc ? -1 : finish(by_index, mean, out, e);
-}
+/* One row's answers i..i+n-1: the value that enters the mean, and the row in *out. */
+typedef int row_maker(const struct suite *s, const struct exhibit *x, int i, int n, double *value,
+                      json_t **out, struct err *e);
 
-int metric_probability(const struct metric *m, const struct suite *s, json_t **out, struct err *e)
+static int each_row(const struct metric *m, const struct suite *s, row_maker *make,
+                    struct result *out, struct err *e)
 {
-    const struct rows *rows = find_rows(m, s);
-    struct dataset d;
-    if (!rows)
+    const struct exhibit *x = suite_exhibit(s, m->set, m->answer);
+    if (!x)
         return 0;
-    if (dataset_build(&d, ROLE_GENERIC, rows, s->question, m->answer, s->encoder, e))
-        return -1;
-    struct scores scores;
-    int rc = s->model->score(s->model->ctx, &d, &scores, e);
-    if (!rc) {
-        rc = probability_rows(m, rows, &d, &scores, out, e);
-        scores_fini(&scores);
+    double *value = mem_alloc((size_t)x->d.n, sizeof *value, e);
+    json_t *rows = value ? json_object() : NULL;
+    int rc = rows ? 0 : -1, count = 0;
+    for (int i = 0, n; !rc && i < x->d.n; i += n) {
+        int row = x->d.rows[i];
+        for (n = 1; i + n < x->d.n && x->d.rows[i + n] == row;)
+            n++;
+        json_t *one = NULL;
+        rc = make(s, x, i, n, &value[count++], &one, e) || suite_add_row(rows, row, one, e);
     }
-    dataset_fini(&d);
-    return rc;
+    if (!rc)
+        return suite_mean(rows, value, count, out, e);
+    json_decref(rows);
+    free(value);
+    return -1;
 }
 
-static int rouge_row(struct answer *a, const char *eos, double *recall, json_t **out, struct err *e)
+static int make_probability(const struct suite *s, const struct exhibit *x, int i, int n,
+                            double *value, json_t **out, struct err *e)
+{
+    (void)s, (void)e;
+    *value = probability_row(&x->scores[i], n, has_list(x, x->d.rows[i]), out);
+    return 0;
+}
+
+static int make_rouge(const struct suite *s, const struct exhibit *x, int i, int n, double *value,
+                      json_t **out, struct err *e)
 {
     struct rouge r;
+    struct answer *a = &x->answers[i];
+    (void)n;
+    if (has_list(x, x->d.rows[i]))
+        return rows_err(x->rows, x->d.rows[i], e, "ROUGE needs one answer, '%s' is a list",
+                        x->answer);
     text_ground_truth(a->whole, a->input);
-    text_cut_generation(a->answer, (const char *[]){eos, NULL});
+    text_cut_generation(a->answer, (const char *[]){s->model->eos, NULL});
     if (rouge_score(a->whole, a->answer, true, &r, e))
         return -1;
-    *recall = r.recall_l;
+    *value = r.recall_l;
     *out = json_pack("{s:f, s:f, s:f, s:s, s:s, s:s}", "rouge1_recall", r.recall_1, "rougeL_f1",
                      r.f1_l, "rougeL_recall", r.recall_l, "input", a->input, "ground_truth",
                      a->whole, "generation", a->answer);
     return *out ? 0 : err_set(e, "a text is not valid UTF-8");
 }
 
-static int rouge_rows(const struct dataset *d, struct answer *a, const char *eos, json_t **out,
-                      struct err *e)
+static int probability(const struct metric *m, const struct suite *s, struct result *out,
+                       struct err *e)
 {
-    double *recall = mem_alloc((size_t)d->n, sizeof *recall, e);
-    json_t *by_index = recall ? json_object() : NULL;
-    int rc = by_index ? 0 : -1;
-    for (int i = 0; !rc && i < d->n; i++) {
-        char key[KEY];
-        json_t *one;
-        rc = rouge_row(&a[i], eos, &recall[i], &one, e);
-        if (!rc && json_object_set_new(by_index, row_key(d->rows[i], key), one))
-            rc = no_memory(e);
-    }
-    double mean = rc ? NAN : stats_mean(recall, d->n);
-    free(recall);
-    if (rc)
-        json_decref(by_index);
-    return rc ? -1 : finish(by_index, mean, out, e);
+    return each_row(m, s, make_probability, out, e);
 }
 
-static int refuse_lists(const struct rows *rows, const char *answer, struct err *e)
+/* Answers that say nothing, or not in Unicode, count like any other; but they are named. */
+static void note_odd_answers(const struct metric *m, const struct exhibit *x)
 {
-    for (int i = 0; i < rows->n; i++)
-        if (json_is_array(json_object_get(rows->v[i], answer)))
-            return rows_err(rows, i, e, "ROUGE needs one answer, '%s' is a list", answer);
+    int empty = 0, broken = 0;
+    for (int i = 0; i < x->d.n; i++) {
+        empty += !*x->answers[i].answer;
+        broken += strstr(x->answers[i].answer, "\xEF\xBF\xBD") != NULL;
+    }
+    if (empty)
+        log_note("%s: %d of %d generations are empty", m->name, empty, x->d.n);
+    if (broken)
+        log_note("%s: %d of %d generations hold bytes that are no text", m->name, broken, x->d.n);
+}
+
+static int rouge(const struct metric *m, const struct suite *s, struct result *out, struct err *e)
+{
+    if (each_row(m, s, make_rouge, out, e))
+        return -1;
+    if (out->json)
+        note_odd_answers(m, suite_exhibit(s, m->set, m->answer));
     return 0;
 }
 
-int metric_rouge(const struct metric *m, const struct suite *s, json_t **out, struct err *e)
-{
-    const struct rows *rows = find_rows(m, s);
-    struct dataset d;
-    if (!rows)
-        return 0;
-    if (refuse_lists(rows, m->answer, e) ||
-        dataset_build(&d, ROLE_GENERIC, rows, s->question, m->answer, s->encoder, e))
-        return -1;
-    struct answer *a = mem_alloc((size_t)d.n, sizeof *a, e);
-    int rc = a ? s->model->generate(s->model->ctx, &d, s->max_new_tokens, a, e) : -1;
-    if (!rc)
-        rc = rouge_rows(&d, a, s->model->eos, out, e);
-    answers_free(a, d.n);
-    dataset_fini(&d);
-    return rc;
-}
+const struct metric_kind metric_probability = {probability, NEED_LOGP, NULL, false};
+const struct metric_kind metric_rouge = {rouge, NEED_ANSWERS, NULL, false};

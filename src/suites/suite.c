@@ -1,19 +1,131 @@
 #include "suites/suite.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+#include "base/log.h"
+
+int suite_no_memory(struct err *e)
+{
+    return err_set(e, "out of memory (results)");
+}
+
+int suite_add_row(json_t *rows, int number, json_t *row, struct err *e)
+{
+    char key[16];
+    snprintf(key, sizeof key, "%d", number);
+    return json_object_set_new(rows, key, row) ? suite_no_memory(e) : 0;
+}
+
+int suite_mean(json_t *rows, double *value, int n, struct result *out, struct err *e)
+{
+    out->values = value;
+    out->n = n;
+    out->json = json_pack("{s:o, s:o}", "agg_value", peer_number(stats_mean(value, n)),
+                          "value_by_index", rows);
+    return out->json ? 0 : suite_no_memory(e);
+}
+
+int suite_figure(double x, struct result *out, struct err *e)
+{
+    out->json = json_pack("{s:o}", "agg_value", peer_number(x));
+    return out->json ? 0 : suite_no_memory(e);
+}
+
+/* The data set if it is given and has the field at all. */
+static const struct rows *find_rows(const struct suite *s, int set, const char *answer)
+{
+    const struct rows *rows = s->sets[set];
+    for (int i = 0; rows && i < rows->n; i++)
+        if (json_object_get(rows->v[i], answer))
+            return rows;
+    return NULL;
+}
+
+const struct exhibit *suite_exhibit(const struct suite *s, int set, const char *answer)
+{
+    return s->sets[set] ? evidence_find(&s->evidence, s->sets[set], answer) : NULL;
+}
+
+static int gather(struct suite *s, struct err *e)
+{
+    int n = 0;
+    while (s->metrics[n].name)
+        n++;
+    if (evidence_init(&s->evidence, 2 * n, e))
+        return -1;
+    for (const struct metric *m = s->metrics; m->name; m++) {
+        unsigned needs = m->kind->needs;
+        if (!needs || (needs & NEED_REFERENCE && !s->reference))
+            continue;
+        const int sets[] = {m->set, m->against}, n_sets = 1 + m->kind->against;
+        bool there = true;
+        for (int i = 0; i < n_sets; i++)
+            there = there && find_rows(s, sets[i], m->answer);
+        for (int i = 0; i < n_sets && there; i++)
+            evidence_want(&s->evidence, s->sets[sets[i]], m->answer, needs);
+    }
+    const struct evidence_source from = {s->encoder, s->question, s->model, s->reference,
+                                         s->max_new_tokens};
+    return evidence_gather(&s->evidence, &from, e);
+}
+
+/* One line of the table. */
+static int tabulate(struct suite *s, const char *name, const struct result *r, struct err *e)
+{
+    json_t *line = json_pack("{s:O}", "value", json_object_get(r->json, "agg_value"));
+    int missing = 0, rc = line ? 0 : -1;
+    for (int i = 0; i < r->n; i++)
+        missing += isnan(r->values[i]);
+    if (line && r->values) {
+        struct interval ci;
+        if (interval_of_mean(r->values, r->n, SUITE_DRAWS, SUITE_LEVEL, SUITE_SEED, &ci, e)) {
+            json_decref(line);
+            return -1;
+        }
+        rc = json_object_set_new(line, "rows", json_integer(r->n - missing)) |
+             json_object_set_new(line, "missing", json_integer(missing)) |
+             json_object_set_new(line, "low", peer_number(ci.low)) |
+             json_object_set_new(line, "high", peer_number(ci.high));
+        if (missing)
+            log_note("%s: %d of %d rows have no value and are left out of its mean", name, missing,
+                     r->n);
+    }
+    if (!s->table)
+        s->table = json_object();
+    rc |= json_object_set_new(s->table, name, line);
+    return rc ? suite_no_memory(e) : 0;
+}
+
+static int add(struct suite *s, const struct metric *m, struct err *e)
+{
+    struct result r = {0};
+    int rc = m->kind->compute(m, s, &r, e);
+    if (!rc && r.json)
+        rc = tabulate(s, m->name, &r, e);
+    if (!rc && r.json) {
+        rc = peer_log_add(&s->log, m->name, r.json, m->in_summary, e);
+        r.json = NULL;
+    }
+    json_decref(r.json);
+    free(r.values);
+    return rc ? err_prefix(e, "%s: ", m->name) : 0;
+}
 
 int suite_run(struct suite *s, struct err *e)
 {
-    for (const struct metric *m = s->metrics; m->name; m++) {
-        json_t *result = NULL;
-        if (m->compute(m, s, &result, e)) {
-            json_decref(result);
-            return err_prefix(e, "%s: ", m->name);
-        }
-        if (!result)
-            continue;
-        if (peer_log_add(&s->log, m->name, result, m->in_summary, e))
-            return -1;
-    }
-    return 0;
+    int rc = gather(s, e);
+    for (const struct metric *m = s->metrics; !rc && m->name; m++)
+        rc = add(s, m, e);
+    evidence_fini(&s->evidence);
+    return rc;
+}
+
+void suite_fini(struct suite *s)
+{
+    evidence_fini(&s->evidence);
+    peer_log_fini(&s->log);
+    json_decref(s->table);
+    s->table = NULL;
 }

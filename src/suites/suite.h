@@ -9,50 +9,106 @@
 #ifndef SUITES_SUITE_H
 #define SUITES_SUITE_H
 
-#include "eval/scores.h"
+#include "eval/interval.h"
 #include "eval/stats.h"
+#include "suites/evidence.h"
 #include "suites/peer_json.h"
 
 enum { SUITE_INPUTS = 9 };
 
 struct suite;
+struct metric;
+
+/* What a metric gave. */
+struct result {
+    json_t *json; /* in the peer's form, a new reference; NULL: it cannot be had */
+    double
+        *values; /* owned: what its mean was taken over, NaN where missing; NULL: it is no mean */
+    int n;
+};
+
+struct metric_kind {
+    int (*compute)(const struct metric *m, const struct suite *s, struct result *out,
+                   struct err *e);
+    unsigned needs; /* bits of enum need, of the metric's data sets */
+    /* The number of answer i, for metrics made of one number a row; NULL for others. */
+    int (*row)(const struct suite *s, const struct exhibit *x, int i, double *out, struct err *e);
+    bool against; /* it compares two data sets */
+};
 
 struct metric {
     const char *name;
-    /* *out: the result, a new reference, or NULL if it cannot be had from what is given. */
-    int (*compute)(const struct metric *m, const struct suite *s, json_t **out, struct err *e);
+    const struct metric_kind *kind;
     int set;                          /* index into the data sets */
+    int against;                      /* the data set of non-members, for attacks */
     const char *answer;               /* the field with the answer or the list of answers */
     const char *inputs[SUITE_INPUTS]; /* metrics it is computed from, NULL where unused */
     enum truth_kind truth;
     bool in_summary;
 };
 
-/* One evaluation of one model: fill in, run, write the log, peer_log_fini. All else is borrowed. */
+/* One evaluation of one model: fill in, run, write the log, suite_fini. All else is borrowed. */
 struct suite {
     const struct metric *metrics;   /* up to a row without a name */
     const struct rows *const *sets; /* by metric.set; NULL entries: not given */
     const struct encoder *encoder;
     const struct scorer *model;
-    const char *question; /* the field with the prompt */
-    int max_new_tokens;   /* of a generation */
+    const struct scorer *reference; /* another model for attacks; NULL: none */
+    const char *question;           /* the field with the prompt */
+    int max_new_tokens;             /* of a generation */
     enum truth_mean truth_mean;
+    unsigned compat;
     const json_t *retain_log; /* the retrained model's EVAL object; NULL: none */
-    struct peer_log log;      /* the results */
+    struct evidence evidence;
+    struct peer_log log; /* the results */
+    json_t *table;       /* {metric: {value, rows, missing, low, high}}, in order: see below */
 };
 
 int suite_run(struct suite *s, struct err *e);
+void suite_fini(struct suite *s);
 
-/* Kinds of metrics, for `compute`. */
-int metric_probability(const struct metric *m, const struct suite *s, json_t **out, struct err *e);
-int metric_rouge(const struct metric *m, const struct suite *s, json_t **out, struct err *e);
+/* The table says how far each figure can be trusted. rows: how many it rests on; missing: how many
+ * had none; low, high: where it is a mean, its bootstrap interval at SUITE_LEVEL. Figures that are
+ * no means have only their value. */
+#define SUITE_LEVEL 0.95
+enum { SUITE_DRAWS = 2000, SUITE_SEED = 0 };
+
+/* Kinds of metrics. What the model says of given answers, and its own (measured.c). */
+extern const struct metric_kind metric_probability;
+extern const struct metric_kind metric_rouge; /* aggregated by ROUGE-L recall */
+
+/* One number a row (scored.c): means over `set`, */
+extern const struct metric_kind metric_exact_memorization;
+extern const struct metric_kind metric_extraction_strength;
+/* and membership attacks: AUC of `set`, as members, against `against`. */
+extern const struct metric_kind metric_mia_loss;
+extern const struct metric_kind metric_mia_zlib;
+extern const struct metric_kind metric_mia_reference; /* needs the reference model */
+extern const struct metric_kind metric_mia_min_k;
+extern const struct metric_kind metric_mia_min_k_plus_plus;
+extern const struct metric_kind metric_mia_gradnorm;
+
+/* From the rows or aggregates of other metrics (derived.c). */
 /* inputs: probabilities of the right answer, of the wrong ones */
-int metric_options(const struct metric *m, const struct suite *s, json_t **out, struct err *e);
-int metric_truth_ratio(const struct metric *m, const struct suite *s, json_t **out, struct err *e);
+extern const struct metric_kind metric_options;
+extern const struct metric_kind metric_truth_ratio;
 /* input: the truth ratio that is compared with the retrained model's */
-int metric_forget_quality(const struct metric *m, const struct suite *s, json_t **out,
-                          struct err *e);
+extern const struct metric_kind metric_forget_quality;
+/* input: the attack whose AUC is compared with the retrained model's, or with 0.5 */
+extern const struct metric_kind metric_privleak;
 /* inputs: the harmonic mean is over those that are there */
-int metric_utility(const struct metric *m, const struct suite *s, json_t **out, struct err *e);
+extern const struct metric_kind metric_utility;
+
+/* For kinds of metrics. What was asked of the model about the metric's own field; NULL: its data
+ * are not given. */
+const struct exhibit *suite_exhibit(const struct suite *s, int set, const char *answer);
+/* Rows as {"agg_value": mean of value[n], "value_by_index": rows} in *out, which takes the
+ * reference to rows and keeps value. */
+int suite_mean(json_t *rows, double *value, int n, struct result *out, struct err *e);
+/* A figure alone: {"agg_value": x}. */
+int suite_figure(double x, struct result *out, struct err *e);
+int suite_no_memory(struct err *e);
+/* Sets rows[number] = row, and takes the reference. */
+int suite_add_row(json_t *rows, int number, json_t *row, struct err *e);
 
 #endif

@@ -1,0 +1,161 @@
+/* Metrics made of one number a row: memorisation, as the mean over a set, and membership attacks,
+ * as how well the number tells members, the forget set, from rows that were never trained on. An
+ * attack's number is high for what is less likely a member, so that an AUC of 1 says that the
+ * forget set is known. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "eval/example.h"
+#include "suites/suite.h"
+
+#define MIN_K 0.4 /* share of an answer's tokens; OpenUnlearning's choice */
+
+static int loss(const struct suite *s, const struct exhibit *x, int i, double *out, struct err *e)
+{
+    (void)s, (void)e;
+    *out = example_loss(&x->scores[i]);
+    return 0;
+}
+
+static int reference(const struct suite *s, const struct exhibit *x, int i, double *out,
+                     struct err *e)
+{
+    (void)s, (void)e;
+    *out = example_loss(&x->scores[i]) - example_loss(&x->reference[i]);
+    return 0;
+}
+
+/* Loss by the compressed size of the text that is scored. */
+static int zlib(const struct suite *s, const struct exhibit *x, int i, double *out, struct err *e)
+{
+    const struct score *v = &x->scores[i];
+    char *text = s->model->decode(s->model->ctx, v->label, v->n, e);
+    size_t bytes;
+    int rc = text ? example_zlib_bytes(text, &bytes, e) : -1;
+    if (!rc)
+        *out = example_loss(v) / (double)bytes;
+    free(text);
+    return rc;
+}
+
+/* The answer as memorisation scores and attacks on tokens see it. */
+static struct score tokens_of(const struct suite *s, const struct exhibit *x, int i)
+{
+    return s->compat & COMPAT_DROP_LAST_TOKEN ? example_drop_last(&x->scores[i]) : x->scores[i];
+}
+
+static int exact(const struct suite *s, const struct exhibit *x, int i, double *out, struct err *e)
+{
+    (void)e;
+    struct score v = tokens_of(s, x, i);
+    *out = example_exact(&v);
+    return 0;
+}
+
+static int strength(const struct suite *s, const struct exhibit *x, int i, double *out,
+                    struct err *e)
+{
+    (void)e;
+    struct score v = tokens_of(s, x, i);
+    *out = example_strength(&v, s->compat & COMPAT_ES_FLOOR);
+    return 0;
+}
+
+static int min_k(const struct suite *s, const struct exhibit *x, int i, double *out, struct err *e)
+{
+    struct score v = tokens_of(s, x, i);
+    return example_min_k(&v, MIN_K, out, e);
+}
+
+static int min_k_plus_plus(const struct suite *s, const struct exhibit *x, int i, double *out,
+                           struct err *e)
+{
+    struct score v = tokens_of(s, x, i);
+    return example_min_k_plus_plus(&v, MIN_K, out, e);
+}
+
+static int gradnorm(const struct suite *s, const struct exhibit *x, int i, double *out,
+                    struct err *e)
+{
+    (void)s, (void)e;
+    *out = x->norms[i];
+    return 0;
+}
+
+/* The numbers of one set, as rows and in value[x->d.n]. */
+static json_t *score_set(const struct metric *m, const struct suite *s, const struct exhibit *x,
+                         double *value, struct err *e)
+{
+    json_t *rows = json_object();
+    int rc = rows ? 0 : suite_no_memory(e);
+    for (int i = 0; !rc && i < x->d.n; i++) {
+        int row = x->d.rows[i];
+        if (json_is_array(json_object_get(x->rows->v[row], x->answer)))
+            rc = rows_err(x->rows, row, e, "it needs one answer, '%s' is a list", x->answer);
+        else if (!(rc = m->kind->row(s, x, i, &value[i], e)))
+            rc = suite_add_row(rows, row, json_pack("{s:o}", "score", peer_number(value[i])), e);
+    }
+    if (!rc)
+        return rows;
+    json_decref(rows);
+    return NULL;
+}
+
+static int mean_of_set(const struct metric *m, const struct suite *s, struct result *out,
+                       struct err *e)
+{
+    const struct exhibit *x = suite_exhibit(s, m->set, m->answer);
+    if (!x)
+        return 0;
+    double *value = mem_alloc((size_t)x->d.n, sizeof *value, e);
+    json_t *rows = value ? score_set(m, s, x, value, e) : NULL;
+    if (rows)
+        return suite_mean(rows, value, x->d.n, out, e);
+    free(value);
+    return -1;
+}
+
+static json_t *side(json_t *rows, const double *value, int n, struct err *e)
+{
+    json_t *out = json_pack("{s:o, s:o}", "agg_value", peer_number(stats_mean(value, n)),
+                            "value_by_index", rows);
+    if (!out)
+        suite_no_memory(e);
+    return out;
+}
+
+static int attack(const struct metric *m, const struct suite *s, struct result *out, struct err *e)
+{
+    const struct exhibit *in = suite_exhibit(s, m->set, m->answer);
+    const struct exhibit *against = suite_exhibit(s, m->against, m->answer);
+    if (!in || !against || (m->kind->needs & NEED_REFERENCE && !s->reference))
+        return 0;
+    int n = in->d.n, n_against = against->d.n;
+    double auc, *value = mem_alloc((size_t)n + (size_t)n_against, sizeof *value, e);
+    json_t *rows = value ? score_set(m, s, in, value, e) : NULL;
+    json_t *forget = rows ? side(rows, value, n, e) : NULL;
+    rows = forget ? score_set(m, s, against, value + n, e) : NULL;
+    json_t *holdout = rows ? side(rows, value + n, n_against, e) : NULL;
+    int rc = holdout ? stats_auc(value, n, value + n, n_against, &auc, e) : -1;
+    if (!rc) {
+        out->json = json_pack("{s:O, s:O, s:o, s:o}", "forget", forget, "holdout", holdout, "auc",
+                              peer_number(auc), "agg_value", peer_number(auc));
+        rc = out->json ? 0 : suite_no_memory(e);
+    }
+    json_decref(forget);
+    json_decref(holdout);
+    free(value);
+    return rc;
+}
+
+const struct metric_kind metric_exact_memorization = {mean_of_set, NEED_LOGP, exact, false};
+const struct metric_kind metric_extraction_strength = {mean_of_set, NEED_LOGP, strength, false};
+const struct metric_kind metric_mia_loss = {attack, NEED_LOGP, loss, true};
+const struct metric_kind metric_mia_zlib = {attack, NEED_LOGP, zlib, true};
+const struct metric_kind metric_mia_reference = {attack, NEED_LOGP | NEED_REFERENCE, reference,
+                                                 true};
+const struct metric_kind metric_mia_min_k = {attack, NEED_LOGP, min_k, true};
+const struct metric_kind metric_mia_min_k_plus_plus = {attack, NEED_LOGP | NEED_DISTRIBUTION,
+                                                       min_k_plus_plus, true};
+const struct metric_kind metric_mia_gradnorm = {attack, NEED_GRADNORM, gradnorm, true};
