@@ -25,7 +25,8 @@ static int gradnorm(void *ctx, const struct dataset *d, double *out, struct err 
     struct model_scorer *s = ctx;
     struct progress bar;
     progress_start(&bar, "gradient", d->n);
-    int rc = gradnorm_all(out, s->model, d->seqs, d->n, s->compat & COMPAT_DROP_LAST_TOKEN, &bar, e);
+    int rc =
+        gradnorm_all(out, s->model, d->seqs, d->n, s->compat & COMPAT_DROP_LAST_TOKEN, &bar, e);
     progress_end(&bar);
     return rc;
 }
@@ -57,9 +58,8 @@ static struct seq prompt_of(const struct seq *q)
     return (struct seq){.n = n, .ids = q->ids, .mask = q->mask};
 }
 
-static int decode_all(struct model_scorer *s, const struct dataset *d,
-                      const struct seq *prompts, const struct generation *g, struct answer *out,
-                      struct err *e)
+static int decode_all(struct model_scorer *s, const struct dataset *d, const struct seq *prompts,
+                      const struct generation *g, struct answer *out, struct err *e)
 {
     for (int i = 0; i < d->n; i++) {
         int n = g[i].n - g[i].ended; /* an end token may be no special token of the tokenizer */
