@@ -10,6 +10,7 @@
 #include "data/rows.h"
 #include "methods/method.h"
 #include "model/save.h"
+#include "methods/wrapping.h"
 #include "optim/optims.h"
 #include "tap.h"
 #include "train/loop.h"
@@ -21,13 +22,16 @@ struct job {
     struct dataset sets[ROLE_COUNT];
     struct recipe r;
     struct order order;
-    void *adam;
+    struct wrapping wrap;
+    void *optim;
 };
 
 struct plan {
     const char *method, *retain;
     unsigned compat;
     bool resume;
+    const char *wrapper, *setting, *value; /* and one of its parameters */
+    const struct optim *optim;
 };
 
 static char *cur, *ref;
@@ -48,10 +52,16 @@ static int choose(struct job *j, const struct plan *p, struct err *e)
     j->r.method = method_by_name(p->method, e);
     param_defaults(method_params, &j->r.p);
     j->r.p.retain_loss_type = p->retain;
-    return recipe_choose_terms(&j->r, e) || recipe_bind(&j->r, &j->g, e) ||
-                   !(j->adam = mem_alloc(1, optim_adamw.params_size, e))
-               ? -1
-               : 0;
+    if (recipe_choose_terms(&j->r, e) || recipe_bind(&j->r, &j->g, e) ||
+        wrapping_choose(&j->wrap, p->wrapper ? p->wrapper : "none", e) ||
+        wrapping_bind(&j->wrap, &j->g, e) || !(j->optim = mem_alloc(1, p->optim->params_size, e)))
+        return -1;
+    param_defaults(p->optim->params, j->optim);
+    if (!p->wrapper)
+        return 0;
+    param_defaults(j->wrap.wrapper->params, j->wrap.params);
+    return param_set_text(param_find(j->wrap.wrapper->params, p->setting), j->wrap.params, p->value,
+                          e);
 }
 
 static int prepare(struct job *j, const struct plan *p, struct err *e)
@@ -73,17 +83,18 @@ static int train(struct job *j, const struct plan *p, const char *out, struct er
     struct train_report rep;
     const int counts[ROLE_COUNT] = {[ROLE_FORGET] = 2, [ROLE_RETAIN] = 2};
     param_defaults(train_params, &o);
-    param_defaults(optim_adamw.params, j->adam);
-    o.batch = 2;
-    o.epochs = 2;
+    o.batch = p->wrapper ? 1 : 2; /* an attacker takes the other row */
+    o.epochs = p->wrapper ? 1 : 2;
     o.save_every = 1;
     o.resume = p->resume;
     if (order_draw(&j->order, counts, ROLE_FORGET, NULL, (int)o.batch, (int)o.epochs, 0, e) ||
         engine_cache_reference(&j->g, &j->ref, &j->order, 0, j->order.n, e))
         return -1;
     struct trainer t = {.engine = &j->g,
-                        .optim = &optim_adamw,
-                        .optim_params = j->adam,
+                        .optim = p->optim,
+                        .optim_params = j->optim,
+                        .wrapper = j->wrap.wrapper,
+                        .wrapper_params = j->wrap.params,
                         .o = &o,
                         .order = &j->order,
                         .out = out,
@@ -105,7 +116,8 @@ static int run(const struct plan *p, const char *out, struct err *e)
     engine_fini(&j.g);
     model_close(&j.ref);
     model_close(&j.m);
-    free(j.adam);
+    wrapping_fini(&j.wrap);
+    free(j.optim);
     return rc;
 }
 
@@ -149,10 +161,16 @@ int main(void)
     BUG_ON(!cur || !ref);
     log_set_quiet(true);
     ops_set_threads(1);
-    walk(&(struct plan){"NPO", "NLL", 0, false}, "NPO");
-    walk(&(struct plan){"GradDiff", "KL", COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN, false},
+    walk(&(struct plan){"NPO", "NLL", .optim = &optim_adamw}, "NPO");
+    walk(&(struct plan){"GradDiff", "KL", COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN,
+                        .optim = &optim_adamw},
          "GradDiff and KL, padded");
-    walk(&(struct plan){"NPO", "KL", 0, true}, "NPO and KL, resumed");
+    walk(&(struct plan){"NPO", "KL", 0, true, .optim = &optim_adamw}, "NPO and KL, resumed");
+    walk(&(struct plan){"NPO", "NLL", 0, false, "cr", "cr_rho", "0.1", &optim_sophia},
+         "NPO, cr and sophia");
+    walk(&(struct plan){"NPO", "NLL", 0, false, "lat", "lat_layer", "1", &optim_lion},
+         "NPO, lat and lion");
+    walk(&(struct plan){"FT", "NLL", 0, false, "tar", "tar_steps", "4", &optim_adamw}, "TAR");
     free(cur);
     free(ref);
     return done();

@@ -120,9 +120,8 @@ static void note_memory(const struct run *r)
     double acts = (double)(decoder_bytes(&r->m->cfg, (int)most, true) +
                            decoder_back_bytes(&r->m->cfg, (int)most)) *
                   mib;
-    log_note("memory: weights %.0f MiB, gradients %.0f, optimiser %.0f, reference %.0f, "
-             "activations about %.0f "
-             "(%zu tokens)",
+    log_note("memory: weights %.0f MiB, gradients %.0f, optimiser and wrapper %.0f, "
+             "reference %.0f, activations about %.0f (%zu tokens)",
              w, (double)t->grads * floats, (double)t->moving * floats * r->n_arrays,
              g->ref && g->ref->own ? w : 0.0, acts, most);
 }
