@@ -1,7 +1,12 @@
-/* Writing models from memory that may fail; test/convert.t has what is written. */
+/* Writing models: a GGUF of every family read back, and memory that may fail. With an argument only
+ * the GGUFs are written, into that directory: test/llamacpp.t wants them. test/convert.t has the
+ * rest of what is written.
+ */
+#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "decoders.h"
 #include "model/save.h"
 #include "tap.h"
 
@@ -63,8 +68,97 @@ static void test_both_ways(void)
     free(from);
 }
 
-int main(void)
+static const struct save_options as_f32 = {.dtype = DT_F32};
+
+/* The settings that a decoder works with. */
+static bool same_config(const struct model_config *a, const struct model_config *b,
+                        const char *name)
 {
+    const struct model_config x = *a, y = *b;
+    const struct {
+        const char *what;
+        bool same;
+    } parts[] = {
+        {"shape", x.layers == y.layers && x.width == y.width && x.heads == y.heads &&
+                      x.kv_heads == y.kv_heads && x.head_dim == y.head_dim && x.ff == y.ff &&
+                      x.vocab == y.vocab && x.positions == y.positions},
+        {"norms", x.norm == y.norm && x.norm_eps == y.norm_eps && x.norm_offset == y.norm_offset},
+        {"head", x.tied_head == y.tied_head && x.embed_root == y.embed_root &&
+                     x.logit_softcap == y.logit_softcap},
+        {"rope",
+         x.rope.kind == y.rope.kind && x.rope.rot == y.rope.rot &&
+             (!x.rope.rot || x.rope.base == y.rope.base) &&
+             x.rope.original_positions == y.rope.original_positions &&
+             (float)x.rope.magnitude == (float)y.rope.magnitude &&
+             !memcmp(x.rope.short_factor, y.rope.short_factor, sizeof x.rope.short_factor) &&
+             !memcmp(x.rope.long_factor, y.rope.long_factor, sizeof x.rope.long_factor)},
+        {"attention", x.attn_scale == y.attn_scale && x.attn_softcap == y.attn_softcap &&
+                          x.window == y.window && x.window_first == y.window_first &&
+                          x.window_step == y.window_step},
+        {"mlp", x.act == y.act && x.parallel == y.parallel},
+        {"biases",
+         x.qkv_bias == y.qkv_bias && x.out_bias == y.out_bias && x.mlp_bias == y.mlp_bias},
+    };
+    bool same = true;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (!parts[i].same)
+            note("%s: another %s", name, parts[i].what);
+        same = parts[i].same && same;
+    }
+    return same;
+}
+
+static void check_back(const struct model *m, const char *path, const char *name)
+{
+    struct err e;
+    struct model back;
+    if (!ok(!model_open(&back, path, false, &e), "%s: read back", name)) {
+        note("%s", e.msg);
+        return;
+    }
+    ok(same_config(&m->cfg, &back.cfg, name), "%s: the same settings", name);
+    int wrong = m->table.n != back.table.n;
+    for (int i = 0; !wrong && i < m->table.n; i++) {
+        const size_t n = m->table.v[i].count;
+        /* A norm that is stored one larger loses its last bits. */
+        for (size_t k = 0; n == back.table.v[i].count && k < n; k++)
+            wrong += m->cfg.norm_offset ? !(fabsf(m->w[i][k] - back.w[i][k]) < 3e-7f)
+                                        : m->w[i][k] != back.w[i][k];
+        wrong += n != back.table.v[i].count;
+    }
+    ok(!wrong, "%s: the same %d weights", name, m->table.n);
+    model_close(&back);
+}
+
+/* One variant of a family: NAME.gguf in `dir`. */
+static void test_family(const struct kind *k, const char *dir, bool check)
+{
+    struct err e;
+    struct model m;
+    struct gguf_pairs extra = {0};
+    char name[64], path[700];
+    snprintf(name, sizeof name, "%s%s", k->family, k->what);
+    for (char *p = name; *p; p++)
+        *p = strchr(", ", *p) ? '-' : *p;
+    snprintf(path, sizeof path, "%s/%s.gguf", dir, name);
+    if (ok(build(&m, k), "%s", name)) {
+        int rc = gguf_put_text(&extra, "tokenizer.ggml.model", "none", &e) ||
+                 model_save_gguf(&m, path, &extra, &as_f32, &e);
+        if (!m.cfg.family->gguf)
+            ok(rc && strstr(e.msg, "GGUF knows no family"), "%s: %s", name, e.msg);
+        else if (ok(!rc, "%s: written", name) && check)
+            check_back(&m, path, name);
+    }
+    gguf_pairs_fini(&extra);
+    model_close(&m);
+}
+
+int main(int argc, char **argv)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        test_family(&kinds[i], argc > 1 ? argv[1] : test_dir(), argc == 1);
+    if (argc > 1)
+        return done();
     test_no_memory(false);
     test_no_memory(true);
     test_both_ways();

@@ -146,7 +146,6 @@ static int read_shape(struct model_config *c, struct source *s, struct err *e)
     if (!embed || embed->n_dims != 2 || embed->shape[0] > MAX_DIM || embed->shape[0] < 1)
         return err_set(e, "the GGUF has no usable 'token_embd.weight'");
     c->vocab = (int)embed->shape[0];
-    c->tied_head = !tensor_find(s->f, "output.weight");
     return 0;
 }
 
@@ -166,10 +165,24 @@ static void read_numbers(struct model_config *c, struct source *s)
     c->attn_softcap = (float)opt_real(s, "attn_logit_softcapping", 0);
     c->logit_softcap = (float)opt_real(s, "final_logit_softcapping", 0);
     gguf_bool(s->m, own_key(s, "use_parallel_residual"), &c->parallel);
-    c->qkv_bias =
-        tensor_find(s->f, "blk.0.attn_q.bias") || tensor_find(s->f, "blk.0.attn_qkv.bias");
-    c->out_bias = tensor_find(s->f, "blk.0.attn_output.bias");
-    c->mlp_bias = tensor_find(s->f, "blk.0.ffn_up.bias");
+}
+
+/* What only some checkpoints of the family have is told by the tensors of the first layer. */
+static void read_options(struct model_config *c, const struct tensor_file *f)
+{
+    for (const struct slot_name *s = c->family->names; s->hf; s++) {
+        char name[96];
+        snprintf(name, sizeof name, s->gguf, 0);
+        const bool there = tensor_find(f, name);
+        if (s->when == IF_UNTIED)
+            c->tied_head = !there;
+        else if (s->when == IF_QKV_BIAS)
+            c->qkv_bias = there;
+        else if (s->when == IF_OUT_BIAS)
+            c->out_bias = there;
+        else if (s->when == IF_MLP_BIAS)
+            c->mlp_bias = there;
+    }
 }
 
 static void read_ids(struct model_config *c, const struct gguf_meta *m)
@@ -198,6 +211,7 @@ int config_from_gguf(struct model_config *c, const struct tensor_file *f, struct
     if (read_shape(c, &s, e) || read_rope(c, &s, e))
         return -1;
     read_numbers(c, &s);
+    read_options(c, f);
     read_ids(c, f->meta);
     config_derive(c);
     return config_check(c, e);
