@@ -143,7 +143,7 @@ static int locate(struct bench *b, const char *regex, struct err *e)
     void *params = mem_alloc(1, l->params_size, e);
     if (regex)
         set(l->params, params, "trainable_params_regex", regex);
-    int rc = locate_weights(l, params, b->g.compat, &b->m.table, e);
+    int rc = locate_weights(l, params, b->g.compat, &b->m, 0, e);
     free(params);
     return rc ? rc : engine_hold_unreached(&b->g, e);
 }
@@ -373,7 +373,7 @@ static void check_memory(void)
             arena_fini(&b.g.arena);
             engine_count(&b.g, &b.order, 0, 1, &norm);
             done = way ? !engine_micro(&b.g, &b.order.micro[0], &norm, &res, &e)
-                       : !locate_weights(l, params, 0, &b.m.table, &e);
+                       : !locate_weights(l, params, 0, &b.m, 0, &e);
             mem_fail_at(-1);
             if (!done && !strstr(e.msg, "memory"))
                 ok(false, "allocation %ld: %s", failed, e.msg);

@@ -15,7 +15,7 @@
 #include "model/store.h"
 
 struct options {
-    const char *dtype, *format, *shard_size;
+    const char *dtype, *format, *shard_size, *adapter;
 };
 
 #define DTYPES     "auto|f32|bf16|f16|q8_0"
@@ -25,6 +25,8 @@ static const struct param params[] = {
      "storage type of matrices; auto: as they are, or f32 if the format cannot hold that"},
     {"format", PARAM_CHOICE, OPT(format), 0, 0, "auto|hf|gguf", "auto", NULL,
      "hf: a directory, gguf: a file; auto: gguf if OUT ends in .gguf"},
+    {"adapter", PARAM_STRING, OPT(adapter), 0, 0, NULL, NULL, "DIR",
+     "LoRA adapter in PEFT's files, merged into the model"},
     {"shard_size", PARAM_STRING, OPT(shard_size), 0, 0, NULL, "5GB", "SIZE",
      "a directory's safetensors files are not larger (200MB, 5GB, 2GiB; bytes without a unit)"},
     {0}};
@@ -219,11 +221,14 @@ static int write_dir(const struct setup *s, const char *out, const struct save_o
 
 /* --- */
 
-static int open_input(struct setup *s, const char *name, struct err *e)
+/* By its header only, unless an adapter must be merged. */
+static int open_input(struct setup *s, const char *name, const char *adapter, struct err *e)
 {
     struct err why;
-    char *path = setup_model_path(name, e);
-    int rc = path ? model_open_header(&s->model, path, e) : -1;
+    char *path = adapter ? NULL : setup_model_path(name, e);
+    int rc = adapter ? setup_open_model(&s->model, name, adapter, false, e)
+             : path  ? model_open_header(&s->model, path, e)
+                     : -1;
     free(path);
     if (!rc && setup_tokenizer(s, &why))
         log_warn("no tokenizer is written: %s", why.msg);
@@ -236,7 +241,7 @@ static int convert(struct setup *s, const struct options *o, const char *in, con
     struct progress bar;
     struct save_options so = {.bar = &bar};
     const enum format format = choose_format(o, out);
-    if (read_size(o->shard_size, &so.shard_bytes, e) || open_input(s, in, e) ||
+    if (read_size(o->shard_size, &so.shard_bytes, e) || open_input(s, in, o->adapter, e) ||
         check_out(s->model.path, out, format, e) ||
         choose_dtype(o, format, &s->model, &so.dtype, e))
         return -1;

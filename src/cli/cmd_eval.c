@@ -95,7 +95,7 @@ static int open_models(struct evaluation *v, const struct setup_options *so,
     v->scorer.batch = (int)o->batch;
     if (!o->reference)
         return 0;
-    if (setup_open_model(&v->other, o->reference, false, e))
+    if (setup_open_model(&v->other, o->reference, NULL, false, e))
         return -1;
     if (v->other.cfg.vocab != s->model.cfg.vocab)
         return err_set(e,

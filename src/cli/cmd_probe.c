@@ -205,7 +205,7 @@ static int run(struct probe *p, const struct setup_options *so, const struct opt
         return -1;
     engine_init(&p->engine, &p->s.model);
     if (read_batch(p, o->batch, e) || check_roles(p, r, e) || whole_batch(p, &mb, e) ||
-        (o->ref && setup_open_model(&p->ref, o->ref, false, e)))
+        (o->ref && setup_open_model(&p->ref, o->ref, NULL, false, e)))
         goto out;
     if (o->ref && p->ref.cfg.vocab != p->s.model.cfg.vocab) {
         err_set(e, "reference '%s' has a vocabulary of %d, the model %d", o->ref, p->ref.cfg.vocab,

@@ -12,6 +12,7 @@
 #include "cli/setup.h"
 #include "locate/locators.h"
 #include "methods/wrapping.h"
+#include "model/lora.h"
 #include "model/save.h"
 #include "optim/optims.h"
 #include "train/direction.h"
@@ -30,6 +31,8 @@ static const struct param job_params[] = {
      "adamw, sophia, sophia_soul, lion, sgd"},
     {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL,
      "print what was done as one JSON object"},
+    {"save_adapter", PARAM_BOOL, OPT(save_adapter), 0, 0, NULL, NULL, NULL,
+     "of --locate lora: write the adapter, in PEFT's files, instead of the merged model"},
     {"scratch", PARAM_BOOL, OPT(scratch), 0, 0, NULL, NULL, NULL,
      "start from random weights: the model directory needs config.json and a tokenizer"},
     {0},
@@ -42,7 +45,7 @@ struct choice_options {
 
 static const struct param choice_params[] = {
     {"locate", PARAM_STRING, offsetof(struct choice_options, locate), 0, 0, NULL, "all", "NAME",
-     "which weights may move: all, regex"},
+     "which weights may move: all, regex, lora (adapters beside them)"},
     {"wrapper", PARAM_STRING, offsetof(struct choice_options, wrapper), 0, 0, NULL, "none", "NAME",
      "how the gradient is made: none, sam, rs, gnr, cr, wa, lat, tar"},
     {0},
@@ -131,13 +134,14 @@ static int read_data(struct job *j, const struct job_options *o, struct err *e)
     return o->refused ? read_set(j, o, ROLE_GENERIC, o->refused, true, &j->refused, e) : 0;
 }
 
+/* frozen_base: the trained model without its adapters will serve, see locate. */
 static int open_reference(struct job *j, const struct setup_options *so,
-                          const struct job_options *o, struct err *e)
+                          const struct job_options *o, bool frozen_base, struct err *e)
 {
-    bool logits = engine_needs_ref_model(&j->engine);
-    if (!o->ref && !logits)
+    bool logits = engine_needs_ref_model(&j->engine), own = !o->ref && !frozen_base;
+    if (!o->ref && (!logits || frozen_base))
         return 0;
-    if (setup_open_model(&j->ref, o->ref ? o->ref : so->model, false, e))
+    if (setup_open_model(&j->ref, own ? so->model : o->ref, own ? so->adapter : NULL, false, e))
         return err_prefix(e, "reference: ");
     if (j->ref.cfg.vocab != j->s.model.cfg.vocab)
         return err_set(e, "reference '%s' has a vocabulary of %d, the model %d", j->ref.path,
@@ -169,10 +173,14 @@ static int locate(struct job *j, const struct request *q, struct err *e)
 {
     struct model *m = &j->s.model;
     j->engine.goals = wrapping_goals(&q->wrapping);
-    if (locate_weights(q->locator, q->locator_params, j->s.compat, &m->table, e) ||
+    if (locate_weights(q->locator, q->locator_params, j->s.compat, m, (unsigned)q->train.seed, e) ||
         engine_hold_unreached(&j->engine, e) ||
         !(j->direction = mem_alloc((size_t)m->cfg.width, sizeof *j->direction, e)))
         return -1;
+    if (m->lora && !j->engine.ref && engine_needs_ref_model(&j->engine)) {
+        lora_base(m, &j->ref);
+        j->engine.ref = &j->ref;
+    }
     j->engine.direction = j->direction;
     const struct objective *o = engine_redirected(&j->engine);
     if (!o) {
@@ -191,7 +199,7 @@ static int prepare(struct job *j, struct request *q, struct err *e)
     const struct job_options *o = &q->job;
     if (file_make_dir(o->out, e) ||
         (o->scratch ? setup_open_scratch(&j->s, &q->setup, (unsigned)q->train.seed, e)
-                    : setup_open(&j->s, &q->setup, true, e)))
+                    : setup_open(&j->s, &q->setup, !q->locator->keeps_base, e)))
         return -1;
     engine_init(&j->engine, &j->s.model);
     j->engine.compat = j->s.compat;
@@ -199,8 +207,8 @@ static int prepare(struct job *j, struct request *q, struct err *e)
         return -1;
     j->engine.pad_id = j->s.encoder.pad_id >= 0 ? j->s.encoder.pad_id : 0;
     if (recipe_bind(&q->recipe, &j->engine, e) || wrapping_bind(&q->wrapping, &j->engine, e) ||
-        open_reference(j, &q->setup, o, e) || make_order(j, &q->train, &q->recipe, e) ||
-        locate(j, q, e))
+        open_reference(j, &q->setup, o, q->locator->keeps_base, e) ||
+        make_order(j, &q->train, &q->recipe, e) || locate(j, q, e))
         return -1;
     return engine_cache_reference(&j->engine, j->ref.w ? &j->ref : &j->s.model, &j->order, 0,
                                   j->order.n, e);
@@ -209,6 +217,8 @@ static int prepare(struct job *j, struct request *q, struct err *e)
 static int save_model(struct job *j, const struct job_options *o, struct err *e)
 {
     static const enum dtype dtypes[] = {DT_F32, DT_BF16, DT_F16};
+    if (o->save_adapter)
+        return lora_save(&j->s.model, o->out, e);
     const struct save_options so = {.dtype = dtypes[param_choice("f32|bf16|f16", o->dtype)],
                                     .shard_bytes = SAVE_SHARD_BYTES};
     if (model_save(&j->s.model, o->out, &so, e))
@@ -341,6 +351,10 @@ static int check_required(const struct args *a, const struct job_command *c,
     struct err e;
     if (c->method && !q->job.files[ROLE_RETAIN])
         err_set(&e, "nothing to learn given: use --data FILE");
+    else if (q->locator->keeps_base && q->job.scratch)
+        err_set(&e, "--locate %s needs a model to start from, not --scratch", q->locator->name);
+    else if (q->job.save_adapter && !q->locator->keeps_base)
+        err_set(&e, "--save-adapter: there is no adapter without --locate lora");
     else if (!q->job.out || !*q->job.out)
         err_set(&e, "no output given: use --out DIR");
     else

@@ -13,7 +13,7 @@ struct job_options {
     const char *refused; /* prompts that the model refuses; NULL: none */
     const char *ref;     /* reference model; NULL: the model itself before training */
     const char *out, *dtype, *optimiser;
-    bool scratch, json;
+    bool scratch, json, save_adapter;
 };
 
 struct job_command {

@@ -5,11 +5,14 @@
 #include "base/compat.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/lora.h"
 
 #define OPT(field) offsetof(struct setup_options, field)
 const struct param setup_params[] = {
     {"model", PARAM_STRING, OPT(model), 0, 0, NULL, NULL, "PATH",
      "HF directory, GGUF or llama2.c file; 'default': the cached SmolLM2"},
+    {"adapter", PARAM_STRING, OPT(adapter), 0, 0, NULL, NULL, "DIR",
+     "LoRA adapter in PEFT's files, merged into the model"},
     {"compat", PARAM_STRING, OPT(compat), 0, 0, NULL, "none", "NAMES",
      "ou, or quirks of OpenUnlearning joined by commas; see 'unlearn help compat'"},
     {"max_length", PARAM_INT, OPT(max_length), 0, 1 << 24, NULL, "0", NULL,
@@ -42,13 +45,17 @@ char *setup_model_path(const char *name, struct err *e)
     return strcmp(name, "default") ? mem_strdup(name, e) : default_path(e);
 }
 
-int setup_open_model(struct model *m, const char *name, bool writable, struct err *e)
+int setup_open_model(struct model *m, const char *name, const char *adapter, bool writable,
+                     struct err *e)
 {
     *m = (struct model){0};
     char *path = setup_model_path(name, e);
     int rc = path ? model_open(m, path, writable, e) : -1;
     free(path);
-    return rc;
+    if (rc || !adapter || !lora_merge_dir(m, adapter, e))
+        return rc;
+    model_close(m);
+    return -1;
 }
 
 static int open_scratch(struct model *m, const char *name, unsigned seed, struct err *e)
@@ -77,7 +84,7 @@ static void start_encoder(struct setup *s)
 
 int setup_open(struct setup *s, const struct setup_options *o, bool writable, struct err *e)
 {
-    if (begin(s, o, e) || setup_open_model(&s->model, o->model, writable, e))
+    if (begin(s, o, e) || setup_open_model(&s->model, o->model, o->adapter, writable, e))
         return -1;
     start_encoder(s);
     return 0;

@@ -21,7 +21,7 @@
 #include "text/qa.h"
 
 struct setup_options {
-    const char *model;
+    const char *model, *adapter;
     const char *compat;
     int64_t max_length, threads;
     struct chat_options chat; /* a table of its own, chat_params */
@@ -42,8 +42,9 @@ struct setup {
 /* A model as a user names it: a directory, a GGUF or llama2.c file, or the word `default` for the
  * cached SmolLM2. Owned by the caller. */
 char *setup_model_path(const char *name, struct err *e);
-/* setup_model_path and model_open. */
-int setup_open_model(struct model *m, const char *name, bool writable, struct err *e);
+/* setup_model_path and model_open; `adapter`, a directory of PEFT's or NULL, is merged into it. */
+int setup_open_model(struct model *m, const char *name, const char *adapter, bool writable,
+                     struct err *e);
 
 /* On failure nothing is left open. */
 int setup_open(struct setup *s, const struct setup_options *o, bool writable, struct err *e);

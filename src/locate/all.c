@@ -1,11 +1,11 @@
 /* Every weight may move. */
 #include "locate/locators.h"
 
-static int apply(const void *params, struct weight_table *t, struct err *e)
+static int apply(const void *params, struct model *m, unsigned seed, struct err *e)
 {
-    (void)params, (void)e;
-    for (int i = 0; i < t->n; i++)
-        t->v[i].trainable = true;
+    (void)params, (void)seed, (void)e;
+    for (int i = 0; i < m->table.n; i++)
+        m->table.v[i].trainable = true;
     return 0;
 }
 

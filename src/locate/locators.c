@@ -4,26 +4,28 @@
 
 #include "base/compat.h"
 
-const struct locator *const locators[] = {&locator_all, &locator_regex, NULL};
+const struct locator *const locators[] = {&locator_all, &locator_regex, &locator_lora, NULL};
 
 const struct locator *locator_by_name(const char *name, struct err *e)
 {
     for (int i = 0; locators[i]; i++)
         if (!strcasecmp(locators[i]->name, name))
             return locators[i];
-    err_set(e, "unknown locator '%s'; there are: all, regex", name);
+    err_set(e, "unknown locator '%s'; there are: all, regex, lora", name);
     return NULL;
 }
 
-int locate_weights(const struct locator *l, const void *params, unsigned compat,
-                   struct weight_table *t, struct err *e)
+int locate_weights(const struct locator *l, const void *params, unsigned compat, struct model *m,
+                   unsigned seed, struct err *e)
 {
+    struct weight_table *t = &m->table;
+    bool all = compat & COMPAT_RMU_CLIP_ALL && !l->keeps_base;
     int moving = 0;
-    if (l->apply(params, t, e))
+    if (l->apply(params, m, seed, e))
         return -1;
     for (int i = 0; i < t->n; i++) {
         moving += t->v[i].trainable;
-        t->v[i].wants_grad = t->v[i].trainable || compat & COMPAT_RMU_CLIP_ALL;
+        t->v[i].wants_grad = t->v[i].trainable || all;
     }
     weight_table_place(t);
     return moving ? 0 : err_set(e, "locator '%s' leaves no weight that may move", l->name);

@@ -5,13 +5,14 @@
 
 #include "train/locator.h"
 
-extern const struct locator locator_all, locator_regex;
+extern const struct locator locator_all, locator_regex, locator_lora;
 extern const struct locator *const locators[]; /* ends with NULL */
 
 const struct locator *locator_by_name(const char *name, struct err *e);
 /* Applies the locator and sets which gradients are computed: of the weights that move; of all
- * under COMPAT_RMU_CLIP_ALL. An error if nothing would move. */
-int locate_weights(const struct locator *l, const void *params, unsigned compat,
-                   struct weight_table *t, struct err *e);
+ * under COMPAT_RMU_CLIP_ALL, but where the locator keeps the base. An error if nothing would move.
+ */
+int locate_weights(const struct locator *l, const void *params, unsigned compat, struct model *m,
+                   unsigned seed, struct err *e);
 
 #endif

@@ -16,9 +16,11 @@ static const struct param params[] = {
     {0},
 };
 
-static int apply(const void *params_, struct weight_table *t, struct err *e)
+static int apply(const void *params_, struct model *m, unsigned seed, struct err *e)
 {
     const struct regex *p = params_;
+    struct weight_table *t = &m->table;
+    (void)seed;
     uint32_t flags = PCRE2_ANCHORED | PCRE2_ENDANCHORED;
     pcre2_code *code = regex_compile(p->pattern, strlen(p->pattern), flags, e);
     if (!code)

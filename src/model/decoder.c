@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "model/embed.h"
+#include "model/lora.h"
 
 size_t decoder_bytes(const struct model_config *c, int n_tokens, bool keep)
 {
@@ -59,6 +60,7 @@ int decoder_forward(struct model *m, const struct batch *b, int n_layers, bool k
     for (int l = 0; l < kept; l++)
         if (layer_acts_init(&p->acts[l], c, n, a, e))
             return -1;
+    lora_begin(m->lora, keep);
     struct attn at = attn_of(b);
     float *in = n_layers ? p->acts[0].x : p->x;
     embed_forward(m, b, in, p->norm);

@@ -127,6 +127,7 @@ int weight_table_init(struct weight_table *t, const struct model_config *c, stru
     }
     for (; s->hf; s++)
         add(t, s, -1, c);
+    t->n_model = t->n;
     weight_table_place(t);
     return 0;
 }

@@ -140,10 +140,12 @@ struct weight {
 
 struct weight_table {
     struct weight *v; /* owned */
-    int n;
+    int n;            /* rows: the model's own, then those of adapters (lora.h) */
+    int n_model;      /* the model's own */
     int first[SLOT_COUNT],
         per_layer; /* where a slot of layer 0 stands (-1: absent), and the step */
-    size_t total;  /* floats of flat storage; each weight starts at a multiple of 16 */
+    size_t
+        total; /* floats of the model's own flat storage; each weight starts at a multiple of 16 */
     /* Floats of flat gradients, which hold only what wants_grad, and of an optimiser state, their
      * first part, which holds only what is trainable. */
     size_t grads, moving;

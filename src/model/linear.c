@@ -1,5 +1,7 @@
 #include "model/linear.h"
 
+#include "model/lora.h"
+
 /* What stands behind a slot: rows `first` to `first + out` of a weight. */
 struct matrix {
     enum slot weight, bias;
@@ -52,6 +54,7 @@ void linear_forward(const struct model *m, enum slot slot, int layer, float *y, 
                    beta);
     if (weight_has(&m->table, w.bias))
         m->ops->bias(y, model_weight(m, w.bias, layer) + w.first, n, w.out);
+    lora_forward(m, weight_index(&m->table, w.weight, layer), w.first, w.out, y, x, n);
 }
 
 void linear_backward(const struct model *m, enum slot slot, int layer, float *grads, float *dx,
@@ -67,4 +70,5 @@ void linear_backward(const struct model *m, enum slot slot, int layer, float *gr
         m->ops->bias_back(db + w.first, dy, n, w.out);
     if (dx)
         m->ops->linear_dx(dx, dy, model_weight(m, w.weight, layer) + at, n, w.in, w.out, beta);
+    lora_backward(m, weight_index(&m->table, w.weight, layer), w.first, w.out, grads, dx, dy, x, n);
 }

@@ -1,6 +1,6 @@
 /* Products with a model's weights: the one place where a matrix of a layer is applied. It finds the
  * weight of a slot, its rows if q, k, v or gate, up are fused into one weight, its bias if there is
- * one, and the embedding where the head is tied to it.
+ * one, the embedding where the head is tied to it, and adds what its adapter says (lora.h).
  */
 #ifndef MODEL_LINEAR_H
 #define MODEL_LINEAR_H

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "model/lora.h"
 #include "model/rope.h"
 #include "model/store.h"
 
@@ -65,13 +66,22 @@ int model_open(struct model *m, const char *path, bool writable, struct err *e)
 
 void model_close(struct model *m)
 {
+    free(m->rope_cos);
+    free(m->rope_sin);
+    if (m->of) {
+        *m = (struct model){0};
+        return;
+    }
     for (int i = 0; i < m->n_files; i++)
         tensor_file_close(&m->files[i]);
     free(m->files);
     free(m->w);
     free(m->own);
-    free(m->rope_cos);
-    free(m->rope_sin);
+    free(m->copies);
+    for (int i = 0; m->merged && i < m->table.n_model; i++)
+        free(m->merged[i]);
+    free(m->merged);
+    lora_free(m->lora);
     free(m->path);
     weight_table_fini(&m->table);
     *m = (struct model){0};
@@ -119,7 +129,7 @@ int model_reserve_positions(struct model *m, int n_pos, struct err *e)
 size_t model_n_params(const struct model *m)
 {
     size_t n = 0;
-    for (int i = 0; i < m->table.n; i++)
+    for (int i = 0; i < m->table.n_model; i++)
         n += m->table.v[i].count;
     return n;
 }

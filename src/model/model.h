@@ -14,11 +14,18 @@
 #include "tensor/file.h"
 #include "tensor/ops.h"
 
+struct lora; /* model/lora.h */
+
 struct model {
     struct model_config cfg;
     struct weight_table table;
-    const float **w; /* [table.n] owned array; each points into `own` or into a file */
-    float *own;      /* owned flat storage by weight.offset; NULL if all weights are borrowed */
+    const float **w;   /* [table.n] owned array; each points into a file or what follows */
+    float *own;        /* owned flat storage, by weight.offset, of what may move: all weights of a
+                        * model open for writing, or its adapters; NULL: nothing may */
+    float *copies;     /* owned: of a model open for reading, weights that cannot be borrowed */
+    float **merged;    /* owned [table.n_model]: ... that an adapter was merged into; NULL: none */
+    struct lora *lora; /* owned; NULL: no adapters */
+    const struct model *of; /* a view (lora_base) of this one, which owns all but the rope tables */
     struct tensor_file *files;
     int n_files;
     float *rope_cos, *rope_sin; /* owned [rope_len, rot/2] */

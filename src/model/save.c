@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "model/layout.h"
+#include "model/lora.h"
 #include "model/save.h"
 #include "model/store.h"
 #include "tensor/out.h"
@@ -26,11 +27,11 @@ static int write_json(json_t *j, const char *dir, const char *name, struct err *
     return rc;
 }
 
-/* Room for the largest weight. */
+/* Room for the largest weight, also while an adapter is merged into it. */
 static float *room(const struct model *m, struct err *e)
 {
-    size_t n = 0;
-    for (int i = 0; i < m->table.n; i++)
+    size_t n = lora_room(m);
+    for (int i = 0; i < m->table.n_model; i++)
         n = m->table.v[i].count > n ? m->table.v[i].count : n;
     return mem_alloc(n, sizeof(float), e);
 }
@@ -39,9 +40,11 @@ const float *save_values(struct save_source *s, int i, enum layout y, struct err
 {
     const struct model *m = s->m;
     const struct weight *w = &m->table.v[i];
-    if (!m->w && ((!s->loaded && !(s->loaded = room(m, e))) || store_read(m, w, s->loaded, e)))
+    if ((!m->w || m->lora) && !s->loaded && !(s->loaded = room(m, e)))
         return NULL;
-    const float *x = m->w ? m->w[i] : s->loaded;
+    if (!m->w && store_read(m, w, s->loaded, e))
+        return NULL;
+    const float *x = m->w ? lora_merged(m, i, s->loaded) : s->loaded;
     if (y == LAYOUT_PLAIN)
         return x;
     if (!s->turned && !(s->turned = room(m, e)))
@@ -61,13 +64,13 @@ static int write_weights(struct shards_out *out, const struct model *m,
 {
     struct save_source s = {.m = m};
     int rc = 0;
-    for (int i = 0; !rc && i < m->table.n; i++) {
+    for (int i = 0; !rc && i < m->table.n_model; i++) {
         const struct weight *w = &m->table.v[i];
         int64_t shape[2];
         layout_hf_shape(&m->cfg, w, shape);
         rc = shards_out_add(out, w->name, o->dtype, w->n_dims, shape, e);
     }
-    for (int i = 0; !rc && i < m->table.n; i++) {
+    for (int i = 0; !rc && i < m->table.n_model; i++) {
         const enum layout y = family_slot(&m->cfg, m->table.v[i].slot)->hf_layout;
         const float *x = save_values(&s, i, y, e);
         rc = x ? shards_out_write(out, x, e) : -1;

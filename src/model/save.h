@@ -1,5 +1,5 @@
-/* Writing a model, whose weights are in memory or, if it is open by its header only, read from its
- * files one by one.
+/* Writing a model, with its adapters merged (lora.h), whose weights are in memory or, if it is open
+ * by its header only, read from its files one by one.
  */
 #ifndef MODEL_SAVE_H
 #define MODEL_SAVE_H

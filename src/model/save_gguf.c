@@ -46,7 +46,7 @@ static int rope_divisors(const struct rope_config *r, struct divisors d[2])
 
 static int announce(struct tensor_out *out, const struct model *m, enum dtype dtype, struct err *e)
 {
-    for (int i = 0; i < m->table.n; i++) {
+    for (int i = 0; i < m->table.n_model; i++) {
         const struct weight *w = &m->table.v[i];
         const struct slot_name *s = family_slot(&m->cfg, w->slot);
         char name[sizeof w->name];
@@ -62,7 +62,7 @@ static int write_weights(struct tensor_out *out, const struct model *m,
 {
     struct save_source s = {.m = m};
     int rc = 0;
-    for (int i = 0; !rc && i < m->table.n; i++) {
+    for (int i = 0; !rc && i < m->table.n_model; i++) {
         const enum layout y = family_slot(&m->cfg, m->table.v[i].slot)->gguf_layout;
         const float *x = save_values(&s, i, y, e);
         rc = x ? tensor_out_write(out, x, e) : -1;

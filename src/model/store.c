@@ -146,8 +146,7 @@ static bool can_borrow(const struct model *m, const struct weight *w, const stru
            layout_of(m, w) == LAYOUT_PLAIN;
 }
 
-/* Gives every weight its place: in `own`, or in the file. Returns the floats that `own` must have.
- */
+/* The floats of storage that the model needs beside its files. */
 static int plan(struct model *m, bool writable, size_t *floats, struct err *e)
 {
     *floats = writable ? m->table.total : 0;
@@ -198,8 +197,9 @@ int store_read(const struct model *m, const struct weight *w, float *memory, str
 int store_load(struct model *m, bool writable, struct err *e)
 {
     size_t floats, at = 0;
+    float **store = writable ? &m->own : &m->copies;
     if (plan(m, writable, &floats, e) || !(m->w = mem_alloc((size_t)m->table.n, sizeof *m->w, e)) ||
-        (floats && !(m->own = mem_alloc(floats, sizeof(float), e))))
+        (floats && !(*store = mem_alloc(floats, sizeof(float), e))))
         return -1;
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
@@ -207,7 +207,7 @@ int store_load(struct model *m, bool writable, struct err *e)
         if (!writable && can_borrow(m, w, t)) {
             m->w[i] = t->data;
         } else {
-            float *dst = m->own + (writable ? w->offset : at);
+            float *dst = *store + (writable ? w->offset : at);
             at += (w->count + 15) & ~(size_t)15;
             if (convert(m, w, t, dst, e))
                 return -1;

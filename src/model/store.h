@@ -7,8 +7,8 @@
 /* Opens the tensor files of m->path into m->files: one file, model.safetensors, or the shards that
  * model.safetensors.index.json names. On failure nothing is left open. */
 int store_open(struct model *m, struct err *e);
-/* Fills m->w (and m->own) from the files, checking presence, shape and finite values of every
- * weight. */
+/* Fills m->w (and m->own or m->copies) from the files, checking presence, shape and finite values
+ * of every weight. */
 int store_load(struct model *m, bool writable, struct err *e);
 /* One weight's numbers to memory[w->count], checked likewise. */
 int store_read(const struct model *m, const struct weight *w, float *memory, struct err *e);

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "model/lora.h"
+
 void gradient_start(struct gradient *g, long step, int n, long repeats)
 {
     g->step = step;
@@ -55,6 +57,7 @@ int gradient_add(struct gradient *g, unsigned goals, struct err *e)
             continue;
         g->engine->latent = g->latent && g->latent[k].n ? &g->latent[k] : NULL;
         g->engine->noise = g->seed + (uint32_t)(g->first + k);
+        lora_draw(g->engine->model->lora, g->step * g->n + k);
         rc = engine_micro(g->engine, &g->order->micro[g->first + k], &norm, &res, e);
         if (!rc)
             note_losses(g, k, &res);

@@ -5,14 +5,15 @@
 #define TRAIN_LOCATOR_H
 
 #include "base/param.h"
-#include "model/family.h"
+#include "model/model.h"
 
 struct locator {
     const char *name, *help;
     const struct param *params; /* NULL: none */
     size_t params_size;
-    /* Sets `trainable` of every row. */
-    int (*apply)(const void *params, struct weight_table *t, struct err *e);
+    bool keeps_base; /* the model's own weights stay: it is opened for reading */
+    /* Sets `trainable` of every row of the model's table. */
+    int (*apply)(const void *params, struct model *m, unsigned seed, struct err *e);
 };
 
 #endif

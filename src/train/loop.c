@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "model/decoder.h"
+#include "model/lora.h"
 #include "train/checkpoint.h"
 
 static const char checkpoint_name[] = "checkpoint.safetensors";
@@ -117,13 +118,14 @@ static void note_memory(const struct run *r)
         most = tokens > most ? tokens : most;
     }
     double mib = 1.0 / (1 << 20), floats = sizeof(float) * mib, w = (double)t->total * floats;
+    double adapters = r->m->lora ? (double)r->m->lora->floats * floats : 0;
     double acts = (double)(decoder_bytes(&r->m->cfg, (int)most, true) +
                            decoder_back_bytes(&r->m->cfg, (int)most)) *
                   mib;
     log_note("memory: weights %.0f MiB, gradients %.0f, optimiser and wrapper %.0f, "
              "reference %.0f, activations about %.0f (%zu tokens)",
-             w, (double)t->grads * floats, (double)t->moving * floats * r->n_arrays,
-             g->ref && g->ref->own ? w : 0.0, acts, most);
+             w + adapters, (double)t->grads * floats, (double)t->moving * floats * r->n_arrays,
+             g->ref && g->ref->copies ? w : 0.0, acts, most);
 }
 
 static struct optim_step optim_step_of(const struct run *r, long step)

@@ -1,0 +1,355 @@
+#include "model/lora.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/regex.h"
+#include "base/rng.h"
+
+#define PADDED(n) (((n) + 15) & ~(size_t)15)
+
+/* --- which weights --- */
+
+/* "all-linear" is empty names; a list has names; a pattern is compiled. */
+struct targets {
+    const char *names;
+    pcre2_code *code;
+    pcre2_match_data *match;
+};
+
+/* A list of names has no character that only patterns have. */
+static bool is_pattern(const char *s)
+{
+    return s[strcspn(s, "*+?|()[]{}\\^$")] != 0;
+}
+
+static int targets_init(struct targets *t, const char *s, struct err *e)
+{
+    *t = (struct targets){.names = s};
+    if (!is_pattern(s))
+        return 0;
+    uint32_t flags = PCRE2_ANCHORED | PCRE2_ENDANCHORED;
+    if (!(t->code = regex_compile(s, strlen(s), flags, e)))
+        return err_prefix(e, "lora_targets '%s': ", s);
+    t->match = pcre2_match_data_create_from_pattern(t->code, NULL);
+    return t->match ? 0 : err_set(e, "out of memory");
+}
+
+static void targets_fini(struct targets *t)
+{
+    pcre2_match_data_free(t->match);
+    pcre2_code_free(t->code);
+}
+
+/* module[0..n) is one of the names, or ends with ".name". */
+static bool is_listed(const char *names, const char *module, size_t n)
+{
+    for (size_t len; *names; names += len + (names[len] == ',')) {
+        len = strcspn(names, ",");
+        if (len && len <= n && !memcmp(module + n - len, names, len) &&
+            (len == n || module[n - len - 1] == '.'))
+            return true;
+    }
+    return false;
+}
+
+static bool is_target(const struct targets *t, const struct weight *w)
+{
+    const char *end = strstr(w->name, ".weight");
+    size_t n = end ? (size_t)(end - w->name) : 0;
+    if (!n || w->n_dims != 2 || w->slot == W_EMBED || w->slot == W_POS)
+        return false;
+    if (t->code)
+        return pcre2_match(t->code, (PCRE2_SPTR)w->name, n, 0, 0, t->match, NULL) >= 0;
+    return !strcmp(t->names, "all-linear") ? w->slot != W_HEAD : is_listed(t->names, w->name, n);
+}
+
+/* --- attaching --- */
+
+/* The table's next row, a matrix of the adapter of weight w. */
+static void add_row(struct model *m, const struct weight *w, const char *part, int64_t rows,
+                    int64_t cols)
+{
+    struct lora *l = m->lora;
+    struct weight *row = &m->table.v[m->table.n++];
+    int n = (int)(strstr(w->name, ".weight") - w->name);
+    *row = (struct weight){.slot = w->slot,
+                           .layer = w->layer,
+                           .n_dims = 2,
+                           .shape = {rows, cols},
+                           .count = (size_t)(rows * cols),
+                           .offset = l->floats,
+                           .decay = true,
+                           .trainable = true,
+                           .wants_grad = true};
+    snprintf(row->name, sizeof row->name, "%.*s.%s.weight", n, w->name, part);
+    l->floats += PADDED(row->count);
+}
+
+static int grow(void *array, size_t size, int n, int more, struct err *e)
+{
+    void *old, *fresh = mem_alloc((size_t)n + (size_t)more, size, e);
+    memcpy(&old, array, sizeof old);
+    if (!fresh)
+        return -1;
+    memcpy(fresh, old, (size_t)n * size);
+    free(old);
+    memcpy(array, &fresh, sizeof fresh);
+    return 0;
+}
+
+/* Rows for every target, in the table's order. */
+static int add_rows(struct model *m, const struct targets *t, const char *asked, struct err *e)
+{
+    struct weight_table *table = &m->table;
+    int n = table->n, found = 0;
+    for (int i = 0; i < n; i++)
+        found += is_target(t, &table->v[i]);
+    if (!found)
+        return err_set(e,
+                       "lora_targets '%s' names no linear layer; give all-linear, or names such "
+                       "as those in '%s'",
+                       asked, table->v[n / 2].name);
+    if (grow(&table->v, sizeof *table->v, n, 2 * found, e) ||
+        grow(&m->w, sizeof *m->w, n, 2 * found, e) ||
+        !(m->lora->of = mem_alloc((size_t)n, sizeof *m->lora->of, e)))
+        return -1;
+    for (int i = 0; i < n; i++) {
+        struct weight *w = &table->v[i];
+        w->trainable = w->wants_grad = false;
+        m->lora->of[i] = -1;
+        if (!is_target(t, w))
+            continue;
+        m->lora->of[i] = table->n;
+        add_row(m, w, "lora_A", m->lora->rank, w->shape[1]);
+        add_row(m, w, "lora_B", w->shape[0], m->lora->rank);
+        if (w->shape[1] > m->lora->widest)
+            m->lora->widest = (int)w->shape[1];
+    }
+    return 0;
+}
+
+/* A as torch.nn.Linear starts, uniform within 1/sqrt(in) of 0 (He et al.'s rule with a = sqrt 5, as
+ * PEFT has it); B is 0. */
+static void draw_weights(struct model *m, unsigned seed)
+{
+    for (int i = m->table.n_model; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        float *p = m->own + w->offset;
+        m->w[i] = p;
+        if ((i - m->table.n_model) % 2)
+            continue;
+        struct rng r;
+        rng_stream(&r, seed, RNG_INIT, (uint32_t)(1 + i - m->table.n_model));
+        float bound = 1 / sqrtf((float)w->shape[1]);
+        for (size_t k = 0; k < w->count; k++)
+            p[k] = bound * (2 * rng_float(&r) - 1);
+    }
+}
+
+static int make_room(struct model *m, struct err *e)
+{
+    struct lora *l = m->lora;
+    size_t u = LORA_ROWS * (size_t)l->rank;
+    size_t x = l->dropout > 0 ? LORA_ROWS * (size_t)l->widest : 0;
+    return (m->own = mem_alloc(l->floats, sizeof(float), e)) &&
+                   (l->u = mem_alloc(u, sizeof(float), e)) &&
+                   (l->du = mem_alloc(u, sizeof(float), e)) &&
+                   (l->x = mem_alloc(x, sizeof(float), e))
+               ? 0
+               : -1;
+}
+
+int lora_attach(struct model *m, const struct lora_options *o, unsigned seed, struct err *e)
+{
+    struct targets t;
+    BUG_ON(m->own || m->lora);
+    if (!(m->lora = mem_alloc(1, sizeof *m->lora, e)))
+        return -1;
+    struct lora *l = m->lora;
+    double root = o->rslora ? sqrt((double)o->rank) : (double)o->rank;
+    l->rank = (int)o->rank;
+    l->alpha = o->alpha;
+    l->scale = (float)(o->alpha / root);
+    l->dropout = o->dropout;
+    l->rslora = o->rslora;
+    l->regex = is_pattern(o->targets);
+    l->seed = seed;
+    int rc = -1;
+    if (!targets_init(&t, o->targets, e) && (l->targets = mem_strdup(o->targets, e)) &&
+        !add_rows(m, &t, o->targets, e) && !make_room(m, e)) {
+        draw_weights(m, seed);
+        weight_table_place(&m->table);
+        rc = 0;
+    }
+    targets_fini(&t);
+    return rc;
+}
+
+void lora_free(struct lora *l)
+{
+    if (!l)
+        return;
+    free(l->targets);
+    free(l->of);
+    free(l->u);
+    free(l->du);
+    free(l->x);
+    free(l);
+}
+
+void lora_base(const struct model *m, struct model *view)
+{
+    *view = (struct model){
+        .cfg = m->cfg, .table = m->table, .w = m->w, .ops = m->ops, .path = m->path, .of = m};
+}
+
+/* --- passes --- */
+
+/* A well-mixed 64-bit number of another (the finaliser of SplitMix64). */
+static uint64_t mix(uint64_t z)
+{
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+void lora_draw(struct lora *l, long micro)
+{
+    if (l)
+        l->draw = micro;
+}
+
+void lora_begin(struct lora *l, bool training)
+{
+    if (l)
+        l->dropping = training && l->dropout > 0;
+}
+
+/* to[count] = x, some of it zero, the rest larger, so that the mean stays. May run in place. `at`
+ * is where x stands in the whole input of weight i. */
+static void drop(const struct lora *l, int i, size_t at, float *to, const float *x, size_t count)
+{
+    const uint64_t golden = 0x9e3779b97f4a7c15u;
+    uint64_t key = mix(mix(l->seed + golden * (uint64_t)(l->draw + 1)) + (uint64_t)i) + golden * at;
+    uint64_t limit = (uint64_t)(l->dropout * 4294967296.0);
+    float keep = (float)(1 / (1 - l->dropout));
+    for (size_t k = 0; k < count; k++)
+        to[k] = mix(key + golden * k) >> 32 < limit ? 0 : x[k] * keep;
+}
+
+/* A block of rows of one product. */
+struct block {
+    const struct weight *a, *b;
+    const float *wa, *wb; /* wb: from row `first` on */
+    int i, n, in;
+    size_t at; /* of x in its whole */
+};
+
+static struct block block_of(const struct model *m, int i, size_t first)
+{
+    int k = m->lora->of[i];
+    const struct weight *a = &m->table.v[k];
+    return (struct block){.a = a,
+                          .b = a + 1,
+                          .wa = m->w[k],
+                          .wb = m->w[k + 1] + first * (size_t)m->lora->rank,
+                          .i = i,
+                          .in = (int)a->shape[1]};
+}
+
+static void block_take(struct block *b, int row, int n)
+{
+    b->n = n - row < LORA_ROWS ? n - row : LORA_ROWS;
+    b->at = (size_t)row * (size_t)b->in;
+}
+
+/* u [n,r] = s x~ A^T; returns x~, which is x but where training drops some of it. */
+static const float *project(const struct model *m, const struct block *b, const float *x)
+{
+    struct lora *l = m->lora;
+    if (l->dropping) {
+        drop(l, b->i, b->at, l->x, x, (size_t)b->n * (size_t)b->in);
+        x = l->x;
+    }
+    m->ops->linear(l->u, x, b->wa, b->n, b->in, l->rank, 0);
+    m->ops->scale(l->u, l->scale, (size_t)b->n * (size_t)l->rank);
+    return x;
+}
+
+void lora_forward(const struct model *m, int i, size_t first, int out, float *y, const float *x,
+                  int n)
+{
+    const struct lora *l = m->lora;
+    if (!l || l->of[i] < 0)
+        return;
+    struct block b = block_of(m, i, first);
+    for (int row = 0; row < n; row += b.n) {
+        block_take(&b, row, n);
+        project(m, &b, x + b.at);
+        m->ops->linear(y + (size_t)row * (size_t)out, l->u, b.wb, b.n, l->rank, out, 1);
+    }
+}
+
+static void block_back(const struct model *m, const struct block *b, size_t first, int out,
+                       float *grads, float *dx, const float *dy, const float *x)
+{
+    const struct lora *l = m->lora;
+    size_t count = (size_t)b->n * (size_t)b->in;
+    x = project(m, b, x);
+    if (grads && b->b->wants_grad)
+        m->ops->linear_dw(grads + b->b->at + first * (size_t)l->rank, dy, l->u, b->n, l->rank, out);
+    m->ops->linear_dx(l->du, dy, b->wb, b->n, l->rank, out, 0);
+    m->ops->scale(l->du, l->scale, (size_t)b->n * (size_t)l->rank);
+    if (grads && b->a->wants_grad)
+        m->ops->linear_dw(grads + b->a->at, l->du, x, b->n, b->in, l->rank);
+    if (!dx)
+        return;
+    m->ops->linear_dx(l->dropping ? l->x : dx, l->du, b->wa, b->n, b->in, l->rank, !l->dropping);
+    if (l->dropping) {
+        drop(l, b->i, b->at, l->x, l->x, count);
+        m->ops->add(dx, l->x, count);
+    }
+}
+
+void lora_backward(const struct model *m, int i, size_t first, int out, float *grads, float *dx,
+                   const float *dy, const float *x, int n)
+{
+    if (!m->lora || m->lora->of[i] < 0)
+        return;
+    struct block b = block_of(m, i, first);
+    for (int row = 0; row < n; row += b.n) {
+        block_take(&b, row, n);
+        block_back(m, &b, first, out, grads, dx ? dx + b.at : NULL, dy + (size_t)row * (size_t)out,
+                   x + b.at);
+    }
+}
+
+/* --- merging --- */
+
+size_t lora_room(const struct model *m)
+{
+    size_t most = 0;
+    for (int i = 0; m->lora && i < m->table.n_model; i++) {
+        const struct weight *w = &m->table.v[i];
+        size_t n = w->count + (size_t)w->shape[0] * (size_t)m->lora->rank;
+        most = m->lora->of[i] >= 0 && n > most ? n : most;
+    }
+    return most;
+}
+
+const float *lora_merged(const struct model *m, int i, float *room)
+{
+    const struct lora *l = m->lora;
+    if (!l || l->of[i] < 0)
+        return m->w[i];
+    const struct weight *w = &m->table.v[i];
+    struct block b = block_of(m, i, 0);
+    float *sb = room + w->count;
+    memcpy(room, m->w[i], w->count * sizeof(float));
+    memcpy(sb, b.wb, b.b->count * sizeof(float));
+    m->ops->scale(sb, l->scale, b.b->count);
+    m->ops->linear_dx(room, sb, b.wa, (int)w->shape[0], b.in, l->rank, 1);
+    return room;
+}

@@ -1,0 +1,79 @@
+/* Low-rank adapters, LoRA (arXiv 2106.09685): beside a weight W [out,in] that stays as it is,
+ * A [r,in] and B [out,r] are trained, and the layer computes
+ *     y = x W^T + s (x A^T) B^T,   s = alpha / r, or alpha / sqrt(r) (rsLoRA, arXiv 2312.03732).
+ * B starts at zero, so that the model starts as it was.
+ *
+ * A and B are rows of the model's weight table behind its own: optimiser, clipping and checkpoints
+ * treat them as any weight. The model is open for reading: its own weights are borrowed from the
+ * file where they can be, and have neither gradients nor optimiser state.
+ */
+#ifndef MODEL_LORA_H
+#define MODEL_LORA_H
+
+#include "model/model.h"
+
+struct lora_options {
+    int64_t rank;
+    double alpha, dropout;
+    /* Module names as PEFT's target_modules: "q_proj,v_proj" (the last parts of a name), a regular
+     * expression that a whole name matches, or "all-linear": all but the head. */
+    const char *targets;
+    bool rslora;
+};
+
+#define LORA_ROWS 512 /* rows of x at once */
+
+struct lora {
+    int rank;
+    float scale;    /* s */
+    double dropout; /* share of x that is zero in training; the rest is divided by 1 - dropout */
+    double alpha;
+    bool rslora, regex;
+    char *targets; /* owned */
+    int *of;       /* owned [table.n_model]: the row of A, which that of B follows; -1: none */
+    size_t floats; /* of all A and B */
+    int widest;    /* the largest `in` */
+
+    /* Dropout draws depend on these and on the place alone, so that a forward, its backward, and a
+     * run that goes on after a stop draw the same. */
+    unsigned seed;
+    long draw;     /* number of the micro-batch; lora_draw */
+    bool dropping; /* the pass that runs is one of training */
+
+    float *u, *du, *x; /* owned scratch [LORA_ROWS, rank], the same, [LORA_ROWS, widest] */
+};
+
+/* Gives the model, which is open for reading, fresh adapters: m->own holds them. Nothing else may
+ * move then. */
+int lora_attach(struct model *m, const struct lora_options *o, unsigned seed, struct err *e);
+/* NULL is fine. */
+void lora_free(struct lora *l);
+/* What the next passes of training draw; NULL is fine. */
+void lora_draw(struct lora *l, long micro);
+/* A pass begins; of training, or to look only. NULL is fine. */
+void lora_begin(struct lora *l, bool training);
+/* y[n,out] += s (x A^T) B^T, of the rows first..first+out-1 of weight i. Nothing where it has no
+ * adapter. */
+void lora_forward(const struct model *m, int i, size_t first, int out, float *y, const float *x,
+                  int n);
+/* dA, dB += ...  in grads, flat by weight.at; dx += ... unless it is NULL. */
+void lora_backward(const struct model *m, int i, size_t first, int out, float *grads, float *dx,
+                   const float *dy, const float *x, int n);
+
+/* Weight i with its adapter merged, W + s B A: in `room`, lora_room(m) floats, or where W is if it
+ * has none. */
+const float *lora_merged(const struct model *m, int i, float *room);
+size_t lora_room(const struct model *m);
+
+/* Of a model with adapters: shows it without them, as the frozen reference. It borrows all but its
+ * position tables; close it before the model, by model_close. */
+void lora_base(const struct model *m, struct model *view);
+
+/* PEFT's files, adapter_config.json and adapter_model.safetensors, in the directory `dir`, which is
+ * created. */
+int lora_save(const struct model *m, const char *dir, struct err *e);
+/* Merges PEFT's adapter in `dir` into the weights. Those of a model that is open for reading are
+ * copied first, if the adapter changes them. */
+int lora_merge_dir(struct model *m, const char *dir, struct err *e);
+
+#endif
