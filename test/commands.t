@@ -149,7 +149,7 @@ for my $job ('eval', 'train', 'forget') {
 }
 is($info->{memory}{train}{optimiser}, 2 * $info->{memory}{train}{gradients}, 'two moments for each gradient');
 ($status, $out) = run("info $flat");
-like($out, qr/family +llama.*514 tokens.*chat template chatml.*eval +train +forget\n.*total/s, 'in words');
+like($out, qr/family +llama.*514 tokens.*chat template chatml.*eval +train +forget +lora\n.*total/s, 'in words');
 
 # --- bad input ---
 my @job = ("score --model $llama --data -", $ids);

@@ -61,7 +61,6 @@ static const struct example examples[] = {
     {"all", "m_cur", {3, 5, 0, "all-linear", false}},
     {"some", "m_cur", {4, 4, 0, "q_proj,down_proj,lm_head", true}},
     {"phi3", "phi3", {2, 2, 0, ".*\\.(qkv_proj|gate_up_proj)", false}},
-    {"gpt_neox", "gpt_neox", {2, 6, 0, "all-linear", false}},
 };
 
 struct bench {

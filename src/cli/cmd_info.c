@@ -6,10 +6,12 @@
 #include "cli/command.h"
 #include "cli/plan.h"
 #include "cli/setup.h"
+#include "model/lora.h"
 #include "model/store.h"
 
 struct options {
-    int64_t batch, length;
+    int64_t batch, length, lora_rank;
+    const char *adapter;
     bool weights, json;
 };
 
@@ -18,6 +20,9 @@ static const struct param params[] = {
     {"batch", PARAM_INT, OPT(batch), 1, 1 << 16, NULL, "8", NULL,
      "sequences at once, for the plan"},
     {"length", PARAM_INT, OPT(length), 1, 1 << 20, NULL, "256", NULL, "tokens of each"},
+    {"lora_rank", PARAM_INT, OPT(lora_rank), 1, 4096, NULL, "8", NULL, "of adapters, for the plan"},
+    {"adapter", PARAM_STRING, OPT(adapter), 0, 0, NULL, NULL, "DIR",
+     "LoRA adapter in PEFT's files, to be looked at with the model"},
     {"weights", PARAM_BOOL, OPT(weights), 0, 0, NULL, NULL, NULL, "list every weight"},
     {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print one JSON object"},
     {0}};
@@ -28,8 +33,9 @@ static const char about[] =
     "and how much memory scoring (eval), training and unlearning (forget) will take for batches "
     "of\n"
     "that many sequences. forget counts two roles at once and a frozen reference, which methods\n"
-    "that need only its log-probabilities do without. MODEL is a directory, a GGUF or llama2.c\n"
-    "file, or 'default'. Only headers are read.\n";
+    "that need only its log-probabilities do without; lora is forget with adapters beside all\n"
+    "linear layers (--locate lora). MODEL is a directory, a GGUF or llama2.c file, or 'default'.\n"
+    "Only headers are read.\n";
 
 static const char *const format_name[] = {"safetensors", "GGUF", "llama2.c"};
 static const char *const rope_name[] = {"plain", "linear", "llama3"};
@@ -37,12 +43,13 @@ static const char *const rope_name[] = {"plain", "linear", "llama3"};
 struct info {
     struct setup s;
     const struct chat_family *chat; /* NULL: none, or none that is known */
+    struct lora_facts adapter;      /* zeros: none was named */
     size_t file_bytes;
     int tensors[DT_COUNT]; /* weights of each storage type */
     int missing;
 };
 
-static int gather(struct info *in, const char *name, struct err *e)
+static int gather(struct info *in, const char *name, const char *adapter, struct err *e)
 {
     struct err ignored;
     struct model *m = &in->s.model;
@@ -50,6 +57,8 @@ static int gather(struct info *in, const char *name, struct err *e)
     int rc = path ? model_open_header(m, path, e) : -1;
     free(path);
     if (rc)
+        return -1;
+    if (adapter && lora_look(m, adapter, &in->adapter, e))
         return -1;
     for (int i = 0; i < m->n_files; i++)
         in->file_bytes += m->files[i].map.size;
@@ -72,7 +81,8 @@ static json_t *memory_json(const struct model *m, const struct options *o)
     json_t *all =
         json_pack("{s:I, s:I}", "batch", (json_int_t)o->batch, "length", (json_int_t)o->length);
     for (int job = 0; job < PLAN_JOBS; job++) {
-        struct plan p = plan_memory(m, (enum plan_job)job, (int)(o->batch * o->length));
+        struct plan p =
+            plan_memory(m, (enum plan_job)job, (int)(o->batch * o->length), (int)o->lora_rank);
         json_t *j = json_pack("{s:I}", "total", (json_int_t)p.total);
         for (int i = 0; i < PLAN_PARTS; i++)
             json_object_set_new(j, plan_part_name[i], json_integer((json_int_t)p.bytes[i]));
@@ -128,6 +138,11 @@ static json_t *info_json(const struct info *in, const struct options *o)
                                         : json_null());
     json_object_set_new(j, "chat_template", in->chat ? json_string(in->chat->name) : json_null());
     json_object_set_new(j, "eos", eos);
+    if (in->adapter.pairs)
+        json_object_set_new(j, "adapter",
+                            json_pack("{s:i, s:i, s:f, s:I}", "rank", in->adapter.rank, "matrices",
+                                      in->adapter.pairs, "scale", in->adapter.scale, "numbers",
+                                      (json_int_t)in->adapter.numbers));
     json_object_set_new(j, "memory", memory_json(m, o));
     if (o->weights)
         json_object_set_new(j, "weights", weights_json(m));
@@ -156,6 +171,9 @@ static void print_sizes(const struct info *in)
         if (in->tensors[t])
             printf(" %d %s", in->tensors[t], dtype_info[t].name);
     printf(in->missing ? ", %d missing\n" : "\n", in->missing);
+    if (in->adapter.pairs)
+        printf("  adapter       rank %d beside %d matrices, times %g, %zu numbers\n",
+               in->adapter.rank, in->adapter.pairs, in->adapter.scale, in->adapter.numbers);
 }
 
 static void print_text(const struct info *in)
@@ -182,7 +200,7 @@ static void print_memory(const struct model *m, const struct options *o)
     const double mib = 1 << 20;
     printf("\nMiB for batches of %d x %d tokens", (int)o->batch, (int)o->length);
     for (int job = 0; job < PLAN_JOBS; job++) {
-        p[job] = plan_memory(m, (enum plan_job)job, (int)(o->batch * o->length));
+        p[job] = plan_memory(m, (enum plan_job)job, (int)(o->batch * o->length), (int)o->lora_rank);
         printf("%s%9s", job ? "" : "\n               ", plan_job_name[job]);
     }
     for (int i = 0; i <= PLAN_PARTS; i++) {
@@ -243,7 +261,7 @@ int cmd_info(int argc, char **argv)
         struct info in = {0};
         int rc = o.batch * o.length > 1 << 26 ? err_set(&e, "a batch of %lld tokens is too large",
                                                         (long long)(o.batch * o.length))
-                                              : gather(&in, a.words[0], &e);
+                                              : gather(&in, a.words[0], o.adapter, &e);
         if (!rc)
             rc = print(&in, &o, &e);
         setup_close(&in.s);

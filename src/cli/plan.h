@@ -22,6 +22,7 @@ enum plan_job {
     PLAN_EVAL, /* scoring: one layer's activations at a time */
     PLAN_TRAIN,
     PLAN_FORGET, /* as train, on two roles at once, with a reference */
+    PLAN_LORA,   /* as forget, with adapters: without them the model is its own reference */
     PLAN_JOBS
 };
 
@@ -32,7 +33,8 @@ struct plan {
     size_t total;
 };
 
-/* `m` may be open by its header only. `tokens`: of one micro-batch of one role. */
-struct plan plan_memory(const struct model *m, enum plan_job job, int tokens);
+/* `m` may be open by its header only. `tokens`: of one micro-batch of one role. `rank`: of adapters
+ * beside all linear layers. */
+struct plan plan_memory(const struct model *m, enum plan_job job, int tokens, int rank);
 
 #endif

@@ -75,5 +75,17 @@ int lora_save(const struct model *m, const char *dir, struct err *e);
 /* Merges PEFT's adapter in `dir` into the weights. Those of a model that is open for reading are
  * copied first, if the adapter changes them. */
 int lora_merge_dir(struct model *m, const char *dir, struct err *e);
+/* Looks at it only; the model may be open by its header. */
+struct lora_facts {
+    int rank, pairs; /* pairs of A and B */
+    double scale;
+    size_t numbers; /* in all of its tensors */
+};
+int lora_look(const struct model *m, const char *dir, struct lora_facts *f, struct err *e);
+/* The rows of B, which are those of w, stand in another order in HF's files: GPT-NeoX's q, k, v.
+ * Where HF's files hold w transposed, A and B are as here. */
+bool lora_reorders(const struct model *m, const struct weight *w);
+/* Floats of adapters of this rank beside all linear layers; for planning. */
+size_t lora_floats(const struct model *m, int rank);
 
 #endif

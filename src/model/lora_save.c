@@ -1,0 +1,82 @@
+/* Writing adapters as PEFT does; lora_merge.c reads them. */
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "model/layout.h"
+#include "model/lora.h"
+#include "tensor/out.h"
+
+static const char prefix[] = "base_model.model.";
+
+static json_t *target_list(const char *names)
+{
+    json_t *list = json_array();
+    for (size_t n; *names; names += n + (names[n] == ',')) {
+        n = strcspn(names, ",");
+        if (n)
+            json_array_append_new(list, json_stringn(names, n));
+    }
+    return list;
+}
+
+static int write_config(const struct model *m, const char *dir, struct err *e)
+{
+    const struct lora *l = m->lora;
+    bool whole = l->regex || !strcmp(l->targets, "all-linear");
+    json_t *j = json_pack(
+        "{s:s, s:s, s:s, s:i, s:f, s:f, s:b, s:s, s:b, s:b}", "peft_type", "LORA", "task_type",
+        "CAUSAL_LM", "base_model_name_or_path", m->path, "r", l->rank, "lora_alpha", l->alpha,
+        "lora_dropout", l->dropout, "use_rslora", (int)l->rslora, "bias", "none", "fan_in_fan_out",
+        (int)(family_slot(&m->cfg, W_O)->hf_layout == LAYOUT_TRANSPOSED), "inference_mode", 1);
+    char *path = j ? file_join(dir, "adapter_config.json", e) : NULL;
+    int rc = j ? -1 : err_set(e, "'%s' is no valid UTF-8", m->path);
+    if (path) {
+        json_object_set_new(j, "target_modules",
+                            whole ? json_string(l->targets) : target_list(l->targets));
+        rc = json_write_file(j, path, JSON_INDENT(2) | JSON_SORT_KEYS, e);
+    }
+    free(path);
+    json_decref(j);
+    return rc;
+}
+
+static int write_tensors(const struct model *m, struct tensor_out *o, struct err *e)
+{
+    const struct weight_table *t = &m->table;
+    char name[sizeof prefix + sizeof t->v->name];
+    size_t most = 0;
+    for (int i = t->n_model; i < t->n; i++) {
+        const struct weight *w = &t->v[i];
+        snprintf(name, sizeof name, "%s%s", prefix, w->name);
+        if (tensor_out_add(o, name, DT_F32, 2, w->shape, e))
+            return -1;
+        most = w->count > most ? w->count : most;
+    }
+    float *room = mem_alloc(most, sizeof(float), e);
+    int rc = room ? 0 : -1;
+    for (int i = t->n_model; i < t->n && !rc; i++) {
+        const struct weight *w = &t->v[i];
+        bool is_b = (i - t->n_model) % 2;
+        rc = tensor_out_write(
+            o, is_b && lora_reorders(m, w) ? layout_hf(&m->cfg, w, m->w[i], room) : m->w[i], e);
+    }
+    free(room);
+    return rc;
+}
+
+int lora_save(const struct model *m, const char *dir, struct err *e)
+{
+    BUG_ON(!m->lora);
+    if (file_make_dir(dir, e) || write_config(m, dir, e))
+        return -1;
+    char *path = file_join(dir, "adapter_model.safetensors", e);
+    struct tensor_out *o = path ? tensor_out_open(path, e) : NULL;
+    int rc = o ? write_tensors(m, o, e) : -1;
+    free(path);
+    if (!rc)
+        return tensor_out_commit(o, e);
+    tensor_out_abort(o);
+    return -1;
+}
