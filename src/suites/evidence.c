@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 
 int evidence_init(struct evidence *v, int most, struct err *e)
@@ -61,6 +62,7 @@ static int join(const struct evidence *v, unsigned needs, struct dataset *all, s
 
 /* Runs one kind of pass over all that need it; then hand_out gives each exhibit its part. */
 struct kind {
+    const char *name;
     unsigned needs;
     int (*run)(struct evidence *v, const struct evidence_source *from, const struct dataset *all,
                struct err *e);
@@ -119,18 +121,20 @@ static void give_norms(struct evidence *v, struct exhibit *x, int first)
     x->norms = v->norms + first;
 }
 
-static const struct kind kinds[] = {{NEED_LOGP | NEED_DISTRIBUTION, run_scores, give_scores},
-                                    {NEED_REFERENCE, run_reference, give_reference},
-                                    {NEED_ANSWERS, run_answers, give_answers},
-                                    {NEED_GRADNORM, run_norms, give_norms}};
+static const struct kind kinds[] = {
+    {"score", NEED_LOGP | NEED_DISTRIBUTION, run_scores, give_scores},
+    {"reference", NEED_REFERENCE, run_reference, give_reference},
+    {"answer", NEED_ANSWERS, run_answers, give_answers},
+    {"gradient", NEED_GRADNORM, run_norms, give_norms}};
 
 static int run(struct evidence *v, const struct evidence_source *from, const struct kind *k,
                struct err *e)
 {
     struct dataset all;
     int rc = join(v, k->needs, &all, e);
-    if (!rc && all.n)
-        rc = k->run(v, from, &all, e);
+    double start = log_seconds();
+    if (!rc && all.n && !(rc = k->run(v, from, &all, e)))
+        log_note("%s: %d sequences in %.1f s", k->name, all.n, log_seconds() - start);
     for (int i = 0, first = 0; !rc && i < v->n; i++)
         if (v->v[i].needs & k->needs) {
             k->hand_out(v, &v->v[i], first);
