@@ -5,9 +5,12 @@
 #include "base/rng.h"
 #include "data/dataset.h"
 #include "eval/example.h"
+#include "eval/extract.h"
 #include "eval/gradnorm.h"
+#include "eval/perplexity.h"
 #include "eval/stats.h"
 #include "figures.h"
+#include "model/generate.h"
 #include "model/shared.h"
 #include "tensor/file.h"
 
@@ -345,6 +348,91 @@ static void check_sharing(struct model *m, bool masked)
     near(worst, 0, 0, 2e-5, "together as one by one%s", masked ? ", with masks" : "");
 }
 
+/* ---- texts ---- */
+
+/* Extraction likelihood by its definition: each prefix continued alone, n-grams compared by loops.
+ */
+static double likelihood(struct model *m, const int *ids, int len, int n)
+{
+    double sum = 0;
+    for (int t = 1; t <= len - n; t++) {
+        struct generation g = {0};
+        struct seq prompt = {.n = t, .ids = ids};
+        struct generate_options o = {.max_new_tokens = len - t};
+        struct err e;
+        int found = 0;
+        model_generate(&g, m, &prompt, 1, &o, NULL, &e);
+        for (int i = 0; i + n <= g.n; i++) {
+            bool in = false;
+            for (int j = t; j + n <= len; j++)
+                in = in || !memcmp(g.ids + i, ids + j, (size_t)n * sizeof *ids);
+            found += in;
+        }
+        sum += (double)found / (len - t - n + 1);
+        generation_fini(&g);
+    }
+    return sum / (len - n);
+}
+
+static void check_likelihood(struct model *m)
+{
+    enum { LEN = 24 };
+    struct err e;
+    struct generation g = {0};
+    int ids[LEN] = {7, 30, 11};
+    double got;
+    struct generate_options o = {.max_new_tokens = LEN - 3, .ignore_eos = true};
+    model_generate(&g, m, &(struct seq){.n = 3, .ids = ids}, 1, &o, NULL, &e);
+    memcpy(ids + 3, g.ids, (size_t)g.n * sizeof *ids);
+    ids[12] = 5; /* known by heart but for one token */
+    for (int n = 1; n <= 4; n++)
+        if (ok(!extract_likelihood(m, ids, LEN, n, &got, &e), "extraction likelihood"))
+            near(got, likelihood(m, ids, LEN, n), RTOL, 0, "of %d-grams: %.3f", n, got);
+    ok(!extract_likelihood(m, ids, 4, 4, &got, &e) && isnan(got), "none of too short a text");
+    generation_fini(&g);
+}
+
+/* An encoder whose tokens are bytes, and a model for which each has the loss of its value. */
+static int encode_bytes(void *ctx, const char *prompt, const char *answer, const int **prompt_ids,
+                        int *n_prompt, const int **whole_ids, int *n_whole, struct err *e)
+{
+    int *ids = ctx;
+    (void)e, (void)prompt;
+    *prompt_ids = *whole_ids = ids;
+    *n_prompt = 0;
+    for (*n_whole = 0; answer[*n_whole]; ++*n_whole)
+        ids[*n_whole] = answer[*n_whole] - '0';
+    return 0;
+}
+
+static int score_values(void *ctx, const struct dataset *d, bool distribution, struct scores *out,
+                        struct err *e)
+{
+    (void)ctx, (void)distribution;
+    *out = (struct scores){.n = d->n, .v = mem_alloc((size_t)d->n, sizeof *out->v, e)};
+    for (int i = 0; i < d->n; i++)
+        for (int t = 0; t < d->seqs[i].n; t++)
+            if (d->seqs[i].labels[t] != LABEL_NONE) {
+                out->v[i].n++;
+                out->v[i].nll += d->seqs[i].labels[t];
+            }
+    return 0;
+}
+
+static void check_perplexity(void)
+{
+    int ids[64];
+    const char *const texts[] = {"912", "", "5", "94321"};
+    struct encoder enc = {.encode = encode_bytes, .ctx = ids};
+    struct scorer judge = {.score = score_values};
+    double out[4];
+    struct err e;
+    ok(!perplexity_of(texts, 4, &judge, &enc, out, &e), "perplexity of four texts");
+    near(out[0], exp(1.5), RTOL, 0, "of three tokens, two are scored");
+    near(out[3], exp(2.5), RTOL, 0, "of five tokens, four");
+    ok(isnan(out[1]) && isnan(out[2]), "none of an empty text, none of one token");
+}
+
 static void check_prefix(void)
 {
     int a[] = {1, 2, 3, 4}, b[] = {1, 2, 3, 5};
@@ -406,11 +494,13 @@ int main(void)
     char *path = test_data("models/llama"), *inputs = test_data("metrics/inputs.safetensors");
     check_definitions();
     check_prefix();
+    check_perplexity();
     if (ok(!model_open(&m, path, false, &e), "the model") &&
         ok(!tensor_file_open(&f, inputs, &e), "its inputs")) {
         check_peer(&m, &f);
         check_sharing(&m, false);
         check_sharing(&m, true);
+        check_likelihood(&m);
         check_refusals(&m);
         check_memory(&m, &f);
         tensor_file_close(&f);

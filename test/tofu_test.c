@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "eval/bleu.h"
 #include "figures.h"
 #include "suites/tofu.h"
 
@@ -175,8 +176,10 @@ struct trial {
     const json_t *log, *retain; /* retain: the retrained model's log or NULL */
     bool without[TOFU_SETS];
     unsigned compat;
-    bool broken;  /* the engine fails */
-    long fail_at; /* allocation of the suite that fails, from 1; 0: none */
+    const struct metric *metrics; /* NULL: TOFU's */
+    json_t **table;               /* NULL: not wanted */
+    bool broken;                  /* the engine fails */
+    long fail_at;                 /* allocation of the suite that fails, from 1; 0: none */
 };
 
 static int evaluate(const struct trial *t, struct peer_log *out, struct err *e)
@@ -190,7 +193,7 @@ static int evaluate(const struct trial *t, struct peer_log *out, struct err *e)
     struct fake f = {.log = t->log, .broken = t->broken};
     struct encoder enc = {.encode = encode, .ctx = &f, .pad_id = -1};
     struct scorer model = {&f, fake_score, fake_generate, fake_gradnorm, fake_decode, "<eos>"};
-    struct suite s = {.metrics = tofu_metrics,
+    struct suite s = {.metrics = t->metrics ? t->metrics : tofu_metrics,
                       .sets = sets,
                       .encoder = &enc,
                       .model = &model,
@@ -205,6 +208,8 @@ static int evaluate(const struct trial *t, struct peer_log *out, struct err *e)
         rows_close(&rows[i]);
     *out = s.log;
     s.log = (struct peer_log){0};
+    if (t->table)
+        *t->table = json_incref(s.table);
     suite_fini(&s);
     return rc;
 }
@@ -405,6 +410,50 @@ static void check_tokens(const json_t *eval, const json_t *retain)
     peer_log_fini(&got);
 }
 
+/* Metrics of answers, in a table of one's own. */
+static void check_answers(const json_t *eval)
+{
+    static const struct metric metrics[] = {
+        {"f1", &metric_rouge_f1, .set = TOFU_FORGET, .answer = "answer"},
+        {"bleu", &metric_bleu, .set = TOFU_FORGET, .answer = "answer"},
+        {"same", &metric_exact_match, .set = TOFU_FACTS, .answer = "answer"},
+        {"unique", &metric_unique_words, .set = TOFU_FACTS, .answer = "answer"},
+        {"repeated", &metric_repetition, .set = TOFU_FACTS, .answer = "answer"},
+        {"bigrams", &metric_word_entropy, .set = TOFU_FACTS, .answer = "answer"},
+        {"entropy", &metric_entropy, .set = TOFU_FACTS, .answer = "answer"},
+        {"rank", &metric_reciprocal_rank, .set = TOFU_FACTS, .answer = "answer"},
+        {0}};
+    struct peer_log got;
+    json_t *table = NULL, *row;
+    struct err e;
+    struct trial t = {.log = eval, .metrics = metrics, .table = &table};
+    if (!ok(!evaluate(&t, &got, &e), "metrics of answers"))
+        return note("%s", e.msg);
+    double f1 = 0, worst = 0;
+    const char *key;
+    json_object_foreach(peer_rows(eval, "forget_Q_A_ROUGE"), key, row)
+    {
+        struct bleu b = {0};
+        f1 += get(row, "rougeL_f1") / (double)json_object_size(peer_rows(eval, "forget_Q_A_ROUGE"));
+        bleu_add(&b, str(row, "ground_truth"), str(row, "generation"), &e);
+        double bleu = get(json_object_get(peer_rows(got.eval, "bleu"), key), "score");
+        worst = fmax(worst, fabs(bleu - bleu_sentence(&b)));
+    }
+    near(peer_aggregate(got.eval, "f1"), f1, RTOL, 0, "ROUGE-L F");
+    near(worst, 0, 0, RTOL, "BLEU of every row");
+    ok(peer_aggregate(got.eval, "same") == 0 && peer_aggregate(got.eval, "entropy") == 0 &&
+           isnan(peer_aggregate(got.eval, "rank")),
+       "exact match; entropy; ranks that the model does not give");
+    const json_t *line = json_object_get(table, "rank");
+    ok(get(line, "rows") == 0 && get(line, "missing") == 30, "30 of 30 ranks are missing");
+    line = json_object_get(table, "repeated");
+    ok(get(line, "rows") == 30 && get(line, "missing") == 0, "repetition rests on 30 answers");
+    ok(get(line, "low") <= get(line, "value") && get(line, "value") <= get(line, "high"),
+       "within its interval");
+    json_decref(table);
+    peer_log_fini(&got);
+}
+
 /* Two rows, of which one lacks a loss; also as the retrained model's log. */
 static const char small_log[] =
     "{\"forget_Q_A_Prob\": {\"value_by_index\": {\"0\": {\"avg_loss\": NaN}, \"1\": {\"avg_loss\": "
@@ -465,6 +514,7 @@ int main(void)
     json_t *small = json_read_text(small_log, sizeof small_log - 1, "log", &e);
     check_absent(eval);
     check_tokens(eval, retain);
+    check_answers(eval);
     json_decref(retain);
     check_missing_loss(small);
     check_no_memory(small);

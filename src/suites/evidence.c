@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "eval/textclean.h"
 
 int evidence_init(struct evidence *v, int most, struct err *e)
 {
@@ -90,7 +91,13 @@ static int run_answers(struct evidence *v, const struct evidence_source *from,
     if (!(v->answers = mem_alloc((size_t)all->n, sizeof *v->answers, e)))
         return -1;
     v->n_answers = all->n;
-    return from->model->generate(from->model->ctx, all, from->max_new_tokens, v->answers, e);
+    if (from->model->generate(from->model->ctx, all, from->max_new_tokens, v->answers, e))
+        return -1;
+    for (int i = 0; i < all->n; i++) {
+        text_ground_truth(v->answers[i].whole, v->answers[i].input);
+        text_cut_generation(v->answers[i].answer, (const char *[]){from->model->eos, NULL});
+    }
+    return 0;
 }
 
 static int run_norms(struct evidence *v, const struct evidence_source *from,

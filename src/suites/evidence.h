@@ -24,13 +24,13 @@ struct exhibit {
     struct score *scores;    /* [d.n] borrowed from the evidence; so are the next three */
     struct score *reference;
     double *norms;
-    struct answer *answers;
+    struct answer *answers; /* `whole` is the true answer alone, `answer` is cut at its end */
 };
 
 struct evidence {
     struct exhibit *v; /* owned [n] */
     int n;
-    struct scores scores, reference; /* of all that need them, joined */
+    struct scores scores, reference; /* of all that need them, joined; so are norms and answers */
     double *norms;                   /* owned */
     struct answer *answers;          /* owned [n_answers] */
     int n_answers;

@@ -1,13 +1,10 @@
 /* Probabilities of given answers, and ROUGE of the model's own. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "eval/example.h"
 #include "eval/rouge.h"
-#include "eval/textclean.h"
 #include "suites/suite.h"
 
 static bool has_list(const struct exhibit *x, int row)
@@ -69,24 +66,38 @@ static int make_probability(const struct suite *s, const struct exhibit *x, int 
     return 0;
 }
 
-static int make_rouge(const struct suite *s, const struct exhibit *x, int i, int n, double *value,
-                      json_t **out, struct err *e)
+static int make_rouge(const struct exhibit *x, int i, struct rouge *r, json_t **out, struct err *e)
 {
-    struct rouge r;
-    struct answer *a = &x->answers[i];
-    (void)n;
+    const struct answer *a = &x->answers[i];
     if (has_list(x, x->d.rows[i]))
         return rows_err(x->rows, x->d.rows[i], e, "ROUGE needs one answer, '%s' is a list",
                         x->answer);
-    text_ground_truth(a->whole, a->input);
-    text_cut_generation(a->answer, (const char *[]){s->model->eos, NULL});
-    if (rouge_score(a->whole, a->answer, true, &r, e))
+    if (rouge_score(a->whole, a->answer, true, r, e))
         return -1;
-    *value = r.recall_l;
-    *out = json_pack("{s:f, s:f, s:f, s:s, s:s, s:s}", "rouge1_recall", r.recall_1, "rougeL_f1",
-                     r.f1_l, "rougeL_recall", r.recall_l, "input", a->input, "ground_truth",
+    *out = json_pack("{s:f, s:f, s:f, s:s, s:s, s:s}", "rouge1_recall", r->recall_1, "rougeL_f1",
+                     r->f1_l, "rougeL_recall", r->recall_l, "input", a->input, "ground_truth",
                      a->whole, "generation", a->answer);
     return *out ? 0 : err_set(e, "a text is not valid UTF-8");
+}
+
+static int make_recall(const struct suite *s, const struct exhibit *x, int i, int n, double *value,
+                       json_t **out, struct err *e)
+{
+    struct rouge r = {0};
+    (void)s, (void)n;
+    int rc = make_rouge(x, i, &r, out, e);
+    *value = r.recall_l;
+    return rc;
+}
+
+static int make_f1(const struct suite *s, const struct exhibit *x, int i, int n, double *value,
+                   json_t **out, struct err *e)
+{
+    struct rouge r = {0};
+    (void)s, (void)n;
+    int rc = make_rouge(x, i, &r, out, e);
+    *value = r.f1_l;
+    return rc;
 }
 
 static int probability(const struct metric *m, const struct suite *s, struct result *out,
@@ -95,28 +106,17 @@ static int probability(const struct metric *m, const struct suite *s, struct res
     return each_row(m, s, make_probability, out, e);
 }
 
-/* Answers that say nothing, or not in Unicode, count like any other; but they are named. */
-static void note_odd_answers(const struct metric *m, const struct exhibit *x)
-{
-    int empty = 0, broken = 0;
-    for (int i = 0; i < x->d.n; i++) {
-        empty += !*x->answers[i].answer;
-        broken += strstr(x->answers[i].answer, "\xEF\xBF\xBD") != NULL;
-    }
-    if (empty)
-        log_note("%s: %d of %d generations are empty", m->name, empty, x->d.n);
-    if (broken)
-        log_note("%s: %d of %d generations hold bytes that are no text", m->name, broken, x->d.n);
-}
-
 static int rouge(const struct metric *m, const struct suite *s, struct result *out, struct err *e)
 {
-    if (each_row(m, s, make_rouge, out, e))
-        return -1;
-    if (out->json)
-        note_odd_answers(m, suite_exhibit(s, m->set, m->answer));
-    return 0;
+    return each_row(m, s, make_recall, out, e);
+}
+
+static int rouge_f1(const struct metric *m, const struct suite *s, struct result *out,
+                    struct err *e)
+{
+    return each_row(m, s, make_f1, out, e);
 }
 
 const struct metric_kind metric_probability = {probability, NEED_LOGP, NULL, false};
 const struct metric_kind metric_rouge = {rouge, NEED_ANSWERS, NULL, false};
+const struct metric_kind metric_rouge_f1 = {rouge_f1, NEED_ANSWERS, NULL, false};

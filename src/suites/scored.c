@@ -83,6 +83,22 @@ static int gradnorm(const struct suite *s, const struct exhibit *x, int i, doubl
     return 0;
 }
 
+static int entropy(const struct suite *s, const struct exhibit *x, int i, double *out,
+                   struct err *e)
+{
+    (void)s, (void)e;
+    *out = example_entropy(&x->scores[i]);
+    return 0;
+}
+
+static int reciprocal_rank(const struct suite *s, const struct exhibit *x, int i, double *out,
+                           struct err *e)
+{
+    (void)s, (void)e;
+    *out = example_reciprocal_rank(&x->scores[i]);
+    return 0;
+}
+
 /* The numbers of one set, as rows and in value[x->d.n]. */
 static json_t *score_set(const struct metric *m, const struct suite *s, const struct exhibit *x,
                          double *value, struct err *e)
@@ -102,8 +118,8 @@ static json_t *score_set(const struct metric *m, const struct suite *s, const st
     return NULL;
 }
 
-static int mean_of_set(const struct metric *m, const struct suite *s, struct result *out,
-                       struct err *e)
+int suite_mean_of_numbers(const struct metric *m, const struct suite *s, struct result *out,
+                          struct err *e)
 {
     const struct exhibit *x = suite_exhibit(s, m->set, m->answer);
     if (!x)
@@ -149,8 +165,14 @@ static int attack(const struct metric *m, const struct suite *s, struct result *
     return rc;
 }
 
-const struct metric_kind metric_exact_memorization = {mean_of_set, NEED_LOGP, exact, false};
-const struct metric_kind metric_extraction_strength = {mean_of_set, NEED_LOGP, strength, false};
+const struct metric_kind metric_exact_memorization = {suite_mean_of_numbers, NEED_LOGP, exact,
+                                                      false};
+const struct metric_kind metric_extraction_strength = {suite_mean_of_numbers, NEED_LOGP, strength,
+                                                       false};
+const struct metric_kind metric_entropy = {suite_mean_of_numbers, NEED_LOGP | NEED_DISTRIBUTION,
+                                           entropy, false};
+const struct metric_kind metric_reciprocal_rank = {
+    suite_mean_of_numbers, NEED_LOGP | NEED_DISTRIBUTION, reciprocal_rank, false};
 const struct metric_kind metric_mia_loss = {attack, NEED_LOGP, loss, true};
 const struct metric_kind metric_mia_zlib = {attack, NEED_LOGP, zlib, true};
 const struct metric_kind metric_mia_reference = {attack, NEED_LOGP | NEED_REFERENCE, reference,

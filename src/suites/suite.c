@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 
@@ -113,9 +114,25 @@ static int add(struct suite *s, const struct metric *m, struct err *e)
     return rc ? err_prefix(e, "%s: ", m->name) : 0;
 }
 
+/* Answers that say nothing, or not in Unicode, count like any other; but they are named. */
+static void note_odd_answers(const struct evidence *v)
+{
+    int empty = 0, broken = 0;
+    for (int i = 0; i < v->n_answers; i++) {
+        empty += !*v->answers[i].answer;
+        broken += strstr(v->answers[i].answer, "\xEF\xBF\xBD") != NULL; /* U+FFFD */
+    }
+    if (empty)
+        log_note("%d of %d generations are empty", empty, v->n_answers);
+    if (broken)
+        log_note("%d of %d generations hold bytes that are no text", broken, v->n_answers);
+}
+
 int suite_run(struct suite *s, struct err *e)
 {
     int rc = gather(s, e);
+    if (!rc)
+        note_odd_answers(&s->evidence);
     for (const struct metric *m = s->metrics; !rc && m->name; m++)
         rc = add(s, m, e);
     evidence_fini(&s->evidence);

@@ -75,11 +75,20 @@ enum { SUITE_DRAWS = 2000, SUITE_SEED = 0 };
 
 /* Kinds of metrics. What the model says of given answers, and its own (measured.c). */
 extern const struct metric_kind metric_probability;
-extern const struct metric_kind metric_rouge; /* aggregated by ROUGE-L recall */
+extern const struct metric_kind metric_rouge;    /* aggregated by ROUGE-L recall */
+extern const struct metric_kind metric_rouge_f1; /* by ROUGE-L F: verbatim and knowledge memory */
 
 /* One number a row (scored.c): means over `set`, */
 extern const struct metric_kind metric_exact_memorization;
 extern const struct metric_kind metric_extraction_strength;
+extern const struct metric_kind metric_entropy; /* of the next token, at the answer's tokens */
+extern const struct metric_kind metric_reciprocal_rank;
+/* the same of the model's own answers (spoken.c), */
+extern const struct metric_kind metric_bleu;
+extern const struct metric_kind metric_exact_match;
+extern const struct metric_kind metric_unique_words;
+extern const struct metric_kind metric_repetition;   /* of 4-grams */
+extern const struct metric_kind metric_word_entropy; /* of bigrams, in bits */
 /* and membership attacks: AUC of `set`, as members, against `against`. */
 extern const struct metric_kind metric_mia_loss;
 extern const struct metric_kind metric_mia_zlib;
@@ -105,6 +114,9 @@ const struct exhibit *suite_exhibit(const struct suite *s, int set, const char *
 /* Rows as {"agg_value": mean of value[n], "value_by_index": rows} in *out, which takes the
  * reference to rows and keeps value. */
 int suite_mean(json_t *rows, double *value, int n, struct result *out, struct err *e);
+/* `compute` of kinds whose rows are one number: its mean over the set. */
+int suite_mean_of_numbers(const struct metric *m, const struct suite *s, struct result *out,
+                          struct err *e);
 /* A figure alone: {"agg_value": x}. */
 int suite_figure(double x, struct result *out, struct err *e);
 int suite_no_memory(struct err *e);
