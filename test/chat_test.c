@@ -162,6 +162,87 @@ static void test_plain(const struct tokenizer *t)
     ok(!bad, "special tokens in messages are plain text: %d of 200 are not", bad);
 }
 
+static bool encodes(const struct tokenizer *t, const struct chat *c, const json_t *conversation,
+                    const json_t *row)
+{
+    struct err e = {""};
+    struct message m[8];
+    struct chat_text out = {0};
+    struct ids got = {0};
+    int n = read_messages(conversation, m);
+    const json_t *want = json_object_get(row, "ids");
+    bool same =
+        !chat_render(c, m, n, json_is_true(json_object_get(row, "open")), &out, &e) &&
+        !tokenizer_encode_around(t, out.text.data, out.text.len, out.spans, out.n, &got, &e) &&
+        got.n == json_array_size(want);
+    for (size_t i = 0; same && i < got.n; i++)
+        same = got.v[i] == json_integer_value(json_array_get(want, i));
+    if (!same)
+        note("'%s': %zu ids, wanted %zu %s", out.text.data ? out.text.data : "", got.n,
+             json_array_size(want), e.msg);
+    free(got.v);
+    chat_text_fini(&out);
+    return same;
+}
+
+/* How often the vocabulary's token `special` is in the ids of a conversation whose first message
+ * holds its text: as often as the template says. */
+static bool keeps_out(const struct tokenizer *t, const struct chat *c, const char *special)
+{
+    struct err e;
+    char said[64];
+    int count[2] = {0};
+    snprintf(said, sizeof said, "a %s b", special);
+    for (int k = 0; k < 2; k++) {
+        const struct message m[] = {{"user", k ? said : "a b"}, {"assistant", "c"}};
+        struct chat_text out = {0};
+        struct ids got = {0};
+        if (chat_render(c, m, 2, true, &out, &e) ||
+            tokenizer_encode_around(t, out.text.data, out.text.len, out.spans, out.n, &got, &e))
+            count[k] = -1;
+        for (size_t i = 0; i < got.n; i++)
+            count[k] += got.v[i] == tokenizer_id(t, special);
+        free(got.v);
+        chat_text_fini(&out);
+    }
+    return count[0] == count[1] && count[0] >= 0 && tokenizer_id(t, special) >= 0;
+}
+
+/* Second tier: ids by public vocabularies. */
+static void test_ids(const json_t *conversations, const json_t *v)
+{
+    struct err e = {""};
+    const char *name = text_of(v, "vocabulary");
+    char place[128];
+    snprintf(place, sizeof place, "data/tokenizers/%s", name);
+    char *path = test_shared(place);
+    if (!path) {
+        skip("%s is not there", place);
+        return;
+    }
+    struct tokenizer *t = tokenizer_open(path, &e);
+    free(path);
+    const struct chat_family *f = t ? chat_by_name(text_of(v, "family"), &e) : NULL;
+    if (!ok(f, "%s %s", name, e.msg)) {
+        tokenizer_close(t);
+        return;
+    }
+    struct chat c = {.f = *f,
+                     .bos = (char *)text_of(v, "bos"),
+                     .eos = (char *)text_of(v, "eos"),
+                     .date = "26 Jul 2024"};
+    size_t i, good = 0, n = json_array_size(json_object_get(v, "rows"));
+    const json_t *row;
+    json_array_foreach(json_object_get(v, "rows"), i, row)
+    {
+        json_int_t which = json_integer_value(json_object_get(row, "conversation"));
+        good += encodes(t, &c, json_array_get(conversations, (size_t)which), row);
+    }
+    ok(n && good == n, "%s in %s: ids of %zu of %zu conversations", f->name, name, good, n);
+    ok(keeps_out(t, &c, c.eos), "%s: a message cannot hold '%s'", name, c.eos);
+    tokenizer_close(t);
+}
+
 int main(void)
 {
     struct err e = {""};
@@ -180,6 +261,9 @@ int main(void)
     json_array_foreach(json_object_get(doc, "templates"), i, t)
         test_template(json_object_get(doc, "conversations"), t);
     ok(i > 20, "%zu templates", i);
+    json_t *ids = load(test_data("chat_ids.json"));
+    json_array_foreach(ids, i, t) test_ids(json_object_get(doc, "conversations"), t);
+    json_decref(ids);
     json_decref(doc);
     return done();
 }

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Writes test/data/chat.json: conversations as transformers' apply_chat_template renders them.
+"""Writes test/data/chat.json: conversations as transformers' apply_chat_template renders them, and
+test/data/chat_ids.json: their ids by the vocabularies in data/tokenizers of the reference data
+($UNLEARN_SHARED, ../shared).
 
     python3 -m venv v && v/bin/pip install transformers==4.45.1 tokenizers==0.20.3 jinja2==3.1.4
     v/bin/python tools/make_chat_golden.py DIR
@@ -10,11 +12,13 @@ models/templates, others as strings in its tests/test-chat-template.cpp. Of a te
 fragments that src/text/chat_families.c asks about are kept.
 """
 import json
+import os
 import re
 import sys
 
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import TikTokenConverter
 
 L2, L3, Q, G, P, O = (("<s>", "</s>"), ("<|begin_of_text|>", "<|eot_id|>"), (None, "<|im_end|>"),
                       ("<bos>", "<eos>"), ("<s>", "<|endoftext|>"),
@@ -83,6 +87,51 @@ def render(tok, template, conversation, open_, date):
     return None if dropped else text
 
 
+LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+"
+          r"[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+QWEN = LLAMA3.replace("{1,3}", "")
+# vocabulary: template, pattern of a tiktoken file, and its special tokens {first id: tokens}
+VOCABULARIES = {
+    "llama2/tokenizer.json": ("llama-2", None, {}),
+    "phi-3/tokenizer.json": ("phi-3.5", None, {}),
+    "llama3/tokenizer.model": ("llama-3.2", LLAMA3, {
+        128000: ["<|begin_of_text|>", "<|end_of_text|>"],
+        128006: ["<|start_header_id|>", "<|end_header_id|>"], 128009: ["<|eot_id|>"]}),
+    "qwen/qwen.tiktoken": ("qwen2.5", QWEN, {
+        151643: ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]}),
+}
+
+
+def vocabulary(path, pattern, specials):
+    if not pattern:
+        text = json.load(open(path))
+        # Merges of spaces, which are no spaces any more when merges apply, stop this version.
+        text["model"]["merges"] = [m for m in text["model"]["merges"] if len(m.split(" ")) == 2]
+        return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(text)))
+    first, last = min(specials), max(specials) + len(specials[max(specials)])
+    names = [f"<|unused {i}|>" for i in range(first, last)]
+    for at, tokens in specials.items():
+        names[at - first:at - first + len(tokens)] = tokens
+    return PreTrainedTokenizerFast(tokenizer_object=TikTokenConverter(
+        vocab_file=path, pattern=pattern, additional_special_tokens=names).converted())
+
+
+def write_ids(folder):
+    out, root = [], os.environ.get("UNLEARN_SHARED", "../shared") + "/data/tokenizers/"
+    for path, (name, pattern, specials) in VOCABULARIES.items():
+        tok = vocabulary(root + path, pattern, specials)
+        family, (tok.bos_token, tok.eos_token) = TEMPLATES[name]
+        template = open(f"{folder}/{name}.jinja").read()
+        rows = [{"conversation": i, "open": open_, "ids": tok.apply_chat_template(
+                    c, chat_template=template, add_generation_prompt=open_,
+                    date_string="26 Jul 2024")}
+                for i, c in enumerate(CONVERSATIONS[:6]) for open_ in (False, True)]
+        out.append({"vocabulary": path, "family": family, "bos": tok.bos_token,
+                    "eos": tok.eos_token, "rows": rows})
+    with open("test/data/chat_ids.json", "w") as f:
+        f.write("[\n%s]\n" % ",\n".join(json.dumps(v) for v in out))
+
+
 def main(folder):
     all_, out = fragments(), []
     for name, (family, (bos, eos)) in TEMPLATES.items():
@@ -101,6 +150,7 @@ def main(folder):
     turns = json.dumps(CONVERSATIONS, ensure_ascii=False)
     with open("test/data/chat.json", "w") as f:
         f.write('{"conversations": %s,\n"templates": [\n%s]}\n' % (turns, lines))
+    write_ids(folder)
 
 
 main(sys.argv[1])

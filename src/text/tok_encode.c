@@ -58,7 +58,7 @@ struct encoding {
     struct work *w;
     bool specials;
     struct ids *out;
-    const char *text; /* all of it; NULL where s below is a normalised copy */
+    const char *text; /* what `plain` counts from: all of it, or a normalised stretch */
     const struct span *plain;
     size_t n_plain;
 };
@@ -74,6 +74,28 @@ static int encode_word(void *ctx, const char *s, size_t n, struct err *e)
 static int encode_cut(struct encoding *c, int pass, const char *s, size_t n, bool first,
                       struct err *e);
 
+/* Where the spans are once the stretch s[0..n) of c->text is normalised; owned by the caller. */
+static struct span *move_spans(const struct encoding *c, const char *s, size_t n, struct err *e)
+{
+    struct span *to = mem_alloc(c->n_plain, sizeof *to, e);
+    struct buf before = {0};
+    size_t start = (size_t)(s - c->text);
+    for (size_t i = 0; to && i < 2 * c->n_plain; i++) {
+        const struct span *from = &c->plain[i / 2];
+        size_t end = i % 2 ? from->to : from->from;
+        end = end < start ? 0 : end - start > n ? n : end - start;
+        buf_clear(&before);
+        if (normal_run(&c->t->normal, s, end, &before, e)) {
+            free(to);
+            to = NULL;
+        } else {
+            *(i % 2 ? &to[i / 2].to : &to[i / 2].from) = before.len;
+        }
+    }
+    buf_fini(&before);
+    return to;
+}
+
 /* Text between added tokens: `pass` counts the sets of them that were cut out already; `first`: a
  * text starts here. */
 static int encode_stretch(struct encoding *c, int pass, const char *s, size_t n, bool first,
@@ -87,10 +109,15 @@ static int encode_stretch(struct encoding *c, int pass, const char *s, size_t n,
         return encode_cut(c, pass, s, n, first, e);
     struct buf normal = {0};
     struct encoding copy = *c;
-    copy.text = NULL;
+    struct span *moved = NULL;
     int rc = normal_run(&c->t->normal, s, n, &normal, e);
+    if (!rc && c->n_plain && c->t->added[pass].n && !(moved = move_spans(c, s, n, e)))
+        rc = -1;
+    copy.text = normal.data;
+    copy.plain = moved;
     if (!rc)
         rc = encode_cut(&copy, pass, normal.data, normal.len, first, e);
+    free(moved);
     buf_fini(&normal);
     return rc;
 }
@@ -114,8 +141,7 @@ static bool find_added(const struct encoding *c, int pass, const char *s, size_t
                        struct added_hit *hit)
 {
     const struct added *a = &c->t->added[pass];
-    bool specials = c->specials && (c->text || !c->n_plain);
-    for (; added_find(a, s, n, from, specials, hit); from = hit->at + 1) {
+    for (; added_find(a, s, n, from, c->specials, hit); from = hit->at + 1) {
         struct added_hit other;
         if (!c->n_plain || !tokenizer_is_special(c->t, hit->id))
             return true;
