@@ -128,7 +128,7 @@ my ($status, $out) = run("score --model $llama --data -", $ids . $some);
 like($out, qr/^row 0: mean -\d+\.\d+  sum -.* of 4 tokens\nrow 1: .*\nmean over 2 rows: -\d+\.\d+\n$/, 'in words');
 
 # --- info ---
-($status, $out) = run("info $llama --json --weights --batch 2 --length 10");
+($status, $out) = run("info $llama --json --all --batch 2 --length 10");
 my $info = decode_json($out);
 is_deeply([@$info{qw(family layers width heads kv_heads feed_forward vocabulary parameters)}],
     ['llama', 3, 64, 4, 2, 176, 320, 179648], 'sizes');

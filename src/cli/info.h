@@ -1,0 +1,40 @@
+/* What `unlearn info` found out, and its two ways to say it. */
+#ifndef CLI_INFO_H
+#define CLI_INFO_H
+
+#include "cli/plan.h"
+#include "cli/setup.h"
+#include "model/lora.h"
+
+struct info_options {
+    int64_t batch, length, lora_rank;
+    const char *adapter;
+    bool all, json;
+};
+
+/* Weights of all layers that have the same place, shape and storage type. */
+struct info_group {
+    int first; /* in the table */
+    int n;
+    enum dtype dtype; /* DT_COUNT: the files lack them */
+};
+
+struct info {
+    struct setup s;
+    const struct chat_family *chat; /* NULL: none, or none that is known */
+    struct lora_facts adapter;      /* zeros: none was named */
+    size_t file_bytes;
+    struct info_group *groups; /* owned */
+    int n_groups;
+};
+
+json_t *info_json(const struct info *in, const struct info_options *o); /* new reference */
+void info_print(const struct info *in, const struct info_options *o);
+
+/* "model.layers.*.mlp.up_proj.weight": the name of all weights of that place, in `name`. */
+enum { INFO_NAME = 128 };
+void info_pattern(const struct weight *w, char name[INFO_NAME]);
+
+extern const char *const info_format_name[], *const info_rope_name[], *const info_act_name[];
+
+#endif

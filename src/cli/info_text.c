@@ -1,0 +1,138 @@
+/* What unlearn info prints for people. */
+#include "cli/info.h"
+
+#include <string.h>
+
+#include "model/store.h"
+
+const char *const info_format_name[] = {"safetensors", "GGUF", "llama2.c"};
+const char *const info_rope_name[] = {"plain", "linear", "llama3", "longrope"};
+const char *const info_act_name[] = {"silu", "gelu_tanh", "gelu", "relu"};
+
+void info_pattern(const struct weight *w, char name[INFO_NAME])
+{
+    char layer[16];
+    snprintf(layer, sizeof layer, ".%d.", w->layer);
+    const char *at = w->layer < 0 ? NULL : strstr(w->name, layer);
+    if (at)
+        snprintf(name, INFO_NAME, "%.*s.*.%s", (int)(at - w->name), w->name, at + strlen(layer));
+    else
+        snprintf(name, INFO_NAME, "%s", w->name);
+}
+
+static const char *type_name(enum dtype t)
+{
+    return t < DT_COUNT ? dtype_info[t].name : "missing";
+}
+
+static void print_decoder(const struct model_config *c)
+{
+    printf("  norms, MLP    %s with epsilon %g, %s\n", c->norm == NORM_RMS ? "RMS" : "layer",
+           (double)c->norm_eps, info_act_name[c->act]);
+    if (c->rope.rot)
+        printf("  rope          base %g, %s scaling, %d of %d numbers\n", c->rope.base,
+               c->rope.kind == ROPE_PLAIN ? "no" : info_rope_name[c->rope.kind], c->rope.rot,
+               c->head_dim);
+    else
+        printf("  positions     learned\n");
+    if (c->window)
+        printf("  window        %d tokens in %s\n", c->window,
+               c->window_step == 1 ? "all layers" : "every second layer");
+}
+
+static void print_sizes(const struct info *in)
+{
+    const struct model *m = &in->s.model;
+    const struct model_config *c = &m->cfg;
+    printf("%s\n", m->path);
+    printf("  family        %s (%s)\n", c->family->name, c->family->architecture);
+    printf("  layers        %d of width %d, feed-forward %d\n", c->layers, c->width, c->ff);
+    printf("  heads         %d of %d, %d for keys and values\n", c->heads, c->head_dim,
+           c->kv_heads);
+    print_decoder(c);
+    printf("  vocabulary    %d, %s\n", c->vocab,
+           c->tied_head ? "head tied to the embedding" : "head of its own");
+    printf("  context       %d tokens\n", c->positions);
+    printf("  parameters    %zu in %d tensors\n", model_n_params(m), m->table.n);
+    printf("  stored as     %s, %zu bytes:", info_format_name[m->files[0].format], in->file_bytes);
+    for (int t = 0; t <= DT_COUNT; t++) {
+        int n = 0;
+        for (int i = 0; i < in->n_groups; i++)
+            n += in->groups[i].dtype == (enum dtype)t ? in->groups[i].n : 0;
+        if (n)
+            printf(" %d %s", n, type_name((enum dtype)t));
+    }
+    printf("\n");
+    if (in->adapter.pairs)
+        printf("  adapter       rank %d beside %d matrices, times %g, %zu numbers\n",
+               in->adapter.rank, in->adapter.pairs, in->adapter.scale, in->adapter.numbers);
+}
+
+static void print_text(const struct info *in)
+{
+    const struct tokenizer *t = in->s.tokenizer;
+    const char *chat = in->chat                          ? in->chat->name
+                       : t && tokenizer_chat_template(t) ? "of no known family"
+                                                         : "none";
+    const struct model_config *c = &in->s.model.cfg;
+    if (t)
+        printf("  tokenizer     %s, %d tokens\n", tokenizer_kind(t), tokenizer_vocab_size(t));
+    else
+        printf("  tokenizer     none that can be read\n");
+    printf("  chat template %s\n", chat);
+    printf("  end tokens   ");
+    for (int i = 0; i < c->n_eos; i++)
+        printf(" %d", c->eos[i]);
+    printf(c->n_eos ? "\n" : " none\n");
+}
+
+static void print_memory(const struct model *m, const struct info_options *o)
+{
+    struct plan p[PLAN_JOBS];
+    const double mib = 1 << 20;
+    printf("\nMiB for batches of %d x %d tokens", (int)o->batch, (int)o->length);
+    for (int job = 0; job < PLAN_JOBS; job++) {
+        p[job] = plan_memory(m, (enum plan_job)job, (int)(o->batch * o->length), (int)o->lora_rank);
+        printf("%s%9s", job ? "" : "\n               ", plan_job_name[job]);
+    }
+    for (int i = 0; i <= PLAN_PARTS; i++) {
+        printf("\n  %-13s", i < PLAN_PARTS ? plan_part_name[i] : "total");
+        for (int job = 0; job < PLAN_JOBS; job++)
+            printf("%9.1f", (double)(i < PLAN_PARTS ? p[job].bytes[i] : p[job].total) / mib);
+    }
+    printf("\n");
+}
+
+static void print_weight(const struct weight *w, enum dtype t, int n, const char *name)
+{
+    printf("  %6d %-8s %8lld", n, type_name(t), (long long)w->shape[0]);
+    if (w->n_dims > 1)
+        printf(" x %-8lld", (long long)w->shape[1]);
+    else
+        printf("%11s", "");
+    printf(" %s\n", name);
+}
+
+static void print_weights(const struct info *in, bool all)
+{
+    const struct model *m = &in->s.model;
+    printf("\n  number stored as          shape  name\n");
+    for (int i = 0; all && i < m->table.n; i++) {
+        const struct tensor *t = store_find(m, &m->table.v[i]);
+        print_weight(&m->table.v[i], t ? t->dtype : DT_COUNT, 1, m->table.v[i].name);
+    }
+    for (int i = 0; !all && i < in->n_groups; i++) {
+        const struct weight *w = &m->table.v[in->groups[i].first];
+        char name[INFO_NAME];
+        info_pattern(w, name);
+        print_weight(w, in->groups[i].dtype, in->groups[i].n, name);
+    }
+}
+
+void info_print(const struct info *in, const struct info_options *o)
+{
+    print_sizes(in);
+    print_text(in);
+    print_weights(in, o->all);
+    print_memory(&in->s.model, o);
+}
