@@ -7,8 +7,10 @@
 #include "model/model.h"
 
 enum plan_part {
-    PLAN_WEIGHTS,
-    PLAN_REFERENCE, /* a frozen copy, where a term needs its logits or hidden states */
+    PLAN_PROGRAM,   /* code, and what the matrix library takes for itself: as measured */
+    PLAN_FILES,     /* the checkpoint, mapped: the system may take these pages back */
+    PLAN_WEIGHTS,   /* those that are not used from the files as they stand */
+    PLAN_REFERENCE, /* the same of a frozen copy, where a term needs its logits or hidden states */
     PLAN_GRADIENTS,
     PLAN_OPTIMISER, /* the two moments of AdamW */
     PLAN_ACTIVATIONS,

@@ -146,6 +146,18 @@ static bool can_borrow(const struct model *m, const struct weight *w, const stru
            layout_of(m, w) == LAYOUT_PLAIN;
 }
 
+size_t store_copied(const struct model *m)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        const struct tensor *t = store_find(m, w);
+        if (!t || !can_borrow(m, w, t))
+            bytes += w->count * sizeof(float);
+    }
+    return bytes;
+}
+
 /* The floats of storage that the model needs beside its files. */
 static int plan(struct model *m, bool writable, size_t *floats, struct err *e)
 {
