@@ -78,8 +78,7 @@ struct model_config {
 };
 
 /* Readers start from the family's preset (family.h), fill in what the checkpoint says, and call
- * this: head_dim, kv_heads, attn_scale, window_step, rope.rot and rope.magnitude that are still 0
- * get what they are where nothing is said (rope.rot: head_dim, or 0 if positions are learned). */
+ * this: fields that may not be 0 and still are get what they are where nothing is said. */
 void config_derive(struct model_config *c);
 
 /* From config.json of an HF directory (and generation_config.json for eos, if `generation` is not

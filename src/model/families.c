@@ -1,5 +1,6 @@
 /* The rows of the table of families: names, shapes and layouts of tensors. Rows that several
  * families share are macros. */
+#include "model/config_keys.h"
 #include "model/family.h"
 
 #define LAYER "model.layers.%d."
@@ -223,38 +224,39 @@ static const struct slot_name opt_names[] = {
 
 /* Mistral's GGUF files are llama's, and read as such. GGUF has no opt. */
 const struct family families[] = {
-    {"llama", "LlamaForCausalLM", "llama", llama_names, .preset = {.norm_eps = 1e-6f}},
-    {"mistral", "MistralForCausalLM", "llama", llama_names, .preset = {.norm_eps = 1e-6f}},
-    {"qwen2", "Qwen2ForCausalLM", "qwen2", qwen2_names,
+    {"llama", "LlamaForCausalLM", "llama", llama_names, llama_keys, .preset = {.norm_eps = 1e-6f}},
+    {"mistral", "MistralForCausalLM", "llama", llama_names, mistral_keys,
+     .preset = {.window = 4096, .norm_eps = 1e-6f}},
+    {"qwen2", "Qwen2ForCausalLM", "qwen2", qwen2_names, qwen2_keys,
      .preset = {.norm_eps = 1e-6f, .qkv_bias = true}},
-    {"qwen3", "Qwen3ForCausalLM", "qwen3", qwen3_names, .preset = {.norm_eps = 1e-6f}},
-    {"phi3", "Phi3ForCausalLM", "phi3", phi3_names, .preset = {.norm_eps = 1e-5f}},
-    {"phi", "PhiForCausalLM", "phi2", phi_names,
+    {"qwen3", "Qwen3ForCausalLM", "qwen3", qwen3_names, qwen3_keys, .preset = {.norm_eps = 1e-6f}},
+    {"phi3", "Phi3ForCausalLM", "phi3", phi3_names, phi3_keys, .preset = {.norm_eps = 1e-5f}},
+    {"phi", "PhiForCausalLM", "phi2", phi_names, phi_keys,
      .preset = {.norm = NORM_LAYER, .norm_eps = 1e-5f, .act = ACT_GELU_TANH, .parallel = true}},
-    {"gemma", "GemmaForCausalLM", "gemma", gemma_names,
+    {"gemma", "GemmaForCausalLM", "gemma", gemma_names, gemma_keys,
      .preset = {.norm_eps = 1e-6f,
                 .norm_offset = 1,
                 .tied_head = true,
                 .embed_root = true,
                 .act = ACT_GELU_TANH}},
-    {"gemma2", "Gemma2ForCausalLM", "gemma2", gemma2_names,
+    {"gemma2", "Gemma2ForCausalLM", "gemma2", gemma2_names, gemma2_keys,
      .preset = {.norm_eps = 1e-6f,
                 .norm_offset = 1,
                 .tied_head = true,
                 .embed_root = true,
                 .window_step = 2,
                 .act = ACT_GELU_TANH}},
-    {"olmo2", "Olmo2ForCausalLM", "olmo2", olmo2_names, .preset = {.norm_eps = 1e-5f}},
-    {"gpt_neox", "GPTNeoXForCausalLM", "gptneox", gpt_neox_names,
+    {"olmo2", "Olmo2ForCausalLM", "olmo2", olmo2_names, olmo2_keys, .preset = {.norm_eps = 1e-5f}},
+    {"gpt_neox", "GPTNeoXForCausalLM", "gptneox", gpt_neox_names, gpt_neox_keys,
      .preset = {.norm = NORM_LAYER,
                 .norm_eps = 1e-5f,
                 .act = ACT_GELU_ERF,
                 .parallel = true,
                 .qkv_bias = true,
                 .out_bias = true}},
-    {"gpt2", "GPT2LMHeadModel", "gpt2", gpt2_names,
+    {"gpt2", "GPT2LMHeadModel", "gpt2", gpt2_names, gpt2_keys,
      .preset = {.norm = NORM_LAYER, .norm_eps = 1e-5f, .tied_head = true, .act = ACT_GELU_TANH}},
-    {"opt", "OPTForCausalLM", NULL, opt_names,
+    {"opt", "OPTForCausalLM", NULL, opt_names, opt_keys,
      .preset = {.norm = NORM_LAYER,
                 .norm_eps = 1e-5f,
                 .tied_head = true,

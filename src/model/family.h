@@ -111,6 +111,7 @@ struct family {
                                  has no such family */
     /* Slots before the layers, of a layer, after the layers, in this order; ended by hf NULL. */
     const struct slot_name *names;
+    const struct config_key *keys; /* of its config.json */
     /* What all checkpoints of the family have alike (norm, act ...), and what config.json means
      * where it does not say; readers start from it. */
     struct model_config preset;

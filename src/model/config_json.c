@@ -1,0 +1,90 @@
+/* Configurations from config.json, and out to it. */
+#include <string.h>
+
+#include "base/json.h"
+#include "model/config_keys.h"
+#include "model/family.h"
+
+/* An id, or null, or a list of ids: appends those that are there. */
+static int read_eos(struct model_config *c, const json_t *ids)
+{
+    const json_t *one = ids;
+    size_t n = json_is_array(ids) ? json_array_size(ids) : 1;
+    for (size_t i = 0; i < n; i++) {
+        if (json_is_array(ids))
+            one = json_array_get(ids, i);
+        if (json_is_integer(one) && c->n_eos < MODEL_MAX_EOS)
+            c->eos[c->n_eos++] = (int)json_integer_value(one);
+    }
+    return c->n_eos;
+}
+
+static int read_ids(struct model_config *c, const json_t *config, const json_t *generation,
+                    struct err *e)
+{
+    int64_t bos = -1, pad = -1;
+    if (json_opt_int(config, "bos_token_id", -1, INT32_MAX, &bos, e) ||
+        json_opt_int(config, "pad_token_id", -1, INT32_MAX, &pad, e))
+        return -1;
+    c->bos = (int)bos;
+    c->pad = (int)pad;
+    if (!read_eos(c, json_object_get(generation, "eos_token_id")))
+        read_eos(c, json_object_get(config, "eos_token_id"));
+    return 0;
+}
+
+int config_from_json(struct model_config *c, const json_t *config, const json_t *generation,
+                     struct err *e)
+{
+    const struct family *f;
+    const json_t *arch = json_array_get(json_object_get(config, "architectures"), 0);
+    if (!json_is_string(arch))
+        return err_set(e, "config.json names no architecture");
+    if (!(f = family_by_architecture(json_string_value(arch), e)))
+        return -1;
+    *c = f->preset;
+    c->family = f;
+    for (const struct config_key *k = f->keys; k->name; k++)
+        if (k->read && k->read(c, config, k, e))
+            return err_prefix(e, "config.json: ");
+    if (read_ids(c, config, generation, e))
+        return err_prefix(e, "config.json: ");
+    config_derive(c);
+    return config_check(c, e);
+}
+
+static json_t *id_json(int id)
+{
+    return id < 0 ? json_null() : json_integer(id);
+}
+
+static json_t *eos_json(const struct model_config *c)
+{
+    if (c->n_eos <= 1)
+        return id_json(c->n_eos ? c->eos[0] : -1);
+    json_t *list = json_array();
+    for (int i = 0; i < c->n_eos; i++)
+        json_array_append_new(list, json_integer(c->eos[i]));
+    return list;
+}
+
+json_t *config_to_json(const struct model_config *c, const char *torch_dtype)
+{
+    const struct family *f = c->family;
+    json_t *j = json_pack("{s:[s], s:s, s:o, s:o, s:o, s:f, s:s, s:b}", "architectures",
+                          f->architecture, "model_type", f->name, "bos_token_id", id_json(c->bos),
+                          "eos_token_id", eos_json(c), "pad_token_id", id_json(c->pad),
+                          "attention_dropout", 0.0, "torch_dtype", torch_dtype, "use_cache", 1);
+    for (const struct config_key *k = f->keys; j && k->name; k++)
+        if (json_object_set_new(j, k->name, k->write(c, k))) {
+            json_decref(j);
+            return NULL;
+        }
+    return j;
+}
+
+json_t *config_generation_json(const struct model_config *c)
+{
+    return json_pack("{s:b, s:o, s:o, s:o}", "_from_model_config", 1, "bos_token_id",
+                     id_json(c->bos), "eos_token_id", eos_json(c), "pad_token_id", id_json(c->pad));
+}
