@@ -74,7 +74,9 @@ static void check_forward(const char *name, struct model *m, const struct tensor
             "%s: forward", name))
         return note("%s", e.msg);
     int n = b.n_tokens, c = m->cfg.width;
-    const uint8_t *mask = m->cfg.window ? b.mask : NULL; /* else padding is computed too */
+    /* Padding is computed too. But under a window it may see nothing, and OPT counts positions by
+     * the mask. */
+    const uint8_t *mask = m->cfg.window || m->cfg.position_offset ? b.mask : NULL;
     all.n = n;
     all.token = arena_take(&a, (size_t)n, sizeof(int), &e);
     for (int i = 0; i < n; i++)
