@@ -107,9 +107,22 @@ void weight_table_place(struct weight_table *t)
     }
 }
 
+enum { MAX_LAYERS = 1 << 14 };
+
+/* Sizes come from a file: beyond these no sum of them is a size_t. */
+static int check_total(const struct weight_table *t, struct err *e)
+{
+    double n = 0;
+    for (int i = 0; i < t->n; i++)
+        n += (double)t->v[i].count;
+    return n < 1e15 ? 0 : err_set(e, "a model of %g parameters is too large", n);
+}
+
 int weight_table_init(struct weight_table *t, const struct model_config *c, struct err *e)
 {
     *t = (struct weight_table){0};
+    if (c->layers > MAX_LAYERS)
+        return err_set(e, "a model of %d layers is too large", c->layers);
     t->v = mem_alloc((size_t)SLOT_COUNT * ((size_t)c->layers + 1), sizeof *t->v, e);
     if (!t->v)
         return -1;
@@ -129,7 +142,7 @@ int weight_table_init(struct weight_table *t, const struct model_config *c, stru
         add(t, s, -1, c);
     t->n_model = t->n;
     weight_table_place(t);
-    return 0;
+    return check_total(t, e);
 }
 
 void weight_table_fini(struct weight_table *t)
