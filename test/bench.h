@@ -89,9 +89,9 @@ static inline void bench_open(struct bench *b, const char *method, double alpha,
     BUG_ON(param_apply_presets(method_params, &b->r.p, b->r.method->presets, &e));
     b->r.p.alpha = alpha;
     BUG_ON(recipe_choose_terms(&b->r, &e));
-    if (b->r.forget && b->r.forget->layer) {
-        set(b->r.forget->params, b->r.forget_params, "layer", "1");
-        set(b->r.retain->params, b->r.retain_params, "layer", "1");
+    if (b->r.part[PART_FORGET].term && b->r.part[PART_FORGET].term->layer) {
+        set(b->r.part[PART_FORGET].term->params, b->r.part[PART_FORGET].params, "layer", "1");
+        set(b->r.part[PART_RETAIN].term->params, b->r.part[PART_RETAIN].params, "layer", "1");
     }
     BUG_ON(recipe_bind(&b->r, &b->g, &e));
     BUG_ON(wrapping_choose(&b->wrap, wrapper, &e) || wrapping_bind(&b->wrap, &b->g, &e));

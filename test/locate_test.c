@@ -114,8 +114,9 @@ static void bench_open(struct bench *b, unsigned compat)
     param_defaults(method_params, &b->r.p);
     BUG_ON(param_apply_presets(method_params, &b->r.p, b->r.method->presets, &e));
     BUG_ON(recipe_choose_terms(&b->r, &e));
-    set(b->r.forget->params, b->r.forget_params, "module_regex", "model\\.layers\\.1");
-    set(b->r.retain->params, b->r.retain_params, "layer", "1");
+    set(b->r.part[PART_FORGET].term->params, b->r.part[PART_FORGET].params, "module_regex",
+        "model\\.layers\\.1");
+    set(b->r.part[PART_RETAIN].term->params, b->r.part[PART_RETAIN].params, "layer", "1");
     BUG_ON(recipe_bind(&b->r, &b->g, &e));
     param_defaults(train_params, &b->o);
     b->o.batch = b->o.accumulate = b->o.warmup_steps = 2;
@@ -398,9 +399,10 @@ static void check_place(void)
     struct err e;
     bench_open(&b, 0);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        set(b.r.forget->params, b.r.forget_params, "module_regex", rows[i].regex);
-        ok(b.r.forget->layer(b.r.forget_params) == rows[i].layer, "module_regex '%s': layer %d",
-           rows[i].regex, rows[i].layer);
+        set(b.r.part[PART_FORGET].term->params, b.r.part[PART_FORGET].params, "module_regex",
+            rows[i].regex);
+        ok(b.r.part[PART_FORGET].term->layer(b.r.part[PART_FORGET].params) == rows[i].layer,
+           "module_regex '%s': layer %d", rows[i].regex, rows[i].layer);
         ok(recipe_bind(&b.r, &b.g, &e) && strstr(e.msg, "give --layer 0 to 2"), "%s", e.msg);
     }
     bench_close(&b);

@@ -59,23 +59,32 @@ static const struct figure survey[] = {
     {"flat_tv", "FLAT", "mean=batch divergence=TV"},
     {"forget_kl_ascent", "KLAscent", "gamma=0.5"},
     {"ga_forget_kl", "KLMin", "retain_role=forget"},
+    {"idk_ap", "IDKAP", ""},
     {"idk_po", "PO", ""},
     {"jensun", "JensUn", ""},
     {"kl_masked", "KLMin", ""},
     {"kto_logsigmoid", "KTO", "alpha=0"},
     {"kto_sigmoid", "KTO", "alpha=0 link=sigmoid"},
+    {"l1_sparse", "L1Sparse", ""},
+    {"llmu", "LLMU", ""},
     {"me_gd", "ME", ""},
+    {"rkld", "RKLD", ""},
     {"rmu_intended", "RMU", "layer=1"},
     {"scrub_max", "SCRUB", "alpha=0"},
     {"scrub_min", "SCRUB", "gamma=0 kl_weight=0.5"},
     {"undial_masked", "UNDIAL", ""},
+    {"whp_hard", "WHP", ""},
+    {"whp_soft", "WHP", "target=soft"},
     {0},
 };
 
+/* SOUL's own mean: over every row, padding included. */
+static const struct figure survey_wide[] = {{"soul_kl", "SOULKL", "gamma=0.5"}, {0}};
+
 /* A model, its reference and the batches of every role. */
 struct bench {
-    struct model m, ref;
-    struct dataset sets[ROLE_COUNT];
+    struct model m, ref, reinforced;
+    struct dataset sets[ROLE_COUNT], random;
     bool has[ROLE_COUNT];
     float *direction; /* of the batches; NULL: of the figure, if any */
 };
@@ -98,7 +107,8 @@ static void read_role(struct bench *b, const struct tensor_file *f, enum role ro
     const struct tensor *t = NULL;
     for (int i = 0; i < 3; i++) {
         char name[64];
-        snprintf(name, sizeof name, "%s.%s", role_name[role], parts[i]);
+        snprintf(name, sizeof name, "%s.%s",
+                 role == ROLE_RETAIN_ALTERNATE ? "retain_idk" : role_name[role], parts[i]);
         if (!(t = tensor_find(f, name)))
             return;
         BUG_ON(!(v[i] = tensor_ints(t, &e)));
@@ -108,6 +118,33 @@ static void read_role(struct bench *b, const struct tensor_file *f, enum role ro
     b->has[role] = true;
     for (int i = 0; i < 3; i++)
         free(v[i]);
+}
+
+/* The random answers as one set: all first ones, then all second ones. */
+static void read_random(struct bench *b, const struct tensor_file *f)
+{
+    enum { WIDEST = 32 };
+    static int v[3][16 * WIDEST];
+    static const char *const parts[] = {"input_ids", "labels", "attention_mask"};
+    struct err e;
+    int rows = 0;
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < 3; i++) {
+            char name[64];
+            snprintf(name, sizeof name, "rand%d.%s", k, parts[i]);
+            const struct tensor *t = tensor_find(f, name);
+            if (!t)
+                return;
+            int n = (int)t->shape[0], width = (int)t->shape[1], *x = tensor_ints(t, &e);
+            BUG_ON(!x || width > WIDEST || (rows = (k + 1) * n) > 16);
+            for (int j = 0; j < n * WIDEST; j++)
+                v[i][k * n * WIDEST + j] = j % WIDEST < width ? x[j / WIDEST * width + j % WIDEST]
+                                           : i == 1           ? LABEL_NONE
+                                                              : 0;
+            free(x);
+        }
+    BUG_ON(
+        dataset_from_matrix(&b->random, ROLE_ALTERNATE, v[0], v[1], v[2], rows, WIDEST, false, &e));
 }
 
 /* The unit vector along the tensor, or NULL. */
@@ -128,9 +165,12 @@ static void bench_open(struct bench *b, const char *root, const char *dir, const
     *b = (struct bench){0};
     BUG_ON(model_open(&b->m, path_of(root, "models", cur, ""), true, &e));
     BUG_ON(model_open(&b->ref, path_of(root, "models", ref, ""), false, &e));
+    if (!strcmp(ref, "m_ref"))
+        BUG_ON(model_open(&b->reinforced, path_of(root, "models", "m_reinforced", ""), false, &e));
     BUG_ON(tensor_file_open(&f, path_of(root, dir, "batches", ".safetensors"), &e));
     for (int r = 0; r < ROLE_COUNT; r++)
         read_role(b, &f, (enum role)r);
+    read_random(b, &f);
     b->direction = read_direction(&f, "u");
     tensor_file_close(&f);
 }
@@ -139,7 +179,9 @@ static void bench_close(struct bench *b)
 {
     for (int i = 0; i < ROLE_COUNT; i++)
         dataset_fini(&b->sets[i]);
+    dataset_fini(&b->random);
     free(b->direction);
+    model_close(&b->reinforced);
     model_close(&b->m);
     model_close(&b->ref);
 }
@@ -168,7 +210,7 @@ static int set_all(const char *settings, char text[256], const struct param *par
 
 static void open_recipe(struct recipe *r, const struct figure *f)
 {
-    static char text[3][256];
+    static char text[1 + PART_COUNT][256];
     struct err e;
     int wanted = 0, set;
     *r = (struct recipe){.method = method_by_name(f->method, &e)};
@@ -179,10 +221,9 @@ static void open_recipe(struct recipe *r, const struct figure *f)
     BUG_ON(param_apply_presets(method_params, &r->p, r->method->presets, &e));
     set = set_all(f->settings, text[0], method_params, &r->p);
     BUG_ON(recipe_choose_terms(r, &e));
-    if (r->forget)
-        set += set_all(f->settings, text[1], r->forget->params, r->forget_params);
-    if (r->retain)
-        set += set_all(f->settings, text[2], r->retain->params, r->retain_params);
+    for (int i = 0; i < PART_COUNT; i++)
+        if (r->part[i].term)
+            set += set_all(f->settings, text[1 + i], r->part[i].term->params, r->part[i].params);
     BUG_ON(set < wanted);
 }
 
@@ -250,14 +291,14 @@ static void check_gradients(const struct engine *g, const struct tensor_file *wa
 }
 
 /* Part 0 or 1 of the rows of every role; without halves part 0 is all. */
-static void take_rows(const struct bench *b, int part, bool halves, struct micro *mb)
+static void take_rows(const struct dataset *const *sets, int part, bool halves, struct micro *mb)
 {
     static int rows[64];
     for (int i = 0; i < 64; i++)
         rows[i] = i;
     *mb = (struct micro){0};
     for (int r = 0; r < ROLE_COUNT; r++) {
-        int n = b->has[r] ? b->sets[r].n : 0, first = halves ? n / 2 : n;
+        int n = sets[r] ? sets[r]->n : 0, first = halves ? n / 2 : n;
         mb->rows[r] = n ? rows + (part ? first : 0) : NULL;
         mb->n[r] = part ? n - first : first;
     }
@@ -280,20 +321,24 @@ static void check(struct bench *b, const char *root, const char *dir, const stru
     engine_init(&g, &b->m);
     BUG_ON(tensor_file_open(&want, path_of(root, dir, f->file, ".safetensors"), &e));
     g.ref = &b->ref;
+    g.helper[HELPER_REINFORCED].model = &b->reinforced;
     g.compat = compat;
     float *own = b->direction ? NULL : read_direction(&want, "control_vec");
     g.direction = own ? own : b->direction;
     for (int i = 0; i < ROLE_COUNT; i++)
         g.sets[i] = b->has[i] ? &b->sets[i] : NULL;
-    take_rows(b, 0, false, &mb);
+    if (!strcmp(f->method, "LLMU"))
+        g.sets[ROLE_ALTERNATE] = &b->random;
+    take_rows(g.sets, 0, false, &mb);
     BUG_ON(recipe_bind(&r, &g, &e) || engine_cache_reference(&g, &b->ref, &o, 0, 1, &e));
     engine_count(&g, &o, 0, 1, &norm);
     if (ok(!engine_micro(&g, &mb, &norm, &res, &e), "%s: runs: %s", what, e.msg)) {
         double loss = 0, total = scalar(&want, "loss");
         for (int i = 0; i < g.n_obj; i++)
             loss += g.obj[i].weight * res.loss[i];
+        loss += engine_add_penalty(&g);
         near(loss, total, 0, 1e-5 * fmax(1, fabs(total)), "%s: loss", what);
-        if (r.forget && tensor_find(&want, "forget_loss")) {
+        if (r.part[PART_FORGET].term && tensor_find(&want, "forget_loss")) {
             double forget = scalar(&want, "forget_loss");
             near(res.loss[0], forget, 0, 1e-5 * fmax(1, fabs(forget)), "%s: forget loss", what);
         }
@@ -320,10 +365,12 @@ static void check_cut(struct bench *b, const struct method *m)
         struct micro_result res;
         engine_init(&g[way], &b->m);
         g[way].ref = &b->ref;
+        for (int k = 0; k < HELPER_COUNT; k++)
+            g[way].helper[k].model = &b->reinforced;
         for (int i = 0; i < ROLE_COUNT; i++)
             g[way].sets[i] = b->has[i] ? &b->sets[i] : NULL;
         for (int part = 0; part < o.n; part++)
-            take_rows(b, part, way == 1, &mb[part]);
+            take_rows(g[way].sets, part, way == 1, &mb[part]);
         BUG_ON(recipe_bind(&r, &g[way], &e));
         BUG_ON(engine_cache_reference(&g[way], &b->ref, &o, 0, o.n, &e));
         engine_count(&g[way], &o, 0, o.n, &norm);
@@ -348,12 +395,13 @@ static void check_cut(struct bench *b, const struct method *m)
 static void check_cuts(const char *root)
 {
     struct bench b;
-    bench_open(&b, root, "methods", "m_cur", "m_ref");
+    bench_open(&b, root, "survey", "m_cur", "m_ref");
     for (const struct method *m = methods; m->name; m++) {
         struct err e;
         const struct term *t = m->forget ? term_by_name(m->forget, &e) : NULL;
-        /* KTO's constant is one of the micro-batch; layers are the business of other tests. */
-        if (t != &term_kto && (!t || t->kind != VIEW_HIDDEN))
+        /* KTO's and KGA's constants are the micro-batch's; layers are the business of other tests.
+         */
+        if (t != &term_kto && t != &term_kga && (!t || t->kind != VIEW_HIDDEN))
             check_cut(&b, m);
     }
     bench_close(&b);
@@ -375,6 +423,7 @@ int main(void)
     check_all(root, "methods", peer, OU, "m_cur", "m_ref");
     check_all(root, "methods", plain, 0, "m_cur", "m_ref");
     check_all(root, "survey", survey, 0, "m_cur", "m_ref");
+    check_all(root, "survey", survey_wide, OU, "m_cur", "m_ref");
     check_cuts(root);
     if (golden) {
         check_all(golden, "survey", survey, 0, "m_cur", "m_ref");

@@ -24,6 +24,7 @@ struct board {
     int row_seq[R], label[R], n_labels[S], token_seq[N];
     uint8_t scored[N];
     float x[KINDS][R * V > N *C ? R *V : N *C], ref[KINDS][R * V > N *C ? R *V : N *C];
+    float helper[HELPER_COUNT][R * V];
     float d[KINDS][R * V > N *C ? R *V : N *C];
     double nll[S], ref_nll[S], mean_rows, mean_seqs, mean_tokens, mean_prompts;
     float direction[C];
@@ -64,6 +65,9 @@ static void board_fill(struct board *b, unsigned seed)
             b->x[kind][i] = (float)(logp ? -0.2 - fabs(x) : x);
             b->ref[kind][i] = (float)(logp ? -0.2 - fabs(ref) : ref);
         }
+    for (int k = 0; k < HELPER_COUNT; k++)
+        for (int i = 0; i < R * V; i++)
+            b->helper[k][i] = (float)((double)b->ref[VIEW_LOGITS][i] + 0.5 * rng_normal(&r));
     for (int i = 0; i < C; i++)
         length += pow(b->direction[i] = (float)rng_normal(&r), 2);
     for (int i = 0; i < C; i++)
@@ -86,6 +90,8 @@ static void board_cut(struct board *to, const struct board *b, int s)
     memset(to->token_seq, 0, sizeof to->token_seq);
     memmove(to->label, b->label + row, (size_t)to->n_rows * sizeof *to->label);
     memmove(to->scored, b->scored + token, (size_t)to->n_tokens);
+    for (int k = 0; k < HELPER_COUNT; k++)
+        memmove(to->helper[k], b->helper[k] + row * V, (size_t)(to->n_rows * V) * sizeof(float));
     const int at[KINDS] = {row, row * V, token * C};
     for (int kind = 0; kind < KINDS; kind++) {
         size_t n = (size_t)n_values(to, (enum view_kind)kind) * sizeof(float);
@@ -139,6 +145,9 @@ static struct view show(struct board *b, enum view_kind kind, int first, int n)
     } else if (kind == VIEW_LOGITS) {
         v.z = v.dz = b->d[kind] + first * V;
         v.ref_z = b->ref[kind] + first * V;
+        v.first_row = first;
+        for (int k = 0; k < HELPER_COUNT; k++)
+            v.helper[k] = b->helper[k] + first * V;
     } else {
         v.hidden = b->x[kind];
         v.ref_hidden = b->ref[kind];
@@ -152,10 +161,17 @@ static double loss_of_rows(const struct term *t, const void *params, struct boar
 {
     struct view v[TERM_MAX_VIEWS], *views[TERM_MAX_VIEWS];
     struct err e;
-    double loss = 0;
+    double loss = 0, measured = 0;
+    if (t->measure) {
+        static struct board all;
+        all = *b;
+        v[0] = show(&all, t->kind, 0, all.n_rows);
+        BUG_ON(t->measure(params, (struct view *const[]){v}, &measured, &e));
+    }
     for (int i = 0; i < t->n_views; i++) {
         add_up(&b[i]);
         v[i] = show(&b[i], t->kind, first, n < 0 ? b[i].n_rows : n);
+        v[i].measured = measured;
         views[i] = &v[i];
     }
     if (t->loss(params, views, &loss, &e)) {
@@ -281,9 +297,13 @@ static const struct weighted {
     const struct term *term;
     double (*loss)(const void *params, const struct board *b, const struct board *at);
     bool batchwise; /* the weight is one of the whole micro-batch, and its second view only that */
-} weighted[] = {
-    {&term_wga, wga, false}, {&term_satimp, satimp, false},      {&term_ceu, ceu, false},
-    {&term_kto, kto, true},  {&term_noise_mmd, noise_mmd, true}, {0}};
+} weighted[] = {{&term_wga, wga, false},
+                {&term_satimp, satimp, false},
+                {&term_ceu, ceu, false},
+                {&term_kto, kto, true},
+                {&term_noise_mmd, noise_mmd, true},
+                {&term_kga, NULL, true},
+                {0}};
 
 static const struct weighted *weighted_of(const struct term *t)
 {
@@ -298,7 +318,7 @@ static double primal(const struct term *t, const void *params, struct board *b,
                      const struct board *at)
 {
     const struct weighted *w = weighted_of(t);
-    return w->term ? w->loss(params, b, at) : loss_of(t, params, b);
+    return w->loss ? w->loss(params, b, at) : loss_of(t, params, b);
 }
 
 /* (f(x+h) - f(x-h)) / 2h by value `x`. */

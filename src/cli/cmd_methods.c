@@ -7,12 +7,14 @@
 #include "objectives/terms.h"
 
 struct options {
-    bool json;
+    bool json, markdown;
 };
 
 static const struct param params[] = {
     {"json", PARAM_BOOL, offsetof(struct options, json), 0, 0, NULL, NULL, NULL,
      "print one JSON array"},
+    {"markdown", PARAM_BOOL, offsetof(struct options, markdown), 0, 0, NULL, NULL, NULL,
+     "print the table of README.md"},
     {0},
 };
 
@@ -34,25 +36,36 @@ static int open_recipe(struct recipe *r, const struct method *m, struct err *e)
     return recipe_choose_terms(r, e);
 }
 
-/* "logp, reference, alternate" */
+static void add_need(char *text, size_t n, const char *what)
+{
+    size_t at = strlen(text);
+    if (!strstr(text, what))
+        snprintf(text + at, n - at, "%s%s", at ? ", " : "", what);
+}
+
+/* "logp, reference, alternate": views of what the model computes, other models, roles. */
 static void needs_text(const struct recipe *r, char *text, size_t n)
 {
-    const struct term *t[] = {r->forget, r->retain};
-    bool ref = false, alternate = !strcmp(r->p.forget_role, "alternate");
     text[0] = 0;
-    for (int i = 0; i < 2; i++) {
-        if (!t[i])
+    for (int i = 0; i < PART_COUNT; i++)
+        if (r->part[i].term)
+            add_need(text, n, view_names[r->part[i].term->kind]);
+    for (int i = 0; i < PART_COUNT; i++) {
+        const struct term *t = r->part[i].term;
+        enum role role = recipe_role(r, (enum recipe_place)i);
+        if (!t)
             continue;
-        const char *view = view_names[t[i]->kind];
-        if (!strstr(text, view)) {
-            size_t at = strlen(text);
-            snprintf(text + at, n - at, "%s%s", at ? ", " : "", view);
-        }
-        ref = ref || t[i]->needs_ref;
-        alternate = alternate || t[i]->n_views > 1;
+        if (t->needs_ref)
+            add_need(text, n, "reference");
+        for (int k = 0; k < HELPER_COUNT; k++)
+            if (t->helpers & HELPER_BIT(k))
+                add_need(text, n, helper_name[k]);
+        if (role != ROLE_FORGET && role != ROLE_RETAIN)
+            add_need(text, n, role_name[role]);
+        if (t->n_views > 1)
+            add_need(text, n,
+                     role_name[role == ROLE_RETAIN ? ROLE_RETAIN_ALTERNATE : ROLE_ALTERNATE]);
     }
-    size_t at = strlen(text);
-    snprintf(text + at, n - at, "%s%s", ref ? ", reference" : "", alternate ? ", alternate" : "");
 }
 
 static void print_term(const char *what, const struct term *t)
@@ -63,10 +76,23 @@ static void print_term(const char *what, const struct term *t)
         param_help(t->params, stdout);
 }
 
+/* "loss = gamma * forget term + ..." */
+static void print_sum(const struct recipe *r)
+{
+    static const char *const weights[] = {"gamma", "alpha", "extra_weight"};
+    const char *before = "loss = ";
+    for (int i = 0; i < PART_COUNT; i++)
+        if (r->part[i].term) {
+            printf("%s%s * %s term", before, weights[i], place_name[i]);
+            before = " + ";
+        }
+    printf("%s\n", r->p.l1 > 0 ? " + l1 * sum |w|" : "");
+}
+
 static int print_one(const char *name, struct err *e)
 {
     struct recipe r;
-    char needs[64];
+    char needs[96];
     const struct method *m = method_by_name(name, e);
     if (!m)
         return -1;
@@ -75,13 +101,12 @@ static int print_one(const char *name, struct err *e)
         return -1;
     }
     needs_text(&r, needs, sizeof needs);
-    printf("%s (%s family, %s)\n%s\n\nloss = %s%s%s\nneeds: %s\n", m->name, m->family, m->paper,
-           m->help, r.forget ? "gamma * forget term" : "", r.forget && r.retain ? " + " : "",
-           r.retain ? "alpha * retain term" : "", needs);
-    if (r.forget)
-        print_term("forget", r.forget);
-    if (r.retain)
-        print_term("retain", r.retain);
+    printf("%s (%s family, %s)\n%s\n\n", m->name, m->family, m->paper, m->help);
+    print_sum(&r);
+    printf("needs: %s\nverified against: %s\n", needs, m->verified);
+    for (int i = 0; i < PART_COUNT; i++)
+        if (r.part[i].term)
+            print_term(place_name[i], r.part[i].term);
     printf("\nof every method:\n");
     param_help(method_params, stdout);
     for (const struct param_preset *p = m->presets; p && p->name; p++)
@@ -90,31 +115,57 @@ static int print_one(const char *name, struct err *e)
     return 0;
 }
 
-static int print_all(bool json, struct err *e)
+static json_t *row_json(const struct recipe *r, const char *needs)
+{
+    const struct method *m = r->method;
+    json_t *j =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "name", m->name, "family", m->family, "paper",
+                  m->paper, "help", m->help, "needs", needs, "verified", m->verified);
+    for (int i = 0; i < PART_COUNT; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "%s_term", place_name[i]);
+        json_object_set_new(j, name,
+                            r->part[i].term ? json_string(r->part[i].term->name) : json_null());
+    }
+    return j;
+}
+
+/* The layouts of a row of the table, and of its first line. */
+static const char plain_row[] = "%-14s %-14s %-18s %-40s %s\n";
+static const char markdown_row[] = "| %s | %s | %s | %s | %s | %s |\n";
+
+static void print_row(const struct method *m, const char *needs, bool markdown)
+{
+    if (markdown)
+        printf(markdown_row, m->name, m->family, m->paper, needs, m->help, m->verified);
+    else
+        printf(plain_row, m->name, m->family, m->paper, needs, m->help);
+}
+
+static int print_all(const struct options *o, struct err *e)
 {
     json_t *list = json_array();
     int rc = 0;
-    if (!json)
-        printf("%-14s %-14s %-18s %-34s %s\n", "method", "family", "paper", "needs",
-               "what it does");
+    if (o->markdown)
+        printf(markdown_row, "method", "family", "paper", "needs", "what it does",
+               "verified against");
+    else if (!o->json)
+        printf(plain_row, "method", "family", "paper", "needs", "what it does");
+    if (o->markdown)
+        puts("|---|---|---|---|---|---|");
     for (const struct method *m = methods; m->name && !rc; m++) {
         struct recipe r;
-        char needs[64];
+        char needs[96];
         if (!(rc = open_recipe(&r, m, e))) {
             needs_text(&r, needs, sizeof needs);
-            if (json)
-                json_array_append_new(
-                    list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:s?}", "name", m->name,
-                                    "family", m->family, "paper", m->paper, "help", m->help,
-                                    "needs", needs, "forget_term", r.forget ? r.forget->name : NULL,
-                                    "retain_term", r.retain ? r.retain->name : NULL));
+            if (o->json)
+                json_array_append_new(list, row_json(&r, needs));
             else
-                printf("%-14s %-14s %-18s %-34s %s\n", m->name, m->family, m->paper, needs,
-                       m->help);
+                print_row(m, needs, o->markdown);
         }
         recipe_fini(&r);
     }
-    if (json && !rc) {
+    if (o->json && !rc) {
         json_dumpf(list, stdout, JSON_INDENT(1));
         putchar('\n');
     }
@@ -126,14 +177,14 @@ int cmd_methods(int argc, char **argv)
 {
     struct options o;
     struct args a = {.command = "methods",
-                     .usage = "[NAME] [--json]",
+                     .usage = "[NAME] [--json | --markdown]",
                      .about = about,
                      .tables = {{"options", params, &o}},
                      .words_most = 1};
     int status = args_parse(&a, argc, argv);
     if (status == ARGS_GO) {
         struct err e;
-        int rc = a.n_words ? print_one(a.words[0], &e) : print_all(o.json, &e);
+        int rc = a.n_words ? print_one(a.words[0], &e) : print_all(&o, &e);
         status = rc ? args_fail(&a, &e) : STATUS_DONE;
     }
     args_fini(&a);

@@ -12,13 +12,15 @@
 #include "train/direction.h"
 
 struct options {
-    const char *ref, *batch, *out;
+    const char *ref, *reinforced, *batch, *out;
 };
 
 #define OPT(f) offsetof(struct options, f)
 static const struct param params[] = {
     {"ref", PARAM_STRING, OPT(ref), 0, 0, NULL, NULL, "PATH",
      "reference model (default: the model itself)"},
+    {"reinforced", PARAM_STRING, OPT(reinforced), 0, 0, NULL, NULL, "PATH",
+     "model that learnt the forget data by heart, for methods that look at one"},
     {"batch", PARAM_STRING, OPT(batch), 0, 0, NULL, NULL, "FILE",
      "safetensors: ROLE.input_ids, ROLE.attention_mask, ROLE.labels, all [B,T]"},
     {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "FILE", "safetensors to write"},
@@ -28,7 +30,7 @@ static const struct param params[] = {
 static const char about[] =
     "Runs a method once, forward and backward, on token ids given as "
     "tensors, and writes loss, forget_loss,\n"
-    "retain_loss and grad.NAME for every parameter, all f32. The same "
+    "retain_loss, extra_loss and grad.NAME for every parameter, all f32. The same "
     "batch through another implementation and\n"
     "'unlearn diff' tells where the two part. Roles: forget, retain, "
     "alternate ...; 'control_vec' [C] is\n"
@@ -36,7 +38,7 @@ static const char about[] =
 
 struct probe {
     struct setup s;
-    struct model ref;
+    struct model ref, reinforced;
     struct engine engine;
     struct dataset sets[ROLE_COUNT];
     bool has[ROLE_COUNT];
@@ -115,12 +117,12 @@ static int read_batch(struct probe *p, const char *path, struct err *e)
 /* Every term that counts has its role in the batch. */
 static int check_roles(const struct probe *p, const struct recipe *r, struct err *e)
 {
-    const bool used[] = {r->forget && r->p.gamma != 0, r->retain && r->p.alpha != 0};
-    const char *const role[] = {r->p.forget_role, r->p.retain_role};
-    for (int i = 0; i < 2; i++)
-        if (used[i] && !p->has[role_by_name(role[i])])
+    for (int i = 0; i < PART_COUNT; i++) {
+        enum role role = recipe_role(r, (enum recipe_place)i);
+        if (recipe_weight(r, (enum recipe_place)i) != 0 && !p->has[role])
             return err_set(e, "method '%s' needs '%s.input_ids', which the batch does not have",
-                           r->method->name, role[i]);
+                           r->method->name, role_name[role]);
+    }
     return 0;
 }
 
@@ -139,33 +141,29 @@ static int whole_batch(struct probe *p, struct micro *mb, struct err *e)
     return 0;
 }
 
+/* `loss` starts with the penalty. */
 static int write_out(const struct probe *p, const struct recipe *r, const struct micro_result *res,
-                     const char *path, struct err *e)
+                     double loss, const char *path, struct err *e)
 {
     const int64_t one = 1;
     const struct weight_table *t = &p->s.model.table;
     const struct model_config *c = &p->s.model.cfg;
-    struct {
-        const char *name;
-        float value;
-        bool there;
-    } scalars[] = {{"loss", 0, true},
-                   {"forget_loss", 0, r->forget != NULL},
-                   {"retain_loss", 0, r->retain != NULL}};
-    double loss = 0;
-    for (int i = 0; i < p->engine.n_obj; i++) {
-        const struct objective *o = &p->engine.obj[i];
-        loss += o->weight * res->loss[i];
-        scalars[r->forget && i == 0 ? 1 : 2].value = (float)res->loss[i];
-    }
-    scalars[0].value = (float)loss;
+    static const char *const names[] = {"loss", "forget_loss", "retain_loss", "extra_loss"};
+    float value[1 + PART_COUNT] = {0};
+    bool there[1 + PART_COUNT] = {true};
+    for (int place = 0, i = 0; place < PART_COUNT; place++) /* they were bound in this order */
+        if ((there[1 + place] = r->part[place].term != NULL)) {
+            loss += p->engine.obj[i].weight * res->loss[i];
+            value[1 + place] = (float)res->loss[i++];
+        }
+    value[0] = (float)loss;
     float *room = mem_alloc(layout_hf_room(c, t), sizeof(float), e);
     struct tensor_out *o = room ? tensor_out_open(path, e) : NULL;
     if (!o)
         goto fail;
     char name[128];
-    for (int i = 0; i < 3; i++)
-        if (scalars[i].there && tensor_out_add(o, scalars[i].name, DT_F32, 1, &one, e))
+    for (int i = 0; i <= PART_COUNT; i++)
+        if (there[i] && tensor_out_add(o, names[i], DT_F32, 1, &one, e))
             goto fail;
     for (int i = 0; i < t->n; i++) {
         int64_t shape[2];
@@ -174,8 +172,8 @@ static int write_out(const struct probe *p, const struct recipe *r, const struct
         if (tensor_out_add(o, name, DT_F32, t->v[i].n_dims, shape, e))
             goto fail;
     }
-    for (int i = 0; i < 3; i++)
-        if (scalars[i].there && tensor_out_write(o, &scalars[i].value, e))
+    for (int i = 0; i <= PART_COUNT; i++)
+        if (there[i] && tensor_out_write(o, &value[i], e))
             goto fail;
     for (int i = 0; i < t->n; i++)
         if (tensor_out_write(o, layout_hf(c, &t->v[i], p->engine.grads + t->v[i].at, room), e))
@@ -205,24 +203,22 @@ static int run(struct probe *p, const struct setup_options *so, const struct opt
         return -1;
     engine_init(&p->engine, &p->s.model);
     if (read_batch(p, o->batch, e) || check_roles(p, r, e) || whole_batch(p, &mb, e) ||
-        (o->ref && setup_open_model(&p->ref, o->ref, NULL, false, e)))
+        (o->ref && setup_open_frozen(&p->ref, "reference", o->ref, NULL, &p->s.model, e)) ||
+        (o->reinforced && setup_open_frozen(&p->reinforced, "reinforced model", o->reinforced, NULL,
+                                            &p->s.model, e)))
         goto out;
-    if (o->ref && p->ref.cfg.vocab != p->s.model.cfg.vocab) {
-        err_set(e, "reference '%s' has a vocabulary of %d, the model %d", o->ref, p->ref.cfg.vocab,
-                p->s.model.cfg.vocab);
-        goto out;
-    }
     p->engine.compat = p->s.compat;
     p->engine.direction = p->direction;
     p->engine.ref = o->ref ? &p->ref : &p->s.model;
+    p->engine.helper[HELPER_REINFORCED].model = o->reinforced ? &p->reinforced : NULL;
     for (int i = 0; i < ROLE_COUNT; i++)
         p->engine.sets[i] = p->has[i] ? &p->sets[i] : NULL;
-    if (recipe_bind(r, &p->engine, e) ||
+    if (recipe_bind(r, &p->engine, e) || engine_check_helpers(&p->engine, e) ||
         engine_cache_reference(&p->engine, p->engine.ref, &order, 0, 1, e))
         goto out;
     engine_count(&p->engine, &order, 0, 1, &norm);
     if (!engine_micro(&p->engine, &mb, &norm, &res, e))
-        rc = write_out(p, r, &res, o->out, e);
+        rc = write_out(p, r, &res, engine_add_penalty(&p->engine), o->out, e);
 out:
     for (int i = 0; i < ROLE_COUNT; i++) {
         dataset_fini(&p->sets[i]);
@@ -231,6 +227,7 @@ out:
     free(p->direction);
     engine_fini(&p->engine);
     model_close(&p->ref);
+    model_close(&p->reinforced);
     setup_close(&p->s);
     return rc;
 }

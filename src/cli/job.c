@@ -141,11 +141,9 @@ static int open_reference(struct job *j, const struct setup_options *so,
     bool logits = engine_needs_ref_model(&j->engine), own = !o->ref && !frozen_base;
     if (!o->ref && (!logits || frozen_base))
         return 0;
-    if (setup_open_model(&j->ref, own ? so->model : o->ref, own ? so->adapter : NULL, false, e))
-        return err_prefix(e, "reference: ");
-    if (j->ref.cfg.vocab != j->s.model.cfg.vocab)
-        return err_set(e, "reference '%s' has a vocabulary of %d, the model %d", j->ref.path,
-                       j->ref.cfg.vocab, j->s.model.cfg.vocab);
+    if (setup_open_frozen(&j->ref, "reference", own ? so->model : o->ref, own ? so->adapter : NULL,
+                          &j->s.model, e))
+        return -1;
     j->engine.ref = &j->ref;
     return 0;
 }

@@ -8,6 +8,8 @@ const struct param recipe_params[] = {
     {0},
 };
 
+static const char *const titles[PART_COUNT] = {"forget term", "retain term", "extra term"};
+
 int recipe_args(struct args *a, const struct recipe_options *o, struct recipe *r)
 {
     struct err e;
@@ -18,9 +20,8 @@ int recipe_args(struct args *a, const struct recipe_options *o, struct recipe *r
     int status = args_take(a, "method", method_params, &r->p);
     if (status == ARGS_GO && recipe_choose_terms(r, &e))
         status = args_usage(a, &e);
-    if (status == ARGS_GO && r->forget && r->forget->params)
-        status = args_take(a, "forget term", r->forget->params, r->forget_params);
-    if (status == ARGS_GO && r->retain && r->retain->params)
-        status = args_take(a, "retain term", r->retain->params, r->retain_params);
+    for (int i = 0; i < PART_COUNT && status == ARGS_GO; i++)
+        if (r->part[i].term && r->part[i].term->params)
+            status = args_take(a, titles[i], r->part[i].term->params, r->part[i].params);
     return status;
 }

@@ -58,6 +58,17 @@ int setup_open_model(struct model *m, const char *name, const char *adapter, boo
     return -1;
 }
 
+int setup_open_frozen(struct model *m, const char *what, const char *name, const char *adapter,
+                      const struct model *like, struct err *e)
+{
+    if (setup_open_model(m, name, adapter, false, e))
+        return err_prefix(e, "%s: ", what);
+    return m->cfg.vocab == like->cfg.vocab
+               ? 0
+               : err_set(e, "%s '%s' has a vocabulary of %d, the model %d", what, m->path,
+                         m->cfg.vocab, like->cfg.vocab);
+}
+
 static int open_scratch(struct model *m, const char *name, unsigned seed, struct err *e)
 {
     char *path = setup_model_path(name, e);

@@ -48,6 +48,10 @@ int setup_open_model(struct model *m, const char *name, const char *adapter, boo
 
 /* On failure nothing is left open. */
 int setup_open(struct setup *s, const struct setup_options *o, bool writable, struct err *e);
+/* A model that is only looked at, beside `like`: refuses another vocabulary. `what` it is, for
+ * messages. */
+int setup_open_frozen(struct model *m, const char *what, const char *name, const char *adapter,
+                      const struct model *like, struct err *e);
 /* The same with fresh random weights: the model directory needs config.json and a tokenizer only.
  */
 int setup_open_scratch(struct setup *s, const struct setup_options *o, unsigned seed,

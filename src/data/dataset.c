@@ -7,8 +7,8 @@
 
 #include "base/mem.h"
 
-const char *const role_name[ROLE_COUNT] = {"forget",    "retain",  "alternate",
-                                           "neighbour", "holdout", "generic"};
+const char *const role_name[ROLE_COUNT] = {"forget",  "retain",  "alternate",       "neighbour",
+                                           "holdout", "generic", "retain_alternate"};
 
 enum role role_by_name(const char *name)
 {

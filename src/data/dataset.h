@@ -14,6 +14,7 @@ enum role {
     ROLE_NEIGHBOUR,
     ROLE_HOLDOUT,
     ROLE_GENERIC,
+    ROLE_RETAIN_ALTERNATE,
     ROLE_COUNT
 };
 

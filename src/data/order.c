@@ -13,8 +13,9 @@
 
 /* Roles draw in this order for each example: the peer's pair is (forget, its other answer), then
  * retain. */
-static const enum role draw_order[ROLE_COUNT] = {ROLE_FORGET,    ROLE_ALTERNATE, ROLE_RETAIN,
-                                                 ROLE_NEIGHBOUR, ROLE_HOLDOUT,   ROLE_GENERIC};
+static const enum role draw_order[ROLE_COUNT] = {
+    ROLE_FORGET,    ROLE_ALTERNATE, ROLE_RETAIN, ROLE_RETAIN_ALTERNATE,
+    ROLE_NEIGHBOUR, ROLE_HOLDOUT,   ROLE_GENERIC};
 
 static int micro_init(struct micro *m, const int counts[ROLE_COUNT], int n, struct err *e)
 {

@@ -3,102 +3,139 @@
 #include <string.h>
 #include <strings.h>
 
-static const struct param_preset kl_preset[] = {{"retain_loss_type", "KL"}, {0}};
-static const struct param_preset simnpo_preset[] = {{"gamma", "0.125"}, {0}};
-static const struct param_preset undial_preset[] = {{"alpha", "0"}, {0}};
-static const struct param_preset pdu_preset[] = {{"retain_loss_type", "constraint"}, {0}};
-static const struct param_preset satimp_preset[] = {{"gamma", "0.1"}, {0}};
-static const struct param_preset embed_preset[] = {
-    {"retain_loss_type", "EMBED_DIFF"}, {"locate", "regex"}, {0}};
-static const struct param_preset circuit_preset[] = {
-    {"retain_loss_type", "EMBED_NORM"}, {"locate", "regex"}, {0}};
-static const struct param_preset alternate_preset[] = {{"forget_role", "alternate"}, {0}};
-static const struct param_preset me_preset[] = {{"gamma", "0.1"}, {0}};
-static const struct param_preset jensun_preset[] = {
-    {"forget_role", "alternate"}, {"retain_loss_type", "JSD"}, {"alpha", "0.5"}, {0}};
-static const struct param_preset scrub_preset[] = {
-    {"retain_loss_type", "distil"}, {"temperature", "4"}, {0}};
-static const struct param_preset lat_preset[] = {
-    {"retain_loss_type", "EMBED_DIFF"},
-    {"layer", "8"},
-    {"steering_coeff", "6.5"},
-    {"alpha", "1200"},
-    {"locate", "regex"},
-    {"trainable_params_regex", "model\\.layers\\.(6|7|8)\\.mlp\\.down_proj\\.weight"},
-    {"wrapper", "lat"},
-    {0}};
-static const struct param_preset lunar_preset[] = {
-    {"retain_loss_type", "embed_prompt"},
-    {"layer", "22"},
-    {"locate", "regex"},
-    {"trainable_params_regex", "model\\.layers\\.22\\.mlp\\.down_proj\\.weight"},
-    {0}};
-static const struct param_preset tar_preset[] = {{"wrapper", "tar"}, {0}};
+#define PRESET(name, ...) static const struct param_preset name##_preset[] = {__VA_ARGS__, {0}}
+
+PRESET(kl, {"retain_loss_type", "KL"});
+PRESET(forget_kl, {"retain_loss_type", "KL"}, {"retain_role", "forget"});
+PRESET(simnpo, {"gamma", "0.125"});
+PRESET(undial, {"alpha", "0"});
+PRESET(pdu, {"retain_loss_type", "constraint"});
+PRESET(satimp, {"gamma", "0.1"});
+PRESET(embed, {"retain_loss_type", "EMBED_DIFF"}, {"locate", "regex"});
+PRESET(circuit, {"retain_loss_type", "EMBED_NORM"}, {"locate", "regex"});
+PRESET(lat, {"retain_loss_type", "EMBED_DIFF"}, {"layer", "8"}, {"steering_coeff", "6.5"},
+       {"alpha", "1200"}, {"locate", "regex"},
+       {"trainable_params_regex", "model\\.layers\\.(6|7|8)\\.mlp\\.down_proj\\.weight"},
+       {"wrapper", "lat"});
+PRESET(lunar, {"retain_loss_type", "embed_prompt"}, {"layer", "22"}, {"locate", "regex"},
+       {"trainable_params_regex", "model\\.layers\\.22\\.mlp\\.down_proj\\.weight"});
+PRESET(tar, {"wrapper", "tar"});
+PRESET(alternate, {"forget_role", "alternate"});
+PRESET(other_answer, {"forget_role", "alternate"}, {"alternate_from", "forget"});
+PRESET(random_tokens, {"forget_role", "alternate"}, {"alternate_from", "tokens"});
+PRESET(idk_ap, {"forget_role", "alternate"}, {"retain_term", "preserve"});
+PRESET(l1, {"l1", "1e-4"});
+PRESET(llmu, {"gamma", "0.5"}, {"retain_term", "cross_entropy"}, {"extra_term", "nll_seq"},
+       {"alternate_from", "retain"}, {"alternates", "5"});
+PRESET(me, {"gamma", "0.1"});
+PRESET(jensun, {"forget_role", "alternate"}, {"retain_loss_type", "JSD"}, {"alpha", "0.5"});
+PRESET(scrub, {"retain_loss_type", "distil"}, {"temperature", "4"});
+PRESET(soul_kl, {"retain_term", "soul_kl"});
+PRESET(elm, {"retain_term", "likeliest_ref"});
+
+static const char peer[] = "OpenUnlearning's code", formula[] = "the paper's formula in PyTorch",
+                  differences[] = "central differences";
 
 const struct method methods[] = {
-    {"FT", "retain", "arXiv 2304.04934", "fine-tune on the retain data alone", NULL, true, NULL},
+    {"FT", "retain", "arXiv 2304.04934", "fine-tune on the retain data alone", NULL, true, NULL,
+     "PyTorch and OpenUnlearning's trainer"},
+    {"L1Sparse", "retain", "arXiv 2304.04934",
+     "fine-tune on the retain data with a penalty on the size of weights", NULL, true, l1_preset,
+     formula},
     {"GradAscent", "ascent", "arXiv 2210.01504",
-     "raise the loss on the forget data; unbounded, stop early", "ascent", false, NULL},
+     "raise the loss on the forget data; unbounded, stop early", "ascent", false, NULL, peer},
     {"GradDiff", "ascent", "arXiv 2401.06121", "gradient ascent on forget, descent on retain",
-     "ascent", true, NULL},
+     "ascent", true, NULL, peer},
     {"KLMin", "ascent", "arXiv 2402.15159",
-     "gradient ascent on forget, KL to the target model on retain", "ascent", true, kl_preset},
+     "gradient ascent on forget, KL to the target model on retain", "ascent", true, kl_preset,
+     peer},
+    {"ForgetKL", "ascent", "arXiv 2410.07163",
+     "gradient ascent on forget, held near the target model by KL on the same data", "ascent", true,
+     forget_kl_preset, formula},
     {"NPO", "preference", "arXiv 2404.05868",
-     "negative preference optimisation: ascent that slows as it forgets", "npo", true, NULL},
+     "negative preference optimisation: ascent that slows as it forgets", "npo", true, NULL, peer},
     {"SimNPO", "preference", "arXiv 2410.07163",
-     "NPO on the mean loss per token, without a reference", "simnpo", true, simnpo_preset},
+     "NPO on the mean loss per token, without a reference", "simnpo", true, simnpo_preset, peer},
     {"DPO", "preference", "arXiv 2305.18290", "prefer the alternate answers to those to forget",
-     "dpo", true, NULL},
+     "dpo", true, NULL, peer},
     {"IdkDPO", "preference", "arXiv 2401.06121", "DPO; the alternates are refusals", "dpo", true,
-     NULL},
+     NULL, peer},
     {"AltPO", "preference", "arXiv 2409.13474",
-     "DPO; the alternates are plausible answers that the model wrote", "dpo", true, NULL},
+     "DPO; the alternates are plausible answers that the model wrote", "dpo", true, NULL, peer},
     {"KTO", "preference", "arXiv 2402.01306",
-     "the answers to forget are undesired, against the drift of the alternates", "kto", true, NULL},
+     "the answers to forget are undesired, against the drift of the alternates", "kto", true, NULL,
+     formula},
     {"PO", "preference", "arXiv 2401.06121",
-     "learn the alternate answers, such as refusals, instead (IDK)", "nll", true, alternate_preset},
+     "learn the alternate answers, such as refusals, instead (IDK)", "nll", true, alternate_preset,
+     formula},
+    {"IDKAP", "preference", "arXiv 2410.08109",
+     "learn refusals on forget, keep retain answers likelier than refusals (IDK+AP)", "nll", false,
+     idk_ap_preset, formula},
+    {"RandomLabel", "preference", "arXiv 2404.18239",
+     "learn the answer of another forget example instead", "nll", true, other_answer_preset,
+     "PO's figures"},
+    {"RandomTokens", "preference", "arXiv 2404.18239", "learn random tokens instead", "nll", true,
+     random_tokens_preset, "PO's figures"},
+    {"LLMU", "ascent", "arXiv 2310.10683",
+     "ascent on forget, learn random answers to its prompts, stay with the target model on retain",
+     "ascent_seq", true, llmu_preset, formula},
     {"FLAT", "preference", "arXiv 2410.11143",
      "an f-divergence between alternates and answers to forget; no retain data", "flat", false,
-     NULL},
+     NULL, formula},
     {"WGA", "ascent", "arXiv 2502.19301", "gradient ascent weighted by the token's probability",
-     "wga", true, NULL},
+     "wga", true, NULL, peer},
     {"SatImp", "ascent", "arXiv 2505.11953",
-     "gradient ascent weighted by saturation and importance", "satimp", true, satimp_preset},
+     "gradient ascent weighted by saturation and importance", "satimp", true, satimp_preset, peer},
     {"UNDIAL", "distillation", "arXiv 2402.10052",
-     "learn the model's own answers with the label's logit lowered", "undial", true, undial_preset},
+     "learn the model's own answers with the label's logit lowered", "undial", true, undial_preset,
+     peer},
     {"CEU", "distillation", "arXiv 2503.01224", "learn the model's own answers without the label",
-     "ceu", false, NULL},
+     "ceu", false, NULL, peer},
     {"ME", "distillation", "arXiv 2410.08109", "towards the uniform distribution on forget (ME+GD)",
-     "me", true, me_preset},
+     "me", true, me_preset, formula},
     {"JensUn", "distillation", "arXiv 2509.02820",
      "bounded divergence to the alternates on forget, to the model on retain", "jsd_label", true,
-     jensun_preset},
+     jensun_preset, formula},
     {"KLAscent", "ascent", "arXiv 2404.18239",
-     "away from the target model on forget, towards it on retain", "kl_ascent", true, kl_preset},
+     "away from the target model on forget, towards it on retain", "kl_ascent", true, kl_preset,
+     formula},
+    {"SOULKL", "ascent", "arXiv 2404.18239",
+     "the same with SOUL's own divergence, a reverse cross-entropy", "soul_kl_ascent", true,
+     soul_kl_preset, formula},
     {"SCRUB", "distillation", "arXiv 2302.09880",
      "SCRUB's max and min losses in every step; the paper takes turns", "kl_ascent", true,
-     scrub_preset},
+     scrub_preset, formula},
+    {"WHP", "distillation", "arXiv 2310.02238",
+     "learn what the model would say without what reinforcement on forget raises", "whp", false,
+     NULL, formula},
+    {"RKLD", "distillation", "arXiv 2406.01983", "the same target by reverse KL", "rkld", false,
+     NULL, formula},
+    {"KGA", "distillation", "arXiv 2305.06535",
+     "as far from a model that learnt forget as the target is from one that learnt new data", "kga",
+     true, kl_preset, differences},
+    {"ELM", "distillation", "arXiv 2410.02760",
+     "learn what a novice would say rather than an expert; keep the target's likeliest tokens",
+     "elm", true, elm_preset, differences},
     {"PDU", "constrained", "arXiv 2506.05314",
-     "flatten the logits while the retain loss stays below a bound; alpha is fixed", "pdu", true,
-     pdu_preset},
+     "flatten the logits while the retain loss stays below a bound", "pdu", true, pdu_preset, peer},
     {"RMU", "representation", "arXiv 2403.03218",
      "steer hidden states of forget data to a random direction, keep those of retain data", "rmu",
-     true, embed_preset},
+     true, embed_preset, peer},
     {"AdaptiveRMU", "representation", "arXiv 2408.06223",
      "RMU to a length that follows the target model's hidden states", "adaptive_rmu", true,
-     embed_preset},
+     embed_preset, formula},
     {"CircuitBreaker", "representation", "arXiv 2406.04313",
      "turn hidden states of forget data away from the target model's", "circuit_breaker", true,
-     circuit_preset},
+     circuit_preset, formula},
     {"LAT", "representation", "arXiv 2407.15549",
      "RMU against the worst perturbation of the hidden states below (RMU-LAT)", "rmu", true,
-     lat_preset},
+     lat_preset, differences},
     {"LUNAR", "representation", "arXiv 2502.07218",
      "send the prompts to forget to where the model refuses, by one matrix", "redirect", true,
-     lunar_preset},
+     lunar_preset, differences},
     {"TAR", "robust", "arXiv 2408.00761",
      "high entropy on forget data for an attacker who fine-tunes, as it was on retain data", NULL,
-     true, tar_preset},
+     true, tar_preset, "its definition as plain loops"},
     {0},
 };
 

@@ -4,7 +4,9 @@
 #include "methods/method.h"
 #include "objectives/terms.h"
 
-static const char roles[] = "forget|retain|alternate|generic";
+static const char roles[] = "forget|retain|alternate|retain_alternate|generic";
+
+const char *const place_name[PART_COUNT] = {"forget", "retain", "extra"};
 
 #define FIELD(f) offsetof(struct method_params, f)
 const struct param method_params[] = {
@@ -15,74 +17,111 @@ const struct param method_params[] = {
      "retain term"},
     {"forget_term", PARAM_STRING, FIELD(forget_term), 0, 0, NULL, NULL, "TERM",
      "another forget term than the method's"},
+    {"retain_term", PARAM_STRING, FIELD(retain_term), 0, 0, NULL, NULL, "TERM",
+     "any other retain term"},
+    {"extra_term", PARAM_STRING, FIELD(extra_term), 0, 0, NULL, NULL, "TERM", "a third term"},
     {"forget_role", PARAM_CHOICE, FIELD(forget_role), 0, 0, roles, "forget", NULL,
      "data of the forget term"},
     {"retain_role", PARAM_CHOICE, FIELD(retain_role), 0, 0, roles, "retain", NULL,
      "data of the retain term"},
+    {"extra_role", PARAM_CHOICE, FIELD(extra_role), 0, 0, roles, "alternate", NULL,
+     "data of the third term"},
+    {"extra_weight", PARAM_REAL, FIELD(extra_weight), 0, 1e6, NULL, "1", NULL,
+     "weight of the third term"},
+    {"l1", PARAM_REAL, FIELD(l1), 0, 1e6, NULL, "0", NULL,
+     "weight of the sum of the absolute values of all weights that move"},
     {0},
 };
 
-static void *new_params(const struct term *t, const struct param_preset *presets, struct err *e)
+enum role recipe_role(const struct recipe *r, enum recipe_place place)
 {
-    void *p = mem_alloc(1, t->params_size, e);
-    if (!p || !t->params)
-        return p;
-    param_defaults(t->params, p);
-    if (!param_apply_presets(t->params, p, presets, e))
-        return p;
-    free(p);
-    return NULL;
+    const char *const names[] = {r->p.forget_role, r->p.retain_role, r->p.extra_role};
+    return role_by_name(names[place]);
+}
+
+double recipe_weight(const struct recipe *r, enum recipe_place place)
+{
+    const double weights[] = {r->p.gamma, r->p.alpha, r->p.extra_weight};
+    return r->part[place].term ? weights[place] : 0;
+}
+
+static int choose(struct recipe_part *part, const char *name, const struct param_preset *presets,
+                  struct err *e)
+{
+    if (!name || !strcasecmp(name, "none"))
+        return 0;
+    if (!(part->term = term_by_name(name, e)) ||
+        !(part->params = mem_alloc(1, part->term->params_size, e)))
+        return -1;
+    if (!part->term->params)
+        return 0;
+    param_defaults(part->term->params, part->params);
+    return param_apply_presets(part->term->params, part->params, presets, e);
 }
 
 int recipe_choose_terms(struct recipe *r, struct err *e)
 {
-    const char *forget = r->p.forget_term ? r->p.forget_term : r->method->forget;
-    bool retain = r->method->retain && strcasecmp(r->p.retain_loss_type, "none");
-    if (forget && (!(r->forget = term_by_name(forget, e)) ||
-                   !(r->forget_params = new_params(r->forget, r->method->presets, e))))
+    const struct method *m = r->method;
+    const char *retain = r->p.retain_term ? r->p.retain_term
+                         : m->retain      ? r->p.retain_loss_type
+                                          : NULL;
+    if (choose(&r->part[PART_FORGET], r->p.forget_term ? r->p.forget_term : m->forget, m->presets,
+               e) ||
+        choose(&r->part[PART_RETAIN], retain, m->presets, e) ||
+        choose(&r->part[PART_EXTRA], r->p.extra_term, m->presets, e))
         return -1;
-    if (retain && (!(r->retain = term_by_name(r->p.retain_loss_type, e)) ||
-                   !(r->retain_params = new_params(r->retain, r->method->presets, e))))
-        return -1;
-    if ((!r->forget || r->p.gamma == 0) && (!r->retain || r->p.alpha == 0))
-        return err_set(e, "method '%s' has nothing to optimise: no term with a weight is left",
-                       r->method->name);
-    return 0;
+    for (int i = 0; i < PART_COUNT; i++)
+        if (recipe_weight(r, (enum recipe_place)i) != 0)
+            return 0;
+    return err_set(e, "method '%s' has nothing to optimise: no term with a weight is left",
+                   m->name);
 }
 
-static int bind(const struct term *t, const void *params, const char *role, double weight,
-                enum goal goal, struct engine *g, struct err *e)
+/* Whose answers are the other ones to the same prompts. */
+static enum role partner_of(enum role role)
 {
-    struct objective o = {.term = t,
-                          .params = params,
-                          .role = {role_by_name(role), ROLE_ALTERNATE},
-                          .weight = weight,
-                          .goal = goal};
-    if (t->n_views > 1 && o.role[0] == o.role[1])
-        return err_set(e, "term '%s' compares %s data with alternates: give it another role",
-                       t->name, role);
+    return role == ROLE_RETAIN ? ROLE_RETAIN_ALTERNATE : ROLE_ALTERNATE;
+}
+
+static int bind(const struct recipe *r, enum recipe_place place, struct engine *g, struct err *e)
+{
+    const struct recipe_part *part = &r->part[place];
+    enum role role = recipe_role(r, place);
+    bool kept = role == ROLE_RETAIN || role == ROLE_GENERIC;
+    struct objective o = {
+        .term = part->term,
+        .params = part->params,
+        .role = {role, partner_of(role)},
+        .weight = recipe_weight(r, place),
+        .goal = place == PART_RETAIN || (place == PART_EXTRA && kept) ? GOAL_RETAIN : GOAL_FORGET};
+    if (part->term->n_views > 1 && role != ROLE_FORGET && role != ROLE_RETAIN)
+        return err_set(e,
+                       "term '%s' compares answers with their alternates, which %s data have "
+                       "none of: give it the role forget or retain",
+                       part->term->name, role_name[role]);
     return engine_add(g, &o, e);
 }
 
 int recipe_bind(const struct recipe *r, struct engine *g, struct err *e)
 {
-    const struct method_params *p = &r->p;
-    if ((r->forget &&
-         bind(r->forget, r->forget_params, p->forget_role, p->gamma, GOAL_FORGET, g, e)) ||
-        (r->retain &&
-         bind(r->retain, r->retain_params, p->retain_role, p->alpha, GOAL_RETAIN, g, e)))
-        return err_prefix(e, "method '%s': ", r->method->name);
+    for (int i = 0; i < PART_COUNT; i++)
+        if (r->part[i].term && bind(r, (enum recipe_place)i, g, e))
+            return err_prefix(e, "method '%s': ", r->method->name);
+    g->l1 = r->p.l1;
     return 0;
 }
 
 enum role recipe_anchor(const struct recipe *r)
 {
-    return role_by_name(r->forget && r->p.gamma != 0 ? r->p.forget_role : r->p.retain_role);
+    enum recipe_place place = PART_FORGET;
+    while (recipe_weight(r, place) == 0)
+        place++;
+    return recipe_role(r, place);
 }
 
 void recipe_fini(struct recipe *r)
 {
-    free(r->forget_params);
-    free(r->retain_params);
+    for (int i = 0; i < PART_COUNT; i++)
+        free(r->part[i].params);
     *r = (struct recipe){0};
 }

@@ -1,7 +1,11 @@
 /* FLAT (arXiv 2410.11143): a variational f-divergence between an alternate answer and the one to
  * forget, on P = the mean probability of a sequence's labels:
  *   KL: mean_b exp(P_forget - 1) - mean_b P_alternate,
- *   TV: mean_b tanh(P_forget) / 2 - mean_b tanh(P_alternate) / 2.
+ *   TV: mean_b tanh(P_forget) / 2 - mean_b tanh(P_alternate) / 2,
+ *   Pearson: mean_b (P_forget^2 / 4 + P_forget) - mean_b P_alternate,
+ *   JS: mean_b log(1 + exp(P_forget)) + mean_b log(1 + exp(-P_alternate)) - 2 log 2,
+ *   Hellinger: mean_b exp(P_forget) + mean_b exp(-P_alternate) - 2;
+ * the last three are f*(g(P_forget)) - g(P_alternate) with the usual variational g and f*.
  * The means are over sequences; or P is one mean over all labels of a role in the micro-batch. */
 #include "objectives/terms.h"
 
@@ -13,10 +17,10 @@ struct flat {
     const char *divergence, *mean;
 };
 
-static const char divergence_names[] = "KL|TV", means[] = "sequence|batch";
+static const char divergence_names[] = "KL|TV|Pearson|JS|Hellinger", means[] = "sequence|batch";
 static const struct param params[] = {
     {"divergence", PARAM_CHOICE, offsetof(struct flat, divergence), 0, 0, divergence_names, "KL",
-     NULL, "Kullback-Leibler or total variation"},
+     NULL, "which f-divergence"},
     {"mean", PARAM_CHOICE, offsetof(struct flat, mean), 0, 0, means, "sequence", NULL,
      "what P is a mean over"},
     {0},
@@ -50,7 +54,41 @@ static double tv_alternate(double p, double *slope)
     return loss;
 }
 
-static side *const sides[][2] = {{kl_forget, kl_alternate}, {tv_forget, tv_alternate}};
+static double pearson_forget(double p, double *slope)
+{
+    *slope = p / 2 + 1;
+    return p * p / 4 + p;
+}
+
+static double js_forget(double p, double *slope)
+{
+    *slope = sigmoid(p);
+    return -log_sigmoid(-p) - log(2);
+}
+
+static double js_alternate(double p, double *slope)
+{
+    *slope = -sigmoid(-p);
+    return -log_sigmoid(p) - log(2);
+}
+
+static double hellinger_forget(double p, double *slope)
+{
+    *slope = exp(p);
+    return expm1(p);
+}
+
+static double hellinger_alternate(double p, double *slope)
+{
+    *slope = -exp(-p);
+    return expm1(-p);
+}
+
+static side *const sides[][2] = {{kl_forget, kl_alternate},
+                                 {tv_forget, tv_alternate},
+                                 {pearson_forget, kl_alternate},
+                                 {js_forget, js_alternate},
+                                 {hellinger_forget, hellinger_alternate}};
 
 static int add_side(struct view *v, side *f, bool batch, double *loss, struct err *e)
 {
@@ -86,7 +124,8 @@ const struct term term_flat = {
     .name = "flat",
     .paper = "arXiv 2410.11143",
     .formula = "KL: mean_b exp(P_b - 1) - mean_b P_b^alternate; TV: mean_b tanh(P_b) / 2 - mean_b "
-               "tanh(P_b^alternate) / 2; P_b = mean of p over the labels of b",
+               "tanh(P_b^alternate) / 2; Pearson, JS, Hellinger likewise; P_b = mean of p over "
+               "the labels of b",
     .kind = VIEW_LOGP,
     .n_views = 2,
     .params = params,

@@ -1,6 +1,7 @@
 /* Forward KL to the frozen reference (arXiv 2402.15159), at a temperature T:
  *   T^2 KL(softmax(z_ref / T) || softmax(z / T)).
- * The mean is over scored rows; under kl_all_positions over every row of the padded batch. */
+ * and the cross-entropy to it, -sum_v p_ref log p, which differs by a constant (LLMU's third term).
+ * The means are over scored rows; under kl_all_positions over every row of the padded batch. */
 #include "objectives/rows.h"
 #include "objectives/terms.h"
 
@@ -23,6 +24,17 @@ static double row(const void *params_, const struct logit_row *r)
 static double row_away(const void *params_, const struct logit_row *r)
 {
     return row_kl(r, ((const struct kl *)params_)->temperature, -1);
+}
+
+static double row_cross(const void *none, const struct logit_row *r)
+{
+    (void)none;
+    return row_soft_target(r, r->ref, -1, 0);
+}
+
+static int cross_entropy(const void *none, struct view *const *v, double *loss, struct err *e)
+{
+    return rows_add(v[0], row_cross, none, loss, e);
 }
 
 static int kl(const void *params_, struct view *const *v, double *loss, struct err *e)
@@ -59,4 +71,15 @@ const struct term term_kl_ascent = {
     .params = params,
     .params_size = sizeof(struct kl),
     .loss = kl_ascent,
+};
+
+const struct term term_cross_entropy = {
+    .name = "cross_entropy",
+    .paper = "arXiv 2310.10683",
+    .formula = "mean over rows of -sum_v p_ref log p",
+    .kind = VIEW_LOGITS,
+    .n_views = 1,
+    .needs_ref = true,
+    .widen = COMPAT_KL_ALL_POSITIONS,
+    .loss = cross_entropy,
 };

@@ -4,6 +4,15 @@
 
 #include "base/mem.h"
 
+/* Where row i stands among those of its sequence: blocks may begin in its middle. */
+static void place(const struct view *v, int i, struct logit_row *r)
+{
+    r->at = v->first_row + i;
+    r->of = v->n_labels[v->row_seq[i]];
+    for (int s = 0; s < v->row_seq[i]; s++)
+        r->at -= v->n_labels[s];
+}
+
 int rows_add(struct view *v, row_loss *f, const void *params, double *loss, struct err *e)
 {
     double *each = mem_alloc((size_t)v->n_rows + 1, sizeof *each, e);
@@ -19,6 +28,9 @@ int rows_add(struct view *v, row_loss *f, const void *params, double *loss, stru
                               .ref = v->ref_z ? v->ref_z + at : NULL,
                               .dz = v->dz + at,
                               .share = 1 / v->mean_rows};
+        place(v, i, &r);
+        for (int k = 0; k < HELPER_COUNT; k++)
+            r.helper[k] = v->helper[k] ? v->helper[k] + at : NULL;
         each[i] = f(params, &r);
     }
     for (int i = 0; i < v->n_rows; i++)
@@ -55,6 +67,20 @@ double row_soft_target(const struct logit_row *r, const float *from, int k, doub
         r->dz[i] = (float)((exp(lp) - q) * r->share);
     }
     return loss * r->share;
+}
+
+double row_reverse_kl(const float *z, const float *q, int n, float *dz, double share)
+{
+    double lse = log_sum_exp(z, n, 1), q_lse = log_sum_exp(q, n, 1), sum = 0;
+    for (int i = 0; i < n; i++) {
+        double lp = (double)z[i] - lse;
+        sum += exp(lp) * (lp - ((double)q[i] - q_lse));
+    }
+    for (int i = 0; dz && i < n; i++) {
+        double lp = (double)z[i] - lse;
+        dz[i] = (float)(share * exp(lp) * (lp - ((double)q[i] - q_lse) - sum));
+    }
+    return sum;
 }
 
 double row_kl(const struct logit_row *r, double temperature, double weight)

@@ -1,5 +1,6 @@
 #include "train/engine.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -129,6 +130,41 @@ bool engine_needs_ref_model(const struct engine *g)
             g->obj[i].term->kind != VIEW_LOGP)
             return true;
     return false;
+}
+
+bool engine_needs_helper(const struct engine *g, enum helper helper)
+{
+    for (int i = 0; i < g->n_obj; i++)
+        if (engine_counts(g, &g->obj[i]) && g->obj[i].term->helpers & HELPER_BIT(helper))
+            return true;
+    return false;
+}
+
+int engine_check_helpers(const struct engine *g, struct err *e)
+{
+    for (int k = 0; k < HELPER_COUNT; k++)
+        if (engine_needs_helper(g, (enum helper)k) && !g->helper[k].model)
+            return err_set(e, "the method looks at a model of the kind '%s': give --%s",
+                           helper_name[k], helper_name[k]);
+    return 0;
+}
+
+double engine_add_penalty(struct engine *g)
+{
+    const struct weight_table *t = &g->model->table;
+    double sum = 0;
+    for (int i = 0; g->l1 > 0 && i < t->n; i++) {
+        const struct weight *w = &t->v[i];
+        if (!w->trainable)
+            continue;
+        const float *x = g->model->w[i];
+        float *dx = g->grads + w->at;
+        for (size_t k = 0; k < w->count; k++) {
+            sum += fabs((double)x[k]);
+            dx[k] += (float)g->l1 * (float)((x[k] > 0) - (x[k] < 0));
+        }
+    }
+    return g->l1 * sum;
 }
 
 bool engine_shows_logp(const struct engine *g, enum role role, bool reference)

@@ -33,6 +33,13 @@ struct objective {
     enum goal goal; /* GOAL_WRAPPER + k: the k-th of a wrapper */
 };
 
+/* A frozen model that terms look at beside the reference. */
+struct helper_model {
+    struct model *model;       /* borrowed; NULL: not there */
+    const struct dataset *set; /* borrowed; what it reads in the place of each forget example, with
+                                  the same labels; NULL: the example itself */
+};
+
 /* Reference log-probabilities of the examples of one role. */
 struct ref_cache {
     struct scores scores;
@@ -40,14 +47,16 @@ struct ref_cache {
 };
 
 struct engine {
-    struct model *model;                    /* borrowed, trained by others */
-    struct model *ref;                      /* borrowed, frozen; NULL if nothing needs its logits */
+    struct model *model; /* borrowed, trained by others */
+    struct model *ref;   /* borrowed, frozen; NULL if nothing needs its logits */
+    struct helper_model helper[HELPER_COUNT];
     const struct dataset *sets[ROLE_COUNT]; /* borrowed; NULL where absent */
     struct objective obj[ENGINE_MAX_OBJECTIVES];
     int n_obj;
     unsigned goals; /* which count for now; all at first */
     unsigned compat;
     int pad_id;             /* for padded rows under compat */
+    double l1;              /* weight of the sum of |w| over the weights that move */
     const float *direction; /* borrowed [C]; for terms on hidden states */
     uint32_t noise;         /* for terms that draw */
     struct latent *latent;  /* borrowed; for the tokens of the forget role; NULL: none */
@@ -92,6 +101,13 @@ bool engine_uses(const struct engine *g, enum role role);
 bool engine_shows_logp(const struct engine *g, enum role role, bool reference);
 /* Some term needs the reference's logits or hidden states, so `ref` must be set. */
 bool engine_needs_ref_model(const struct engine *g);
+/* Some term looks at this helper. */
+bool engine_needs_helper(const struct engine *g, enum helper helper);
+/* Every helper that some term looks at is there, else an error that names the option. */
+int engine_check_helpers(const struct engine *g, struct err *e);
+/* Adds the gradient of l1 * sum |w| over the weights that move, and returns it (l1-sparse
+ * unlearning, arXiv 2304.04934): once a step, since it is no mean over data. */
+double engine_add_penalty(struct engine *g);
 /* Computes the reference log-probabilities that the order will ask for, with `m` (the model before
  * its first step, or a separate reference). */
 int engine_cache_reference(struct engine *g, struct model *m, const struct order *o, int first,

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+const char *const helper_name[HELPER_COUNT] = {"reinforced", "expert", "novice"};
+
 void view_add_dnll(struct view *v, const double *g)
 {
     for (int r = 0; r < v->n_rows; r++)

@@ -30,8 +30,20 @@ enum row_set {
     ROWS_SCORED,    /* those that predict a label */
 };
 
+/* Frozen models beside the reference whose logits a term may look at, over the same labels. */
+enum helper {
+    HELPER_REINFORCED, /* has learnt the forget data by heart */
+    HELPER_EXPERT,     /* the reference after a prompt that makes it an expert */
+    HELPER_NOVICE,     /* the reference after a prompt that makes it ignorant */
+    HELPER_COUNT
+};
+#define HELPER_BIT(helper) (1u << (helper))
+
+extern const char *const helper_name[HELPER_COUNT];
+
 struct view {
     int n_seqs, n_rows;
+    int first_row;       /* VIEW_LOGITS: which of the role's rows the block begins with */
     const int *row_seq;  /* [R] which of the S sequences */
     const int *label;    /* [R]; LABEL_NONE on rows that only a widened term sees */
     const int *n_labels; /* [S] n_b */
@@ -50,8 +62,10 @@ struct view {
 
     /* VIEW_LOGITS. dz is the memory of z: read a row before writing it. */
     int vocab;
-    const float *z, *ref_z; /* [R,V] */
-    float *dz;              /* [R,V] = d loss / d z */
+    const float *z, *ref_z;            /* [R,V] */
+    const float *helper[HELPER_COUNT]; /* [R,V] those it asks for */
+    float *dz;                         /* [R,V] = d loss / d z */
+    double measured;                   /* what its `measure` added up over this micro-batch */
 
     /* VIEW_HIDDEN: all tokens of the S sequences. A term on several layers is called for each. */
     int layer, n_layers; /* after which layer this is; how many there are to see */
@@ -73,13 +87,17 @@ struct term {
     enum view_kind kind;
     int n_views; /* roles it looks at: 1, or 2 with a partner (alternate answers) */
     bool needs_ref;
-    unsigned widen; /* VIEW_LOGITS: compat bit under which its rows are those of `widened` */
+    unsigned helpers; /* VIEW_LOGITS: bits of the helpers it looks at */
+    unsigned widen;   /* VIEW_LOGITS: compat bit under which its rows are those of `widened` */
     enum row_set widened;
     const struct param *params; /* NULL: none */
     size_t params_size;
     /* params: its own struct, filled from the table. v[i] is the view of the i-th role. *loss +=
      * the share. */
     int (*loss)(const void *params, struct view *const *v, double *loss, struct err *e);
+    /* VIEW_LOGITS, if the loss is no sum over rows: sees all blocks of rows first, to add up what
+     * `loss` finds in v->measured when the blocks come again. It writes no dz. NULL: none. */
+    int (*measure)(const void *params, struct view *const *v, double *sum, struct err *e);
     /* VIEW_LOGITS: scored rows at the start of each sequence that it leaves out; NULL: none. */
     int (*skip)(const void *params);
     /* VIEW_HIDDEN: after which layer, 0-based; -1: the parameters name none. */

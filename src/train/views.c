@@ -74,16 +74,14 @@ static int run_logp_term(struct work *w, const struct objective *o, double *loss
     return 0;
 }
 
-/* The frozen model over one role's sequences, to the given depth. */
-static int run_reference(struct work *w, const struct part *p, int layers, struct batch *b,
-                         struct pass *pass)
+/* A frozen model over the same sequences as one role's, to the given depth. */
+static int run_frozen(struct work *w, struct model *m, const struct seq *seqs, int n_seqs,
+                      int layers, struct batch *b, struct pass *pass)
 {
-    struct model *ref = w->g->ref;
-    BUG_ON(!ref);
-    if (batch_pack(b, w->seqs + p->first_seq, p->n_seqs, ref->cfg.vocab, ref->cfg.positions, w->a,
-                   w->e))
+    BUG_ON(!m);
+    if (batch_pack(b, seqs, n_seqs, m->cfg.vocab, m->cfg.positions, w->a, w->e))
         return -1;
-    return decoder_forward(ref, b, layers, false, pass, w->a, w->e);
+    return decoder_forward(m, b, layers, false, pass, w->a, w->e);
 }
 
 /* *seen counts the scored rows of the sequence so far. */
@@ -103,76 +101,138 @@ static bool row_is_in(enum row_set set, const struct seq *q, int t, int skip, in
     return true;
 }
 
+/* The rows of these sequences that are in the set; tokens are counted from first_token. */
+static int rows_in(struct work *w, const struct seq *seqs, int n_seqs, enum row_set set, int skip,
+                   int first_token, struct label_rows *rows)
+{
+    size_t n = 0;
+    for (int s = 0; s < n_seqs; s++)
+        n += (size_t)seqs[s].n;
+    *rows = (struct label_rows){0};
+    if (!(rows->token = work_take(w, n, sizeof(int))) ||
+        !(rows->label = work_take(w, n, sizeof(int))) ||
+        !(rows->seq = work_take(w, n, sizeof(int))))
+        return -1;
+    for (int s = 0, i = first_token; s < n_seqs; s++) {
+        const struct seq *q = &seqs[s];
+        for (int t = 0, seen = 0; t < q->n; t++, i++) {
+            if (!row_is_in(set, q, t, skip, &seen))
+                continue;
+            rows->token[rows->n] = i;
+            rows->label[rows->n] = q->labels && t + 1 < q->n ? q->labels[t + 1] : LABEL_NONE;
+            rows->seq[rows->n++] = s;
+        }
+    }
+    return 0;
+}
+
 /* The rows of one role a logits term looks at: its label rows but those skipped, or what it is
  * widened to. */
 static int pick_rows(struct work *w, const struct objective *o, struct view *v,
                      struct label_rows *rows)
 {
     const struct part *p = &w->part[o->role[0]];
-    bool wide = work_is_widened(w->g, o);
+    bool wide = work_is_widened(w->g, o), own = wide || w->g->compat & COMPAT_MICRO_MEAN;
     int skip = objective_skip(o);
     if (!wide && !skip) {
         *rows = part_rows(w, p);
         return 0;
     }
-    enum row_set set = wide ? o->term->widened : ROWS_SCORED;
-    size_t n = (size_t)p->n_tokens;
-    *rows = (struct label_rows){0};
-    if (!(rows->token = work_take(w, n, sizeof(int))) ||
-        !(rows->label = work_take(w, n, sizeof(int))) ||
-        !(rows->seq = work_take(w, n, sizeof(int))))
+    if (rows_in(w, w->seqs + p->first_seq, p->n_seqs, wide ? o->term->widened : ROWS_SCORED, skip,
+                p->first_token, rows))
         return -1;
-    for (int s = 0, i = 0; s < p->n_seqs; s++) {
-        const struct seq *q = &w->seqs[p->first_seq + s];
-        for (int t = 0, seen = 0; t < q->n; t++, i++) {
-            if (!row_is_in(set, q, t, skip, &seen))
-                continue;
-            rows->token[rows->n] = p->first_token + i;
-            rows->label[rows->n] = q->labels && t + 1 < q->n ? q->labels[t + 1] : LABEL_NONE;
-            rows->seq[rows->n++] = s;
-        }
-    }
-    bool own = wide || w->g->compat & COMPAT_MICRO_MEAN;
     v->mean_rows = own ? (double)rows->n * w->norm->micros : w->norm->kept[o - w->g->obj];
     return 0;
+}
+
+/* The head of a frozen model for the rows of a term. `set`: what it reads in the place of the
+ * role's examples, whose rows are then its own; NULL: the same. */
+static int open_frozen(struct work *w, const struct objective *o, struct model *m,
+                       const struct dataset *set, const struct label_rows *rows, struct head *h)
+{
+    const struct part *p = &w->part[o->role[0]];
+    const struct seq *seqs = w->seqs + p->first_seq;
+    struct label_rows *own = work_take(w, 1, sizeof *own);
+    struct batch *b = work_take(w, 1, sizeof *b);
+    struct pass *pass = work_take(w, 1, sizeof *pass);
+    struct seq *others = set ? work_take(w, (size_t)p->n_seqs, sizeof *others) : NULL;
+    if (!own || !b || !pass || (set && !others))
+        return -1;
+    for (int s = 0; set && s < p->n_seqs; s++)
+        others[s] = set->seqs[w->mb->rows[o->role[0]][s]];
+    *own = *rows;
+    if (set && rows_in(w, others, p->n_seqs, ROWS_SCORED, objective_skip(o), 0, own))
+        return -1;
+    if (!set && !(own->token = work_take(w, (size_t)rows->n, sizeof(int))))
+        return -1;
+    for (int i = 0; !set && i < rows->n; i++)
+        own->token[i] = rows->token[i] - p->first_token;
+    BUG_ON(own->n != rows->n);
+    return run_frozen(w, m, set ? others : seqs, p->n_seqs, m->cfg.layers, b, pass) ||
+                   head_init(h, m, pass->x, own, false, w->a, w->e)
+               ? -1
+               : 0;
+}
+
+/* The heads of all models that a logits term looks at. */
+struct heads {
+    struct label_rows rows;
+    struct head own, ref, helper[HELPER_COUNT];
+};
+
+static int open_heads(struct work *w, const struct objective *o, struct view *v, struct heads *h)
+{
+    struct engine *g = w->g;
+    if (pick_rows(w, o, v, &h->rows) ||
+        head_init(&h->own, g->model, w->pass.x, &h->rows, true, w->a, w->e) ||
+        (o->term->needs_ref && open_frozen(w, o, g->ref, NULL, &h->rows, &h->ref)))
+        return -1;
+    for (int k = 0; k < HELPER_COUNT; k++)
+        if (o->term->helpers & HELPER_BIT(k) &&
+            open_frozen(w, o, g->helper[k].model, g->helper[k].set, &h->rows, &h->helper[k]))
+            return -1;
+    return 0;
+}
+
+/* A block of rows from `first` on, into the view; returns the logits. */
+static float *show_block(const struct objective *o, struct heads *h, struct view *v, int first)
+{
+    int n;
+    float *z = head_logits(&h->own, first, &n);
+    v->z = v->dz = z;
+    v->ref_z = o->term->needs_ref ? head_logits(&h->ref, first, &n) : NULL;
+    for (int k = 0; k < HELPER_COUNT; k++)
+        if (o->term->helpers & HELPER_BIT(k))
+            v->helper[k] = head_logits(&h->helper[k], first, &n);
+    v->n_rows = n;
+    v->first_row = first;
+    v->label = h->rows.label + first;
+    v->row_seq = h->rows.seq + first;
+    return z;
 }
 
 static int run_logits_term(struct work *w, const struct objective *o, double *loss)
 {
     const struct engine *g = w->g;
-    const struct part *p = &w->part[o->role[0]];
     struct view v = work_view(w, o->role[0]), *views[] = {&v};
-    struct label_rows rows, ref_rows;
-    struct batch ref_batch;
-    struct pass ref_pass;
-    struct head h, ref_head;
-    if (pick_rows(w, o, &v, &rows) || head_init(&h, g->model, w->pass.x, &rows, true, w->a, w->e))
+    struct heads h;
+    if (open_heads(w, o, &v, &h))
         return -1;
-    if (o->term->needs_ref) {
-        ref_rows = rows;
-        if (!(ref_rows.token = work_take(w, (size_t)rows.n, sizeof(int))))
-            return -1;
-        for (int i = 0; i < rows.n; i++)
-            ref_rows.token[i] = rows.token[i] - p->first_token;
-        if (run_reference(w, p, g->model->cfg.layers, &ref_batch, &ref_pass) ||
-            head_init(&ref_head, g->ref, ref_pass.x, &ref_rows, false, w->a, w->e))
+    for (int first = 0; o->term->measure && first < h.rows.n; first += v.n_rows) {
+        show_block(o, &h, &v, first);
+        if (o->term->measure(o->params, views, &v.measured, w->e))
             return -1;
     }
-    for (int first = 0, n; first < rows.n; first += n) {
-        float *z = head_logits(&h, first, &n);
-        v.z = v.dz = z;
-        v.ref_z = o->term->needs_ref ? head_logits(&ref_head, first, &n) : NULL;
-        v.n_rows = n;
-        v.label = rows.label + first;
-        v.row_seq = rows.seq + first;
-        head_drop(&h);
+    for (int first = 0; first < h.rows.n; first += v.n_rows) {
+        float *z = show_block(o, &h, &v, first);
+        head_drop(&h.own);
         if (o->term->loss(o->params, views, loss, w->e))
             return -1;
         if (o->weight != 1)
-            g->model->ops->scale(z, (float)o->weight, (size_t)n * (size_t)v.vocab);
-        head_back(&h, first, n, z, w->grads);
+            g->model->ops->scale(z, (float)o->weight, (size_t)v.n_rows * (size_t)v.vocab);
+        head_back(&h.own, first, v.n_rows, z, w->grads);
     }
-    return head_finish_back(&h, w->dx, w->grads, w->a, w->e);
+    return head_finish_back(&h.own, w->dx, w->grads, w->a, w->e);
 }
 
 static int run_terms(struct work *w, enum view_kind kind)

@@ -1,0 +1,125 @@
+/* Erasure of language memory, ELM (arXiv 2410.02760): on the forget data learn what the reference
+ * would say if it were less of an expert,
+ *   t = log p_ref - eta_t (log p_expert - log p_novice), a constant,
+ * where expert and novice are the reference after a prompt that says so and eta_t rises evenly from
+ * 1 at a sequence's first row to eta at its last. The target is softmax(t / temperature) over the
+ * `top` likeliest; the loss the cross-entropy to it, its mean over scored rows. On the retain data
+ * likeliest_ref keeps the reference's most likely token. */
+#include "objectives/rows.h"
+#include "objectives/terms.h"
+
+#include <math.h>
+
+#include "base/mem.h"
+
+struct elm {
+    double eta, temperature;
+    int64_t top;
+};
+
+#define FIELD(f) offsetof(struct elm, f)
+static const struct param params[] = {
+    {"eta", PARAM_REAL, FIELD(eta), 0, 1e6, NULL, "1000", NULL,
+     "how far from the expert at a sequence's end"},
+    {"elm_temperature", PARAM_REAL, FIELD(temperature), 0.01, 100, NULL, "1.2", NULL,
+     "divides the logits of the target"},
+    {"top", PARAM_INT, FIELD(top), 1, 1 << 24, NULL, "50", NULL,
+     "tokens that the target is made of"},
+    {0},
+};
+
+static double guided(const struct logit_row *r, double eta, int i)
+{
+    double apart = (double)r->helper[HELPER_EXPERT][i] - (double)r->helper[HELPER_NOVICE][i];
+    return (double)r->ref[i] - eta * apart; /* the log-sum-exps are the same for all i */
+}
+
+/* The k-th largest of the guided logits: each round finds the largest below the one before. */
+static double threshold(const struct logit_row *r, double eta, int64_t k)
+{
+    double bound = INFINITY;
+    for (int64_t found = 0; found < k;) {
+        double next = -INFINITY;
+        int64_t ties = 0;
+        for (int i = 0; i < r->n; i++) {
+            double t = guided(r, eta, i);
+            if (t >= bound || t < next)
+                continue;
+            ties = t > next ? 1 : ties + 1;
+            next = t;
+        }
+        if (!ties)
+            break;
+        bound = next;
+        found += ties;
+    }
+    return bound;
+}
+
+static double row(const void *params_, const struct logit_row *r)
+{
+    const struct elm *p = params_;
+    double along = r->of > 1 ? (double)r->at / (r->of - 1) : 0;
+    double eta = 1 + (p->eta - 1) * along, least = threshold(r, eta, p->top);
+    double lse = log_sum_exp(r->z, r->n, 1), top = -INFINITY, sum = 0, loss = 0;
+    for (int i = 0; i < r->n; i++)
+        top = fmax(top, guided(r, eta, i));
+    for (int i = 0; i < r->n; i++) {
+        double t = guided(r, eta, i);
+        sum += t >= least ? exp((t - top) / p->temperature) : 0;
+    }
+    for (int i = 0; i < r->n; i++) {
+        double lp = (double)r->z[i] - lse, t = guided(r, eta, i);
+        double q = t >= least ? exp((t - top) / p->temperature) / sum : 0;
+        loss -= q * lp;
+        r->dz[i] = (float)((exp(lp) - q) * r->share);
+    }
+    return loss * r->share;
+}
+
+static int elm(const void *params_, struct view *const *v, double *loss, struct err *e)
+{
+    return rows_add(v[0], row, params_, loss, e);
+}
+
+static double row_likeliest(const void *params_, const struct logit_row *r)
+{
+    (void)params_;
+    int best = 0;
+    for (int i = 1; i < r->n; i++)
+        best = r->ref[i] > r->ref[best] ? i : best;
+    double lse = log_sum_exp(r->z, r->n, 1), loss = lse - (double)r->z[best];
+    for (int i = 0; i < r->n; i++)
+        r->dz[i] = (float)((exp((double)r->z[i] - lse) - (i == best)) * r->share);
+    return loss * r->share;
+}
+
+static int likeliest(const void *params_, struct view *const *v, double *loss, struct err *e)
+{
+    return rows_add(v[0], row_likeliest, params_, loss, e);
+}
+
+const struct term term_elm = {
+    .name = "elm",
+    .paper = "arXiv 2410.02760",
+    .formula =
+        "mean over rows of -sum_v q log p, q = softmax of the top of (log p_ref - eta_t (log "
+        "p_expert - log p_novice)) / elm_temperature, eta_t from 1 to eta",
+    .kind = VIEW_LOGITS,
+    .n_views = 1,
+    .needs_ref = true,
+    .helpers = HELPER_BIT(HELPER_EXPERT) | HELPER_BIT(HELPER_NOVICE),
+    .params = params,
+    .params_size = sizeof(struct elm),
+    .loss = elm,
+};
+
+const struct term term_likeliest_ref = {
+    .name = "likeliest_ref",
+    .paper = "arXiv 2410.02760",
+    .formula = "mean over rows of -log p(argmax_v p_ref)",
+    .kind = VIEW_LOGITS,
+    .n_views = 1,
+    .needs_ref = true,
+    .loss = likeliest,
+};

@@ -1,0 +1,65 @@
+/* Knowledge gap alignment, KGA (arXiv 2305.06535): on the forget data the model should be as far
+ * from a model that learnt them as the target model is from one that learnt new data of the same
+ * kind,
+ *   | mean over rows of KL(p || p_reinforced) - gap |,
+ * gap being the mean of KL(p_ref || p_new) over the rows of new data: a constant of the run. The
+ * mean is over the scored rows of the micro-batch, whose sign is the derivative's. */
+#include "objectives/rows.h"
+#include "objectives/terms.h"
+
+#include <math.h>
+
+struct kga {
+    double gap;
+};
+
+static const struct param params[] = {
+    {"gap", PARAM_REAL, offsetof(struct kga, gap), 0, 1e6, NULL, "0", NULL,
+     "divergence, in nats a token, that the forget data should end with"},
+    {0},
+};
+
+static int measure(const void *params_, struct view *const *views, double *sum, struct err *e)
+{
+    const struct view *v = views[0];
+    (void)params_, (void)e;
+    for (int i = 0; i < v->n_rows; i++) {
+        size_t at = (size_t)i * (size_t)v->vocab;
+        *sum += row_reverse_kl(v->z + at, v->helper[HELPER_REINFORCED] + at, v->vocab, NULL, 0);
+    }
+    return 0;
+}
+
+struct signed_gap {
+    double sign, gap;
+};
+
+static double row(const void *params_, const struct logit_row *r)
+{
+    const struct signed_gap *p = params_;
+    double kl = row_reverse_kl(r->z, r->helper[HELPER_REINFORCED], r->n, r->dz, p->sign * r->share);
+    return p->sign * (kl - p->gap) * r->share;
+}
+
+static int kga(const void *params_, struct view *const *v, double *loss, struct err *e)
+{
+    const struct kga *p = params_;
+    int rows = 0;
+    for (int s = 0; s < v[0]->n_seqs; s++)
+        rows += v[0]->n_labels[s];
+    struct signed_gap g = {.gap = p->gap, .sign = v[0]->measured < p->gap * rows ? -1 : 1};
+    return rows_add(v[0], row, &g, loss, e);
+}
+
+const struct term term_kga = {
+    .name = "kga",
+    .paper = "arXiv 2305.06535",
+    .formula = "| mean over rows of KL(p || p_reinforced) - gap |",
+    .kind = VIEW_LOGITS,
+    .n_views = 1,
+    .helpers = HELPER_BIT(HELPER_REINFORCED),
+    .params = params,
+    .params_size = sizeof(struct kga),
+    .measure = measure,
+    .loss = kga,
+};

@@ -1,0 +1,32 @@
+/* Stay with the reference's logits themselves,
+ *   mean over rows of (1/V) sum_v (z - z_ref)^2,  d/dz = 2 (z - z_ref) / (V rows),
+ * which is stricter than a divergence: a constant added to all logits of a row counts. The mean is
+ * over scored rows. (embed_diff is the same for hidden states.) */
+#include "objectives/rows.h"
+#include "objectives/terms.h"
+
+static double row(const void *params, const struct logit_row *r)
+{
+    (void)params;
+    double sum = 0;
+    for (int i = 0; i < r->n; i++) {
+        double d = (double)r->z[i] - (double)r->ref[i];
+        sum += d * d / r->n;
+        r->dz[i] = (float)(2 * d / r->n * r->share);
+    }
+    return sum * r->share;
+}
+
+static int mse(const void *params, struct view *const *v, double *loss, struct err *e)
+{
+    return rows_add(v[0], row, params, loss, e);
+}
+
+const struct term term_mse = {
+    .name = "mse",
+    .formula = "mean over rows of (1/V) sum_v (z - z_ref)^2",
+    .kind = VIEW_LOGITS,
+    .n_views = 1,
+    .needs_ref = true,
+    .loss = mse,
+};

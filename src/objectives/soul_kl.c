@@ -1,0 +1,65 @@
+/* What SOUL calls KL (arXiv 2404.18239): the cross-entropy from the model to the reference,
+ *   H = -sum_v p log(p_ref + 1e-12),
+ * whose least is no copy of the reference but a point mass on its likeliest token; and minus that.
+ * The mean is over scored rows; under kl_all_positions over every row of the padded batch, as SOUL
+ * has it. d/dz = p (-log(p_ref + 1e-12) - H). */
+#include "objectives/rows.h"
+#include "objectives/terms.h"
+
+#include <math.h>
+
+static double row_sign(const struct logit_row *r, double sign)
+{
+    double lse = log_sum_exp(r->z, r->n, 1), ref_lse = log_sum_exp(r->ref, r->n, 1), h = 0;
+    for (int i = 0; i < r->n; i++)
+        h -= exp((double)r->z[i] - lse) * log(exp((double)r->ref[i] - ref_lse) + 1e-12);
+    for (int i = 0; i < r->n; i++) {
+        double lq = log(exp((double)r->ref[i] - ref_lse) + 1e-12);
+        r->dz[i] = (float)(sign * exp((double)r->z[i] - lse) * (-lq - h) * r->share);
+    }
+    return sign * h * r->share;
+}
+
+static double row(const void *params, const struct logit_row *r)
+{
+    (void)params;
+    return row_sign(r, 1);
+}
+
+static double row_away(const void *params, const struct logit_row *r)
+{
+    (void)params;
+    return row_sign(r, -1);
+}
+
+static int soul_kl(const void *params, struct view *const *v, double *loss, struct err *e)
+{
+    return rows_add(v[0], row, params, loss, e);
+}
+
+static int soul_kl_ascent(const void *params, struct view *const *v, double *loss, struct err *e)
+{
+    return rows_add(v[0], row_away, params, loss, e);
+}
+
+const struct term term_soul_kl = {
+    .name = "soul_kl",
+    .paper = "arXiv 2404.18239",
+    .formula = "mean over rows of -sum_v p log(p_ref + 1e-12)",
+    .kind = VIEW_LOGITS,
+    .n_views = 1,
+    .needs_ref = true,
+    .widen = COMPAT_KL_ALL_POSITIONS,
+    .loss = soul_kl,
+};
+
+const struct term term_soul_kl_ascent = {
+    .name = "soul_kl_ascent",
+    .paper = "arXiv 2404.18239",
+    .formula = "mean over rows of sum_v p log(p_ref + 1e-12)",
+    .kind = VIEW_LOGITS,
+    .n_views = 1,
+    .needs_ref = true,
+    .widen = COMPAT_KL_ALL_POSITIONS,
+    .loss = soul_kl_ascent,
+};
