@@ -10,11 +10,15 @@ static const struct param data_params[] = {
     {"retain", PARAM_STRING, FILE_OF(ROLE_RETAIN), 0, 0, NULL, NULL, "FILE", "what to keep"},
     {"alternate", PARAM_STRING, FILE_OF(ROLE_ALTERNATE), 0, 0, NULL, NULL, "FILE",
      "desired answers to the forget prompts, row by row"},
+    {"retain_alternate", PARAM_STRING, FILE_OF(ROLE_RETAIN_ALTERNATE), 0, 0, NULL, NULL, "FILE",
+     "answers to the retain prompts that should not be given, row by row"},
     {"generic", PARAM_STRING, FILE_OF(ROLE_GENERIC), 0, 0, NULL, NULL, "FILE", "normal text"},
     {"refused", PARAM_STRING, offsetof(struct job_options, refused), 0, 0, NULL, NULL, "FILE",
      "prompts that the model refuses, for LUNAR"},
     {"ref", PARAM_STRING, offsetof(struct job_options, ref), 0, 0, NULL, NULL, "PATH",
      "reference model (default: the model before training)"},
+    {"reinforced", PARAM_STRING, offsetof(struct job_options, reinforced), 0, 0, NULL, NULL, "PATH",
+     "model that learnt the forget data by heart"},
     {0},
 };
 

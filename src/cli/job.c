@@ -70,7 +70,7 @@ static void catch_interrupt(void)
 
 struct job {
     struct setup s;
-    struct model ref;
+    struct model ref, reinforced;
     struct engine engine;
     struct dataset sets[ROLE_COUNT], refused;
     struct order order;
@@ -148,6 +148,17 @@ static int open_reference(struct job *j, const struct setup_options *so,
     return 0;
 }
 
+static int open_helpers(struct job *j, const struct job_options *o, struct err *e)
+{
+    if (o->reinforced && engine_needs_helper(&j->engine, HELPER_REINFORCED)) {
+        if (setup_open_frozen(&j->reinforced, "reinforced model", o->reinforced, NULL, &j->s.model,
+                              e))
+            return -1;
+        j->engine.helper[HELPER_REINFORCED].model = &j->reinforced;
+    }
+    return engine_check_helpers(&j->engine, e);
+}
+
 static int make_order(struct job *j, const struct train_options *to, const struct recipe *r,
                       struct err *e)
 {
@@ -205,7 +216,7 @@ static int prepare(struct job *j, struct request *q, struct err *e)
         return -1;
     j->engine.pad_id = j->s.encoder.pad_id >= 0 ? j->s.encoder.pad_id : 0;
     if (recipe_bind(&q->recipe, &j->engine, e) || wrapping_bind(&q->wrapping, &j->engine, e) ||
-        open_reference(j, &q->setup, o, q->locator->keeps_base, e) ||
+        open_reference(j, &q->setup, o, q->locator->keeps_base, e) || open_helpers(j, o, e) ||
         make_order(j, &q->train, &q->recipe, e) || locate(j, q, e))
         return -1;
     return engine_cache_reference(&j->engine, j->ref.w ? &j->ref : &j->s.model, &j->order, 0,
@@ -282,6 +293,7 @@ static int run_job(const struct args *a, struct request *q)
     free(j.direction);
     engine_fini(&j.engine);
     model_close(&j.ref);
+    model_close(&j.reinforced);
     setup_close(&j.s);
     return rc ? args_fail(a, &e) : STATUS_DONE;
 }

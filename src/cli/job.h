@@ -10,8 +10,9 @@
 struct job_options {
     const char *files[ROLE_COUNT]; /* data of each role; NULL: none */
     const char *question_key, *answer_key;
-    const char *refused; /* prompts that the model refuses; NULL: none */
-    const char *ref;     /* reference model; NULL: the model itself before training */
+    const char *refused;    /* prompts that the model refuses; NULL: none */
+    const char *ref;        /* reference model; NULL: the model itself before training */
+    const char *reinforced; /* model that learnt the forget data by heart; NULL: none */
     const char *out, *dtype, *optimiser;
     bool scratch, json, save_adapter;
 };

@@ -17,6 +17,7 @@ void gradient_start(struct gradient *g, long step, int n, long repeats)
     }
     g->seen = 0;
     g->tokens = 0;
+    g->penalty = 0;
     memset(g->loss, 0, sizeof g->loss);
     memset(g->micro, 0, (size_t)n * sizeof *g->micro);
     engine_zero_grads(g->engine);
@@ -106,7 +107,7 @@ int gradient_add_sampled(struct gradient *g, double *labels, struct err *e)
 
 double gradient_loss(const struct gradient *g)
 {
-    double sum = 0;
+    double sum = g->penalty;
     for (int k = 0; k < g->n; k++)
         sum += g->micro[k] / g->n;
     return sum;

@@ -21,9 +21,10 @@ struct gradient {
     /* What the step's losses were where an objective was first looked at: unweighted, and the
      * weighted sum by micro-batch. */
     double loss[ENGINE_MAX_OBJECTIVES];
-    double *micro; /* borrowed [n] */
-    unsigned seen; /* goals looked at */
-    long tokens;   /* read in all passes */
+    double *micro;  /* borrowed [n] */
+    double penalty; /* of the weights, beside the micro-batches */
+    unsigned seen;  /* goals looked at */
+    long tokens;    /* read in all passes */
 };
 
 /* Forgets what an earlier step left. Every `repeats` steps the next n micro-batches come. */
@@ -36,7 +37,7 @@ int gradient_add(struct gradient *g, unsigned goals, struct err *e);
 /* The same on micro-batches of other rows; no loss is noted. *loss is their weighted sum. */
 int gradient_add_rows(struct gradient *g, unsigned goals, struct micro *mb, double *loss,
                       struct err *e);
-/* The weighted loss of the method, over the step. */
+/* The weighted loss of the method, over the step, and the penalty. */
 double gradient_loss(const struct gradient *g);
 /* L2 norm over the weights that move. */
 double gradient_norm(const struct gradient *g);

@@ -162,6 +162,7 @@ static int make_gradient(struct run *r, long step, struct err *e)
     if (t->wrapper && t->wrapper->gradient ? t->wrapper->gradient(t->wrapper_params, &r->g, e)
                                            : gradient_add(&r->g, GOALS_METHOD, e))
         return -1;
+    r->g.penalty = engine_add_penalty(t->engine);
     double sum = 0;
     for (int i = 0; i < r->m->table.n; i++) {
         const struct weight *w = &r->m->table.v[i];
