@@ -12,7 +12,7 @@
 #include "text/tokenizer.h"
 #include "text/unigram.h"
 
-/* tokenizer.ggml.token_type */
+/* The type of a token in tokenizer.ggml.token_type, and of a piece in SentencePiece's files. */
 enum {
     TYPE_TEXT = 1,
     TYPE_UNKNOWN,
@@ -74,6 +74,8 @@ int tok_named_pretok(struct tokenizer *t, const char *name, struct err *e);
 /* The name of what tokenizer.json spelt out, or NULL. */
 const char *tok_pretok_name(const struct tokenizer *t);
 
+/* The flags (vocab.h) of a token of this type; none for a type that does not exist. */
+uint16_t tok_flags_of(int64_t type);
 /* What is usual where a file does not say: normaliser and decoder of SentencePiece, with or without
  * a space in front of the text; the decoder of byte-level BPE. */
 int tok_usual_marks(struct tokenizer *t, bool prefix, struct err *e);

@@ -9,15 +9,6 @@
 #include "tensor/gguf.h"
 #include "text/tok.h"
 
-/* What tokenizer.ggml.token_type says. */
-static const uint16_t flags_of[] = {
-    [TYPE_UNKNOWN] = TOKEN_ADDED | TOKEN_SPECIAL,
-    [TYPE_CONTROL] = TOKEN_ADDED | TOKEN_SPECIAL,
-    [TYPE_USER] = TOKEN_ADDED,
-    [TYPE_UNUSED] = TOKEN_UNUSED,
-    [TYPE_BYTE] = TOKEN_BYTE,
-};
-
 static int read_vocab(struct tokenizer *t, struct gguf_meta *m, struct err *e)
 {
     const struct gguf_str *tokens;
@@ -34,8 +25,7 @@ static int read_vocab(struct tokenizer *t, struct gguf_meta *m, struct err *e)
     for (size_t i = 0; i < n; i++) {
         if (vocab_set(&t->vocab, (int)i, tokens[i].s, tokens[i].n, e))
             return -1;
-        if (types[i] > 0 && types[i] < (int)(sizeof flags_of / sizeof *flags_of))
-            t->vocab.flags[i] |= flags_of[types[i]];
+        t->vocab.flags[i] |= tok_flags_of(types[i]);
     }
     return 0;
 }

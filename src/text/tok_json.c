@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/mem.h"
 #include "text/tok.h"
 
 /* Ids may have holes, but a file of a few bytes must not make us allocate for a huge id. */
@@ -171,6 +172,40 @@ static int read_bpe(struct tokenizer *t, const json_t *model, const json_t *adde
     return 0;
 }
 
+/* "vocab" is a list of [text, log-probability]; its places are the ids. */
+static int read_unigram(struct tokenizer *t, const json_t *model, const json_t *added,
+                        struct err *e)
+{
+    const json_t *vocab = json_object_get(model, "vocab"), *pair;
+    json_t *ids = json_object();
+    int64_t unk = -1;
+    bool fallback = false;
+    size_t i, n = json_array_size(vocab);
+    json_array_foreach(vocab, i, pair)
+    {
+        const json_t *text = json_array_get(pair, 0);
+        if (!json_is_string(text) || !json_is_number(json_array_get(pair, 1)) ||
+            json_object_setn_new(ids, json_string_value(text), json_string_length(text),
+                                 json_integer((json_int_t)i))) {
+            json_decref(ids);
+            return err_set(e, "token %zu is not a text and a number", i);
+        }
+    }
+    bool doubled = json_object_size(ids) != n;
+    int rc =
+        doubled ? err_set(e, "'vocab' gives a token twice") : tok_read_tokens(t, ids, added, e);
+    json_decref(ids);
+    if (rc || !(t->scores = mem_alloc((size_t)t->vocab.n, sizeof *t->scores, e)))
+        return -1;
+    for (i = 0; i < n; i++)
+        t->scores[i] = (float)json_number_value(json_array_get(json_array_get(vocab, i), 1));
+    if (json_opt_int(model, "unk_id", 0, t->vocab.n - 1, &unk, e) ||
+        json_opt_bool(model, "byte_fallback", &fallback, e))
+        return -1;
+    t->unk = (int)unk;
+    return tok_use_scores(t, fallback, e);
+}
+
 static int read_doc(struct tokenizer *t, const json_t *j, struct err *e)
 {
     const json_t *model = json_object_get(j, "model"), *decoder = json_object_get(j, "decoder"),
@@ -181,14 +216,15 @@ static int read_doc(struct tokenizer *t, const json_t *j, struct err *e)
         return err_set(e, "'model' is missing; is this a tokenizer.json?");
     if (json_opt_str(model, "type", &type, e))
         return -1;
-    if (strcmp(type, "BPE"))
+    bool unigram = !strcmp(type, "Unigram");
+    if (!unigram && strcmp(type, "BPE"))
         return tok_refuse_kind(type, e);
     /* The pre-tokeniser first: it tells byte-level BPE from other kinds. */
     if (tok_read_pretok(t, json_object_get(j, "pre_tokenizer"), &bytes, e) ||
         tok_read_normal(t, json_object_get(j, "normalizer"), e))
         return -1;
-    t->kind = bytes ? TOK_BYTES : TOK_CHARS;
-    if (read_bpe(t, model, added, e) ||
+    t->kind = unigram ? TOK_UNIGRAM : bytes ? TOK_BYTES : TOK_CHARS;
+    if ((unigram ? read_unigram(t, model, added, e) : read_bpe(t, model, added, e)) ||
         (json_is_object(decoder) && tok_read_decoder(t, decoder, e)))
         return -1;
     t->add_bos = adds_bos(json_object_get(j, "post_processor"), 0);

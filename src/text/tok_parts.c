@@ -143,6 +143,18 @@ int tok_read_decoder(struct tokenizer *t, const json_t *j, struct err *e)
                    type);
 }
 
+uint16_t tok_flags_of(int64_t type)
+{
+    static const uint16_t flags[] = {
+        [TYPE_UNKNOWN] = TOKEN_ADDED | TOKEN_SPECIAL,
+        [TYPE_CONTROL] = TOKEN_ADDED | TOKEN_SPECIAL,
+        [TYPE_USER] = TOKEN_ADDED,
+        [TYPE_UNUSED] = TOKEN_UNUSED,
+        [TYPE_BYTE] = TOKEN_BYTE,
+    };
+    return type > 0 && type < (int64_t)(sizeof flags / sizeof *flags) ? flags[type] : 0;
+}
+
 int tok_usual_marks(struct tokenizer *t, bool prefix, struct err *e)
 {
     return (prefix && normal_add(&t->normal, NORMAL_PREPEND, NULL, PRETOK_MARK, false, e)) ||
