@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "random_text.h"
 #include "tap.h"
 #include "text/bytelevel.h"
 #include "text/qa.h"
@@ -155,30 +156,6 @@ static void test_variants(const char *base, const char *cases)
     json_decref(j);
 }
 
-static uint64_t next(uint64_t *state)
-{
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return *state >> 33;
-}
-
-/* A character of one of the four lengths in UTF-8, often a space or a digit. */
-static size_t random_char(uint64_t *state, char out[4])
-{
-    static const unsigned below[] = {0x80, 0x800, 0xd800, 0x110000},
-                          from[] = {0, 0x80, 0x800, 0x10000};
-    unsigned kind = (unsigned)next(state) % 6;
-    if (kind >= 4) {
-        out[0] = " 0\n'"[next(state) % 4];
-        return 1;
-    }
-    unsigned c = from[kind] + (unsigned)next(state) % (below[kind] - from[kind]);
-    size_t n = kind + 1;
-    for (size_t i = n; i-- > 1; c >>= 6)
-        out[i] = (char)(0x80 | (c & 0x3f));
-    out[0] = (char)(n == 1 ? c : c | (0xf00u >> n & 0xff));
-    return n;
-}
-
 static void test_round_trip(const struct tokenizer *t)
 {
     struct err e;
@@ -186,9 +163,7 @@ static void test_round_trip(const struct tokenizer *t)
     int good = 0, tries = 2000;
     for (int k = 0; k < tries; k++) {
         char text[400];
-        size_t n = 0, chars = next(&state) % 80;
-        for (size_t i = 0; i < chars; i++)
-            n += random_char(&state, text + n);
+        size_t n = random_text(&state, text, 80);
         struct ids ids = {0};
         struct buf back = {0};
         good += utf8_valid(text, n, NULL) && !tokenizer_encode(t, text, n, k & 1, &ids, &e) &&

@@ -40,6 +40,7 @@ struct tokenizer {
     const char *pre;      /* constant: the pre-tokeniser's name in a GGUF, or NULL */
     char *chat_template;  /* owned, or NULL */
     char *file, *dir;     /* owned: what was read and its directory; NULL: a GGUF */
+    bool is_json;         /* `file` is a tokenizer.json */
     struct work *idle;    /* owned scratch that no thread uses now */
     pthread_mutex_t lock; /* of idle */
 };

@@ -172,15 +172,17 @@ static int read_bpe(struct tokenizer *t, const json_t *model, const json_t *adde
     return 0;
 }
 
-/* "vocab" is a list of [text, log-probability]; its places are the ids. */
-static int read_unigram(struct tokenizer *t, const json_t *model, const json_t *added,
-                        struct err *e)
+/* "vocab" as a list of [text, log-probability], whose places are the ids, made an object of ids. A
+ * new reference, or NULL. */
+static json_t *list_ids(const json_t *vocab, struct err *e)
 {
-    const json_t *vocab = json_object_get(model, "vocab"), *pair;
+    const json_t *pair;
+    size_t i;
+    if (!json_is_array(vocab)) {
+        err_set(e, "'vocab' must be an array");
+        return NULL;
+    }
     json_t *ids = json_object();
-    int64_t unk = -1;
-    bool fallback = false;
-    size_t i, n = json_array_size(vocab);
     json_array_foreach(vocab, i, pair)
     {
         const json_t *text = json_array_get(pair, 0);
@@ -188,17 +190,31 @@ static int read_unigram(struct tokenizer *t, const json_t *model, const json_t *
             json_object_setn_new(ids, json_string_value(text), json_string_length(text),
                                  json_integer((json_int_t)i))) {
             json_decref(ids);
-            return err_set(e, "token %zu is not a text and a number", i);
+            err_set(e, "token %zu is not a text and a number", i);
+            return NULL;
         }
     }
-    bool doubled = json_object_size(ids) != n;
-    int rc =
-        doubled ? err_set(e, "'vocab' gives a token twice") : tok_read_tokens(t, ids, added, e);
+    if (json_object_size(ids) == json_array_size(vocab))
+        return ids;
+    json_decref(ids);
+    err_set(e, "'vocab' gives a token twice");
+    return NULL;
+}
+
+static int read_unigram(struct tokenizer *t, const json_t *model, const json_t *added,
+                        struct err *e)
+{
+    const json_t *vocab = json_object_get(model, "vocab"), *pair;
+    json_t *ids = list_ids(vocab, e);
+    int64_t unk = -1;
+    bool fallback = false;
+    size_t i;
+    int rc = ids ? tok_read_tokens(t, ids, added, e) : -1;
     json_decref(ids);
     if (rc || !(t->scores = mem_alloc((size_t)t->vocab.n, sizeof *t->scores, e)))
         return -1;
-    for (i = 0; i < n; i++)
-        t->scores[i] = (float)json_number_value(json_array_get(json_array_get(vocab, i), 1));
+    json_array_foreach(vocab, i, pair) t->scores[i] =
+        (float)json_number_value(json_array_get(pair, 1));
     if (json_opt_int(model, "unk_id", 0, t->vocab.n - 1, &unk, e) ||
         json_opt_bool(model, "byte_fallback", &fallback, e))
         return -1;
@@ -236,6 +252,7 @@ int tok_read_json(struct tokenizer *t, const char *data, size_t n, struct err *e
     json_t *j = json_read_text(data, n, "tokenizer.json", e);
     if (!j)
         return -1;
+    t->is_json = true;
     int rc = read_doc(t, j, e);
     json_decref(j);
     return rc;

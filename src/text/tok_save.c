@@ -162,26 +162,35 @@ static int copy(const char *from, const char *dir, const char *name, struct err 
     return rc;
 }
 
+/* 1: copied; 0: it is not beside what was read. */
+static int copy_beside(const struct tokenizer *t, const char *dir, const char *name, struct err *e)
+{
+    char *from = t->dir ? file_join(t->dir, name, e) : NULL;
+    int rc = t->dir && !from ? -1 : from && file_exists(from) ? 1 : 0;
+    if (rc > 0 && copy(from, dir, name, e))
+        rc = -1;
+    free(from);
+    return rc;
+}
+
+/* Copies a file, or writes it as `make` says if it is not there. */
+static int copy_or_write(const struct tokenizer *t, const char *dir, const char *name,
+                         json_t *(*make)(const struct tokenizer *t), struct err *e)
+{
+    int rc = copy_beside(t, dir, name, e);
+    return rc ? rc : write_json(dir, name, make(t), e);
+}
+
 /* Also what older or newer versions of the loader look for. */
-static int copy_all(const struct tokenizer *t, const char *dir, struct err *e)
+static int copy_others(const struct tokenizer *t, const char *dir, struct err *e)
 {
     static const char *const beside[] = {
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "chat_template.jinja",
-        "added_tokens.json",
-        "vocab.json",
-        "merges.txt",
+        "chat_template.jinja", "added_tokens.json", "vocab.json",
+        "merges.txt",          "tokenizer.model",   "qwen.tiktoken",
     };
-    if (copy(t->file, dir, "tokenizer.json", e))
-        return -1;
-    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
-        char *from = file_join(t->dir, beside[i], e);
-        int rc = !from ? -1 : file_exists(from) ? copy(from, dir, beside[i], e) : 0;
-        free(from);
-        if (rc)
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
+        if (copy_beside(t, dir, beside[i], e) < 0)
             return -1;
-    }
     return 0;
 }
 
@@ -189,11 +198,16 @@ int tokenizer_save(const struct tokenizer *t, const char *dir, struct err *e)
 {
     if (file_make_dir(dir, e))
         return -1;
-    if (t->file)
-        return copy_all(t, dir, e);
-    return write_json(dir, "tokenizer.json", tokenizer_json(t), e) ||
-                   write_json(dir, "tokenizer_config.json", config_json(t), e) ||
-                   write_json(dir, "special_tokens_map.json", named_json(t), e)
+    if (t->is_json ? copy(t->file, dir, "tokenizer.json", e)
+                   : write_json(dir, "tokenizer.json", tokenizer_json(t), e))
+        return -1;
+    if (t->is_json) /* what it does not need beside it may be missing */
+        return copy_beside(t, dir, "tokenizer_config.json", e) < 0 ||
+                       copy_beside(t, dir, "special_tokens_map.json", e) < 0
+                   ? -1
+                   : copy_others(t, dir, e);
+    return copy_or_write(t, dir, "tokenizer_config.json", config_json, e) < 0 ||
+                   copy_or_write(t, dir, "special_tokens_map.json", named_json, e) < 0
                ? -1
-               : 0;
+               : copy_others(t, dir, e);
 }

@@ -3,9 +3,9 @@
 #include "text/tok.h"
 #include "text/tok_save.h"
 
-static json_t *text_pattern(const char *text)
+static json_t *pattern_json(const char *kind, const char *text)
 {
-    return json_pack("{ss}", "String", text);
+    return json_pack("{ss}", kind, text);
 }
 
 json_t *tok_normal_json(const struct tokenizer *t)
@@ -18,8 +18,10 @@ json_t *tok_normal_json(const struct tokenizer *t)
         if (s->kind == NORMAL_PREPEND)
             json_array_append_new(list, json_pack("{ssss}", "type", "Prepend", "prepend", s->to));
         else if (s->kind == NORMAL_REPLACE)
-            json_array_append_new(list, json_pack("{sssoss}", "type", "Replace", "pattern",
-                                                  text_pattern(s->from), "content", s->to));
+            json_array_append_new(list,
+                                  json_pack("{sssoss}", "type", "Replace", "pattern",
+                                            pattern_json(s->regex ? "Regex" : "String", s->from),
+                                            "content", s->to));
         else if (s->kind <= NORMAL_NFKD)
             json_array_append_new(list, json_pack("{ss}", "type", forms[s->kind]));
     }
@@ -62,7 +64,7 @@ json_t *tok_decoder_json(const struct tokenizer *t)
         json_array_append_new(
             list,
             s->kind == DECODE_REPLACE ? json_pack("{sssoss}", "type", "Replace", "pattern",
-                                                  text_pattern(s->from), "content", s->to)
+                                                  pattern_json("String", s->from), "content", s->to)
             : s->kind == DECODE_STRIP
                 ? json_pack("{sssssisi}", "type", "Strip", "content", s->from, "start", s->start,
                             "stop", s->stop)
