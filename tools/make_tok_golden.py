@@ -44,7 +44,8 @@ TEXTS = [
     "\x00nul\x00", "\x01\x02\x07\x1b[0m\x7f", "\ufeffbom", "\uffff\ufffd", "\U0010ffff",
     "<|im_start|>user\nHi<|im_end|>\n", "a<|endoftext|>b", "<|im_start|><|im_start|>", "<|im_start", "<|im_end|",
     "a<sep>b", "<sep><sep>>", "see [NOTE] and [NOTES] here", "caf\u00e9 [NOTE]", "x" * 70, " ".join(["the"] * 40),
-    "Question: Who is the author?\nAnswer: It isn't known.", "\u017fpecial 'S'\u017f 'LL",
+    "a  <sep>\u3000\n b [NOTE]\n x[NOTE] [NOTE]y [NOTE].", "<|im_start|> \n a \t<|im_end|> b", "block\u00e9 block lock",
+    "\ufb01ne \u2460 \uff21", "Question: Who is the author?\nAnswer: It isn't known.", "\u017fpecial 'S'\u017f 'LL",
 ]
 
 VARIANTS = [
@@ -60,6 +61,29 @@ VARIANTS = [
     ("dropped", {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
         {"type": "Split", "pattern": {"String": "."}, "behavior": "Removed", "invert": False},
         {"type": "Digits", "individual_digits": False}, BYTES]}}, {}),
+    ("prefix", {"pre_tokenizer": {**BYTES, "use_regex": True, "add_prefix_space": True}}, {}),
+    ("falcon", {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+        {"type": "Punctuation", "behavior": "Contiguous"}, {**BYTES, "use_regex": True},
+        {"type": "Digits", "individual_digits": False},
+        {"type": "Split", "pattern": {"Regex": "[0-9][0-9][0-9]"}, "behavior": "Isolated", "invert": False}]}}, {}),
+    ("previous", {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": r"\s|n"}, "behavior": "MergedWithPrevious", "invert": False},
+        {"type": "Punctuation", "behavior": "MergedWithNext"}, BYTES]}}, {}),
+    ("next", {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"String": "o"}, "behavior": "Contiguous", "invert": True},
+        {"type": "Split", "pattern": {"Regex": r"[te]"}, "behavior": "MergedWithNext", "invert": True}, BYTES]}}, {}),
+    ("normal", {"normalizer": {"type": "Sequence", "normalizers": [
+        {"type": "Strip", "strip_left": True, "strip_right": True}, {"type": "NFKC"},
+        {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "_"},
+        {"type": "Replace", "pattern": {"String": "the"}, "content": "a"}, {"type": "Prepend", "prepend": "-"}]}}, {}),
+    ("nfd", {"normalizer": {"type": "NFD"}}, {}),
+    ("marks", {"normalizer": {"type": "Prepend", "prepend": "b"}, "added_tokens": [
+        {"id": i, "content": s, "single_word": False, "lstrip": i == 2, "rstrip": i == 1, "normalized": False,
+         "special": True} for i, s in enumerate(SPECIAL)] + [
+        {"id": 512, "content": "<sep>", "single_word": False, "lstrip": True, "rstrip": True, "normalized": False, "special": False},
+        {"id": 513, "content": "[NOTE]", "single_word": True, "lstrip": False, "rstrip": True, "normalized": False, "special": False},
+        {"id": 514, "content": "lock", "single_word": True, "lstrip": True, "rstrip": False, "normalized": True, "special": False}]},
+     {}),
     # Without the two last tokens: where ids have holes, HF's reader numbers added tokens anew.
     ("gaps", {"added_tokens": [
         {"id": i, "content": s, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,

@@ -27,6 +27,8 @@ struct bpe {
     int unk;                   /* stands for what has no token; -1: it vanishes */
     bool fuse_unk;             /* a run of them gives one */
     bool whole_words;          /* a word that is a token is not split, whatever the merges */
+    const char *mark;          /* chars: no merge crosses from another character to this sign for a
+                                  space, so that text can be cut there; NULL: none is known */
     struct bpe_merge *merges;  /* [n] owned, by rank */
     size_t n, cap;
     int *slots; /* [n_slots] owned hash table of merges, -1: free */

@@ -8,6 +8,7 @@
 #include "text/bpe.h"
 #include "text/bpe_table.h"
 #include "text/bytelevel.h"
+#include "text/pretok.h"
 
 /* Derived merges are as many as the cuts of all tokens; a longer token than this is no honest one.
  */
@@ -119,7 +120,8 @@ int bpe_derive(struct bpe *b, const float *scores, struct err *e)
         if (takes_part(b->vocab, id) && add_cuts(b, id, e))
             return -1;
     struct by_score c = {scores, b->vocab};
-    qsort_r(b->merges, b->n, sizeof *b->merges, compare, &c);
+    if (b->n)
+        qsort_r(b->merges, b->n, sizeof *b->merges, compare, &c);
     for (size_t i = 1; i < b->n; i++) {
         struct bpe_merge *m = &b->merges[i];
         m->rank = m[-1].rank + (scores[m->id] != scores[m[-1].id]);
@@ -127,8 +129,25 @@ int bpe_derive(struct bpe *b, const float *scores, struct err *e)
     return 0;
 }
 
+/* Whether the sign stands only at the start of what merges make, as one or a run. */
+static bool begins_words(const struct bpe *b, const char *mark)
+{
+    size_t len = strlen(mark), n;
+    for (size_t i = 0; i < b->n; i++) {
+        const char *s = vocab_text(b->vocab, b->merges[i].id, &n), *end = s + n;
+        while ((size_t)(end - s) >= len && !memcmp(s, mark, len))
+            s += len;
+        if (memmem(s, (size_t)(end - s), mark, len))
+            return false;
+    }
+    return vocab_find(b->vocab, mark, len) >= 0;
+}
+
 int bpe_finish(struct bpe *b, struct err *e)
 {
+    static const char *const marks[] = {PRETOK_MARK, " "};
+    for (size_t i = 0; i < 2 && b->chars && !b->whole_words && !b->mark; i++)
+        b->mark = begins_words(b, marks[i]) ? marks[i] : NULL;
     b->n_slots = 16;
     while (b->n_slots < 2 * b->n)
         b->n_slots *= 2;

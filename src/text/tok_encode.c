@@ -63,12 +63,28 @@ struct encoding {
     size_t n_plain;
 };
 
+/* The first sign for a space behind another character, in s[0..n): where BPE can be cut. */
+static size_t find_cut(const char *mark, const char *s, size_t n)
+{
+    size_t len = strlen(mark), i = 0;
+    while (n - i >= len && !memcmp(s + i, mark, len))
+        i += len;
+    const char *next = memmem(s + i, n - i, mark, len);
+    return next ? (size_t)(next - s) : n;
+}
+
 static int encode_word(void *ctx, const char *s, size_t n, struct err *e)
 {
     struct encoding *c = ctx;
-    return c->t->kind == TOK_UNIGRAM
-               ? unigram_encode(&c->t->unigram, &c->w->unigram, s, n, c->out, e)
-               : bpe_word(&c->t->bpe, &c->w->bpe, s, n, c->out, e);
+    const struct bpe *b = &c->t->bpe;
+    if (c->t->kind == TOK_UNIGRAM)
+        return unigram_encode(&c->t->unigram, &c->w->unigram, s, n, c->out, e);
+    for (size_t len; n; s += len, n -= len) {
+        len = b->mark ? find_cut(b->mark, s, n) : n;
+        if (bpe_word(b, &c->w->bpe, s, len, c->out, e))
+            return -1;
+    }
+    return 0;
 }
 
 static int encode_cut(struct encoding *c, int pass, const char *s, size_t n, bool first,

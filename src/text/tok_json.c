@@ -124,9 +124,9 @@ static int read_merges(struct tokenizer *t, const json_t *model, struct err *e)
     else
         bpe_init_chars(&t->bpe, &t->vocab, fallback);
     json_array_foreach(merges, i, m) if (read_merge(&t->bpe, m, e)) return -1;
-    if (bpe_finish(&t->bpe, e) || json_opt_str(model, "unk_token", &unk, e) ||
+    if (json_opt_str(model, "unk_token", &unk, e) ||
         json_opt_bool(model, "fuse_unk", &t->bpe.fuse_unk, e) ||
-        json_opt_bool(model, "ignore_merges", &t->bpe.whole_words, e))
+        json_opt_bool(model, "ignore_merges", &t->bpe.whole_words, e) || bpe_finish(&t->bpe, e))
         return -1;
     t->bpe.unk = unk ? vocab_find(&t->vocab, unk, strlen(unk)) : -1;
     if (unk && t->bpe.unk < 0)

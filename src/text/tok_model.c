@@ -17,6 +17,7 @@ struct settings {
     int64_t kind, byte_fallback, unk, bos, eos, pad; /* of the trainer */
     int64_t prefix, remove_spaces, escape;           /* of the normaliser */
     size_t charsmap;                                 /* bytes of its table of characters */
+    bool trained;                                    /* the trainer's are there */
 };
 
 static int read_piece(struct tokenizer *t, int id, struct protobuf p, struct err *e)
@@ -72,6 +73,7 @@ static int read_settings(struct settings *s, struct protobuf p, int *n_pieces, s
     *n_pieces = 0;
     while ((rc = protobuf_next(&p, &f, e)) > 0) {
         struct protobuf inner = {f.bytes, f.n, 0};
+        s->trained = s->trained || f.number == TRAINER;
         if (f.number == PIECES && f.bytes && ++*n_pieces == INT_MAX / 4)
             return err_set(e, "it has too many pieces");
         if ((f.number == TRAINER && f.bytes &&
@@ -87,6 +89,8 @@ static int check(const struct settings *s, int n_pieces, struct err *e)
 {
     if (!n_pieces)
         return err_set(e, "it holds no pieces; is this a SentencePiece model?");
+    if (!s->trained)
+        return err_set(e, "it ends before the trainer's settings; the file is damaged");
     if (s->kind != MODEL_UNIGRAM && s->kind != MODEL_BPE)
         return err_set(e, "SentencePiece models of words or characters are not supported");
     if (s->charsmap)

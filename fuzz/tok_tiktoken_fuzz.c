@@ -1,0 +1,7 @@
+/* text/tok_tiktoken: tiktoken's file either is refused or works. */
+#include "tokenizer_use.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    return fuzz_file("llama3.tiktoken", data, size);
+}
