@@ -9,6 +9,7 @@
 #include "decoders.h"
 #include "model/save.h"
 #include "tap.h"
+#include "tensor/out.h"
 
 /* 0, or -1 and a message; a model that opens is read in full. */
 static int try_open(const char *path, struct err *e)
@@ -99,6 +100,32 @@ static void make_llama2c(const char *dir, const char *name)
     write_part(dir, name, file, sizeof header + n * sizeof(float));
 }
 
+/* GGUFs that are whole, and no model for us. */
+static void test_refused(void)
+{
+    static const struct {
+        const char *arch; /* NULL: none is named */
+        uint32_t parts;
+        const char *message;
+    } cases[] = {{"llama", 3, "one of 3 parts"},
+                 {"mamba", 1, "'mamba'"},
+                 {NULL, 1, "general.architecture"},
+                 {"llama", 1, "llama.block_count"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct err e;
+        struct gguf_pairs p = {0};
+        char path[600];
+        snprintf(path, sizeof path, "%s/refused.gguf", test_dir());
+        if (cases[i].arch)
+            gguf_put_text(&p, "general.architecture", cases[i].arch, &e);
+        gguf_put_u32(&p, "split.count", cases[i].parts, &e);
+        struct tensor_out *o = gguf_out_open(path, &p, &e);
+        ok(o && !tensor_out_commit(o, &e), "a GGUF of pairs");
+        ok(try_open(path, &e) && strstr(e.msg, cases[i].message), "%s", e.msg);
+        gguf_pairs_fini(&p);
+    }
+}
+
 /* A GGUF of every family. */
 static void test_ggufs(void)
 {
@@ -133,7 +160,7 @@ static void test_settings(const char *dir)
         {"\"head_dim\": 6", "\"head_dim\": 7", ""},
         {"\"vocab_size\": 104", "\"vocab_size\": 103", "wrong shape"},
         {"\"vocab_size\": 104", "\"vocab_size\": \"104\"", "vocab_size"},
-        {"\"rope_theta\": 10000.0", "\"rope_theta\": 0", ""},
+        {"\"rope_theta\": 10000.0", "\"rope_theta\": 0.5", "rope base"},
         {"\"rms_norm_eps\": 1e-05", "\"rms_norm_eps\": 0", "epsilon"},
         {"\"LlamaForCausalLM\"", "\"NoSuchModel\"", "'NoSuchModel'"},
         {"\"LlamaForCausalLM\"", "7", "architecture"},
@@ -190,6 +217,7 @@ int main(void)
     snprintf(dir, sizeof dir, "%s/pieces", test_dir());
     make_pieces(dir);
     test_damage(dir, "config.json");
+    test_damage(dir, "generation_config.json");
     test_damage(dir, "model.safetensors.index.json");
     test_damage(dir, "model-00002-of-00003.safetensors");
     test_settings(dir);
@@ -197,6 +225,7 @@ int main(void)
     snprintf(path, sizeof path, "%s/llama2.bin", test_dir());
     make_llama2c(test_dir(), "llama2.bin");
     test_damage(path, NULL);
+    test_refused();
     test_ggufs();
     return done();
 }

@@ -201,6 +201,10 @@ int config_from_gguf(struct model_config *c, const struct tensor_file *f, struct
 {
     struct gguf_str arch;
     const struct family *family;
+    int64_t parts = 1;
+    if (gguf_int(f->meta, "split.count", &parts) && parts > 1)
+        return err_set(e, "this is one of %lld parts: join them with llama.cpp's gguf-split",
+                       (long long)parts);
     if (!gguf_text(f->meta, "general.architecture", &arch))
         return err_set(e, "the GGUF has no 'general.architecture'");
     if (!(family = family_by_gguf(arch.s, arch.n, e)))

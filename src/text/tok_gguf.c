@@ -121,7 +121,7 @@ static const struct reader {
 static int read_kind(struct tokenizer *t, struct gguf_meta *m, struct err *e)
 {
     struct gguf_str s;
-    if (!gguf_text(m, "tokenizer.ggml.model", &s))
+    if (!gguf_text(m, "tokenizer.ggml.model", &s) || (s.n == 4 && !memcmp(s.s, "none", 4)))
         return err_set(e, "it holds no tokenizer");
     for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
         if (s.n == strlen(readers[i].model) && !memcmp(s.s, readers[i].model, s.n)) {
