@@ -189,7 +189,7 @@ static double *peer_scores(const json_t *log, const char *metric, int *n)
     return v;
 }
 
-static void peer_auc(const json_t *log, const char *metric)
+static void peer_auc(const json_t *log, const char *metric, const char *what)
 {
     const json_t *m = json_object_get(log, metric);
     int nf, nh;
@@ -197,7 +197,7 @@ static void peer_auc(const json_t *log, const char *metric)
     double auc = NAN;
     struct err e;
     stats_auc(forget, nf, holdout, nh, &auc, &e);
-    near(auc, get(m, "auc"), RTOL, 0, "1B full: %s", metric);
+    near(auc, get(m, "auc"), RTOL, 0, "%s: %s", what, metric);
     free(forget);
     free(holdout);
 }
@@ -232,7 +232,7 @@ static void test_peer_log(void)
         ok(w.n == 3 * 1017, "every generation of the 1B log was scored");
         report(&w, "ROUGE of the 1B log");
         for (size_t i = 0; i < sizeof attacks / sizeof *attacks; i++)
-            peer_auc(full, attacks[i]);
+            peer_auc(full, attacks[i], "1B full");
         struct ks ks;
         struct err e;
         int n, m;
@@ -249,9 +249,43 @@ static void test_peer_log(void)
     json_decref(retain);
 }
 
+/* Memorisation, attacks and privleak of the peer's runs on SmolLM2, from their rows. */
+static void test_smollm2_logs(void)
+{
+    static const char *const models[] = {"base", "target", "retain"};
+    static const char *const attacks[] = {"mia_loss", "mia_zlib", "mia_min_k",
+                                          "mia_min_k_plus_plus", "mia_gradnorm"};
+    json_t *gold = shared("golden_ou_smollm2/%s/TOFU_EVAL.json", "retain");
+    for (int i = 0; i < 3; i++) {
+        json_t *log = shared("golden_ou_smollm2/%s/TOFU_EVAL.json", models[i]);
+        if (!log || !gold) {
+            skip("the log of %s is not there", models[i]);
+            json_decref(log);
+            continue;
+        }
+        for (int k = 0; k < 2; k++) {
+            const char *metric = k ? "extraction_strength" : "exact_memorization";
+            int n;
+            double *v = peer_scores(log, metric, &n);
+            near(stats_mean(v, n), get(json_object_get(log, metric), "agg_value"), RTOL, 0,
+                 "%s: %s of %d rows", models[i], metric, n);
+            free(v);
+        }
+        for (size_t k = 0; k < sizeof attacks / sizeof *attacks; k++)
+            peer_auc(log, attacks[k], models[i]);
+        double auc = get(json_object_get(log, "mia_min_k"), "agg_value");
+        double ref = i == 2 ? 0.5 : get(json_object_get(gold, "mia_min_k"), "agg_value");
+        near(stats_privleak(auc, ref), get(json_object_get(log, "privleak"), "agg_value"), RTOL, 0,
+             "%s: privleak", models[i]);
+        json_decref(log);
+    }
+    json_decref(gold);
+}
+
 int main(void)
 {
     test_tofu_logs();
     test_peer_log();
+    test_smollm2_logs();
     return done();
 }

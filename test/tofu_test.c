@@ -506,6 +506,10 @@ int main(void)
               test_shared(PEER "full/evals_forget10/TOFU_SUMMARY.json"),
               test_shared(PEER "retain90/TOFU_EVAL.json"), "1B");
 #undef PEER
+#define RUN "golden_ou_smollm2/"
+    check_log(test_shared(RUN "target/TOFU_EVAL.json"), test_shared(RUN "target/TOFU_SUMMARY.json"),
+              test_shared(RUN "retain/TOFU_EVAL.json"), "SmolLM2 target");
+#undef RUN
     struct err e;
     char *path = test_data("tofu/TOFU_EVAL.json");
     json_t *eval = json_read_file(path, &e);
