@@ -155,6 +155,10 @@ cmp_ok($lunar[-1]{terms}{'forget.redirect'}, '<', $lunar[0]{terms}{'forget.redir
 check("diff $cur/model.safetensors $dir/lunar/model.safetensors", 3, qr/^29 equal, 0 within, 1 outside,/m, 'LUNAR: one matrix moves');
 check("$lunar --out $dir/none", 1, qr/term 'redirect' needs prompts that the model refuses: give --refused FILE$/, 'LUNAR: without refusals');
 
+run("$both --method RepNoise --lr 1e-2 --batch 6 --gamma 0 --alpha 0 --extra-weight 1 --max-steps 12 --out $dir/noise");
+my @noise = steps('noise');
+cmp_ok($noise[-1]{terms}{'forget.noise_mmd'}, '<', $noise[0]{terms}{'forget.noise_mmd'}, 'RepNoise: states become like noise');
+
 # --- the same again ---
 
 run("$both --method NPO --out $dir/npo --write-order $dir/order --seed 5 --accumulate 2 --epochs 2 --ref $ref");

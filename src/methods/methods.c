@@ -20,6 +20,7 @@ PRESET(lat, {"retain_loss_type", "EMBED_DIFF"}, {"layer", "8"}, {"steering_coeff
 PRESET(lunar, {"retain_loss_type", "embed_prompt"}, {"layer", "22"}, {"locate", "regex"},
        {"trainable_params_regex", "model\\.layers\\.22\\.mlp\\.down_proj\\.weight"});
 PRESET(tar, {"wrapper", "tar"});
+PRESET(repnoise, {"extra_term", "noise_mmd"}, {"extra_role", "forget"}, {"extra_weight", "1e-3"});
 PRESET(alternate, {"forget_role", "alternate"});
 PRESET(other_answer, {"forget_role", "alternate"}, {"alternate_from", "forget"});
 PRESET(random_tokens, {"forget_role", "alternate"}, {"alternate_from", "tokens"});
@@ -135,7 +136,10 @@ const struct method methods[] = {
      lunar_preset, differences},
     {"TAR", "robust", "arXiv 2408.00761",
      "high entropy on forget data for an attacker who fine-tunes, as it was on retain data", NULL,
-     true, tar_preset, "its definition as plain loops"},
+     true, tar_preset, "the sum of its parts, for an attacker who stands still"},
+    {"RepNoise", "representation", "arXiv 2405.14577",
+     "ascent on forget data, whose hidden states become noise after every layer", "ascent", true,
+     repnoise_preset, "its definition as plain loops"},
     {0},
 };
 
