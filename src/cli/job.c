@@ -1,55 +1,16 @@
 #include "cli/job.h"
 
 #include <signal.h>
-#include <stddef.h>
-#include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "cli/args.h"
 #include "cli/command.h"
-#include "cli/recipe_args.h"
-#include "cli/setup.h"
+#include "cli/request.h"
 #include "locate/locators.h"
-#include "methods/wrapping.h"
 #include "model/lora.h"
 #include "model/save.h"
-#include "optim/optims.h"
 #include "train/direction.h"
 #include "train/loop.h"
-
-#define OPT(f) offsetof(struct job_options, f)
-static const struct param job_params[] = {
-    {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY",
-     "field of the prompt"},
-    {"answer_key", PARAM_STRING, OPT(answer_key), 0, 0, NULL, "answer", "KEY",
-     "field of the answer"},
-    {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR", "where the model goes"},
-    {"dtype", PARAM_CHOICE, OPT(dtype), 0, 0, "f32|bf16|f16", "f32", NULL,
-     "storage type of the result"},
-    {"optimiser", PARAM_STRING, OPT(optimiser), 0, 0, NULL, "adamw", "NAME",
-     "adamw, sophia, sophia_soul, lion, sgd"},
-    {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL,
-     "print what was done as one JSON object"},
-    {"save_adapter", PARAM_BOOL, OPT(save_adapter), 0, 0, NULL, NULL, NULL,
-     "of --locate lora: write the adapter, in PEFT's files, instead of the merged model"},
-    {"scratch", PARAM_BOOL, OPT(scratch), 0, 0, NULL, NULL, NULL,
-     "start from random weights: the model directory needs config.json and a tokenizer"},
-    {0},
-};
-
-/* What the method may preset: which weights move, and what stands before the optimiser. */
-struct choice_options {
-    const char *locate, *wrapper;
-};
-
-static const struct param choice_params[] = {
-    {"locate", PARAM_STRING, offsetof(struct choice_options, locate), 0, 0, NULL, "all", "NAME",
-     "which weights may move: all, regex, lora (adapters beside them)"},
-    {"wrapper", PARAM_STRING, offsetof(struct choice_options, wrapper), 0, 0, NULL, "none", "NAME",
-     "how the gradient is made: none, sam, rs, gnr, cr, wa, lat, tar"},
-    {0},
-};
 
 static volatile sig_atomic_t stopped;
 
@@ -75,22 +36,6 @@ struct job {
     struct dataset sets[ROLE_COUNT], refused;
     struct order order;
     float *direction; /* owned [C] */
-};
-
-/* All that the command line says. */
-struct request {
-    struct setup_options setup;
-    struct job_options job;
-    struct train_options train;
-    struct recipe_options choice;
-    struct recipe recipe;
-    const struct optim *optim;
-    void *optim_params; /* owned */
-    struct choice_options chosen;
-    const struct locator *locator;
-    void *locator_params; /* owned */
-    struct wrapping wrapping;
-    json_t *options; /* owned: all of the above that a resumed run must share */
 };
 
 /* What kind of rows a file has is told by its first one. */
@@ -267,7 +212,7 @@ static int run(struct job *j, struct trainer *t, const struct job_options *o,
     return 0;
 }
 
-static int run_job(const struct args *a, struct request *q)
+static int run_job(struct request *q)
 {
     struct err e;
     struct job j = {0};
@@ -281,7 +226,7 @@ static int run_job(const struct args *a, struct request *q)
                         .o = &q->train,
                         .order = &j.order,
                         .out = q->job.out,
-                        .what = a->command,
+                        .what = q->args.command,
                         .stop = &stopped};
     int rc = prepare(&j, q, &e);
     if (!rc)
@@ -295,112 +240,15 @@ static int run_job(const struct args *a, struct request *q)
     model_close(&j.ref);
     model_close(&j.reinforced);
     setup_close(&j.s);
-    return rc ? args_fail(a, &e) : STATUS_DONE;
-}
-
-/* The method that the command fixes, with its own defaults. */
-static int fixed_recipe(const char *name, struct recipe *r, struct err *e)
-{
-    if (!(r->method = method_by_name(name, e)))
-        return -1;
-    param_defaults(method_params, &r->p);
-    return recipe_choose_terms(r, e);
-}
-
-/* --locate and --wrapper, and the parameters of both. */
-static int take_chosen(struct args *a, struct request *q)
-{
-    struct err e;
-    int status = args_take(a, "which weights move, and how", choice_params, &q->chosen);
-    if (status != ARGS_GO)
-        return status;
-    if (!(q->locator = locator_by_name(q->chosen.locate, &e)) ||
-        !(q->locator_params = mem_alloc(1, q->locator->params_size, &e)) ||
-        wrapping_choose(&q->wrapping, q->chosen.wrapper, &e))
-        return args_usage(a, &e);
-    if (q->locator->params)
-        status = args_take(a, q->locator->name, q->locator->params, q->locator_params);
-    const struct wrapper *w = q->wrapping.wrapper;
-    return status == ARGS_GO && w && w->params
-               ? args_take(a, w->name, w->params, q->wrapping.params)
-               : status;
-}
-
-/* The parameters of the method, the locator and the optimiser, once these are known. */
-static int take_choices(struct args *a, const struct job_command *c, struct request *q)
-{
-    struct err e;
-    if (c->method && fixed_recipe(c->method, &q->recipe, &e))
-        return args_fail(a, &e);
-    int status = c->method ? ARGS_GO : recipe_args(a, &q->choice, &q->recipe);
-    if (status == ARGS_GO)
-        status = take_chosen(a, q);
-    if (status != ARGS_GO)
-        return status;
-    if (!(q->optim = optim_by_name(q->job.optimiser, &e)) ||
-        !(q->optim_params = mem_alloc(1, q->optim->params_size, &e)))
-        return args_usage(a, &e);
-    return q->optim->params ? args_take(a, q->optim->name, q->optim->params, q->optim_params)
-                            : ARGS_GO;
-}
-
-/* Options that change nothing in what a run computes may differ when it is resumed. */
-static json_t *run_options(const struct args *a)
-{
-    static const char *const free_ones[] = {"resume",  "save_every", "write_order", "json",
-                                            "threads", "out",        "dtype"};
-    json_t *all = args_values(a);
-    for (size_t i = 0; all && i < sizeof free_ones / sizeof free_ones[0]; i++)
-        json_object_del(all, free_ones[i]);
-    return all;
-}
-
-static int check_required(const struct args *a, const struct job_command *c,
-                          const struct request *q)
-{
-    struct err e;
-    if (c->method && !q->job.files[ROLE_RETAIN])
-        err_set(&e, "nothing to learn given: use --data FILE");
-    else if (q->locator->keeps_base && q->job.scratch)
-        err_set(&e, "--locate %s needs a model to start from, not --scratch", q->locator->name);
-    else if (q->job.save_adapter && !q->locator->keeps_base)
-        err_set(&e, "--save-adapter: there is no adapter without --locate lora");
-    else if (!q->job.out || !*q->job.out)
-        err_set(&e, "no output given: use --out DIR");
-    else
-        return ARGS_GO;
-    return args_usage(a, &e);
+    return rc ? args_fail(&q->args, &e) : STATUS_DONE;
 }
 
 int job_main(const struct job_command *c, int argc, char **argv)
 {
     struct request q = {0};
-    struct args a = {.command = c->name,
-                     .usage = c->usage,
-                     .about = c->about,
-                     .tables = {{"data", c->data, &q.job},
-                                {"model and text", setup_params, &q.setup},
-                                {"conversations", chat_params, &q.setup.chat},
-                                {"job", job_params, &q.job},
-                                {"training", train_params, &q.train},
-                                {"what to run", c->method ? NULL : recipe_params, &q.choice}},
-                     .open = true};
-    int status = args_parse(&a, argc, argv);
+    int status = request_parse(&q, c, argc, argv);
     if (status == ARGS_GO)
-        status = take_choices(&a, c, &q);
-    if (status == ARGS_GO)
-        status = args_finish(&a);
-    if (status == ARGS_GO)
-        status = check_required(&a, c, &q);
-    if (status == ARGS_GO) {
-        q.options = run_options(&a);
-        status = run_job(&a, &q);
-    }
-    json_decref(q.options);
-    free(q.optim_params);
-    free(q.locator_params);
-    wrapping_fini(&q.wrapping);
-    recipe_fini(&q.recipe);
-    args_fini(&a);
+        status = run_job(&q);
+    request_fini(&q);
     return status;
 }

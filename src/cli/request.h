@@ -1,0 +1,41 @@
+/* What the command line of a training job asks for: its options, the method, and what the method
+ * may preset, with the parameters of each.
+ */
+#ifndef CLI_REQUEST_H
+#define CLI_REQUEST_H
+
+#include "cli/args.h"
+#include "cli/job.h"
+#include "cli/recipe_args.h"
+#include "cli/setup.h"
+#include "methods/wrapping.h"
+#include "train/locator.h"
+#include "train/optim.h"
+#include "train/options.h"
+
+/* What the method may preset: which weights move, and what stands before the optimiser. */
+struct choice_options {
+    const char *locate, *wrapper;
+};
+
+struct request {
+    struct args args;
+    struct setup_options setup;
+    struct job_options job;
+    struct train_options train;
+    struct recipe_options choice;
+    struct recipe recipe;
+    const struct optim *optim;
+    void *optim_params; /* owned */
+    struct choice_options chosen;
+    const struct locator *locator;
+    void *locator_params; /* owned */
+    struct wrapping wrapping;
+    json_t *options; /* owned: all of the above that a resumed run must share */
+};
+
+/* ARGS_GO or an exit status; request_fini is due in every case. */
+int request_parse(struct request *q, const struct job_command *c, int argc, char **argv);
+void request_fini(struct request *q);
+
+#endif
