@@ -36,6 +36,12 @@ static const struct refusal {
     {"llama", "{\"num_key_value_heads\": 3}", "4 attention heads do not go with 3 key-value heads"},
     {"llama", "{\"head_dim\": 258}", "head dimension 258 is not in 1 to 256"},
     {"llama", "{\"head_dim\": 15}", "15 of a head's 15 numbers cannot be rotated"},
+    {"qwen2", "{\"hidden_size\": 18}", "a width of 18 does not go with 4 heads of 4 numbers"},
+    {"llama", "{\"eos_token_id\": [2, \"</s>\"]}",
+     "config.json: 'eos_token_id' must be an id or a list of ids"},
+    {"llama", "{\"eos_token_id\": 4294967298}", "config.json: 'eos_token_id' must be an id"},
+    {"gemma2", "{\"layer_types\": [\"sliding_attention\", \"sliding_attention\"]}",
+     "'layer_types' must say full_attention for layer 1 in this family"},
     {"llama", "{\"hidden_act\": \"mish\"}", "config.json: activation 'mish' is not supported"},
     {"llama", "{\"rms_norm_eps\": 0}", "norm epsilon, attention scale, window or soft cap"},
     {"llama", "{\"rope_theta\": 0.5}", "rope base is out of range"},
@@ -96,6 +102,38 @@ static bool read_twice(struct model_config *c, const char *model, const char *pa
     return fine;
 }
 
+/* Keys that a checkpoint may lack, and what `transformers` takes them to be then. */
+static void check_presets(void)
+{
+    struct model_config c;
+    if (read_twice(&c, "gemma2",
+                   "{\"head_dim\": null, \"sliding_window\": 4, \"hidden_act\": \"gelu\"}"))
+        ok(c.head_dim == 256 && c.act == ACT_GELU_TANH, "gemma's heads and activation");
+    if (read_twice(&c, "qwen3", "{\"head_dim\": null}"))
+        ok(c.head_dim == 128, "qwen3's heads");
+    if (read_twice(&c, "gpt_neox", "{\"hidden_act\": \"gelu_fast\"}"))
+        ok(c.act == ACT_GELU_TANH, "GPT-NeoX-20B's activation");
+}
+
+/* rope_parameters of transformers 5, and its list of layers. */
+static void check_newer_files(void)
+{
+    struct model_config c;
+    if (read_twice(&c, "phi",
+                   "{\"rope_theta\": null, \"partial_rotary_factor\": null, \"rope_parameters\": "
+                   "{\"rope_type\": \"linear\", \"factor\": 2.0, \"rope_theta\": 500.0, "
+                   "\"partial_rotary_factor\": 1.0}}"))
+        ok(c.rope.kind == ROPE_LINEAR && c.rope.factor == 2 && c.rope.base == 500 &&
+               c.rope.rot == 4,
+           "rope_parameters");
+    if (read_twice(&c, "gemma2", "{\"layer_types\": [\"sliding_attention\", \"full_attention\"]}"))
+        ok(config_windowed(&c, 0) && !config_windowed(&c, 1), "layer_types");
+    if (read_twice(&c, "phi3_longrope",
+                   "{\"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1, 1], "
+                   "\"long_factor\": [2, 2], \"attention_factor\": 1.5}}"))
+        ok(c.rope.magnitude == 1.5, "a factor of attention that is given");
+}
+
 static void check_meanings(void)
 {
     struct model_config c;
@@ -128,6 +166,8 @@ static void check_meanings(void)
 int main(void)
 {
     check_refusals();
+    check_presets();
     check_meanings();
+    check_newer_files();
     return done();
 }

@@ -1,7 +1,9 @@
 #include "model/config.h"
 
 #include <math.h>
+#include <string.h>
 
+#include "model/config_keys.h"
 #include "model/family.h"
 
 void config_derive(struct model_config *c)
@@ -20,8 +22,6 @@ void config_derive(struct model_config *c)
         c->rope.rot = c->head_dim;
     if (!c->positions)
         c->positions = 2048;
-    if (!c->rope.base)
-        c->rope.base = 10000;
     if (!c->rope.original_positions)
         c->rope.original_positions = c->positions;
     if (!c->rope.magnitude)
@@ -53,6 +53,15 @@ static bool wants_equal_heads(const struct family *f)
     return s->hf;
 }
 
+/* Where no file of the family can say how wide a head is, the heads fill the width. */
+static bool wants_full_heads(const struct family *f)
+{
+    const struct config_key *k = f->keys;
+    while (k->name && strcmp(k->name, "head_dim"))
+        k++;
+    return !k->name;
+}
+
 int config_check(const struct model_config *c, struct err *e)
 {
     if (c->heads % c->kv_heads || (c->heads != c->kv_heads && wants_equal_heads(c->family)))
@@ -60,6 +69,9 @@ int config_check(const struct model_config *c, struct err *e)
                        c->kv_heads);
     if (c->head_dim < 1 || c->head_dim > OPS_MAX_HEAD)
         return err_set(e, "head dimension %d is not in 1 to %d", c->head_dim, OPS_MAX_HEAD);
+    if (wants_full_heads(c->family) && c->width != c->heads * c->head_dim)
+        return err_set(e, "a width of %d does not go with %d heads of %d numbers", c->width,
+                       c->heads, c->head_dim);
     if (!(c->norm_eps > 0) || !isfinite(c->attn_scale) || c->window < 0 || c->window_step < 1 ||
         !(c->attn_softcap >= 0) || !(c->logit_softcap >= 0))
         return err_set(e, "norm epsilon, attention scale, window or soft cap is out of range");

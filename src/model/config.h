@@ -77,13 +77,19 @@ struct model_config {
     int n_eos;
 };
 
+/* Whether a layer's attention sees only the window. */
+static inline bool config_windowed(const struct model_config *c, int layer)
+{
+    return c->window && layer >= c->window_first && (layer - c->window_first) % c->window_step == 0;
+}
+
 /* Readers start from the family's preset (family.h), fill in what the checkpoint says, and call
  * this: fields that may not be 0 and still are get what they are where nothing is said. */
 void config_derive(struct model_config *c);
 
 /* From config.json of an HF directory (and generation_config.json for eos, if `generation` is not
  * NULL). */
-int config_from_json(struct model_config *c, const json_t *config, const json_t *generation,
+int config_from_json(struct model_config *c, json_t *config, const json_t *generation,
                      struct err *e);
 int config_from_gguf(struct model_config *c, const struct tensor_file *f, struct err *e);
 int config_from_llama2c(struct model_config *c, const struct tensor_file *f, struct err *e);

@@ -131,6 +131,17 @@ static int read_rope(struct model_config *c, struct source *s, struct err *e)
 
 /* --- the rest --- */
 
+/* 0 is none, and another thing than a missing pair. */
+static int read_window(struct model_config *c, struct source *s, struct err *e)
+{
+    int64_t v = c->window;
+    gguf_int(s->m, own_key(s, "attention.sliding_window"), &v);
+    if (v < 0 || v > MAX_DIM)
+        return err_set(e, "'%s' is %lld, out of range", s->key, (long long)v);
+    c->window = (int)v;
+    return 0;
+}
+
 static int read_shape(struct model_config *c, struct source *s, struct err *e)
 {
     if (read_dim(s, "block_count", -1, &c->layers, e) ||
@@ -139,8 +150,7 @@ static int read_shape(struct model_config *c, struct source *s, struct err *e)
         read_dim(s, "attention.head_count_kv", c->heads, &c->kv_heads, e) ||
         read_dim(s, "attention.key_length", c->width / c->heads, &c->head_dim, e) ||
         read_dim(s, "feed_forward_length", -1, &c->ff, e) ||
-        read_dim(s, "context_length", 2048, &c->positions, e) ||
-        read_dim(s, "attention.sliding_window", 0, &c->window, e))
+        read_dim(s, "context_length", 2048, &c->positions, e) || read_window(c, s, e))
         return -1;
     const struct tensor *embed = tensor_find(s->f, "token_embd.weight");
     if (!embed || embed->n_dims != 2 || embed->shape[0] > MAX_DIM || embed->shape[0] < 1)
@@ -162,8 +172,8 @@ static void read_numbers(struct model_config *c, struct source *s)
         c->norm == NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon";
     c->norm_eps = (float)opt_real(s, eps, 1e-5);
     c->attn_scale = (float)opt_real(s, "attention.scale", (double)attn_scale(c));
-    c->attn_softcap = (float)opt_real(s, "attn_logit_softcapping", 0);
-    c->logit_softcap = (float)opt_real(s, "final_logit_softcapping", 0);
+    c->attn_softcap = (float)opt_real(s, "attn_logit_softcapping", (double)c->attn_softcap);
+    c->logit_softcap = (float)opt_real(s, "final_logit_softcapping", (double)c->logit_softcap);
     gguf_bool(s->m, own_key(s, "use_parallel_residual"), &c->parallel);
 }
 

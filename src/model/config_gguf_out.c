@@ -86,11 +86,13 @@ static void put_attention(struct pairs *o, const struct model_config *c)
              (double)c->norm_eps);
     if (c->attn_scale != 1.0f / sqrtf((float)c->head_dim))
         put_real(o, "attention.scale", (double)c->attn_scale);
-    if (c->window)
+    /* What the family has where nothing is said must be denied. */
+    const struct model_config *preset = &c->family->preset;
+    if (c->window || preset->window)
         put_int(o, "attention.sliding_window", c->window);
-    if (c->attn_softcap > 0)
+    if (c->attn_softcap > 0 || preset->attn_softcap > 0)
         put_real(o, "attn_logit_softcapping", (double)c->attn_softcap);
-    if (c->logit_softcap > 0)
+    if (c->logit_softcap > 0 || preset->logit_softcap > 0)
         put_real(o, "final_logit_softcapping", (double)c->logit_softcap);
 }
 

@@ -5,18 +5,21 @@
 #include "model/config_keys.h"
 #include "model/family.h"
 
-/* An id, or null, or a list of ids: appends those that are there. */
-static int read_eos(struct model_config *c, const json_t *ids)
+/* An id, or null or -1, or a list of ids: appends those that are there. */
+static int read_eos(struct model_config *c, const json_t *ids, struct err *e)
 {
     const json_t *one = ids;
     size_t n = json_is_array(ids) ? json_array_size(ids) : 1;
     for (size_t i = 0; i < n; i++) {
         if (json_is_array(ids))
             one = json_array_get(ids, i);
-        if (json_is_integer(one) && c->n_eos < MODEL_MAX_EOS)
-            c->eos[c->n_eos++] = (int)json_integer_value(one);
+        int64_t id = json_is_integer(one) ? json_integer_value(one) : -1;
+        if ((one && !json_is_null(one) && !json_is_integer(one)) || id < -1 || id > INT32_MAX)
+            return err_set(e, "'eos_token_id' must be an id or a list of ids");
+        if (id >= 0 && c->n_eos < MODEL_MAX_EOS)
+            c->eos[c->n_eos++] = (int)id;
     }
-    return c->n_eos;
+    return 0;
 }
 
 static int read_ids(struct model_config *c, const json_t *config, const json_t *generation,
@@ -28,13 +31,46 @@ static int read_ids(struct model_config *c, const json_t *config, const json_t *
         return -1;
     c->bos = (int)bos;
     c->pad = (int)pad;
-    if (!read_eos(c, json_object_get(generation, "eos_token_id")))
-        read_eos(c, json_object_get(config, "eos_token_id"));
+    if (read_eos(c, json_object_get(generation, "eos_token_id"), e))
+        return -1;
+    return c->n_eos ? 0 : read_eos(c, json_object_get(config, "eos_token_id"), e);
+}
+
+/* Newer files also list what each layer's attention sees, which the family's rule must give. */
+static int check_layer_types(const struct model_config *c, const json_t *config, struct err *e)
+{
+    const json_t *types = json_object_get(config, "layer_types"), *type;
+    size_t l;
+    json_array_foreach(types, l, type)
+    {
+        const char *want = config_windowed(c, (int)l) ? "sliding_attention" : "full_attention";
+        if (!json_is_string(type) || strcmp(json_string_value(type), want))
+            return err_set(e, "'layer_types' must say %s for layer %zu in this family", want, l);
+    }
     return 0;
 }
 
-int config_from_json(struct model_config *c, const json_t *config, const json_t *generation,
-                     struct err *e)
+/* transformers 5 writes what rope is told into one object: its keys as older files have them. A new
+ * reference. */
+static json_t *with_flat_rope(json_t *config)
+{
+    static const char *const outside[] = {"rope_theta", "partial_rotary_factor"};
+    json_t *rope = json_object_get(config, "rope_parameters");
+    json_t *flat = json_is_object(rope) ? json_copy(config) : json_incref(config);
+    if (!flat || flat == config)
+        return flat;
+    int rc = json_object_set(flat, "rope_scaling", rope);
+    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++)
+        if (json_object_get(rope, outside[i]))
+            rc |= json_object_set(flat, outside[i], json_object_get(rope, outside[i]));
+    if (!rc)
+        return flat;
+    json_decref(flat);
+    return NULL;
+}
+
+static int read_config(struct model_config *c, const json_t *config, const json_t *generation,
+                       struct err *e)
 {
     const struct family *f;
     const json_t *arch = json_array_get(json_object_get(config, "architectures"), 0);
@@ -44,13 +80,23 @@ int config_from_json(struct model_config *c, const json_t *config, const json_t 
         return -1;
     *c = f->preset;
     c->family = f;
+    c->rope.base = 10000;
     for (const struct config_key *k = f->keys; k->name; k++)
         if (k->read && k->read(c, config, k, e))
             return err_prefix(e, "config.json: ");
     if (read_ids(c, config, generation, e))
         return err_prefix(e, "config.json: ");
     config_derive(c);
-    return config_check(c, e);
+    return config_check(c, e) || check_layer_types(c, config, e) ? -1 : 0;
+}
+
+int config_from_json(struct model_config *c, json_t *config, const json_t *generation,
+                     struct err *e)
+{
+    json_t *flat = with_flat_rope(config);
+    int rc = flat ? read_config(c, flat, generation, e) : err_set(e, "config.json: out of memory");
+    json_decref(flat);
+    return rc;
 }
 
 static json_t *id_json(int id)

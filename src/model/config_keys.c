@@ -136,13 +136,14 @@ static json_t *write_window_layers(const struct model_config *c, const struct co
     return json_integer(c->window ? c->window_first : c->layers);
 }
 
-/* Names of activations; the first of a kind is written. */
+/* Names of activations; gelu_fast is GPT-NeoX-20B's. The first of a kind is written. */
 static const struct {
     const char *name;
     enum act_kind act;
 } acts[] = {
-    {"silu", ACT_SILU},          {"swish", ACT_SILU},    {"gelu_pytorch_tanh", ACT_GELU_TANH},
-    {"gelu_new", ACT_GELU_TANH}, {"gelu", ACT_GELU_ERF}, {"relu", ACT_RELU},
+    {"silu", ACT_SILU},          {"swish", ACT_SILU},          {"gelu_pytorch_tanh", ACT_GELU_TANH},
+    {"gelu_new", ACT_GELU_TANH}, {"gelu_fast", ACT_GELU_TANH}, {"gelu", ACT_GELU_ERF},
+    {"relu", ACT_RELU},
 };
 enum { N_ACTS = sizeof acts / sizeof acts[0] };
 
@@ -207,7 +208,8 @@ static int read_query_scalar(struct model_config *c, const json_t *config,
 static json_t *write_query_scalar(const struct model_config *c, const struct config_key *k)
 {
     (void)k;
-    return json_real(config_short_real(1 / ((double)c->attn_scale * (double)c->attn_scale)));
+    double v = config_short_real(1 / ((double)c->attn_scale * (double)c->attn_scale));
+    return v == floor(v) ? json_integer((json_int_t)v) : json_real(v); /* transformers 5 minds */
 }
 
 /* The part of a head that rotates; rows before it in a list have read the shape. */
@@ -342,6 +344,13 @@ double config_short_real(double v)
         "max_window_layers", NULL, write_window_layers, .at = 0                                    \
     }
 
+/* hidden_act of the first checkpoints says gelu and means its approximation: nobody reads it. */
+#define GEMMA_ACT                                                                                  \
+    ACT("hidden_activation"),                                                                      \
+    {                                                                                              \
+        "hidden_act", NULL, write_act, .at = 0                                                     \
+    }
+
 const struct config_key llama_keys[] = {
     SHAPE,    FF,        KV_HEADS,
     HEAD_DIM, RMS_EPS,   ACT("hidden_act"),
@@ -387,7 +396,7 @@ const struct config_key phi_keys[] = {
 };
 
 const struct config_key gemma_keys[] = {
-    SHAPE, FF, KV_HEADS, HEAD_DIM, RMS_EPS, ACT("hidden_activation"), ROPE, ATTN_BIAS, END,
+    SHAPE, FF, KV_HEADS, HEAD_DIM, RMS_EPS, GEMMA_ACT, ROPE, ATTN_BIAS, END,
 };
 
 const struct config_key gemma2_keys[] = {
@@ -396,7 +405,7 @@ const struct config_key gemma2_keys[] = {
     KV_HEADS,
     HEAD_DIM,
     RMS_EPS,
-    ACT("hidden_activation"),
+    GEMMA_ACT,
     ROPE,
     ATTN_BIAS,
     WINDOW("sliding_window"),

@@ -39,6 +39,12 @@ static int read_factors(double *out, const json_t *s, const char *name, int n, s
 
 /* Attention is sharpened as the context grows: cosines and sines are multiplied by sqrt(1 + ln s /
  * ln T0), s the growth of the context. */
+static double longrope_magnitude(const struct model_config *c)
+{
+    double original = c->rope.original_positions, growth = c->positions / original;
+    return growth > 1 ? sqrt(1 + log(growth) / log(original)) : 1;
+}
+
 static int read_longrope(struct model_config *c, const json_t *s, struct err *e)
 {
     struct rope_config *r = &c->rope;
@@ -50,10 +56,9 @@ static int read_longrope(struct model_config *c, const json_t *s, struct err *e)
         return -1;
     if (original < 2)
         return err_set(e, "longrope scaling wants 'original_max_position_embeddings'");
-    double growth = c->positions / (double)original;
     r->kind = ROPE_LONG;
     r->original_positions = (int)original;
-    r->magnitude = growth > 1 ? sqrt(1 + log(growth) / log((double)original)) : 1;
+    r->magnitude = longrope_magnitude(c);
     return json_opt_real(s, "attention_factor", &r->magnitude, e);
 }
 
@@ -94,6 +99,18 @@ static json_t *factors_json(const double *v, int n)
     return list;
 }
 
+/* Phi-3 takes no further key, and needs none: a GGUF's factor may be another, up to rounding. */
+static json_t *longrope_to_json(const struct model_config *c)
+{
+    const struct rope_config *r = &c->rope;
+    json_t *j = json_pack("{s:s, s:o, s:o}", "type", "longrope", "short_factor",
+                          factors_json(r->short_factor, r->rot / 2), "long_factor",
+                          factors_json(r->long_factor, r->rot / 2));
+    if (fabs(r->magnitude - longrope_magnitude(c)) > 1e-6)
+        json_object_set_new(j, "attention_factor", json_real(r->magnitude));
+    return j;
+}
+
 json_t *config_write_rope_scaling(const struct model_config *c, const struct config_key *k)
 {
     const struct rope_config *r = &c->rope;
@@ -108,9 +125,7 @@ json_t *config_write_rope_scaling(const struct model_config *c, const struct con
                          "low_freq_factor", r->low_freq, "high_freq_factor", r->high_freq,
                          "original_max_position_embeddings", r->original_positions);
     case ROPE_LONG:
-        return json_pack("{s:s, s:o, s:o}", "type", "longrope", "short_factor",
-                         factors_json(r->short_factor, r->rot / 2), "long_factor",
-                         factors_json(r->long_factor, r->rot / 2));
+        return longrope_to_json(c);
     }
     return json_null();
 }

@@ -111,12 +111,11 @@ int layer_acts_init(struct layer_acts *l, const struct model_config *c, int n, s
 
 void layer_attn(const struct model_config *c, int l, struct attn *a)
 {
-    bool windowed = l >= c->window_first && (l - c->window_first) % c->window_step == 0;
     a->heads = c->heads;
     a->kv_heads = c->kv_heads;
     a->head_dim = c->head_dim;
     a->scale = c->attn_scale;
-    a->window = windowed ? c->window : 0;
+    a->window = config_windowed(c, l) ? c->window : 0;
     a->softcap = c->attn_softcap;
 }
 
