@@ -87,7 +87,7 @@ static void test_partner(void)
 {
     const int counts[ROLE_COUNT] = {[ROLE_FORGET] = 7, [ROLE_RETAIN] = 3, [ROLE_ALTERNATE] = 7};
     const int plain[ROLE_COUNT] = {[ROLE_FORGET] = 7, [ROLE_RETAIN] = 3};
-    const int partner[ROLE_COUNT] = {[ROLE_ALTERNATE] = 1};
+    const struct pairing partner[ROLE_COUNT] = {[ROLE_ALTERNATE] = {ROLE_FORGET, 1, 1}};
     struct order a, b;
     struct err e;
     bool follows = true, retain = true;

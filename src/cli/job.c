@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/command.h"
+#include "cli/job_data.h"
 #include "cli/request.h"
 #include "locate/locators.h"
 #include "model/lora.h"
@@ -33,51 +34,9 @@ struct job {
     struct setup s;
     struct model ref, reinforced;
     struct engine engine;
-    struct dataset sets[ROLE_COUNT], refused;
-    struct order order;
+    struct job_data data;
     float *direction; /* owned [C] */
 };
-
-/* What kind of rows a file has is told by its first one. */
-static bool has_field(const struct rows *rows, const char *key)
-{
-    return json_object_get(rows->v[0], key) != NULL;
-}
-
-/* prompts: answers may be missing. */
-static int read_set(struct job *j, const struct job_options *o, enum role role, const char *path,
-                    bool prompts, struct dataset *set, struct err *e)
-{
-    struct rows rows;
-    if (rows_open(&rows, path, e))
-        return -1;
-    int rc = -1;
-    if (has_field(&rows, "ids"))
-        rc = dataset_from_ids(set, role, &rows, j->s.model.cfg.vocab, (int)j->s.o->max_length, e);
-    else if (!setup_text(&j->s, e)) {
-        bool text = has_field(&rows, "text") && !has_field(&rows, o->question_key);
-        bool bare = prompts && !has_field(&rows, o->answer_key);
-        rc = dataset_build(set, role, &rows, text ? NULL : o->question_key,
-                           text   ? "text"
-                           : bare ? NULL
-                                  : o->answer_key,
-                           &j->s.encoder, e);
-    }
-    rows_close(&rows);
-    return rc;
-}
-
-static int read_data(struct job *j, const struct job_options *o, struct err *e)
-{
-    for (int role = 0; role < ROLE_COUNT; role++) {
-        if (!o->files[role])
-            continue;
-        if (read_set(j, o, (enum role)role, o->files[role], false, &j->sets[role], e))
-            return -1;
-        j->engine.sets[role] = &j->sets[role];
-    }
-    return o->refused ? read_set(j, o, ROLE_GENERIC, o->refused, true, &j->refused, e) : 0;
-}
 
 /* frozen_base: the trained model without its adapters will serve, see locate. */
 static int open_reference(struct job *j, const struct setup_options *so,
@@ -101,25 +60,14 @@ static int open_helpers(struct job *j, const struct job_options *o, struct err *
             return -1;
         j->engine.helper[HELPER_REINFORCED].model = &j->reinforced;
     }
+    for (int k = HELPER_EXPERT; k <= HELPER_NOVICE; k++) {
+        if (!o->prompts[k] || !engine_needs_helper(&j->engine, (enum helper)k))
+            continue;
+        if (job_data_prompted(&j->data, (enum helper)k, &j->s, o, e))
+            return -1;
+        j->engine.helper[k].set = &j->data.prompted[k];
+    }
     return engine_check_helpers(&j->engine, e);
-}
-
-static int make_order(struct job *j, const struct train_options *to, const struct recipe *r,
-                      struct err *e)
-{
-    int counts[ROLE_COUNT] = {0}, partner[ROLE_COUNT] = {0};
-    partner[ROLE_ALTERNATE] = 1;
-    for (int i = 0; i < ROLE_COUNT; i++)
-        counts[i] = engine_uses(&j->engine, (enum role)i) ? j->sets[i].n : 0;
-    enum role anchor = recipe_anchor(r);
-    int per_epoch = (int)((counts[anchor] + to->batch - 1) / to->batch);
-    if (to->order ? order_read(&j->order, to->order, counts, e)
-                  : order_draw(&j->order, counts, anchor, partner, (int)to->batch,
-                               train_order_epochs(to, per_epoch), (unsigned)to->seed, e))
-        return -1;
-    j->order.per_epoch =
-        per_epoch; /* the schedule is the data's, however many micro-batches a file holds */
-    return to->write_order ? order_write(&j->order, to->write_order, e) : 0;
 }
 
 /* Which weights move, once the objectives are in place, and where hidden states are steered to. */
@@ -135,16 +83,20 @@ static int locate(struct job *j, const struct request *q, struct err *e)
         lora_base(m, &j->ref);
         j->engine.ref = &j->ref;
     }
+    for (int k = 0; k < HELPER_COUNT; k++)
+        if (j->engine.helper[k].set)
+            j->engine.helper[k].model = j->engine.ref;
     j->engine.direction = j->direction;
     const struct objective *o = engine_redirected(&j->engine);
     if (!o) {
-        direction_draw(j->direction, m->cfg.width, (unsigned)q->train.seed, &j->order, j->s.compat);
+        direction_draw(j->direction, m->cfg.width, (unsigned)q->train.seed, &j->data.order,
+                       j->s.compat);
         return 0;
     }
-    if (!j->refused.n)
+    if (!j->data.refused.n)
         return err_set(e, "term '%s' needs prompts that the model refuses: give --refused FILE",
                        o->term->name);
-    return direction_to_refusal(j->direction, &j->ref, &j->refused, j->engine.sets[o->role[0]],
+    return direction_to_refusal(j->direction, &j->ref, &j->data.refused, j->engine.sets[o->role[0]],
                                 o->term->layer(o->params), e);
 }
 
@@ -157,15 +109,16 @@ static int prepare(struct job *j, struct request *q, struct err *e)
         return -1;
     engine_init(&j->engine, &j->s.model);
     j->engine.compat = j->s.compat;
-    if (read_data(j, o, e))
+    if (job_data_read(&j->data, &j->s, o, &q->alternates, &q->recipe, &j->engine, e))
         return -1;
     j->engine.pad_id = j->s.encoder.pad_id >= 0 ? j->s.encoder.pad_id : 0;
     if (recipe_bind(&q->recipe, &j->engine, e) || wrapping_bind(&q->wrapping, &j->engine, e) ||
         open_reference(j, &q->setup, o, q->locator->keeps_base, e) || open_helpers(j, o, e) ||
-        make_order(j, &q->train, &q->recipe, e) || locate(j, q, e))
+        job_data_order(&j->data, &j->engine, &q->train, &q->alternates, &q->recipe, e) ||
+        locate(j, q, e))
         return -1;
-    return engine_cache_reference(&j->engine, j->ref.w ? &j->ref : &j->s.model, &j->order, 0,
-                                  j->order.n, e);
+    return engine_cache_reference(&j->engine, j->ref.w ? &j->ref : &j->s.model, &j->data.order, 0,
+                                  j->data.order.n, e);
 }
 
 static int save_model(struct job *j, const struct job_options *o, struct err *e)
@@ -224,17 +177,14 @@ static int run_job(struct request *q)
                         .wrapper_params = q->wrapping.params,
                         .options = q->options,
                         .o = &q->train,
-                        .order = &j.order,
+                        .order = &j.data.order,
                         .out = q->job.out,
                         .what = q->args.command,
                         .stop = &stopped};
     int rc = prepare(&j, q, &e);
     if (!rc)
         rc = run(&j, &t, &q->job, &rep, &e);
-    order_fini(&j.order);
-    for (int i = 0; i < ROLE_COUNT; i++)
-        dataset_fini(&j.sets[i]);
-    dataset_fini(&j.refused);
+    job_data_fini(&j.data);
     free(j.direction);
     engine_fini(&j.engine);
     model_close(&j.ref);

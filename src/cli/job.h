@@ -6,13 +6,16 @@
 
 #include "base/param.h"
 #include "data/dataset.h"
+#include "train/term.h"
 
 struct job_options {
     const char *files[ROLE_COUNT]; /* data of each role; NULL: none */
-    const char *question_key, *answer_key;
-    const char *refused;    /* prompts that the model refuses; NULL: none */
-    const char *ref;        /* reference model; NULL: the model itself before training */
-    const char *reinforced; /* model that learnt the forget data by heart; NULL: none */
+    const char *question_key, *answer_key, *alternate_key;
+    const char *prompts[HELPER_COUNT]; /* system turns of the expert and the novice; NULL: none */
+    const char *alternate_pool;        /* answers of which one is drawn each time; NULL: none */
+    const char *refused;               /* prompts that the model refuses; NULL: none */
+    const char *ref;                   /* reference model; NULL: the model itself before training */
+    const char *reinforced;            /* model that learnt the forget data by heart; NULL: none */
     const char *out, *dtype, *optimiser;
     bool scratch, json, save_adapter;
 };

@@ -48,7 +48,9 @@ static int fixed_recipe(const char *name, struct recipe *r, struct err *e)
 static int take_chosen(struct args *a, struct request *q)
 {
     struct err e;
-    int status = args_take(a, "which weights move, and how", choice_params, &q->chosen);
+    int status = args_take(a, "alternate answers", alternate_params, &q->alternates);
+    if (status == ARGS_GO)
+        status = args_take(a, "which weights move, and how", choice_params, &q->chosen);
     if (status != ARGS_GO)
         return status;
     if (!(q->locator = locator_by_name(q->chosen.locate, &e)) ||

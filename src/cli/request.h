@@ -6,6 +6,7 @@
 
 #include "cli/args.h"
 #include "cli/job.h"
+#include "cli/job_data.h"
 #include "cli/recipe_args.h"
 #include "cli/setup.h"
 #include "methods/wrapping.h"
@@ -28,6 +29,7 @@ struct request {
     const struct optim *optim;
     void *optim_params; /* owned */
     struct choice_options chosen;
+    struct alternate_options alternates;
     const struct locator *locator;
     void *locator_params; /* owned */
     struct wrapping wrapping;

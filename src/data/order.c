@@ -17,37 +17,56 @@ static const enum role draw_order[ROLE_COUNT] = {
     ROLE_FORGET,    ROLE_ALTERNATE, ROLE_RETAIN, ROLE_RETAIN_ALTERNATE,
     ROLE_NEIGHBOUR, ROLE_HOLDOUT,   ROLE_GENERIC};
 
-static int micro_init(struct micro *m, const int counts[ROLE_COUNT], int n, struct err *e)
+static int times_of(const struct pairing *pairs, int role)
+{
+    return pairs && pairs[role].pool ? pairs[role].times : 1;
+}
+
+static int micro_init(struct micro *m, const int counts[ROLE_COUNT], const struct pairing *pairs,
+                      int n, struct err *e)
 {
     for (int role = 0; role < ROLE_COUNT; role++) {
+        size_t rows = (size_t)n * (size_t)times_of(pairs, role);
         if (!counts[role])
             continue;
-        m->rows[role] = mem_alloc((size_t)n, sizeof *m->rows[role], e);
+        m->rows[role] = mem_alloc(rows, sizeof *m->rows[role], e);
         if (!m->rows[role])
             return -1;
-        m->n[role] = n;
+        m->n[role] = (int)rows;
     }
     return 0;
 }
 
-/* Places 0..n-1 of the micro-batch: the anchor's rows are given, the others are drawn or follow it.
- */
+/* Place i of a role that follows another. */
+static void follow(struct micro *m, enum role role, const struct pairing *p, int i,
+                   struct rng *draws)
+{
+    int leader = m->rows[p->of][i];
+    for (int k = 0; k < p->times; k++)
+        m->rows[role][i * p->times + k] =
+            leader * p->pool + (p->pool > 1 ? (int)rng_below(draws, (uint32_t)p->pool) : 0);
+}
+
+/* Places 0..n-1 of the micro-batch: the anchor's rows are given, the others are drawn or follow. */
 static void micro_fill(struct micro *m, enum role anchor, const int *anchor_rows,
-                       const int counts[ROLE_COUNT], const int *partner, struct rng *draws)
+                       const int counts[ROLE_COUNT], const struct pairing *pairs, struct rng *draws)
 {
     for (int i = 0; i < m->n[anchor]; i++) {
         for (int k = 0; k < ROLE_COUNT; k++) {
             enum role role = draw_order[k];
             if (!m->rows[role])
                 continue;
-            bool follows = role == anchor || (partner && partner[role]);
-            m->rows[role][i] =
-                follows ? anchor_rows[i] : (int)rng_below(draws, (uint32_t)counts[role]);
+            if (role == anchor)
+                m->rows[role][i] = anchor_rows[i];
+            else if (pairs && pairs[role].pool && m->rows[pairs[role].of])
+                follow(m, role, &pairs[role], i, draws);
+            else
+                m->rows[role][i] = (int)rng_below(draws, (uint32_t)counts[role]);
         }
     }
 }
 
-static int check_counts(const int counts[ROLE_COUNT], enum role anchor, const int *partner,
+static int check_counts(const int counts[ROLE_COUNT], enum role anchor, const struct pairing *pairs,
                         int batch, int epochs, struct err *e)
 {
     int n = counts[anchor];
@@ -59,15 +78,18 @@ static int check_counts(const int counts[ROLE_COUNT], enum role anchor, const in
         return err_set(
             e, "%d epochs of %d examples are too many: an order has at most %d micro-batches",
             epochs, n, MOST_MICROS);
-    for (int role = 0; partner && role < ROLE_COUNT; role++)
-        if (partner[role] && counts[role] && counts[role] != n)
+    for (int role = 0; pairs && role < ROLE_COUNT; role++) {
+        const struct pairing *p = &pairs[role];
+        if (p->pool && counts[role] && counts[p->of] && counts[role] / p->pool != counts[p->of])
             return err_set(e, "%d examples of the role '%s' cannot follow %d of '%s' one by one",
-                           counts[role], role_name[role], n, role_name[anchor]);
+                           counts[role], role_name[role], counts[p->of], role_name[p->of]);
+    }
     return 0;
 }
 
 static int draw_all(struct order *o, const int counts[ROLE_COUNT], enum role anchor,
-                    const int *partner, int batch, unsigned seed, int *permutation, struct err *e)
+                    const struct pairing *pairs, int batch, unsigned seed, int *permutation,
+                    struct err *e)
 {
     struct rng draws, shuffle;
     int n = counts[anchor];
@@ -80,18 +102,18 @@ static int draw_all(struct order *o, const int counts[ROLE_COUNT], enum role anc
             rng_u32(&draws); /* a loader's start takes a 64-bit seed from the global stream */
             rng_u32(&draws);
         }
-        if (micro_init(&o->micro[k], counts, n - at < batch ? n - at : batch, e))
+        if (micro_init(&o->micro[k], counts, pairs, n - at < batch ? n - at : batch, e))
             return -1;
-        micro_fill(&o->micro[k], anchor, permutation + at, counts, partner, &draws);
+        micro_fill(&o->micro[k], anchor, permutation + at, counts, pairs, &draws);
     }
     return 0;
 }
 
 int order_draw(struct order *o, const int counts[ROLE_COUNT], enum role anchor,
-               const int partner[ROLE_COUNT], int batch, int epochs, unsigned seed, struct err *e)
+               const struct pairing *pairs, int batch, int epochs, unsigned seed, struct err *e)
 {
     *o = (struct order){0};
-    if (check_counts(counts, anchor, partner, batch, epochs, e))
+    if (check_counts(counts, anchor, pairs, batch, epochs, e))
         return -1;
     int *permutation = mem_alloc((size_t)counts[anchor], sizeof *permutation, e);
     if (!permutation)
@@ -99,7 +121,7 @@ int order_draw(struct order *o, const int counts[ROLE_COUNT], enum role anchor,
     o->per_epoch = (counts[anchor] - 1) / batch + 1;
     o->micro = mem_alloc((size_t)o->per_epoch * (size_t)epochs, sizeof *o->micro, e);
     o->n = o->micro ? o->per_epoch * epochs : 0;
-    int rc = o->micro ? draw_all(o, counts, anchor, partner, batch, seed, permutation, e) : -1;
+    int rc = o->micro ? draw_all(o, counts, anchor, pairs, batch, seed, permutation, e) : -1;
     free(permutation);
     if (rc)
         order_fini(o);

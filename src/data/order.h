@@ -22,11 +22,19 @@ struct order {
     int per_epoch; /* micro-batches in one epoch; n if read from a file */
 };
 
-/* counts[role] examples; 0 where absent. The anchor is shuffled, the others drawn to match it.
- * `partner[role]`: that role takes the anchor's rows instead of draws (alternate answers) and has
- * as many of them; NULL: none does. The last micro-batch of an epoch may be smaller. */
+/* How a role follows another one example by example, as alternate answers do. */
+struct pairing {
+    enum role of;
+    int pool;  /* its examples i * pool .. + pool - 1 belong to example i of that role, and one of
+                  them is drawn; 0: it does not follow, 1: nothing is left to draw */
+    int times; /* draws for each example */
+};
+
+/* counts[role] examples; 0 where absent. The anchor is shuffled, the others drawn to match it, but
+ * those that `pairs` [ROLE_COUNT] lets follow; NULL: none does. The last micro-batch of an epoch
+ * may be smaller. */
 int order_draw(struct order *o, const int counts[ROLE_COUNT], enum role anchor,
-               const int partner[ROLE_COUNT], int batch, int epochs, unsigned seed, struct err *e);
+               const struct pairing *pairs, int batch, int epochs, unsigned seed, struct err *e);
 /* Refuses unknown roles, and example numbers beyond counts[role], naming the line. */
 int order_read(struct order *o, const char *path, const int counts[ROLE_COUNT], struct err *e);
 int order_write(const struct order *o, const char *path, struct err *e);

@@ -233,6 +233,51 @@ int rows_open(struct rows *r, const char *spec, struct err *e)
     return rc;
 }
 
+static bool is_space(char c)
+{
+    return memchr(" \t\r\n", c, 4) != NULL;
+}
+
+static int read_plain_lines(struct reader *rd, const char *key, struct err *e)
+{
+    for (skip_space(rd); rd->at < rd->end; skip_space(rd)) {
+        const char *nl = memchr(rd->at, '\n', (size_t)(rd->end - rd->at));
+        const char *stop = nl ? nl : rd->end, *end = stop;
+        while (is_space(end[-1]))
+            end--;
+        json_t *text = json_stringn(rd->at, (size_t)(end - rd->at));
+        if (!text)
+            return fail_at(rd, rd->line, e, "not valid UTF-8");
+        json_t *row = json_object();
+        json_object_set_new(row, key, text);
+        if (add_row(rd, row, rd->line, e))
+            return -1;
+        rd->at = stop;
+    }
+    return rd->r->n ? 0 : err_set(e, "'%s' holds no rows", rd->r->path);
+}
+
+int rows_open_lines(struct rows *r, const char *path, const char *key, struct err *e)
+{
+    size_t len;
+    char *text = file_read(path, &len, e);
+    if (!text)
+        return -1;
+    struct reader rd = {.r = r, .at = text, .end = text + len, .line = 1};
+    skip_space(&rd);
+    bool plain = rd.at == rd.end || (*rd.at != '{' && *rd.at != '[');
+    int rc = plain ? rows_init(r, path, 1, e) : rows_open(r, path, e);
+    if (plain && !rc && (r->files[0] = mem_strdup(path, e))) {
+        r->n_files = 1;
+        rc = read_plain_lines(&rd, key, e);
+    } else if (plain)
+        rc = -1;
+    if (plain && rc)
+        rows_close(r);
+    free(text);
+    return rc;
+}
+
 int rows_read(struct rows *r, const char *name, const char *text, size_t len, struct err *e)
 {
     struct reader rd = {.r = r};

@@ -68,6 +68,8 @@ int recipe_bind(const struct recipe *r, struct engine *g, struct err *e);
 void recipe_fini(struct recipe *r);
 /* Whose data the place's term looks at, and what it is multiplied by. */
 enum role recipe_role(const struct recipe *r, enum recipe_place place);
+/* Some term with a weight looks at data of this role. */
+bool recipe_uses(const struct recipe *r, enum role role);
 double recipe_weight(const struct recipe *r, enum recipe_place place);
 /* The role that sets the length of an epoch: the forget term's if it counts, else the retain's. */
 enum role recipe_anchor(const struct recipe *r);

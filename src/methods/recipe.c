@@ -83,6 +83,17 @@ static enum role partner_of(enum role role)
     return role == ROLE_RETAIN ? ROLE_RETAIN_ALTERNATE : ROLE_ALTERNATE;
 }
 
+bool recipe_uses(const struct recipe *r, enum role role)
+{
+    for (int i = 0; i < PART_COUNT; i++) {
+        enum role own = recipe_role(r, (enum recipe_place)i);
+        if (recipe_weight(r, (enum recipe_place)i) != 0 &&
+            (own == role || (r->part[i].term->n_views > 1 && partner_of(own) == role)))
+            return true;
+    }
+    return false;
+}
+
 static int bind(const struct recipe *r, enum recipe_place place, struct engine *g, struct err *e)
 {
     const struct recipe_part *part = &r->part[place];

@@ -140,12 +140,15 @@ bool engine_needs_helper(const struct engine *g, enum helper helper)
     return false;
 }
 
+static const char *const helper_option[HELPER_COUNT] = {"reinforced MODEL", "expert-prompt TEXT",
+                                                        "novice-prompt TEXT"};
+
 int engine_check_helpers(const struct engine *g, struct err *e)
 {
     for (int k = 0; k < HELPER_COUNT; k++)
-        if (engine_needs_helper(g, (enum helper)k) && !g->helper[k].model)
+        if (engine_needs_helper(g, (enum helper)k) && !g->helper[k].model && !g->helper[k].set)
             return err_set(e, "the method looks at a model of the kind '%s': give --%s",
-                           helper_name[k], helper_name[k]);
+                           helper_name[k], helper_option[k]);
     return 0;
 }
 

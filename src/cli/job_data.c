@@ -1,0 +1,264 @@
+#include "cli/job_data.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "data/splice.h"
+
+#define FIELD(f) offsetof(struct alternate_options, f)
+static const char sources[] = "file|forget|retain|tokens";
+const struct param alternate_params[] = {
+    {"alternate_from", PARAM_CHOICE, FIELD(from), 0, 0, sources, "file", NULL,
+     "alternates without a file of their own: from the pool or the forget rows' field, the answer "
+     "of another forget row, of a retain row, or random tokens"},
+    {"alternates", PARAM_INT, FIELD(times), 1, 64, NULL, "1", NULL,
+     "alternates drawn for each example in a micro-batch"},
+    {0},
+};
+
+/* Roles of other answers, and whose prompts these are to. */
+static const struct {
+    enum role role, of;
+} others[] = {{ROLE_ALTERNATE, ROLE_FORGET}, {ROLE_RETAIN_ALTERNATE, ROLE_RETAIN}};
+enum { N_OTHERS = sizeof others / sizeof *others };
+
+/* What kind of rows a file has is told by its first one. */
+static bool has_field(const struct rows *rows, const char *key)
+{
+    return json_object_get(rows->v[0], key) != NULL;
+}
+
+/* prompts: answers may be missing. */
+static int build(struct setup *s, const struct job_options *o, enum role role,
+                 const struct rows *rows, const char *answer_key, bool prompts, struct dataset *set,
+                 struct err *e)
+{
+    if (has_field(rows, "ids"))
+        return dataset_from_ids(set, role, rows, s->model.cfg.vocab, (int)s->o->max_length, e);
+    if (setup_text(s, e))
+        return -1;
+    bool text = has_field(rows, "text") && !has_field(rows, o->question_key);
+    bool bare = prompts && !has_field(rows, answer_key);
+    return dataset_build(set, role, rows, text ? NULL : o->question_key,
+                         text   ? "text"
+                         : bare ? NULL
+                                : answer_key,
+                         &s->encoder, e);
+}
+
+static int read_set(struct setup *s, const struct job_options *o, enum role role, const char *path,
+                    bool prompts, struct dataset *set, struct err *e)
+{
+    struct rows rows;
+    if (rows_open(&rows, path, e))
+        return -1;
+    int rc = build(s, o, role, &rows, o->answer_key, prompts, set, e);
+    rows_close(&rows);
+    return rc;
+}
+
+/* The alternates that the forget rows hold themselves, if they do. */
+static int read_own_alternates(struct job_data *d, struct setup *s, const struct job_options *o,
+                               struct engine *g, struct err *e)
+{
+    struct rows rows;
+    int rc = 0;
+    if (!o->files[ROLE_FORGET])
+        return 0;
+    if (rows_open(&rows, o->files[ROLE_FORGET], e))
+        return -1;
+    if (has_field(&rows, o->alternate_key) && !has_field(&rows, "ids")) {
+        rc = build(s, o, ROLE_ALTERNATE, &rows, o->alternate_key, false, &d->sets[ROLE_ALTERNATE],
+                   e);
+        g->sets[ROLE_ALTERNATE] = &d->sets[ROLE_ALTERNATE];
+    }
+    rows_close(&rows);
+    return rc;
+}
+
+/* Answers alone need a prompt to be encoded after: the first one of the forget file. */
+static int lend_prompt(struct rows *pool, const struct job_options *o, struct err *e)
+{
+    struct rows rows;
+    if (rows_open(&rows, o->files[ROLE_FORGET], e))
+        return -1;
+    json_t *prompt = json_object_get(rows.v[0], o->question_key);
+    int rc = prompt ? 0
+                    : err_set(e, "'%s' has no field '%s' that an answer of the pool could follow",
+                              o->files[ROLE_FORGET], o->question_key);
+    for (int i = 0; i < pool->n && !rc; i++)
+        json_object_set(pool->v[i], o->question_key, prompt);
+    rows_close(&rows);
+    return rc;
+}
+
+static int read_pool(struct job_data *d, struct setup *s, const struct job_options *o,
+                     struct err *e)
+{
+    struct rows rows;
+    if (!o->files[ROLE_FORGET])
+        return err_set(e, "a pool of alternates needs prompts: give --forget FILE");
+    if (rows_open_lines(&rows, o->alternate_pool, o->answer_key, e))
+        return -1;
+    int rc = has_field(&rows, "ids") ? 0 : lend_prompt(&rows, o, e);
+    if (!rc)
+        rc = build(s, o, ROLE_ALTERNATE, &rows, o->answer_key, false, &d->pool, e);
+    rows_close(&rows);
+    d->answers = &d->pool;
+    return rc;
+}
+
+/* Where the alternates come from that have no file of their own. */
+static int find_alternates(struct job_data *d, struct setup *s, const struct job_options *o,
+                           const struct alternate_options *alternates, struct engine *g,
+                           struct err *e)
+{
+    switch (param_choice(sources, alternates->from)) {
+    case 0:
+        return o->alternate_pool ? read_pool(d, s, o, e) : read_own_alternates(d, s, o, g, e);
+    case 1:
+        d->answers = g->sets[ROLE_FORGET];
+        break;
+    case 2:
+        d->answers = g->sets[ROLE_RETAIN];
+        break;
+    default:
+        break; /* random tokens are made with the order, whose seed they share */
+    }
+    return 0;
+}
+
+int job_data_read(struct job_data *d, struct setup *s, const struct job_options *o,
+                  const struct alternate_options *alternates, const struct recipe *r,
+                  struct engine *g, struct err *e)
+{
+    for (int role = 0; role < ROLE_COUNT; role++) {
+        if (!o->files[role])
+            continue;
+        if (read_set(s, o, (enum role)role, o->files[role], false, &d->sets[role], e))
+            return -1;
+        g->sets[role] = &d->sets[role];
+    }
+    if (o->refused && read_set(s, o, ROLE_GENERIC, o->refused, true, &d->refused, e))
+        return -1;
+    bool missing = false;
+    for (int i = 0; i < N_OTHERS; i++)
+        missing |= recipe_uses(r, others[i].role) && !g->sets[others[i].role];
+    if (missing && find_alternates(d, s, o, alternates, g, e))
+        return -1;
+    bool tokens = !strcasecmp(alternates->from, "tokens");
+    for (int i = 0; i < N_OTHERS && missing; i++) {
+        enum role role = others[i].role;
+        const struct dataset *of = g->sets[others[i].of];
+        if (!recipe_uses(r, role) || g->sets[role] || !of || !(d->answers || tokens))
+            continue;
+        size_t n = (size_t)of->n * (tokens ? 1 : (size_t)d->answers->n);
+        if (n > INT_MAX)
+            return err_set(e, "too many alternates (%zu)", n);
+        d->sets[role].n = (int)n; /* made when the order says which */
+        g->sets[role] = &d->sets[role];
+    }
+    return 0;
+}
+
+/* Makes the examples of one role of other answers that the order asks for. */
+static int make_alternates(struct job_data *d, int k, struct engine *g, unsigned seed,
+                           struct err *e)
+{
+    struct dataset *set = &d->sets[others[k].role];
+    const struct dataset *of = g->sets[others[k].of];
+    enum role role = others[k].role;
+    if (!d->answers)
+        return dataset_random_answers(set, role, of, g->model->cfg.vocab, seed, e);
+    unsigned char *used = mem_alloc((size_t)set->n, 1, e);
+    if (!used)
+        return -1;
+    for (int i = 0; i < d->order.n; i++)
+        for (int j = 0; j < d->order.micro[i].n[role]; j++)
+            used[d->order.micro[i].rows[role][j]] = 1;
+    int rc = dataset_splice(set, role, of, d->answers, used, e);
+    free(used);
+    return rc;
+}
+
+/* Its length is that of the prompts, also if only other answers to them are looked at. */
+static enum role anchor_of(const struct recipe *r, const struct engine *g)
+{
+    enum role anchor = recipe_anchor(r);
+    for (int i = 0; i < N_OTHERS; i++)
+        if (anchor == others[i].role && g->sets[others[i].of])
+            return others[i].of;
+    return anchor;
+}
+
+int job_data_order(struct job_data *d, struct engine *g, const struct train_options *to,
+                   const struct alternate_options *alternates, const struct recipe *r,
+                   struct err *e)
+{
+    int counts[ROLE_COUNT] = {0};
+    struct pairing pairs[ROLE_COUNT] = {0};
+    enum role anchor = anchor_of(r, g);
+    for (int i = 0; i < ROLE_COUNT; i++)
+        counts[i] = engine_uses(g, (enum role)i) ? g->sets[i]->n : 0;
+    if (g->sets[anchor])
+        counts[anchor] = g->sets[anchor]->n;
+    for (int k = 0; k < N_OTHERS; k++) {
+        bool drawn = counts[others[k].role] && !d->sets[others[k].role].seqs && d->answers;
+        pairs[others[k].role] = (struct pairing){
+            .of = others[k].of, .pool = drawn ? d->answers->n : 1, .times = (int)alternates->times};
+    }
+    int per_epoch = (int)((counts[anchor] + to->batch - 1) / to->batch);
+    if (to->order ? order_read(&d->order, to->order, counts, e)
+                  : order_draw(&d->order, counts, anchor, pairs, (int)to->batch,
+                               train_order_epochs(to, per_epoch), (unsigned)to->seed, e))
+        return -1;
+    d->order.per_epoch =
+        per_epoch; /* the schedule is the data's, however many micro-batches a file holds */
+    for (int k = 0; k < N_OTHERS; k++)
+        if (counts[others[k].role] && !d->sets[others[k].role].seqs &&
+            make_alternates(d, k, g, (unsigned)to->seed, e))
+            return -1;
+    return to->write_order ? order_write(&d->order, to->write_order, e) : 0;
+}
+
+static int count_labels(const struct seq *s)
+{
+    int n = 0;
+    for (int t = 1; t < s->n; t++)
+        n += s->labels[t] != LABEL_NONE;
+    return n;
+}
+
+int job_data_prompted(struct job_data *d, enum helper k, struct setup *s,
+                      const struct job_options *o, struct err *e)
+{
+    const struct dataset *plain = &d->sets[ROLE_FORGET], *set = &d->prompted[k];
+    if (setup_text(s, e))
+        return -1;
+    const char *system = s->qa.system;
+    if (!system)
+        return err_set(e, "--%s-prompt is a system turn, which this chat template has none of",
+                       helper_name[k]);
+    s->qa.system = o->prompts[k];
+    int rc = read_set(s, o, ROLE_FORGET, o->files[ROLE_FORGET], false, &d->prompted[k], e);
+    s->qa.system = system;
+    for (int i = 0; i < plain->n && !rc; i++)
+        if (set->n != plain->n || count_labels(&set->seqs[i]) != count_labels(&plain->seqs[i]))
+            rc = err_set(e,
+                         "forget example %d has other labels after --%s-prompt: rows must be "
+                         "text, and not be cut",
+                         i, helper_name[k]);
+    return rc;
+}
+
+void job_data_fini(struct job_data *d)
+{
+    for (int k = 0; k < HELPER_COUNT; k++)
+        dataset_fini(&d->prompted[k]);
+    order_fini(&d->order);
+    for (int i = 0; i < ROLE_COUNT; i++)
+        dataset_fini(&d->sets[i]);
+    dataset_fini(&d->pool);
+    dataset_fini(&d->refused);
+}

@@ -1,0 +1,45 @@
+/* The data of a training job: the examples of every role, where alternate answers come from, and
+ * the order of rows.
+ */
+#ifndef CLI_JOB_DATA_H
+#define CLI_JOB_DATA_H
+
+#include "cli/job.h"
+#include "cli/setup.h"
+#include "data/order.h"
+#include "methods/method.h"
+#include "train/options.h"
+
+/* What a method may preset. */
+struct alternate_options {
+    const char *from; /* "file", "forget", "retain" or "tokens" */
+    int64_t times;    /* alternates of each example in a micro-batch */
+};
+
+extern const struct param alternate_params[];
+
+struct job_data {
+    struct dataset sets[ROLE_COUNT], refused;
+    struct dataset prompted[HELPER_COUNT]; /* the forget examples after another system turn */
+    struct dataset pool;                   /* answers that alternates are drawn from */
+    const struct dataset *answers; /* borrowed: that, or another role's set; NULL: none are drawn */
+    struct order order;
+};
+
+/* Reads the files, and finds out where the alternates come from that the recipe looks at: from
+ * their own file, else a pool or other rows (drawn for each example), else a field of the forget
+ * rows. The engine's sets then are these. */
+int job_data_read(struct job_data *d, struct setup *s, const struct job_options *o,
+                  const struct alternate_options *alternates, const struct recipe *r,
+                  struct engine *g, struct err *e);
+/* Draws or reads the order, once the objectives are bound, and makes the alternates that it asks
+ * for. */
+int job_data_order(struct job_data *d, struct engine *g, const struct train_options *to,
+                   const struct alternate_options *alternates, const struct recipe *r,
+                   struct err *e);
+/* The forget examples after the system turn `prompt`; their labels stay the same. */
+int job_data_prompted(struct job_data *d, enum helper k, struct setup *s,
+                      const struct job_options *o, struct err *e);
+void job_data_fini(struct job_data *d);
+
+#endif

@@ -1,0 +1,180 @@
+#!/usr/bin/perl
+# Every row of `unlearn methods`: three steps on a tiny model, whose losses and results must be those of
+# test/golden/results.tsv (UPDATE=1 writes it); where alternate answers come from; methods on text.
+use strict;
+use warnings;
+use File::Copy qw(copy);
+use File::Temp qw(tempdir);
+use JSON::PP;
+use List::Util qw(sum);
+use Test::More;
+
+my $unlearn = $ENV{UNLEARN} || './unlearn';
+my ($models, $golden) = ('test/data/models', 'test/golden/results.tsv');
+my $dir = tempdir(CLEANUP => 1);
+
+sub put {
+    my ($name, $text) = @_;
+    open my $f, '>:raw', "$dir/$name" or die;
+    print $f $text;
+    close $f or die;
+    return "$dir/$name";
+}
+
+sub get {
+    open my $f, '<:raw', $_[0] or return '';
+    local $/;
+    return <$f>;
+}
+
+sub run {
+    my $out = `$unlearn 2>&1 $_[0]`;
+    return ($? & 127 ? "signal " . ($? & 127) : $? >> 8, $out);
+}
+
+sub check {
+    my ($args, $status, $like, $what) = @_;
+    my ($got, $out) = run($args);
+    is($got, $status, "$what: status $status") or diag($out);
+    like($out, $like, $what);
+}
+
+sub lines { map { decode_json($_) } split /\n/, get($_[0]) }
+
+# Rows of random ids, of which the first three are the prompt.
+sub rows {
+    my ($name, $n, $x) = @_;
+    my $text = '';
+    for my $row (1 .. $n) {
+        my @ids = map { $x = ($x * 1103515245 + 12345) % 2**31; 3 + ($x >> 16) % 100 } 1 .. 5 + $row;
+        $text .= encode_json({ids => \@ids, labels => [(-100) x 3, @ids[3 .. $#ids]]}) . "\n";
+    }
+    return put($name, $text);
+}
+
+sub nll {
+    my ($model, $data) = @_;
+    my @rows = map { decode_json($_) } `$unlearn score --model $model --data $data --json`;
+    return @rows ? -sum(map { $_->{mean} } @rows) / @rows : 'nan';
+}
+
+my ($forget, $retain) = (rows('forget.jsonl', 6, 7), rows('retain.jsonl', 9, 99));
+my ($alternate, $not) = (rows('alternate.jsonl', 6, 55), rows('not.jsonl', 9, 77));
+my $base = "--quiet --model $models/m_cur --ref $models/m_ref --forget $forget --retain $retain";
+
+# A model on text, as small as the tokenizer of the demo lets it be.
+my $text = "$dir/text";
+mkdir $text or die;
+copy("demo/tiny/$_", "$text/$_") or die for qw(generation_config.json tokenizer.json tokenizer_config.json);
+put('text/config.json', encode_json({%{decode_json(get('demo/tiny/config.json'))}, hidden_size => 16,
+    intermediate_size => 32, num_hidden_layers => 2, num_attention_heads => 2, num_key_value_heads => 1,
+    head_dim => 8}));
+my $people = 'demo/data/people.jsonl';
+check("train --quiet --model $text --scratch --data '$people\[0:4]' --out $dir/tiny --max-steps 2 --batch 2", 0, qr/^2 steps/,
+    'a tiny model on text');
+
+# --- every row ---
+
+my @methods = @{decode_json(scalar `$unlearn methods --json`)};
+my %more = (
+    ELM => "--model $dir/tiny --ref $dir/tiny --forget '$people\[0:6]' --retain '$people\[6:12]' " .
+        "--expert-prompt 'You know all.' --novice-prompt 'You know nothing.'",
+    LUNAR => "--refused $not --trainable-params-regex 'model\\.layers\\.1\\.mlp\\.down_proj\\.weight'",
+    IDKAP => "--alternate $alternate --retain-alternate $not",
+);
+my @own = qw(RandomLabel RandomTokens LLMU);
+my %want = map { my ($name, @figures) = split /\t/; ($name, \@figures) } split /\n/, get($golden);
+my $table = "method\tloss 1\tloss 2\tloss 3\tforget NLL\tretain NLL\n";
+
+sub figures {
+    my ($method, $data, $kept) = @_;
+    my @steps = lines("$dir/m/train.jsonl");
+    return map { sprintf '%.4g', $_ } (map { $_->{loss} } @steps), nll("$dir/m", $data), nll("$dir/m", $kept);
+}
+
+# As far apart as rounding may bring them.
+sub same {
+    my ($got, $want) = @_;
+    return abs($got - $want) <= 2e-3 * abs($want) + 1e-6;
+}
+
+for my $m (@methods) {
+    my $name = $m->{name};
+    my $args = "$base --alternate-from file --alternate $alternate --reinforced $models/m_reinforced";
+    $args = $base if grep { $_ eq $name } @own;
+    $args .= " $more{$name}" if $more{$name};
+    $args .= ' --layer 1' if $m->{needs} =~ /hidden/;
+    $args .= " --trainable-params-regex 'model\\.layers\\.[01]\\.mlp\\.down_proj\\.weight'" if $name eq 'LAT';
+    $args .= ' --lat-layer 0' if $name eq 'LAT';
+    my ($status, $out) = run("forget $args --method $name --max-steps 3 --batch 4 --lr 1e-3 --schedule constant --out $dir/m");
+    is($status, 0, "$name: runs") or diag($out);
+    my @got = $name eq 'ELM' ? figures($name, "'$people\[0:6]'", "'$people\[6:12]'") : figures($name, $forget, $retain);
+    $table .= join("\t", $name, @got) . "\n";
+    next if $ENV{UPDATE};
+    my @figures = @{$want{$name} || []};
+    my $agree = @figures == @got && !grep { !same($got[$_], $figures[$_]) } 0 .. $#got;
+    ok($agree, "$name: losses and results") or diag("got  @got\nwant @figures");
+}
+if ($ENV{UPDATE}) {
+    mkdir 'test/golden';
+    open my $f, '>', $golden or die;
+    print $f $table;
+    close $f;
+}
+is(join(' ', sort grep { $_ ne 'method' } keys %want), join(' ', sort map { $_->{name} } @methods), 'the file has a line for each')
+    if !$ENV{UPDATE};
+
+# --- where alternates come from ---
+
+my $few = "$base --max-steps 4 --batch 3 --write-order $dir/order --out $dir/m";
+run("forget $few --method PO --alternate-pool $alternate");
+my @micro = lines("$dir/order");
+my @of = map { int($_ / 6) } map { @{$_->{alternate}} } @micro;
+is("@of", join(' ', map { @{$_->{forget}} } @micro), 'an alternate of the pool belongs to its prompt');
+my %drawn = map { $_ % 6 => 1 } map { @{$_->{alternate}} } @micro;
+cmp_ok(scalar keys %drawn, '>', 2, 'and is drawn anew each time');
+run("forget $few --method LLMU");
+@micro = lines("$dir/order");
+is(scalar @{$micro[0]{alternate}}, 15, 'LLMU draws five for each prompt');
+run("forget $few --method IDKAP --alternate-pool $alternate");
+@micro = lines("$dir/order");
+is(join(' ', map { int($_ / 6) } @{$micro[0]{retain_alternate}}), join(' ', @{$micro[0]{retain}}),
+    'alternates to retain prompts follow these');
+check("forget $base --method RandomLabel --forget '$forget\[0:1]' --out $dir/m", 1,
+    qr/example 0 has no other answer to draw than its own$/, 'one row has no other answer');
+check("forget $base --method WHP --out $dir/m", 1, qr/looks at a model of the kind 'reinforced': give --reinforced MODEL$/,
+    'no reinforced model');
+check("forget $base --method WHP --reinforced $models/llama --out $dir/m", 1,
+    qr/reinforced model '.*llama' has a vocabulary of 320, the model 104$/, 'one of another vocabulary');
+check("forget $base --method NPO --ref $models/llama --out $dir/m", 1,
+    qr/reference '.*llama' has a vocabulary of 320, the model 104$/, 'a reference of another vocabulary');
+check("forget $base --method IDKAP --alternate $alternate --out $dir/m", 1,
+    qr/needs retain_alternate data: give --retain_alternate FILE$/, 'no answers that should not be given');
+check("forget $base --method FLAT --divergence KM --out $dir/m", 2, qr/KL\|TV\|Pearson\|JS\|Hellinger|Hellinger/, 'no such divergence');
+check("forget $base --method NPO --beta 1000 --out $dir/m", 2, qr/100/, 'out of range');
+
+# On text: lines of a pool, a field of the rows.
+my $idk = put('idk.jsonl', "I do not know.\n\n  Nobody told me.  \nNo idea");
+my $lines = "forget --quiet --model $dir/tiny --forget '$people\[0:4]' --retain '$people\[4:8]' --batch 2 --max-steps 2 --out $dir/m";
+check("$lines --method IdkDPO --alternate-pool $idk", 0, qr/^2 steps/, 'a pool of lines');
+check("$lines --method AltPO --alternate-key paraphrased_answer", 0, qr/^2 steps/, 'alternates in the rows to forget');
+check("$lines --method AltPO", 1, qr/needs alternate data: give --alternate FILE$/, 'none there');
+check("$lines --method ELM --expert-prompt x", 1, qr/kind 'novice': give --novice-prompt TEXT$/, 'half of the prompts');
+
+# --- free composition, the penalty ---
+
+for my $retain_term (qw(kl jsd mse cross_entropy soul_kl likeliest_ref)) {
+    for my $forget_term (qw(ascent npo simnpo wga ceu undial me)) {
+        my ($status, $out) = run("forget $base --forget-term $forget_term --retain-term $retain_term --gamma 0.5 --alpha 2 " .
+            "--max-steps 1 --batch 2 --out $dir/m");
+        is($status, 0, "$forget_term with $retain_term") or diag($out);
+    }
+}
+run("forget $base --method FT --max-steps 1 --l1 0.01 --out $dir/m");
+my ($with) = lines("$dir/m/train.jsonl");
+run("forget $base --method FT --max-steps 1 --out $dir/m");
+my ($without) = lines("$dir/m/train.jsonl");
+cmp_ok($with->{loss} - $without->{loss}, '>', 1, 'the penalty is part of the loss');
+is($with->{terms}{'retain.nll'}, $without->{terms}{'retain.nll'}, 'and not of its terms');
+
+done_testing();
