@@ -101,6 +101,10 @@ static void test_text(void)
     char wide[] = "\xE2\x80\x83 \xC2\xA0\x1c mid \xC2\xA0 end \xE3\x80\x80\n";
     text_strip(wide);
     ok(!strcmp(wide, "mid \xC2\xA0 end"), "strip takes off Unicode white space");
+    struct err e;
+    char *low = text_lower("ÄbC ΣΩ \xFF İ\xC3", &e);
+    ok(low && !strcmp(low, "äbc σω \xFF i\xC3"), "lower case; what is no character stays");
+    free(low);
     char blank[] = " \t\n";
     text_strip(blank);
     ok(!*blank, "strip of blank text");

@@ -14,7 +14,8 @@
 #include "figures.h"
 #include "suites/tofu.h"
 
-#define F32_RTOL 2e-7
+#define F32_RTOL   2e-7
+#define LOWER_LOSS 7.0
 
 static const char *const prefixes[TOFU_SETS] = {"forget", "retain", "ra", "wf", "holdout"};
 
@@ -62,6 +63,15 @@ static const json_t *stored(const struct fake *f, const struct dataset *d, int i
     return json_object_get(peer_rows(f->log, metric), row);
 }
 
+/* A text without the capital of "Q_A" came through the lower case. */
+static bool is_lower(const struct seq *s)
+{
+    for (int t = 0; t < s->n; t++)
+        if (s->ids[t] == 'Q')
+            return false;
+    return true;
+}
+
 static int fake_score(void *ctx, const struct dataset *d, bool distribution, struct scores *out,
                       struct err *e)
 {
@@ -85,6 +95,8 @@ static int fake_score(void *ctx, const struct dataset *d, bool distribution, str
             json_object_get(row, json_object_get(row, "score") ? "score" : "avg_loss");
         struct score *v = &out->v[i];
         double x = real(json_is_array(loss) ? json_array_get(loss, (size_t)item) : loss);
+        if (is_lower(&d->seqs[i]))
+            x = LOWER_LOSS;
         *v = (struct score){.n = 1 + i % MOST_LABELS,
                             .logp = out->floats + (size_t)i * MOST_LABELS,
                             .mean = out->floats + room + (size_t)i * MOST_LABELS,
@@ -421,6 +433,8 @@ static void check_answers(const json_t *eval)
         {"repeated", &metric_repetition, .set = TOFU_FACTS, .answer = "answer"},
         {"bigrams", &metric_word_entropy, .set = TOFU_FACTS, .answer = "answer"},
         {"entropy", &metric_entropy, .set = TOFU_FACTS, .answer = "answer"},
+        {"lower", &metric_mia_lowercase, .set = TOFU_FORGET, .against = TOFU_FACTS,
+         .answer = "answer"},
         {"rank", &metric_reciprocal_rank, .set = TOFU_FACTS, .answer = "answer"},
         {0}};
     struct peer_log got;
@@ -441,6 +455,10 @@ static void check_answers(const json_t *eval)
     }
     near(peer_aggregate(got.eval, "f1"), f1, RTOL, 0, "ROUGE-L F");
     near(worst, 0, 0, RTOL, "BLEU of every row");
+    const json_t *lower = json_object_get(json_object_get(got.eval, "lower"), "forget");
+    row = json_object_get(json_object_get(lower, "value_by_index"), "3");
+    double loss = get(json_object_get(peer_rows(eval, "forget_Q_A_Prob"), "3"), "avg_loss");
+    near(get(row, "score"), loss / LOWER_LOSS, RTOL, 0, "loss by the loss in lower case");
     ok(peer_aggregate(got.eval, "same") == 0 && peer_aggregate(got.eval, "entropy") == 0 &&
            isnan(peer_aggregate(got.eval, "rank")),
        "exact match; entropy; ranks that the model does not give");

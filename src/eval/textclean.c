@@ -2,6 +2,9 @@
 
 #include <stddef.h>
 #include <string.h>
+#include <utf8proc.h>
+
+#include "base/mem.h"
 
 static const struct tidy {
     const char *from, *to; /* applied in this order */
@@ -71,6 +74,24 @@ void text_strip(char *text)
         s += k;
     memmove(text, s, n);
     text[n] = 0;
+}
+
+char *text_lower(const char *text, struct err *e)
+{
+    size_t left = strlen(text);
+    utf8proc_uint8_t *out = mem_alloc(4 * left + 1, 1, e), *to = out;
+    const utf8proc_uint8_t *s = (const utf8proc_uint8_t *)text;
+    while (out && left) {
+        utf8proc_int32_t c;
+        utf8proc_ssize_t n = utf8proc_iterate(s, (utf8proc_ssize_t)left, &c);
+        if (n > 0)
+            to += utf8proc_encode_char(utf8proc_tolower(c), to);
+        else
+            *to++ = *s; /* no character: stays as it is */
+        s += n > 0 ? n : 1;
+        left -= n > 0 ? (size_t)n : 1;
+    }
+    return (char *)out;
 }
 
 void text_ground_truth(char *whole, const char *input)

@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#include "base/err.h"
+
 /* " ." -> "." and the like: punctuation and English contractions. */
 void text_tidy_spaces(char *text);
 /* Every `from` becomes `to`, which is no longer; an empty `from` changes nothing. */
@@ -18,6 +20,9 @@ void text_remove(char *text, const char *part);
 size_t text_space(const char *s);
 /* Takes off leading and trailing white space, Unicode's included, as Python's strip(). */
 void text_strip(char *text);
+
+/* The text in lower case, character by character; owned by the caller, NULL for lack of memory. */
+char *text_lower(const char *text, struct err *e);
 
 /* The answer: the whole conversation without the input, stripped. */
 void text_ground_truth(char *whole, const char *input);

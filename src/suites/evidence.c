@@ -52,7 +52,7 @@ static int join(const struct evidence *v, unsigned needs, struct dataset *all, s
     if (!(all->seqs = mem_alloc(n, sizeof *all->seqs, e)))
         return -1;
     for (int i = 0; i < v->n; i++) {
-        const struct dataset *d = &v->v[i].d;
+        const struct dataset *d = needs & NEED_LOWER ? &v->v[i].lower : &v->v[i].d;
         if (!(v->v[i].needs & needs) || !d->n)
             continue;
         memcpy(all->seqs + all->n, d->seqs, (size_t)d->n * sizeof *d->seqs);
@@ -83,6 +83,12 @@ static int run_reference(struct evidence *v, const struct evidence_source *from,
                          const struct dataset *all, struct err *e)
 {
     return from->reference->score(from->reference->ctx, all, false, &v->reference, e);
+}
+
+static int run_lower(struct evidence *v, const struct evidence_source *from,
+                     const struct dataset *all, struct err *e)
+{
+    return from->model->score(from->model->ctx, all, false, &v->lower_scores, e);
 }
 
 static int run_answers(struct evidence *v, const struct evidence_source *from,
@@ -118,6 +124,11 @@ static void give_reference(struct evidence *v, struct exhibit *x, int first)
     x->reference = v->reference.v + first;
 }
 
+static void give_lower(struct evidence *v, struct exhibit *x, int first)
+{
+    x->lower_scores = v->lower_scores.v + first;
+}
+
 static void give_answers(struct evidence *v, struct exhibit *x, int first)
 {
     x->answers = v->answers + first;
@@ -131,6 +142,7 @@ static void give_norms(struct evidence *v, struct exhibit *x, int first)
 static const struct kind kinds[] = {
     {"score", NEED_LOGP | NEED_DISTRIBUTION, run_scores, give_scores},
     {"reference", NEED_REFERENCE, run_reference, give_reference},
+    {"lower", NEED_LOWER, run_lower, give_lower},
     {"answer", NEED_ANSWERS, run_answers, give_answers},
     {"gradient", NEED_GRADNORM, run_norms, give_norms}};
 
@@ -151,12 +163,45 @@ static int run(struct evidence *v, const struct evidence_source *from, const str
     return rc;
 }
 
+/* A copy of the row whose answer, one text, is in lower case. */
+static json_t *lower_row(const json_t *row, const char *answer, struct err *e)
+{
+    const char *text = json_string_value(json_object_get(row, answer));
+    char *low = text ? text_lower(text, e) : NULL;
+    json_t *copy = text && !low ? NULL : json_copy((json_t *)row);
+    if (low && json_object_set_new(copy, answer, json_string(low))) {
+        json_decref(copy);
+        copy = NULL;
+        err_set(e, "out of memory (lower case)");
+    }
+    free(low);
+    return copy;
+}
+
+static int build_lower(struct exhibit *x, const struct evidence_source *from, struct err *e)
+{
+    struct rows rows = *x->rows; /* messages name the rows' own places */
+    int n = 0, rc = -1;
+    if (!(rows.v = mem_alloc((size_t)rows.n, sizeof *rows.v, e)))
+        return -1;
+    while (n < rows.n && (rows.v[n] = lower_row(x->rows->v[n], x->answer, e)))
+        n++;
+    if (n == rows.n)
+        rc = dataset_build(&x->lower, ROLE_GENERIC, &rows, from->question, x->answer, from->encoder,
+                           e);
+    while (n > 0)
+        json_decref(rows.v[--n]);
+    free(rows.v);
+    return rc;
+}
+
 int evidence_gather(struct evidence *v, const struct evidence_source *from, struct err *e)
 {
     for (int i = 0; i < v->n; i++) {
         struct exhibit *x = &v->v[i];
         if (dataset_build(&x->d, ROLE_GENERIC, x->rows, from->question, x->answer, from->encoder,
-                          e))
+                          e) ||
+            (x->needs & NEED_LOWER && build_lower(x, from, e)))
             return -1;
     }
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
@@ -167,11 +212,14 @@ int evidence_gather(struct evidence *v, const struct evidence_source *from, stru
 
 void evidence_fini(struct evidence *v)
 {
-    for (int i = 0; i < v->n; i++)
+    for (int i = 0; i < v->n; i++) {
         dataset_fini(&v->v[i].d);
+        dataset_fini(&v->v[i].lower);
+    }
     free(v->v);
     scores_fini(&v->scores);
     scores_fini(&v->reference);
+    scores_fini(&v->lower_scores);
     answers_free(v->answers, v->n_answers);
     free(v->norms);
     *v = (struct evidence){0};

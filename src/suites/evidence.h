@@ -12,7 +12,8 @@ enum need {
     NEED_DISTRIBUTION = 2, /* mean and variance of log p and ranks with them */
     NEED_ANSWERS = 4,      /* the model's own answers */
     NEED_GRADNORM = 8,
-    NEED_REFERENCE = 16 /* log-probabilities by the reference model */
+    NEED_REFERENCE = 16, /* log-probabilities by the reference model */
+    NEED_LOWER = 32      /* log-probabilities of the answers in lower case */
 };
 
 /* One field of one data set. */
@@ -21,8 +22,10 @@ struct exhibit {
     const char *answer;      /* borrowed: the field with the answer or the list of answers */
     unsigned needs;          /* bits of enum need */
     struct dataset d;        /* owned: a sequence an answer, rows in order */
-    struct score *scores;    /* [d.n] borrowed from the evidence; so are the next three */
+    struct dataset lower;    /* the same with answers in lower case, if needed */
+    struct score *scores;    /* [d.n] borrowed from the evidence; so are those below */
     struct score *reference;
+    struct score *lower_scores;
     double *norms;
     struct answer *answers; /* `whole` is the true answer alone, `answer` is cut at its end */
 };
@@ -30,9 +33,10 @@ struct exhibit {
 struct evidence {
     struct exhibit *v; /* owned [n] */
     int n;
-    struct scores scores, reference; /* of all that need them, joined; so are norms and answers */
-    double *norms;                   /* owned */
-    struct answer *answers;          /* owned [n_answers] */
+    /* Of all that need them, joined; so are norms and answers. */
+    struct scores scores, reference, lower_scores;
+    double *norms;          /* owned */
+    struct answer *answers; /* owned [n_answers] */
     int n_answers;
 };
 

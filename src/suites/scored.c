@@ -26,6 +26,15 @@ static int reference(const struct suite *s, const struct exhibit *x, int i, doub
     return 0;
 }
 
+/* Loss by that of the same text in lower case (arXiv 2012.07805). */
+static int lowercase(const struct suite *s, const struct exhibit *x, int i, double *out,
+                     struct err *e)
+{
+    (void)s, (void)e;
+    *out = example_loss(&x->scores[i]) / example_loss(&x->lower_scores[i]);
+    return 0;
+}
+
 /* Loss by the compressed size of the text that is scored. */
 static int zlib(const struct suite *s, const struct exhibit *x, int i, double *out, struct err *e)
 {
@@ -177,6 +186,7 @@ const struct metric_kind metric_mia_loss = {attack, NEED_LOGP, loss, true};
 const struct metric_kind metric_mia_zlib = {attack, NEED_LOGP, zlib, true};
 const struct metric_kind metric_mia_reference = {attack, NEED_LOGP | NEED_REFERENCE, reference,
                                                  true};
+const struct metric_kind metric_mia_lowercase = {attack, NEED_LOGP | NEED_LOWER, lowercase, true};
 const struct metric_kind metric_mia_min_k = {attack, NEED_LOGP, min_k, true};
 const struct metric_kind metric_mia_min_k_plus_plus = {attack, NEED_LOGP | NEED_DISTRIBUTION,
                                                        min_k_plus_plus, true};

@@ -93,6 +93,7 @@ extern const struct metric_kind metric_word_entropy; /* of bigrams, in bits */
 extern const struct metric_kind metric_mia_loss;
 extern const struct metric_kind metric_mia_zlib;
 extern const struct metric_kind metric_mia_reference; /* needs the reference model */
+extern const struct metric_kind metric_mia_lowercase;
 extern const struct metric_kind metric_mia_min_k;
 extern const struct metric_kind metric_mia_min_k_plus_plus;
 extern const struct metric_kind metric_mia_gradnorm;
