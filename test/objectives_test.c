@@ -11,6 +11,7 @@
 #include "tap.h"
 #include "tensor/file.h"
 #include "train/direction.h"
+#include "train/dual.h"
 
 enum {
     OU = COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN |
@@ -37,7 +38,7 @@ static const struct figure peer[] = {
     {"SimNPO_delta0", "SimNPO", "beta=0.7 gamma=1 alpha=0.5"},
     {"SimNPO_delta1", "SimNPO", "beta=1 delta=1 gamma=1 alpha=0.125"},
     {"PDU_plain", "PDU", "retain_loss_eps=0.25"},
-    {"PDU_primal_dual", "PDU", "retain_loss_eps=0.25"},
+    {"PDU_primal_dual", "PDU", "retain_loss_eps=0.25 dual_warmup_epochs=0"},
     {"UNDIAL", "UNDIAL", ""},
     {"UNDIAL_alpha", "UNDIAL", "beta=3 alpha=1"},
     {"WGA", "WGA", ""},
@@ -304,6 +305,22 @@ static void take_rows(const struct dataset *const *sets, int part, bool halves, 
     }
 }
 
+/* The retain weight once the loss is formed, where the figure has it. */
+static void check_dual(struct engine *g, const struct order *o, const struct tensor_file *want,
+                       const struct micro_result *res, const char *what)
+{
+    struct gradient step = {.engine = g, .order = o, .n = 1};
+    struct err e;
+    const struct tensor *t = tensor_find(want, "dual_after");
+    float *dual = t ? tensor_f32(t, &e) : NULL;
+    if (!dual)
+        return;
+    near(g->obj[1].weight, 1, 0, 0, "%s: lambda before", what);
+    dual_after_micro(&step, 0, res);
+    near(g->obj[1].weight, (double)dual[1], 1e-6, 0, "%s: lambda after", what);
+    free(dual);
+}
+
 static void check(struct bench *b, const char *root, const char *dir, const struct figure *f,
                   unsigned compat)
 {
@@ -343,6 +360,7 @@ static void check(struct bench *b, const char *root, const char *dir, const stru
             near(res.loss[0], forget, 0, 1e-5 * fmax(1, fabs(forget)), "%s: forget loss", what);
         }
         check_gradients(&g, &want, what);
+        check_dual(&g, &o, &want, &res, what);
     }
     free(own);
     tensor_file_close(&want);

@@ -177,4 +177,28 @@ my ($without) = lines("$dir/m/train.jsonl");
 cmp_ok($with->{loss} - $without->{loss}, '>', 1, 'the penalty is part of the loss');
 is($with->{terms}{'retain.nll'}, $without->{terms}{'retain.nll'}, 'and not of its terms');
 
+# --- the dual variable ---
+
+# By default alpha moves after each step, by the step's own constraint.
+my $pdu = "forget $base --method PDU --batch 3 --epochs 3 --lr 1e-4 --retain-loss-eps 7 --dual-step-size 0.5 --out $dir/m";
+run("$pdu --dual-warmup-epochs 1");
+my @steps = lines("$dir/m/train.jsonl");
+is($steps[1]{dual}, 1, 'alpha stays through the warm-up');
+my $alpha = 1;
+for (@steps[2 .. 5]) {
+    $alpha += 0.5 * $_->{terms}{'retain.constraint'};
+    cmp_ok(abs($_->{dual} - $alpha), '<', 1e-6, "step $_->{step}: and then follows the constraint");
+}
+run("$pdu --retain-loss-eps 50 --dual-warmup-epochs 0");
+is((lines("$dir/m/train.jsonl"))[-1]{dual}, 0, 'never below 0');
+run("$pdu --dual-warmup-epochs 0 --dual-update-upon epoch");
+@steps = lines("$dir/m/train.jsonl");
+is($steps[0]{dual}, 1, 'upon epochs: nothing within one');
+cmp_ok($steps[1]{dual}, '>', 1, 'but at its end');
+is($steps[2]{dual}, $steps[1]{dual}, 'and so on');
+run("$pdu --no-primal-dual");
+is((lines("$dir/m/train.jsonl"))[-1]{dual}, undef, 'a plain weight if asked for');
+run("$pdu --dual-warmup-epochs 0 --compat micro_mean --accumulate 2");
+cmp_ok((lines("$dir/m/train.jsonl"))[0]{dual}, '>', 1, 'by micro-batch under micro_mean');
+
 done_testing();

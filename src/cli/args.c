@@ -50,12 +50,20 @@ static const struct param *find(const struct args *a, const char *name)
 }
 
 /* "no-name" of a bool called name. */
-static const struct param *find_negated(const struct args *a, const char *name)
+static const struct param *negated(const struct param *params, const char *name)
 {
     if (strncmp(name, "no-", 3) && strncmp(name, "no_", 3))
         return NULL;
-    const struct param *p = find(a, name + 3);
+    const struct param *p = param_find(params, name + 3);
     return p && p->type == PARAM_BOOL ? p : NULL;
+}
+
+static const struct param *find_negated(const struct args *a, const char *name)
+{
+    const struct param *p = negated(common_params, name);
+    for (int i = 0; !p && i < n_tables(a); i++)
+        p = negated(a->tables[i].params, name);
+    return p;
 }
 
 static int refuse(const struct args *a, const char *name, struct err *e)
@@ -146,8 +154,10 @@ static int apply(const struct args *a, const struct param *params, void *obj, st
             return err_prefix(e, "recipe: ");
     }
     for (size_t i = 0; i < a->n_settings; i++) {
-        const struct param *p = param_find(params, a->settings[i].name);
-        if (p && param_set_text(p, obj, a->settings[i].text, e))
+        const char *name = a->settings[i].name;
+        const struct param *p = param_find(params, name), *off = p ? NULL : negated(params, name);
+        if ((p && param_set_text(p, obj, a->settings[i].text, e)) ||
+            (off && param_set_text(off, obj, "false", e)))
             return err_prefix(e, "--");
     }
     return 0;
@@ -211,7 +221,7 @@ static void print_help(const struct args *a)
 static int check_names(const struct args *a, struct err *e)
 {
     for (size_t i = 0; i < a->n_settings; i++)
-        if (!find(a, a->settings[i].name))
+        if (!find(a, a->settings[i].name) && !find_negated(a, a->settings[i].name))
             return refuse(a, a->settings[i].name, e);
     const char *key;
     json_t *value;

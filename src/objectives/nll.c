@@ -28,14 +28,35 @@ static int ascent(const void *params, struct view *const *v, double *loss, struc
 /* The retain constraint of a primal-dual method: what is lost beyond eps, with alpha as its dual
  * variable. */
 struct constraint {
-    double eps;
+    double eps, step, warmup_epochs;
+    bool primal_dual;
+    const char *upon;
 };
 
+#define CONSTRAINT(f) offsetof(struct constraint, f)
+static const char upons[] = "step|epoch";
+
 static const struct param constraint_params[] = {
-    {"retain_loss_eps", PARAM_REAL, offsetof(struct constraint, eps), 0, 100, NULL, "0", NULL,
+    {"retain_loss_eps", PARAM_REAL, CONSTRAINT(eps), 0, 100, NULL, "0", NULL,
      "loss per token, in nats, that retain data may have"},
+    {"primal_dual", PARAM_BOOL, CONSTRAINT(primal_dual), 0, 0, NULL, "true", NULL,
+     "alpha moves with the constraint: alpha <- max(0, alpha + dual_step_size * its value)"},
+    {"dual_step_size", PARAM_REAL, CONSTRAINT(step), 0, 1e6, NULL, "1", NULL, "how fast"},
+    {"dual_update_upon", PARAM_CHOICE, CONSTRAINT(upon), 0, 0, upons, "step", NULL,
+     "after each step, or at the end of each epoch by all its data"},
+    {"dual_warmup_epochs", PARAM_REAL, CONSTRAINT(warmup_epochs), 0, 1e6, NULL, "5", NULL,
+     "epochs before alpha begins to move"},
     {0},
 };
+
+static bool constraint_dual(const void *params, struct dual *d)
+{
+    const struct constraint *p = params;
+    *d = (struct dual){.step = p->step,
+                       .each_epoch = param_choice(upons, p->upon) == 1,
+                       .warmup_epochs = p->warmup_epochs};
+    return p->primal_dual;
+}
 
 static int constraint(const void *params, struct view *const *v, double *loss, struct err *e)
 {
@@ -70,5 +91,6 @@ const struct term term_constraint = {
     .n_views = 1,
     .params = constraint_params,
     .params_size = sizeof(struct constraint),
+    .dual = constraint_dual,
     .loss = constraint,
 };

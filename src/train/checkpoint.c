@@ -32,6 +32,9 @@ static int announce(struct tensor_out *o, const struct checkpoint *c, size_t opt
             if (w->trainable && tensor_out_add(o, name, DT_F32, w->n_dims, w->shape, e))
                 return -1;
         }
+    const int64_t terms = c->engine ? c->engine->n_obj : 0;
+    if (terms && tensor_out_add(o, "term_weights", DT_F64, 1, &terms, e))
+        return -1;
     return tensor_out_add(o, "options", DT_U8, 1, &length, e) ||
                    tensor_out_add(o, "step", DT_I32, 1, &one, e)
                ? -1
@@ -45,7 +48,10 @@ static int write_arrays(struct tensor_out *o, const struct checkpoint *c, struct
         for (int i = 0; i < t->n; i++)
             if (t->v[i].trainable && tensor_out_write(o, array(c, k, &t->v[i]), e))
                 return -1;
-    return 0;
+    double weights[ENGINE_MAX_OBJECTIVES];
+    for (int i = 0; c->engine && i < c->engine->n_obj; i++)
+        weights[i] = c->engine->obj[i].weight;
+    return c->engine && c->engine->n_obj ? tensor_out_write_raw(o, weights, e) : 0;
 }
 
 int checkpoint_save(const struct checkpoint *c, long step, struct err *e)
@@ -85,6 +91,20 @@ static int load_array(const struct tensor_file *f, const struct checkpoint *c, i
                 name);
         memcpy(array(c, k, w), t->data, w->count * sizeof(float));
     }
+    return 0;
+}
+
+static int load_term_weights(const struct tensor_file *f, const struct checkpoint *c, struct err *e)
+{
+    const struct tensor *t = tensor_find(f, "term_weights");
+    struct engine *g = c->engine;
+    if (!g || !g->n_obj)
+        return 0;
+    if (!t || t->dtype != DT_F64 || t->count != (size_t)g->n_obj)
+        return err_set(e, "'%s' is of a method with other terms", c->path);
+    for (int i = 0; i < g->n_obj; i++)
+        memcpy(&g->obj[i].weight, (const char *)t->data + (size_t)i * sizeof(double),
+               sizeof(double));
     return 0;
 }
 
@@ -157,6 +177,8 @@ int checkpoint_load(const struct checkpoint *c, long *step, struct err *e)
     int rc = load_step(&f, c->path, step, e) || check_options(&f, c, e) ? -1 : 0;
     for (int k = 0; k <= c->n_states && !rc; k++)
         rc = load_array(&f, c, k, e);
+    if (!rc)
+        rc = load_term_weights(&f, c, e);
     tensor_file_close(&f);
     return rc;
 }

@@ -6,13 +6,14 @@
 
 #include <jansson.h>
 
-#include "model/model.h"
+#include "train/engine.h"
 
 struct checkpoint {
     const char *path;
     struct model *model;
     float **state; /* [n_states] flat arrays by weight.at */
     int n_states;
+    struct engine *engine; /* whose weights of terms are kept; NULL: none */
     const json_t *options; /* an object; NULL: none */
 };
 

@@ -51,13 +51,15 @@ int engine_add(struct engine *g, const struct objective *o, struct err *e)
     if (layer < 0 || (layer > last && !o->term->all_layers))
         return err_set(e, "term '%s' looks at a layer that is not there: give --layer 0 to %d",
                        o->term->name, last);
-    g->obj[g->n_obj++] = *o;
+    struct dual d;
+    g->obj[g->n_obj] = *o;
+    g->obj[g->n_obj++].dual = o->weight != 0 && o->term->dual && o->term->dual(o->params, &d);
     return 0;
 }
 
 bool engine_counts(const struct engine *g, const struct objective *o)
 {
-    return o->weight != 0 && g->goals & GOAL_BIT(o->goal);
+    return (o->weight != 0 || o->dual) && g->goals & GOAL_BIT(o->goal);
 }
 
 int objective_layers(const struct engine *g, const struct objective *o)

@@ -30,6 +30,7 @@ struct objective {
     const void *params; /* borrowed */
     enum role role[TERM_MAX_VIEWS];
     double weight;
+    bool dual;      /* the weight moves, and may come back from 0; engine_add sets it */
     enum goal goal; /* GOAL_WRAPPER + k: the k-th of a wrapper */
 };
 

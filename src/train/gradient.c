@@ -1,4 +1,4 @@
-#include "train/gradient.h"
+#include "train/dual.h"
 
 #include <math.h>
 #include <string.h>
@@ -60,8 +60,11 @@ int gradient_add(struct gradient *g, unsigned goals, struct err *e)
         g->engine->noise = g->seed + (uint32_t)(g->first + k);
         lora_draw(g->engine->model->lora, g->step * g->n + k);
         rc = engine_micro(g->engine, &g->order->micro[g->first + k], &norm, &res, e);
-        if (!rc)
-            note_losses(g, k, &res);
+        if (rc)
+            break;
+        note_losses(g, k, &res);
+        if (!(goals & g->seen & GOALS_METHOD))
+            dual_after_micro(g, k, &res);
     }
     g->engine->latent = NULL;
     g->engine->goals = GOALS_METHOD;

@@ -10,6 +10,7 @@
 #include "model/decoder.h"
 #include "model/lora.h"
 #include "train/checkpoint.h"
+#include "train/dual.h"
 
 static const char checkpoint_name[] = "checkpoint.safetensors";
 
@@ -72,6 +73,7 @@ static struct checkpoint checkpoint_of(const struct run *r)
                                .model = r->m,
                                .state = r->state,
                                .n_states = saved_arrays(r),
+                               .engine = r->t->engine,
                                .options = r->t->options};
 }
 
@@ -204,6 +206,9 @@ static int write_log(struct run *r, long step, double lr, double seconds, struct
         json_pack("{s:I, s:f, s:f, s:f, s:o, s:o, s:I, s:f}", "step", (json_int_t)step + 1, "lr",
                   lr, "loss", gradient_loss(&r->g), "grad_norm", r->grad_norm, "terms", terms,
                   "micro", micro, "tokens", (json_int_t)r->g.tokens, "seconds", seconds);
+    for (int i = 0; j && i < g->n_obj; i++)
+        if (g->obj[i].dual)
+            json_object_set_new(j, "dual", json_real(g->obj[i].weight));
     int bad = !j || json_dumpf(j, r->log, JSON_COMPACT | JSON_REAL_PRECISION(10)) ||
               fputc('\n', r->log) == EOF || fflush(r->log);
     json_decref(j);
@@ -249,6 +254,8 @@ static int loop(struct run *r, long step, struct train_report *report, struct er
             break;
         }
         update(r, step, lr);
+        if ((rc = dual_after_step(&r->g, e)))
+            break;
         report->loss = loss;
         report->tokens += r->g.tokens;
         char extra[64];

@@ -78,6 +78,13 @@ struct view {
     uint32_t noise; /* seeds what a term draws: another number every micro-batch */
 };
 
+/* How the weight of a term that is a constraint moves; see train/dual.h. */
+struct dual {
+    double step;
+    bool each_epoch; /* at the end of each epoch, not after each step */
+    double warmup_epochs;
+};
+
 #define TERM_MAX_VIEWS 2
 
 struct term {
@@ -95,6 +102,8 @@ struct term {
     /* params: its own struct, filled from the table. v[i] is the view of the i-th role. *loss +=
      * the share. */
     int (*loss)(const void *params, struct view *const *v, double *loss, struct err *e);
+    /* Its weight is a dual variable: *d is how it moves. False: it stays. NULL: it always does. */
+    bool (*dual)(const void *params, struct dual *d);
     /* VIEW_LOGITS, if the loss is no sum over rows: sees all blocks of rows first, to add up what
      * `loss` finds in v->measured when the blocks come again. It writes no dz. NULL: none. */
     int (*measure)(const void *params, struct view *const *v, double *sum, struct err *e);
