@@ -99,18 +99,6 @@ static void add_row(struct model *m, const struct weight *w, const char *part, i
     l->floats += PADDED(row->count);
 }
 
-static int grow(void *array, size_t size, int n, int more, struct err *e)
-{
-    void *old, *fresh = mem_alloc((size_t)n + (size_t)more, size, e);
-    memcpy(&old, array, sizeof old);
-    if (!fresh)
-        return -1;
-    memcpy(fresh, old, (size_t)n * size);
-    free(old);
-    memcpy(array, &fresh, sizeof fresh);
-    return 0;
-}
-
 /* Rows for every target, in the table's order. */
 static int add_rows(struct model *m, const struct targets *t, const char *asked, struct err *e)
 {
@@ -123,8 +111,9 @@ static int add_rows(struct model *m, const struct targets *t, const char *asked,
                        "lora_targets '%s' names no linear layer; give all-linear, or names such "
                        "as those in '%s'",
                        asked, table->v[n / 2].name);
-    if (grow(&table->v, sizeof *table->v, n, 2 * found, e) ||
-        grow(&m->w, sizeof *m->w, n, 2 * found, e) ||
+    size_t rows = (size_t)n, weights = (size_t)n, need = (size_t)(n + 2 * found);
+    if (mem_reserve(&table->v, &rows, need, sizeof *table->v, e) ||
+        mem_reserve(&m->w, &weights, need, sizeof *m->w, e) ||
         !(m->lora->of = mem_alloc((size_t)n, sizeof *m->lora->of, e)))
         return -1;
     for (int i = 0; i < n; i++) {
