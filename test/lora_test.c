@@ -14,6 +14,7 @@
 #include "model/lora.h"
 #include "model/save.h"
 #include "optim/optims.h"
+#include "decoders.h"
 #include "tap.h"
 
 static char *joined(const char *dir, const char *name)
@@ -302,8 +303,39 @@ static void test_files(const struct example *x)
     free(whole);
 }
 
-/* Along a random direction the loss changes as the gradient says, with dropout too: what the
- * backward drops is what the forward dropped. */
+/* Along a random direction of all A, and of all B, the loss changes as the gradient says. */
+static void check_derivative(struct bench *b, const char *what)
+{
+    struct rng r;
+    struct err e;
+    const struct weight_table *t = &b->m.table;
+    const float eps = 1e-3f;
+    /* ReLU has corners, which a difference goes across. */
+    double room = b->m.cfg.act == ACT_RELU ? 2e-2 : 5e-3;
+    rng_seed(&r, 5);
+    for (int part = 0; part < 2; part++) {
+        double want = 0, square = 0, side[2];
+        float *dir = mem_alloc(b->m.lora->floats, sizeof *dir, &e);
+        pass(b, NULL);
+        for (int i = t->n_model + part; i < t->n; i += 2)
+            for (size_t k = 0; k < t->v[i].count; k++) {
+                dir[t->v[i].offset + k] = (float)rng_normal(&r);
+                double g = (double)b->grads[t->v[i].at + k];
+                want += (double)dir[t->v[i].offset + k] * g;
+                square += g * g;
+            }
+        for (int s = 0; s < 2; s++) {
+            b->m.ops->axpy(b->m.own, s ? -eps : eps, dir, b->m.lora->floats);
+            side[s] = pass(b, NULL);
+            b->m.ops->axpy(b->m.own, s ? eps : -eps, dir, b->m.lora->floats);
+        }
+        near((side[0] - side[1]) / (2 * (double)eps), want, 0, room * sqrt(square),
+             "%s: d loss along a direction of all %c", what, "AB"[part]);
+        free(dir);
+    }
+}
+
+/* With dropout too: what the backward drops is what the forward dropped. */
 static void test_derivative(double dropout)
 {
     struct bench b;
@@ -312,31 +344,62 @@ static void test_derivative(double dropout)
     if (!bench_open(&b, &examples[0], false))
         return;
     if (attach(&b, &o)) {
-        struct rng r;
-        rng_seed(&r, 5);
         lora_draw(b.m.lora, 3);
-        for (int part = 0; part < 2; part++) {
-            const struct weight_table *t = &b.m.table;
-            double want = 0, side[2];
-            const float eps = 1e-3f;
-            pass(&b, NULL);
-            struct err e;
-            float *dir = mem_alloc(b.m.lora->floats, sizeof *dir, &e);
-            for (int i = t->n_model + part; i < t->n; i += 2)
-                for (size_t k = 0; k < t->v[i].count; k++) {
-                    dir[t->v[i].offset + k] = (float)rng_normal(&r);
-                    want += (double)(dir[t->v[i].offset + k] * b.grads[t->v[i].at + k]);
-                }
-            for (int s = 0; s < 2; s++) {
-                b.m.ops->axpy(b.m.own, s ? -eps : eps, dir, b.m.lora->floats);
-                side[s] = pass(&b, NULL);
-                b.m.ops->axpy(b.m.own, s ? eps : -eps, dir, b.m.lora->floats);
-            }
-            near((side[0] - side[1]) / (2 * (double)eps), want, 2e-3, 1e-3,
-                 "dropout %g: d loss along a direction of all %c", dropout, "AB"[part]);
-            free(dir);
-        }
+        check_derivative(&b, dropout > 0 ? "dropout" : "no dropout");
     }
+    bench_close(&b);
+}
+
+/* The small decoder with adapters of random numbers beside weights that are frozen. */
+static bool family_open(struct bench *b, const struct kind *k)
+{
+    struct lora_options o = {2, 3, 0, "all-linear", false};
+    struct rng r;
+    struct err e;
+    int ids[2 * 9];
+    *b = (struct bench){0};
+    if (!build(&b->m, k))
+        return false;
+    b->m.copies = b->m.own;
+    b->m.own = NULL;
+    b->m.path = mem_strdup(k->family, &e);
+    if (lora_attach(&b->m, &o, 1, &e))
+        return note("%s", e.msg), false;
+    rng_seed(&r, 9);
+    for (size_t i = 0; i < b->m.lora->floats; i++)
+        b->m.own[i] = 0.3f * (float)rng_normal(&r);
+    for (int i = 0; i < 18; i++)
+        ids[i] = (int)rng_below(&r, VOCAB);
+    b->grads = mem_alloc(b->m.table.grads, sizeof *b->grads, &e);
+    return b->grads && !dataset_from_matrix(&b->d, ROLE_RETAIN, ids, ids, NULL, 2, 9, false, &e);
+}
+
+/* Derivatives in every family, fused weights among them; and the adapter written and merged into
+ * the same weights is the one merged in memory. */
+static void test_family(const struct kind *k)
+{
+    struct bench b;
+    struct model plain;
+    struct err e = {""};
+    char what[64];
+    snprintf(what, sizeof what, "%s%s", k->family, k->what);
+    char *dir = joined(test_dir(), what);
+    if (!ok(family_open(&b, k) && build(&plain, k), "%s with adapters", what))
+        return;
+    check_derivative(&b, what);
+    ok(!lora_save(&b.m, dir, &e) && !lora_merge_dir(&plain, dir, &e), "%s: written and read %s",
+       what, e.msg);
+    float *room = mem_alloc(lora_room(&b.m), sizeof *room, &e);
+    double worst = 0, moved = 0;
+    for (int i = 0; i < plain.table.n; i++) {
+        const float *merged = lora_merged(&b.m, i, room);
+        worst = fmax(worst, max_diff(plain.w[i], merged, plain.table.v[i].count));
+        moved = fmax(moved, max_diff(plain.w[i], b.m.w[i], plain.table.v[i].count));
+    }
+    ok(worst < 1e-6 && moved > 0.1, "%s: merged by way of the file: %.1e off", what, worst);
+    free(room);
+    free(dir);
+    model_close(&plain);
     bench_close(&b);
 }
 
@@ -554,6 +617,8 @@ int main(void)
     }
     test_derivative(0);
     test_derivative(0.3);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        test_family(&kinds[i]);
     test_dropout();
     test_start();
     test_targets();

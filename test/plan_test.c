@@ -58,6 +58,9 @@ int main(void)
         const char *job, *command;
     } runs[] = {
         {"eval", "score --data %s/rows --tokens 256 --json"},
+        {"lora",
+         "forget --forget %s/rows --retain %s/rows --batch 2 --max-steps 1 --method GradDiff "
+         "--retain-loss-type KL --locate lora --out %s/adapted"},
         {"train", "train --data %s/rows --batch 2 --max-steps 1 --out %s/trained"},
     };
     const char *program = getenv("UNLEARN"), *dir = test_dir();
@@ -74,7 +77,7 @@ int main(void)
              model, ROWS, LENGTH, info);
     ok(peak(command) > 0, "info");
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
-        snprintf(rest, sizeof rest, runs[i].command, dir, dir);
+        snprintf(rest, sizeof rest, runs[i].command, dir, dir, dir);
         snprintf(command, sizeof command, "exec %s %s --quiet --model %s >%s/out", program, rest,
                  model, dir);
         const double want = planned(info, runs[i].job), got = peak(command);

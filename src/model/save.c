@@ -27,27 +27,32 @@ static int write_json(json_t *j, const char *dir, const char *name, struct err *
     return rc;
 }
 
-/* Room for the largest weight, also while an adapter is merged into it. */
-static float *room(const struct model *m, struct err *e)
+static size_t largest(const struct model *m)
 {
-    size_t n = lora_room(m);
+    size_t n = 0;
     for (int i = 0; i < m->table.n_model; i++)
         n = m->table.v[i].count > n ? m->table.v[i].count : n;
-    return mem_alloc(n, sizeof(float), e);
+    return n;
+}
+
+/* *p has room for n numbers. */
+static bool has_room(float **p, size_t n, struct err *e)
+{
+    return *p || (*p = mem_alloc(n, sizeof **p, e));
 }
 
 const float *save_values(struct save_source *s, int i, enum layout y, struct err *e)
 {
     const struct model *m = s->m;
     const struct weight *w = &m->table.v[i];
-    if ((!m->w || m->lora) && !s->loaded && !(s->loaded = room(m, e)))
+    if (!m->w && (!has_room(&s->loaded, largest(m), e) || store_read(m, w, s->loaded, e)))
         return NULL;
-    if (!m->w && store_read(m, w, s->loaded, e))
+    if (m->lora && !has_room(&s->loaded, lora_room(m), e))
         return NULL;
     const float *x = m->w ? lora_merged(m, i, s->loaded) : s->loaded;
     if (y == LAYOUT_PLAIN)
         return x;
-    if (!s->turned && !(s->turned = room(m, e)))
+    if (!has_room(&s->turned, largest(m), e))
         return NULL;
     layout_store(y, &m->cfg, w, s->turned, x);
     return s->turned;

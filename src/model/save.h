@@ -33,7 +33,7 @@ int config_to_gguf(const struct model_config *c, enum dtype dtype, struct gguf_p
 /* For the two writers: weights one after another in the order that a file has them in. */
 struct save_source {
     const struct model *m;  /* borrowed */
-    float *loaded, *turned; /* owned, of the largest weight's size; NULL until needed */
+    float *loaded, *turned; /* owned: a weight from its file, or merged; in another order */
 };
 
 /* Weight i in layout y; borrowed until the next call. NULL: failed. */
