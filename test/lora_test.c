@@ -1,307 +1,8 @@
-/* Adapters against PEFT on PyTorch (tools/make_lora_golden.py): logits, loss, gradients, AdamW
- * steps, its files in and ours out; and what must hold without it: derivatives, dropout, merging.
- */
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/file.h"
-#include "base/mem.h"
+/* What must hold for adapters without any reference: derivatives in every family, dropout, how they
+ * start, which layers get one, merging by way of their file. */
+#include "adapters.h"
 #include "base/rng.h"
-#include "data/dataset.h"
-#include "model/decoder.h"
-#include "model/head.h"
-#include "model/lora.h"
-#include "model/save.h"
-#include "optim/optims.h"
 #include "decoders.h"
-#include "tap.h"
-
-static char *joined(const char *dir, const char *name)
-{
-    struct err e;
-    char *p = file_join(dir, name, &e);
-    BUG_ON(!p);
-    return p;
-}
-
-static float *read_f32(const struct tensor_file *f, const char *prefix, const char *name)
-{
-    struct err e;
-    char whole[160];
-    snprintf(whole, sizeof whole, "%s%s", prefix, name);
-    const struct tensor *t = tensor_find(f, whole);
-    return t ? tensor_f32(t, &e) : NULL;
-}
-
-static double max_diff(const float *a, const float *b, size_t n)
-{
-    double d = 0;
-    for (size_t i = 0; i < n; i++) {
-        double x = fabs((double)a[i] - (double)b[i]);
-        d = x <= d ? d : x;
-    }
-    return d;
-}
-
-static double largest(const float *a, size_t n)
-{
-    double d = 0;
-    for (size_t i = 0; i < n; i++)
-        d = fmax(d, fabs((double)a[i]));
-    return d;
-}
-
-/* What one case of the golden data is. */
-struct example {
-    const char *name, *model;
-    struct lora_options o;
-};
-
-static const struct example examples[] = {
-    {"all", "m_cur", {3, 5, 0, "all-linear", false}},
-    {"some", "m_cur", {4, 4, 0, "q_proj,down_proj,lm_head", true}},
-    {"phi3", "phi3", {2, 2, 0, ".*\\.(qkv_proj|gate_up_proj)", false}},
-};
-
-struct bench {
-    struct model m;
-    struct dataset d;
-    char *adapter;           /* owned; directory of PEFT's files */
-    struct tensor_file want; /* logits, loss, grad., step3. */
-    float *grads;            /* owned */
-};
-
-static char *model_path(const char *name)
-{
-    char rest[64];
-    snprintf(rest, sizeof rest, "models/%s", name);
-    char *root = test_data("."), *path = joined(root, rest);
-    free(root);
-    if (file_exists(path))
-        return path;
-    free(path);
-    snprintf(rest, sizeof rest, "golden/models/%s", name);
-    return test_shared(rest);
-}
-
-/* The model, open for reading or writing, the labels, and where the rest is. */
-static bool bench_open(struct bench *b, const struct example *x, bool writable)
-{
-    struct err e = {""};
-    char file[64], *path = model_path(x->model), *root = test_data("lora");
-    *b = (struct bench){0};
-    if (!path) {
-        skip("%s: model '%s' is not there", x->name, x->model);
-        free(root);
-        return false;
-    }
-    b->adapter = joined(root, x->name);
-    snprintf(file, sizeof file, "%s.safetensors", x->name);
-    char *figures = joined(root, file);
-    bool fine = !tensor_file_open(&b->want, figures, &e) && !model_open(&b->m, path, writable, &e);
-    free(figures);
-    free(path);
-    free(root);
-    if (!fine) {
-        ok(false, "%s: %s", x->name, e.msg);
-        return false;
-    }
-    const struct tensor *t = tensor_find(&b->want, "ids");
-    int *ids = tensor_ints(t, &e), *labels = tensor_ints(tensor_find(&b->want, "labels"), &e);
-    BUG_ON(dataset_from_matrix(&b->d, ROLE_RETAIN, ids, labels, NULL, (int)t->shape[0],
-                               (int)t->shape[1], false, &e));
-    free(ids);
-    free(labels);
-    return true;
-}
-
-static void bench_close(struct bench *b)
-{
-    model_close(&b->m);
-    dataset_fini(&b->d);
-    tensor_file_close(&b->want);
-    free(b->adapter);
-    free(b->grads);
-}
-
-/* Gives the model fresh adapters with the numbers of PEFT's. */
-static bool attach(struct bench *b, const struct lora_options *o)
-{
-    struct err e = {""};
-    struct tensor_file f;
-    char *path = joined(b->adapter, "adapter_model.safetensors");
-    bool fine = !lora_attach(&b->m, o, 1, &e) && !tensor_file_open(&f, path, &e);
-    free(path);
-    if (!ok(fine, "attached %s", e.msg))
-        return false;
-    const struct weight_table *t = &b->m.table;
-    int missing = 0;
-    for (int i = t->n_model; i < t->n; i++) {
-        float *v = read_f32(&f, "base_model.model.", t->v[i].name);
-        missing += !v;
-        if (v)
-            memcpy(b->m.own + t->v[i].offset, v, t->v[i].count * sizeof *v);
-        free(v);
-    }
-    tensor_file_close(&f);
-    ok(t->n > t->n_model && !missing, "%d adapter matrices have PEFT's names", t->n - t->n_model);
-    return !missing && !(b->grads = NULL) && (b->grads = mem_alloc(t->grads, sizeof(float), &e));
-}
-
-/* Forward, and backward into b->grads if there is room: the mean loss over labels. logits: owned
- * by the caller, all rows; may be NULL. */
-static double pass(struct bench *b, float **logits)
-{
-    struct err e;
-    struct model *m = &b->m;
-    struct batch batch;
-    struct pass p;
-    struct head h;
-    struct label_rows rows;
-    struct arena a;
-    double loss = 0;
-    arena_init(&a);
-    BUG_ON(batch_pack(&batch, b->d.seqs, b->d.n, m->cfg.vocab, m->cfg.positions, &a, &e) ||
-           batch_label_rows(&rows, &batch, b->d.seqs, &a, &e) ||
-           decoder_forward(m, &batch, m->cfg.layers, true, &p, &a, &e));
-    if (logits) {
-        struct label_rows all = {.n = batch.n_tokens};
-        all.token = arena_take(&a, (size_t)all.n, sizeof(int), &e);
-        for (int i = 0; i < all.n; i++)
-            all.token[i] = i;
-        BUG_ON(head_init(&h, m, p.x, &all, false, &a, &e));
-        int n;
-        float *z = head_logits(&h, 0, &n);
-        *logits = mem_alloc((size_t)n * (size_t)m->cfg.vocab, sizeof(float), &e);
-        memcpy(*logits, z, (size_t)n * (size_t)m->cfg.vocab * sizeof(float));
-    }
-    BUG_ON(head_init(&h, m, p.x, &rows, true, &a, &e));
-    size_t n = (size_t)rows.n, nc = (size_t)batch.n_tokens * (size_t)m->cfg.width;
-    float *logp = arena_take(&a, n, sizeof(float), &e), *lse = arena_take(&a, n, sizeof(float), &e),
-          *g = arena_take(&a, n, sizeof(float), &e), *dx = arena_take(&a, nc, sizeof(float), &e);
-    memset(dx, 0, nc * sizeof(float));
-    head_logp(&h, logp, lse, NULL);
-    for (int r = 0; r < rows.n; r++) {
-        loss -= (double)logp[r] / rows.n;
-        g[r] = -1.0f / (float)rows.n;
-    }
-    if (b->grads) {
-        memset(b->grads, 0, m->table.grads * sizeof(float));
-        head_logp_back(&h, g, lse, b->grads);
-        BUG_ON(head_finish_back(&h, dx, b->grads, &a, &e) ||
-               decoder_backward(m, &p, dx, NULL, b->grads, &a, &e));
-    }
-    arena_fini(&a);
-    return loss;
-}
-
-static void check_logits(struct bench *b, const char *what)
-{
-    float *got, *want = read_f32(&b->want, "logits", "");
-    double loss = pass(b, &got);
-    size_t n = 0;
-    for (int s = 0; s < b->d.n; s++)
-        n += (size_t)b->d.seqs[s].n;
-    n *= (size_t)b->m.cfg.vocab;
-    near(max_diff(got, want, n), 0, 0, 1e-5 * (1 + largest(want, n)), "%s: logits", what);
-    free(got);
-    free(want);
-    want = read_f32(&b->want, "loss", "");
-    near(loss, (double)want[0], 1e-5, 0, "%s: loss", what);
-    free(want);
-}
-
-/* Every trainable array against the golden ones of that prefix. */
-static void check_arrays(const struct bench *b, const char *prefix, const float *flat, bool grads,
-                         double rtol)
-{
-    const struct weight_table *t = &b->m.table;
-    int bad = 0;
-    double worst = 0;
-    for (int i = t->n_model; i < t->n; i++) {
-        const struct weight *w = &t->v[i];
-        float *want = read_f32(&b->want, prefix, w->name);
-        double d = want ? max_diff(flat + (grads ? w->at : w->offset), want, w->count) /
-                              largest(want, w->count)
-                        : NAN;
-        bad += !(d <= rtol);
-        worst = d <= worst ? worst : d;
-        free(want);
-    }
-    ok(!bad, "%s of %d matrices within %g of the largest entry: %.2g", prefix, t->n - t->n_model,
-       rtol, worst);
-}
-
-static void test_peft(const struct example *x)
-{
-    struct bench b;
-    struct err e;
-    if (!bench_open(&b, x, false))
-        return;
-    if (attach(&b, &x->o)) {
-        int moving = 0;
-        for (int i = 0; i < b.m.table.n_model; i++)
-            moving += b.m.table.v[i].trainable || b.m.table.v[i].wants_grad;
-        ok(!moving && b.m.table.grads == b.m.lora->floats && b.m.table.moving == b.m.table.grads,
-           "%s: gradients and states are of the adapters alone", x->name);
-        check_logits(&b, x->name);
-        check_arrays(&b, "grad.", b.grads, true, 1e-4);
-        void *adam = mem_alloc(1, optim_adamw.params_size, &e);
-        float *state[2];
-        for (int k = 0; k < 2; k++)
-            state[k] = mem_alloc(b.m.table.moving, sizeof(float), &e);
-        float *losses = read_f32(&b.want, "losses", "");
-        param_defaults(optim_adamw.params, adam);
-        for (int s = 0; s < 3; s++) {
-            near(pass(&b, NULL), (double)losses[s], 1e-5, 0, "%s: loss of step %d", x->name, s + 1);
-            struct optim_step step = {b.m.ops, &b.m.table, b.m.own, state, b.grads,
-                                      1,       1e-2,       0.1,     s + 1};
-            optim_adamw.step(adam, &step);
-        }
-        check_arrays(&b, "step3.", b.m.own, false, 2e-4);
-        free(losses);
-        free(adam);
-        free(state[0]);
-        free(state[1]);
-    }
-    bench_close(&b);
-}
-
-/* PEFT's files merged into the weights, borrowed or not, and what we write. */
-static void test_files(const struct example *x)
-{
-    struct err e = {""};
-    struct bench b;
-    for (int writable = 0; writable < 2; writable++) {
-        if (!bench_open(&b, x, writable))
-            return;
-        if (ok(!lora_merge_dir(&b.m, b.adapter, &e), "%s: merged %s", x->name, e.msg))
-            check_logits(&b, writable ? "merged in place" : "merged into copies");
-        bench_close(&b);
-    }
-    char *dir = joined(test_dir(), x->name), *whole = joined(dir, "merged");
-    if (!bench_open(&b, x, false))
-        return;
-    if (attach(&b, &x->o)) {
-        ok(!lora_save(&b.m, dir, &e) &&
-               !model_save(&b.m, whole,
-                           &(struct save_options){.dtype = DT_F32, .shard_bytes = SAVE_SHARD_BYTES},
-                           &e),
-           "%s: adapter and merged model saved %s", x->name, e.msg);
-        model_close(&b.m);
-        free(b.grads);
-        b.grads = NULL;
-        ok(!model_open(&b.m, whole, false, &e), "%s: opened again %s", x->name, e.msg);
-        check_logits(&b, "merged on saving");
-    }
-    bench_close(&b);
-    if (bench_open(&b, x, false) && ok(!lora_merge_dir(&b.m, dir, &e), "ours is read %s", e.msg))
-        check_logits(&b, "an adapter of ours");
-    bench_close(&b);
-    free(dir);
-    free(whole);
-}
 
 /* Along a random direction of all A, and of all B, the loss changes as the gradient says. */
 static void check_derivative(struct bench *b, const char *what)
@@ -353,7 +54,7 @@ static void test_derivative(double dropout)
 /* The small decoder with adapters of random numbers beside weights that are frozen. */
 static bool family_open(struct bench *b, const struct kind *k)
 {
-    struct lora_options o = {2, 3, 0, "all-linear", false};
+    struct lora_options o = {7, 3, 0, "all-linear", false}; /* more than a head has rows */
     struct rng r;
     struct err e;
     int ids[2 * 9];
@@ -443,6 +144,20 @@ static void test_dropout(void)
     ok(same == DRAWS - 1, "the same number draws the same, another another: %d", same);
     ok(memcmp(y[1], y[1] + 512 * out, (size_t)out * sizeof(float)) != 0, "blocks draw their own");
     near(sum / (N * DRAWS), want / (N * DRAWS), 0.02, 0, "the mean of an output stays");
+    /* What is drawn does not depend on x, so that dy . f(x) = x . dx. */
+    float *dx = mem_alloc((size_t)(N * in), sizeof *dx, &e);
+    struct rng r;
+    rng_seed(&r, 3);
+    for (int k = 0; k < N * in; k++)
+        x[k] = (float)rng_normal(&r);
+    for (int k = 0; k < N * out; k++)
+        y[0][k] = (float)rng_normal(&r);
+    memset(y[1], 0, bytes);
+    lora_forward(&b.m, i, 0, out, y[1], x, N);
+    lora_backward(&b.m, i, 0, out, NULL, dx, y[0], x, N);
+    near(b.m.ops->dot(x, dx, (size_t)(N * in)), b.m.ops->dot(y[0], y[1], (size_t)(N * out)), 1e-4,
+         0, "the backward of %d rows is the forward's", N);
+    free(dx);
     free(x);
     for (int k = 0; k < 3; k++)
         free(y[k]);
@@ -519,102 +234,8 @@ static void test_targets(void)
     }
 }
 
-/* Replaces `from` in a copy of PEFT's adapter_config.json. */
-static int merge_changed(const char *from, const char *to, const char *tensors, struct err *e)
-{
-    struct bench b;
-    size_t n;
-    if (!bench_open(&b, &examples[0], false))
-        return -1;
-    char *dir = joined(test_dir(), "bad"), *source = joined(b.adapter, "adapter_config.json"),
-         *target = joined(dir, "adapter_config.json"),
-         *model = joined(dir, "adapter_model.safetensors"), *text = file_read(source, &n, e);
-    char *at = strstr(text, from), out[2048];
-    BUG_ON(!at || n > 1500 || file_make_dir(dir, e));
-    snprintf(out, sizeof out, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
-    FILE *f = fopen(target, "w");
-    fputs(out, f);
-    fclose(f);
-    char *weights = joined(b.adapter, "../all/adapter_model.safetensors"),
-         *bytes = file_read(tensors ? tensors : weights, &n, e);
-    f = fopen(model, "w");
-    fwrite(bytes, 1, n, f);
-    fclose(f);
-    int rc = lora_merge_dir(&b.m, dir, e);
-    free(dir);
-    free(source);
-    free(target);
-    free(model);
-    free(text);
-    free(weights);
-    free(bytes);
-    bench_close(&b);
-    return rc;
-}
-
-static void test_refusals(void)
-{
-    static const char *const rows[][3] = {
-        {"\"peft_type\": \"LORA\"", "\"peft_type\": \"IA3\"", "'IA3'"},
-        {"\"bias\": \"none\"", "\"bias\": \"all\"", "'all'"},
-        {"\"use_dora\": false", "\"use_dora\": true", "'use_dora'"},
-        {"\"rank_pattern\": {}", "\"rank_pattern\": {\"q_proj\": 2}", "'rank_pattern'"},
-        {"\"modules_to_save\": null", "\"modules_to_save\": [\"x\"]", "'modules_to_save'"},
-        {"\"r\": 3", "\"r\": 4", "rank 4"},
-        {"\"r\": 3", "\"r\": 0", "'r'"},
-    };
-    struct err e = {""};
-    ok(!merge_changed("m_cur", "m_cur", NULL, &e), "the copy itself is fine %s", e.msg);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        ok(merge_changed(rows[i][0], rows[i][1], NULL, &e) && strstr(e.msg, rows[i][2]), "%s",
-           e.msg);
-    char *root = test_data("lora"), *other = joined(root, "gpt_neox/adapter_model.safetensors");
-    ok(merge_changed("\"r\": 3", "\"r\": 2", other, &e) && strstr(e.msg, "no matrix"), "%s", e.msg);
-    free(root);
-    free(other);
-}
-
-/* Everything that allocates, once through. */
-static int use(const char *dir, const char *peft, const char *model, struct err *e)
-{
-    struct model m, again = {0};
-    struct lora_options o = {2, 2, 0.1, "q_proj", false};
-    if (model_open(&m, model, false, e))
-        return -1;
-    int rc = lora_attach(&m, &o, 1, e) || lora_save(&m, dir, e) ||
-             model_open(&again, model, false, e) || lora_merge_dir(&again, peft, e);
-    model_close(&m);
-    model_close(&again);
-    return rc ? -1 : 0;
-}
-
-static void test_memory(void)
-{
-    struct err e = {""};
-    char *dir = joined(test_dir(), "walk"), *root = test_data("."),
-         *peft = joined(root, "lora/some"), *model = joined(root, "models/m_cur");
-    mem_fail_at(-1);
-    int rc = use(dir, peft, model, &e);
-    long n = mem_fail_at(-1), told = 0;
-    for (long i = 0; i < n; i++) {
-        e.msg[0] = 0;
-        mem_fail_at(i);
-        told += use(dir, peft, model, &e) && e.msg[0];
-    }
-    mem_fail_at(-1);
-    ok(!rc && n > 20 && told == n, "%ld of %ld failing allocations are told", told, n);
-    free(dir);
-    free(root);
-    free(peft);
-    free(model);
-}
-
 int main(void)
 {
-    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
-        test_peft(&examples[i]);
-        test_files(&examples[i]);
-    }
     test_derivative(0);
     test_derivative(0.3);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
@@ -622,7 +243,5 @@ int main(void)
     test_dropout();
     test_start();
     test_targets();
-    test_refusals();
-    test_memory();
     return done();
 }
