@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """Writes test/data/lora: PEFT's adapters, and what PyTorch computes with them.
 
-    pip install torch==2.4.1 transformers==4.45.1 peft==0.13.2 safetensors numpy
+    pip install torch==2.4.1 transformers==4.51.3 peft==0.13.2 safetensors numpy
     python3 tools/make_lora_golden.py
 
-Models are test/data/models or golden/models of the reference data ($UNLEARN_SHARED, ../shared).
 NAME/adapter_config.json, NAME/adapter_model.safetensors: as save_pretrained writes them, all of
 their numbers random. NAME.safetensors: ids, labels (-100: none), logits, loss (mean over labels),
 grad.MODULE.lora_A.weight ..., and after three AdamW steps (lr 1e-2, weight decay 0.1) losses and
@@ -19,13 +18,15 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
 OUT = "test/data/lora"
-MODELS = ("test/data/models", os.environ.get("UNLEARN_SHARED", "../shared") + "/golden/models")
+MODELS = "test/data/models"
 CASES = {
     "all": ("m_cur", dict(r=3, lora_alpha=5, target_modules="all-linear")),
     "some": ("m_cur", dict(r=4, lora_alpha=4, use_rslora=True,
                            target_modules=["q_proj", "down_proj", "lm_head"])),
     "phi3": ("phi3", dict(r=2, lora_alpha=2, target_modules=r".*\.(qkv_proj|gate_up_proj)")),
     "gpt_neox": ("gpt_neox", dict(r=2, lora_alpha=6, target_modules="all-linear")),
+    "gpt2": ("gpt2", dict(r=2, lora_alpha=2, target_modules=["c_attn", "c_proj"],
+                          fan_in_fan_out=True)),
 }
 
 
@@ -42,8 +43,7 @@ def loss_of(model, ids, labels):
 def case(name, base, options):
     torch.manual_seed(len(name))
     config = LoraConfig(task_type="CAUSAL_LM", lora_dropout=0.0, **options)
-    path = next(f"{m}/{base}" for m in MODELS if os.path.isdir(f"{m}/{base}"))
-    model = AutoModelForCausalLM.from_pretrained(path, torch_dtype=torch.float32,
+    model = AutoModelForCausalLM.from_pretrained(f"{MODELS}/{base}", torch_dtype=torch.float32,
                                                  attn_implementation="eager")
     model = get_peft_model(model, config)
     own = {n: p for n, p in model.named_parameters() if p.requires_grad}
