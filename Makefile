@@ -1,6 +1,7 @@
 # make              release program at ./unlearn
 # make check        every test (TAP, through prove)
 # make bench        speed of each operation
+# make docs         what README.md copies from the program
 # make lint         include floors, backend headers, formatting
 # make fuzz         30 s of each fuzz target (clang; FUZZ_SECONDS)
 # config=debug|release|sanitize|coverage|fuzz chooses build/<config>
@@ -69,6 +70,8 @@ bench: $(B)/bench/ops_bench
 	$<
 lint:
 	tools/lint
+docs: unlearn
+	tools/docs
 format:
 	clang-format -i $(wildcard src/*/*.[ch] test/*.[ch] fuzz/*.c)
 fuzz:
@@ -77,5 +80,5 @@ clean:
 	rm -rf build unlearn
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all unlearn check bench lint format fuzz clean
+.PHONY: all unlearn check bench lint docs format fuzz clean
 .SECONDARY:

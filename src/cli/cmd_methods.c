@@ -130,16 +130,33 @@ static json_t *row_json(const struct recipe *r, const char *needs)
     return j;
 }
 
+/* "gamma=0.1 alpha=0.5": what the row has otherwise than the tables. */
+static void defaults_text(const struct method *m, char *text, size_t n)
+{
+    text[0] = 0;
+    for (const struct param_preset *p = m->presets; p && p->name; p++) {
+        size_t at = strlen(text);
+        snprintf(text + at, n - at, "%s%s=%s", at ? " " : "", p->name, p->value);
+    }
+}
+
 /* The layouts of a row of the table, and of its first line. */
-static const char plain_row[] = "%-14s %-14s %-18s %-40s %s\n";
-static const char markdown_row[] = "| %s | %s | %s | %s | %s | %s |\n";
+static const char plain_row[] = "%-14s %-14s %-16s %-38s %s%s%s%s\n";
+static const char markdown_row[] = "| %s | %s | %s | %s | %s | %s | %s |\n";
 
 static void print_row(const struct method *m, const char *needs, bool markdown)
 {
-    if (markdown)
-        printf(markdown_row, m->name, m->family, m->paper, needs, m->help, m->verified);
-    else
-        printf(plain_row, m->name, m->family, m->paper, needs, m->help);
+    char defaults[256];
+    defaults_text(m, defaults, sizeof defaults);
+    const char *open = *defaults ? " [" : "", *close = *defaults ? "]" : "";
+    if (!markdown) {
+        printf(plain_row, m->name, m->family, m->paper, needs, m->help, open, defaults, close);
+        return;
+    }
+    for (char *c = defaults; *c; c++)
+        if (*c == '|')
+            *c = '/'; /* it would end the cell */
+    printf(markdown_row, m->name, m->family, m->paper, needs, m->help, defaults, m->verified);
 }
 
 static int print_all(const struct options *o, struct err *e)
@@ -147,12 +164,13 @@ static int print_all(const struct options *o, struct err *e)
     json_t *list = json_array();
     int rc = 0;
     if (o->markdown)
-        printf(markdown_row, "method", "family", "paper", "needs", "what it does",
+        printf(markdown_row, "method", "family", "paper", "needs", "what it does", "its defaults",
                "verified against");
     else if (!o->json)
-        printf(plain_row, "method", "family", "paper", "needs", "what it does");
+        printf(plain_row, "method", "family", "paper", "needs", "what it does", " [",
+               "its defaults", "]");
     if (o->markdown)
-        puts("|---|---|---|---|---|---|");
+        puts("|---|---|---|---|---|---|---|");
     for (const struct method *m = methods; m->name && !rc; m++) {
         struct recipe r;
         char needs[96];
