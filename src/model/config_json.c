@@ -82,7 +82,7 @@ static int read_config(struct model_config *c, const json_t *config, const json_
     c->family = f;
     c->rope.base = 10000;
     for (const struct config_key *k = f->keys; k->name; k++)
-        if (k->read && k->read(c, config, k, e))
+        if (k->kind->read && k->kind->read(c, config, k, e))
             return err_prefix(e, "config.json: ");
     if (read_ids(c, config, generation, e))
         return err_prefix(e, "config.json: ");
@@ -122,7 +122,7 @@ json_t *config_to_json(const struct model_config *c, const char *torch_dtype)
                           "eos_token_id", eos_json(c), "pad_token_id", id_json(c->pad),
                           "attention_dropout", 0.0, "torch_dtype", torch_dtype, "use_cache", 1);
     for (const struct config_key *k = f->keys; j && k->name; k++)
-        if (json_object_set_new(j, k->name, k->write(c, k))) {
+        if (json_object_set_new(j, k->name, k->kind->write(c, k))) {
             json_decref(j);
             return NULL;
         }

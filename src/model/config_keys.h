@@ -8,25 +8,41 @@
 
 #include "model/config.h"
 
-struct config_key {
-    const char *name;
+struct config_key;
+
+struct config_kind {
     /* From the whole of config.json; NULL: another key's reader looks at it. */
     int (*read)(struct model_config *c, const json_t *config, const struct config_key *k,
                 struct err *e);
     json_t *(*write)(const struct model_config *c, const struct config_key *k);
+};
+
+struct config_key {
+    const char *name;
+    const struct config_kind *kind;
     size_t at;     /* of the field in struct model_config */
     double preset; /* what a missing key means, for kinds of keys that need to be told */
 };
+
+/* config_kinds.c; rope_scaling: config_rope.c. */
+extern const struct config_kind kind_dim, /* an int from 1 on, which must be there */
+    kind_opt_dim,                         /* an int from 1 on */
+    kind_bool, kind_real, kind_float,     /* fields of these types */
+    kind_cap, kind_window,                /* null: none */
+    kind_window_again, kind_act_again,    /* written beside the key that was read */
+    kind_use_window, kind_window_layers,  /* qwen's window */
+    kind_act,                             /* the name of an activation */
+    kind_attn_bias, kind_all_biases,      /* one key for several biases */
+    kind_query_scalar,                    /* attn_scale ^ -2 */
+    kind_rotary,                          /* the part of a head that is rotated */
+    kind_fixed,                           /* true or false, as `preset` has it, or refused */
+    kind_embed_width,                     /* refused if not the width */
+    kind_rope_scaling;
 
 /* Lists end with name NULL. */
 extern const struct config_key llama_keys[], mistral_keys[], qwen2_keys[], qwen3_keys[],
     phi3_keys[], phi_keys[], gemma_keys[], gemma2_keys[], olmo2_keys[], gpt_neox_keys[],
     gpt2_keys[], opt_keys[];
-
-/* The key rope_scaling; config_rope.c. */
-int config_read_rope_scaling(struct model_config *c, const json_t *config,
-                             const struct config_key *k, struct err *e);
-json_t *config_write_rope_scaling(const struct model_config *c, const struct config_key *k);
 
 /* The double nearest to what a user would write for this float: 1e-05, not 9.99999974e-06. */
 double config_short_real(double v);

@@ -73,7 +73,7 @@ static const struct scaling {
     {NULL, NULL},
 };
 
-int config_read_rope_scaling(struct model_config *c, const json_t *config,
+static int read_rope_scaling(struct model_config *c, const json_t *config,
                              const struct config_key *k, struct err *e)
 {
     const json_t *s = json_object_get(config, k->name);
@@ -111,7 +111,7 @@ static json_t *longrope_to_json(const struct model_config *c)
     return j;
 }
 
-json_t *config_write_rope_scaling(const struct model_config *c, const struct config_key *k)
+static json_t *write_rope_scaling(const struct model_config *c, const struct config_key *k)
 {
     const struct rope_config *r = &c->rope;
     (void)k;
@@ -129,3 +129,5 @@ json_t *config_write_rope_scaling(const struct model_config *c, const struct con
     }
     return json_null();
 }
+
+const struct config_kind kind_rope_scaling = {read_rope_scaling, write_rope_scaling};
