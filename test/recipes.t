@@ -161,6 +161,14 @@ check("$lines --method AltPO --alternate-key paraphrased_answer", 0, qr/^2 steps
 check("$lines --method AltPO", 1, qr/needs alternate data: give --alternate FILE$/, 'none there');
 check("$lines --method ELM --expert-prompt x", 1, qr/kind 'novice': give --novice-prompt TEXT$/, 'half of the prompts');
 
+# AltPO from end to end: the model writes the alternates, then learns to prefer them.
+my ($first, $more) = ("$people\[0:4]", "--temperature 1 --max-new-tokens 8 --field alternate");
+is(system("$unlearn generate --quiet --model $dir/tiny --data '$first' $more --seed 1 > $dir/altpo.jsonl"), 0, 'written');
+my @written = lines("$dir/altpo.jsonl");
+is(scalar @written, 4, 'a row for each');
+ok(!(grep { !length $_->{question} || !length $_->{answer} || !exists $_->{alternate} } @written), 'with question, answer and alternate');
+check("$lines --method AltPO --forget $dir/altpo.jsonl", 0, qr/^2 steps/, 'AltPO on them');
+
 # --- free composition, the penalty ---
 
 for my $retain_term (qw(kl jsd mse cross_entropy soul_kl likeliest_ref)) {

@@ -11,7 +11,7 @@
 #include "model/generate.h"
 
 struct options {
-    const char *data, *prompt, *question_key;
+    const char *data, *prompt, *question_key, *field;
     int64_t max_new_tokens, batch, seed;
     double temperature, top_p;
     bool json;
@@ -24,6 +24,8 @@ static const struct param params[] = {
     {"prompt", PARAM_STRING, OPT(prompt), 0, 0, NULL, NULL, "TEXT", "one question instead"},
     {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY",
      "where a row holds its prompt"},
+    {"field", PARAM_STRING, OPT(field), 0, 0, NULL, NULL, "KEY",
+     "print the rows themselves, as JSON Lines, with what the model says in this field"},
     {"max_new_tokens", PARAM_INT, OPT(max_new_tokens), 1, 1 << 20, NULL, "200", NULL,
      "tokens after which an answer is cut"},
     {"batch", PARAM_INT, OPT(batch), 0, 1 << 16, NULL, "0", NULL,
@@ -42,6 +44,8 @@ static const char about[] =
     "An answer ends with the model's end token. With --json a line is {\"new_ids\", \"text\"}: "
     "the\n"
     "new ids, the end token included, and their text if the checkpoint has a tokenizer.\n"
+    "With --field alternate the output is data for AltPO: rows with the alternate that the model "
+    "wrote.\n"
     "The same seed gives the same answers, whatever the batch.\n";
 
 /* One prompt per row. */
@@ -148,8 +152,22 @@ static void print_text(const struct generation *g, const struct buf *text, bool 
     printf(more ? "\n\n" : "\n");
 }
 
-static int print(const struct generation *g, int n, struct setup *s, bool json, struct err *e)
+/* The row with the text in one of its fields: data for 'unlearn forget'. */
+static int print_row(json_t *row, const char *field, const struct buf *text, struct err *e)
 {
+    struct buf line = {0};
+    json_object_set_new(row, field, json_stringn(text->data ? text->data : "", text->len));
+    int rc = json_write_buf(row, &line, 0, e);
+    if (!rc)
+        printf("%s\n", line.data);
+    buf_fini(&line);
+    return rc;
+}
+
+static int print(const struct generation *g, const struct rows *rows, struct setup *s,
+                 const struct options *o, struct err *e)
+{
+    int n = rows->n;
     bool has_text = setup_has_tokenizer(s);
     struct buf text = {0};
     int rc = 0;
@@ -157,7 +175,10 @@ static int print(const struct generation *g, int n, struct setup *s, bool json, 
         buf_clear(&text);
         if (has_text)
             rc = tokenizer_decode(s->tokenizer, g[i].ids, (size_t)g[i].n, true, &text, e);
-        if (!rc && json)
+        if (!rc && o->field)
+            rc = has_text ? print_row(rows->v[i], o->field, &text, e)
+                          : err_set(e, "--field needs a model with a tokenizer");
+        else if (!rc && o->json)
             rc = print_json(&g[i], has_text ? &text : NULL, e);
         else if (!rc)
             print_text(&g[i], has_text ? &text : NULL, i + 1 < n);
@@ -166,8 +187,8 @@ static int print(const struct generation *g, int n, struct setup *s, bool json, 
     return rc;
 }
 
-static int generate(struct setup *s, const struct prompts *p, const struct options *o,
-                    struct err *e)
+static int generate(struct setup *s, const struct prompts *p, const struct rows *rows,
+                    const struct options *o, struct err *e)
 {
     struct generate_options go = {.max_new_tokens = (int)o->max_new_tokens,
                                   .batch = (int)o->batch,
@@ -183,7 +204,7 @@ static int generate(struct setup *s, const struct prompts *p, const struct optio
     int rc = model_generate(g, &s->model, p->seqs, p->n, &go, &bar, e);
     progress_end(&bar);
     if (!rc)
-        rc = print(g, p->n, s, o->json, e);
+        rc = print(g, rows, s, o, e);
     for (int i = 0; i < p->n; i++)
         generation_fini(&g[i]);
     free(g);
@@ -198,7 +219,7 @@ static int run(const struct setup_options *so, const struct options *o, struct e
     int rc = -1;
     if (!read_rows(&rows, o, e) && !setup_open(&s, so, false, e) &&
         !prompts_init(&p, &s, &rows, o->question_key, e))
-        rc = generate(&s, &p, o, e);
+        rc = generate(&s, &p, &rows, o, e);
     prompts_fini(&p);
     rows_close(&rows);
     setup_close(&s);
