@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/eval_multiple.h"
 #include "cli/setup.h"
 #include "eval/model_scorer.h"
 #include "suites/tofu.h"
@@ -13,13 +14,15 @@
 struct options {
     const char *suite, *sets[TOFU_SETS];
     const char *reference, *retain_logs, *out, *question_key, *truth_ratio;
-    int64_t max_new_tokens, batch;
+    const char *data, *subjects;
+    int64_t max_new_tokens, batch, shots, limit;
     bool json;
 };
 
 #define OPT(f) offsetof(struct options, f)
+#define SUITES "tofu|mmlu|wmdp|truthfulqa|arc|hellaswag|piqa|winogrande|openbookqa|boolq"
 static const struct param params[] = {
-    {"suite", PARAM_CHOICE, OPT(suite), 0, 0, "tofu", "tofu", NULL, "list of metrics"},
+    {"suite", PARAM_CHOICE, OPT(suite), 0, 0, SUITES, "tofu", NULL, "list of metrics"},
     {"forget", PARAM_STRING, OPT(sets[TOFU_FORGET]), 0, 0, NULL, NULL, "FILE",
      "rows question, answer, paraphrased_answer, perturbed_answer[]"},
     {"retain", PARAM_STRING, OPT(sets[TOFU_RETAIN]), 0, 0, NULL, NULL, "FILE",
@@ -43,6 +46,14 @@ static const struct param params[] = {
      "of an answer"},
     {"batch", PARAM_INT, OPT(batch), 0, 4096, NULL, "0", NULL,
      "prompts answered at once; 0: by itself"},
+    {"data", PARAM_STRING, OPT(data), 0, 0, NULL, NULL, "PATH",
+     "of multiple-choice suites: the data set, see below"},
+    {"shots", PARAM_INT, OPT(shots), 0, 64, NULL, "0", NULL,
+     "worked examples before each question of mmlu"},
+    {"subjects", PARAM_STRING, OPT(subjects), 0, 0, NULL, NULL, "A,B",
+     "subjects of mmlu, wmdp or truthfulqa; without it all"},
+    {"limit", PARAM_INT, OPT(limit), 0, INT32_MAX, NULL, "0", NULL,
+     "questions of each multiple-choice task; 0: all"},
     {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print the summary as JSON"},
     {0},
 };
@@ -55,7 +66,8 @@ static const char about[] =
     "and privacy leak against the retrained model's log, and model utility. Files that are not "
     "given leave\n"
     "their metrics out. The logs are in OpenUnlearning's format; means have a 95 % bootstrap "
-    "interval.\n";
+    "interval.\n\n"
+    "Multiple-choice suites score as lm-evaluation-harness 0.4.8 does:\n" MULTIPLE_HELP;
 
 struct evaluation {
     struct setup s;
@@ -156,7 +168,7 @@ static int print_summary(const struct suite *s, bool json, struct err *e)
     return 0;
 }
 
-static int run(const struct setup_options *so, const struct options *o, struct err *e)
+static int run_tofu(const struct setup_options *so, const struct options *o, struct err *e)
 {
     struct evaluation v = {0};
     int rc = open_data(&v, o, e) || open_models(&v, so, o, e) || run_suite(&v, o, e) ||
@@ -173,6 +185,20 @@ static int run(const struct setup_options *so, const struct options *o, struct e
         rows_close(&v.rows[i]);
     setup_close(&v.s);
     return rc;
+}
+
+static int run(const struct setup_options *so, const struct options *o, struct err *e)
+{
+    if (!multiple_is(o->suite))
+        return run_tofu(so, o, e);
+    if (!o->data)
+        return err_set(e, "no data given: %s needs --data PATH", o->suite);
+    struct multiple_options m = {.suite = o->suite,
+                                 .data = o->data,
+                                 .subjects = o->subjects,
+                                 .shots = (int)o->shots,
+                                 .limit = (int)o->limit};
+    return eval_multiple(so, &m, o->out, o->json, e);
 }
 
 int cmd_eval(int argc, char **argv)

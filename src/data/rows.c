@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "data/csv.h"
+#include "data/gz.h"
 
 /* What is being read: the text of one file, and the rows it goes to. */
 struct reader {
@@ -133,7 +134,9 @@ static int add_text(struct reader *rd, const char *name, const char *text, size_
     rd->at = text;
     rd->end = text + len;
     rd->line = 1;
-    if (n_name > 4 && !strcasecmp(name + n_name - 4, ".csv")) {
+    if (gz_is(name))
+        n_name -= 3;
+    if (n_name > 4 && !strncasecmp(name + n_name - 4, ".csv", 4)) {
         rc = read_csv(rd, e);
     } else {
         skip_space(rd);
@@ -186,7 +189,7 @@ static int read_part(struct reader *rd, char *part, struct err *e)
     bool cut = !file_exists(part) && take_range(part, &a, &b);
     size_t len;
     int first = rd->r->n;
-    char *text = file_read(part, &len, e);
+    char *text = gz_is(part) ? gz_read(part, &len, e) : file_read(part, &len, e);
     if (!text)
         return -1;
     int rc = add_text(rd, strcmp(part, "-") ? part : "standard input", text, len, e);

@@ -1,0 +1,321 @@
+#include "eval/question.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "eval/template.h"
+
+/* A filled template, as a string that the caller owns. */
+static char *text_of(const char *form, const struct choice_task *t, const struct template_source *s,
+                     struct err *e)
+{
+    struct buf out = {0}, whole = {0};
+    int rc = template_fill(&out, form, s, e);
+    if (!rc && t->wikihow) {
+        rc = template_strip(&whole, out.data, out.len, e) || template_tidy_wikihow(&whole, e);
+        buf_fini(&out);
+        out = whole;
+    }
+    if (!rc && out.len != strlen(out.data))
+        rc = err_set(e, "a text holds U+0000");
+    if (!rc)
+        return out.data;
+    buf_fini(&out);
+    return NULL;
+}
+
+static size_t list_size(const json_t *list)
+{
+    return json_is_array(list) ? json_array_size(list) : json_object_size(list);
+}
+
+/* Item i of an array; of an object, its i-th value and key. */
+static const json_t *list_item(const json_t *list, size_t i, const char **key)
+{
+    if (json_is_array(list))
+        return json_array_get(list, i);
+    void *at = json_object_iter((json_t *)list);
+    while (i-- && at)
+        at = json_object_iter_next((json_t *)list, at);
+    *key = at ? json_object_iter_key(at) : NULL;
+    return at ? json_object_iter_value(at) : NULL;
+}
+
+static int add_choice(struct question *q, const char *form, const struct choice_task *t,
+                      const struct template_source *s, struct err *e)
+{
+    q->choice[q->n] = text_of(form, t, s, e);
+    return q->choice[q->n] ? (q->n++, 0) : -1;
+}
+
+static int listed_choices(struct question *q, const struct choice_task *t,
+                          const struct template_source *s, struct err *e)
+{
+    const json_t *list = template_field(s->row, t->list);
+    size_t n = list_size(list);
+    if (n > QUESTION_CHOICES)
+        return err_set(e, "%zu choices, more than %d", n, QUESTION_CHOICES);
+    for (size_t i = 0; i < n; i++) {
+        const char *key = NULL;
+        const json_t *item = list_item(list, i, &key);
+        json_t *one =
+            json_pack("{s:o*}", "choice", key ? json_string(key) : json_incref((json_t *)item));
+        struct template_source of_choice = {.row = one};
+        int rc = one ? add_choice(q, "{choice}", t, &of_choice, e) : err_set(e, "out of memory");
+        json_decref(one);
+        if (rc)
+            return -1;
+    }
+    return 0;
+}
+
+static int find_choices(struct question *q, const struct choice_task *t,
+                        const struct template_source *s, struct err *e)
+{
+    if (t->list && listed_choices(q, t, s, e))
+        return -1;
+    for (int i = 0; i < 4 && t->options[i]; i++)
+        if (add_choice(q, t->options[i], t, s, e))
+            return -1;
+    for (int i = 0; i < 2 && t->contexts[i]; i++)
+        if (add_choice(q, t->ending, t, s, e))
+            return -1;
+    return q->n >= 2 ? 0 : err_set(e, "%d choices, a question needs two", q->n);
+}
+
+/* A whole number, also in quotes or as a truth value; -1 if it is none. */
+static int number(const json_t *v)
+{
+    const char *text = json_string_value(v);
+    if (json_is_boolean(v))
+        return json_is_true(v);
+    if (json_is_integer(v))
+        return json_integer_value(v) < QUESTION_CHOICES ? (int)json_integer_value(v) : -1;
+    return text && text[0] >= '0' && text[0] <= '9' && strlen(text) < 3 ? atoi(text) : -1;
+}
+
+static int label_of(const json_t *labels, const json_t *gold)
+{
+    const char *key = NULL;
+    struct buf name = {0};
+    struct err ignored;
+    const char *text = json_string_value(gold);
+    if (!text || template_strip(&name, text, strlen(text), &ignored))
+        return -1;
+    int found = -1;
+    for (size_t i = 0; i < list_size(labels) && found < 0; i++) {
+        const char *label = json_string_value(list_item(labels, i, &key));
+        if (label && !strcmp(label, name.data ? name.data : ""))
+            found = (int)i;
+    }
+    buf_fini(&name);
+    return found;
+}
+
+/* 1s and then 0s, as many as there are choices: how many 1s. */
+static int truths(const json_t *labels, int n)
+{
+    const char *key = NULL;
+    int right = 0;
+    for (int i = 0; i < n; i++) {
+        int v = number(list_item(labels, (size_t)i, &key));
+        if (v != 0 && (v != 1 || right != i))
+            return -1;
+        right += v;
+    }
+    return right;
+}
+
+static int find_gold(struct question *q, const struct choice_task *t, const json_t *row,
+                     struct err *e)
+{
+    const json_t *gold = template_field(row, t->gold);
+    if (!gold)
+        return err_set(e, "the row has no field '%s'", t->gold);
+    switch (t->kind) {
+    case GOLD_INDEX:
+        q->gold = number(gold);
+        break;
+    case GOLD_NUMBER:
+        q->gold = number(gold) - 1;
+        break;
+    case GOLD_LABEL:
+        q->gold = label_of(template_field(row, t->labels), gold);
+        break;
+    case GOLD_TRUTHS:
+    case GOLD_FIRST:
+        q->n_right = truths(template_field(row, t->labels), q->n);
+        if (q->n_right <= 0 || q->n_right == q->n)
+            return err_set(e, "'%s' must hold right answers, then wrong ones", t->gold);
+        if (t->kind == GOLD_FIRST)
+            q->n_right = 0;
+        return 0;
+    }
+    return q->gold >= 0 && q->gold < q->n
+               ? 0
+               : err_set(e, "'%s' names none of the %d choices", t->gold, q->n);
+}
+
+/* The prompt alone: the question, and the choices if letters stand for them. */
+static char *prompt_of(const struct question *q, const struct choice_task *t,
+                       const struct template_source *s, struct err *e)
+{
+    char *text = text_of(t->prompt, t, s, e);
+    if (!text || !t->letters)
+        return text;
+    struct buf out = {0};
+    int rc = buf_str(&out, text, e);
+    free(text);
+    for (int i = 0; i < q->n && !rc; i++)
+        rc = buf_printf(&out, e, "\n%c. %s", 'A' + i, q->choice[i]);
+    if (!rc && !buf_str(&out, "\nAnswer:", e))
+        return out.data;
+    buf_fini(&out);
+    return NULL;
+}
+
+/* Once the prompt is made, the letters take the place of the choices. */
+static int take_letters(struct question *q, struct err *e)
+{
+    for (int i = 0; i < q->n; i++) {
+        char letter[2] = {(char)('A' + i), 0};
+        free(q->choice[i]);
+        if (!(q->choice[i] = mem_strdup(letter, e)))
+            return -1;
+    }
+    return 0;
+}
+
+static int make_contexts(struct question *q, const struct choice_task *t,
+                         const struct template_source *s, const char *before, struct err *e)
+{
+    for (int i = 0; i < q->n; i++) {
+        if (i && !t->contexts[0]) {
+            q->context[i] = q->context[0];
+            continue;
+        }
+        char *prompt = t->contexts[0] ? text_of(t->contexts[i], t, s, e) : prompt_of(q, t, s, e);
+        struct buf whole = {0};
+        int rc = prompt ? buf_str(&whole, before, e) || buf_str(&whole, prompt, e) : -1;
+        free(prompt);
+        q->context[i] = whole.data;
+        if (rc)
+            return -1;
+    }
+    return 0;
+}
+
+static void question_fini(struct question *q)
+{
+    for (int i = 0; i < q->n; i++) {
+        if (q->context && (!i || q->context[i] != q->context[0]))
+            free(q->context[i]);
+        free(q->choice[i]);
+    }
+    free(q->context);
+    free(q->choice);
+    *q = (struct question){0};
+}
+
+static int question_read(struct question *q, const struct choice_task *t,
+                         const struct template_source *s, const char *before, struct err *e)
+{
+    *q = (struct question){.n = 0};
+    if (!(q->context = mem_alloc(QUESTION_CHOICES, sizeof *q->context, e)) ||
+        !(q->choice = mem_alloc(QUESTION_CHOICES, sizeof *q->choice, e)) ||
+        find_choices(q, t, s, e) || find_gold(q, t, s->row, e) ||
+        (t->letters && q->n > 26 ? err_set(e, "%d choices, more than letters", q->n) : 0) ||
+        make_contexts(q, t, s, before, e) || (t->letters && take_letters(q, e))) {
+        question_fini(q);
+        return -1;
+    }
+    return 0;
+}
+
+const struct choice_task *choice_task_find(const char *name, const struct rows *rows, int row,
+                                           struct err *e)
+{
+    char wanted[128] = "", names[512] = "";
+    for (const struct choice_task *t = choice_tasks; t->name; t++) {
+        size_t at = strlen(names);
+        if (!strstr(names, t->name))
+            snprintf(names + at, sizeof names - at, "%s%s", at ? ", " : "", t->name);
+        if (strcmp(t->name, name))
+            continue;
+        if (template_field(rows->v[row], t->has))
+            return t;
+        at = strlen(wanted);
+        snprintf(wanted + at, sizeof wanted - at, "%s'%s'", at ? " nor " : "", t->has);
+    }
+    if (*wanted)
+        rows_err(rows, row, e, "a row of %s needs the field %s", name, wanted);
+    else
+        err_set(e, "no multiple-choice task '%s'; there are: %s", name, names);
+    return NULL;
+}
+
+/* The description and the worked examples that stand before every question. */
+static int make_preamble(struct buf *out, const struct choice_task *t, const char *subject,
+                         const struct rows *shots, int n_shots, struct err *e)
+{
+    struct template_source s = {.subject = subject};
+    if (buf_str(out, "", e) || (t->about && template_fill(out, t->about, &s, e)))
+        return -1;
+    if (n_shots > (shots ? shots->n : 0))
+        return err_set(e, "%d worked examples wanted, %d there", n_shots, shots ? shots->n : 0);
+    for (int i = 0; i < n_shots; i++) {
+        struct question q;
+        struct err why;
+        const struct choice_task *own = choice_task_find(t->name, shots, i, e);
+        s.row = shots->v[i];
+        if (!own)
+            return -1;
+        if (question_read(&q, own, &s, "", &why))
+            return rows_err(shots, i, e, "%s", why.msg);
+
+        int rc = buf_printf(out, e, "%s %s\n\n", q.context[q.gold], q.choice[q.gold]);
+        question_fini(&q);
+        if (rc)
+            return -1;
+    }
+    return 0;
+}
+
+int questions_build(struct questions *q, const char *task, const char *subject,
+                    const struct rows *rows, const struct rows *shots, int n_shots, struct err *e)
+{
+    *q = (struct questions){.task = choice_task_find(task, rows, 0, e)};
+    struct buf before = {0}, spoken = {0};
+    int rc = q->task ? buf_str(&spoken, subject ? subject : "", e) : -1;
+    for (size_t i = 0; !rc && i < spoken.len; i++)
+        if (spoken.data[i] == '_')
+            spoken.data[i] = ' ';
+    if (!rc)
+        rc = make_preamble(&before, q->task, spoken.data, shots, n_shots, e);
+    if (!rc && !(q->v = mem_alloc((size_t)rows->n, sizeof *q->v, e)))
+        rc = -1;
+    for (int i = 0; i < rows->n && !rc; i++) {
+        struct err why = {0};
+        struct template_source s = {rows->v[i], spoken.data};
+        if (!question_read(&q->v[q->n], q->task, &s, before.data, &why))
+            q->v[q->n++].row = i;
+        else if (!q->bad++)
+            rows_err(rows, i, &q->first, "%s", why.msg);
+    }
+    if (!rc && !q->n)
+        rc = err_set(e, "no row is a question of %s: %s", task, q->first.msg);
+    buf_fini(&spoken);
+    buf_fini(&before);
+    if (rc)
+        questions_fini(q);
+    return rc;
+}
+
+void questions_fini(struct questions *q)
+{
+    for (int i = 0; i < q->n; i++)
+        question_fini(&q->v[i]);
+    free(q->v);
+    *q = (struct questions){0};
+}
