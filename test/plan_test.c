@@ -60,8 +60,8 @@ int main(void)
         {"eval", "score --data %s/rows --tokens 256 --json"},
         {"lora",
          "forget --forget %s/rows --retain %s/rows --batch 2 --max-steps 1 --method GradDiff "
-         "--retain-loss-type KL --locate lora --out %s/adapted"},
-        {"train", "train --data %s/rows --batch 2 --max-steps 1 --out %s/trained"},
+         "--retain-loss-type KL --locate lora --save-adapter --out %s/adapted"},
+        {"train", "train --data %s/rows --batch 2 --max-steps 1 --dtype bf16 --out %s/trained"},
     };
     const char *program = getenv("UNLEARN"), *dir = test_dir();
     char *model = test_smollm2(), info[600], command[2000], rest[1000];
