@@ -531,7 +531,7 @@ static void check_hidden(int layer)
         near((double)grads[w->offset + k], slope, 2e-3, 0, "hidden after layer %d: d/d %s[%zu]",
              layer, w->name, k);
     }
-    int head = model_head_index(&b.m);
+    int head = weight_index(&b.m.table, b.m.cfg.tied_head ? W_EMBED : W_HEAD, -1);
     ok(grads[b.m.table.v[head].offset] == 0, "hidden after layer %d: the head gets no gradient",
        layer);
     free(grads);

@@ -92,16 +92,6 @@ const float *model_weight(const struct model *m, enum slot slot, int layer)
     return m->w[weight_index(&m->table, slot, layer)];
 }
 
-int model_head_index(const struct model *m)
-{
-    return weight_index(&m->table, m->cfg.tied_head ? W_EMBED : W_HEAD, -1);
-}
-
-const float *model_head(const struct model *m)
-{
-    return m->w[model_head_index(m)];
-}
-
 int model_reserve_positions(struct model *m, int n_pos, struct err *e)
 {
     const struct rope_config *r = &m->cfg.rope;

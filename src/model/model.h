@@ -46,8 +46,6 @@ void model_close(struct model *m);
 
 /* Weights by place. */
 const float *model_weight(const struct model *m, enum slot slot, int layer);
-const float *model_head(const struct model *m); /* [V,C], the embedding when tied */
-int model_head_index(const struct model *m);
 /* Makes the rotation tables cover positions 0..n_pos-1, for sequences that long. */
 int model_reserve_positions(struct model *m, int n_pos, struct err *e);
 
