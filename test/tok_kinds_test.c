@@ -10,6 +10,7 @@
 #include "base/utf8.h"
 #include "random_text.h"
 #include "tap.h"
+#include "tensor/gguf_pairs.h"
 #include "text/tokenizer.h"
 
 static bool same_ids(const struct ids *got, const json_t *want)
@@ -21,7 +22,7 @@ static bool same_ids(const struct ids *got, const json_t *want)
 }
 
 static bool check_row(const struct tokenizer *t, const json_t *text, bool specials,
-                      const json_t *row)
+                      const json_t *row, bool quiet)
 {
     struct err e = {""};
     struct ids ids = {0};
@@ -34,7 +35,7 @@ static bool check_row(const struct tokenizer *t, const json_t *text, bool specia
     bool reads = !tokenizer_decode(t, ids.v, ids.n, false, &back, &e) &&
                  back.len == json_string_length(decoded) &&
                  !memcmp(back.data, json_string_value(decoded), back.len);
-    if (!same || !reads)
+    if ((!same || !reads) && !quiet)
         note("%s of '%s' differ: '%s' %s", same ? "text" : "ids", json_string_value(text),
              back.data ? back.data : "", e.msg);
     free(ids.v);
@@ -42,13 +43,15 @@ static bool check_row(const struct tokenizer *t, const json_t *text, bool specia
     return same && reads;
 }
 
-static size_t count_rows(const struct tokenizer *t, const json_t *texts, const json_t *set)
+static size_t count_rows(const struct tokenizer *t, const json_t *texts, const json_t *set,
+                         bool quiet)
 {
     const json_t *rows = json_object_get(set, "rows");
     size_t good = 0;
     for (size_t i = 0; i < json_array_size(rows); i++)
-        good += check_row(t, json_array_get(texts, i),
-                          json_is_true(json_object_get(set, "specials")), json_array_get(rows, i));
+        good +=
+            check_row(t, json_array_get(texts, i), json_is_true(json_object_get(set, "specials")),
+                      json_array_get(rows, i), quiet);
     return good;
 }
 
@@ -84,12 +87,47 @@ static void test_saved(const struct tokenizer *t, const char *name, const json_t
                tokenizer_adds_bos(s) == tokenizer_adds_bos(t) &&
                !strcmp(tokenizer_kind(s), tokenizer_kind(t)),
            "%s saved and opened again %s", name, e.msg)) {
-        size_t good = count_rows(s, texts, set);
+        size_t good = count_rows(s, texts, set, false);
         ok(good == n, "%s saved: %zu of %zu texts", name, good, n);
     }
     tokenizer_close(s);
     free(json);
     free(dir);
+}
+
+/* A GGUF that holds nothing but the tokenizer. */
+static int write_gguf(const struct tokenizer *t, const char *path, struct err *e)
+{
+    struct gguf_pairs pairs = {0};
+    struct buf file = {0};
+    const uint32_t version = 3;
+    const uint64_t n_tensors = 0;
+    int rc = tokenizer_to_gguf(t, tokenizer_vocab_size(t), &pairs, e) ||
+             buf_str(&file, "GGUF", e) || buf_add(&file, &version, sizeof version, e) ||
+             buf_add(&file, &n_tensors, sizeof n_tensors, e) ||
+             buf_add(&file, &pairs.n, sizeof pairs.n, e) ||
+             buf_add(&file, pairs.bytes.data, pairs.bytes.len, e) ||
+             file_write(path, file.data, file.len, e);
+    gguf_pairs_fini(&pairs);
+    buf_fini(&file);
+    return rc ? -1 : 0;
+}
+
+/* Written as GGUF and read again: the same ids, as far as GGUF can say how text is prepared. */
+static void test_gguf(const struct tokenizer *t, const char *name, const json_t *texts,
+                      const json_t *set)
+{
+    struct err e = {""};
+    char *path = file_join(test_dir(), "written.gguf", &e);
+    size_t n = json_array_size(json_object_get(set, "rows"));
+    const json_t *same = json_object_get(set, "gguf"); /* this many texts */
+    struct tokenizer *s = write_gguf(t, path, &e) ? NULL : tokenizer_open(path, &e);
+    size_t good = s ? count_rows(s, texts, set, json_integer_value(same) != (json_int_t)n) : 0;
+    ok(json_is_integer(same) ? good == (size_t)json_integer_value(same)
+                             : !s && strstr(e.msg, "no name"),
+       "%s as GGUF: %zu of %zu texts %s", name, good, n, e.msg);
+    tokenizer_close(s);
+    free(path);
 }
 
 static void test_set(const json_t *doc, const json_t *set)
@@ -104,12 +142,13 @@ static void test_set(const json_t *doc, const json_t *set)
     struct tokenizer *t = path ? tokenizer_open(path, &e) : NULL;
     size_t n = json_array_size(json_object_get(set, "rows"));
     if (ok(t != NULL, "%s opens %s", name, e.msg)) {
-        size_t good = count_rows(t, texts, set);
+        size_t good = count_rows(t, texts, set, false);
         ok(n && good == n, "%s: ids and texts of %zu of %zu texts (%s)", name, good, n,
            tokenizer_kind(t));
         if (json_is_true(json_object_get(set, "lossless")))
             test_round_trip(t, name);
         test_saved(t, name, texts, set);
+        test_gguf(t, name, texts, set);
     }
     tokenizer_close(t);
     free(path);

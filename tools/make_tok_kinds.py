@@ -165,7 +165,13 @@ def main():
     sets = []
 
     def add(file, texts, rows, lossless, specials=False):
-        sets.append({"file": file, "texts": texts, "specials": specials, "lossless": lossless, "rows": rows})
+        """`gguf`: how many texts have the same ids through a GGUF; null: it has no keys for this tokenizer. To a
+        text that begins with a space llama.cpp adds another, the newer kind of Llama tokenizer does not."""
+        same = [t for t in (SPM_TEXTS if texts == "spm" else TEXTS)
+                if file != "llama_first.json" or not t.startswith((" ", "<s>"))]
+        none = ("tidy.model", "unigram_bytes.model", "llama2c.bin", "unigram.json")
+        sets.append({"file": file, "texts": texts, "specials": specials, "lossless": lossless,
+                     "gguf": None if file in none else len(same), "rows": rows})
 
     protos = {}
     for name, options in MODELS.items():

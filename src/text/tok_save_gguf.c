@@ -34,6 +34,17 @@ static void lists_fini(struct lists *l)
     buf_fini(&l->text);
 }
 
+/* llama.cpp looks for added tokens before it marks spaces, so theirs are spaces here. */
+static int add_spaced(struct buf *out, const char *s, size_t n, struct err *e)
+{
+    const size_t len = strlen(PRETOK_MARK);
+    const char *end = s + n, *hit;
+    for (; (hit = memmem(s, (size_t)(end - s), PRETOK_MARK, len)); s = hit + len)
+        if (buf_add(out, s, (size_t)(hit - s), e) || buf_add(out, " ", 1, e))
+            return -1;
+    return buf_add(out, s, (size_t)(end - s), e);
+}
+
 static int list_tokens(struct lists *l, const struct tokenizer *t, int n, struct err *e)
 {
     l->tokens = mem_alloc((size_t)n, sizeof *l->tokens, e);
@@ -41,13 +52,17 @@ static int list_tokens(struct lists *l, const struct tokenizer *t, int n, struct
     if (!l->types)
         return -1;
     for (int i = 0; i < n; i++) {
+        struct gguf_str *token = &l->tokens[i];
         l->types[i] = token_type(t, i);
-        l->tokens[i].s = vocab_text(&t->vocab, i, &l->tokens[i].n);
+        const char *s = vocab_text(&t->vocab, i, &token->n);
         const size_t at = l->text.len;
-        if (!l->tokens[i].s && buf_printf(&l->text, e, "[PAD%d]", i))
+        const bool spaced = s && l->types[i] == TYPE_USER && t->added_as_is;
+        token->s = spaced ? NULL : s;
+        if (spaced ? add_spaced(&l->text, s, token->n, e)
+                   : !s && buf_printf(&l->text, e, "[PAD%d]", i))
             return -1;
-        if (!l->tokens[i].s)
-            l->tokens[i].n = l->text.len - at;
+        if (!token->s)
+            token->n = l->text.len - at;
     }
     const char *made = l->text.data;
     for (int i = 0; i < n; i++)
