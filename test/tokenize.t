@@ -74,4 +74,11 @@ refuses("1 99999\n", '--decode', qr/token id 99999 is outside the vocabulary of 
 refuses(qq({"nothing":1}\n), '--json', qr/'text' is missing/, 'a row without text');
 refuses(qq({"messages":[{"role":"user"}]}\n), '--json', qr/message 0: 'content' is missing/, 'no content');
 refuses("x\n", '--chat --template klingon', qr/'klingon' is not known; known families/, 'no such family');
+for my $kind (qw(llama.model llama.gguf llama.json llama2c.bin gemma.model unigram_bytes.model gpt2
+    llama3_tiny.tiktoken)) {
+    $model = "test/data/tok/kinds/$kind";
+    my ($kind_status, $kind_ids) = run("The woman lived\n12 caf\xc3\xa9\n", '');
+    is($kind_status, 0, "$kind: lines to ids");
+    gives($kind_ids, '--decode', "The woman lived\n12 caf\xc3\xa9\n", "$kind: and back");
+}
 done_testing();

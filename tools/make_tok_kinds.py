@@ -31,7 +31,8 @@ OUT = os.path.join(TOK, "kinds")
 
 # A U+2581 in a text is a space to SentencePiece; its programs disagree on what a NUL is.
 MORE = ["The  old   woman", "  The woman", "woman  ", "<s>The woman</s>", "a<mask>b <mask> c", "12345 of 6789",
-        "\ud55c\uad6d \u4e16\u754c \U0001f600", "\u00e9t\u00e9 na\u00efve", "\t\tthe\n\n  end", "<0x41> <unk>"]
+        "\ud55c\uad6d \u4e16\u754c \U0001f600", "\u00e9t\u00e9 na\u00efve", "\t\tthe\n\n  end", "<0x41> <unk>",
+        "a aaa aaaaa aaaaaaaaa ooo ooooooooo mmm mmmmm", "the the the the island the water the boy"]
 SPM_TEXTS = [t for t in TEXTS + MORE if "\x00" not in t and "\u2581" not in t]
 
 MODELS = {
@@ -40,6 +41,7 @@ MODELS = {
     "gemma": dict(model_type="bpe", vocab_size=420, byte_fallback=True, add_dummy_prefix=False,
                   remove_extra_whitespaces=False, allow_whitespace_only_pieces=True, pad_id=0, eos_id=1, bos_id=2, unk_id=3,
                   user_defined_symbols=["<mask>", "\u2581\u2581", "\u2581\u2581\u2581", "\n\n"]),
+    "phrases": dict(model_type="bpe", vocab_size=400, split_by_whitespace=False, remove_extra_whitespaces=False),
     "tidy": dict(model_type="bpe", vocab_size=180),
     "unigram": dict(model_type="unigram", vocab_size=160, remove_extra_whitespaces=False),
     "unigram_bytes": dict(model_type="unigram", vocab_size=400, byte_fallback=True),
@@ -48,7 +50,7 @@ MODELS = {
 
 def train(name, options):
     out = io.BytesIO()
-    spm.SentencePieceTrainer.train(sentence_iterator=iter(CORPUS * 3), model_writer=out, normalization_rule_name="identity",
+    spm.SentencePieceTrainer.train(sentence_iterator=iter((CORPUS + ["aaaa aa hmmmm oooo oo aaaaaa"]) * 3), model_writer=out, normalization_rule_name="identity",
                                    character_coverage=1.0, hard_vocab_limit=False, minloglevel=2, **options)
     proto = pb.ModelProto.FromString(out.getvalue())
     proto.trainer_spec.ClearField("user_defined_symbols")

@@ -20,7 +20,7 @@ struct options {
 #define OPT(field) offsetof(struct options, field)
 static const struct param params[] = {
     {"model", PARAM_STRING, OPT(model), 0, 0, NULL, NULL, "PATH",
-     "HF directory, tokenizer.json or GGUF file; 'default': the cached SmolLM2"},
+     "HF directory, GGUF file or a tokenizer's file alone; 'default': the cached SmolLM2"},
     {"data", PARAM_STRING, OPT(data), 0, 0, NULL, "-", "FILE", "what to read; -: standard input"},
     {"decode", PARAM_BOOL, OPT(decode), 0, 0, NULL, NULL, NULL, "from ids to text"},
     {"chat", PARAM_BOOL, OPT(chat), 0, 0, NULL, NULL, NULL,

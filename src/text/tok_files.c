@@ -1,9 +1,12 @@
 /* Which file of a checkpoint holds its tokenizer, and in which format. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/mem.h"
 #include "text/tok.h"
+
+enum { LARGEST = 256 << 20 };
 
 /* In a directory the first of these that is there. */
 static const char *const names[] = {
@@ -40,10 +43,19 @@ static tok_reader *find_reader(const char *path, const char *s, size_t n)
     return n > 1 && s[0] == '\n' && s[1] != '\n' ? tok_read_model : tok_read_tiktoken;
 }
 
+/* A model's weights, given by mistake, are not read to the end. */
+static int check_size(const char *path, struct err *e)
+{
+    struct stat st;
+    if (!stat(path, &st) && st.st_size > LARGEST)
+        return err_set(e, "'%s' is too large for a tokenizer", path);
+    return 0;
+}
+
 static int read_file(struct tokenizer *t, struct err *e)
 {
     size_t n;
-    char *data = file_read(t->file, &n, e);
+    char *data = check_size(t->file, e) ? NULL : file_read(t->file, &n, e);
     if (!data)
         return -1;
     int rc = find_reader(t->file, data, n)(t, data, n, e);
