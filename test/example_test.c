@@ -1,6 +1,6 @@
 /* Figures of single examples, from a real pass of a small llama, against the peer's own functions.
- * First tier: copies of the reference files under test/data/metrics. Second tier: those that are too
- * large to keep. */
+ * First tier: copies of the reference files under test/data/metrics. Second tier: those that are
+ * too large to keep. */
 #include "base/mem.h"
 #include "data/dataset.h"
 #include "eval/example.h"
