@@ -185,6 +185,22 @@ my ($without) = lines("$dir/m/train.jsonl");
 cmp_ok($with->{loss} - $without->{loss}, '>', 1, 'the penalty is part of the loss');
 is($with->{terms}{'retain.nll'}, $without->{terms}{'retain.nll'}, 'and not of its terms');
 
+# --- long plain text in pieces ---
+
+my $long = join "\n\n", map { "A sentence of a long text, number $_, that goes on." } 1 .. 12;
+my @forms = (put('long.txt', $long), put('long.jsonl', join '', map { encode_json({text => $_}) . "\n" } split /\n\n/, $long),
+    put('long.json', encode_json([map { {text => $_} } split /\n\n/, $long])));
+my @losses;
+for my $form (@forms) {
+    check("train --quiet --model $dir/tiny --data $form --chunk 16 --batch 64 --max-steps 1 --out $dir/m --json", 0, qr/"steps": 1/,
+        "pieces of $form");
+    my ($step) = lines("$dir/m/train.jsonl");
+    push @losses, sprintf '%d %.6f', $step->{tokens}, $step->{loss};
+}
+is($losses[1], $losses[0], 'JSON Lines give what the text does');
+is($losses[2], $losses[0], 'so does an array');
+check("train --quiet --model $dir/tiny --data $forms[1] --batch 64 --max-steps 1 --out $dir/m", 0, qr/^1 steps/, 'or each row is one example');
+
 # --- the dual variable ---
 
 # By default alpha moves after each step, by the step's own constraint.

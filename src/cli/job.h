@@ -16,6 +16,7 @@ struct job_options {
     const char *refused;               /* prompts that the model refuses; NULL: none */
     const char *ref;                   /* reference model; NULL: the model itself before training */
     const char *reinforced;            /* model that learnt the forget data by heart; NULL: none */
+    int64_t chunk;                     /* tokens of a piece of plain text; 0: each row is one */
     const char *out, *dtype, *optimiser;
     bool scratch, json, save_adapter;
 };

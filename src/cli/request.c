@@ -13,6 +13,8 @@ static const struct param job_params[] = {
      "field of the prompt"},
     {"answer_key", PARAM_STRING, OPT(answer_key), 0, 0, NULL, "answer", "KEY",
      "field of the answer"},
+    {"chunk", PARAM_INT, OPT(chunk), 0, 1 << 20, NULL, "0", NULL,
+     "plain texts are joined and cut into pieces of so many tokens; 0: each row is one"},
     {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR", "where the model goes"},
     {"dtype", PARAM_CHOICE, OPT(dtype), 0, 0, "f32|bf16|f16", "f32", NULL,
      "storage type of the result"},

@@ -116,6 +116,17 @@ static int read_csv(struct reader *rd, struct err *e)
     return rc;
 }
 
+/* All of it is one row {"text"}. */
+static int read_plain(struct reader *rd, struct err *e)
+{
+    json_t *text = json_stringn(rd->at, (size_t)(rd->end - rd->at));
+    if (!text)
+        return fail_at(rd, 1, e, "not valid UTF-8");
+    json_t *row = json_object();
+    json_object_set_new(row, "text", text);
+    return add_row(rd, row, 1, e);
+}
+
 /* Appends the rows of one file's text, which is called `name`. */
 static int add_text(struct reader *rd, const char *name, const char *text, size_t len,
                     struct err *e)
@@ -138,6 +149,8 @@ static int add_text(struct reader *rd, const char *name, const char *text, size_
         n_name -= 3;
     if (n_name > 4 && !strncasecmp(name + n_name - 4, ".csv", 4)) {
         rc = read_csv(rd, e);
+    } else if (n_name > 4 && !strcasecmp(name + n_name - 4, ".txt")) {
+        rc = read_plain(rd, e);
     } else {
         skip_space(rd);
         rc = rd->at < rd->end && *rd->at == '[' ? read_array(rd, e) : read_lines(rd, e);

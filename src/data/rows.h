@@ -1,8 +1,9 @@
 /* Rows of a data file: JSON Lines, a JSON array of objects (told apart by the first character) or,
- * where the name ends in .csv, CSV with a header line; any of them packed by gzip where it ends in
- * .gz. A row is a JSON object. FILE[a:b] takes the half-open range of rows a..b-1, counted from 0
- * (either end may be left out); FILE+FILE joins; "-" is standard input. A file that has the very
- * name wins over such a reading. Rows are numbered 0..n-1 as taken.
+ * where the name ends in .csv, CSV with a header line, or plain text, one row {"text"}, where it
+ * ends in .txt; any of them packed by gzip where it ends in .gz. A row is a JSON object. FILE[a:b]
+ * takes the half-open range of rows a..b-1, counted from 0 (either end may be left out); FILE+FILE
+ * joins; "-" is standard input. A file that has the very name wins over such a reading. Rows are
+ * numbered 0..n-1 as taken.
  */
 #ifndef DATA_ROWS_H
 #define DATA_ROWS_H
