@@ -149,7 +149,7 @@ static int add_text(struct reader *rd, const char *name, const char *text, size_
         n_name -= 3;
     if (n_name > 4 && !strncasecmp(name + n_name - 4, ".csv", 4)) {
         rc = read_csv(rd, e);
-    } else if (n_name > 4 && !strcasecmp(name + n_name - 4, ".txt")) {
+    } else if (n_name > 4 && !strncasecmp(name + n_name - 4, ".txt", 4)) {
         rc = read_plain(rd, e);
     } else {
         skip_space(rd);
