@@ -2,28 +2,10 @@
 # The command line: statuses, messages, help, and `unlearn diff` on small safetensors files.
 use strict;
 use warnings;
-use File::Temp qw(tempdir);
+use FindBin;
 use Test::More;
-
-my $unlearn = $ENV{UNLEARN} || './unlearn';
-my $dir = tempdir(CLEANUP => 1);
-
-# Runs the program; checks its status and that output (1 and 2 together) matches.
-sub check {
-    my ($args, $status, $like, $what) = @_;
-    my $out = `$unlearn 2>&1 $args`;
-    my $got = $? & 127 ? "signal " . ($? & 127) : $? >> 8;
-    is($got, $status, "$what: status $status");
-    like($out, $like, $what);
-}
-
-sub put {
-    my ($name, $text) = @_;
-    open my $f, '>:raw', "$dir/$name" or die;
-    print $f $text;
-    close $f;
-    return "$dir/$name";
-}
+use lib $FindBin::Bin;
+use Command;
 
 # A safetensors file of F32 tensors: name => [shape, values].
 sub safetensors {

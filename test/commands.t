@@ -3,47 +3,26 @@
 use strict;
 use warnings;
 use File::Copy qw(copy);
-use File::Temp qw(tempdir);
+use FindBin;
 use JSON::PP;
 use Test::More;
+use lib $FindBin::Bin;
+use Command;
 
-my $unlearn = $ENV{UNLEARN} || './unlearn';
-my $dir = tempdir(CLEANUP => 1);
 my $vocab = 514;
 my $llama = 'test/data/models/llama';
-
-sub put {
-    my ($name, $text) = @_;
-    open my $f, '>:raw', "$dir/$name" or die "$name: $!";
-    print $f $text;
-    close $f or die;
-    return "$dir/$name";
-}
-
-sub get {
-    open my $f, '<:raw', $_[0] or die "$_[0]: $!";
-    local $/;
-    return <$f>;
-}
-
-sub run {
-    my ($args, $in) = @_;
-    my $from = put('stdin', $in // '');
-    my $out = `$unlearn $args <$from 2>$dir/stderr`;
-    return ($? & 127 ? "signal " . ($? & 127) : $? >> 8, $out, get("$dir/stderr"));
-}
 
 # The rows that a command prints with --json.
 sub rows {
     my ($args, $in) = @_;
-    my ($status, $out, $err) = run("$args --json", $in);
+    my ($status, $out, $err) = run_apart("$args --json", $in);
     is($status, 0, $args) or diag $err;
     return map { decode_json($_) } split /\n/, $out;
 }
 
 sub refuses {
     my ($args, $in, $status, $like, $what) = @_;
-    my ($got, $out, $err) = run($args, $in);
+    my ($got, $out, $err) = run_apart($args, $in);
     is($got, $status, "$what: status $status");
     is($out, '', "$what: nothing printed");
     like($err, $like, $what);
@@ -81,7 +60,7 @@ my $text = '{"question": "Who?", "answer": "You and me."}' . "\n";
 
 # --- help ---
 for ('score', 'generate', 'info') {
-    my ($status, $out) = run("help $_");
+    my ($status, $out) = run_apart("help $_");
     is($status, 0, "help $_");
     like($out, qr/^usage: unlearn $_ .*--json .*of every command:/s, "help $_: options");
 }
@@ -124,11 +103,11 @@ is_deeply($all[1]{logprobs}, [@{$all[0]{logprobs}}[1, 3]], 'labels choose what i
 my $sum = 0;
 $sum += $_ for @{$all[0]{logprobs}};
 ok(abs($sum - $all[0]{sum}) < 1e-6 && abs($sum / 4 - $all[0]{mean}) < 1e-6, 'sum and mean');
-my ($status, $out) = run("score --model $llama --data -", $ids . $some);
+my ($status, $out) = run_apart("score --model $llama --data -", $ids . $some);
 like($out, qr/^row 0: mean -\d+\.\d+  sum -.* of 4 tokens\nrow 1: .*\nmean over 2 rows: -\d+\.\d+\n$/, 'in words');
 
 # --- info ---
-($status, $out) = run("info $llama --json --all --batch 2 --length 10");
+($status, $out) = run_apart("info $llama --json --all --batch 2 --length 10");
 my $info = decode_json($out);
 is_deeply([@$info{qw(family layers width heads kv_heads feed_forward vocabulary parameters)}],
     ['llama', 3, 64, 4, 2, 176, 320, 179648], 'sizes');
@@ -148,7 +127,7 @@ for my $job ('eval', 'train', 'forget') {
     is($total, 0, "memory of $job adds up");
 }
 is($info->{memory}{train}{optimiser}, 2 * $info->{memory}{train}{gradients}, 'two moments for each gradient');
-($status, $out) = run("info $flat");
+($status, $out) = run_apart("info $flat");
 like($out, qr/family +llama.*514 tokens.*chat template chatml.*eval +train +forget +lora\n.*total/s, 'in words');
 
 # --- bad input ---
@@ -198,7 +177,7 @@ refuses("score --model $llama --data -", '{"ids": [1, 320]}', 1, qr/line 1: 'ids
 refuses("generate --model $llama --data -", '{"prompt_ids": [1, 320]}', 1, qr/line 1: 'prompt_ids'\[1\] is no token id below 320/, 'the same in a prompt');
 refuses("generate --model $llama --data -", '{"prompt_ids": []}', 1, qr/empty/, 'an empty prompt');
 refuses("generate --model $llama --data - --max-new-tokens 600", '{"prompt_ids": [1]}', 1, qr/512 positions/, 'too many tokens');
-($status, $out) = run("score --model $llama --data - --json > /dev/full", $ids);
+($status, $out) = run_apart("score --model $llama --data - --json > /dev/full", $ids);
 is($status, 1, 'unwritable output: status 1');
 like(get("$dir/stderr"), qr/cannot write standard output/, 'unwritable output');
 

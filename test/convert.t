@@ -3,37 +3,17 @@
 use strict;
 use warnings;
 use File::Copy qw(copy);
-use File::Temp qw(tempdir);
+use FindBin;
 use JSON::PP;
 use Test::More;
+use lib $FindBin::Bin;
+use Command;
 
-my $unlearn = $ENV{UNLEARN} || './unlearn';
-my $dir = tempdir(CLEANUP => 1);
 my $models = 'test/data/models';
-
-sub get {
-    open my $f, '<:raw', $_[0] or die "$_[0]: $!";
-    local $/;
-    return <$f>;
-}
-
-sub put {
-    my ($name, $text) = @_;
-    open my $f, '>:raw', "$dir/$name" or die "$name: $!";
-    print $f $text;
-    close $f or die;
-    return "$dir/$name";
-}
-
-sub run {
-    my ($args, $before) = @_;
-    my $out = `$before$unlearn $args 2>$dir/stderr`;
-    return ($? & 127 ? "signal " . ($? & 127) : $? >> 8, $out, get("$dir/stderr"));
-}
 
 sub runs {
     my ($args, $like) = @_;
-    my ($status, $out, $err) = run($args, '');
+    my ($status, $out, $err) = run_apart($args);
     is($status, 0, $args) or diag $err;
     like($out, $like, "$args: what it says") if $like;
     return $out;
@@ -41,7 +21,7 @@ sub runs {
 
 sub refuses {
     my ($args, $status, $like, $what, $before) = @_;
-    my ($got, $out, $err) = run($args, $before // '');
+    my ($got, $out, $err) = run_apart($args, undef, $before);
     is($got, $status, "$what: status $status");
     is($out, '', "$what: nothing printed");
     like($err, $like, $what);

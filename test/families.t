@@ -3,22 +3,14 @@
 # copy that convert wrote, and the gradients of probe against PyTorch's.
 use strict;
 use warnings;
-use File::Temp qw(tempdir);
+use FindBin;
 use JSON::PP;
 use Test::More;
+use lib $FindBin::Bin;
+use Command;
 
-my $unlearn = $ENV{UNLEARN} || './unlearn';
-my $dir = tempdir(CLEANUP => 1);
 my @models = qw(llama_bias mistral qwen2 qwen3 phi3 phi3_longrope phi gemma gemma2 olmo2 gpt_neox
     gpt_neox_serial gpt2 opt);
-
-sub put {
-    my ($name, $text) = @_;
-    open my $f, '>', "$dir/$name" or die "$name: $!";
-    print $f $text;
-    close $f or die;
-    return "$dir/$name";
-}
 
 # What a command printed.
 sub out_of {

@@ -3,47 +3,16 @@
 # command, and the model without them as the reference.
 use strict;
 use warnings;
-use File::Temp qw(tempdir);
+use FindBin;
 use JSON::PP;
 use List::Util qw(sum);
 use Test::More;
+use lib $FindBin::Bin;
+use Command;
 
-my $unlearn = $ENV{UNLEARN} || './unlearn';
 my $cur = 'test/data/models/m_cur';
-my $dir = tempdir(CLEANUP => 1);
-$ENV{OMP_WAIT_POLICY} = 'passive';
 
-sub get {
-    open my $f, '<:raw', $_[0] or return '';
-    local $/;
-    return <$f>;
-}
-
-sub run {
-    my $out = `$unlearn 2>&1 $_[0]`;
-    return ($? & 127 ? "signal " . ($? & 127) : $? >> 8, $out);
-}
-
-sub check {
-    my ($args, $status, $like, $what) = @_;
-    my ($got, $out) = run($args);
-    is($got, $status, "$what: status $status");
-    like($out, $like, $what);
-}
-
-sub steps { map { decode_json($_) } split /\n/, get("$dir/$_[0]/train.jsonl") }
-
-# Rows of random ids, of which the first three are the prompt.
-sub rows {
-    my ($name, $n, $x) = @_;
-    open my $f, '>', "$dir/$name" or die;
-    for my $row (1 .. $n) {
-        my @ids = map { $x = ($x * 1103515245 + 12345) % 2**31; 3 + ($x >> 16) % 100 } 1 .. 5 + $row;
-        print $f encode_json({ids => \@ids, labels => [(-100) x 3, @ids[3 .. $#ids]]}), "\n";
-    }
-    close $f;
-    return "$dir/$name";
-}
+sub steps { return lines("$dir/$_[0]/train.jsonl") }
 
 # The mean log-probability of each row, of a model and options.
 sub means { map { decode_json($_)->{mean} } `$unlearn score --model $_[0] --data $_[1] --json` }
@@ -54,7 +23,7 @@ sub near {
     ok(@$one && @$one == @$two && $off[-1] < 1e-5, "$what: " . ($off[-1] // 'nothing'));
 }
 
-my ($forget, $retain) = (rows('forget.jsonl', 6, 7), rows('retain.jsonl', 9, 99));
+my ($forget, $retain) = (id_rows('forget.jsonl', 6, 7), id_rows('retain.jsonl', 9, 99));
 my $train = "train --model $cur --data $retain --quiet --lr 2e-2 --batch 4 --locate lora";
 my $both = "forget --model $cur --forget $forget --retain $retain --quiet --lr 1e-2 --batch 4";
 

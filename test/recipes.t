@@ -4,62 +4,17 @@
 use strict;
 use warnings;
 use File::Copy qw(copy);
-use File::Temp qw(tempdir);
+use FindBin;
 use JSON::PP;
 use List::Util qw(sum);
 use Test::More;
+use lib $FindBin::Bin;
+use Command;
 
-my $unlearn = $ENV{UNLEARN} || './unlearn';
 my ($models, $golden) = ('test/data/models', 'test/golden/results.tsv');
-my $dir = tempdir(CLEANUP => 1);
 
-sub put {
-    my ($name, $text) = @_;
-    open my $f, '>:raw', "$dir/$name" or die;
-    print $f $text;
-    close $f or die;
-    return "$dir/$name";
-}
-
-sub get {
-    open my $f, '<:raw', $_[0] or return '';
-    local $/;
-    return <$f>;
-}
-
-sub run {
-    my $out = `$unlearn 2>&1 $_[0]`;
-    return ($? & 127 ? "signal " . ($? & 127) : $? >> 8, $out);
-}
-
-sub check {
-    my ($args, $status, $like, $what) = @_;
-    my ($got, $out) = run($args);
-    is($got, $status, "$what: status $status") or diag($out);
-    like($out, $like, $what);
-}
-
-sub lines { map { decode_json($_) } split /\n/, get($_[0]) }
-
-# Rows of random ids, of which the first three are the prompt.
-sub rows {
-    my ($name, $n, $x) = @_;
-    my $text = '';
-    for my $row (1 .. $n) {
-        my @ids = map { $x = ($x * 1103515245 + 12345) % 2**31; 3 + ($x >> 16) % 100 } 1 .. 5 + $row;
-        $text .= encode_json({ids => \@ids, labels => [(-100) x 3, @ids[3 .. $#ids]]}) . "\n";
-    }
-    return put($name, $text);
-}
-
-sub nll {
-    my ($model, $data) = @_;
-    my @rows = map { decode_json($_) } `$unlearn score --model $model --data $data --json`;
-    return @rows ? -sum(map { $_->{mean} } @rows) / @rows : 'nan';
-}
-
-my ($forget, $retain) = (rows('forget.jsonl', 6, 7), rows('retain.jsonl', 9, 99));
-my ($alternate, $not) = (rows('alternate.jsonl', 6, 55), rows('not.jsonl', 9, 77));
+my ($forget, $retain) = (id_rows('forget.jsonl', 6, 7), id_rows('retain.jsonl', 9, 99));
+my ($alternate, $not) = (id_rows('alternate.jsonl', 6, 55), id_rows('not.jsonl', 9, 77));
 my $base = "--quiet --model $models/m_cur --ref $models/m_ref --forget $forget --retain $retain";
 
 # A model on text, as small as the tokenizer of the demo lets it be.

@@ -2,33 +2,17 @@
 # `unlearn report` on small logs and on the peer's.
 use strict;
 use warnings;
-use File::Temp qw(tempdir);
+use FindBin;
 use Test::More;
-
-my $unlearn = $ENV{UNLEARN} || './unlearn';
-my $dir = tempdir(CLEANUP => 1);
-
-sub run_report {
-    my $out = `$unlearn report 2>&1 @_`;
-    return ($? >> 8, $out);
-}
-
-sub put {
-    my ($name, $text) = @_;
-    (my $folder = "$dir/$name") =~ s{/[^/]*$}{};
-    mkdir $folder;
-    open my $f, '>', "$dir/$name" or die "$name: $!\n";
-    print $f $text;
-    close $f;
-    return "$dir/$name";
-}
+use lib $FindBin::Bin;
+use Command;
 
 put('base/TOFU_EVAL.json', '{"forget_Q_A_Prob": {"agg_value": 0.25, "value_by_index": {}},
     "retain_Q_A_ROUGE": {"agg_value": NaN}}');
 put('base/TOFU_SUMMARY.json', '{"forget_Q_A_Prob": 0.25, "model_utility": 0.5}');
 put('gold/TOFU_SUMMARY.json', '{"forget_Q_A_Prob": 0.125, "forget_quality": 1.25e-22}');
 
-my ($status, $out) = run_report("$dir/base/ gold=$dir/gold/TOFU_SUMMARY.json");
+my ($status, $out) = run("report $dir/base/ gold=$dir/gold/TOFU_SUMMARY.json");
 is($status, 0, 'two logs');
 is($out, <<'END', 'one column a model, one row a metric');
 metric                    base      gold
@@ -39,7 +23,7 @@ forget quality (p)           -  1.25e-22
 model utility           0.5000         -
 END
 
-($status, $out) = run_report("--json $dir/gold");
+($status, $out) = run("report --json $dir/gold");
 is($out, <<'END', 'json');
 {
     "models": [
@@ -56,9 +40,9 @@ is($out, <<'END', 'json');
 }
 END
 
-($status, $out) = run_report("--markdown x=y=$dir/gold");
+($status, $out) = run("report --markdown x=y=$dir/gold");
 is($status, 1, 'the name ends at the first =');
-($status, $out) = run_report("--markdown '5 epochs|npo=$dir/gold'");
+($status, $out) = run("report --markdown '5 epochs|npo=$dir/gold'");
 like($out, qr/^\| metric              \| 5 epochs\\\|npo \|\n\| -+ \| -+: \|\n/, 'markdown');
 
 mkdir "$dir/none";
@@ -72,7 +56,7 @@ my @wrong = (
 );
 for (@wrong) {
     my ($args, $want, $like) = @$_;
-    ($status, $out) = run_report($args);
+    ($status, $out) = run("report $args");
     is($status, $want, "status $want");
     like($out, $like, $out =~ s/\n.*//sr);
 }

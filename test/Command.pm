@@ -1,0 +1,82 @@
+# What tests of the command line share: the program, a scratch directory, files in it, runs and their results.
+package Command;
+use strict;
+use warnings;
+use Exporter qw(import);
+use File::Basename qw(dirname);
+use File::Path qw(make_path);
+use File::Temp qw(tempdir);
+use JSON::PP;
+use List::Util qw(sum);
+use Test::More;
+
+our @EXPORT = qw($unlearn $dir put get lines run run_apart check id_rows nll);
+
+our $unlearn = $ENV{UNLEARN} || './unlearn';
+our $dir = tempdir(CLEANUP => 1);
+$ENV{OMP_WAIT_POLICY} = 'passive';
+
+# A file below $dir, with the folders on its way; its path.
+sub put {
+    my ($name, $text) = @_;
+    make_path(dirname("$dir/$name"));
+    open my $f, '>:raw', "$dir/$name" or die "$name: $!";
+    print $f $text;
+    close $f or die "$name: $!";
+    return "$dir/$name";
+}
+
+# The bytes of a file.
+sub get {
+    open my $f, '<:raw', $_[0] or die "$_[0]: $!";
+    local $/;
+    return <$f> // '';
+}
+
+# The values of a file of JSON Lines.
+sub lines { map { decode_json($_) } split /\n/, get($_[0]) }
+
+sub status { return $? & 127 ? 'signal ' . ($? & 127) : $? >> 8 }
+
+# Arguments -> status, output (1 and 2 together).
+sub run {
+    my $out = `$unlearn 2>&1 $_[0]`;
+    return (status(), $out);
+}
+
+# Arguments, standard input, shell words in front -> status, output, errors.
+sub run_apart {
+    my ($args, $in, $before) = @_;
+    my $from = put('stdin', $in // '');
+    $before //= '';
+    my $out = `$before$unlearn $args <$from 2>$dir/stderr`;
+    return (status(), $out, get("$dir/stderr"));
+}
+
+# A run must end with this status and say something like that.
+sub check {
+    my ($args, $status, $like, $what) = @_;
+    my ($got, $out) = run($args);
+    is($got, $status, "$what: status $status") or diag $out;
+    like($out, $like, $what);
+}
+
+# A file of n rows of random ids, of which the first three are the prompt.
+sub id_rows {
+    my ($name, $n, $x) = @_;
+    my $text = '';
+    for my $row (1 .. $n) {
+        my @ids = map { $x = ($x * 1103515245 + 12345) % 2**31; 3 + ($x >> 16) % 100 } 1 .. 5 + $row;
+        $text .= encode_json({ids => \@ids, labels => [(-100) x 3, @ids[3 .. $#ids]]}) . "\n";
+    }
+    return put($name, $text);
+}
+
+# The mean over rows of a model's mean loss.
+sub nll {
+    my ($model, $data) = @_;
+    my @rows = map { decode_json($_) } `$unlearn score --model $model --data $data --json`;
+    return @rows ? -sum(map { $_->{mean} } @rows) / @rows : 'nan';
+}
+
+1;

@@ -1,0 +1,92 @@
+#!/usr/bin/perl
+# Runs that are interrupted and resumed give the bytes of never having stopped; checkpoints that do not fit are refused.
+use strict;
+use warnings;
+use FindBin;
+use Test::More;
+use Time::HiRes qw(sleep);
+use lib $FindBin::Bin;
+use Command;
+use Training;
+
+# Starts the run and sends the signal once there are five lines in its log.
+sub interrupt {
+    my ($signal, $args) = @_;
+    my $log = (split ' ', $args)[-1] . '/train.jsonl';
+    my $pid = fork // die;
+    if (!$pid) {
+        open STDOUT, '>', "$dir/said";
+        open STDERR, '>&STDOUT';
+        exec split(' ', "$unlearn $args") or die;
+    }
+    for (my $wait = 0; $wait < 2000 && (!-e $log || (get($log) =~ tr/\n//) < 5); $wait++) {
+        sleep 0.005;
+    }
+    kill $signal, $pid;
+    waitpid $pid, 0;
+    return ($? & 127 ? "signal " . ($? & 127) : $? >> 8, get("$dir/said"));
+}
+
+my $one = 'RMU --layer 1 --trainable-params-regex model.layers.1.mlp.down_proj.weight';
+for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL', 'TERM', '--save-every 7'],
+              [$one, 'INT', ''], ['NPO', 'KILL', '--save-every 2'],
+              ['GradDiff --optimiser sophia --sophia-interval 4', 'INT', '--clip 0.1'],
+              ['NPO --wrapper rs --optimiser lion', 'INT', ''],
+              ['TAR --tar-steps 2 --tar-every 1 --batch 2', 'INT', ''],
+              ['LAT --layer 1 --lat-layer 0 --lat-steps 2 --trainable-params-regex .*[01].mlp.down_proj.weight',
+               'INT', '--save-every 9'],
+              ['NPO --wrapper wa --wa-start 3 --optimiser sophia_soul', 'INT', '']) {
+    my ($method, $signal, $more) = @$case;
+    my $long = "$both --method $method --max-steps 300 --lr 1e-4 $more --out";
+    run("$long $dir/through");
+    my ($status, $said) = interrupt($signal, "$long $dir/stopped");
+    my $name = "SIG$signal";
+    if ($signal eq 'KILL') {
+        is($status, 'signal 9', "$name kills");
+    } else {
+        is($status, 1, "$name: status 1");
+        like($said, qr/^unlearn forget: interrupted; repeat the command with --resume to go on$/, "$name: says how to go on");
+    }
+    my $done = steps('stopped');
+    cmp_ok($done, '<', 300, "$name: came before the end");
+    is(files('stopped'), 'checkpoint.safetensors train.jsonl', "$name: no model, no temporary file")
+        if $signal ne 'KILL';
+    ok(-s "$dir/stopped/checkpoint.safetensors", "$name: a checkpoint is there");
+    cmp_ok(-s "$dir/stopped/checkpoint.safetensors", '<', 0.3 * -s "$cur/model.safetensors", 'and holds what moves')
+        if $method eq $one;
+    check("$long $dir/stopped --resume", 0, qr/^\d+ steps/, "$name: --resume");
+    same('through', 'stopped', "$name: the bytes of never having stopped");
+    is_deeply([map { $_->{step} } steps('stopped')], [1 .. 300], "$name: each step is logged once");
+    ok(!-e "$dir/stopped/checkpoint.safetensors", "$name: the checkpoint is gone when the model is there");
+    unlink glob("$dir/stopped/*");
+}
+{
+    interrupt('INT', "$both --method NPO --beta 0.2 --max-steps 300 --lr 1e-4 --out $dir/other");
+    for (['--beta 0.3', "'beta' was 0.2 when the run began, now it is 0.3: give the same"],
+         ['--beta 0.2 --seed 3', "'seed' was 0 when the run began, now it is 3"],
+         ['--beta 0.2 --wrapper sam', "'wrapper' was \"none\" when the run began, now it is \"sam\""],
+         ['--beta 0.2 --batch 3', "'batch' was 4 when the run began, now it is 3"]) {
+        check("$both --method NPO --max-steps 300 --lr 1e-4 $_->[0] --out $dir/other --resume", 1,
+            qr/^unlearn forget: cannot resume: .*\Q$_->[1]\E/, "resumed with $_->[0]");
+    }
+    check("$both --method NPO --beta 0.2 --max-steps 300 --lr 1e-4 --save-every 100 --threads 1 --out $dir/other --resume", 0,
+        qr/^\d+ steps/, 'what changes no bit may differ');
+}
+
+check("$train --out $dir/none --resume", 1, qr/^unlearn train: cannot resume: cannot open '.*checkpoint.safetensors'/,
+    '--resume without a checkpoint');
+{
+    interrupt('INT', "$both --max-steps 300 --out $dir/stop");
+    my $whole = get("$dir/stop/checkpoint.safetensors");
+    my $broken = substr($whole, 0, -4);
+    put('stop/checkpoint.safetensors', $broken . pack('l<', -1));
+    check("$both --max-steps 300 --out $dir/stop --resume", 1, qr/cannot resume: .* was made at step -1$/,
+        'a checkpoint of a negative step');
+    put('stop/checkpoint.safetensors', $broken);
+    check("$both --max-steps 300 --out $dir/stop --resume", 1, qr/cannot resume: /, 'a checkpoint cut short');
+    put('stop/checkpoint.safetensors', get("$cur/model.safetensors"));
+    check("$both --max-steps 300 --out $dir/stop --resume", 1, qr/cannot resume: .* is no training checkpoint/,
+        'a model that is no checkpoint');
+}
+
+done_testing();
