@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "batches.h"
 #include "methods/method.h"
 #include "methods/wrapping.h"
 #include "optim/optims.h"
@@ -41,22 +42,10 @@ static inline char *path_of(const char *name)
 
 static inline void read_role(struct bench *b, const struct tensor_file *f, enum role role)
 {
-    static const char *const parts[] = {"input_ids", "labels", "attention_mask"};
-    struct err e;
-    int *v[3];
-    const struct tensor *t = NULL;
-    for (int i = 0; i < 3; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "%s.%s", role_name[role], parts[i]);
-        BUG_ON(!(t = tensor_find(f, name)) || !(v[i] = tensor_ints(t, &e)));
-    }
-    BUG_ON(dataset_from_matrix(&b->sets[role], role, v[0], v[1], v[2], (int)t->shape[0],
-                               (int)t->shape[1], false, &e));
+    BUG_ON(!read_batch(&b->sets[role], f, role_name[role], role, false));
     b->g.sets[role] = &b->sets[role];
     b->mb.rows[role] = b->rows;
     b->mb.n[role] = b->sets[role].n;
-    for (int i = 0; i < 3; i++)
-        free(v[i]);
 }
 
 static inline void set(const struct param *table, void *obj, const char *name, const char *text)

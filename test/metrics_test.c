@@ -1,145 +1,13 @@
-/* Pure metric functions against the peer's figures: ROUGE and stems exactly, everything else to a
- * relative 1e-12. First tier: cuts of the reference files under test/data/metrics. Second tier: the
- * whole files, and every ROUGE, KS and utility figure of the published logs. */
+/* Metrics of numbers against the peer's figures, to a relative 1e-12. First tier: cuts of the
+ * reference files under test/data/metrics. Second tier: the whole files. */
 #include "base/mem.h"
 #include "eval/bleu.h"
 #include "eval/fluency.h"
 #include "eval/interval.h"
 #include "eval/ks.h"
-#include "eval/porter.h"
 #include "eval/rouge.h"
 #include "eval/stats.h"
-#include "eval/textclean.h"
 #include "figures.h"
-
-static bool same_tokens(const char *text, const json_t *want)
-{
-    struct buf b = {0};
-    struct err e;
-    int n = rouge_tokens(text, true, &b, &e);
-    bool same = n == (int)json_array_size(want);
-    const char *s = b.data;
-    for (int i = 0; same && i < n; i++, s += strlen(s) + 1)
-        same = !strcmp(s, json_string_value(json_array_get(want, (size_t)i)));
-    buf_fini(&b);
-    return same;
-}
-
-static void check_rouge(const json_t *cases, const char *what)
-{
-    struct worst w = {0};
-    int tokens_bad = 0;
-    size_t i;
-    json_t *c;
-    json_array_foreach(cases, i, c)
-    {
-        struct rouge r;
-        struct err e;
-        const char *truth = str(c, "ground_truth"), *guess = str(c, "generation");
-        if (rouge_score(truth, guess, true, &r, &e))
-            continue;
-        compare(&w, r.recall_1, get(c, "rouge1_recall"), "rouge1_recall", (long)i);
-        compare(&w, r.f1_l, get(c, "rougeL_f1"), "rougeL_f1", (long)i);
-        compare(&w, r.recall_l, get(c, "rougeL_recall"), "rougeL_recall", (long)i);
-        tokens_bad += !same_tokens(truth, json_object_get(c, "tokens_ground_truth")) ||
-                      !same_tokens(guess, json_object_get(c, "tokens_generation"));
-    }
-    report(&w, what);
-    ok(!tokens_bad && w.n == 3 * (int)json_array_size(cases), "%s: token lists are identical",
-       what);
-}
-
-static void check_stems(json_t *stems, const char *what)
-{
-    int bad = 0, n = 0;
-    const char *word;
-    json_t *want;
-    json_object_foreach(stems, word, want)
-    {
-        char stem[256];
-        size_t len = strlen(word);
-        memcpy(stem, word, len);
-        len = porter_stem(stem, len);
-        if (strlen(json_string_value(want)) != len || memcmp(stem, json_string_value(want), len))
-            if (!bad++)
-                note("%s: got %.*s, want %s", word, (int)len, stem, json_string_value(want));
-        n++;
-    }
-    ok(n && !bad, "%s: %d of %d", what, n - bad, n);
-}
-
-static void check_cleanup(const json_t *cases, const char *what)
-{
-    int bad = 0;
-    size_t i;
-    json_t *c;
-    json_array_foreach(cases, i, c)
-    {
-        const char *stops[8] = {str(c, "eos_text")};
-        const json_t *more = json_object_get(c, "stopwords");
-        for (size_t k = 0; k < json_array_size(more); k++)
-            stops[k + 1] = json_string_value(json_array_get(more, k));
-        char *truth = strdup(str(c, "decoded_labels"));
-        char *guess = strdup(str(c, "decoded_new_tokens"));
-        text_ground_truth(truth, str(c, "decoded_input"));
-        text_cut_generation(guess, stops);
-        if (strcmp(truth, str(c, "ground_truth")) || strcmp(guess, str(c, "generation")))
-            if (!bad++)
-                note("case %zu: '%s' / '%s'", i, truth, guess);
-        free(truth);
-        free(guess);
-    }
-    ok(json_array_size(cases) && !bad, "%s: %zu texts", what, json_array_size(cases));
-}
-
-static void test_text(void)
-{
-    char s[] = "Yes , it 's ' fine ' . Is n't it ? I 'm sure they 've won !   done .";
-    text_tidy_spaces(s);
-    ok(!strcmp(s, "Yes, it's'fine '. Isn't it? I'm sure they've won!   done."), "spaces: %s", s);
-    char wide[] = "\xE2\x80\x83 \xC2\xA0\x1c mid \xC2\xA0 end \xE3\x80\x80\n";
-    text_strip(wide);
-    ok(!strcmp(wide, "mid \xC2\xA0 end"), "strip takes off Unicode white space");
-    struct err e;
-    char *low = text_lower("ÄbC ΣΩ \xFF İ\xC3", &e);
-    ok(low && !strcmp(low, "äbc σω \xFF i\xC3"), "lower case; what is no character stays");
-    free(low);
-    char blank[] = " \t\n";
-    text_strip(blank);
-    ok(!*blank, "strip of blank text");
-    char over[] = "aaaa";
-    text_remove(over, "aaa");
-    ok(!strcmp(over, "a"), "remove does not look at its own result");
-}
-
-static void test_rouge_limits(void)
-{
-    struct rouge r;
-    struct err e;
-    ok(!rouge_score("", "", true, &r, &e) && r.recall_1 == 0 && r.f1_l == 0, "empty texts score 0");
-    ok(!rouge_score("running", "runs", false, &r, &e) && r.recall_l == 0 &&
-           !rouge_score("running", "runs", true, &r, &e) && r.recall_l == 1,
-       "stemming is what makes 'runs' match 'running'");
-
-    int n = 10000;
-    struct buf a = {0}, b = {0};
-    for (int i = 0; i < n; i++) {
-        buf_printf(&a, &e, "w%d ", i);
-        buf_printf(&b, &e, "w%d ", i % 2 ? n + i : i);
-    }
-    ok(!rouge_score(a.data, b.data, true, &r, &e) && r.recall_l == 0.5 && r.recall_1 == 0.5,
-       "two texts of %d tokens", n);
-    buf_fini(&a);
-    buf_fini(&b);
-
-    char *word = malloc(100001);
-    memset(word, 'y', 100000);
-    word[100000] = 0;
-    ok(!rouge_score(word, word, true, &r, &e) && r.f1_l == 1, "one word of 100,000 letters");
-    free(word);
-}
-
-/* ---- numbers ---- */
 
 static void check_truth(const json_t *cases, const char *what)
 {
@@ -280,16 +148,12 @@ static void check_files(char *(*find)(const char *), const char *metrics, const 
     char name[64], what[96];
 #define LOAD(dir, file) (snprintf(name, sizeof name, "%s/%s.json", dir, file), load(find(name)))
 #define WHAT(text)      (snprintf(what, sizeof what, "%s %s", tier, text), what)
-    json_t *rouge = LOAD(metrics, "rouge"), *stems = LOAD(metrics, "stems");
-    json_t *text = LOAD(metrics, "text_cleanup"), *numbers = LOAD(metrics, "number_metrics");
+    json_t *numbers = LOAD(metrics, "number_metrics");
     json_t *ks = LOAD(stats, "ks_2samp"), *auc = LOAD(stats, "roc_auc"),
            *hmean = LOAD(stats, "hmean");
-    if (!rouge || !stems || !text || !numbers || !ks || !auc || !hmean) {
+    if (!numbers || !ks || !auc || !hmean) {
         skip("%s: reference files are not there", tier);
     } else {
-        check_rouge(rouge, WHAT("rouge"));
-        check_stems(stems, WHAT("stems"));
-        check_cleanup(text, WHAT("text clean-up"));
         check_truth(json_object_get(numbers, "truth_ratio"), WHAT("truth ratio"));
         check_options(json_object_get(numbers, "probability_w_options"), WHAT("options"));
         check_ks(json_object_get(numbers, "ks_test"), "forget", "retain", "agg_value",
@@ -304,7 +168,7 @@ static void check_files(char *(*find)(const char *), const char *metrics, const 
     }
 #undef LOAD
 #undef WHAT
-    json_t *all[] = {rouge, stems, text, numbers, ks, auc, hmean};
+    json_t *all[] = {numbers, ks, auc, hmean};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         json_decref(all[i]);
 }
@@ -399,8 +263,6 @@ static void test_no_memory(void)
 
 int main(void)
 {
-    test_text();
-    test_rouge_limits();
     test_ks();
     test_missing();
     test_no_memory();

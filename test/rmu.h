@@ -1,0 +1,171 @@
+/* A job on the rows of golden/loop: RMU after layer 1, of which some weights move. */
+
+#ifndef TEST_RMU_H
+#define TEST_RMU_H
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "batches.h"
+#include "locate/locators.h"
+#include "methods/method.h"
+#include "objectives/terms.h"
+#include "optim/optims.h"
+#include "tap.h"
+#include "train/direction.h"
+#include "train/loop.h"
+
+enum { WIDTH = 24 };
+
+static const char two_downs[] = "model\\.layers\\.(0|1)\\.mlp\\.down_proj\\.weight";
+
+static const char *root; /* test/data */
+
+struct bench {
+    struct model m, ref;
+    struct engine g;
+    struct dataset sets[ROLE_COUNT];
+    struct recipe r;
+    struct order order;
+    struct train_options o;
+    float u[WIDTH];
+};
+
+static inline char *path_of(const char *name)
+{
+    static char path[4][512];
+    static int turn;
+    char *p = path[turn = (turn + 1) % 4];
+    snprintf(p, sizeof path[0], "%s/%s", root, name);
+    return p;
+}
+
+static inline void set(const struct param *table, void *obj, const char *name, const char *text)
+{
+    struct err e;
+    BUG_ON(param_set_text(param_find(table, name), obj, text, &e));
+}
+
+static inline void read_role(struct bench *b, const struct tensor_file *f, enum role role)
+{
+    BUG_ON(!read_batch(&b->sets[role], f, role_name[role], role, false));
+    b->g.sets[role] = &b->sets[role];
+}
+
+/* The rows that the peer took. Its stream of draws lost the direction's numbers after the second
+ * micro-batch, so they are not those of order_draw. */
+static inline void read_order(struct bench *b)
+{
+    struct err e;
+    char path[512];
+    int counts[ROLE_COUNT] = {
+        [ROLE_FORGET] = b->sets[ROLE_FORGET].n, [ROLE_RETAIN] = b->sets[ROLE_RETAIN].n};
+    json_t *log = json_read_file(path_of("loop/RMU.json"), &e), *micro;
+    size_t i;
+    snprintf(path, sizeof path, "%s/order.jsonl", test_dir());
+    FILE *f = fopen(path, "w");
+    BUG_ON(!log || !f);
+    json_array_foreach(json_object_get(log, "micro"), i, micro)
+    {
+        json_object_del(micro, "epoch");
+        json_object_del(micro, "loss");
+        json_dumpf(micro, f, JSON_COMPACT);
+        fputc('\n', f);
+    }
+    fclose(f);
+    json_decref(log);
+    BUG_ON(order_read(&b->order, path, counts, &e));
+    b->order.per_epoch = (counts[ROLE_FORGET] + 1) / 2;
+}
+
+static inline void bench_open(struct bench *b, unsigned compat)
+{
+    struct err e;
+    struct tensor_file f;
+    *b = (struct bench){0};
+    BUG_ON(model_open(&b->m, path_of("models/m_cur"), true, &e));
+    BUG_ON(model_open(&b->ref, path_of("models/m_cur"), false, &e));
+    engine_init(&b->g, &b->m);
+    b->g.ref = &b->ref;
+    b->g.compat = compat;
+    b->g.direction = b->u;
+    BUG_ON(tensor_file_open(&f, path_of("loop/rows.safetensors"), &e));
+    read_role(b, &f, ROLE_FORGET);
+    read_role(b, &f, ROLE_RETAIN);
+    tensor_file_close(&f);
+    BUG_ON(!(b->r.method = method_by_name("RMU", &e)));
+    param_defaults(method_params, &b->r.p);
+    BUG_ON(param_apply_presets(method_params, &b->r.p, b->r.method->presets, &e));
+    BUG_ON(recipe_choose_terms(&b->r, &e));
+    set(b->r.part[PART_FORGET].term->params, b->r.part[PART_FORGET].params, "module_regex",
+        "model\\.layers\\.1");
+    set(b->r.part[PART_RETAIN].term->params, b->r.part[PART_RETAIN].params, "layer", "1");
+    BUG_ON(recipe_bind(&b->r, &b->g, &e));
+    param_defaults(train_params, &b->o);
+    b->o.batch = b->o.accumulate = b->o.warmup_steps = 2;
+    b->o.epochs = 3;
+    b->o.lr = 1e-3;
+    read_order(b);
+    direction_draw(b->u, WIDTH, 0, &b->order, compat);
+}
+
+static inline void bench_close(struct bench *b)
+{
+    order_fini(&b->order);
+    for (int i = 0; i < ROLE_COUNT; i++)
+        dataset_fini(&b->sets[i]);
+    recipe_fini(&b->r);
+    engine_fini(&b->g);
+    model_close(&b->m);
+    model_close(&b->ref);
+}
+
+/* The weights whose names match. */
+static inline int locate(struct bench *b, const char *regex, struct err *e)
+{
+    const struct locator *l = locator_by_name(regex ? "regex" : "all", e);
+    void *params = mem_alloc(1, l->params_size, e);
+    if (regex)
+        set(l->params, params, "trainable_params_regex", regex);
+    int rc = locate_weights(l, params, b->g.compat, &b->m, 0, e);
+    free(params);
+    return rc ? rc : engine_hold_unreached(&b->g, e);
+}
+
+static inline int train(struct bench *b, const char *name, struct train_report *rep, struct err *e)
+{
+    char out[512];
+    void *adam = mem_alloc(1, optim_adamw.params_size, e);
+    snprintf(out, sizeof out, "%s/%s", test_dir(), name);
+    param_defaults(optim_adamw.params, adam);
+    struct trainer t = {.engine = &b->g,
+                        .optim = &optim_adamw,
+                        .optim_params = adam,
+                        .o = &b->o,
+                        .order = &b->order,
+                        .out = out,
+                        .what = "test"};
+    int rc = train_run(&t, rep, e);
+    free(adam);
+    return rc;
+}
+
+/* How many weights have other bits than before training, and how many of those match. */
+static inline int moved(const struct bench *b, int *matching)
+{
+    int n = 0;
+    *matching = 0;
+    for (int i = 0; i < b->m.table.n; i++) {
+        const struct weight *w = &b->m.table.v[i];
+        if (!memcmp(b->m.own + w->offset, b->ref.w[i], w->count * sizeof(float)))
+            continue;
+        n++;
+        *matching += w->slot == W_DOWN && w->layer < 2;
+    }
+    return n;
+}
+
+#endif
