@@ -28,33 +28,6 @@ sub refuses {
     like($err, $like, $what);
 }
 
-# A checkpoint of one layer, 514 tokens and a tokenizer; all weights 0, so that every token is as likely.
-sub flat_model {
-    my ($name, %config) = @_;
-    my %c = (architectures => ['LlamaForCausalLM'], hidden_size => 8, num_hidden_layers => 1,
-        num_attention_heads => 2, num_key_value_heads => 1, intermediate_size => 8, vocab_size => $vocab,
-        max_position_embeddings => 200, eos_token_id => 2, %config);
-    my %shape = ('model.embed_tokens' => [$vocab, 8], 'lm_head' => [$vocab, 8], 'model.norm' => [8]);
-    my %layer = ('self_attn.q_proj' => [8, 8], 'self_attn.k_proj' => [4, 8], 'self_attn.v_proj' => [4, 8],
-        'self_attn.o_proj' => [8, 8], 'mlp.gate_proj' => [8, 8], 'mlp.up_proj' => [8, 8],
-        'mlp.down_proj' => [8, 8], 'input_layernorm' => [8], 'post_attention_layernorm' => [8]);
-    $shape{"model.layers.0.$_"} = $layer{$_} for keys %layer;
-    my (%head, $at);
-    $at = 0;
-    for (sort keys %shape) {
-        my $bytes = 4;
-        $bytes *= $_ for @{$shape{$_}};
-        $head{"$_.weight"} = {dtype => 'F32', shape => $shape{$_}, data_offsets => [$at, $at + $bytes]};
-        $at += $bytes;
-    }
-    my $head = encode_json(\%head);
-    mkdir "$dir/$name";
-    put("$name/config.json", encode_json(\%c));
-    put("$name/model.safetensors", pack('Q<', length $head) . $head . "\0" x $at);
-    copy("test/data/tok/$_", "$dir/$name/$_") for 'tokenizer.json', 'tokenizer_config.json';
-    return "$dir/$name";
-}
-
 my $flat = flat_model('flat');
 my $text = '{"question": "Who?", "answer": "You and me."}' . "\n";
 

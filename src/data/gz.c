@@ -24,6 +24,8 @@ char *gz_read(const char *path, size_t *len, struct err *e)
         return NULL;
     }
     int n, code, rc = buf_str(&text, "", e);
+    if (!rc && gzdirect(f)) /* zlib would hand out the bytes as they are */
+        rc = err_set(e, "'%s' is not packed by gzip: drop the .gz from its name", path);
     while (!rc && (n = gzread(f, block, sizeof block)) > 0)
         rc = text.len + (size_t)n > most ? err_set(e, "'%s' is larger than 2 GiB unpacked", path)
                                          : buf_add(&text, block, (size_t)n, e);
