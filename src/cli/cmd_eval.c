@@ -2,12 +2,12 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/json.h"
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/eval_multiple.h"
 #include "cli/setup.h"
+#include "cli/suite_print.h"
 #include "eval/model_scorer.h"
 #include "suites/tofu.h"
 
@@ -133,47 +133,12 @@ static int run_suite(struct evaluation *v, const struct options *o, struct err *
     return suite_run(&v->suite, e);
 }
 
-static int write_logs(const struct suite *s, const char *dir, struct err *e)
-{
-    if (peer_log_write(&s->log, dir, "TOFU", e))
-        return -1;
-    char *path = file_join(dir, "TOFU_TABLE.json", e);
-    int rc = path ? json_write_file(s->table, path, JSON_INDENT(4), e) : -1;
-    free(path);
-    return rc;
-}
-
-static int print_summary(const struct suite *s, bool json, struct err *e)
-{
-    if (json) {
-        struct buf text = {0};
-        int rc = json_write_buf(s->log.summary, &text, JSON_LIKE_PYTHON, e);
-        if (!rc)
-            printf("%s\n", text.data);
-        buf_fini(&text);
-        return rc;
-    }
-    const char *name;
-    json_t *value;
-    json_object_foreach(s->log.summary, name, value)
-    {
-        const json_t *line = json_object_get(s->table, name);
-        printf("%-28s %-12.6g", name, peer_value(value));
-        if (json_object_get(line, "rows"))
-            printf(" [%.4g, %.4g] of %lld rows", peer_value(json_object_get(line, "low")),
-                   peer_value(json_object_get(line, "high")),
-                   (long long)json_integer_value(json_object_get(line, "rows")));
-        printf("\n");
-    }
-    return 0;
-}
-
 static int run_tofu(const struct setup_options *so, const struct options *o, struct err *e)
 {
     struct evaluation v = {0};
     int rc = open_data(&v, o, e) || open_models(&v, so, o, e) || run_suite(&v, o, e) ||
-                     (o->out && write_logs(&v.suite, o->out, e)) ||
-                     print_summary(&v.suite, o->json, e)
+                     (o->out && suite_write(&v.suite, o->out, "TOFU", e)) ||
+                     suite_print(&v.suite, NULL, o->json, e)
                  ? -1
                  : 0;
     suite_fini(&v.suite);

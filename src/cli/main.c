@@ -12,6 +12,7 @@ static const struct command commands[] = {
     {"train", "fine-tune a model", cmd_train},
     {"forget", "make a model forget, by any method", cmd_forget},
     {"eval", "what a model still knows: TOFU's metrics", cmd_eval},
+    {"rescore", "the aggregates of an evaluation log again, from its rows", cmd_rescore},
     {"report", "evaluation logs of several models side by side", cmd_report},
     {"generate", "continue prompts with a model", cmd_generate},
     {"score", "log-probabilities of answers under a model", cmd_score},

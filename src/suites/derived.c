@@ -1,6 +1,7 @@
 /* Metrics computed from the rows or aggregates of others. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -128,6 +129,45 @@ static double *scores_of(json_t *rows, int *n, struct err *e)
     return v;
 }
 
+/* The text of row `index` in any metric of the log that has texts of this set ("forget_..."). */
+static const char *truth_of(const json_t *eval, const char *set, const char *index)
+{
+    size_t n = strcspn(set, "_");
+    const char *name;
+    json_t *metric;
+    json_object_foreach((json_t *)eval, name, metric)
+    {
+        const json_t *row = json_object_get(json_object_get(metric, "value_by_index"), index);
+        const char *text = json_string_value(json_object_get(row, "ground_truth"));
+        if (text && !strncmp(name, set, n))
+            return text;
+    }
+    return NULL;
+}
+
+/* Both logs must be of the same rows; the retrained model's may have more. */
+static int check_split(const struct suite *s, const char *metric, json_t *own, json_t *gold,
+                       struct err *e)
+{
+    const char *index;
+    json_t *row;
+    json_object_foreach(own, index, row)
+    {
+        const char *a = truth_of(s->log.eval, metric, index);
+        const char *b = truth_of(s->retain_log, metric, index);
+        if (a && b && strcmp(a, b))
+            return err_set(e,
+                           "row %s of the retrained model's log is of another data set ('%.60s', "
+                           "here '%.60s'): evaluate both models on the same forget file",
+                           index, b, a);
+    }
+    if (json_object_size(own) != json_object_size(gold))
+        log_warn("the retrained model's log has %zu rows of '%s', this model %zu: it must come "
+                 "from the same forget set",
+                 json_object_size(gold), metric, json_object_size(own));
+    return 0;
+}
+
 static int forget_quality(const struct metric *m, const struct suite *s, struct result *out,
                           struct err *e)
 {
@@ -137,17 +177,17 @@ static int forget_quality(const struct metric *m, const struct suite *s, struct 
     json_t *gold = peer_rows(s->retain_log, m->inputs[0]);
     if (!gold)
         return err_set(e, "the retrained model's log has no rows of '%s'", m->inputs[0]);
-    if (json_object_size(own) != json_object_size(gold))
-        log_warn("the retrained model's log has %zu rows of '%s', this model %zu: it must come "
-                 "from the same forget set",
-                 json_object_size(gold), m->inputs[0], json_object_size(own));
+    if (check_split(s, m->inputs[0], own, gold, e))
+        return -1;
     struct ks ks;
     int n_own, n_gold, rc = -1;
     double *a = scores_of(own, &n_own, e), *b = a ? scores_of(gold, &n_gold, e) : NULL;
     if (b)
         rc = ks_two_sample(a, n_own, b, n_gold, &ks, e);
-    if (!rc)
+    if (!rc) {
+        out->n = n_own;
         rc = suite_figure(ks.p, out, e);
+    }
     free(a);
     free(b);
     return rc;
@@ -177,15 +217,42 @@ static int privleak(const struct metric *m, const struct suite *s, struct result
         return 0;
     double gold = peer_aggregate(s->retain_log, m->inputs[0]);
     if (isnan(gold)) {
-        log_note("%s: no '%s' of a retrained model, so it is against an AUC of 0.5", m->name,
-                 m->inputs[0]);
+        if (s->retain_log)
+            log_note("%s: the retrained model's log has no '%s', so it is against an AUC of 0.5",
+                     m->name, m->inputs[0]);
         gold = 0.5;
     }
     return suite_figure(stats_privleak(peer_aggregate(s->log.eval, m->inputs[0]), gold), out, e);
 }
 
-const struct metric_kind metric_options = {options, 0, NULL, false};
-const struct metric_kind metric_truth_ratio = {truth_ratio, 0, NULL, false};
-const struct metric_kind metric_forget_quality = {forget_quality, 0, NULL, false};
-const struct metric_kind metric_privleak = {privleak, 0, NULL, false};
-const struct metric_kind metric_utility = {utility, 0, NULL, false};
+const struct metric_kind metric_options = {
+    .name = "options",
+    .help = "the right answer's share; inputs: right, wrong probabilities",
+    .compute = options,
+    .rescore = logged_probability,
+    .inputs_least = 2,
+    .inputs_most = 2};
+const struct metric_kind metric_truth_ratio = {
+    .name = "truth_ratio",
+    .help = "wrong by right answers; inputs: right, wrong probabilities",
+    .compute = truth_ratio,
+    .rescore = logged_truth,
+    .inputs_least = 2,
+    .inputs_most = 2};
+const struct metric_kind metric_forget_quality = {
+    .name = "forget_quality",
+    .help = "KS test against the retrained model's log; input: a truth ratio",
+    .compute = forget_quality,
+    .inputs_least = 1,
+    .inputs_most = 1};
+const struct metric_kind metric_privleak = {
+    .name = "privleak",
+    .help = "percent off the retrained model's AUC; input: an attack",
+    .compute = privleak,
+    .inputs_least = 1,
+    .inputs_most = 1};
+const struct metric_kind metric_utility = {.name = "utility",
+                                           .help = "harmonic mean of its inputs",
+                                           .compute = utility,
+                                           .inputs_least = 1,
+                                           .inputs_most = SUITE_INPUTS};

@@ -117,6 +117,19 @@ static int rouge_f1(const struct metric *m, const struct suite *s, struct result
     return each_row(m, s, make_f1, out, e);
 }
 
-const struct metric_kind metric_probability = {probability, NEED_LOGP, NULL, false};
-const struct metric_kind metric_rouge = {rouge, NEED_ANSWERS, NULL, false};
-const struct metric_kind metric_rouge_f1 = {rouge_f1, NEED_ANSWERS, NULL, false};
+const struct metric_kind metric_probability = {.name = "probability",
+                                               .help =
+                                                   "probability of the answer, length-normalised",
+                                               .compute = probability,
+                                               .rescore = logged_probability,
+                                               .needs = NEED_LOGP};
+const struct metric_kind metric_rouge = {.name = "rouge",
+                                         .help = "ROUGE-L recall of the model's own answer",
+                                         .compute = rouge,
+                                         .rescore = logged_recall,
+                                         .needs = NEED_ANSWERS};
+const struct metric_kind metric_rouge_f1 = {.name = "rouge_f1",
+                                            .help = "ROUGE-L F of the model's own answer",
+                                            .compute = rouge_f1,
+                                            .rescore = logged_f1,
+                                            .needs = NEED_ANSWERS};

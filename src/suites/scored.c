@@ -164,6 +164,7 @@ static int attack(const struct metric *m, const struct suite *s, struct result *
     json_t *holdout = rows ? side(rows, value + n, n_against, e) : NULL;
     int rc = holdout ? stats_auc(value, n, value + n, n_against, &auc, e) : -1;
     if (!rc) {
+        out->n = n + n_against;
         out->json = json_pack("{s:O, s:O, s:o, s:o}", "forget", forget, "holdout", holdout, "auc",
                               peer_number(auc), "agg_value", peer_number(auc));
         rc = out->json ? 0 : suite_no_memory(e);
@@ -174,20 +175,80 @@ static int attack(const struct metric *m, const struct suite *s, struct result *
     return rc;
 }
 
-const struct metric_kind metric_exact_memorization = {suite_mean_of_numbers, NEED_LOGP, exact,
-                                                      false};
-const struct metric_kind metric_extraction_strength = {suite_mean_of_numbers, NEED_LOGP, strength,
-                                                       false};
-const struct metric_kind metric_entropy = {suite_mean_of_numbers, NEED_LOGP | NEED_DISTRIBUTION,
-                                           entropy, false};
-const struct metric_kind metric_reciprocal_rank = {
-    suite_mean_of_numbers, NEED_LOGP | NEED_DISTRIBUTION, reciprocal_rank, false};
-const struct metric_kind metric_mia_loss = {attack, NEED_LOGP, loss, true};
-const struct metric_kind metric_mia_zlib = {attack, NEED_LOGP, zlib, true};
-const struct metric_kind metric_mia_reference = {attack, NEED_LOGP | NEED_REFERENCE, reference,
-                                                 true};
-const struct metric_kind metric_mia_lowercase = {attack, NEED_LOGP | NEED_LOWER, lowercase, true};
-const struct metric_kind metric_mia_min_k = {attack, NEED_LOGP, min_k, true};
-const struct metric_kind metric_mia_min_k_plus_plus = {attack, NEED_LOGP | NEED_DISTRIBUTION,
-                                                       min_k_plus_plus, true};
-const struct metric_kind metric_mia_gradnorm = {attack, NEED_GRADNORM, gradnorm, true};
+const struct metric_kind metric_exact_memorization = {
+    .name = "exact_memorization",
+    .help = "share of tokens that are the model's first choice",
+    .compute = suite_mean_of_numbers,
+    .rescore = logged_score,
+    .needs = NEED_LOGP,
+    .row = exact};
+const struct metric_kind metric_extraction_strength = {
+    .name = "extraction_strength",
+    .help = "share of the answer that follows from its beginning",
+    .compute = suite_mean_of_numbers,
+    .rescore = logged_score,
+    .needs = NEED_LOGP,
+    .row = strength};
+const struct metric_kind metric_entropy = {.name = "entropy",
+                                           .help = "of the next token, in nats",
+                                           .compute = suite_mean_of_numbers,
+                                           .rescore = logged_score,
+                                           .needs = NEED_LOGP | NEED_DISTRIBUTION,
+                                           .row = entropy};
+const struct metric_kind metric_reciprocal_rank = {.name = "reciprocal_rank",
+                                                   .help = "of the answer's tokens",
+                                                   .compute = suite_mean_of_numbers,
+                                                   .rescore = logged_score,
+                                                   .needs = NEED_LOGP | NEED_DISTRIBUTION,
+                                                   .row = reciprocal_rank};
+const struct metric_kind metric_mia_loss = {.name = "mia_loss",
+                                            .help = "AUC of the loss",
+                                            .compute = attack,
+                                            .rescore = logged_attack,
+                                            .needs = NEED_LOGP,
+                                            .row = loss,
+                                            .against = true};
+const struct metric_kind metric_mia_zlib = {.name = "mia_zlib",
+                                            .help = "AUC of the loss by compressed size",
+                                            .compute = attack,
+                                            .rescore = logged_attack,
+                                            .needs = NEED_LOGP,
+                                            .row = zlib,
+                                            .against = true};
+const struct metric_kind metric_mia_reference = {.name = "mia_reference",
+                                                 .help =
+                                                     "AUC of the loss less the reference model's",
+                                                 .compute = attack,
+                                                 .rescore = logged_attack,
+                                                 .needs = NEED_LOGP | NEED_REFERENCE,
+                                                 .row = reference,
+                                                 .against = true};
+const struct metric_kind metric_mia_lowercase = {.name = "mia_lowercase",
+                                                 .help = "AUC of the loss by that in lower case",
+                                                 .compute = attack,
+                                                 .rescore = logged_attack,
+                                                 .needs = NEED_LOGP | NEED_LOWER,
+                                                 .row = lowercase,
+                                                 .against = true};
+const struct metric_kind metric_mia_min_k = {.name = "mia_min_k",
+                                             .help = "AUC of the least likely tokens",
+                                             .compute = attack,
+                                             .rescore = logged_attack,
+                                             .needs = NEED_LOGP,
+                                             .row = min_k,
+                                             .against = true};
+const struct metric_kind metric_mia_min_k_plus_plus = {
+    .name = "mia_min_k_plus_plus",
+    .help = "AUC of the least likely tokens, standardised",
+    .compute = attack,
+    .rescore = logged_attack,
+    .needs = NEED_LOGP | NEED_DISTRIBUTION,
+    .row = min_k_plus_plus,
+    .against = true};
+const struct metric_kind metric_mia_gradnorm = {.name = "mia_gradnorm",
+                                                .help = "AUC of gradient norms",
+                                                .compute = attack,
+                                                .rescore = logged_attack,
+                                                .needs = NEED_GRADNORM,
+                                                .row = gradnorm,
+                                                .against = true};

@@ -59,12 +59,36 @@ static int word_entropy(const struct suite *s, const struct exhibit *x, int i, d
     return 0;
 }
 
-const struct metric_kind metric_bleu = {suite_mean_of_numbers, NEED_ANSWERS, bleu, false};
-const struct metric_kind metric_exact_match = {suite_mean_of_numbers, NEED_ANSWERS, exact_match,
-                                               false};
-const struct metric_kind metric_unique_words = {suite_mean_of_numbers, NEED_ANSWERS, unique_words,
-                                                false};
-const struct metric_kind metric_repetition = {suite_mean_of_numbers, NEED_ANSWERS, repetition,
-                                              false};
-const struct metric_kind metric_word_entropy = {suite_mean_of_numbers, NEED_ANSWERS, word_entropy,
-                                                false};
+const struct metric_kind metric_bleu = {.name = "bleu",
+                                        .help = "of the model's own answer",
+                                        .compute = suite_mean_of_numbers,
+                                        .rescore = logged_score,
+                                        .needs = NEED_ANSWERS,
+                                        .row = bleu};
+const struct metric_kind metric_exact_match = {.name = "exact_match",
+                                               .help = "the model's own answer is the true one",
+                                               .compute = suite_mean_of_numbers,
+                                               .rescore = logged_score,
+                                               .needs = NEED_ANSWERS,
+                                               .row = exact_match};
+const struct metric_kind metric_unique_words = {
+    .name = "unique_words",
+    .help = "share of different words in the model's own answer",
+    .compute = suite_mean_of_numbers,
+    .rescore = logged_score,
+    .needs = NEED_ANSWERS,
+    .row = unique_words};
+const struct metric_kind metric_repetition = {
+    .name = "repetition",
+    .help = "share of 4-grams that came before in the model's own answer",
+    .compute = suite_mean_of_numbers,
+    .rescore = logged_score,
+    .needs = NEED_ANSWERS,
+    .row = repetition};
+const struct metric_kind metric_word_entropy = {.name = "word_entropy",
+                                                .help =
+                                                    "of bigrams in the model's own answer, in bits",
+                                                .compute = suite_mean_of_numbers,
+                                                .rescore = logged_score,
+                                                .needs = NEED_ANSWERS,
+                                                .row = word_entropy};

@@ -37,7 +37,7 @@ int suite_figure(double x, struct result *out, struct err *e)
 /* The data set if it is given and has the field at all. */
 static const struct rows *find_rows(const struct suite *s, int set, const char *answer)
 {
-    const struct rows *rows = s->sets[set];
+    const struct rows *rows = s->sets ? s->sets[set] : NULL;
     for (int i = 0; rows && i < rows->n; i++)
         if (json_object_get(rows->v[i], answer))
             return rows;
@@ -46,7 +46,7 @@ static const struct rows *find_rows(const struct suite *s, int set, const char *
 
 const struct exhibit *suite_exhibit(const struct suite *s, int set, const char *answer)
 {
-    return s->sets[set] ? evidence_find(&s->evidence, s->sets[set], answer) : NULL;
+    return s->sets && s->sets[set] ? evidence_find(&s->evidence, s->sets[set], answer) : NULL;
 }
 
 static int gather(struct suite *s, struct err *e)
@@ -77,18 +77,19 @@ static int tabulate(struct suite *s, const char *name, const struct result *r, s
 {
     json_t *line = json_pack("{s:O}", "value", json_object_get(r->json, "agg_value"));
     int missing = 0, rc = line ? 0 : -1;
-    for (int i = 0; i < r->n; i++)
+    for (int i = 0; r->values && i < r->n; i++)
         missing += isnan(r->values[i]);
+    if (line && r->n)
+        rc = json_object_set_new(line, "rows", json_integer(r->n - missing)) |
+             json_object_set_new(line, "missing", json_integer(missing));
     if (line && r->values) {
         struct interval ci;
         if (interval_of_mean(r->values, r->n, SUITE_DRAWS, SUITE_LEVEL, SUITE_SEED, &ci, e)) {
             json_decref(line);
             return -1;
         }
-        rc = json_object_set_new(line, "rows", json_integer(r->n - missing)) |
-             json_object_set_new(line, "missing", json_integer(missing)) |
-             json_object_set_new(line, "low", peer_number(ci.low)) |
-             json_object_set_new(line, "high", peer_number(ci.high));
+        rc |= json_object_set_new(line, "low", peer_number(ci.low)) |
+              json_object_set_new(line, "high", peer_number(ci.high));
         if (missing)
             log_note("%s: %d of %d rows have no value and are left out of its mean", name, missing,
                      r->n);
@@ -99,10 +100,13 @@ static int tabulate(struct suite *s, const char *name, const struct result *r, s
     return rc ? suite_no_memory(e) : 0;
 }
 
-static int add(struct suite *s, const struct metric *m, struct err *e)
+/* logged: what a log holds of the metric; NULL: nothing. */
+static int add(struct suite *s, const struct metric *m, json_t *logged, struct err *e)
 {
     struct result r = {0};
     int rc = m->kind->compute(m, s, &r, e);
+    if (!rc && !r.json && logged && m->kind->rescore)
+        rc = m->kind->rescore(m, logged, &r, e);
     if (!rc && r.json)
         rc = tabulate(s, m->name, &r, e);
     if (!rc && r.json) {
@@ -134,9 +138,17 @@ int suite_run(struct suite *s, struct err *e)
     if (!rc)
         note_odd_answers(&s->evidence);
     for (const struct metric *m = s->metrics; !rc && m->name; m++)
-        rc = add(s, m, e);
+        rc = add(s, m, NULL, e);
     evidence_fini(&s->evidence);
     return rc;
+}
+
+int suite_rescore(struct suite *s, const json_t *eval, struct err *e)
+{
+    for (const struct metric *m = s->metrics; m->name; m++)
+        if (add(s, m, json_object_get(eval, m->name), e))
+            return -1;
+    return s->table ? 0 : err_set(e, "the log has none of the suite's metrics");
 }
 
 void suite_fini(struct suite *s)

@@ -24,16 +24,21 @@ struct result {
     json_t *json; /* in the peer's form, a new reference; NULL: it cannot be had */
     double
         *values; /* owned: what its mean was taken over, NaN where missing; NULL: it is no mean */
-    int n;
+    int n;       /* rows that it rests on; 0: it rests on other metrics */
 };
 
 struct metric_kind {
+    const char *name, *help; /* as recipes and `unlearn eval --list` have them */
     int (*compute)(const struct metric *m, const struct suite *s, struct result *out,
                    struct err *e);
+    /* The same from what a log holds of it (logged.c), where compute has nothing to start from;
+     * NULL: it cannot be had from its own rows. */
+    int (*rescore)(const struct metric *m, json_t *logged, struct result *out, struct err *e);
     unsigned needs; /* bits of enum need, of the metric's data sets */
     /* The number of answer i, for metrics made of one number a row; NULL for others. */
     int (*row)(const struct suite *s, const struct exhibit *x, int i, double *out, struct err *e);
-    bool against; /* it compares two data sets */
+    bool against;                  /* it compares two data sets */
+    int inputs_least, inputs_most; /* how many metrics it is computed from */
 };
 
 struct metric {
@@ -65,11 +70,13 @@ struct suite {
 };
 
 int suite_run(struct suite *s, struct err *e);
+/* The same without a model: every metric again from the rows of an evaluation log. */
+int suite_rescore(struct suite *s, const json_t *eval, struct err *e);
 void suite_fini(struct suite *s);
 
 /* The table says how far each figure can be trusted. rows: how many it rests on; missing: how many
  * had none; low, high: where it is a mean, its bootstrap interval at SUITE_LEVEL. Figures that are
- * no means have only their value. */
+ * no means have no interval. */
 #define SUITE_LEVEL 0.95
 enum { SUITE_DRAWS = 2000, SUITE_SEED = 0 };
 
@@ -108,6 +115,18 @@ extern const struct metric_kind metric_forget_quality;
 extern const struct metric_kind metric_privleak;
 /* inputs: the harmonic mean is over those that are there */
 extern const struct metric_kind metric_utility;
+
+/* All of them, up to NULL. */
+extern const struct metric_kind *const metric_kinds[];
+
+/* `rescore` of kinds: the mean of a row's probability, ROUGE-L recall or F, score, or of what a
+ * score adds to a truth ratio; the AUC of an attack. Rows without the number count as missing. */
+int logged_probability(const struct metric *m, json_t *logged, struct result *out, struct err *e);
+int logged_recall(const struct metric *m, json_t *logged, struct result *out, struct err *e);
+int logged_f1(const struct metric *m, json_t *logged, struct result *out, struct err *e);
+int logged_score(const struct metric *m, json_t *logged, struct result *out, struct err *e);
+int logged_truth(const struct metric *m, json_t *logged, struct result *out, struct err *e);
+int logged_attack(const struct metric *m, json_t *logged, struct result *out, struct err *e);
 
 /* For kinds of metrics. What was asked of the model about the metric's own field; NULL: its data
  * are not given. */

@@ -1,0 +1,106 @@
+/* unlearn rescore EVAL.json: the aggregates of an evaluation log again, from its rows. */
+#include <string.h>
+
+#include "base/json.h"
+#include "cli/args.h"
+#include "cli/command.h"
+#include "cli/suite_print.h"
+#include "suites/tofu.h"
+#include "suites/tofu_log.h"
+
+struct options {
+    const char *retain_logs, *truth_ratio, *out;
+    bool json;
+};
+
+#define OPT(f) offsetof(struct options, f)
+static const struct param params[] = {
+    {"retain_logs", PARAM_STRING, OPT(retain_logs), 0, 0, NULL, NULL, "FILE",
+     "the retrained model's log, for forget quality and privacy leak"},
+    {"truth_ratio", PARAM_CHOICE, OPT(truth_ratio), 0, 0, "geometric|arithmetic", "geometric", NULL,
+     "mean over the wrong answers"},
+    {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR",
+     "writes TOFU_EVAL.json, TOFU_SUMMARY.json and TOFU_TABLE.json"},
+    {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print the summary as JSON"},
+    {0}};
+
+static const char about[] =
+    "Computes every aggregate of an evaluation log from the log's rows, with intervals, beside "
+    "those it\n"
+    "holds: a TOFU_EVAL.json that this program or OpenUnlearning wrote, or the\n"
+    "eval_log_aggregated.json of TOFU's own program. ROUGE is computed from the texts. No model "
+    "is needed.\n";
+
+/* tofu: whether TOFU's own program wrote it, which holds no aggregates. */
+static json_t *read_log(const char *path, bool *tofu, struct err *e)
+{
+    json_t *log = json_read_file(path, e), *own = log;
+    if (log && !json_is_object(log)) {
+        err_set(e, "'%s' is no evaluation log: it must be a json object", path);
+        json_decref(log);
+        return NULL;
+    }
+    *tofu = log && tofu_log_is(log);
+    if (*tofu) {
+        own = tofu_log_read(log, e);
+        json_decref(log);
+    }
+    return own;
+}
+
+/* As it is, or computed again where it holds no truth ratios of this kind. */
+static json_t *read_retained(const char *path, enum truth_mean mean, struct err *e)
+{
+    bool tofu;
+    json_t *log = read_log(path, &tofu, e), *out = NULL;
+    if (!log || (!tofu && mean == TRUTH_GEOMETRIC))
+        return log;
+    struct suite s = {.metrics = tofu_metrics, .truth_mean = mean};
+    if (suite_rescore(&s, log, e))
+        err_prefix(e, "'%s': ", path);
+    else
+        out = json_incref(s.log.eval);
+    suite_fini(&s);
+    json_decref(log);
+    return out;
+}
+
+static int rescore(const char *path, const struct options *o, struct err *e)
+{
+    struct suite s = {.metrics = tofu_metrics};
+    s.truth_mean = strcmp(o->truth_ratio, "arithmetic") ? TRUTH_GEOMETRIC : TRUTH_ARITHMETIC;
+    bool tofu;
+    json_t *log = read_log(path, &tofu, e), *retained = NULL;
+    int rc = log ? 0 : -1;
+    if (!rc && o->retain_logs) {
+        retained = read_retained(o->retain_logs, s.truth_mean, e);
+        rc = retained ? 0 : -1;
+    }
+    s.retain_log = retained;
+    if (!rc && (rc = suite_rescore(&s, log, e)))
+        err_prefix(e, "'%s': ", path);
+    if (!rc)
+        rc = (o->out && suite_write(&s, o->out, "TOFU", e)) || suite_print(&s, log, o->json, e);
+    suite_fini(&s);
+    json_decref(retained);
+    json_decref(log);
+    return rc ? -1 : 0;
+}
+
+int cmd_rescore(int argc, char **argv)
+{
+    struct options o;
+    struct args a = {.command = "rescore",
+                     .usage = "LOG [options]",
+                     .about = about,
+                     .tables = {{"options", params, &o}},
+                     .words_least = 1,
+                     .words_most = 1};
+    int status = args_parse(&a, argc, argv);
+    if (status == ARGS_GO) {
+        struct err e;
+        status = rescore(a.words[0], &o, &e) ? args_fail(&a, &e) : STATUS_DONE;
+    }
+    args_fini(&a);
+    return status;
+}

@@ -1,0 +1,97 @@
+#include "cli/suite_print.h"
+
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "report/table.h"
+
+static int print_json(const json_t *summary, struct err *e)
+{
+    struct buf text = {0};
+    int rc = json_write_buf(summary, &text, JSON_LIKE_PYTHON, e);
+    if (!rc)
+        printf("%s\n", text.data);
+    buf_fini(&text);
+    return rc;
+}
+
+static const struct {
+    const char *heading, *key;
+    const char *format; /* NULL: a whole number */
+} cols[] = {{"value", "value", "%.6g"},
+            {"95 % low", "low", "%.4g"},
+            {"95 % high", "high", "%.4g"},
+            {"rows", "rows", NULL},
+            {"missing", "missing", NULL}};
+
+enum { COLS = sizeof cols / sizeof *cols };
+
+static int set_number(struct table *t, int row, int col, const json_t *x, const char *format,
+                      struct err *e)
+{
+    char text[32];
+    if (!json_is_number(x))
+        return table_set(t, row, col, e, "-");
+    if (format)
+        snprintf(text, sizeof text, format, json_number_value(x));
+    else
+        snprintf(text, sizeof text, "%d", (int)json_integer_value(x));
+    return table_set(t, row, col, e, "%s", text);
+}
+
+static int fill(struct table *t, const struct suite *s, const json_t *held, struct err *e)
+{
+    int row = 1, rc = table_set(t, 0, 0, e, "metric");
+    for (int c = 0; c < COLS && !rc; c++)
+        rc = table_set(t, 0, c + 1, e, "%s", cols[c].heading);
+    if (held && !rc)
+        rc = table_set(t, 0, COLS + 1, e, "in the log");
+    const char *name;
+    json_t *line;
+    json_object_foreach(s->table, name, line)
+    {
+        if (!held && !json_object_get(s->log.summary, name))
+            continue;
+        rc = rc || table_set(t, row, 0, e, "%s", name);
+        for (int c = 0; c < COLS && !rc; c++)
+            rc = set_number(t, row, c + 1, json_object_get(line, cols[c].key), cols[c].format, e);
+        json_t *x = peer_number(peer_aggregate(held, name));
+        if (held && !rc)
+            rc = set_number(t, row, COLS + 1, x, "%.6g", e);
+        json_decref(x);
+        row++;
+    }
+    return rc ? -1 : 0;
+}
+
+int suite_print(const struct suite *s, const json_t *held, bool json, struct err *e)
+{
+    if (json)
+        return print_json(s->log.summary, e);
+    struct table t;
+    struct buf text = {0};
+    size_t rows = json_object_size(held ? s->table : s->log.summary);
+    if (table_init(&t, (int)rows + 1, COLS + 1 + (held != NULL), e))
+        return -1;
+    int rc = fill(&t, s, held, e) || table_write(&t, TABLE_PLAIN, &text, e) ? -1 : 0;
+    if (!rc)
+        printf("%s", text.data);
+    buf_fini(&text);
+    table_fini(&t);
+    return rc;
+}
+
+int suite_write(const struct suite *s, const char *dir, const char *name, struct err *e)
+{
+    struct buf file = {0};
+    char *path = NULL;
+    int rc = peer_log_write(&s->log, dir, name, e) || buf_printf(&file, e, "%s_TABLE.json", name) ||
+                     !(path = file_join(dir, file.data, e)) ||
+                     json_write_file(s->table, path, JSON_INDENT(4), e)
+                 ? -1
+                 : 0;
+    free(path);
+    buf_fini(&file);
+    return rc;
+}

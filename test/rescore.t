@@ -1,0 +1,140 @@
+#!/usr/bin/perl
+# unlearn rescore: every aggregate of a log again from its rows. Second tier: the published logs of TOFU and of
+# OpenUnlearning, and the peer's own evaluations of SmolLM2.
+use strict;
+use warnings;
+use File::Temp qw(tempdir);
+use JSON::PP;
+use Test::More;
+
+my $unlearn = $ENV{UNLEARN} || './unlearn';
+my $shared = $ENV{UNLEARN_SHARED} // '../shared';
+my $dir = tempdir(CLEANUP => 1);
+my $json = JSON::PP->new->allow_nonref->canonical;
+
+sub get {
+    open my $f, '<:raw', $_[0] or die "$_[0]: $!";
+    local $/;
+    my $text = <$f>;
+    $text =~ s/\bNaN\b/null/g;
+    return $json->decode($text);
+}
+
+sub put {
+    my ($name, $text) = @_;
+    open my $f, '>:raw', "$dir/$name" or die "$name: $!";
+    print $f ref $text ? $json->encode($text) : $text;
+    close $f or die;
+    return "$dir/$name";
+}
+
+sub run {
+    my $out = `$unlearn rescore @_ 2>$dir/stderr`;
+    open my $f, '<', "$dir/stderr" or die;
+    local $/;
+    return ($? >> 8, $out, scalar <$f>);
+}
+
+# The aggregates of both kinds of a log.
+sub rescore {
+    my ($status, $out, $err) = run(@_, "--out $dir/out");
+    is($status, 0, "rescore @_") or diag $err;
+    my $eval = get("$dir/out/TOFU_EVAL.json");
+    return ({map { $_ => $eval->{$_}{agg_value} } keys %$eval}, $out, $err);
+}
+
+# Every aggregate that the log holds.
+sub all_agree {
+    my ($what, $log, $retained, @without) = @_;
+    my ($mine) = rescore($log, $retained ? "--retain-logs $retained" : ());
+    my $theirs = get($log);
+    my ($n, @off) = (0);
+    for my $name (sort keys %$theirs) {
+        next if grep { $_ eq $name } @without or !defined $theirs->{$name}{agg_value};
+        my ($a, $b) = ($mine->{$name}, $theirs->{$name}{agg_value});
+        $n++;
+        push @off, "$name: " . ($a // 'none') . ", not $b" unless defined $a && abs($a - $b) <= 1e-12 * abs $b;
+    }
+    ok(!@off, "$what: $n aggregates to 12 digits") or diag join "\n", @off;
+}
+
+sub near {
+    my ($got, $want, $tolerance, $what) = @_;
+    ok(abs($got - $want) <= $tolerance, $what) or diag "$got, not $want";
+}
+
+my $log = 'test/data/tofu/TOFU_EVAL.json';
+all_agree('a small log', $log, 'test/data/tofu/retain_EVAL.json', 'privleak');
+my ($again) = rescore("$dir/out/TOFU_EVAL.json --retain-logs test/data/tofu/retain_EVAL.json");
+my $first = get($log);
+near($again->{model_utility}, $first->{model_utility}{agg_value}, 1e-12, 'and again from what it wrote');
+my ($status, $out, $err) = run("$log --json");
+ok(!exists $json->decode($out)->{forget_quality}, 'no forget quality without the retrained model');
+
+# Rows that are missing are counted, texts count more than the figures beside them.
+my %rows = map { $_ => {score => $_ / 10} } 1 .. 4;
+$rows{5} = {score => undef};
+my $gap = put('gap.json', {exact_memorization => {value_by_index => \%rows}});
+($status, $out, $err) = run($gap);
+like($out, qr/^exact_memorization +0\.25 +\S+ +\S+ +4 +1 +-$/m, 'a row without a value is counted');
+like($err, qr/exact_memorization: 1 of 5 rows have no value/, 'and named');
+my $texts = put('texts.json', {forget_Q_A_ROUGE => {value_by_index =>
+    {0 => {rougeL_recall => 1, ground_truth => 'a b', generation => 'a'}}}});
+($status, $out, $err) = run($texts);
+like($out, qr/^forget_Q_A_ROUGE +0\.5 /m, 'ROUGE is that of the texts');
+like($err, qr/forget_Q_A_ROUGE: a row holds ROUGE 1, its texts give 0\.5/, 'and a difference is said');
+
+my %pair = (forget_truth_ratio => {value_by_index => {0 => {score => 0.5}}},
+    forget_Q_A_PARA_Prob => {value_by_index => {0 => {prob => 0.5, avg_loss => 0.7}}},
+    forget_Q_A_PERT_Prob => {value_by_index => {0 => {prob => [0.5], avg_loss => [0.7]}}});
+sub with_text { return {%pair, forget_Q_A_ROUGE => {value_by_index => {0 => {ground_truth => $_[0], generation => 'x'}}}}; }
+my ($here, $there) = (put('here.json', with_text('Ann was born in Rome.')), put('there.json', with_text('Bob is a poet.')));
+for (["$here --retain-logs $there", qr/row 0 of the retrained model's log is of another data set \('Bob/, 'logs of another split'],
+    [put('none.json', '{}'), qr/the log has none of the suite's metrics/, 'a log of nothing'],
+    [put('list.json', '[1]'), qr/must be a json object/, 'no log'],
+    [put('empty.json', {exact_memorization => {value_by_index => {}}}), qr/exact_memorization: it has no rows in 'value_by_index'/,
+        'no rows'],
+    [put('half.json', {mia_loss => {forget => {value_by_index => {0 => {score => 1}}}}}),
+        qr/mia_loss: 'holdout': it has no rows/, 'half an attack'],
+    ["$dir/absent", qr/cannot open '.*absent'/, 'no file']) {
+    my ($args, $like, $what) = @$_;
+    ($status, $out, $err) = run($args);
+    is($status, 1, "$what: fails");
+    like($err, $like, $what);
+}
+
+SKIP: {
+    my $peer = "$shared/data/openunlearning_evals/tofu_";
+    skip "$peer* is not there", 1 unless -f "${peer}Llama-3.2-1B-Instruct_full/evals_forget10/TOFU_EVAL.json";
+    for my $model ('Llama-3.2-1B-Instruct', 'Llama-2-7b-chat-hf') {
+        for (['01', '99'], ['05', '95'], ['10', '90']) {
+            my $retained = "$peer${model}_retain$_->[1]/TOFU_EVAL.json";
+            all_agree("$model, forget$_->[0]", "$peer${model}_full/evals_forget$_->[0]/TOFU_EVAL.json", $retained)
+                if -f $retained;
+        }
+    }
+}
+SKIP: {
+    skip "$shared/golden_ou_smollm2 is not there", 1 unless -d "$shared/golden_ou_smollm2";
+    for my $model ('base', 'target', 'retain') {
+        my @retained = $model eq 'retain' ? () : ("$shared/golden_ou_smollm2/retain/TOFU_EVAL.json");
+        all_agree("SmolLM2, $model", "$shared/golden_ou_smollm2/$model/TOFU_EVAL.json", @retained);
+    }
+}
+SKIP: {
+    my $tofu = "$shared/data/tofu_logs";
+    skip "$tofu is not there", 1 unless -d $tofu;
+    my %log = map { $_ => "$tofu/${_}_wd0.01/eval_log_aggregated.json" }
+        map { ("${_}_full", "${_}_retain90", "${_}_retain99") } 'llama2-7b', 'phi';
+    for (['llama2-7b_full', .585886035, .622677364, 1.834066410994743e-21], ['phi_full', .503353027, .522073713, 2.19427430219e-16]) {
+        my ($model, $arithmetic, $geometric, $p) = @$_;
+        (my $retained = $log{$model =~ s/full/retain90/r});
+        my ($mine, undef, $said) = rescore("$log{$model} --retain-logs $retained");
+        near($mine->{model_utility}, $geometric, 5e-9, "$model: utility, geometric");
+        near($mine->{forget_quality} / $p, 1, 1e-11, "$model: forget quality");
+        unlike($said, qr/ROUGE/, "$model: every ROUGE value is that of its texts");
+        ($mine) = rescore("$log{$model} --truth-ratio arithmetic");
+        near($mine->{model_utility}, $arithmetic, 5e-9, "$model: utility, arithmetic");
+    }
+}
+done_testing();
