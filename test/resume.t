@@ -31,6 +31,8 @@ my $one = 'RMU --layer 1 --trainable-params-regex model.layers.1.mlp.down_proj.w
 for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL', 'TERM', '--save-every 7'],
               [$one, 'INT', ''], ['NPO', 'KILL', '--save-every 2'],
               ['GradDiff --optimiser sophia --sophia-interval 4', 'INT', '--clip 0.1'],
+              ['PDU --retain-loss-eps 4 --dual-step-size 0.5 --dual-warmup-epochs 1', 'INT', ''],
+              ['PDU --retain-loss-eps 4 --dual-update-upon epoch --dual-warmup-epochs 0', 'KILL', '--save-every 3'],
               ['NPO --wrapper rs --optimiser lion', 'INT', ''],
               ['TAR --tar-steps 2 --tar-every 1 --batch 2', 'INT', ''],
               ['LAT --layer 1 --lat-layer 0 --lat-steps 2 --trainable-params-regex .*[01].mlp.down_proj.weight',
