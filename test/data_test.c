@@ -301,7 +301,7 @@ static int everything(const struct encoder *enc, const char *spec, const char *o
     if (!rc)
         rc = dataset_build(&d, ROLE_FORGET, &r, "q", "l", enc, &e);
     if (!rc)
-        rc = order_draw(&o, counts, ROLE_FORGET, NULL, 1, 2, 3, &e);
+        rc = order_draw(&o, counts, ROLE_FORGET, NULL, 1, 2, 3, 0, &e);
     if (!rc)
         rc = order_write(&o, order_path, &e);
     if (!rc)

@@ -18,7 +18,7 @@ static int run_loop(struct bench *b, const struct train_options *o, const char *
     order_fini(&b->order);
     int per_epoch = (int)((counts[ROLE_FORGET] + o->batch - 1) / o->batch);
     BUG_ON(order_draw(&b->order, counts, ROLE_FORGET, NULL, (int)o->batch,
-                      train_order_epochs(o, per_epoch), (unsigned)o->seed, e));
+                      train_order_epochs(o, per_epoch), (unsigned)o->seed, 0, e));
     struct trainer t = {.engine = &b->g,
                         .optim = &optim_adamw,
                         .optim_params = adam,

@@ -32,8 +32,8 @@ static void test_golden(void)
     char *path = test_data("order_graddiff.jsonl");
     if (!ok(path && !order_read(&golden, path, counts, &e), "the peer's order is read"))
         return;
-    ok(!order_draw(&o, counts, ROLE_FORGET, NULL, 2, 3, 0, &e) && o.per_epoch == 5 && o.n == 15 &&
-           golden.n == 12,
+    ok(!order_draw(&o, counts, ROLE_FORGET, NULL, 2, 3, 0, 0, &e) && o.per_epoch == 5 &&
+           o.n == 15 && golden.n == 12,
        "3 epochs of 5 micro-batches, the last of each with one row");
     ok(same_orders(&o, &golden) == 12, "the 12 micro-batches the peer went through are the same");
     char out[600];
@@ -58,7 +58,8 @@ static bool same_trace(const struct micro *m, const json_t *rows, const char *ke
     return same;
 }
 
-static void test_trace(const char *name, const int counts[ROLE_COUNT], int batch, int want)
+static void test_trace(const char *name, const int counts[ROLE_COUNT], int batch, int taken,
+                       int want)
 {
     struct err e;
     struct order o;
@@ -70,7 +71,8 @@ static void test_trace(const char *name, const int counts[ROLE_COUNT], int batch
     json_t *trace = json_read_file(path, &e), *micro = json_object_get(trace, "micro");
     int n = (int)json_array_size(micro), same = 0;
     bool pair = counts[ROLE_RETAIN] > 0;
-    if (ok(!order_draw(&o, counts, ROLE_FORGET, NULL, batch, 8, 0, &e), "drawn for %s", name)) {
+    if (ok(!order_draw(&o, counts, ROLE_FORGET, NULL, batch, 8, 0, taken, &e), "drawn for %s",
+           name)) {
         for (int i = 0; i < n && i < want; i++) {
             const json_t *rows = json_object_get(json_array_get(micro, (size_t)i), "rows");
             same += same_trace(&o.micro[i], rows, pair ? "forget" : "train", ROLE_FORGET) &&
@@ -91,8 +93,8 @@ static void test_partner(void)
     struct order a, b;
     struct err e;
     bool follows = true, retain = true;
-    if (!ok(!order_draw(&a, counts, ROLE_FORGET, partner, 3, 2, 5, &e) &&
-                !order_draw(&b, plain, ROLE_FORGET, NULL, 3, 2, 5, &e),
+    if (!ok(!order_draw(&a, counts, ROLE_FORGET, partner, 3, 2, 5, 0, &e) &&
+                !order_draw(&b, plain, ROLE_FORGET, NULL, 3, 2, 5, 0, &e),
             "an order with a partner role"))
         return;
     for (int i = 0; i < a.n; i++) {
@@ -105,11 +107,11 @@ static void test_partner(void)
     order_fini(&a);
     order_fini(&b);
     const int uneven[ROLE_COUNT] = {[ROLE_FORGET] = 7, [ROLE_ALTERNATE] = 6};
-    ok(order_draw(&a, uneven, ROLE_FORGET, partner, 3, 2, 5, &e) && strstr(e.msg, "6 examples"),
+    ok(order_draw(&a, uneven, ROLE_FORGET, partner, 3, 2, 5, 0, &e) && strstr(e.msg, "6 examples"),
        "a partner of another length: %s", e.msg);
-    ok(order_draw(&a, plain, ROLE_ALTERNATE, NULL, 3, 2, 5, &e) && strstr(e.msg, "'alternate'"),
+    ok(order_draw(&a, plain, ROLE_ALTERNATE, NULL, 3, 2, 5, 0, &e) && strstr(e.msg, "'alternate'"),
        "an absent anchor: %s", e.msg);
-    ok(order_draw(&a, plain, ROLE_FORGET, NULL, 1, 400000000, 5, &e), "too many: %s", e.msg);
+    ok(order_draw(&a, plain, ROLE_FORGET, NULL, 1, 400000000, 5, 0, &e), "too many: %s", e.msg);
 }
 
 static void test_refused(void)
@@ -140,8 +142,9 @@ int main(void)
     static const int one[ROLE_COUNT] = {[ROLE_FORGET] = 160};
     static const int two[ROLE_COUNT] = {[ROLE_FORGET] = 40, [ROLE_RETAIN] = 120};
     test_golden();
-    test_trace("golden_ou_smollm2/target/trace.json", one, 8, 80);
-    test_trace("golden_ou_smollm2/from_base/NPO/trace.json", two, 4, 8);
+    test_trace("golden_ou_smollm2/target/trace.json", one, 8, 0, 80);
+    test_trace("golden_ou_smollm2/from_base/NPO/trace.json", two, 4, 0, 8);
+    test_trace("golden_ou_smollm2/from_base/RMU/trace.json", two, 4, 576, 8); /* its direction */
     test_partner();
     test_refused();
     return done();

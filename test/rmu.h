@@ -55,30 +55,14 @@ static inline void read_role(struct bench *b, const struct tensor_file *f, enum 
     b->g.sets[role] = &b->sets[role];
 }
 
-/* The rows that the peer took. Its stream of draws lost the direction's numbers after the second
- * micro-batch, so they are not those of order_draw. */
-static inline void read_order(struct bench *b)
+/* The rows that the peer took: its stream of draws lost the direction's numbers after the second
+ * micro-batch. */
+static inline void draw_order(struct bench *b)
 {
     struct err e;
-    char path[512];
-    int counts[ROLE_COUNT] = {
+    const int counts[ROLE_COUNT] = {
         [ROLE_FORGET] = b->sets[ROLE_FORGET].n, [ROLE_RETAIN] = b->sets[ROLE_RETAIN].n};
-    json_t *log = json_read_file(path_of("loop/RMU.json"), &e), *micro;
-    size_t i;
-    snprintf(path, sizeof path, "%s/order.jsonl", test_dir());
-    FILE *f = fopen(path, "w");
-    BUG_ON(!log || !f);
-    json_array_foreach(json_object_get(log, "micro"), i, micro)
-    {
-        json_object_del(micro, "epoch");
-        json_object_del(micro, "loss");
-        json_dumpf(micro, f, JSON_COMPACT);
-        fputc('\n', f);
-    }
-    fclose(f);
-    json_decref(log);
-    BUG_ON(order_read(&b->order, path, counts, &e));
-    b->order.per_epoch = (counts[ROLE_FORGET] + 1) / 2;
+    BUG_ON(order_draw(&b->order, counts, ROLE_FORGET, NULL, 2, 3, 0, WIDTH, &e));
 }
 
 static inline void bench_open(struct bench *b, unsigned compat)
@@ -108,7 +92,7 @@ static inline void bench_open(struct bench *b, unsigned compat)
     b->o.batch = b->o.accumulate = b->o.warmup_steps = 2;
     b->o.epochs = 3;
     b->o.lr = 1e-3;
-    read_order(b);
+    draw_order(b);
     direction_draw(b->u, WIDTH, 0, &b->order, compat);
 }
 

@@ -87,7 +87,7 @@ static int train(struct job *j, const struct plan *p, const char *out, struct er
     o.epochs = p->wrapper ? 1 : 2;
     o.save_every = 1;
     o.resume = p->resume;
-    if (order_draw(&j->order, counts, ROLE_FORGET, NULL, (int)o.batch, (int)o.epochs, 0, e) ||
+    if (order_draw(&j->order, counts, ROLE_FORGET, NULL, (int)o.batch, (int)o.epochs, 0, 0, e) ||
         engine_cache_reference(&j->g, &j->ref, &j->order, 0, j->order.n, e))
         return -1;
     struct trainer t = {.engine = &j->g,

@@ -233,10 +233,12 @@ int job_data_order(struct job_data *d, struct engine *g, const struct train_opti
         pairs[others[k].role] = (struct pairing){
             .of = others[k].of, .pool = drawn ? d->answers->n : 1, .times = (int)alternates->times};
     }
+    bool draws = g->compat & COMPAT_RMU_DRAW && engine_steered(g);
+    int taken = draws ? g->model->cfg.width : 0;
     int per_epoch = (int)((counts[anchor] + to->batch - 1) / to->batch);
     if (to->order ? order_read(&d->order, to->order, counts, e)
                   : order_draw(&d->order, counts, anchor, pairs, (int)to->batch,
-                               train_order_epochs(to, per_epoch), (unsigned)to->seed, e))
+                               train_order_epochs(to, per_epoch), (unsigned)to->seed, taken, e))
         return -1;
     d->order.per_epoch =
         per_epoch; /* the schedule is the data's, however many micro-batches a file holds */

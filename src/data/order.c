@@ -88,11 +88,11 @@ static int check_counts(const int counts[ROLE_COUNT], enum role anchor, const st
 }
 
 static int draw_all(struct order *o, const int counts[ROLE_COUNT], enum role anchor,
-                    const struct pairing *pairs, int batch, unsigned seed, int *permutation,
-                    struct err *e)
+                    const struct pairing *pairs, int batch, unsigned seed, int taken,
+                    int *permutation, struct err *e)
 {
     struct rng draws, shuffle;
-    int n = counts[anchor];
+    int n = counts[anchor], ahead = o->per_epoch < 2 ? 1 : 2;
     rng_stream(&draws, seed, RNG_DRAW, 0);
     for (int k = 0; k < o->n; k++) {
         int at = k % o->per_epoch * batch;
@@ -105,12 +105,15 @@ static int draw_all(struct order *o, const int counts[ROLE_COUNT], enum role anc
         if (micro_init(&o->micro[k], counts, pairs, n - at < batch ? n - at : batch, e))
             return -1;
         micro_fill(&o->micro[k], anchor, permutation + at, counts, pairs, &draws);
+        for (int i = 0; i < taken && k + 1 == ahead; i++)
+            rng_u32(&draws);
     }
     return 0;
 }
 
 int order_draw(struct order *o, const int counts[ROLE_COUNT], enum role anchor,
-               const struct pairing *pairs, int batch, int epochs, unsigned seed, struct err *e)
+               const struct pairing *pairs, int batch, int epochs, unsigned seed, int taken,
+               struct err *e)
 {
     *o = (struct order){0};
     if (check_counts(counts, anchor, pairs, batch, epochs, e))
@@ -121,7 +124,7 @@ int order_draw(struct order *o, const int counts[ROLE_COUNT], enum role anchor,
     o->per_epoch = (counts[anchor] - 1) / batch + 1;
     o->micro = mem_alloc((size_t)o->per_epoch * (size_t)epochs, sizeof *o->micro, e);
     o->n = o->micro ? o->per_epoch * epochs : 0;
-    int rc = o->micro ? draw_all(o, counts, anchor, pairs, batch, seed, permutation, e) : -1;
+    int rc = o->micro ? draw_all(o, counts, anchor, pairs, batch, seed, taken, permutation, e) : -1;
     free(permutation);
     if (rc)
         order_fini(o);

@@ -3,7 +3,8 @@
  *
  * Drawn as a PyTorch loader with seed s draws them: epoch e visits the anchor role in the
  * permutation of MT19937(s + e); every other role is drawn uniformly with replacement from
- * MT19937(s), which also loses two u32 when an epoch starts (spec: data_and_training.md section 5).
+ * MT19937(s), which also loses two u32 when an epoch starts (spec: data_and_training.md section 5),
+ * and those that others take from it.
  */
 #ifndef DATA_ORDER_H
 #define DATA_ORDER_H
@@ -32,9 +33,11 @@ struct pairing {
 
 /* counts[role] examples; 0 where absent. The anchor is shuffled, the others drawn to match it, but
  * those that `pairs` [ROLE_COUNT] lets follow; NULL: none does. The last micro-batch of an epoch
- * may be smaller. */
+ * may be smaller. `taken`: numbers that the run takes from the stream of draws before its first
+ * step, when the loader, a batch ahead, has drawn two micro-batches. */
 int order_draw(struct order *o, const int counts[ROLE_COUNT], enum role anchor,
-               const struct pairing *pairs, int batch, int epochs, unsigned seed, struct err *e);
+               const struct pairing *pairs, int batch, int epochs, unsigned seed, int taken,
+               struct err *e);
 /* Refuses unknown roles, and example numbers beyond counts[role], naming the line. */
 int order_read(struct order *o, const char *path, const int counts[ROLE_COUNT], struct err *e);
 int order_write(const struct order *o, const char *path, struct err *e);

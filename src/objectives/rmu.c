@@ -83,6 +83,7 @@ const struct term term_rmu = {
     .params_size = sizeof(struct steer),
     .loss = rmu,
     .layer = hidden_layer,
+    .steers = true,
 };
 
 const struct term term_adaptive_rmu = {
@@ -96,6 +97,7 @@ const struct term term_adaptive_rmu = {
     .params_size = sizeof(struct steer),
     .loss = adaptive_rmu,
     .layer = hidden_layer,
+    .steers = true,
 };
 
 const struct term term_embed_diff = {

@@ -8,9 +8,8 @@
 
 /* u [n]: entries uniform in [0,1), over their norm (RMU, arXiv 2403.03218). From a stream of its
  * own; under COMPAT_RMU_DRAW from the stream that draws the order's rows, as the peer does: its
- * loader runs a batch ahead, so the vector comes after the draws of the first two micro-batches.
- * (Its later rows are then drawn n numbers further on, which order_draw does not follow: to repeat
- * such a run, give its rows.) */
+ * loader runs a batch ahead, so the vector comes after the draws of the first two micro-batches
+ * (and order_draw is told that n numbers are taken there). */
 void direction_draw(float *u, int n, unsigned seed, const struct order *o, unsigned compat);
 /* v [C]: where the model goes from the prompts to forget to those it refuses (LUNAR, arXiv
  * 2502.07218): the mean, over refused prompts, of the last prompt token's state after a layer, less

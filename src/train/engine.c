@@ -116,6 +116,14 @@ const struct objective *engine_redirected(const struct engine *g)
     return NULL;
 }
 
+bool engine_steered(const struct engine *g)
+{
+    for (int i = 0; i < g->n_obj; i++)
+        if (engine_counts(g, &g->obj[i]) && g->obj[i].term->steers)
+            return true;
+    return false;
+}
+
 bool engine_uses(const struct engine *g, enum role role)
 {
     for (int i = 0; i < g->n_obj; i++)

@@ -95,6 +95,8 @@ int engine_depth(const struct engine *g);
 /* Once the objectives are in place: weights that no gradient reaches do not move (AdamW would still
  * decay them). An error if none is left that does. */
 int engine_hold_unreached(const struct engine *g, struct err *e);
+/* Some term with a weight steers to a direction that is drawn. */
+bool engine_steered(const struct engine *g);
 /* The objective whose term goes by the direction of refusal, or NULL. */
 const struct objective *engine_redirected(const struct engine *g);
 bool engine_uses(const struct engine *g, enum role role);

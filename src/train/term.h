@@ -115,6 +115,7 @@ struct term {
     /* The run's direction is where the reference goes from the prompts to forget to those it
      * refuses: the difference of mean hidden states of last prompt tokens, after this layer. */
     bool redirects;
+    bool steers; /* it is a vector that is drawn */
 };
 
 /* Spreads dL/dL_b over the rows of sequence b: L_b = -sum logp, so each row gets -g. */
