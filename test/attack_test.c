@@ -126,6 +126,42 @@ static void check_tar(void)
     bench_close(&b);
 }
 
+/* Whether the attacker takes the retain row 1, which the step itself does not read. */
+static bool takes_retain(struct bench *b, long step)
+{
+    size_t n = b->m.table.total;
+    int *id = (int *)b->sets[ROLE_RETAIN].seqs[1].ids, was = *id;
+    float *plain = copy_of(gradient_of(b, step), n);
+    *id = (was + 1) % b->m.cfg.vocab;
+    bool differs = memcmp(plain, gradient_of(b, step), n * sizeof *plain);
+    *id = was;
+    free(plain);
+    return differs;
+}
+
+/* Of two steps the first is on retain data where M/K ~ Beta(6,3) is half or more: at most five of
+ * eight uniform numbers lie below, 219 times of 256. */
+static void check_tar_switch(void)
+{
+    enum { STEPS = 24 };
+    struct bench b;
+    int n[2] = {0};
+    bench_open(&b, "RMU", 1, "tar");
+    b.mb.n[ROLE_FORGET] = b.mb.n[ROLE_RETAIN] = 1;
+    set(b.wrap.wrapper->params, b.wrap.params, "tar_steps", "2");
+    set(b.wrap.wrapper->params, b.wrap.params, "tar_every", "1");
+    set(b.wrap.wrapper->params, b.wrap.params, "tar_batch", "8");
+    set(b.wrap.wrapper->params, b.wrap.params, "tar_lr", "0.01");
+    for (int turn = 0; turn < 2; turn++) {
+        set(b.wrap.wrapper->params, b.wrap.params, "tar_switch", turn ? "1" : "0");
+        for (int step = 0; step < STEPS; step++)
+            n[turn] += takes_retain(&b, step);
+    }
+    ok(n[0] == 0, "tar: without tar_switch the attacker takes no retain row");
+    near((double)n[1] / STEPS, 219.0 / 256, 0, 0.2, "tar: with it how often it begins with them");
+    bench_close(&b);
+}
+
 /* The mean state of last prompt tokens, from one pass over whole examples. */
 static void mean_state(struct bench *b, enum role role, int layer, double sign, double *mean)
 {
@@ -180,6 +216,7 @@ int main(void)
     check_lat("labels");
     check_idle("tar", "tar_steps");
     check_tar();
+    check_tar_switch();
     check_refusal();
     free(dir);
     return done();

@@ -99,21 +99,48 @@ sub ids {
     return decode_json($out)->{ids};
 }
 
+# The log-probabilities of these texts behind a context, to which they are joined, at most `most` tokens.
+sub logps {
+    my ($context, $most, @texts) = @_;
+    my ($n, $rows) = (scalar @{ids($context)}, '');
+    for (@texts) {
+        my @ids = @{ids($_)};
+        my @labels = ((-100) x $n, @ids[$n .. $#ids]);
+        my $cut = @ids > $most ? @ids - $most : 0;
+        $rows .= encode_json({ids => [@ids[$cut .. $#ids]], labels => [@labels[$cut .. $#ids]]}) . "\n";
+    }
+    my (undef, $out) = run_apart("score --model $dir/random --json --data " . put('worded.jsonl', $rows));
+    return map { decode_json($_)->{sum} } split /\n/, $out;
+}
+
+# What a suite gives the choices of question i of a task.
+sub resps {
+    my ($args, $task, $i) = @_;
+    run("eval --model $dir/random --quiet $args --out $dir/got");
+    return @{decode_json(get("$dir/got/LMEval_EVAL.json"))->{$task}[$i]{resps}};
+}
+
+sub agree {
+    my ($got, $want, $what) = @_;
+    my @off = sort { $b <=> $a } map { abs($got->[$_] - $want->[$_]) } 0 .. $#$want;
+    ok(@$got && @$got == @$want && $off[0] < 2e-5, $what) or diag "@$got; @$want";
+}
+
 for my $shots (0, 2) {
-    run("eval --model $dir/random --quiet --suite mmlu --data $dir/mmlu --subjects astronomy --shots $shots --out $dir/shots");
-    my $got = decode_json(get("$dir/shots/LMEval_EVAL.json"))->{mmlu_astronomy}[1]{resps};
     my $prompt = "The following are multiple choice questions (with answers) about astronomy.\n\n"
         . ($shots ? worded(0, 'D') . "\n\n" . worded(1, 'B') . "\n\n" : '') . worded(1);
-    my $rows = '';
-    for my $letter ('A' .. 'D') {
-        my ($context, $whole) = (ids($prompt), ids("$prompt $letter"));
-        my @labels = ((-100) x @$context, @$whole[@$context .. $#$whole]);
-        $rows .= encode_json({ids => $whole, labels => \@labels}) . "\n";
-    }
-    my @want = map { decode_json($_)->{sum} } split /\n/,
-        (run_apart("score --model $dir/random --json --data " . put('worded.jsonl', $rows)))[1];
-    my @off = sort { $b <=> $a } map { abs($got->[$_] - $want[$_]) } 0 .. 3;
-    ok(@want == 4 && $off[0] < 1e-5, "$shots worked examples: the prompt as worded by hand") or diag "@$got; @want";
+    agree([resps("--suite mmlu --data $dir/mmlu --subjects astronomy --shots $shots", 'mmlu_astronomy', 1)],
+        [logps($prompt, 900, map { "$prompt $_" } 'A' .. 'D')], "$shots worked examples: the prompt as worded by hand");
+}
+
+# Spaces that end a context are the choice's; what is too long loses its beginning.
+my $long = join ' ', map { "$_ and" } 1 .. 500;
+for (['It is ', 'It is', 'a space'], [$long, $long, 'a long text']) {
+    my ($stem, $context, $what) = @$_;
+    my $book = put('book.jsonl', encode_json({question_stem => $stem, answerKey => 'A',
+        choices => {text => ['so', 'not so'], label => ['A', 'B']}}) . "\n");
+    agree([resps("--suite openbookqa --data $book", 'openbookqa', 0)],
+        [logps($context, 900, map { "$stem $_" } 'so', 'not so')], "behind $what");
 }
 
 # --- WMDP: plain or packed; rows that are no questions ---

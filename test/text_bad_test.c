@@ -10,6 +10,7 @@
 #include "text/bytelevel.h"
 #include "text/qa.h"
 #include "text/tokenizer.h"
+#include "walk.h"
 
 #define BYTES       "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}"
 #define STEPS(list) "{\"pre_tokenizer\":{\"pretokenizers\":[" list "]}}"
@@ -340,29 +341,6 @@ static int use(const char *path, const char *dir, long *sum, struct err *e)
     return rc;
 }
 
-static void test_memory(const char *path, const char *name)
-{
-    struct err e = {""};
-    char *dir = file_join(test_dir(), "walk", &e);
-    mem_fail_at(-1);
-    long want, got, told = 0, survived = 0;
-    int rc = use(path, dir, &want, &e);
-    long n = mem_fail_at(-1);
-    for (long i = 0; i < n; i++) {
-        e.msg[0] = 0;
-        mem_fail_at(i);
-        if (use(path, dir, &got, &e))
-            told += e.msg[0] != 0;
-        else
-            survived += got == want; /* the regexes do without their machine code */
-    }
-    mem_fail_at(-1);
-    ok(!rc && told + survived == n,
-       "%s: each of %ld allocations failed once; %ld errors, %ld times it did without", name, n,
-       told, survived);
-    free(dir);
-}
-
 int main(void)
 {
     struct err e = {""};
@@ -372,13 +350,13 @@ int main(void)
         test_patches(base);
         test_slow_pattern(base);
         test_truncated(base, "cut.json");
-        test_memory(dir, "tokenizer.json");
+        walk_memory(use, dir, "tokenizer.json");
         test_configs(base);
     }
     test_ggufs(gguf);
     test_saved(gguf);
     test_truncated(gguf, "cut.gguf");
-    test_memory(gguf, "GGUF");
+    walk_memory(use, gguf, "GGUF");
     free(gguf);
     free(dir);
     free(base);

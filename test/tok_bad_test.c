@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "tap.h"
 #include "text/tokenizer.h"
+#include "walk.h"
 
 #define TRAINER   "\x12\x02\x18\x02"
 #define PIECE(n)  "\n" n
@@ -147,29 +148,6 @@ static void test_truncated(const char *path, const char *name)
     free(cut);
 }
 
-static void test_memory(const char *path, const char *name)
-{
-    struct err e = {""};
-    char *dir = file_join(test_dir(), "walk", &e);
-    mem_fail_at(-1);
-    long want, got, told = 0, survived = 0;
-    int rc = use(path, dir, &want, &e);
-    long n = mem_fail_at(-1);
-    for (long i = 0; i < n; i++) {
-        e.msg[0] = 0;
-        mem_fail_at(i);
-        if (use(path, dir, &got, &e))
-            told += e.msg[0] != 0;
-        else
-            survived += got == want; /* the regexes do without their machine code */
-    }
-    mem_fail_at(-1);
-    ok(!rc && told + survived == n,
-       "%s: each of %ld allocations failed once; %ld errors, %ld times it did without", name, n,
-       told, survived);
-    free(dir);
-}
-
 int main(void)
 {
     static const char *const files[][2] = {
@@ -189,7 +167,7 @@ int main(void)
             if (strstr(name, "merges") && (vocab = test_data("tok/kinds/gpt2/vocab.json")))
                 file_copy(vocab, other, &e);
             test_truncated(path, files[i][1]);
-            test_memory(path, files[i][0]);
+            walk_memory(use, path, files[i][0]);
             free(other);
             free(vocab);
         }

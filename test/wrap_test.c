@@ -97,6 +97,10 @@ static void check_noise(void)
     gradient_of(&b, 2);
     ok(memcmp(one, b.g.grads, n * sizeof *one), "rs: another step, another draw");
     ok(!memcmp(before, b.m.own, n * sizeof *before), "rs: the weights are where they were");
+    set(b.wrap.wrapper->params, b.wrap.params, "rs_rho", "1e-7");
+    double alone = b.m.ops->dot(one, gradient_of(&b, 1), n);
+    set(b.wrap.wrapper->params, b.wrap.params, "rs_samples", "3");
+    near(b.m.ops->dot(one, gradient_of(&b, 1), n), alone, 1e-3, 0, "rs: of three draws the mean");
     struct rng r;
     rng_stream(&r, 0, RNG_NOISE, 1);
     weights_noise(&b.m, 1e-2, &r);

@@ -13,63 +13,15 @@ enum { LETTER = 1, DIGIT = 2, SPACE = 4, BREAK = 8, OTHER = 16, WIDE = 32 };
 #define O4 OTHER, OTHER, OTHER, OTHER
 #define D4 DIGIT, DIGIT, DIGIT, DIGIT
 
-static const uint8_t kinds[128] = {
-    O4,
-    O4,
-    OTHER,
-    SPACE,
-    SPACE | BREAK,
-    SPACE,
-    SPACE,
-    SPACE | BREAK,
-    OTHER,
-    OTHER, /* 00 .. 0f */
-    O4,
-    O4,
-    O4,
-    O4, /* 10 .. 1f */
-    SPACE,
-    OTHER,
-    OTHER,
-    OTHER,
-    O4,
-    O4,
-    O4, /* 20 .. 2f */
-    D4,
-    D4,
-    DIGIT,
-    DIGIT,
-    OTHER,
-    OTHER,
-    O4, /* 30 .. 3f */
-    OTHER,
-    LETTER,
-    LETTER,
-    LETTER,
-    L4,
-    L4,
-    L4, /* 40 .. 4f */
-    L4,
-    L4,
-    LETTER,
-    LETTER,
-    LETTER,
-    OTHER,
-    O4, /* 50 .. 5f */
-    OTHER,
-    LETTER,
-    LETTER,
-    LETTER,
-    L4,
-    L4,
-    L4, /* 60 .. 6f */
-    L4,
-    L4,
-    LETTER,
-    LETTER,
-    LETTER,
-    OTHER,
-    O4, /* 70 .. 7f */
+static const uint8_t kinds[8][16] = {
+    {O4, O4, OTHER, SPACE, SPACE | BREAK, SPACE, SPACE, SPACE | BREAK, OTHER, OTHER}, /* 00 .. 0f */
+    {O4, O4, O4, O4},
+    {SPACE, OTHER, OTHER, OTHER, O4, O4, O4},
+    {D4, D4, DIGIT, DIGIT, OTHER, OTHER, O4},
+    {OTHER, LETTER, LETTER, LETTER, L4, L4, L4},
+    {L4, L4, LETTER, LETTER, LETTER, OTHER, O4},
+    {OTHER, LETTER, LETTER, LETTER, L4, L4, L4},
+    {L4, L4, LETTER, LETTER, LETTER, OTHER, O4}, /* 70 .. 7f */
 };
 
 /* 0 at the end of the text. */
@@ -78,7 +30,7 @@ static unsigned kind_at(const char *s, size_t n, size_t i)
     if (i >= n)
         return 0;
     unsigned char c = (unsigned char)s[i];
-    return c < 128 ? kinds[c] : WIDE;
+    return c < 128 ? kinds[c >> 4][c & 15] : WIDE;
 }
 
 /* The end of the run of these kinds from i on. */
