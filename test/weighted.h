@@ -113,6 +113,30 @@ static inline double noise_mmd(const void *params, const struct board *b, const 
     return loss / (n * b->mean_seqs * 2);
 }
 
+/* Not held, but given as plain loops: over prompt tokens, which stand before the labels here. */
+static inline double lunar(const struct board *b, double coeff)
+{
+    double loss = 0;
+    for (int i = 0; i < b->n_tokens * C; i++) {
+        double r = coeff * (double)b->direction[i % C];
+        double d = (double)b->x[VIEW_HIDDEN][i] - (double)b->ref[VIEW_HIDDEN][i] - r;
+        loss += b->scored[i / C] ? 0 : d * d / C;
+    }
+    return loss / b->mean_prompts;
+}
+
+static inline double redirect(const void *params, const struct board *b, const struct board *at)
+{
+    (void)at;
+    return lunar(b, real(&term_redirect, params, "coeff"));
+}
+
+static inline double embed_prompt(const void *params, const struct board *b, const struct board *at)
+{
+    (void)params, (void)at;
+    return lunar(b, 0);
+}
+
 static const struct weighted {
     const struct term *term;
     double (*loss)(const void *params, const struct board *b, const struct board *at);
@@ -122,6 +146,8 @@ static const struct weighted {
                 {&term_ceu, ceu, false},
                 {&term_kto, kto, true},
                 {&term_noise_mmd, noise_mmd, true},
+                {&term_redirect, redirect, false},
+                {&term_embed_prompt, embed_prompt, false},
                 {&term_kga, NULL, true},
                 {0}};
 
