@@ -54,6 +54,30 @@ isnt("@{$a->{new_ids}}", "@{$b->{new_ids}}", 'seeds differ');
 is_deeply([rows("generate --model $flat --max-new-tokens 3 --prompt 'Who are you?'")],
     [{new_ids => [0, 0, 0], text => ''}], 'a prompt in words; special tokens are no text');
 
+# The same checkpoint with weights drawn from a linear congruence, so that it says something.
+sub noisy_model {
+    my ($name) = @_;
+    my $from = flat_model($name);
+    my $bytes = get("$from/model.safetensors");
+    my ($head, $seed) = (8 + unpack('Q<', $bytes), 1);
+    my @w = map { $seed = ($seed * 69069 + 1) % 2**32; $seed / 2**32 - .5 } 1 .. (length($bytes) - $head) / 4;
+    put("$name/model.safetensors", substr($bytes, 0, $head) . pack('f<*', @w));
+    return $from;
+}
+my $noisy = noisy_model('noisy');
+my $asked = '{"prompt_ids": [1, 40, 77]}' . "\n" . '{"prompt_ids": [300, 41]}' . "\n";
+my @whole = rows("generate --model $noisy --max-new-tokens 12 --data -", $asked);
+my ($stop) = $whole[0]{text} =~ /.([a-zA-Z0-9 ]{2,4})/;
+my @cut = rows("generate --model $noisy --max-new-tokens 12 --stop 'never|$stop' --data -", $asked);
+for (0, 1) {
+    is($cut[$_]{text}, (split /\Q$stop\E/, $whole[$_]{text}, 2)[0], "row $_ ends before the stop string");
+    my $n = @{$cut[$_]{new_ids}};
+    is("@{$cut[$_]{new_ids}}", "@{$whole[$_]{new_ids}}[0 .. $n - 1]", "row $_: $n of the same tokens");
+}
+cmp_ok(scalar @{$cut[0]{new_ids}}, '<', 12, 'no more is computed');
+refuses("generate --model $noisy --data - --stop '|'", $asked, 1, qr/no stop string is given/, '--stop without a text');
+refuses("generate --model $llama --data - --stop x", $asked, 1, qr/tokenizer/, '--stop without a tokenizer');
+
 # --- score ---
 my @r = rows("score --model $flat --data -", $text);
 my $n = @{$r[0]{logprobs}};
@@ -66,8 +90,8 @@ my @two = rows("score --model $flat --data -", $list);
 is_deeply($two[1]{ids}, $r[0]{ids}, 'a list of answers: a line for each');
 my $named = '{"q": "Who?", "a": "You and me."}' . "\n";
 is_deeply([rows("score --model $flat --question-key q --answer-key a --data -", $named)], \@r, 'keys by name');
-my @cut = rows("score --model $flat --max-length " . (@{$r[0]{ids}} - 2) . ' --data -', $text);
-is(scalar @{$cut[0]{logprobs}}, $n - 2, '--max-length cuts the end');
+my @short = rows("score --model $flat --max-length " . (@{$r[0]{ids}} - 2) . ' --data -', $text);
+is(scalar @{$short[0]{logprobs}}, $n - 2, '--max-length cuts the end');
 
 my $ids = encode_json({ids => [1, 5, 9, 20, 33]}) . "\n";
 my $some = encode_json({ids => [1, 5, 9, 20, 33], labels => [-100, -100, 9, -100, 33]}) . "\n";

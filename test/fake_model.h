@@ -118,7 +118,8 @@ static inline char *fake_decode(void *ctx, const int *ids, int n, struct err *e)
     return mem_strdup(n > 3 ? "a long text" : "text", e);
 }
 
-static inline int fake_generate(void *ctx, const struct dataset *d, int max_new, struct answer *out,
+static inline int fake_generate(void *ctx, const struct dataset *d,
+                                const struct answer_limit *limits, struct answer *out,
                                 struct err *e)
 {
     struct fake *f = ctx;
@@ -129,7 +130,8 @@ static inline int fake_generate(void *ctx, const struct dataset *d, int max_new,
         int rc = buf_printf(&b, e, "%s %s", str(row, "input"), str(row, "ground_truth"));
         out[i].whole = rc ? NULL : mem_strdup(b.data, e);
         buf_clear(&b);
-        rc = rc || buf_printf(&b, e, "\n%s <eos>, %d at most", str(row, "generation"), max_new);
+        rc = rc || buf_printf(&b, e, "\n%s <eos>, %d at most", str(row, "generation"),
+                              limits[i].max_new_tokens);
         out[i].answer = rc ? NULL : mem_strdup(b.data, e);
         out[i].input = mem_strdup(str(row, "input"), e);
         buf_fini(&b);

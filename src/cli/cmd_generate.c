@@ -8,10 +8,11 @@
 #include "cli/command.h"
 #include "cli/setup.h"
 #include "data/rows.h"
+#include "eval/stops.h"
 #include "model/generate.h"
 
 struct options {
-    const char *data, *prompt, *question_key, *field;
+    const char *data, *prompt, *question_key, *field, *stop;
     int64_t max_new_tokens, batch, seed;
     double temperature, top_p;
     bool json;
@@ -28,6 +29,8 @@ static const struct param params[] = {
      "print the rows themselves, as JSON Lines, with what the model says in this field"},
     {"max_new_tokens", PARAM_INT, OPT(max_new_tokens), 1, 1 << 20, NULL, "200", NULL,
      "tokens after which an answer is cut"},
+    {"stop", PARAM_STRING, OPT(stop), 0, 0, NULL, NULL, "TEXT",
+     "an answer ends before this text; several stand between bars: '\\n\\n|Question:'"},
     {"batch", PARAM_INT, OPT(batch), 0, 1 << 16, NULL, "0", NULL,
      "prompts to work on at once; 0: a good number"},
     {"temperature", PARAM_REAL, OPT(temperature), 0, 1e6, NULL, "0", NULL,
@@ -41,9 +44,11 @@ static const struct param params[] = {
 static const char about[] =
     "Continues each row's prompt with the model and prints what it says. Rows are {\"question\"},\n"
     "rendered as a chat whose answer is to be written, or {\"prompt_ids\"}, a list of token ids.\n"
-    "An answer ends with the model's end token. With --json a line is {\"new_ids\", \"text\"}: "
-    "the\n"
-    "new ids, the end token included, and their text if the checkpoint has a tokenizer.\n"
+    "An answer ends with the model's end token, or before a text of --stop, where \\n is a new "
+    "line\n"
+    "and \\| a bar. With --json a line is {\"new_ids\", \"text\"}: the new ids, the end token or "
+    "those\n"
+    "of the stop included, and their text, without the stop, if the checkpoint has a tokenizer.\n"
     "With --field alternate the output is data for AltPO: rows with the alternate that the model "
     "wrote.\n"
     "The same seed gives the same answers, whatever the batch.\n";
@@ -164,8 +169,13 @@ static int print_row(json_t *row, const char *field, const struct buf *text, str
     return rc;
 }
 
+static int decode(void *tokenizer, const int *ids, int n, struct buf *out, struct err *e)
+{
+    return tokenizer_decode(tokenizer, ids, (size_t)n, true, out, e);
+}
+
 static int print(const struct generation *g, const struct rows *rows, struct setup *s,
-                 const struct options *o, struct err *e)
+                 const char *const *stops, const struct options *o, struct err *e)
 {
     int n = rows->n;
     bool has_text = setup_has_tokenizer(s);
@@ -174,7 +184,9 @@ static int print(const struct generation *g, const struct rows *rows, struct set
     for (int i = 0; i < n && !rc; i++) {
         buf_clear(&text);
         if (has_text)
-            rc = tokenizer_decode(s->tokenizer, g[i].ids, (size_t)g[i].n, true, &text, e);
+            rc = decode(s->tokenizer, g[i].ids, g[i].n, &text, e);
+        if (text.len)
+            text.len = stops_find(text.data, text.len, stops);
         if (!rc && o->field)
             rc = has_text ? print_row(rows->v[i], o->field, &text, e)
                           : err_set(e, "--field needs a model with a tokenizer");
@@ -187,27 +199,43 @@ static int print(const struct generation *g, const struct rows *rows, struct set
     return rc;
 }
 
-static int generate(struct setup *s, const struct prompts *p, const struct rows *rows,
-                    const struct options *o, struct err *e)
+/* The same limit for every row; owned by the caller. */
+static struct answer_limit *limits_of(const struct options *o, const char *const *stops, int n,
+                                      struct err *e)
 {
+    struct answer_limit *limits = mem_alloc((size_t)n, sizeof *limits, e);
+    for (int i = 0; limits && i < n; i++)
+        limits[i] = (struct answer_limit){(int)o->max_new_tokens, stops};
+    return limits;
+}
+
+static int generate(struct setup *s, const struct prompts *p, const struct rows *rows,
+                    const char *const *stops, const struct options *o, struct err *e)
+{
+    struct stops at = {
+        .limits = limits_of(o, stops, p->n, e), .decode = decode, .ctx = s->tokenizer, .e = e};
     struct generate_options go = {.max_new_tokens = (int)o->max_new_tokens,
                                   .batch = (int)o->batch,
                                   .temperature = o->temperature,
                                   .top_p = o->top_p,
                                   .seed = (unsigned)o->seed,
+                                  .stop = stops_reached,
+                                  .stop_ctx = &at,
                                   .mask_positions = s->compat & COMPAT_PAD_EOS_MASK};
-    struct generation *g = mem_alloc((size_t)p->n, sizeof *g, e);
-    if (!g)
-        return -1;
+    struct generation *g = at.limits ? mem_alloc((size_t)p->n, sizeof *g, e) : NULL;
     struct progress bar;
-    progress_start(&bar, "generate", p->n);
-    int rc = model_generate(g, &s->model, p->seqs, p->n, &go, &bar, e);
-    progress_end(&bar);
+    int rc = -1;
+    if (g) {
+        progress_start(&bar, "generate", p->n);
+        rc = model_generate(g, &s->model, p->seqs, p->n, &go, &bar, e);
+        progress_end(&bar);
+    }
     if (!rc)
-        rc = print(g, rows, s, o, e);
-    for (int i = 0; i < p->n; i++)
+        rc = at.failed ? -1 : print(g, rows, s, stops, o, e);
+    for (int i = 0; g && i < p->n; i++)
         generation_fini(&g[i]);
     free(g);
+    free((void *)at.limits);
     return rc;
 }
 
@@ -216,13 +244,16 @@ static int run(const struct setup_options *so, const struct options *o, struct e
     struct setup s = {0};
     struct rows rows = {0};
     struct prompts p = {0};
+    struct stop_list stops = {0};
     int rc = -1;
-    if (!read_rows(&rows, o, e) && !setup_open(&s, so, false, e) &&
+    if (!(o->stop && stop_list_parse(&stops, o->stop, e)) && !read_rows(&rows, o, e) &&
+        !setup_open(&s, so, false, e) && !(o->stop && setup_tokenizer(&s, e)) &&
         !prompts_init(&p, &s, &rows, o->question_key, e))
-        rc = generate(&s, &p, &rows, o, e);
+        rc = generate(&s, &p, &rows, (const char *const *)stops.v, o, e);
     prompts_fini(&p);
     rows_close(&rows);
     setup_close(&s);
+    stop_list_fini(&stops);
     return rc;
 }
 

@@ -31,22 +31,30 @@ static int gradnorm(void *ctx, const struct dataset *d, double *out, struct err 
     return rc;
 }
 
-/* Decoded without specials, NUL taken out, spaces tidied; owned by the caller. */
-static char *decode(void *ctx, const int *ids, int n, struct err *e)
+/* Decoded without specials, NUL taken out, spaces tidied, into an empty buffer. */
+static int decode_into(void *ctx, const int *ids, int n, struct buf *out, struct err *e)
 {
     const struct model_scorer *s = ctx;
-    struct buf b = {0};
-    if (tokenizer_decode(s->tok, ids, (size_t)n, true, &b, e) || buf_add(&b, "", 0, e)) {
-        buf_fini(&b);
-        return NULL;
-    }
     size_t kept = 0;
-    for (size_t i = 0; i < b.len; i++)
-        if (b.data[i])
-            b.data[kept++] = b.data[i];
-    b.data[kept] = 0;
-    text_tidy_spaces(b.data);
-    return b.data;
+    if (tokenizer_decode(s->tok, ids, (size_t)n, true, out, e) || buf_add(out, "", 0, e))
+        return -1;
+    for (size_t i = 0; i < out->len; i++)
+        if (out->data[i])
+            out->data[kept++] = out->data[i];
+    out->data[kept] = 0;
+    text_tidy_spaces(out->data);
+    out->len = strlen(out->data);
+    return 0;
+}
+
+/* The same, owned by the caller. */
+static char *decode(void *ctx, const int *ids, int n, struct err *e)
+{
+    struct buf b = {0};
+    if (!decode_into(ctx, ids, n, &b, e))
+        return b.data;
+    buf_fini(&b);
+    return NULL;
 }
 
 /* What stands before the first scored token. */
@@ -59,7 +67,8 @@ static struct seq prompt_of(const struct seq *q)
 }
 
 static int decode_all(struct model_scorer *s, const struct dataset *d, const struct seq *prompts,
-                      const struct generation *g, struct answer *out, struct err *e)
+                      const struct answer_limit *limits, const struct generation *g,
+                      struct answer *out, struct err *e)
 {
     for (int i = 0; i < d->n; i++) {
         int n = g[i].n - g[i].ended; /* an end token may be no special token of the tokenizer */
@@ -67,16 +76,28 @@ static int decode_all(struct model_scorer *s, const struct dataset *d, const str
             !(out[i].whole = decode(s, d->seqs[i].ids, d->seqs[i].n, e)) ||
             !(out[i].answer = decode(s, g[i].ids, n, e)))
             return -1;
+        out[i].answer[stops_find(out[i].answer, strlen(out[i].answer), limits[i].stops)] = 0;
     }
     return 0;
 }
 
-static int generate(void *ctx, const struct dataset *d, int max_new, struct answer *out,
-                    struct err *e)
+static int longest(const struct answer_limit *limits, int n)
+{
+    int most = 0;
+    for (int i = 0; i < n; i++)
+        most = limits[i].max_new_tokens > most ? limits[i].max_new_tokens : most;
+    return most;
+}
+
+static int generate(void *ctx, const struct dataset *d, const struct answer_limit *limits,
+                    struct answer *out, struct err *e)
 {
     struct model_scorer *s = ctx;
-    struct generate_options o = {.max_new_tokens = max_new,
+    struct stops stops = {.limits = limits, .decode = decode_into, .ctx = s, .e = e};
+    struct generate_options o = {.max_new_tokens = longest(limits, d->n),
                                  .batch = s->batch,
+                                 .stop = stops_reached,
+                                 .stop_ctx = &stops,
                                  .mask_positions = s->compat & COMPAT_PAD_EOS_MASK};
     struct seq *prompts = mem_alloc((size_t)d->n, sizeof *prompts, e);
     struct generation *g = mem_alloc((size_t)d->n, sizeof *g, e);
@@ -90,7 +111,7 @@ static int generate(void *ctx, const struct dataset *d, int max_new, struct answ
     rc = model_generate(g, s->model, prompts, d->n, &o, &bar, e);
     progress_end(&bar);
     if (!rc)
-        rc = decode_all(s, d, prompts, g, out, e);
+        rc = stops.failed ? -1 : decode_all(s, d, prompts, limits, g, out, e);
 out:
     for (int i = 0; g && i < d->n; i++)
         generation_fini(&g[i]);

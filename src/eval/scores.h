@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "data/dataset.h"
+#include "eval/stops.h"
 #include "model/score.h"
 
 /* What a model says to one prompt. All texts are decoded without special tokens and with tidied
@@ -25,10 +26,11 @@ struct scorer {
      * scores_fini(out) is due when it succeeded. */
     int (*score)(void *ctx, const struct dataset *d, bool distribution, struct scores *out,
                  struct err *e);
-    /* Continues the prompt of every sequence by at most max_new tokens, up to an end token. Fills
-     * out[d->n], zeroed before; on failure what is filled belongs to the caller all the same. */
-    int (*generate)(void *ctx, const struct dataset *d, int max_new, struct answer *out,
-                    struct err *e);
+    /* Continues the prompt of every sequence as far as its limits[d->n] say, up to an end token.
+     * Fills out[d->n], zeroed before; on failure what is filled belongs to the caller all the same.
+     */
+    int (*generate)(void *ctx, const struct dataset *d, const struct answer_limit *limits,
+                    struct answer *out, struct err *e);
     /* Gradient norms (eval/gradnorm.h) in out[d->n]. */
     int (*gradnorm)(void *ctx, const struct dataset *d, double *out, struct err *e);
     /* Text of the ids, without special tokens, owned by the caller; NULL on failure. */

@@ -23,12 +23,13 @@ static struct exhibit *find(const struct evidence *v, const struct rows *rows, c
     return NULL;
 }
 
-void evidence_want(struct evidence *v, const struct rows *rows, const char *answer, unsigned needs)
+void evidence_want(struct evidence *v, const struct rows *rows, const char *answer,
+                   struct answer_limit limit, unsigned needs)
 {
     struct exhibit *x = find(v, rows, answer);
     if (!x) {
         x = &v->v[v->n++];
-        *x = (struct exhibit){.rows = rows, .answer = answer};
+        *x = (struct exhibit){.rows = rows, .answer = answer, .limit = limit};
     }
     x->needs |= needs;
 }
@@ -91,19 +92,29 @@ static int run_lower(struct evidence *v, const struct evidence_source *from,
     return from->model->score(from->model->ctx, all, false, &v->lower_scores, e);
 }
 
+/* The limits of all answers, in their order; owned by the caller. */
+static struct answer_limit *join_limits(const struct evidence *v, int n, struct err *e)
+{
+    struct answer_limit *all = mem_alloc((size_t)n, sizeof *all, e), *to = all;
+    for (int i = 0; all && i < v->n; i++)
+        for (int k = 0; v->v[i].needs & NEED_ANSWERS && k < v->v[i].d.n; k++)
+            *to++ = v->v[i].limit;
+    return all;
+}
+
 static int run_answers(struct evidence *v, const struct evidence_source *from,
                        const struct dataset *all, struct err *e)
 {
-    if (!(v->answers = mem_alloc((size_t)all->n, sizeof *v->answers, e)))
-        return -1;
-    v->n_answers = all->n;
-    if (from->model->generate(from->model->ctx, all, from->max_new_tokens, v->answers, e))
-        return -1;
-    for (int i = 0; i < all->n; i++) {
+    struct answer_limit *limits = join_limits(v, all->n, e);
+    v->answers = limits ? mem_alloc((size_t)all->n, sizeof *v->answers, e) : NULL;
+    v->n_answers = v->answers ? all->n : 0;
+    int rc = v->answers ? from->model->generate(from->model->ctx, all, limits, v->answers, e) : -1;
+    for (int i = 0; !rc && i < all->n; i++) {
         text_ground_truth(v->answers[i].whole, v->answers[i].input);
         text_cut_generation(v->answers[i].answer, (const char *[]){from->model->eos, NULL});
     }
-    return 0;
+    free(limits);
+    return rc;
 }
 
 static int run_norms(struct evidence *v, const struct evidence_source *from,

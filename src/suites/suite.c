@@ -49,6 +49,11 @@ const struct exhibit *suite_exhibit(const struct suite *s, int set, const char *
     return s->sets && s->sets[set] ? evidence_find(&s->evidence, s->sets[set], answer) : NULL;
 }
 
+static struct answer_limit limit_of(const struct suite *s, int set)
+{
+    return s->limits ? s->limits[set] : (struct answer_limit){.max_new_tokens = s->max_new_tokens};
+}
+
 static int gather(struct suite *s, struct err *e)
 {
     int n = 0;
@@ -65,10 +70,9 @@ static int gather(struct suite *s, struct err *e)
         for (int i = 0; i < n_sets; i++)
             there = there && find_rows(s, sets[i], m->answer);
         for (int i = 0; i < n_sets && there; i++)
-            evidence_want(&s->evidence, s->sets[sets[i]], m->answer, needs);
+            evidence_want(&s->evidence, s->sets[sets[i]], m->answer, limit_of(s, sets[i]), needs);
     }
-    const struct evidence_source from = {s->encoder, s->question, s->model, s->reference,
-                                         s->max_new_tokens};
+    const struct evidence_source from = {s->encoder, s->question, s->model, s->reference};
     return evidence_gather(&s->evidence, &from, e);
 }
 

@@ -61,6 +61,9 @@ struct suite {
     const struct scorer *reference; /* another model for attacks; NULL: none */
     const char *question;           /* the field with the prompt */
     int max_new_tokens;             /* of a generation */
+    /* By metric.set: where the answers to a data set end; NULL: all have max_new_tokens and no stop
+     * strings. */
+    const struct answer_limit *limits;
     enum truth_mean truth_mean;
     unsigned compat;
     const json_t *retain_log; /* the retrained model's EVAL object; NULL: none */
