@@ -104,6 +104,7 @@ static int print_one(const char *name, struct err *e)
     printf("%s (%s family, %s)\n%s\n\n", m->name, m->family, m->paper, m->help);
     print_sum(&r);
     printf("needs: %s\nverified against: %s\n", needs, m->verified);
+    printf("loss on forget data: %s\n", method_forgets(m) ? "meant to rise" : "left open");
     for (int i = 0; i < PART_COUNT; i++)
         if (r.part[i].term)
             print_term(place_name[i], r.part[i].term);

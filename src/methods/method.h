@@ -29,6 +29,11 @@ extern const struct method methods[]; /* ends with a NULL name */
 /* Matched without regard to case; the error suggests the nearest. */
 const struct method *method_by_name(const char *name, struct err *e);
 
+/* The loss on forget data is meant to rise. Where the retain data alone are learnt, it is left
+ * open.
+ */
+bool method_forgets(const struct method *m);
+
 /* What every method has. */
 struct method_params {
     double gamma, alpha;

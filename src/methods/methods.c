@@ -143,6 +143,11 @@ const struct method methods[] = {
     {0},
 };
 
+bool method_forgets(const struct method *m)
+{
+    return strcmp(m->family, "retain") != 0;
+}
+
 const struct method *method_by_name(const char *name, struct err *e)
 {
     const char *names[64];
