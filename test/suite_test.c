@@ -132,6 +132,8 @@ static void check_answers(const json_t *eval)
     ok(get(line, "rows") == 30 && get(line, "missing") == 0, "repetition rests on 30 answers");
     ok(get(line, "low") <= get(line, "value") && get(line, "value") <= get(line, "high"),
        "within its interval");
+    line = json_object_get(table, "same");
+    near(get(line, "high"), 1 - pow(0.025, 1.0 / 30), 1e-10, 0, "none of 30: Clopper and Pearson");
     json_decref(table);
     peer_log_fini(&got);
 }

@@ -70,7 +70,8 @@ const struct metric_kind metric_exact_match = {.name = "exact_match",
                                                .compute = suite_mean_of_numbers,
                                                .rescore = logged_score,
                                                .needs = NEED_ANSWERS,
-                                               .row = exact_match};
+                                               .row = exact_match,
+                                               .rate = true};
 const struct metric_kind metric_unique_words = {
     .name = "unique_words",
     .help = "share of different words in the model's own answer",

@@ -76,9 +76,22 @@ static int gather(struct suite *s, struct err *e)
     return evidence_gather(&s->evidence, &from, e);
 }
 
-/* One line of the table. */
-static int tabulate(struct suite *s, const char *name, const struct result *r, struct err *e)
+static int find_interval(const struct metric *m, const struct result *r, int there,
+                         struct interval *out, struct err *e)
 {
+    if (!m->kind->rate)
+        return interval_of_mean(r->values, r->n, SUITE_DRAWS, SUITE_LEVEL, SUITE_SEED, out, e);
+    int ones = 0;
+    for (int i = 0; i < r->n; i++)
+        ones += r->values[i] == 1;
+    *out = interval_of_rate(ones, there, SUITE_LEVEL);
+    return 0;
+}
+
+/* One line of the table. */
+static int tabulate(struct suite *s, const struct metric *m, const struct result *r, struct err *e)
+{
+    const char *name = m->name;
     json_t *line = json_pack("{s:O}", "value", json_object_get(r->json, "agg_value"));
     int missing = 0, rc = line ? 0 : -1;
     for (int i = 0; r->values && i < r->n; i++)
@@ -88,7 +101,7 @@ static int tabulate(struct suite *s, const char *name, const struct result *r, s
              json_object_set_new(line, "missing", json_integer(missing));
     if (line && r->values) {
         struct interval ci;
-        if (interval_of_mean(r->values, r->n, SUITE_DRAWS, SUITE_LEVEL, SUITE_SEED, &ci, e)) {
+        if (find_interval(m, r, r->n - missing, &ci, e)) {
             json_decref(line);
             return -1;
         }
@@ -112,7 +125,7 @@ static int add(struct suite *s, const struct metric *m, json_t *logged, struct e
     if (!rc && !r.json && logged && m->kind->rescore)
         rc = m->kind->rescore(m, logged, &r, e);
     if (!rc && r.json)
-        rc = tabulate(s, m->name, &r, e);
+        rc = tabulate(s, m, &r, e);
     if (!rc && r.json) {
         rc = peer_log_add(&s->log, m->name, r.json, m->in_summary, e);
         r.json = NULL;

@@ -38,6 +38,7 @@ struct metric_kind {
     /* The number of answer i, for metrics made of one number a row; NULL for others. */
     int (*row)(const struct suite *s, const struct exhibit *x, int i, double *out, struct err *e);
     bool against;                  /* it compares two data sets */
+    bool rate;                     /* each number is 0 or 1 */
     int inputs_least, inputs_most; /* how many metrics it is computed from */
 };
 
@@ -78,8 +79,8 @@ int suite_rescore(struct suite *s, const json_t *eval, struct err *e);
 void suite_fini(struct suite *s);
 
 /* The table says how far each figure can be trusted. rows: how many it rests on; missing: how many
- * had none; low, high: where it is a mean, its bootstrap interval at SUITE_LEVEL. Figures that are
- * no means have no interval. */
+ * had none; low, high: where it is a mean, its interval at SUITE_LEVEL, by bootstrap, or Clopper
+ * and Pearson's of a rate. Figures that are no means have no interval. */
 #define SUITE_LEVEL 0.95
 enum { SUITE_DRAWS = 2000, SUITE_SEED = 0 };
 
