@@ -34,7 +34,7 @@ isa_avx512   := -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mpr
 VEC          := $(wildcard src/tensor/cpu_*.c)
 
 SRC   := $(filter-out $(VEC),$(wildcard src/*/*.c))
-LIB   := $(filter-out src/cli/%,$(SRC))
+LIB   := $(filter-out src/cli/%,$(SRC)) suites/suite_texts.c
 CLI   := $(filter src/cli/%,$(SRC))
 objs   = $(patsubst %.c,$(B)/%.o,$(1))
 VECO  := $(foreach i,$(ISAS),$(patsubst %.c,$(B)/%.$(i).o,$(VEC)))
@@ -54,6 +54,15 @@ $(B)/fuzz/%: $(B)/fuzz/%.o $(B)/libunlearn.a
 	$(CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS) $(shell gcc -print-file-name=libgomp.so)
 $(B)/bench/%: $(B)/bench/%.o $(B)/libunlearn.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+# The built-in suites, as text in the program.
+SUITES := $(wildcard suites/*.json)
+$(B)/suites/suite_texts.c: $(SUITES) Makefile
+	@mkdir -p $(@D)
+	@{ echo '#include "suites/recipe.h"'; echo 'const struct suite_text suite_texts[] = {'; \
+	for f in $(SUITES); do echo "{\"$$(basename $$f .json)\","; sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $$f; echo '},'; done; \
+	echo '{0}};'; } > $@
+$(B)/suites/suite_texts.o: $(B)/suites/suite_texts.c
+	$(CC) $(CFLAGS) -c -o $@ $<
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<

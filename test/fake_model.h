@@ -7,7 +7,10 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "figures.h"
-#include "suites/tofu.h"
+#include "suites/recipe.h"
+
+/* The sets of suites/tofu.json, in order. */
+enum tofu_set { TOFU_FORGET, TOFU_RETAIN, TOFU_AUTHORS, TOFU_FACTS, TOFU_HOLDOUT, TOFU_SETS };
 
 #define LOWER_LOSS 7.0 /* of any text in lower case */
 
@@ -182,10 +185,10 @@ struct trial {
     const json_t *log, *retain; /* retain: the retrained model's log or NULL */
     bool without[TOFU_SETS];
     unsigned compat;
-    const struct metric *metrics; /* NULL: TOFU's */
-    json_t **table;               /* NULL: not wanted */
-    bool broken;                  /* the engine fails */
-    long fail_at;                 /* allocation of the suite that fails, from 1; 0: none */
+    struct metric *metrics; /* NULL: TOFU's */
+    json_t **table;         /* NULL: not wanted */
+    bool broken;            /* the engine fails */
+    long fail_at;           /* allocation of the suite that fails, from 1; 0: none */
 };
 
 static inline int evaluate(const struct trial *t, struct peer_log *out, struct err *e)
@@ -199,17 +202,24 @@ static inline int evaluate(const struct trial *t, struct peer_log *out, struct e
     struct fake f = {.log = t->log, .broken = t->broken};
     struct encoder enc = {.encode = encode, .ctx = &f, .pad_id = -1};
     struct scorer model = {&f, fake_score, fake_generate, fake_gradnorm, fake_decode, "<eos>"};
-    struct suite s = {.metrics = t->metrics ? t->metrics : tofu_metrics,
+    struct suite_recipe tofu, recipe;
+    if (suite_recipe_open(&tofu, "tofu", e))
+        return -1;
+    recipe = tofu;
+    if (t->metrics)
+        recipe.metrics = t->metrics;
+    struct suite s = {.recipe = &recipe,
                       .sets = sets,
                       .encoder = &enc,
                       .model = &model,
-                      .question = TOFU_QUESTION,
-                      .max_new_tokens = TOFU_MAX_NEW_TOKENS,
+                      .question = "question",
+                      .max_new_tokens = 200,
                       .compat = t->compat,
                       .retain_log = t->retain};
     mem_fail_at(t->fail_at - 1);
     int rc = suite_run(&s, e);
     mem_fail_at(-1);
+    suite_recipe_close(&tofu);
     for (int i = 0; i < TOFU_SETS; i++)
         rows_close(&rows[i]);
     *out = s.log;

@@ -89,7 +89,7 @@ static void check_tokens(const json_t *eval, const json_t *retain)
 /* Metrics of answers, in a table of one's own. */
 static void check_answers(const json_t *eval)
 {
-    static const struct metric metrics[] = {
+    static struct metric metrics[] = {
         {"f1", &metric_rouge_f1, .set = TOFU_FORGET, .answer = "answer"},
         {"bleu", &metric_bleu, .set = TOFU_FORGET, .answer = "answer"},
         {"same", &metric_exact_match, .set = TOFU_FACTS, .answer = "answer"},

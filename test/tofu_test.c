@@ -60,8 +60,12 @@ static bool needs_tokens(const char *metric)
 static void compare_logs(const struct peer_log *got, const json_t *eval, const json_t *summary,
                          const char *tier)
 {
+    struct suite_recipe tofu;
+    struct err e;
     int missing = 0;
-    for (const struct metric *m = tofu_metrics; m->name; m++) {
+    if (!ok(!suite_recipe_open(&tofu, "tofu", &e), "%s: the suite is read", tier))
+        return;
+    for (const struct metric *m = tofu.metrics; m->name; m++) {
         if (needs_tokens(m->name))
             continue;
         const json_t *have = json_object_get(got->eval, m->name);
@@ -73,6 +77,7 @@ static void compare_logs(const struct peer_log *got, const json_t *eval, const j
                peer_aggregate(got->eval, m->name), n);
         }
     }
+    suite_recipe_close(&tofu);
     ok(!missing, "%s: every metric is there", tier);
     const char *name;
     json_t *x;

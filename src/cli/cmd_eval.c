@@ -9,36 +9,31 @@
 #include "cli/setup.h"
 #include "cli/suite_print.h"
 #include "eval/model_scorer.h"
-#include "suites/tofu.h"
+#include "suites/recipe.h"
+
+enum { MOST_SETS = 64 };
 
 struct options {
-    const char *suite, *sets[TOFU_SETS];
+    const char *suite;
     const char *reference, *retain_logs, *out, *question_key, *truth_ratio;
     const char *data, *subjects;
     int64_t max_new_tokens, batch, shots, limit;
-    bool json;
+    bool json, list;
 };
 
 #define OPT(f) offsetof(struct options, f)
-#define SUITES "tofu|mmlu|wmdp|truthfulqa|arc|hellaswag|piqa|winogrande|openbookqa|boolq"
 static const struct param params[] = {
-    {"suite", PARAM_CHOICE, OPT(suite), 0, 0, SUITES, "tofu", NULL, "list of metrics"},
-    {"forget", PARAM_STRING, OPT(sets[TOFU_FORGET]), 0, 0, NULL, NULL, "FILE",
-     "rows question, answer, paraphrased_answer, perturbed_answer[]"},
-    {"retain", PARAM_STRING, OPT(sets[TOFU_RETAIN]), 0, 0, NULL, NULL, "FILE",
-     "the same of what is kept"},
-    {"real_authors", PARAM_STRING, OPT(sets[TOFU_AUTHORS]), 0, 0, NULL, NULL, "FILE",
-     "rows question, answer, perturbed_answer[]"},
-    {"world_facts", PARAM_STRING, OPT(sets[TOFU_FACTS]), 0, 0, NULL, NULL, "FILE", "the same"},
-    {"holdout", PARAM_STRING, OPT(sets[TOFU_HOLDOUT]), 0, 0, NULL, NULL, "FILE",
-     "rows question, answer, like the forget set but never trained on: for membership attacks"},
+    {"suite", PARAM_STRING, OPT(suite), 0, 0, NULL, "tofu", "NAME|FILE",
+     "what is measured: a suite of --list, or a file of one's own (doc/suites.md)"},
+    {"list", PARAM_BOOL, OPT(list), 0, 0, NULL, NULL, NULL,
+     "print all suites and kinds of metrics"},
     {"reference", PARAM_STRING, OPT(reference), 0, 0, NULL, NULL, "PATH",
      "another model, for the attack that compares losses"},
     {"retain_logs", PARAM_STRING, OPT(retain_logs), 0, 0, NULL, NULL, "FILE",
-     "the retrained model's TOFU_EVAL.json, for forget quality and privacy leak"},
+     "the retrained model's log of the same suite, for forget quality and privacy leak"},
     {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR",
-     "writes TOFU_EVAL.json, TOFU_SUMMARY.json and TOFU_TABLE.json"},
-    {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, TOFU_QUESTION, "KEY",
+     "writes TOFU_EVAL.json, TOFU_SUMMARY.json and TOFU_TABLE.json, or as the suite is called"},
+    {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY",
      "field of the prompt"},
     {"truth_ratio", PARAM_CHOICE, OPT(truth_ratio), 0, 0, "geometric|arithmetic", "geometric", NULL,
      "mean over the wrong answers"},
@@ -59,13 +54,15 @@ static const struct param params[] = {
 };
 
 static const char about[] =
-    "Evaluates a model on data in TOFU's format (arXiv 2401.06121): probability of the answers, "
-    "ROUGE-L recall of\n"
-    "its own answers, truth ratio, memorisation; membership attacks if a holdout set is given; "
-    "forget quality\n"
-    "and privacy leak against the retrained model's log, and model utility. Files that are not "
-    "given leave\n"
-    "their metrics out. The logs are in OpenUnlearning's format; means have a 95 % bootstrap "
+    "Runs a suite of metrics on a model. The first, tofu, takes data in TOFU's format (arXiv "
+    "2401.06121):\n"
+    "probability of the answers, ROUGE-L recall of its own answers, truth ratio, memorisation; "
+    "membership attacks\n"
+    "if a holdout set is given; forget quality and privacy leak against the retrained model's log, "
+    "and model utility.\n"
+    "Each suite has options of its own for its data (--suite NAME --help); sets that are not given "
+    "leave their\n"
+    "metrics out. The logs are in OpenUnlearning's format; means have a 95 % bootstrap "
     "interval.\n\n"
     "Multiple-choice suites score as lm-evaluation-harness 0.4.8 does:\n" MULTIPLE_HELP;
 
@@ -73,25 +70,47 @@ struct evaluation {
     struct setup s;
     struct model other; /* for attacks that compare two models */
     struct model_scorer scorer, reference;
-    struct rows rows[TOFU_SETS];
-    const struct rows *sets[TOFU_SETS]; /* NULL: not given */
+    struct suite_recipe recipe;
+    const char *files[MOST_SETS]; /* by set of the recipe; NULL: not given */
+    struct param set_params[MOST_SETS + 1];
+    struct rows rows[MOST_SETS];
+    struct rows *sets[MOST_SETS]; /* NULL: not given */
     json_t *retain_log;
     struct suite suite;
 };
 
+/* The recipe's sets as options. */
+static void make_set_params(struct evaluation *v)
+{
+    for (int i = 0; i < v->recipe.n_sets; i++)
+        v->set_params[i] = (struct param){.name = v->recipe.sets[i].name,
+                                          .type = PARAM_STRING,
+                                          .offset = (size_t)i * sizeof *v->files,
+                                          .meta = "FILE",
+                                          .help = v->recipe.sets[i].help};
+}
+
 static int open_data(struct evaluation *v, const struct options *o, struct err *e)
 {
     int given = 0;
-    for (int i = 0; i < TOFU_SETS; i++)
-        if (o->sets[i]) {
-            if (rows_open(&v->rows[i], o->sets[i], e))
-                return -1;
-            v->sets[i] = &v->rows[i];
-            given++;
-        }
+    for (int i = 0; i < v->recipe.n_sets; i++) {
+        const struct suite_set *set = &v->recipe.sets[i];
+        if (!v->files[i] && set->required)
+            return err_set(e, "the suite '%s' needs --%s FILE", o->suite, set->name);
+        if (!v->files[i])
+            continue;
+        if (rows_open(&v->rows[i], v->files[i], e))
+            return -1;
+        v->sets[i] = &v->rows[i];
+        given++;
+    }
     if (!given)
-        return err_set(
-            e, "no data given: use --forget, --retain, --real-authors or --world-facts FILE");
+        return err_set(e,
+                       "no data given: use --%s FILE or another of the suite's sets, see "
+                       "'unlearn eval --suite %s --help'",
+                       v->recipe.sets[0].name, o->suite);
+    if (suite_recipe_prompts(&v->recipe, v->sets, o->question_key, e))
+        return -1;
     if (o->retain_logs && !(v->retain_log = json_read_file(o->retain_logs, e)))
         return -1;
     return 0;
@@ -119,8 +138,8 @@ static int open_models(struct evaluation *v, const struct setup_options *so,
 
 static int run_suite(struct evaluation *v, const struct options *o, struct err *e)
 {
-    v->suite = (struct suite){.metrics = tofu_metrics,
-                              .sets = v->sets,
+    v->suite = (struct suite){.recipe = &v->recipe,
+                              .sets = (const struct rows *const *)v->sets,
                               .encoder = &v->s.encoder,
                               .model = &v->scorer.scorer,
                               .reference = o->reference ? &v->reference.scorer : NULL,
@@ -133,29 +152,27 @@ static int run_suite(struct evaluation *v, const struct options *o, struct err *
     return suite_run(&v->suite, e);
 }
 
-static int run_tofu(const struct setup_options *so, const struct options *o, struct err *e)
+static int run_recipe(struct evaluation *v, const struct setup_options *so, const struct options *o,
+                      struct err *e)
 {
-    struct evaluation v = {0};
-    int rc = open_data(&v, o, e) || open_models(&v, so, o, e) || run_suite(&v, o, e) ||
-                     (o->out && suite_write(&v.suite, o->out, "TOFU", e)) ||
-                     suite_print(&v.suite, NULL, o->json, e)
+    int rc = open_data(v, o, e) || open_models(v, so, o, e) || run_suite(v, o, e) ||
+                     (o->out && suite_write(&v->suite, o->out, v->recipe.log, e)) ||
+                     suite_print(&v->suite, NULL, o->json, e)
                  ? -1
                  : 0;
-    suite_fini(&v.suite);
-    model_scorer_fini(&v.reference);
-    model_scorer_fini(&v.scorer);
-    model_close(&v.other);
-    json_decref(v.retain_log);
-    for (int i = 0; i < TOFU_SETS; i++)
-        rows_close(&v.rows[i]);
-    setup_close(&v.s);
+    suite_fini(&v->suite);
+    model_scorer_fini(&v->reference);
+    model_scorer_fini(&v->scorer);
+    model_close(&v->other);
+    json_decref(v->retain_log);
+    for (int i = 0; i < v->recipe.n_sets; i++)
+        rows_close(&v->rows[i]);
+    setup_close(&v->s);
     return rc;
 }
 
-static int run(const struct setup_options *so, const struct options *o, struct err *e)
+static int run_multiple(const struct setup_options *so, const struct options *o, struct err *e)
 {
-    if (!multiple_is(o->suite))
-        return run_tofu(so, o, e);
     if (!o->data)
         return err_set(e, "no data given: %s needs --data PATH", o->suite);
     struct multiple_options m = {.suite = o->suite,
@@ -166,21 +183,84 @@ static int run(const struct setup_options *so, const struct options *o, struct e
     return eval_multiple(so, &m, o->out, o->json, e);
 }
 
+static void print_list(void)
+{
+    printf("suites:\n");
+    for (const struct suite_text *t = suite_texts; t->name; t++) {
+        struct suite_recipe r;
+        struct err e;
+        if (suite_recipe_open(&r, t->name, &e))
+            continue;
+        printf("  %-12s%s\n", t->name, r.about);
+        suite_recipe_close(&r);
+    }
+    printf("\nof multiple choice:\n%s\nkinds of metrics:\n", MULTIPLE_HELP);
+    for (int i = 0; metric_kinds[i]; i++)
+        printf("  %-22s%s\n", metric_kinds[i]->name, metric_kinds[i]->help);
+}
+
+/* What the suite presets of other options. */
+static int read_presets(const struct suite_recipe *r, struct param_preset *presets, int most,
+                        struct err *e)
+{
+    const char *name;
+    json_t *value;
+    int n = 0;
+    json_object_foreach(json_object_get(r->json, "options"), name, value)
+    {
+        if (!json_is_string(value) || n == most)
+            return err_set(e, "'options' of the suite must be up to %d texts", most);
+        presets[n++] = (struct param_preset){name, json_string_value(value)};
+    }
+    return 0;
+}
+
+/* The tables that follow from the suite. */
+static int take_tables(struct args *a, struct evaluation *v, const struct options *o,
+                       struct setup_options *so, struct param_preset *presets, int most)
+{
+    struct err e;
+    if (!multiple_is(o->suite)) {
+        if (suite_recipe_open(&v->recipe, o->suite, &e) ||
+            read_presets(&v->recipe, presets, most, &e))
+            return args_usage(a, &e);
+        make_set_params(v);
+        int status = args_take(a, "data of the suite", v->set_params, v->files);
+        if (status != ARGS_GO)
+            return status;
+        a->presets = presets;
+    }
+    int status = args_take(a, "model and text", setup_params, so);
+    if (status == ARGS_GO)
+        status = args_take(a, "conversations", chat_params, &so->chat);
+    return status == ARGS_GO ? args_finish(a) : status;
+}
+
 int cmd_eval(int argc, char **argv)
 {
+    enum { PRESETS = 4 };
     struct options o;
     struct setup_options so;
+    struct evaluation v = {0};
+    struct param_preset presets[PRESETS + 1] = {0};
     struct args a = {.command = "eval",
                      .usage = "--model M --forget FILE --retain FILE [options]",
                      .about = about,
-                     .tables = {{"data and metrics", params, &o},
-                                {"model and text", setup_params, &so},
-                                {"conversations", chat_params, &so.chat}}};
+                     .tables = {{"metrics", params, &o}},
+                     .open = true};
     int status = args_parse(&a, argc, argv);
+    if (status == ARGS_GO && o.list) {
+        print_list();
+        status = STATUS_DONE;
+    }
+    if (status == ARGS_GO)
+        status = take_tables(&a, &v, &o, &so, presets, PRESETS);
     if (status == ARGS_GO) {
         struct err e;
-        status = run(&so, &o, &e) ? args_fail(&a, &e) : STATUS_DONE;
+        int rc = multiple_is(o.suite) ? run_multiple(&so, &o, &e) : run_recipe(&v, &so, &o, &e);
+        status = rc ? args_fail(&a, &e) : STATUS_DONE;
     }
+    suite_recipe_close(&v.recipe);
     args_fini(&a);
     return status;
 }

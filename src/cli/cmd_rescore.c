@@ -5,22 +5,24 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/suite_print.h"
-#include "suites/tofu.h"
+#include "suites/recipe.h"
 #include "suites/tofu_log.h"
 
 struct options {
-    const char *retain_logs, *truth_ratio, *out;
+    const char *suite, *retain_logs, *truth_ratio, *out;
     bool json;
 };
 
 #define OPT(f) offsetof(struct options, f)
 static const struct param params[] = {
+    {"suite", PARAM_STRING, OPT(suite), 0, 0, NULL, "tofu", "NAME|FILE",
+     "whose metrics the log holds, as of eval"},
     {"retain_logs", PARAM_STRING, OPT(retain_logs), 0, 0, NULL, NULL, "FILE",
      "the retrained model's log, for forget quality and privacy leak"},
     {"truth_ratio", PARAM_CHOICE, OPT(truth_ratio), 0, 0, "geometric|arithmetic", "geometric", NULL,
      "mean over the wrong answers"},
     {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR",
-     "writes TOFU_EVAL.json, TOFU_SUMMARY.json and TOFU_TABLE.json"},
+     "writes TOFU_EVAL.json, TOFU_SUMMARY.json and TOFU_TABLE.json, or as the suite is called"},
     {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print the summary as JSON"},
     {0}};
 
@@ -49,13 +51,13 @@ static json_t *read_log(const char *path, bool *tofu, struct err *e)
 }
 
 /* As it is, or computed again where it holds no truth ratios of this kind. */
-static json_t *read_retained(const char *path, enum truth_mean mean, struct err *e)
+static json_t *read_retained(const char *path, const struct suite *like, struct err *e)
 {
     bool tofu;
     json_t *log = read_log(path, &tofu, e), *out = NULL;
-    if (!log || (!tofu && mean == TRUTH_GEOMETRIC))
+    if (!log || (!tofu && like->truth_mean == TRUTH_GEOMETRIC))
         return log;
-    struct suite s = {.metrics = tofu_metrics, .truth_mean = mean};
+    struct suite s = {.recipe = like->recipe, .truth_mean = like->truth_mean};
     if (suite_rescore(&s, log, e))
         err_prefix(e, "'%s': ", path);
     else
@@ -67,21 +69,25 @@ static json_t *read_retained(const char *path, enum truth_mean mean, struct err 
 
 static int rescore(const char *path, const struct options *o, struct err *e)
 {
-    struct suite s = {.metrics = tofu_metrics};
+    struct suite_recipe recipe;
+    if (suite_recipe_open(&recipe, o->suite, e))
+        return -1;
+    struct suite s = {.recipe = &recipe};
     s.truth_mean = strcmp(o->truth_ratio, "arithmetic") ? TRUTH_GEOMETRIC : TRUTH_ARITHMETIC;
     bool tofu;
     json_t *log = read_log(path, &tofu, e), *retained = NULL;
     int rc = log ? 0 : -1;
     if (!rc && o->retain_logs) {
-        retained = read_retained(o->retain_logs, s.truth_mean, e);
+        retained = read_retained(o->retain_logs, &s, e);
         rc = retained ? 0 : -1;
     }
     s.retain_log = retained;
     if (!rc && (rc = suite_rescore(&s, log, e)))
         err_prefix(e, "'%s': ", path);
     if (!rc)
-        rc = (o->out && suite_write(&s, o->out, "TOFU", e)) || suite_print(&s, log, o->json, e);
+        rc = (o->out && suite_write(&s, o->out, recipe.log, e)) || suite_print(&s, log, o->json, e);
     suite_fini(&s);
+    suite_recipe_close(&recipe);
     json_decref(retained);
     json_decref(log);
     return rc ? -1 : 0;

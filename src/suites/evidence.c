@@ -23,13 +23,13 @@ static struct exhibit *find(const struct evidence *v, const struct rows *rows, c
     return NULL;
 }
 
-void evidence_want(struct evidence *v, const struct rows *rows, const char *answer,
-                   struct answer_limit limit, unsigned needs)
+void evidence_want(struct evidence *v, const struct rows *rows, const struct questioning *how,
+                   const char *answer, unsigned needs)
 {
     struct exhibit *x = find(v, rows, answer);
     if (!x) {
         x = &v->v[v->n++];
-        *x = (struct exhibit){.rows = rows, .answer = answer, .limit = limit};
+        *x = (struct exhibit){.rows = rows, .how = *how, .answer = answer};
     }
     x->needs |= needs;
 }
@@ -98,7 +98,7 @@ static struct answer_limit *join_limits(const struct evidence *v, int n, struct 
     struct answer_limit *all = mem_alloc((size_t)n, sizeof *all, e), *to = all;
     for (int i = 0; all && i < v->n; i++)
         for (int k = 0; v->v[i].needs & NEED_ANSWERS && k < v->v[i].d.n; k++)
-            *to++ = v->v[i].limit;
+            *to++ = v->v[i].how.limit;
     return all;
 }
 
@@ -198,8 +198,8 @@ static int build_lower(struct exhibit *x, const struct evidence_source *from, st
     while (n < rows.n && (rows.v[n] = lower_row(x->rows->v[n], x->answer, e)))
         n++;
     if (n == rows.n)
-        rc = dataset_build(&x->lower, ROLE_GENERIC, &rows, from->question, x->answer, from->encoder,
-                           e);
+        rc = dataset_build(&x->lower, ROLE_GENERIC, &rows, x->how.question, x->answer,
+                           from->encoder, e);
     while (n > 0)
         json_decref(rows.v[--n]);
     free(rows.v);
@@ -210,7 +210,7 @@ int evidence_gather(struct evidence *v, const struct evidence_source *from, stru
 {
     for (int i = 0; i < v->n; i++) {
         struct exhibit *x = &v->v[i];
-        if (dataset_build(&x->d, ROLE_GENERIC, x->rows, from->question, x->answer, from->encoder,
+        if (dataset_build(&x->d, ROLE_GENERIC, x->rows, x->how.question, x->answer, from->encoder,
                           e) ||
             (x->needs & NEED_LOWER && build_lower(x, from, e)))
             return -1;

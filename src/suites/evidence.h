@@ -16,15 +16,21 @@ enum need {
     NEED_LOWER = 32      /* log-probabilities of the answers in lower case */
 };
 
+/* How one data set is asked; all borrowed. */
+struct questioning {
+    const char *question;      /* field of the prompt; NULL: plain texts */
+    struct answer_limit limit; /* of the model's own answers */
+};
+
 /* One field of one data set. */
 struct exhibit {
-    const struct rows *rows;   /* borrowed */
-    const char *answer;        /* borrowed: the field with the answer or the list of answers */
-    unsigned needs;            /* bits of enum need */
-    struct answer_limit limit; /* of the model's own answers */
-    struct dataset d;          /* owned: a sequence an answer, rows in order */
-    struct dataset lower;      /* the same with answers in lower case, if needed */
-    struct score *scores;      /* [d.n] borrowed from the evidence; so are those below */
+    const struct rows *rows; /* borrowed */
+    struct questioning how;
+    const char *answer;   /* borrowed: the field with the answer or the list of answers */
+    unsigned needs;       /* bits of enum need */
+    struct dataset d;     /* owned: a sequence an answer, rows in order */
+    struct dataset lower; /* the same with answers in lower case, if needed */
+    struct score *scores; /* [d.n] borrowed from the evidence; so are those below */
     struct score *reference;
     struct score *lower_scores;
     double *norms;
@@ -43,16 +49,15 @@ struct evidence {
 
 struct evidence_source {
     const struct encoder *encoder;
-    const char *question; /* field of the prompt */
     const struct scorer *model;
     const struct scorer *reference; /* NULL: none; then nothing may need it */
 };
 
 /* Room for `most` exhibits; evidence_fini is due also after a failure. */
 int evidence_init(struct evidence *v, int most, struct err *e);
-/* Notes what is needed of a field; there must be room if it is a new one. Rows have one limit. */
-void evidence_want(struct evidence *v, const struct rows *rows, const char *answer,
-                   struct answer_limit limit, unsigned needs);
+/* Notes what is needed of a field; there must be room if it is a new one. */
+void evidence_want(struct evidence *v, const struct rows *rows, const struct questioning *how,
+                   const char *answer, unsigned needs);
 /* Builds all sequences and runs the model. */
 int evidence_gather(struct evidence *v, const struct evidence_source *from, struct err *e);
 /* NULL: nobody asked for it. */

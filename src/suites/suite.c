@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "suites/recipe.h"
 
 int suite_no_memory(struct err *e)
 {
@@ -49,19 +50,26 @@ const struct exhibit *suite_exhibit(const struct suite *s, int set, const char *
     return s->sets && s->sets[set] ? evidence_find(&s->evidence, s->sets[set], answer) : NULL;
 }
 
-static struct answer_limit limit_of(const struct suite *s, int set)
+static void want(struct suite *s, int set, const struct metric *m)
 {
-    return s->limits ? s->limits[set] : (struct answer_limit){.max_new_tokens = s->max_new_tokens};
+    const struct suite_set *of = &s->recipe->sets[set];
+    const struct questioning how = {
+        of->plain      ? NULL
+        : of->question ? of->question
+                       : s->question,
+        {.max_new_tokens = of->max_new_tokens ? of->max_new_tokens : s->max_new_tokens,
+         .stops = of->stops}};
+    evidence_want(&s->evidence, s->sets[set], &how, m->answer, m->kind->needs);
 }
 
 static int gather(struct suite *s, struct err *e)
 {
     int n = 0;
-    while (s->metrics[n].name)
+    while (s->recipe->metrics[n].name)
         n++;
     if (evidence_init(&s->evidence, 2 * n, e))
         return -1;
-    for (const struct metric *m = s->metrics; m->name; m++) {
+    for (const struct metric *m = s->recipe->metrics; m->name; m++) {
         unsigned needs = m->kind->needs;
         if (!needs || (needs & NEED_REFERENCE && !s->reference))
             continue;
@@ -70,9 +78,9 @@ static int gather(struct suite *s, struct err *e)
         for (int i = 0; i < n_sets; i++)
             there = there && find_rows(s, sets[i], m->answer);
         for (int i = 0; i < n_sets && there; i++)
-            evidence_want(&s->evidence, s->sets[sets[i]], m->answer, limit_of(s, sets[i]), needs);
+            want(s, sets[i], m);
     }
-    const struct evidence_source from = {s->encoder, s->question, s->model, s->reference};
+    const struct evidence_source from = {s->encoder, s->model, s->reference};
     return evidence_gather(&s->evidence, &from, e);
 }
 
@@ -154,7 +162,7 @@ int suite_run(struct suite *s, struct err *e)
     int rc = gather(s, e);
     if (!rc)
         note_odd_answers(&s->evidence);
-    for (const struct metric *m = s->metrics; !rc && m->name; m++)
+    for (const struct metric *m = s->recipe->metrics; !rc && m->name; m++)
         rc = add(s, m, NULL, e);
     evidence_fini(&s->evidence);
     return rc;
@@ -162,7 +170,7 @@ int suite_run(struct suite *s, struct err *e)
 
 int suite_rescore(struct suite *s, const json_t *eval, struct err *e)
 {
-    for (const struct metric *m = s->metrics; m->name; m++)
+    for (const struct metric *m = s->recipe->metrics; m->name; m++)
         if (add(s, m, json_object_get(eval, m->name), e))
             return -1;
     return s->table ? 0 : err_set(e, "the log has none of the suite's metrics");

@@ -1,7 +1,7 @@
-/* A suite is a table of metrics over a few data sets, computed in order; a metric may use those
- * before it. To add a metric, add a row to a table; to add a kind of metric, write one function
- * below. A metric whose data set, field, input or reference log is not there is left out of the
- * log.
+/* A suite is a list of metrics over a few data sets (suites/recipe.h), computed in order; a metric
+ * may use those before it. To add a metric, add a line to suites/NAME.json or to a file of one's
+ * own; to add a kind of metric, write one function below. A metric whose data set, field, input or
+ * reference log is not there is left out of the log.
  *
  * Each result is a JSON object in the peer's form (suites/peer_json.h): probabilities are
  * length-normalised, losses in nats, rows keyed by their number in the data set.
@@ -17,6 +17,7 @@
 enum { SUITE_INPUTS = 9 };
 
 struct suite;
+struct suite_recipe;
 struct metric;
 
 /* What a metric gave. */
@@ -55,16 +56,13 @@ struct metric {
 
 /* One evaluation of one model: fill in, run, write the log, suite_fini. All else is borrowed. */
 struct suite {
-    const struct metric *metrics;   /* up to a row without a name */
-    const struct rows *const *sets; /* by metric.set; NULL entries: not given */
+    const struct suite_recipe *recipe;
+    const struct rows *const *sets; /* the recipe's; NULL entries: not given */
     const struct encoder *encoder;
     const struct scorer *model;
     const struct scorer *reference; /* another model for attacks; NULL: none */
-    const char *question;           /* the field with the prompt */
-    int max_new_tokens;             /* of a generation */
-    /* By metric.set: where the answers to a data set end; NULL: all have max_new_tokens and no stop
-     * strings. */
-    const struct answer_limit *limits;
+    const char *question; /* the field with the prompt, and the length of an answer, of sets */
+    int max_new_tokens;   /* of which the recipe says nothing */
     enum truth_mean truth_mean;
     unsigned compat;
     const json_t *retain_log; /* the retrained model's EVAL object; NULL: none */

@@ -1,0 +1,253 @@
+#include "suites/recipe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/param.h"
+
+enum { MOST = 64 }; /* sets of a suite; names among which the nearest is looked for */
+
+static const char *const truths[] = {"closer_to_1_better", "true_better", "prob_mean"};
+
+/* Fails with what the name may have meant. */
+static int unknown(const char *what, const char *name, const char *const *names, int n,
+                   struct err *e)
+{
+    const char *near = param_nearest(name, names, n);
+    return near ? err_set(e, "unknown %s '%s': did you mean '%s'?", what, name, near)
+                : err_set(e, "unknown %s '%s'", what, name);
+}
+
+static int name_index(const char *what, const char *name, const char *const *names, int n,
+                      struct err *e)
+{
+    for (int i = 0; i < n; i++)
+        if (!strcmp(names[i], name))
+            return i;
+    return unknown(what, name, names, n, e);
+}
+
+static int check_keys(const json_t *object, const char *const *names, int n, struct err *e)
+{
+    const char *key;
+    json_t *value;
+    if (!json_is_object(object))
+        return err_set(e, "it must be a json object");
+    json_object_foreach((json_t *)object, key,
+                        value) if (name_index("key", key, names, n, e) < 0) return -1;
+    return 0;
+}
+#define CHECK_KEYS(object, names, e)                                                               \
+    check_keys(object, names, (int)(sizeof names / sizeof *names), e)
+
+static int set_by_name(const struct suite_recipe *r, const char *name, struct err *e)
+{
+    const char *names[MOST];
+    for (int i = 0; i < r->n_sets; i++)
+        names[i] = r->sets[i].name;
+    return name_index("set", name, names, r->n_sets, e);
+}
+
+static int read_stops(struct suite_set *s, const json_t *list, struct err *e)
+{
+    size_t n = json_array_size(list);
+    if (list && !json_is_array(list))
+        return err_set(e, "'stop' must be a list of texts");
+    if (!list || !(s->stops = mem_alloc(n + 1, sizeof *s->stops, e)))
+        return list ? -1 : 0;
+    for (size_t i = 0; i < n; i++)
+        if (!(s->stops[i] = json_string_value(json_array_get(list, i))) || !*s->stops[i])
+            return err_set(e, "'stop' must be a list of texts that are not empty");
+    return 0;
+}
+
+/* Templates of users have fields {name} only; braces of any other kind are a mistake. */
+static int check_template(const char *text, struct err *e)
+{
+    for (const char *s = text; s && (s = strpbrk(s, "{}")); s++) {
+        size_t n = *s == '{' ? strcspn(s + 1, "{}| ") : 0;
+        if (!n || s[1 + n] != '}')
+            return err_set(e, "the template '%s' is wrong at '%.20s': write fields as {name}", text,
+                           s);
+        s += n + 1;
+    }
+    return 0;
+}
+
+static int read_set(struct suite_set *s, const json_t *j, struct err *e)
+{
+    static const char *const keys[] = {"help",  "required", "question",       "prompt",
+                                       "shots", "shot",     "max_new_tokens", "stop"};
+    const json_t *question = json_object_get(j, "question");
+    int64_t most = 0;
+    s->help = "rows";
+    if (CHECK_KEYS(j, keys, e) || json_opt_str(j, "help", &s->help, e) ||
+        json_opt_bool(j, "required", &s->required, e) || json_opt_str(j, "prompt", &s->prompt, e) ||
+        json_opt_str(j, "shot", &s->shot, e) ||
+        json_opt_int(j, "max_new_tokens", 1, 100000, &most, e) ||
+        read_stops(s, json_object_get(j, "stop"), e) || check_template(s->prompt, e) ||
+        check_template(s->shot, e))
+        return -1;
+    s->plain = json_is_null(question);
+    s->max_new_tokens = (int)most;
+    if (s->plain && s->prompt)
+        return err_set(e, "texts without a question have no 'prompt'");
+    if (json_object_get(j, "shots") && !(s->shot && s->prompt))
+        return err_set(e, "'shots' needs the templates 'shot' and 'prompt'");
+    return s->plain ? 0 : json_opt_str(j, "question", &s->question, e);
+}
+
+static int read_sets(struct suite_recipe *r, json_t *sets, struct err *e)
+{
+    const char *name, *shots;
+    json_t *j;
+    size_t n = json_object_size(sets);
+    if (!n || n > MOST)
+        return err_set(e, "'sets' must be an object of 1 to %d sets", MOST);
+    if (!(r->sets = mem_alloc(n, sizeof *r->sets, e)))
+        return -1;
+    json_object_foreach(sets, name, j)
+    {
+        struct suite_set *s = &r->sets[r->n_sets++];
+        *s = (struct suite_set){.name = name, .shots = -1};
+        if (read_set(s, j, e))
+            return err_prefix(e, "set '%s': ", name);
+    }
+    for (int i = 0; i < r->n_sets; i++) {
+        shots = NULL;
+        if (json_opt_str(json_object_get(sets, r->sets[i].name), "shots", &shots, e) ||
+            (shots && (r->sets[i].shots = set_by_name(r, shots, e)) < 0))
+            return err_prefix(e, "set '%s': ", r->sets[i].name);
+    }
+    return 0;
+}
+
+static const struct metric_kind *kind_by_name(const char *name, struct err *e)
+{
+    const char *names[MOST];
+    int n = 0;
+    for (; metric_kinds[n] && n < MOST; n++)
+        names[n] = metric_kinds[n]->name;
+    int i = name_index("kind", name, names, n, e);
+    return i < 0 ? NULL : metric_kinds[i];
+}
+
+/* A metric is computed from ones above it, so that none can be made of itself. */
+static int read_inputs(const struct suite_recipe *r, struct metric *m, const json_t *list,
+                       struct err *e)
+{
+    size_t n = json_array_size(list);
+    if ((int)n < m->kind->inputs_least || (int)n > m->kind->inputs_most)
+        return err_set(e, "'%s' needs %d to %d 'inputs', here are %zu", m->kind->name,
+                       m->kind->inputs_least, m->kind->inputs_most, n);
+    for (size_t i = 0; i < n; i++) {
+        const struct metric *from = r->metrics;
+        const char *name = json_string_value(json_array_get(list, i));
+        if (!name)
+            return err_set(e, "'inputs' must be names of metrics");
+        while (from != m && strcmp(from->name, name))
+            from++;
+        if (from == m)
+            return err_set(e, "its input '%s' is no metric above it", name);
+        m->inputs[i] = name;
+    }
+    return 0;
+}
+
+static int read_metric(const struct suite_recipe *r, struct metric *m, const json_t *j,
+                       struct err *e)
+{
+    static const char *const keys[] = {"kind",   "set",   "against", "field",
+                                       "inputs", "truth", "summary"};
+    const char *kind, *set = NULL, *against = NULL, *truth = truths[0];
+    if (CHECK_KEYS(j, keys, e) || json_need_str(j, "kind", &kind, e) ||
+        !(m->kind = kind_by_name(kind, e)) || json_opt_str(j, "set", &set, e) ||
+        json_opt_str(j, "against", &against, e) || json_opt_str(j, "field", &m->answer, e) ||
+        json_opt_str(j, "truth", &truth, e) || json_opt_bool(j, "summary", &m->in_summary, e) ||
+        read_inputs(r, m, json_object_get(j, "inputs"), e))
+        return -1;
+    int t = name_index("truth", truth, truths, (int)(sizeof truths / sizeof *truths), e);
+    if (t < 0)
+        return -1;
+    m->truth = (enum truth_kind)t;
+    if (!m->kind->needs)
+        return 0;
+    if (!set || !m->answer)
+        return err_set(e, "'%s' needs a 'set' and a 'field'", kind);
+    if (m->kind->against && !against)
+        return err_set(e, "'%s' needs a set of non-members, 'against'", kind);
+    m->set = set_by_name(r, set, e);
+    m->against = against ? set_by_name(r, against, e) : 0;
+    return m->set < 0 || m->against < 0 ? -1 : 0;
+}
+
+static int read_metrics(struct suite_recipe *r, json_t *metrics, struct err *e)
+{
+    const char *name;
+    json_t *j;
+    size_t n = json_object_size(metrics);
+    if (!n)
+        return err_set(e, "'metrics' must be an object of metrics");
+    if (!(r->metrics = mem_alloc(n + 1, sizeof *r->metrics, e)))
+        return -1;
+    struct metric *m = r->metrics;
+    json_object_foreach(metrics, name, j)
+    {
+        m->name = name;
+        if (read_metric(r, m++, j, e))
+            return err_prefix(e, "metric '%s': ", name);
+    }
+    return 0;
+}
+
+int suite_recipe_read(struct suite_recipe *r, json_t *json, const char *name, struct err *e)
+{
+    static const char *const keys[] = {"about", "log", "options", "sets", "metrics"};
+    *r = (struct suite_recipe){.json = json, .about = "", .log = "SUITE"};
+    int rc = CHECK_KEYS(json, keys, e) || json_opt_str(json, "about", &r->about, e) ||
+             json_opt_str(json, "log", &r->log, e) ||
+             read_sets(r, json_object_get(json, "sets"), e) ||
+             read_metrics(r, json_object_get(json, "metrics"), e);
+    if (!rc && (!*r->log || strchr(r->log, '/')))
+        rc = err_set(e, "'log' must be the beginning of a file's name");
+    if (!rc)
+        return 0;
+    suite_recipe_close(r);
+    return err_prefix(e, "suite '%s': ", name);
+}
+
+static int refuse(const char *name, struct err *e)
+{
+    const char *names[MOST];
+    int n = 0;
+    for (; suite_texts[n].name && n < MOST; n++)
+        names[n] = suite_texts[n].name;
+    unknown("suite", name, names, n, e);
+    return err_prefix(e, "no file and ");
+}
+
+int suite_recipe_open(struct suite_recipe *r, const char *name, struct err *e)
+{
+    const struct suite_text *t = suite_texts;
+    *r = (struct suite_recipe){0};
+    while (t->name && strcmp(t->name, name))
+        t++;
+    if (!t->name && !file_exists(name))
+        return refuse(name, e);
+    json_t *json =
+        t->name ? json_read_text(t->text, strlen(t->text), name, e) : json_read_file(name, e);
+    return json ? suite_recipe_read(r, json, name, e) : -1;
+}
+
+void suite_recipe_close(struct suite_recipe *r)
+{
+    for (int i = 0; i < r->n_sets; i++)
+        free(r->sets[i].stops);
+    free(r->sets);
+    free(r->metrics);
+    json_decref(r->json);
+    *r = (struct suite_recipe){0};
+}
