@@ -71,6 +71,17 @@ near($again->{model_utility}, $first->{model_utility}{agg_value}, 1e-12, 'and ag
 my ($status, $out, $err) = run("$log --json");
 ok(!exists $json->decode($out)->{forget_quality}, 'no forget quality without the retrained model');
 
+# Every figure beside the retrained model's: of itself it cannot be told apart.
+run("$log --retain-logs $log --out $dir/out");
+my $table = get("$dir/out/TOFU_TABLE.json");
+my @apart = grep { defined $table->{$_}{low} && ($table->{$_}{ks} // -1) != 1 || $table->{$_}{retrained} != $first->{$_}{agg_value} }
+    grep { !/^forget_quality|^privleak/ } keys %$table;
+is("@apart", '', 'a model beside itself');
+is($table->{forget_quality}{value}, 1, 'and forget quality is 1');
+sub eight { return put($_[0], {exact_memorization => {agg_value => $_[1], value_by_index => {map { $_ => {score => $_[1] + $_ / 100} } 1 .. 8}}}) }
+($status, $out, $err) = run(eight('low.json', 0.1) . ' --retain-logs ' . eight('high.json', 0.8));
+like($out, qr/^exact_memorization +0\.145 .* 8 +0 +0\.8 +0\.000155 /m, 'eight rows below eight: p = 2 / C(16, 8)');
+
 # Rows that are missing are counted, texts count more than the figures beside them.
 my %rows = map { $_ => {score => $_ / 10} } 1 .. 4;
 $rows{5} = {score => undef};

@@ -19,13 +19,18 @@ static int print_json(const json_t *summary, struct err *e)
 static const struct {
     const char *heading, *key;
     const char *format; /* NULL: a whole number */
-} cols[] = {{"value", "value", "%.6g"},
-            {"95 % low", "low", "%.4g"},
-            {"95 % high", "high", "%.4g"},
-            {"rows", "rows", NULL},
-            {"missing", "missing", NULL}};
+} cols[] = {{"value", "value", "%.6g"},    {"95 % low", "low", "%.4g"},
+            {"95 % high", "high", "%.4g"}, {"rows", "rows", NULL},
+            {"missing", "missing", NULL},  {"retrained", "retrained", "%.6g"},
+            {"KS p", "ks", "%.3g"}};
 
-enum { COLS = sizeof cols / sizeof *cols };
+enum { COLS = sizeof cols / sizeof *cols, COMPARED = 2 };
+
+/* The last ones are for a retrained model's log. */
+static int n_cols(const struct suite *s)
+{
+    return s->retain_log ? COLS : COLS - COMPARED;
+}
 
 static int set_number(struct table *t, int row, int col, const json_t *x, const char *format,
                       struct err *e)
@@ -42,11 +47,11 @@ static int set_number(struct table *t, int row, int col, const json_t *x, const 
 
 static int fill(struct table *t, const struct suite *s, const json_t *held, struct err *e)
 {
-    int row = 1, rc = table_set(t, 0, 0, e, "metric");
-    for (int c = 0; c < COLS && !rc; c++)
+    int n = n_cols(s), row = 1, rc = table_set(t, 0, 0, e, "metric");
+    for (int c = 0; c < n && !rc; c++)
         rc = table_set(t, 0, c + 1, e, "%s", cols[c].heading);
     if (held && !rc)
-        rc = table_set(t, 0, COLS + 1, e, "in the log");
+        rc = table_set(t, 0, n + 1, e, "in the log");
     const char *name;
     json_t *line;
     json_object_foreach(s->table, name, line)
@@ -54,11 +59,11 @@ static int fill(struct table *t, const struct suite *s, const json_t *held, stru
         if (!held && !json_object_get(s->log.summary, name))
             continue;
         rc = rc || table_set(t, row, 0, e, "%s", name);
-        for (int c = 0; c < COLS && !rc; c++)
+        for (int c = 0; c < n && !rc; c++)
             rc = set_number(t, row, c + 1, json_object_get(line, cols[c].key), cols[c].format, e);
         json_t *x = peer_number(peer_aggregate(held, name));
         if (held && !rc)
-            rc = set_number(t, row, COLS + 1, x, "%.6g", e);
+            rc = set_number(t, row, n + 1, x, "%.6g", e);
         json_decref(x);
         row++;
     }
@@ -72,7 +77,7 @@ int suite_print(const struct suite *s, const json_t *held, bool json, struct err
     struct table t;
     struct buf text = {0};
     size_t rows = json_object_size(held ? s->table : s->log.summary);
-    if (table_init(&t, (int)rows + 1, COLS + 1 + (held != NULL), e))
+    if (table_init(&t, (int)rows + 1, n_cols(s) + 1 + (held != NULL), e))
         return -1;
     int rc = fill(&t, s, held, e) || table_write(&t, TABLE_PLAIN, &text, e) ? -1 : 0;
     if (!rc)

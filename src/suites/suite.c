@@ -119,6 +119,10 @@ static int tabulate(struct suite *s, const struct metric *m, const struct result
             log_note("%s: %d of %d rows have no value and are left out of its mean", name, missing,
                      r->n);
     }
+    if (!rc && suite_compare(s, m, r, line, e)) {
+        json_decref(line);
+        return -1;
+    }
     if (!s->table)
         s->table = json_object();
     rc |= json_object_set_new(s->table, name, line);

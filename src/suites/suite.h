@@ -68,7 +68,7 @@ struct suite {
     const json_t *retain_log; /* the retrained model's EVAL object; NULL: none */
     struct evidence evidence;
     struct peer_log log; /* the results */
-    json_t *table;       /* {metric: {value, rows, missing, low, high}}, in order: see below */
+    json_t *table;       /* {metric: {value, rows, ...}}, in order: see below */
 };
 
 int suite_run(struct suite *s, struct err *e);
@@ -78,7 +78,9 @@ void suite_fini(struct suite *s);
 
 /* The table says how far each figure can be trusted. rows: how many it rests on; missing: how many
  * had none; low, high: where it is a mean, its interval at SUITE_LEVEL, by bootstrap, or Clopper
- * and Pearson's of a rate. Figures that are no means have no interval. */
+ * and Pearson's of a rate. Figures that are no means have no interval. With a
+ * retrained model's log: retrained, its figure; ks, for means, the p-value of the
+ * Kolmogorov-Smirnov test between the rows of both, 1 where they cannot be told apart. */
 #define SUITE_LEVEL 0.95
 enum { SUITE_DRAWS = 2000, SUITE_SEED = 0 };
 
@@ -129,6 +131,10 @@ int logged_f1(const struct metric *m, json_t *logged, struct result *out, struct
 int logged_score(const struct metric *m, json_t *logged, struct result *out, struct err *e);
 int logged_truth(const struct metric *m, json_t *logged, struct result *out, struct err *e);
 int logged_attack(const struct metric *m, json_t *logged, struct result *out, struct err *e);
+
+/* Adds to a line of the table what the retrained model's log has of the metric. */
+int suite_compare(const struct suite *s, const struct metric *m, const struct result *own,
+                  json_t *line, struct err *e);
 
 /* For kinds of metrics. What was asked of the model about the metric's own field; NULL: its data
  * are not given. */
