@@ -45,6 +45,16 @@ bool multiple_is(const char *suite)
     return found;
 }
 
+int multiple_names(const char **names, int most)
+{
+    int n = 0;
+    for (size_t i = 0; i < sizeof collections / sizeof *collections && n < most; i++)
+        names[n++] = collections[i].name;
+    for (const struct choice_task *t = choice_tasks; t->name && n < most; t++)
+        names[n++] = t->name;
+    return n;
+}
+
 /* One task of the suite. */
 struct part {
     char name[96], task[32];

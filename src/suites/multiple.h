@@ -35,6 +35,8 @@ struct multiple {
 
 /* Whether a suite of this name is one of multiple choice. */
 bool multiple_is(const char *suite);
+/* Their names, in names[most]; how many. */
+int multiple_names(const char **names, int most);
 
 /* positions: the longest sequence the model takes. */
 int multiple_run(struct multiple *m, const struct multiple_options *o, const struct tokenizer *tok,

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/param.h"
+#include "suites/multiple.h"
 
 enum { MOST = 64 }; /* sets of a suite; names among which the nearest is looked for */
 
@@ -225,6 +226,7 @@ static int refuse(const char *name, struct err *e)
     int n = 0;
     for (; suite_texts[n].name && n < MOST; n++)
         names[n] = suite_texts[n].name;
+    n += multiple_names(names + n, MOST - n);
     unknown("suite", name, names, n, e);
     return err_prefix(e, "no file and ");
 }
