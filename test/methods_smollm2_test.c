@@ -30,7 +30,7 @@ enum { TOO_SLOW = 0 };
 static const char *const few[] = {"FT", "GradDiff", "NPO", "UNDIAL", "PDU", "RMU", "TAR"};
 
 /* Methods whose retain part, at its default weight, outweighs the rest in so few steps: here it
- * weighs a tenth. */
+ * weighs a hundredth. */
 static const char *const patient[] = {"SatImp", "SCRUB"};
 
 /* What all methods share. `ref` is where each begins. */
@@ -172,7 +172,7 @@ static void choose(struct job *j, const struct method *m, const char *forget_ter
     j->r.p.forget_term = forget_term;
     for (size_t i = 0; i < sizeof patient / sizeof patient[0]; i++)
         if (!strcmp(m->name, patient[i]))
-            j->r.p.alpha *= 0.1;
+            j->r.p.alpha *= 0.01;
     BUG_ON(recipe_choose_terms(&j->r, &e));
     BUG_ON(!(j->locator = locator_by_name("regex", &e)));
     BUG_ON(wrapping_choose(&j->w, preset(m, "wrapper", "none"), &e));
