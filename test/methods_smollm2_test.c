@@ -174,6 +174,10 @@ static void choose(struct job *j, const struct method *m, const char *forget_ter
         if (!strcmp(m->name, patient[i]))
             j->r.p.alpha *= 0.01;
     BUG_ON(recipe_choose_terms(&j->r, &e));
+    /* As far from a model that knows the forget data as if the data were new. */
+    const struct recipe_part *forget = &j->r.part[PART_FORGET];
+    if (forget->term && forget->term->params)
+        set(forget->term->params, forget->params, "gap", "5");
     BUG_ON(!(j->locator = locator_by_name("regex", &e)));
     BUG_ON(wrapping_choose(&j->w, preset(m, "wrapper", "none"), &e));
     j->locator_params = mem_alloc(1, j->locator->params_size, &e);
