@@ -268,3 +268,16 @@ void args_fini(struct args *a)
     a->recipe = NULL;
     a->n_settings = 0;
 }
+
+int args_run(struct args *a, int argc, char **argv, args_work *work, void *options)
+{
+    int status = args_parse(a, argc, argv);
+    if (status == ARGS_GO) {
+        struct err e;
+        status = work(a, options, &e);
+        if (status < 0)
+            status = args_fail(a, &e);
+    }
+    args_fini(a);
+    return status;
+}

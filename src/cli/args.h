@@ -68,6 +68,12 @@ int args_finish(struct args *a);
 json_t *args_values(const struct args *a);
 void args_fini(struct args *a);
 
+/* All of a command whose tables are complete: args_parse, the work with the options that the tables
+ * fill in, args_fail and args_fini. The work returns STATUS_DONE or another exit status, or -1 and
+ * an error. */
+typedef int args_work(const struct args *a, void *options, struct err *e);
+int args_run(struct args *a, int argc, char **argv, args_work *work, void *options);
+
 /* Print `unlearn CMD: message`; return STATUS_USAGE with a hint at the help, or STATUS_FAILED. */
 int args_usage(const struct args *a, const struct err *e);
 int args_fail(const struct args *a, const struct err *e);

@@ -255,6 +255,14 @@ static int convert(struct setup *s, const struct options *o, const char *in, con
     return rc;
 }
 
+static int run(const struct args *a, void *options, struct err *e)
+{
+    struct setup s = {0};
+    int rc = convert(&s, options, a->words[0], a->words[1], e);
+    setup_close(&s);
+    return rc;
+}
+
 int cmd_convert(int argc, char **argv)
 {
     struct options o;
@@ -264,13 +272,5 @@ int cmd_convert(int argc, char **argv)
                      .tables = {{"options", params, &o}},
                      .words_least = 2,
                      .words_most = 2};
-    int status = args_parse(&a, argc, argv);
-    if (status == ARGS_GO) {
-        struct err e;
-        struct setup s = {0};
-        status = convert(&s, &o, a.words[0], a.words[1], &e) ? args_fail(&a, &e) : STATUS_DONE;
-        setup_close(&s);
-    }
-    args_fini(&a);
-    return status;
+    return args_run(&a, argc, argv, run, &o);
 }

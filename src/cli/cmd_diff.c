@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/print.h"
 #include "tensor/file.h"
 
 struct options {
@@ -38,7 +39,8 @@ struct result {
     size_t worst;            /* flat index of max_abs */
 };
 
-static void compare_values(struct result *r, const float *a, const float *b, struct options *o)
+static void compare_values(struct result *r, const float *a, const float *b,
+                           const struct options *o)
 {
     r->verdict = EQUAL;
     for (size_t i = 0; i < r->a->count; i++) {
@@ -66,7 +68,7 @@ static bool same_shape(const struct tensor *a, const struct tensor *b)
            !memcmp(a->shape, b->shape, (size_t)a->n_dims * sizeof *a->shape);
 }
 
-static int compare(struct result *r, struct options *o, struct err *e)
+static int compare(struct result *r, const struct options *o, struct err *e)
 {
     r->verdict = !r->a ? ONLY_B : !r->b ? ONLY_A : SHAPE;
     if (!r->a || !r->b || !same_shape(r->a, r->b))
@@ -133,7 +135,7 @@ static struct result next_pair(const struct tensor_file *a, int *i, const struct
     return r;
 }
 
-static int diff(const struct tensor_file *a, const struct tensor_file *b, struct options *o,
+static int diff(const struct tensor_file *a, const struct tensor_file *b, const struct options *o,
                 int count[N_VERDICTS], json_t *list, struct err *e)
 {
     for (int i = 0, j = 0; i < a->n_tensors || j < b->n_tensors;) {
@@ -149,7 +151,7 @@ static int diff(const struct tensor_file *a, const struct tensor_file *b, struct
     return 0;
 }
 
-static int print_summary(const int count[N_VERDICTS], json_t *list, struct options *o,
+static int print_summary(const int count[N_VERDICTS], json_t *list, const struct options *o,
                          struct err *e)
 {
     json_t *j = json_object();
@@ -159,28 +161,29 @@ static int print_summary(const int count[N_VERDICTS], json_t *list, struct optio
         json_object_set_new(j, verdict_name[i], json_integer(count[i]));
     }
     json_object_set(j, "tensors", list);
-    struct buf text = {0};
-    int rc = o->json ? json_write_buf(j, &text, JSON_LIKE_PYTHON, e) : 0;
-    if (!rc)
-        printf("%s\n", text.data ? text.data : "");
-    buf_fini(&text);
+    int rc = o->json ? print_json(j, JSON_LIKE_PYTHON, e) : 0;
+    if (!o->json)
+        printf("\n");
     json_decref(j);
     return rc;
 }
 
-static int run(const char *path_a, const char *path_b, struct options *o, bool *held, struct err *e)
+static int run(const struct args *args, void *options, struct err *e)
 {
+    const struct options *o = options;
     struct tensor_file a = {0}, b = {0};
     int count[N_VERDICTS] = {0}, rc = -1;
     json_t *list = json_array();
-    if (!tensor_file_open(&a, path_a, e) && !tensor_file_open(&b, path_b, e) &&
+    if (!tensor_file_open(&a, args->words[0], e) && !tensor_file_open(&b, args->words[1], e) &&
         !diff(&a, &b, o, count, list, e))
         rc = print_summary(count, list, o, e);
-    *held = !count[OUTSIDE] && !count[SHAPE] && !count[ONLY_A] && !count[ONLY_B];
     json_decref(list);
     tensor_file_close(&a);
     tensor_file_close(&b);
-    return rc;
+    if (rc)
+        return -1;
+    bool held = !count[OUTSIDE] && !count[SHAPE] && !count[ONLY_A] && !count[ONLY_B];
+    return held ? STATUS_DONE : STATUS_BOUND;
 }
 
 int cmd_diff(int argc, char **argv)
@@ -192,13 +195,5 @@ int cmd_diff(int argc, char **argv)
                      .tables = {{"options", params, &o}},
                      .words_least = 2,
                      .words_most = 2};
-    int status = args_parse(&a, argc, argv);
-    if (status == ARGS_GO) {
-        struct err e;
-        bool held;
-        int rc = run(a.words[0], a.words[1], &o, &held, &e);
-        status = rc ? args_fail(&a, &e) : held ? STATUS_DONE : STATUS_BOUND;
-    }
-    args_fini(&a);
-    return status;
+    return args_run(&a, argc, argv, run, &o);
 }

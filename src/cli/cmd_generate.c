@@ -6,12 +6,14 @@
 #include "base/mem.h"
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/print.h"
 #include "cli/setup.h"
 #include "data/rows.h"
 #include "eval/stops.h"
 #include "model/generate.h"
 
 struct options {
+    struct setup_options setup;
     const char *data, *prompt, *question_key, *field, *stop;
     int64_t max_new_tokens, batch, seed;
     double temperature, top_p;
@@ -133,16 +135,12 @@ static json_t *ids_json(const struct generation *g)
     return list;
 }
 
-static int print_json(const struct generation *g, const struct buf *text, struct err *e)
+static int print_answer(const struct generation *g, const struct buf *text, struct err *e)
 {
-    struct buf line = {0};
     json_t *j = json_pack("{s:o}", "new_ids", ids_json(g));
     if (text)
         json_object_set_new(j, "text", json_stringn(text->data ? text->data : "", text->len));
-    int rc = json_write_buf(j, &line, 0, e);
-    if (!rc)
-        printf("%s\n", line.data);
-    buf_fini(&line);
+    int rc = print_json(j, 0, e);
     json_decref(j);
     return rc;
 }
@@ -160,13 +158,8 @@ static void print_text(const struct generation *g, const struct buf *text, bool 
 /* The row with the text in one of its fields: data for 'unlearn forget'. */
 static int print_row(json_t *row, const char *field, const struct buf *text, struct err *e)
 {
-    struct buf line = {0};
     json_object_set_new(row, field, json_stringn(text->data ? text->data : "", text->len));
-    int rc = json_write_buf(row, &line, 0, e);
-    if (!rc)
-        printf("%s\n", line.data);
-    buf_fini(&line);
-    return rc;
+    return print_json(row, 0, e);
 }
 
 static int decode(void *tokenizer, const int *ids, int n, struct buf *out, struct err *e)
@@ -191,7 +184,7 @@ static int print(const struct generation *g, const struct rows *rows, struct set
             rc = has_text ? print_row(rows->v[i], o->field, &text, e)
                           : err_set(e, "--field needs a model with a tokenizer");
         else if (!rc && o->json)
-            rc = print_json(&g[i], has_text ? &text : NULL, e);
+            rc = print_answer(&g[i], has_text ? &text : NULL, e);
         else if (!rc)
             print_text(&g[i], has_text ? &text : NULL, i + 1 < n);
     }
@@ -239,15 +232,17 @@ static int generate(struct setup *s, const struct prompts *p, const struct rows 
     return rc;
 }
 
-static int run(const struct setup_options *so, const struct options *o, struct err *e)
+static int run(const struct args *a, void *options, struct err *e)
 {
+    const struct options *o = options;
     struct setup s = {0};
     struct rows rows = {0};
     struct prompts p = {0};
     struct stop_list stops = {0};
     int rc = -1;
+    (void)a;
     if (!(o->stop && stop_list_parse(&stops, o->stop, e)) && !read_rows(&rows, o, e) &&
-        !setup_open(&s, so, false, e) && !(o->stop && setup_tokenizer(&s, e)) &&
+        !setup_open(&s, &o->setup, false, e) && !(o->stop && setup_tokenizer(&s, e)) &&
         !prompts_init(&p, &s, &rows, o->question_key, e))
         rc = generate(&s, &p, &rows, (const char *const *)stops.v, o, e);
     prompts_fini(&p);
@@ -260,18 +255,11 @@ static int run(const struct setup_options *so, const struct options *o, struct e
 int cmd_generate(int argc, char **argv)
 {
     struct options o;
-    struct setup_options so;
     struct args a = {.command = "generate",
                      .usage = "--model M --data FILE [options]",
                      .about = about,
                      .tables = {{"options", params, &o},
-                                {"model and text", setup_params, &so},
-                                {"conversations", chat_params, &so.chat}}};
-    int status = args_parse(&a, argc, argv);
-    if (status == ARGS_GO) {
-        struct err e;
-        status = run(&so, &o, &e) ? args_fail(&a, &e) : STATUS_DONE;
-    }
-    args_fini(&a);
-    return status;
+                                {"model and text", setup_params, &o.setup},
+                                {"conversations", chat_params, &o.setup.chat}}};
+    return args_run(&a, argc, argv, run, &o);
 }

@@ -6,6 +6,7 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/info.h"
+#include "cli/print.h"
 #include "model/lora.h"
 #include "model/store.h"
 
@@ -80,13 +81,21 @@ static int print(const struct info *in, const struct info_options *o, struct err
         info_print(in, o);
         return 0;
     }
-    struct buf text = {0};
     json_t *j = info_json(in, o);
-    int rc = json_write_buf(j, &text, JSON_INDENT(2), e);
-    if (!rc)
-        printf("%s\n", text.data);
-    buf_fini(&text);
+    int rc = print_json(j, JSON_INDENT(2), e);
     json_decref(j);
+    return rc;
+}
+
+static int run(const struct args *a, void *options, struct err *e)
+{
+    const struct info_options *o = options;
+    struct info in = {0};
+    if (o->batch * o->length > 1 << 26)
+        return err_set(e, "a batch of %lld tokens is too large", (long long)(o->batch * o->length));
+    int rc = gather(&in, a->words[0], o->adapter, e) || print(&in, o, e) ? -1 : STATUS_DONE;
+    free(in.groups);
+    setup_close(&in.s);
     return rc;
 }
 
@@ -99,19 +108,5 @@ int cmd_info(int argc, char **argv)
                      .tables = {{"options", params, &o}},
                      .words_least = 1,
                      .words_most = 1};
-    int status = args_parse(&a, argc, argv);
-    if (status == ARGS_GO) {
-        struct err e;
-        struct info in = {0};
-        int rc = o.batch * o.length > 1 << 26 ? err_set(&e, "a batch of %lld tokens is too large",
-                                                        (long long)(o.batch * o.length))
-                                              : gather(&in, a.words[0], o.adapter, &e);
-        if (!rc)
-            rc = print(&in, &o, &e);
-        free(in.groups);
-        setup_close(&in.s);
-        status = rc ? args_fail(&a, &e) : STATUS_DONE;
-    }
-    args_fini(&a);
-    return status;
+    return args_run(&a, argc, argv, run, &o);
 }

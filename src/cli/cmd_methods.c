@@ -192,6 +192,11 @@ static int print_all(const struct options *o, struct err *e)
     return rc;
 }
 
+static int run(const struct args *a, void *options, struct err *e)
+{
+    return a->n_words ? print_one(a->words[0], e) : print_all(options, e);
+}
+
 int cmd_methods(int argc, char **argv)
 {
     struct options o;
@@ -200,12 +205,5 @@ int cmd_methods(int argc, char **argv)
                      .about = about,
                      .tables = {{"options", params, &o}},
                      .words_most = 1};
-    int status = args_parse(&a, argc, argv);
-    if (status == ARGS_GO) {
-        struct err e;
-        int rc = a.n_words ? print_one(a.words[0], &e) : print_all(&o, &e);
-        status = rc ? args_fail(&a, &e) : STATUS_DONE;
-    }
-    args_fini(&a);
-    return status;
+    return args_run(&a, argc, argv, run, &o);
 }

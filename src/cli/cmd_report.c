@@ -199,13 +199,15 @@ static int write_json(const struct model *m, int n, struct buf *out, struct err 
     return rc || buf_str(out, "\n", e) ? -1 : 0;
 }
 
-static int report(const char *const *words, int n, const struct options *o, struct err *e)
+static int run(const struct args *a, void *options, struct err *e)
 {
+    const struct options *o = options;
+    const int n = a->n_words;
     struct model *m = mem_alloc((size_t)n, sizeof *m, e);
     struct buf out = {0};
     int rc = m ? 0 : -1;
     for (int i = 0; !rc && i < n; i++)
-        rc = read_model(&m[i], words[i], e);
+        rc = read_model(&m[i], a->words[i], e);
     if (!rc && o->json)
         rc = write_json(m, n, &out, e);
     else if (!rc)
@@ -230,11 +232,5 @@ int cmd_report(int argc, char **argv)
                      .tables = {{"options", params, &o}},
                      .words_least = 1,
                      .words_most = 64};
-    int status = args_parse(&a, argc, argv);
-    if (status == ARGS_GO) {
-        struct err e;
-        status = report(a.words, a.n_words, &o, &e) ? args_fail(&a, &e) : STATUS_DONE;
-    }
-    args_fini(&a);
-    return status;
+    return args_run(&a, argc, argv, run, &o);
 }

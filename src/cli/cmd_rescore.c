@@ -93,6 +93,11 @@ static int rescore(const char *path, const struct options *o, struct err *e)
     return rc ? -1 : 0;
 }
 
+static int run(const struct args *a, void *options, struct err *e)
+{
+    return rescore(a->words[0], options, e);
+}
+
 int cmd_rescore(int argc, char **argv)
 {
     struct options o;
@@ -102,11 +107,5 @@ int cmd_rescore(int argc, char **argv)
                      .tables = {{"options", params, &o}},
                      .words_least = 1,
                      .words_most = 1};
-    int status = args_parse(&a, argc, argv);
-    if (status == ARGS_GO) {
-        struct err e;
-        status = rescore(a.words[0], &o, &e) ? args_fail(&a, &e) : STATUS_DONE;
-    }
-    args_fini(&a);
-    return status;
+    return args_run(&a, argc, argv, run, &o);
 }

@@ -10,6 +10,7 @@
 #include "model/score.h"
 
 struct options {
+    struct setup_options setup;
     const char *data, *question_key, *answer_key;
     int64_t tokens;
     bool json;
@@ -94,17 +95,19 @@ static int print(const struct dataset *d, const struct scores *scores, const str
     return rc;
 }
 
-static int run(const struct setup_options *so, const struct options *o, struct err *e)
+static int run(const struct args *a, void *options, struct err *e)
 {
+    const struct options *o = options;
     struct setup s = {0};
     struct rows rows = {0};
     struct dataset d = {0};
     struct scores scores = {0};
     struct progress bar;
     int rc = -1;
+    (void)a;
     if (!o->data)
         return err_set(e, "no rows given: use --data FILE");
-    if (!rows_open(&rows, o->data, e) && !setup_open(&s, so, false, e) &&
+    if (!rows_open(&rows, o->data, e) && !setup_open(&s, &o->setup, false, e) &&
         !build(&d, &s, &rows, o, e)) {
         struct score_options how = {.tokens = (int)o->tokens};
         progress_start(&bar, "score", d.n);
@@ -123,18 +126,11 @@ static int run(const struct setup_options *so, const struct options *o, struct e
 int cmd_score(int argc, char **argv)
 {
     struct options o;
-    struct setup_options so;
     struct args a = {.command = "score",
                      .usage = "--model M --data FILE [options]",
                      .about = about,
                      .tables = {{"options", params, &o},
-                                {"model and text", setup_params, &so},
-                                {"conversations", chat_params, &so.chat}}};
-    int status = args_parse(&a, argc, argv);
-    if (status == ARGS_GO) {
-        struct err e;
-        status = run(&so, &o, &e) ? args_fail(&a, &e) : STATUS_DONE;
-    }
-    args_fini(&a);
-    return status;
+                                {"model and text", setup_params, &o.setup},
+                                {"conversations", chat_params, &o.setup.chat}}};
+    return args_run(&a, argc, argv, run, &o);
 }

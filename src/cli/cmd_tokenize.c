@@ -13,6 +13,7 @@
 #include "text/tokenizer.h"
 
 struct options {
+    struct chat_options chat_how;
     const char *model, *data;
     bool chat, json, decode, plain_specials;
 };
@@ -223,9 +224,11 @@ static int work_on_lines(struct job *job, struct err *e)
     return rc;
 }
 
-static int run(const struct options *o, const struct chat_options *co, struct err *e)
+static int run(const struct args *a, void *options, struct err *e)
 {
-    struct job job = {.o = o, .co = co};
+    const struct options *o = options;
+    struct job job = {.o = o, .co = &o->chat_how};
+    (void)a;
     char *path = setup_model_path(o->model, e);
     int rc = -1;
     if (path && (job.t = tokenizer_open(path, e)))
@@ -243,16 +246,10 @@ static int run(const struct options *o, const struct chat_options *co, struct er
 int cmd_tokenize(int argc, char **argv)
 {
     struct options o;
-    struct chat_options co;
-    struct args a = {.command = "tokenize",
-                     .usage = "--model M [options]",
-                     .about = about,
-                     .tables = {{"options", params, &o}, {"conversations", chat_params, &co}}};
-    int status = args_parse(&a, argc, argv);
-    if (status == ARGS_GO) {
-        struct err e;
-        status = run(&o, &co, &e) ? args_fail(&a, &e) : STATUS_DONE;
-    }
-    args_fini(&a);
-    return status;
+    struct args a = {
+        .command = "tokenize",
+        .usage = "--model M [options]",
+        .about = about,
+        .tables = {{"options", params, &o}, {"conversations", chat_params, &o.chat_how}}};
+    return args_run(&a, argc, argv, run, &o);
 }

@@ -2,18 +2,9 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "cli/print.h"
 #include "eval/model_scorer.h"
 #include "report/table.h"
-
-static int print_json(const json_t *summary, struct err *e)
-{
-    struct buf text = {0};
-    int rc = json_write_buf(summary, &text, JSON_LIKE_PYTHON, e);
-    if (!rc)
-        printf("%s\n", text.data);
-    buf_fini(&text);
-    return rc;
-}
 
 /* A number with four decimals; "-" where there is none. */
 static int set_number(struct table *t, int row, int col, const json_t *line, const char *key,
@@ -66,7 +57,7 @@ int eval_multiple(const struct setup_options *so, const struct multiple_options 
                      model_scorer_init(&scorer, &s.model, s.tokenizer, s.compat, e) ||
                      multiple_run(&m, o, s.tokenizer, &scorer.scorer, s.model.cfg.positions, e) ||
                      (out && peer_log_write(&m.log, out, "LMEval", e)) ||
-                     (json ? print_json(m.log.summary, e) : print_table(&m, e))
+                     (json ? print_json(m.log.summary, JSON_LIKE_PYTHON, e) : print_table(&m, e))
                  ? -1
                  : 0;
     if (*m.first_bad.msg)

@@ -4,17 +4,8 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "cli/print.h"
 #include "report/table.h"
-
-static int print_json(const json_t *summary, struct err *e)
-{
-    struct buf text = {0};
-    int rc = json_write_buf(summary, &text, JSON_LIKE_PYTHON, e);
-    if (!rc)
-        printf("%s\n", text.data);
-    buf_fini(&text);
-    return rc;
-}
 
 static const struct {
     const char *heading, *key;
@@ -73,7 +64,7 @@ static int fill(struct table *t, const struct suite *s, const json_t *held, stru
 int suite_print(const struct suite *s, const json_t *held, bool json, struct err *e)
 {
     if (json)
-        return print_json(s->log.summary, e);
+        return print_json(s->log.summary, JSON_LIKE_PYTHON, e);
     struct table t;
     struct buf text = {0};
     size_t rows = json_object_size(held ? s->table : s->log.summary);
