@@ -42,7 +42,7 @@ static const struct param params[] = {
     {"batch", PARAM_INT, OPT(batch), 0, 4096, NULL, "0", NULL,
      "prompts answered at once; 0: by itself"},
     {"data", PARAM_STRING, OPT(data), 0, 0, NULL, NULL, "PATH",
-     "of multiple-choice suites: the data set, see below"},
+     "of multiple-choice suites: the data set, see above"},
     {"shots", PARAM_INT, OPT(shots), 0, 64, NULL, "0", NULL,
      "worked examples before each question of mmlu"},
     {"subjects", PARAM_STRING, OPT(subjects), 0, 0, NULL, NULL, "A,B",

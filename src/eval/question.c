@@ -273,7 +273,6 @@ static int make_preamble(struct buf *out, const struct choice_task *t, const cha
             return -1;
         if (question_read(&q, own, &s, "", &why))
             return rows_err(shots, i, e, "%s", why.msg);
-
         int rc = buf_printf(out, e, "%s %s\n\n", q.context[q.gold], q.choice[q.gold]);
         question_fini(&q);
         if (rc)

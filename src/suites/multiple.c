@@ -13,7 +13,7 @@
 #include "suites/subjects.h"
 
 static const struct subject wmdp_subjects[] = {
-    {"bio", "wmdp"}, {"chem", "wmdp"}, {"cyber", "wmdp"}, {NULL, NULL}};
+    {"bio", NULL}, {"chem", NULL}, {"cyber", NULL}, {NULL, NULL}};
 static const struct subject truthful_subjects[] = {{"mc1", NULL}, {"mc2", NULL}, {NULL, NULL}};
 
 /* Suites of several tasks. %s stands for the subject; files are looked for in the order given. */
@@ -58,8 +58,9 @@ int multiple_names(const char **names, int most)
 /* One task of the suite. */
 struct part {
     char name[96], task[32];
-    const char *subject, *group; /* NULL: none */
-    char *test, *dev;            /* owned paths; dev NULL: none */
+    const char *subject;   /* NULL: none */
+    const char *groups[2]; /* those it counts in, up to NULL */
+    char *test, *dev;      /* owned paths; dev NULL: none */
 };
 
 /* What is counted of a task, or of a group. */
@@ -153,7 +154,11 @@ static int find_parts(struct part *parts, int *n, const struct multiple_options 
         if (!listed(o->subjects, s->name))
             continue;
         struct part *p = &parts[*n];
-        *p = (struct part){.subject = s->name, .group = s->group};
+        *p = (struct part){.subject = s->name};
+        if (f->grouped) {
+            p->groups[0] = f->name;
+            p->groups[1] = s->group;
+        }
         snprintf(p->name, sizeof p->name, "%s_%s", f->name, s->name);
         snprintf(p->task, sizeof p->task, f->task, s->name);
         if (find_files(p, f, o, e))
@@ -231,12 +236,20 @@ static int tally_scores(struct tally *t, const struct questions *q, const struct
 
 enum { MAX_GROUPS = 8 };
 
+/* The tally of this group, or a fresh one. */
+static struct tally *tally_of(struct tally *groups, const char *name)
+{
+    int i = 0;
+    for (; groups[i].name && strcmp(groups[i].name, name); i++)
+        BUG_ON(i + 1 == MAX_GROUPS);
+    groups[i].name = name;
+    return &groups[i];
+}
+
 /* Counts a part in its own line and in those of its groups. */
 static int count(struct multiple *m, struct tally *groups, const struct part *p,
-                 const struct questions *q, const struct choice_score *s,
-                 const struct multiple_options *o, struct err *e)
+                 const struct questions *q, const struct choice_score *s, struct err *e)
 {
-    const struct collection *f = collection_of(o->suite);
     struct tally own = {.name = p->name};
     json_t *samples = json_array();
     for (int i = 0; i < q->n; i++)
@@ -247,16 +260,8 @@ static int count(struct multiple *m, struct tally *groups, const struct part *p,
     free(own.acc);
     if (q->bad && !*m->first_bad.msg)
         m->first_bad = q->first;
-    for (int i = 0; i < MAX_GROUPS && !rc && f && f->grouped; i++) {
-        const char *name = i ? p->group : f->name;
-        if (!groups[i].name)
-            groups[i].name = name;
-        if (groups[i].name != name)
-            continue;
-        rc = tally_scores(&groups[i], q, s, e);
-        if (i || !strcmp(p->group, f->name))
-            break;
-    }
+    for (int i = 0; i < 2 && p->groups[i] && !rc; i++)
+        rc = tally_scores(tally_of(groups, p->groups[i]), q, s, e);
     return rc;
 }
 
@@ -276,7 +281,7 @@ static int run_part(struct multiple *m, struct tally *groups, const struct part 
     if (!rc) {
         log_note("%s: %d questions", p->name, q.n);
         s = mem_alloc((size_t)q.n, sizeof *s, e);
-        rc = !s || choice_score(s, &q, tok, model, positions, e) || count(m, groups, p, &q, s, o, e)
+        rc = !s || choice_score(s, &q, tok, model, positions, e) || count(m, groups, p, &q, s, e)
                  ? -1
                  : 0;
     }
