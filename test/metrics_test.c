@@ -243,8 +243,9 @@ static int run_all(struct err *e)
     return rouge_score("the quick brown fox", "the slow brown dog jumps", true, &r, e) ||
            ks_two_sample(a, 3, b, 2, &ks, e) || stats_auc(a, 3, b, 2, &auc, e) ||
            stats_tpr_at_fpr(a, 3, b, 2, 0.1, &auc, e) ||
-           interval_of_mean(a, 3, 10, 0.9, 1, &i, e) || bleu_add(&bleu, "a b.", "a, c", e) ||
-           fluency_of("a b c", 2, &f, e);
+           interval_of_mean(a, 3, 10, 0.9, 1, &i, e) ||
+           interval_of_tpr(a, 3, b, 2, 0.1, 10, 0.9, 1, &i, e) ||
+           bleu_add(&bleu, "a b.", "a, c", e) || fluency_of("a b c", 2, &f, e);
 }
 
 static void test_no_memory(void)

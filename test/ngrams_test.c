@@ -44,10 +44,17 @@ static void check_intervals(void)
        "an interval of nothing is missing");
 }
 
+static void compare_interval(struct worst *w, const struct interval *got, const json_t *want,
+                             const char *what, long i)
+{
+    compare(w, got->low, real(json_array_get(want, 0)), what, i);
+    compare(w, got->high, real(json_array_get(want, 1)), what, i);
+}
+
 static void check_tpr(void)
 {
     json_t *j = load(test_data("metrics/tpr.json")), *c;
-    struct worst w = {0};
+    struct worst w = {0}, again = {0};
     size_t i;
     json_array_foreach(j, i, c)
     {
@@ -57,6 +64,13 @@ static void check_tpr(void)
         struct err e;
         if (!stats_tpr_at_fpr(zero, n0, one, n1, get(c, "most"), &tpr, &e))
             compare(&w, tpr, get(c, "tpr"), "tpr", (long)i);
+        int draws = (int)get(c, "draws");
+        uint32_t seed = (uint32_t)get(c, "seed");
+        struct interval ci = {NAN, NAN};
+        interval_of_auc(zero, n0, one, n1, draws, get(c, "level"), seed, &ci, &e);
+        compare_interval(&again, &ci, json_object_get(c, "auc_interval"), "auc", (long)i);
+        interval_of_tpr(zero, n0, one, n1, get(c, "most"), draws, get(c, "level"), seed, &ci, &e);
+        compare_interval(&again, &ci, json_object_get(c, "tpr_interval"), "tpr", (long)i);
         stats_auc(zero, n0, one, n1, &auc, &e);
         for (int k = 0; k < n0; k++)
             zero[k] = -zero[k];
@@ -68,9 +82,13 @@ static void check_tpr(void)
         free(one);
     }
     report(&w, "true positive rate at a false positive rate");
+    report(&again, "intervals of both, and of AUCs");
     json_decref(j);
     double v[] = {1, 2}, nan = NAN, tpr;
+    struct interval ci;
     struct err e;
+    ok(!interval_of_auc(v, 2, &nan, 1, 9, 0.9, 1, &ci, &e) && isnan(ci.low) && isnan(ci.high),
+       "an interval without one of the sides is missing");
     ok(!stats_tpr_at_fpr(v, 2, &nan, 1, 0.01, &tpr, &e) && isnan(tpr),
        "a rate without one of the sides is missing");
 }

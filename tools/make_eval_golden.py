@@ -13,7 +13,7 @@ from collections import Counter
 import numpy as np
 import sacrebleu
 from scipy.stats import beta
-from sklearn.metrics import roc_curve
+from sklearn.metrics import roc_auc_score, roc_curve
 
 DIR = os.path.join(os.path.dirname(__file__), "..", "test", "data", "metrics")
 
@@ -48,15 +48,36 @@ def intervals():
     return {"means": means, "rates": rates}
 
 
+def tpr_at(zero, one, most):
+    fpr, rate, _ = roc_curve([0] * len(zero) + [1] * len(one), zero + one, drop_intermediate=False)
+    return float(rate[fpr <= most].max())
+
+
+def drawn_again(zero, one, draws, level, seed, figure):
+    """The percentiles of a figure of both samples drawn again, zero first, from one stream."""
+    stream = np.random.RandomState(seed)
+    values = []
+    for _ in range(draws):
+        take = []
+        for v in (zero, one):
+            u32 = stream.randint(0, 2**32, size=len(v), dtype=np.uint32).astype(np.uint64)
+            take.append([v[int(i)] for i in (u32 * np.uint64(len(v))) >> np.uint64(32)])
+        values.append(figure(*take))
+    return [float(x) for x in np.quantile(values, [(1 - level) / 2, (1 + level) / 2])]
+
+
 def tpr():
     rng = np.random.RandomState(6)
     cases = []
     for n0, n1, digits in [(1, 1, 3), (40, 40, 3), (400, 400, 4), (100, 37, 1), (250, 300, 1), (99, 99, 5), (100, 100, 5)]:
         zero = list(np.round(rng.normal(0, 1, n0), digits))
         one = list(np.round(rng.normal(1.5, 1, n1), digits))
-        fpr, rate, _ = roc_curve([0] * n0 + [1] * n1, zero + one, drop_intermediate=False)
+        again = (zero, one, 100, .9, 3)
+        auc = drawn_again(*again, lambda a, b: roc_auc_score([0] * len(a) + [1] * len(b), a + b))
         for most in (0.01, 0.1):
-            cases.append({"label0": zero, "label1": one, "most": most, "tpr": float(rate[fpr <= most].max())})
+            cases.append({"label0": zero, "label1": one, "most": most, "tpr": tpr_at(zero, one, most), "draws": 100,
+                          "level": .9, "seed": 3, "auc_interval": auc,
+                          "tpr_interval": drawn_again(*again, lambda a, b: tpr_at(a, b, most))})
     return cases
 
 

@@ -1,4 +1,5 @@
-/* How sure a figure is: confidence intervals of means and of rates. */
+/* How sure a figure is: confidence intervals of means, of rates, and of how well two samples are
+ * told apart. */
 #ifndef EVAL_INTERVAL_H
 #define EVAL_INTERVAL_H
 
@@ -16,6 +17,13 @@ struct interval {
  * interval is NaN. Fails only for lack of memory. */
 int interval_of_mean(const double *v, int n, int draws, double level, uint32_t seed,
                      struct interval *out, struct err *e);
+
+/* The same of stats_auc and of stats_tpr_at_fpr: each draw takes n_zero values of `zero`, then
+ * n_one of `one`, of those that are there. NaN if a side has none. */
+int interval_of_auc(const double *zero, int n_zero, const double *one, int n_one, int draws,
+                    double level, uint32_t seed, struct interval *out, struct err *e);
+int interval_of_tpr(const double *zero, int n_zero, const double *one, int n_one, double most,
+                    int draws, double level, uint32_t seed, struct interval *out, struct err *e);
 
 /* Clopper and Pearson's exact interval (Biometrika 26, 1934) of a rate of which k of n were seen;
  * NaN if n = 0. level is two-sided: 0.95 leaves 0.025 at each end. */

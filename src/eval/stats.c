@@ -1,17 +1,10 @@
 #include "eval/stats.h"
 
 #include <math.h>
-#include <stdbool.h>
-#include <stdlib.h>
 
-#include "base/mem.h"
+#include "eval/roc.h"
 
 #define TINY 1e-10 /* keeps divisions finite; part of the published definitions */
-
-struct scored {
-    double value;
-    bool one;
-};
 
 double stats_mean(const double *v, int n)
 {
@@ -37,73 +30,25 @@ int stats_harmonic_mean(const double *v, int n, double *out, struct err *e)
     return 0;
 }
 
-static int compare_scored(const void *a, const void *b)
-{
-    double x = ((const struct scored *)a)->value, y = ((const struct scored *)b)->value;
-    return (x > y) - (x < y);
-}
-
-static int collect(struct scored *to, const double *v, int n, bool one)
-{
-    int count = 0;
-    for (int i = 0; i < n; i++)
-        if (!isnan(v[i]))
-            to[count++] = (struct scored){v[i], one};
-    return count;
-}
-
-/* Both samples without what is missing, sorted together; how many of each. */
-static struct scored *merge(const double *zero, int n_zero, const double *one, int n_one,
-                            int count[2], struct err *e)
-{
-    struct scored *all = mem_alloc((size_t)n_zero + (size_t)n_one, sizeof *all, e);
-    if (!all)
-        return NULL;
-    count[0] = collect(all, zero, n_zero, false);
-    count[1] = collect(all + count[0], one, n_one, true);
-    if (count[0] + count[1])
-        qsort(all, (size_t)(count[0] + count[1]), sizeof *all, compare_scored);
-    return all;
-}
-
 int stats_auc(const double *zero, int n_zero, const double *one, int n_one, double *out,
               struct err *e)
 {
-    int count[2];
-    struct scored *all = merge(zero, n_zero, one, n_one, count, e);
-    if (!all)
+    struct roc r;
+    if (roc_init(&r, zero, n_zero, one, n_one, e))
         return -1;
-    double wins = 0, below = 0; /* zeros passed so far */
-    for (int i = 0, n = count[0] + count[1]; i < n;) {
-        double tied[2] = {0, 0};
-        int j = i;
-        for (; j < n && all[j].value == all[i].value; j++)
-            tied[all[j].one]++;
-        wins += tied[1] * (below + tied[0] / 2);
-        below += tied[0];
-        i = j;
-    }
-    *out = count[0] && count[1] ? wins / ((double)count[0] * count[1]) : NAN;
-    free(all);
+    *out = roc_auc(&r);
+    roc_fini(&r);
     return 0;
 }
 
 int stats_tpr_at_fpr(const double *zero, int n_zero, const double *one, int n_one, double most,
                      double *out, struct err *e)
 {
-    int count[2], passed[2] = {0, 0}, ones = 0;
-    struct scored *all = merge(zero, n_zero, one, n_one, count, e);
-    if (!all)
+    struct roc r;
+    if (roc_init(&r, zero, n_zero, one, n_one, e))
         return -1;
-    for (int i = count[0] + count[1] - 1; i >= 0; i--) {
-        passed[all[i].one]++;
-        if (passed[0] > most * count[0])
-            break;
-        if (!i || all[i - 1].value != all[i].value) /* tied values pass together */
-            ones = passed[1];
-    }
-    *out = count[0] && count[1] ? (double)ones / count[1] : NAN;
-    free(all);
+    *out = roc_tpr(&r, most);
+    roc_fini(&r);
     return 0;
 }
 
