@@ -19,7 +19,7 @@ static const int lengths[S] = {5, 3, 4}, labels[S] = {4, 0, 2};
 /* What one role's view shows. x: the values of each kind of view, that the derivative is by. */
 struct board {
     int n_seqs, n_rows, n_tokens;
-    int row_seq[R], label[R], n_labels[S], token_seq[N];
+    int row_seq[R], label[R], n_labels[S], token[N], token_seq[N];
     uint8_t scored[N];
     float x[KINDS][R * V > N *C ? R *V : N *C], ref[KINDS][R * V > N *C ? R *V : N *C];
     float helper[HELPER_COUNT][R * V];
@@ -52,6 +52,7 @@ static inline void board_fill(struct board *b, unsigned seed)
             b->label[row] = (int)rng_below(&r, V);
         }
         for (int t = 0; t < lengths[s]; t++, token++) {
+            b->token[token] = 3 * token % 8;
             b->token_seq[token] = s;
             b->scored[token] = t >= lengths[s] - labels[s];
         }
@@ -87,6 +88,7 @@ static inline void board_cut(struct board *to, const struct board *b, int s)
     memset(to->row_seq, 0, sizeof to->row_seq);
     memset(to->token_seq, 0, sizeof to->token_seq);
     memmove(to->label, b->label + row, (size_t)to->n_rows * sizeof *to->label);
+    memmove(to->token, b->token + token, (size_t)to->n_tokens * sizeof *to->token);
     memmove(to->scored, b->scored + token, (size_t)to->n_tokens);
     for (int k = 0; k < HELPER_COUNT; k++)
         memmove(to->helper[k], b->helper[k] + row * V, (size_t)(to->n_rows * V) * sizeof(float));
@@ -131,6 +133,7 @@ static inline struct view show(struct board *b, enum view_kind kind, int first, 
                      .vocab = V,
                      .width = C,
                      .n_tokens = b->n_tokens,
+                     .token = b->token,
                      .token_seq = b->token_seq,
                      .scored = b->scored,
                      .direction = b->direction};

@@ -19,6 +19,7 @@ PRESET(lat, {"retain_loss_type", "EMBED_DIFF"}, {"layer", "8"}, {"steering_coeff
        {"wrapper", "lat"});
 PRESET(lunar, {"retain_loss_type", "embed_prompt"}, {"layer", "22"}, {"locate", "regex"},
        {"trainable_params_regex", "model\\.layers\\.22\\.mlp\\.down_proj\\.weight"});
+PRESET(mapping, {"retain_term", "embed_square"});
 PRESET(tar, {"wrapper", "tar"});
 PRESET(repnoise, {"extra_term", "noise_mmd"}, {"extra_role", "forget"}, {"extra_weight", "1e-3"});
 PRESET(alternate, {"forget_role", "alternate"});
@@ -113,7 +114,7 @@ const struct method methods[] = {
      NULL, formula},
     {"KGA", "distillation", "arXiv 2305.06535",
      "as far from a model that learnt forget as the target is from one that learnt new data", "kga",
-     true, kl_preset, differences},
+     true, kl_preset, formula},
     {"ELM", "distillation", "arXiv 2410.02760",
      "learn what a novice would say rather than an expert; keep the target's likeliest tokens",
      "elm", true, elm_preset, differences},
@@ -134,6 +135,9 @@ const struct method methods[] = {
     {"LUNAR", "representation", "arXiv 2502.07218",
      "send the prompts to forget to where the model refuses, by one matrix", "redirect", true,
      lunar_preset, differences},
+    {"RandomMapping", "robust", "arXiv 2408.00761",
+     "turn hidden states of forget data to a random vector of each token; TAR's first stage",
+     "random_map", true, mapping_preset, formula},
     {"TAR", "robust", "arXiv 2408.00761",
      "high entropy on forget data for an attacker who fine-tunes, as it was on retain data", NULL,
      true, tar_preset, "the sum of its parts, for an attacker who stands still"},

@@ -37,6 +37,8 @@ const struct term *const terms[] = {
     &term_rmu,
     &term_adaptive_rmu,
     &term_embed_diff,
+    &term_random_map,
+    &term_embed_square,
     &term_circuit_breaker,
     &term_embed_norm,
     &term_neg_entropy,

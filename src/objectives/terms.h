@@ -12,7 +12,7 @@ extern const struct term term_circuit_breaker, term_embed_norm, term_nll_seq, te
 extern const struct term term_preserve, term_cross_entropy, term_soul_kl, term_soul_kl_ascent;
 extern const struct term term_mse, term_whp, term_rkld, term_kga, term_elm, term_likeliest_ref;
 extern const struct term term_neg_entropy, term_noise_mmd, term_embed_stay, term_redirect;
-extern const struct term term_embed_prompt;
+extern const struct term term_embed_prompt, term_random_map, term_embed_square;
 extern const struct term *const terms[]; /* ends with NULL */
 
 const struct term *term_by_name(const char *name, struct err *e);

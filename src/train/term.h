@@ -72,7 +72,7 @@ struct view {
     int n_tokens, width;
     const float *hidden, *ref_hidden; /* [N,C] */
     float *dhidden;                   /* [N,C] += d loss / d hidden */
-    const int *token_seq;             /* [N] */
+    const int *token, *token_seq;     /* [N] its id, and its sequence */
     const uint8_t *scored;            /* [N] 1 where the token itself is a label */
     const float *direction;           /* [C] fixed for the run: a unit vector, or see `redirects` */
     uint32_t noise; /* seeds what a term draws: another number every micro-batch */

@@ -3,7 +3,7 @@
 
 #include "train/work.h"
 
-/* Which sequence each token is of, and whether it is a label. */
+/* Each token's id, which sequence it is of, and whether it is a label. */
 static int describe_tokens(struct work *w, const struct part *p, struct view *v)
 {
     int *token_seq = work_take(w, (size_t)p->n_tokens, sizeof(int));
@@ -18,6 +18,7 @@ static int describe_tokens(struct work *w, const struct part *p, struct view *v)
         }
     }
     v->n_tokens = p->n_tokens;
+    v->token = w->batch.ids + p->first_token;
     v->token_seq = token_seq;
     v->scored = scored;
     v->direction = w->g->direction;
