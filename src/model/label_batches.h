@@ -1,0 +1,42 @@
+/* Many sequences with labels, cut into batches for teacher-forced passes. They are sorted, so that
+ * what some have in common at their beginning (a question before several answers, worked examples
+ * before many questions) is computed once; each is computed only up to its last label; a row of
+ * logits that two sequences share is made once.
+ */
+#ifndef MODEL_LABEL_BATCHES_H
+#define MODEL_LABEL_BATCHES_H
+
+#include "model/shared.h"
+
+/* A sequence on its way: what must be computed of it, which ends before its last label. */
+struct label_item {
+    struct seq seq;
+    int index; /* of the sequence as it was given */
+};
+
+struct label_batches {
+    struct label_item *items; /* owned [n], sorted; sequences without labels are left out */
+    int *common;              /* owned: what each of the batch shares with the one before it */
+    int n, next;              /* items; the first that no batch had yet */
+    int tokens;               /* computed at once; 0: a good default */
+};
+
+struct label_batch {
+    const struct label_item *items; /* [n] borrowed */
+    int n;
+    struct shared shared;
+    struct label_rows rows; /* of logits, all different; `seq` is not filled in */
+    int *row;               /* the row of each label, label after label over the items */
+};
+
+int label_batches_init(struct label_batches *b, const struct seq *seqs, int n, int tokens,
+                       struct err *e);
+void label_batches_fini(struct label_batches *b);
+/* Packs the next batch into `a`, which is reset: b->next moves on, unless it is b->n already. */
+int label_batches_take(struct label_batches *b, struct label_batch *out,
+                       const struct model_config *c, struct arena *a, struct err *e);
+
+/* Labels of one sequence. */
+int label_count(const struct seq *s);
+
+#endif
