@@ -6,14 +6,15 @@
 #include "base/regex.h"
 #include "random_text.h"
 #include "tap.h"
-#include "text/pretok.h"
+#include "text/patterns.h"
+#include "text/scan.h"
 
 static const struct {
     const char *name, *pattern;
 } rows[] = {
-    {"gpt-2", PRETOK_GPT2},
-    {"llama-3", PRETOK_WORDS("\\p{N}{1,3}")},
-    {"qwen-2", PRETOK_WORDS("\\p{N}")},
+    {"gpt-2", PATTERN_GPT2},
+    {"llama-3", PATTERN_WORDS("\\p{N}{1,3}")},
+    {"qwen-2", PATTERN_WORDS("\\p{N}")},
 };
 
 /* Mostly what the patterns tell apart: letters, digits, kinds of space, apostrophes and signs. */

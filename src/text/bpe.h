@@ -13,7 +13,7 @@
 #include <stdbool.h>
 
 #include "base/err.h"
-#include "text/tokenizer.h"
+#include "text/ids.h"
 #include "text/vocab.h"
 
 struct bpe_merge {

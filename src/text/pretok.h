@@ -14,15 +14,6 @@
 
 #define PRETOK_MAX_STEPS 8
 
-/* GPT-2's pattern, which ByteLevel(use_regex) stands for. */
-#define PRETOK_GPT2                                                                                \
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-#define PRETOK_DIGIT "\\p{N}"
-/* What Llama 3, Qwen 2 and others cut words by; they differ in how they cut digits. */
-#define PRETOK_WORDS(digits)                                                                       \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                           \
-    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-
 /* U+2581, SentencePiece's sign for a space. */
 #define PRETOK_MARK "\xe2\x96\x81"
 

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "text/pretok.h"
+#include "text/patterns.h"
 
 /* Kinds of ASCII characters in the patterns' terms. WIDE: part of a longer character. */
 enum { LETTER = 1, DIGIT = 2, SPACE = 4, BREAK = 8, OTHER = 16, WIDE = 32 };
@@ -136,9 +136,9 @@ scan_word *scan_find(const char *pattern)
         const char *pattern;
         scan_word *scan;
     } table[] = {
-        {PRETOK_GPT2, scan_gpt2},
-        {PRETOK_WORDS("\\p{N}{1,3}"), scan_words3},
-        {PRETOK_WORDS("\\p{N}"), scan_words1},
+        {PATTERN_GPT2, scan_gpt2},
+        {PATTERN_WORDS("\\p{N}{1,3}"), scan_words3},
+        {PATTERN_WORDS("\\p{N}"), scan_words1},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (!strcmp(pattern, table[i].pattern))

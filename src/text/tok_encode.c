@@ -186,14 +186,6 @@ static int encode_cut(struct encoding *c, int pass, const char *s, size_t n, boo
     return 0;
 }
 
-int ids_add(struct ids *ids, int id, struct err *e)
-{
-    if (mem_reserve(&ids->v, &ids->cap, ids->n + 1, sizeof *ids->v, e))
-        return -1;
-    ids->v[ids->n++] = id;
-    return 0;
-}
-
 static int encode(const struct tokenizer *t, const char *text, size_t n, bool specials,
                   const struct span *plain, size_t n_plain, struct ids *out, struct err *e)
 {

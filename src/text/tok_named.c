@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "text/patterns.h"
 #include "text/tok.h"
 
 #define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
@@ -22,28 +23,28 @@ static const struct named {
     int flags;
     const char *patterns[5];
 } named[] = {
-    {"gpt-2", 0, {PRETOK_GPT2}},
-    {"phi-2", 0, {PRETOK_GPT2}},
-    {"mpt", NFC, {PRETOK_GPT2}},
-    {"olmo", NFC, {PRETOK_GPT2}},
-    {"gpt-neox", NFC, {PRETOK_GPT2}},
-    {"default", 0, {PRETOK_GPT2}},
-    {"smollm", 0, {PRETOK_DIGIT, PRETOK_GPT2}},
-    {"starcoder", 0, {PRETOK_DIGIT, PRETOK_GPT2}},
-    {"refact", 0, {PRETOK_DIGIT, PRETOK_GPT2}},
-    {"command-r", NFC, {PRETOK_DIGIT, PRETOK_GPT2}},
-    {"falcon", 0, {"[\\p{P}$+<=>^~|`]+", PRETOK_GPT2, "[0-9][0-9][0-9]"}},
+    {"gpt-2", 0, {PATTERN_GPT2}},
+    {"phi-2", 0, {PATTERN_GPT2}},
+    {"mpt", NFC, {PATTERN_GPT2}},
+    {"olmo", NFC, {PATTERN_GPT2}},
+    {"gpt-neox", NFC, {PATTERN_GPT2}},
+    {"default", 0, {PATTERN_GPT2}},
+    {"smollm", 0, {PATTERN_DIGIT, PATTERN_GPT2}},
+    {"starcoder", 0, {PATTERN_DIGIT, PATTERN_GPT2}},
+    {"refact", 0, {PATTERN_DIGIT, PATTERN_GPT2}},
+    {"command-r", NFC, {PATTERN_DIGIT, PATTERN_GPT2}},
+    {"falcon", 0, {"[\\p{P}$+<=>^~|`]+", PATTERN_GPT2, "[0-9][0-9][0-9]"}},
     {"deepseek-llm",
      0,
      {"[\\r\\n]", "\\s?\\p{L&}+",
       "\\s?[!-/:-~\\x{ff01}-\\x{ff0f}\\x{ff1a}-\\x{ff5e}"
       "\\x{2018}-\\x{201f}\\x{3000}-\\x{3002}]+",
-      "\\s+$", HAN "|" PRETOK_DIGIT "+"}},
-    {"deepseek-coder", 0, {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", HAN, PRETOK_DIGIT}},
-    {"llama-bpe", WHOLE_WORDS | BOS, {PRETOK_WORDS("\\p{N}{1,3}")}},
-    {"dbrx", 0, {PRETOK_WORDS("\\p{N}{1,3}")}},
-    {"qwen2", NFC, {PRETOK_WORDS("\\p{N}")}},
-    {"stablelm2", NFC, {PRETOK_WORDS("\\p{N}")}},
+      "\\s+$", HAN "|" PATTERN_DIGIT "+"}},
+    {"deepseek-coder", 0, {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", HAN, PATTERN_DIGIT}},
+    {"llama-bpe", WHOLE_WORDS | BOS, {PATTERN_WORDS("\\p{N}{1,3}")}},
+    {"dbrx", 0, {PATTERN_WORDS("\\p{N}{1,3}")}},
+    {"qwen2", NFC, {PATTERN_WORDS("\\p{N}")}},
+    {"stablelm2", NFC, {PATTERN_WORDS("\\p{N}")}},
     {"tekken", WHOLE_WORDS | BOS, {CASED("", "\\p{N}")}},
     {"gpt-4o", 0, {CASED("(?i:'s|'t|'re|'ve|'m|'ll|'d)?", "\\p{N}{1,3}")}},
 };

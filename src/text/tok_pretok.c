@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "text/patterns.h"
 #include "text/tok.h"
 
 /* ASCII has signs that Unicode counts as symbols, not as punctuation; here they count as both. */
@@ -41,7 +42,7 @@ static int read_digits(struct tokenizer *t, const json_t *j, struct err *e)
     bool each = false;
     if (json_opt_bool(j, "individual_digits", &each, e))
         return -1;
-    return pretok_add_split(&t->pretok, each ? PRETOK_DIGIT : PRETOK_DIGIT "+", false,
+    return pretok_add_split(&t->pretok, each ? PATTERN_DIGIT : PATTERN_DIGIT "+", false,
                             PRETOK_ISOLATE, false, e);
 }
 
@@ -61,7 +62,7 @@ static int read_bytelevel(struct tokenizer *t, const json_t *j, struct err *e)
         return -1;
     if (prefix && pretok_add(&t->pretok, &(struct pretok_step){.kind = PRETOK_SPACE}, e))
         return -1;
-    if (regex && pretok_add_split(&t->pretok, PRETOK_GPT2, false, PRETOK_ISOLATE, false, e))
+    if (regex && pretok_add_split(&t->pretok, PATTERN_GPT2, false, PRETOK_ISOLATE, false, e))
         return -1;
     return pretok_add(&t->pretok, &(struct pretok_step){.kind = PRETOK_SYMBOLS}, e);
 }

@@ -14,17 +14,11 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "text/ids.h"
 
 struct tokenizer;
 struct gguf_meta;
 struct gguf_pairs;
-
-struct ids {
-    int *v; /* owned; zero-initialise, free(v) */
-    size_t n, cap;
-};
-
-int ids_add(struct ids *ids, int id, struct err *e);
 
 struct span {
     size_t from, to; /* bytes of a text */

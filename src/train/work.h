@@ -1,4 +1,4 @@
-/* One micro-batch while the engine works on it. Private to train/: micro.c packs and runs, views.c
+/* One micro-batch while the engine works on it. Private to train/: pack.c packs and runs, views.c
  * shows the terms what was computed.
  */
 #ifndef TRAIN_WORK_H

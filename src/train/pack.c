@@ -1,0 +1,124 @@
+/* The sequences of all roles in use, packed into one batch and run through the decoder. */
+#include <string.h>
+
+#include "train/work.h"
+
+void *work_take(struct work *w, size_t n, size_t size)
+{
+    void *p = arena_take(w->a, n + 1, size, w->e);
+    return p ? memset(p, 0, (n + 1) * size) : NULL;
+}
+
+bool work_is_widened(const struct engine *g, const struct objective *o)
+{
+    return (o->term->widen & g->compat) != 0;
+}
+
+/* Some objective averages over every row of this role's padded batch. */
+static bool needs_padding(const struct engine *g, enum role role)
+{
+    for (int i = 0; i < g->n_obj; i++)
+        if (engine_counts(g, &g->obj[i]) && g->obj[i].role[0] == role &&
+            work_is_widened(g, &g->obj[i]))
+            return true;
+    return false;
+}
+
+static int pad_to(struct work *w, struct seq *s, int n)
+{
+    int *ids = work_take(w, (size_t)n, sizeof *ids),
+        *labels = work_take(w, (size_t)n, sizeof *labels);
+    uint8_t *mask = work_take(w, (size_t)n, 1);
+    if (!ids || !labels || !mask)
+        return -1;
+    for (int t = 0; t < n; t++) {
+        ids[t] = t < s->n ? s->ids[t] : w->g->pad_id;
+        labels[t] = t < s->n && s->labels ? s->labels[t] : LABEL_NONE;
+        mask[t] = t < s->n && (!s->mask || s->mask[t]);
+    }
+    *s = (struct seq){.n = n, .ids = ids, .labels = labels, .mask = mask};
+    return 0;
+}
+
+static int collect(struct work *w)
+{
+    int total = 0;
+    for (int r = 0; r < ROLE_COUNT; r++)
+        total += w->mb->n[r];
+    if (!(w->seqs = work_take(w, (size_t)total, sizeof *w->seqs)))
+        return -1;
+    for (int r = 0; r < ROLE_COUNT; r++) {
+        struct part *p = &w->part[r];
+        if (!engine_uses(w->g, (enum role)r))
+            continue;
+        p->first_seq = w->n_seqs;
+        p->n_seqs = w->mb->n[r];
+        int longest = 0;
+        for (int i = 0; i < p->n_seqs; i++) {
+            struct seq *s = &w->seqs[w->n_seqs++];
+            *s = w->g->sets[r]->seqs[w->mb->rows[r][i]];
+            longest = s->n > longest ? s->n : longest;
+        }
+        for (int i = 0; i < p->n_seqs && needs_padding(w->g, (enum role)r); i++)
+            if (w->seqs[p->first_seq + i].n < longest &&
+                pad_to(w, &w->seqs[p->first_seq + i], longest))
+                return -1;
+    }
+    return 0;
+}
+
+static int locate_parts(struct work *w)
+{
+    for (int r = 0, row = 0; r < ROLE_COUNT; r++) {
+        struct part *p = &w->part[r];
+        if (!p->n_seqs)
+            continue;
+        p->first_token = w->batch.start[p->first_seq];
+        p->n_tokens = w->batch.start[p->first_seq + p->n_seqs] - p->first_token;
+        p->first_row = row;
+        while (row < w->rows.n && w->rows.seq[row] < p->first_seq + p->n_seqs)
+            row++;
+        p->n_rows = row - p->first_row;
+        if (!(p->n_labels = work_take(w, (size_t)p->n_seqs, sizeof(int))) ||
+            !(p->nll = work_take(w, (size_t)p->n_seqs, sizeof(double))) ||
+            !(p->ref_nll = work_take(w, (size_t)p->n_seqs, sizeof(double))))
+            return -1;
+        for (int i = p->first_row; i < row; i++) {
+            w->rows.seq[i] -= p->first_seq; /* from here on: within the role */
+            p->n_labels[w->rows.seq[i]]++;
+        }
+    }
+    return 0;
+}
+
+static int place_latent(struct work *w)
+{
+    const struct part *p = &w->part[ROLE_FORGET];
+    if (!w->g->latent || !p->n_seqs)
+        return 0;
+    if (w->g->latent->n != p->n_tokens)
+        return err_set(w->e, "hidden states of padded forget rows cannot be perturbed: leave out "
+                             "the --compat switches that average over padding");
+    w->g->latent->first = p->first_token;
+    w->batch.latent = w->g->latent;
+    return 0;
+}
+
+int work_forward(struct work *w, int layers)
+{
+    struct engine *g = w->g;
+    const struct model_config *c = &g->model->cfg;
+    arena_reset(&g->arena);
+    if ((!g->frozen && engine_reserve_grads(g, w->e)) || collect(w) ||
+        batch_pack(&w->batch, w->seqs, w->n_seqs, c->vocab, c->positions, w->a, w->e) ||
+        batch_label_rows(&w->rows, &w->batch, w->seqs, w->a, w->e) || locate_parts(w))
+        return -1;
+    w->grads = g->frozen ? NULL : g->grads;
+    if (place_latent(w) ||
+        decoder_forward(g->model, &w->batch, layers, true, &w->pass, w->a, w->e) ||
+        !(w->dx = work_take(w, (size_t)w->batch.n_tokens * (size_t)c->width, sizeof(float))))
+        return -1;
+    if (g->compat & COMPAT_PAD_EMBED_FROZEN)
+        w->pass.frozen_id = g->pad_id;
+    return 0;
+}
