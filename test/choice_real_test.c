@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "eval/choice.h"
 #include "eval/model_scorer.h"
+#include "choices.h"
 #include "tap.h"
 
 /* The sets of scores.json: where their rows are, and how many are checked. */
@@ -42,12 +43,12 @@ static char *shared(const char *form, const char *subject)
     return test_shared(name);
 }
 
-struct result {
+struct agreement {
     int questions, choices, same;
     double worst;
 };
 
-static void compare(struct result *r, const struct choice_score *s, const json_t *want)
+static void compare(struct agreement *r, const struct choice_score *s, const json_t *want)
 {
     int best = 0;
     for (int i = 0; i < s->n; i++) {
@@ -61,16 +62,22 @@ static void compare(struct result *r, const struct choice_score *s, const json_t
     r->same += json_array_size(want) == (size_t)s->n && best == s->best;
 }
 
-static int score_set(struct result *r, const struct set *set, const char *subject,
+static int score_set(struct agreement *r, const struct set *set, const char *subject,
                      const struct rows *rows, const struct rows *dev, const json_t *want,
                      const struct model_scorer *m, struct err *e)
 {
     char task[32];
     struct questions q;
+    struct suite_recipe recipe;
     snprintf(task, sizeof task, "%.*s%s", (int)strcspn(set->task, "%"), set->task,
              strchr(set->task, '%') ? subject : "");
-    if (questions_build(&q, task, subject, rows, dev, set->shots, e))
+    const struct choice_task *t = choices_find(&recipe, task);
+    if (!t)
+        return err_set(e, "no task '%s'", task);
+    if (questions_build(&q, t, subject, rows, dev, set->shots, e)) {
+        suite_recipe_close(&recipe);
         return -1;
+    }
     struct choice_score *s = calloc((size_t)q.n, sizeof *s);
     int rc = choice_score(s, &q, m->tok, &m->scorer, m->model->cfg.positions, e);
     for (int i = 0; i < q.n && !rc; i++)
@@ -78,6 +85,7 @@ static int score_set(struct result *r, const struct set *set, const char *subjec
     choice_scores_free(s, q.n);
     free(s);
     questions_fini(&q);
+    suite_recipe_close(&recipe);
     return rc;
 }
 
@@ -88,7 +96,7 @@ static void test_set(const char *name, const json_t *want, const struct model_sc
     char *path = shared(set->file, subject),
          *dev_path = set->dev ? shared(set->dev, subject) : NULL;
     struct rows rows = {0}, dev = {0};
-    struct result r = {0};
+    struct agreement r = {0};
     struct err e;
     int n = (int)json_array_size(want);
     if (!getenv("UNLEARN_ALL") && n > set->part)

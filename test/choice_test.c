@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 #include "eval/choice.h"
-#include "suites/multiple.h"
+#include "choices.h"
 #include "tap.h"
 
 /* Rows from a JSON array. */
@@ -17,6 +17,16 @@ static int rows_of(struct rows *r, const json_t *array)
     int rc = rows_read(r, "rows.json", text, strlen(text), &e);
     free(text);
     return rc;
+}
+
+/* The questions of a built-in suite's task. */
+static int build(struct questions *q, const char *task, const char *subject,
+                 const struct rows *rows, const struct rows *shots, int n_shots,
+                 struct suite_recipe *r, struct err *e)
+{
+    const struct choice_task *t = choices_find(r, task);
+    return t ? questions_build(q, t, subject, rows, shots, n_shots, e)
+             : err_set(e, "no task '%s'", task);
 }
 
 static void test_prompts(void)
@@ -30,13 +40,14 @@ static void test_prompts(void)
     {
         struct rows rows, shots = {0};
         struct questions q;
+        struct suite_recipe recipe = {0};
         json_t *requests = json_object_get(want, "requests"), *examples;
         examples = json_object_get(want, "shots");
         bool same = !rows_of(&rows, json_object_get(want, "rows"));
         if (json_array_size(examples))
             same = same && !rows_of(&shots, examples);
-        int rc = questions_build(&q, name, "high_school_geography", &rows, &shots,
-                                 (int)json_array_size(examples), &e);
+        int rc = build(&q, name, "high_school_geography", &rows, &shots,
+                       (int)json_array_size(examples), &recipe, &e);
         if (ok(same && !rc && (size_t)q.v[0].n == json_array_size(requests), "%s: a question%s%s",
                name, rc ? ": " : "", rc ? e.msg : "")) {
             for (int i = 0; i < q.v[0].n; i++) {
@@ -53,6 +64,7 @@ static void test_prompts(void)
         }
         rows_close(&rows);
         rows_close(&shots);
+        suite_recipe_close(&recipe);
         seen++;
     }
     ok(seen == 12, "%d tasks", seen);
@@ -81,14 +93,16 @@ static void test_layouts(void)
         struct err e;
         struct rows rows;
         struct questions q;
+        struct suite_recipe r = {0};
         if (rows_read(&rows, "x.json", cases[i].row, strlen(cases[i].row), &e))
             continue;
-        int rc = questions_build(&q, cases[i].task, "s", &rows, NULL, 0, &e);
+        int rc = build(&q, cases[i].task, "s", &rows, NULL, 0, &r, &e);
         ok(!rc && q.v[0].gold == cases[i].gold && q.v[0].n_right == cases[i].n_right,
            "%s as published%s%s", cases[i].task, rc ? ": " : "", rc ? e.msg : "");
         if (!rc)
             questions_fini(&q);
         rows_close(&rows);
+        suite_recipe_close(&r);
     }
 }
 
@@ -139,16 +153,18 @@ static void test_bad_rows(void)
         struct err e;
         struct rows rows;
         struct questions q;
+        struct suite_recipe r = {0};
         snprintf(text, sizeof text, "%s\n%s\n", good, bad[i].row);
         if (!ok(!rows_read(&rows, "x.jsonl", text, strlen(text), &e), "rows"))
             continue;
-        int rc = questions_build(&q, "wmdp_bio", NULL, &rows, NULL, 0, &e);
+        int rc = build(&q, "wmdp_bio", NULL, &rows, NULL, 0, &r, &e);
         ok(!rc && q.n == 1 && q.bad == 1 && strstr(q.first.msg, bad[i].says) &&
                strstr(q.first.msg, "line 2"),
            "left out and counted: %s", rc ? e.msg : q.first.msg);
         if (!rc)
             questions_fini(&q);
         rows_close(&rows);
+        suite_recipe_close(&r);
     }
 }
 
@@ -166,7 +182,6 @@ static void test_refusals(void)
          "must hold right answers, then wrong ones", 0},
         {"truthfulqa_mc1", "{\"question\":\"q\",\"mc1_targets\":{\"a\":1,\"b\":1}}",
          "must hold right answers, then wrong ones", 0},
-        {"mmlu_pro", "{}", "there are: mmlu, wmdp_bio", 0},
         {"wmdp_bio", "{\"question\":\"q\",\"choices\":[\"a\",\"b\"],\"answer\":0}",
          "2 worked examples", 2},
     };
@@ -174,11 +189,13 @@ static void test_refusals(void)
         struct err e = {0};
         struct rows rows;
         struct questions q;
+        struct suite_recipe r = {0};
         if (rows_read(&rows, "x.jsonl", bad[i].row, strlen(bad[i].row), &e))
             continue;
-        int rc = questions_build(&q, bad[i].task, NULL, &rows, NULL, bad[i].shots, &e);
+        int rc = build(&q, bad[i].task, NULL, &rows, NULL, bad[i].shots, &r, &e);
         ok(rc && strstr(e.msg, bad[i].says), "refused: %s", e.msg);
         rows_close(&rows);
+        suite_recipe_close(&r);
     }
 }
 

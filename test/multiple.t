@@ -75,16 +75,16 @@ is_deeply(decode_json(get("$dir/out/LMEval_SUMMARY.json")), $mmlu, 'SUMMARY is w
 
 my (undef, $table) = run("$eval --suite mmlu --data $dir/mmlu --subjects virology,anatomy --limit 2");
 is($table, <<'END', 'a table of two subjects, two questions each');
-task           questions  left out     acc  stderr  95 % low  95 % high  acc_norm
--------------  ---------  --------  ------  ------  --------  ---------  --------
-mmlu_anatomy           2         0  0.5000  0.5000    0.0126     0.9874         -
-mmlu_virology          2         0  1.0000  0.0000    0.1581     1.0000         -
-mmlu_other             2         0  1.0000  0.0000    0.1581     1.0000         -
-mmlu_stem              2         0  0.5000  0.5000    0.0126     0.9874         -
-mmlu                   4         0  0.7500  0.2500    0.1941     0.9937         -
+task           questions  left out     acc  stderr  95 % low  95 % high
+-------------  ---------  --------  ------  ------  --------  ---------
+mmlu_anatomy           2         0  0.5000  0.5000    0.0126     0.9874
+mmlu_virology          2         0  1.0000  0.0000    0.1581     1.0000
+mmlu_other             2         0  1.0000  0.0000    0.1581     1.0000
+mmlu_stem              2         0  0.5000  0.5000    0.0126     0.9874
+mmlu                   4         0  0.7500  0.2500    0.1941     0.9937
 END
 (undef, $table) = run("$eval --suite mmlu --data $dir/mmlu --subjects anatomy --limit 1");
-like($table, qr/^mmlu_anatomy +1 +0 +1\.0000 +- +0\.0250 +1\.0000 +-$/m, 'one question has no standard error');
+like($table, qr/^mmlu_anatomy +1 +0 +1\.0000 +- +0\.0250 +1\.0000$/m, 'one question has no standard error');
 
 # Worked examples, on random weights: the prompt as MMLU words it, scored as rows of ids.
 run("train --quiet --model $flat --scratch --out $dir/random --max-steps 1 --data demo/data/people.jsonl[0:2]");
@@ -177,13 +177,13 @@ sub refused {
     my ($args, $like, $what) = @_;
     check("$eval $args", 1, qr/^unlearn eval: .*$like/, $what);
 }
-refused('--suite mmlu', 'mmlu needs --data PATH$', 'no data');
+refused('--suite mmlu', 'mmlu needs --data PATH: DIR with test/SUBJECT_test\.csv .*$', 'no data');
 refused("--suite mmlu --data $dir/mmlu --subjects anatomy,alchemy", "mmlu has no subject 'alchemy'\$", 'an unknown subject');
 refused("--suite mmlu --data $dir/mmlu --subjects nutrition", "mmlu' holds no questions of nutrition\$", 'a subject that is not there');
 refused("--suite mmlu --data $dir/nowhere", "is read from a folder, '.*nowhere' is none\$", 'no folder');
 refused("--suite mmlu --data $dir/wmdp", "wmdp' holds none of the files of mmlu\$", 'a folder of something else');
 refused("--suite mmlu --data $dir/mmlu --subjects anatomy --shots 3", '3 worked examples wanted, 2 there$', 'too few worked examples');
-refused("--suite wmdp --data $dir/wmdp --shots 1", 'worked examples \(--shots\) come with mmlu only$', 'examples where there are none');
+refused("--suite wmdp --data $dir/wmdp --shots 1", 'wmdp_bio has no worked examples \(--shots\) but those of other --folds$', 'examples where there are none');
 refused("--suite piqa --data $truth", "mc_task.json' line 1: a row of piqa needs the field 'sol1'\$", 'rows of another task');
 put('broken/chem_questions.json.gz', substr($packed, 0, -9));
 refused("--suite wmdp --data $dir/broken", "chem_questions.json.gz' is damaged: ", 'a file cut short');

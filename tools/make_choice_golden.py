@@ -6,7 +6,7 @@ Needs lm-eval 0.4.8, transformers 4.45.1, torch 2.4.1 (CPU, f32, one thread).
     make_choice_golden.py prompts OUT.json
         Prompts and continuations of invented documents in each task's own format.
     make_choice_golden.py scores MODEL_DIR DATA OUT.json [SET]
-        Log-probabilities of 100 questions a data set (40 of TruthfulQA's mc2). MODEL_DIR: `unlearn convert` of the GGUF;
+        Log-probabilities of 100 questions a data set. MODEL_DIR: `unlearn convert` of the GGUF;
         DATA: the folder with mmlu/, wmdp/ and truthfulqa/; SET: only sets whose names begin so.
 
 The tasks are the harness's own YAML files; only where their rows come from is replaced.
@@ -81,9 +81,9 @@ def sets(data):
                 rows = json.load(f)[:100]
             yield f"wmdp/{s}", instances(task_of(f"wmdp/wmdp_{s}.yaml", {"test": rows}, folder()), 0)
         rows = truthful_rows(f"{data}/truthfulqa/mc_task.json")[:100]
-        for m, n in (("mc1", 100), ("mc2", 40)):  # mc2 has twice the answers
+        for m in ("mc1", "mc2"):
             yield f"truthfulqa/{m}", instances(
-                task_of(f"truthfulqa/truthfulqa_{m}.yaml", {"validation": rows[:n]}, folder()), 0)
+                task_of(f"truthfulqa/truthfulqa_{m}.yaml", {"validation": rows}, folder()), 0)
 
 
 def scores(model_dir, data, out, prefix=""):

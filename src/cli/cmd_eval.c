@@ -16,8 +16,7 @@ enum { MOST_SETS = 64 };
 struct options {
     const char *suite;
     const char *reference, *retain_logs, *out, *question_key, *truth_ratio;
-    const char *data, *subjects;
-    int64_t max_new_tokens, batch, shots, limit;
+    int64_t max_new_tokens, batch;
     bool json, list;
 };
 
@@ -41,14 +40,6 @@ static const struct param params[] = {
      "of an answer"},
     {"batch", PARAM_INT, OPT(batch), 0, 4096, NULL, "0", NULL,
      "prompts answered at once; 0: by itself"},
-    {"data", PARAM_STRING, OPT(data), 0, 0, NULL, NULL, "PATH",
-     "of multiple-choice suites: the data set, see above"},
-    {"shots", PARAM_INT, OPT(shots), 0, 64, NULL, "0", NULL,
-     "worked examples before each question of mmlu"},
-    {"subjects", PARAM_STRING, OPT(subjects), 0, 0, NULL, NULL, "A,B",
-     "subjects of mmlu, wmdp or truthfulqa; without it all"},
-    {"limit", PARAM_INT, OPT(limit), 0, INT32_MAX, NULL, "0", NULL,
-     "questions of each multiple-choice task; 0: all"},
     {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print the summary as JSON"},
     {0},
 };
@@ -64,7 +55,9 @@ static const char about[] =
     "leave their\n"
     "metrics out. The logs are in OpenUnlearning's format; means have a 95 % bootstrap "
     "interval.\n\n"
-    "Multiple-choice suites score as lm-evaluation-harness 0.4.8 does:\n" MULTIPLE_HELP;
+    "Suites of multiple choice (mmlu, wmdp, arc ... and classification) take their questions from "
+    "--data PATH. Those that\n"
+    "lm-evaluation-harness has are scored as its version 0.4.8 does.\n";
 
 struct evaluation {
     struct setup s;
@@ -74,7 +67,8 @@ struct evaluation {
     const char *files[MOST_SETS]; /* by set of the recipe; NULL: not given */
     struct param set_params[MOST_SETS + 1];
     struct rows rows[MOST_SETS];
-    struct rows *sets[MOST_SETS]; /* NULL: not given */
+    struct rows *sets[MOST_SETS];  /* NULL: not given */
+    struct multiple_args multiple; /* of suites of tasks */
     json_t *retain_log;
     struct suite suite;
 };
@@ -155,11 +149,12 @@ static int run_suite(struct evaluation *v, const struct options *o, struct err *
 static int run_recipe(struct evaluation *v, const struct setup_options *so, const struct options *o,
                       struct err *e)
 {
-    int rc = open_data(v, o, e) || open_models(v, so, o, e) || run_suite(v, o, e) ||
-                     (o->out && suite_write(&v->suite, o->out, v->recipe.log, e)) ||
-                     suite_print(&v->suite, NULL, o->json, e)
-                 ? -1
-                 : 0;
+    int rc =
+        open_data(v, o, e) || open_models(v, so, o, e) || run_suite(v, o, e) ||
+                (o->out && suite_write(&v->suite.log, v->suite.table, o->out, v->recipe.log, e)) ||
+                suite_print(&v->suite, NULL, o->json, e)
+            ? -1
+            : 0;
     suite_fini(&v->suite);
     model_scorer_fini(&v->reference);
     model_scorer_fini(&v->scorer);
@@ -171,18 +166,6 @@ static int run_recipe(struct evaluation *v, const struct setup_options *so, cons
     return rc;
 }
 
-static int run_multiple(const struct setup_options *so, const struct options *o, struct err *e)
-{
-    if (!o->data)
-        return err_set(e, "no data given: %s needs --data PATH", o->suite);
-    struct multiple_options m = {.suite = o->suite,
-                                 .data = o->data,
-                                 .subjects = o->subjects,
-                                 .shots = (int)o->shots,
-                                 .limit = (int)o->limit};
-    return eval_multiple(so, &m, o->out, o->json, e);
-}
-
 static void print_list(void)
 {
     printf("suites:\n");
@@ -191,10 +174,12 @@ static void print_list(void)
         struct err e;
         if (suite_recipe_open(&r, t->name, &e))
             continue;
-        printf("  %-12s%s\n", t->name, r.about);
+        printf("  %-15s%s\n", t->name, r.about);
+        if (r.n_tasks)
+            printf("  %-15s--data %s\n", "", r.data);
         suite_recipe_close(&r);
     }
-    printf("\nof multiple choice:\n%s\nkinds of metrics:\n", MULTIPLE_HELP);
+    printf("\nkinds of metrics:\n");
     for (int i = 0; metric_kinds[i]; i++)
         printf("  %-22s%s\n", metric_kinds[i]->name, metric_kinds[i]->help);
 }
@@ -220,17 +205,14 @@ static int take_tables(struct args *a, struct evaluation *v, const struct option
                        struct setup_options *so, struct param_preset *presets, int most)
 {
     struct err e;
-    if (!multiple_is(o->suite)) {
-        if (suite_recipe_open(&v->recipe, o->suite, &e) ||
-            read_presets(&v->recipe, presets, most, &e))
-            return args_usage(a, &e);
-        make_set_params(v);
-        int status = args_take(a, "data of the suite", v->set_params, v->files);
-        if (status != ARGS_GO)
-            return status;
-        a->presets = presets;
-    }
-    int status = args_take(a, "model and text", setup_params, so);
+    if (suite_recipe_open(&v->recipe, o->suite, &e) || read_presets(&v->recipe, presets, most, &e))
+        return args_usage(a, &e);
+    a->presets = presets;
+    make_set_params(v);
+    int status = v->recipe.n_tasks ? eval_multiple_take(a, &v->recipe, &v->multiple)
+                                   : args_take(a, "data of the suite", v->set_params, v->files);
+    if (status == ARGS_GO)
+        status = args_take(a, "model and text", setup_params, so);
     if (status == ARGS_GO)
         status = args_take(a, "conversations", chat_params, &so->chat);
     return status == ARGS_GO ? args_finish(a) : status;
@@ -257,7 +239,8 @@ int cmd_eval(int argc, char **argv)
         status = take_tables(&a, &v, &o, &so, presets, PRESETS);
     if (status == ARGS_GO) {
         struct err e;
-        int rc = multiple_is(o.suite) ? run_multiple(&so, &o, &e) : run_recipe(&v, &so, &o, &e);
+        int rc = v.recipe.n_tasks ? eval_multiple(&so, &v.recipe, &v.multiple, o.out, o.json, &e)
+                                  : run_recipe(&v, &so, &o, &e);
         status = rc ? args_fail(&a, &e) : STATUS_DONE;
     }
     suite_recipe_close(&v.recipe);

@@ -72,6 +72,12 @@ static int rescore(const char *path, const struct options *o, struct err *e)
     struct suite_recipe recipe;
     if (suite_recipe_open(&recipe, o->suite, e))
         return -1;
+    if (recipe.n_tasks) {
+        suite_recipe_close(&recipe);
+        return err_set(
+            e, "the figures of '%s' are shares of its rows: there is nothing to compute again",
+            o->suite);
+    }
     struct suite s = {.recipe = &recipe};
     s.truth_mean = strcmp(o->truth_ratio, "arithmetic") ? TRUTH_GEOMETRIC : TRUTH_ARITHMETIC;
     bool tofu;
@@ -85,7 +91,8 @@ static int rescore(const char *path, const struct options *o, struct err *e)
     if (!rc && (rc = suite_rescore(&s, log, e)))
         err_prefix(e, "'%s': ", path);
     if (!rc)
-        rc = (o->out && suite_write(&s, o->out, recipe.log, e)) || suite_print(&s, log, o->json, e);
+        rc = (o->out && suite_write(&s.log, s.table, o->out, recipe.log, e)) ||
+             suite_print(&s, log, o->json, e);
     suite_fini(&s);
     suite_recipe_close(&recipe);
     json_decref(retained);

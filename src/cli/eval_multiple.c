@@ -1,69 +1,114 @@
 #include "cli/eval_multiple.h"
 
+#include <stddef.h>
+#include <string.h>
+
 #include "base/json.h"
 #include "base/log.h"
+#include "cli/multiple_print.h"
 #include "cli/print.h"
+#include "cli/suite_print.h"
 #include "eval/model_scorer.h"
-#include "report/table.h"
 
-/* A number with four decimals; "-" where there is none. */
-static int set_number(struct table *t, int row, int col, const json_t *line, const char *key,
-                      struct err *e)
+#define OPT(f) offsetof(struct multiple_args, f)
+static const struct param questions[] = {
+    {"data", PARAM_STRING, OPT(o.data), 0, 0, NULL, NULL, "PATH", NULL}, /* help: the recipe's */
+    {"subjects", PARAM_STRING, OPT(o.subjects), 0, 0, NULL, NULL, "A,B",
+     "tasks of these subjects only"},
+    {"limit", PARAM_INT, OPT(o.limit), 0, INT32_MAX, NULL, "0", NULL,
+     "questions of each task; 0: all"},
+    {"shots", PARAM_INT, OPT(o.shots), 0, 64, NULL, "0", NULL,
+     "worked examples before each question: of the data set's own, or drawn from the other folds"},
+    {"folds", PARAM_INT, OPT(o.folds), 0, 1000, NULL, "0", NULL,
+     "the questions are dealt into so many folds, each evaluated by itself; 0: not"},
+    {"seed", PARAM_INT, OPT(o.seed), 0, UINT32_MAX, NULL, "0", NULL,
+     "of the folds, and of the examples drawn"},
+    {"columns", PARAM_STRING, OPT(o.columns), 0, 0, NULL, NULL, "A,B",
+     "names of the fields of a CSV file that has no header line"},
+    {0},
+};
+
+/* Of suites in which all rows have the same labels. */
+static const struct param labels[] = {
+    {"text_key", PARAM_STRING, OPT(o.text_key), 0, 0, NULL, "text", "KEY", "field of the text"},
+    {"label_key", PARAM_STRING, OPT(label_key), 0, 0, NULL, NULL, "KEY",
+     "field of the label; without it the recipe's"},
+    {"label_words", PARAM_STRING, OPT(label_words), 0, 0, NULL, NULL, "L=W,L=W",
+     "labels in the data and the words that are scored for them; without it the recipe's"},
+    {0},
+};
+
+int eval_multiple_take(struct args *a, const struct suite_recipe *r, struct multiple_args *m)
 {
-    const json_t *v = json_object_get(line, key);
-    return json_is_real(v)      ? table_set(t, row, col, e, "%.4f", json_real_value(v))
-           : json_is_integer(v) ? table_set(t, row, col, e, "%d", (int)json_integer_value(v))
-                                : table_set(t, row, col, e, "-");
+    memcpy(m->params, questions, sizeof questions);
+    m->params[0].help = r->data;
+    int status = args_take(a, "questions of the suite", m->params, m);
+    if (status == ARGS_GO && r->tasks[0].layouts[0].classes)
+        status = args_take(a, "labels", labels, m);
+    return status;
 }
 
-static int print_table(const struct multiple *m, struct err *e)
+/* "1=bad,2=good" as lists of labels and of choices, in the keys of a task. */
+static int read_label_words(json_t *keys, const char *text, struct err *e)
 {
-    static const struct {
-        const char *heading, *key;
-    } cols[] = {{"task", NULL},        {"questions", "rows"},    {"left out", "missing"},
-                {"acc", "acc"},        {"stderr", "acc_stderr"}, {"95 % low", "low"},
-                {"95 % high", "high"}, {"acc_norm", "acc_norm"}};
-    enum { COLS = sizeof cols / sizeof cols[0] };
-    struct table t;
-    struct buf text = {0};
-    const char *name;
-    json_t *line;
-    int row = 1, rc = table_init(&t, (int)json_object_size(m->table) + 1, COLS, e);
-    if (rc)
-        return -1;
-    for (int c = 0; c < COLS && !rc; c++)
-        rc = table_set(&t, 0, c, e, "%s", cols[c].heading);
-    json_object_foreach(m->table, name, line)
-    {
-        rc = rc || table_set(&t, row, 0, e, "%s", name);
-        for (int c = 1; c < COLS && !rc; c++)
-            rc = set_number(&t, row, c, line, cols[c].key, e);
-        row++;
+    json_t *of = json_array(), *words = json_array();
+    if (json_object_set_new(keys, "labels", of) || json_object_set_new(keys, "choices", words))
+        return err_set(e, "out of memory (labels)");
+    for (const char *at = text; *at;) {
+        size_t n = strcspn(at, ","), label = strcspn(at, "=");
+        if (!label || label + 1 >= n)
+            return err_set(e, "--label-words is '%s': write it like 1=bad,2=good", text);
+        if (json_array_append_new(of, json_stringn(at, label)) ||
+            json_array_append_new(words, json_stringn(at + label + 1, n - label - 1)))
+            return err_set(e, "--label-words '%s' is not valid UTF-8", text);
+        at += n + (at[n] == ',');
     }
-    if (!rc && !(rc = table_write(&t, TABLE_PLAIN, &text, e)))
-        printf("%s", text.data);
-    buf_fini(&text);
-    table_fini(&t);
+    return 0;
+}
+
+/* Options that take the place of keys of the recipe. */
+static int override(struct suite_recipe *r, const struct multiple_args *m, struct err *e)
+{
+    json_t *keys = json_object();
+    int rc = keys ? 0 : err_set(e, "out of memory (labels)");
+    if (!rc && m->label_words)
+        rc = read_label_words(keys, m->label_words, e);
+    if (!rc && m->label_key && json_object_set_new(keys, "answer", json_string(m->label_key)))
+        rc = err_set(e, "--label-key '%s' is not valid UTF-8", m->label_key);
+    if (!rc && json_object_size(keys))
+        rc = suite_tasks_override(r, keys, e);
+    json_decref(keys);
     return rc;
 }
 
-int eval_multiple(const struct setup_options *so, const struct multiple_options *o, const char *out,
-                  bool json, struct err *e)
+static int run(struct multiple *m, struct setup *s, const struct suite_recipe *r,
+               const struct multiple_args *a, struct err *e)
+{
+    struct model_scorer scorer;
+    if (model_scorer_init(&scorer, &s->model, s->tokenizer, s->compat, e))
+        return -1;
+    const struct asked who = {s->tokenizer, &scorer.scorer, s->model.cfg.positions};
+    int rc = multiple_run(m, r, &a->o, &who, e);
+    model_scorer_fini(&scorer);
+    return rc;
+}
+
+int eval_multiple(const struct setup_options *so, struct suite_recipe *r,
+                  const struct multiple_args *a, const char *out, bool json, struct err *e)
 {
     struct setup s = {0};
-    struct model_scorer scorer = {0};
     struct multiple m = {0};
-    int rc = setup_open(&s, so, false, e) || setup_tokenizer(&s, e) ||
-                     model_scorer_init(&scorer, &s.model, s.tokenizer, s.compat, e) ||
-                     multiple_run(&m, o, s.tokenizer, &scorer.scorer, s.model.cfg.positions, e) ||
-                     (out && peer_log_write(&m.log, out, "LMEval", e)) ||
-                     (json ? print_json(m.log.summary, JSON_LIKE_PYTHON, e) : print_table(&m, e))
+    if (!a->o.data)
+        return err_set(e, "no data given: %s needs --data PATH: %s", r->name, r->data);
+    int rc = override(r, a, e) || setup_open(&s, so, false, e) || setup_tokenizer(&s, e) ||
+                     run(&m, &s, r, a, e) ||
+                     (out && suite_write(&m.log, m.table, out, r->log, e)) ||
+                     (json ? print_json(m.log.summary, JSON_LIKE_PYTHON, e) : multiple_print(&m, e))
                  ? -1
                  : 0;
     if (*m.first_bad.msg)
         log_warn("some rows are no questions and were left out; the first: %s", m.first_bad.msg);
     multiple_fini(&m);
-    model_scorer_fini(&scorer);
     setup_close(&s);
     return rc;
 }

@@ -2,12 +2,21 @@
 #ifndef CLI_EVAL_MULTIPLE_H
 #define CLI_EVAL_MULTIPLE_H
 
+#include "cli/args.h"
 #include "cli/setup.h"
 #include "suites/multiple.h"
 
+struct multiple_args {
+    struct multiple_options o;
+    const char *label_key, *label_words;
+    struct param params[16]; /* with what the recipe says of --data */
+};
+
+/* Takes the options of the suite's tasks. ARGS_GO or an exit status. */
+int eval_multiple_take(struct args *a, const struct suite_recipe *r, struct multiple_args *m);
 /* Runs the suite and prints its table, or its summary as JSON; out: a folder for the logs, or NULL.
  */
-int eval_multiple(const struct setup_options *so, const struct multiple_options *o, const char *out,
-                  bool json, struct err *e);
+int eval_multiple(const struct setup_options *so, struct suite_recipe *r,
+                  const struct multiple_args *m, const char *out, bool json, struct err *e);
 
 #endif

@@ -78,13 +78,14 @@ int suite_print(const struct suite *s, const json_t *held, bool json, struct err
     return rc;
 }
 
-int suite_write(const struct suite *s, const char *dir, const char *name, struct err *e)
+int suite_write(const struct peer_log *log, const json_t *table, const char *dir, const char *name,
+                struct err *e)
 {
     struct buf file = {0};
     char *path = NULL;
-    int rc = peer_log_write(&s->log, dir, name, e) || buf_printf(&file, e, "%s_TABLE.json", name) ||
+    int rc = peer_log_write(log, dir, name, e) || buf_printf(&file, e, "%s_TABLE.json", name) ||
                      !(path = file_join(dir, file.data, e)) ||
-                     json_write_file(s->table, path, JSON_INDENT(4), e)
+                     json_write_file(table, path, JSON_INDENT(4), e)
                  ? -1
                  : 0;
     free(path);

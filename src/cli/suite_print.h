@@ -10,6 +10,7 @@
 int suite_print(const struct suite *s, const json_t *held, bool json, struct err *e);
 
 /* DIR/NAME_EVAL.json, NAME_SUMMARY.json and NAME_TABLE.json. */
-int suite_write(const struct suite *s, const char *dir, const char *name, struct err *e);
+int suite_write(const struct peer_log *log, const json_t *table, const char *dir, const char *name,
+                struct err *e);
 
 #endif

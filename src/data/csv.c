@@ -1,6 +1,7 @@
 #include "data/csv.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 static int fail(const struct csv *c, struct err *e, const char *what)
 {
@@ -93,6 +94,15 @@ int csv_header(struct csv *c, struct err *e)
         return fail(c, e, "a header that names the fields expected");
     c->names = read_record(c, e);
     return c->names ? 0 : -1;
+}
+
+int csv_names(struct csv *c, const char *header, struct err *e)
+{
+    struct csv own = {.at = header, .end = header + strlen(header), .line = 1};
+    int rc = csv_header(&own, e);
+    c->names = own.names;
+    buf_fini(&own.field);
+    return rc ? err_prefix(e, "'%s': ", header) : 0;
 }
 
 int csv_row(struct csv *c, json_t **row, int *line, struct err *e)

@@ -15,6 +15,7 @@
 struct reader {
     struct rows *r;
     size_t cap_v, cap_at;
+    const char *columns; /* names of a CSV file's fields; NULL: its first line */
     const char *at, *end;
     int line; /* of `at` */
 };
@@ -101,7 +102,7 @@ static int read_array(struct reader *rd, struct err *e)
 static int read_csv(struct reader *rd, struct err *e)
 {
     struct csv c = {.at = rd->at, .end = rd->end, .line = 1};
-    int rc = csv_header(&c, e);
+    int rc = rd->columns ? csv_names(&c, rd->columns, e) : csv_header(&c, e);
     while (!rc) {
         json_t *row;
         int line;
@@ -212,9 +213,10 @@ static int read_part(struct reader *rd, char *part, struct err *e)
     return rc;
 }
 
-static int read_spec(struct rows *r, const char *spec, char *copy, struct err *e)
+static int read_spec(struct rows *r, const char *spec, const char *columns, char *copy,
+                     struct err *e)
 {
-    struct reader rd = {.r = r};
+    struct reader rd = {.r = r, .columns = columns};
     if (file_exists(spec))
         return read_part(&rd, copy, e);
     for (char *part = copy, *plus; part; part = plus) {
@@ -235,18 +237,23 @@ static int rows_init(struct rows *r, const char *path, size_t n_files, struct er
     return r->files ? 0 : -1;
 }
 
-int rows_open(struct rows *r, const char *spec, struct err *e)
+int rows_open_columns(struct rows *r, const char *spec, const char *columns, struct err *e)
 {
     size_t parts = 1;
     for (const char *p = spec; (p = strchr(p, '+')); p++)
         parts++;
     int rc = rows_init(r, spec, parts, e);
     char *copy = rc ? NULL : mem_strdup(spec, e);
-    rc = copy ? read_spec(r, spec, copy, e) : -1;
+    rc = copy ? read_spec(r, spec, columns, copy, e) : -1;
     free(copy);
     if (rc)
         rows_close(r);
     return rc;
+}
+
+int rows_open(struct rows *r, const char *spec, struct err *e)
+{
+    return rows_open_columns(r, spec, NULL, e);
 }
 
 static bool is_space(char c)

@@ -28,8 +28,11 @@ struct rows {
 
 /* Refuses invalid UTF-8, rows that are no objects, and empty files, naming file and line. */
 int rows_open(struct rows *r, const char *spec, struct err *e);
-/* The same, but a file that begins with neither '{' nor '[' is plain text: each line that is not
- * blank is a row {key: line}, without the spaces around it. One file, no ranges. */
+/* The same, but the fields of CSV files, which begin with a row at once, have these names: "label,
+ * text" without the space. NULL: as rows_open. */
+int rows_open_columns(struct rows *r, const char *spec, const char *columns, struct err *e);
+/* The same as rows_open, but a file that begins with neither '{' nor '[' is plain text: each line
+ * that is not blank is a row {key: line}, without the spaces around it. One file, no ranges. */
 int rows_open_lines(struct rows *r, const char *path, const char *key, struct err *e);
 /* The same from text in memory; `name` stands for the file's. */
 int rows_read(struct rows *r, const char *name, const char *text, size_t len, struct err *e);

@@ -52,7 +52,7 @@ static int add_choice(struct question *q, const char *form, const struct choice_
 static int listed_choices(struct question *q, const struct choice_task *t,
                           const struct template_source *s, struct err *e)
 {
-    const json_t *list = template_field(s->row, t->list);
+    const json_t *list = template_field(s->row, t->choices);
     size_t n = list_size(list);
     if (n > QUESTION_CHOICES)
         return err_set(e, "%zu choices, more than %d", n, QUESTION_CHOICES);
@@ -73,12 +73,12 @@ static int listed_choices(struct question *q, const struct choice_task *t,
 static int find_choices(struct question *q, const struct choice_task *t,
                         const struct template_source *s, struct err *e)
 {
-    if (t->list && listed_choices(q, t, s, e))
+    if (t->choices && listed_choices(q, t, s, e))
         return -1;
-    for (int i = 0; i < 4 && t->options[i]; i++)
+    for (int i = 0; t->options[i]; i++)
         if (add_choice(q, t->options[i], t, s, e))
             return -1;
-    for (int i = 0; i < 2 && t->contexts[i]; i++)
+    for (int i = 0; t->contexts[i]; i++)
         if (add_choice(q, t->ending, t, s, e))
             return -1;
     return q->n >= 2 ? 0 : err_set(e, "%d choices, a question needs two", q->n);
@@ -95,20 +95,27 @@ static int number(const json_t *v)
     return text && text[0] >= '0' && text[0] <= '9' && strlen(text) < 3 ? atoi(text) : -1;
 }
 
-static int label_of(const json_t *labels, const json_t *gold)
+/* A text, or a whole number as text, without the spaces around it. */
+static int label_text(const json_t *v, struct buf *out, struct err *e)
+{
+    if (json_is_integer(v))
+        return buf_printf(out, e, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+    return json_is_string(v) ? template_strip(out, json_string_value(v), json_string_length(v), e)
+                             : -1;
+}
+
+static int label_of(const json_t *labels, const json_t *answer)
 {
     const char *key = NULL;
     struct buf name = {0};
     struct err ignored;
-    const char *text = json_string_value(gold);
-    if (!text || template_strip(&name, text, strlen(text), &ignored))
-        return -1;
     int found = -1;
-    for (size_t i = 0; i < list_size(labels) && found < 0; i++) {
-        const char *label = json_string_value(list_item(labels, i, &key));
-        if (label && !strcmp(label, name.data ? name.data : ""))
-            found = (int)i;
-    }
+    if (!label_text(answer, &name, &ignored))
+        for (size_t i = 0; i < list_size(labels) && found < 0; i++) {
+            const char *label = json_string_value(list_item(labels, i, &key));
+            if (label && !strcmp(label, name.data ? name.data : ""))
+                found = (int)i;
+        }
     buf_fini(&name);
     return found;
 }
@@ -130,31 +137,34 @@ static int truths(const json_t *labels, int n)
 static int find_gold(struct question *q, const struct choice_task *t, const json_t *row,
                      struct err *e)
 {
-    const json_t *gold = template_field(row, t->gold);
-    if (!gold)
-        return err_set(e, "the row has no field '%s'", t->gold);
-    switch (t->kind) {
-    case GOLD_INDEX:
-        q->gold = number(gold);
+    const json_t *answer = template_field(row, t->answer);
+    const json_t *labels = t->classes  ? t->classes
+                           : t->labels ? template_field(row, t->labels)
+                                       : NULL;
+    if (!answer)
+        return err_set(e, "the row has no field '%s'", t->answer);
+    switch (t->answer_is) {
+    case ANSWER_INDEX:
+        q->gold = number(answer);
         break;
-    case GOLD_NUMBER:
-        q->gold = number(gold) - 1;
+    case ANSWER_NUMBER:
+        q->gold = number(answer) - 1;
         break;
-    case GOLD_LABEL:
-        q->gold = label_of(template_field(row, t->labels), gold);
+    case ANSWER_LABEL:
+        q->gold = label_of(labels, answer);
         break;
-    case GOLD_TRUTHS:
-    case GOLD_FIRST:
-        q->n_right = truths(template_field(row, t->labels), q->n);
+    case ANSWER_TRUTHS:
+    case ANSWER_FIRST:
+        q->n_right = truths(labels, q->n);
         if (q->n_right <= 0 || q->n_right == q->n)
-            return err_set(e, "'%s' must hold right answers, then wrong ones", t->gold);
-        if (t->kind == GOLD_FIRST)
+            return err_set(e, "'%s' must hold right answers, then wrong ones", t->answer);
+        if (t->answer_is == ANSWER_FIRST)
             q->n_right = 0;
         return 0;
     }
     return q->gold >= 0 && q->gold < q->n
                ? 0
-               : err_set(e, "'%s' names none of the %d choices", t->gold, q->n);
+               : err_set(e, "'%s' names none of the %d choices", t->answer, q->n);
 }
 
 /* The prompt alone: the question, and the choices if letters stand for them. */
@@ -233,41 +243,33 @@ static int question_read(struct question *q, const struct choice_task *t,
     return 0;
 }
 
-const struct choice_task *choice_task_find(const char *name, const struct rows *rows, int row,
-                                           struct err *e)
+const struct choice_task *choice_task_find(const struct choice_task *task, const struct rows *rows,
+                                           int row, struct err *e)
 {
-    char wanted[128] = "", names[512] = "";
-    for (const struct choice_task *t = choice_tasks; t->name; t++) {
-        size_t at = strlen(names);
-        if (!strstr(names, t->name))
-            snprintf(names + at, sizeof names - at, "%s%s", at ? ", " : "", t->name);
-        if (strcmp(t->name, name))
-            continue;
-        if (template_field(rows->v[row], t->has))
+    char wanted[128] = "";
+    for (const struct choice_task *t = task; t->name; t++) {
+        if (!t->has || template_field(rows->v[row], t->has))
             return t;
-        at = strlen(wanted);
+        size_t at = strlen(wanted);
         snprintf(wanted + at, sizeof wanted - at, "%s'%s'", at ? " nor " : "", t->has);
     }
-    if (*wanted)
-        rows_err(rows, row, e, "a row of %s needs the field %s", name, wanted);
-    else
-        err_set(e, "no multiple-choice task '%s'; there are: %s", name, names);
+    rows_err(rows, row, e, "a row of %s needs the field %s", task->name, wanted);
     return NULL;
 }
 
 /* The description and the worked examples that stand before every question. */
-static int make_preamble(struct buf *out, const struct choice_task *t, const char *subject,
+static int make_preamble(struct buf *out, const struct choice_task *task, const char *subject,
                          const struct rows *shots, int n_shots, struct err *e)
 {
     struct template_source s = {.subject = subject};
-    if (buf_str(out, "", e) || (t->about && template_fill(out, t->about, &s, e)))
+    if (buf_str(out, "", e) || (task->description && template_fill(out, task->description, &s, e)))
         return -1;
     if (n_shots > (shots ? shots->n : 0))
         return err_set(e, "%d worked examples wanted, %d there", n_shots, shots ? shots->n : 0);
     for (int i = 0; i < n_shots; i++) {
         struct question q;
         struct err why;
-        const struct choice_task *own = choice_task_find(t->name, shots, i, e);
+        const struct choice_task *own = choice_task_find(task, shots, i, e);
         s.row = shots->v[i];
         if (!own)
             return -1;
@@ -281,7 +283,7 @@ static int make_preamble(struct buf *out, const struct choice_task *t, const cha
     return 0;
 }
 
-int questions_build(struct questions *q, const char *task, const char *subject,
+int questions_build(struct questions *q, const struct choice_task *task, const char *subject,
                     const struct rows *rows, const struct rows *shots, int n_shots, struct err *e)
 {
     *q = (struct questions){.task = choice_task_find(task, rows, 0, e)};
@@ -291,19 +293,19 @@ int questions_build(struct questions *q, const char *task, const char *subject,
         if (spoken.data[i] == '_')
             spoken.data[i] = ' ';
     if (!rc)
-        rc = make_preamble(&before, q->task, spoken.data, shots, n_shots, e);
+        rc = make_preamble(&before, task, subject ? spoken.data : NULL, shots, n_shots, e);
     if (!rc && !(q->v = mem_alloc((size_t)rows->n, sizeof *q->v, e)))
         rc = -1;
     for (int i = 0; i < rows->n && !rc; i++) {
         struct err why = {0};
-        struct template_source s = {rows->v[i], spoken.data};
+        struct template_source s = {rows->v[i], subject ? spoken.data : NULL};
         if (!question_read(&q->v[q->n], q->task, &s, before.data, &why))
             q->v[q->n++].row = i;
         else if (!q->bad++)
             rows_err(rows, i, &q->first, "%s", why.msg);
     }
     if (!rc && !q->n)
-        rc = err_set(e, "no row is a question of %s: %s", task, q->first.msg);
+        rc = err_set(e, "no row is a question of %s: %s", task->name, q->first.msg);
     buf_fini(&spoken);
     buf_fini(&before);
     if (rc)

@@ -92,18 +92,41 @@ static const struct filter *filter_by_name(const char *name, size_t n)
     for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++)
         if (strlen(filters[i].name) == n && !memcmp(filters[i].name, name, n))
             return &filters[i];
-    BUG_ON(true);
     return NULL;
 }
 
-/* "{path|filter}" without its braces. */
+/* "{path|filter}" without its braces: the filter, NULL if there is none such; *n becomes the
+ * length of the path. */
+static const struct filter *filter_of(const char *place, size_t *n)
+{
+    const char *bar = memchr(place, '|', *n);
+    size_t whole = *n;
+    *n = bar ? (size_t)(bar - place) : whole;
+    return filter_by_name(bar ? bar + 1 : "", bar ? whole - *n - 1 : 0);
+}
+
+int template_check(const char *form, struct err *e)
+{
+    for (const char *s = form; s && (s = strpbrk(s, "{}"));) {
+        size_t whole = *s == '{' ? strcspn(s + 1, "{} \n") : 0, n = whole;
+        if (!whole || s[1 + whole] != '}' || !filter_of(s + 1, &n) || !n)
+            return err_set(e,
+                           "the template '%.80s' is wrong at '%.20s': write fields as {name}, "
+                           "filtered as {name|strip}",
+                           form, s);
+        s += whole + 2;
+    }
+    return 0;
+}
+
+/* Appends what "{path|filter}", without its braces, stands for. */
 static int fill_place(struct buf *out, const char *place, size_t n, const struct template_source *s,
                       struct err *e)
 {
-    const char *bar = memchr(place, '|', n);
-    size_t len = bar ? (size_t)(bar - place) : n;
-    const struct filter *f = filter_by_name(bar ? bar + 1 : "", bar ? n - len - 1 : 0);
-    if (len == 7 && !memcmp(place, "subject", len))
+    size_t len = n;
+    const struct filter *f = filter_of(place, &len);
+    BUG_ON(!f);
+    if (s->subject && len == 7 && !memcmp(place, "subject", len))
         return f->apply(out, s->subject, strlen(s->subject), e);
     const json_t *v = at_path(s->row, place, len);
     if (!json_is_string(v))

@@ -3,7 +3,7 @@
  * {path} stands for the text at a path of keys ("choices.text"), {subject} for the subject that is
  * given beside the row. Filters: {path|strip} and {path|capitalize} do what Python's methods of
  * that name do; {path|before_gap} and {path|after_gap} give what stands around the first '_', the
- * latter stripped. Templates are our own, so that a misspelt filter is a bug.
+ * latter stripped.
  */
 #ifndef EVAL_TEMPLATE_H
 #define EVAL_TEMPLATE_H
@@ -16,12 +16,16 @@
 
 struct template_source {
     const json_t *row;
-    const char *subject;
+    const char *subject; /* NULL: {subject} is a field like others */
 };
+
+/* Whether all braces and filters of a template are right; NULL is. */
+int template_check(const char *form, struct err *e);
 
 /* What is at the path, borrowed; NULL if nothing is. */
 const json_t *template_field(const json_t *row, const char *path);
-/* Appends the filled template; an error names the field that is missing or no text. */
+/* Appends the filled template, which must have been checked; an error names the field that is
+ * missing or no text. */
 int template_fill(struct buf *out, const char *form, const struct template_source *s,
                   struct err *e);
 /* Appends s[0..n) without the spaces around it. */

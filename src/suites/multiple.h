@@ -1,46 +1,65 @@
-/* Suites of multiple-choice tasks: MMLU (arXiv 2009.03300), WMDP (2403.03218), TruthfulQA
- * (2109.07958), and any single task of eval/choice_tasks.c. Figures are those of
+/* Suites of multiple-choice tasks (suites/tasks.h). Figures of the built-in ones are those of
  * lm-evaluation-harness 0.4.8: the accuracy of each task, of each group the accuracy over all its
  * questions.
+ *
+ * In k folds (suites/folds.h) each fold of a task's questions is evaluated by itself: accuracy,
+ * macro F1 and running time of each fold; mean and standard deviation over the folds; and the
+ * figures of all questions together.
  */
 #ifndef SUITES_MULTIPLE_H
 #define SUITES_MULTIPLE_H
 
-#include "eval/choice.h"
+#include "suites/batch.h"
 #include "suites/peer_json.h"
+#include "suites/tally.h"
 
-#define MULTIPLE_HELP                                                                              \
-    "  mmlu        --data DIR with test/SUBJECT_test.csv and, for --shots, dev/SUBJECT_dev.csv\n"  \
-    "  wmdp        --data DIR with {bio,chem,cyber}_questions.json or .json.gz\n"                  \
-    "  truthfulqa  --data FILE, mc_task.json or rows with mc1_targets and mc2_targets\n"           \
-    "  arc, hellaswag, piqa, winogrande, openbookqa, boolq\n"                                      \
-    "              --data FILE in the data set's own JSON Lines\n"
+enum { MULTIPLE_GROUPS = 8 };
 
 struct multiple_options {
-    const char *suite;    /* "mmlu" ... or the name of a task */
-    const char *data;     /* a folder as published (see MULTIPLE_HELP), or the task's file */
-    const char *subjects; /* of MMLU or WMDP, "anatomy,virology"; NULL: all there are */
-    int shots;            /* worked examples before each question, MMLU only */
-    int limit;            /* questions of each task; 0: all */
+    const char *data;     /* a folder as the recipe's tasks name its files, or the task's file */
+    const char *columns;  /* "label,text": the names of a CSV file's fields; NULL: its first line */
+    const char *subjects; /* "anatomy,virology"; NULL: all there are */
+    int64_t shots;        /* worked examples before each question */
+    int64_t limit;        /* questions of each task; 0: all */
+    int64_t folds;        /* 0: all questions at once */
+    int64_t seed;         /* of folds, and of examples that are drawn from them */
+    /* Of classification: the field of the text, which becomes {text}; NULL: "text". */
+    const char *text_key;
 };
 
 /* Zero-initialise; multiple_fini is due after multiple_run in any case. */
 struct multiple {
     struct peer_log log; /* {task: samples} and {task/metric: value} */
-    /* Rows of the printed table: {task: {rows, missing, acc, acc_stderr, low, high, acc_norm}},
-     * tasks in order, then groups; low and high bound acc at 95 %. */
+    /* Rows of the printed table, tally_line's of {task}, tasks in order, then groups. Of folds
+     * {task_foldN}, with seconds, rows_per_second and the `examples` that were drawn, and then in
+     * the task's line acc_mean, acc_sd, seconds and rows_per_second. */
     json_t *table;
     struct err first_bad; /* what is wrong with the first row that was left out */
+    struct tally groups[MULTIPLE_GROUPS];
 };
 
-/* Whether a suite of this name is one of multiple choice. */
-bool multiple_is(const char *suite);
-/* Their names, in names[most]; how many. */
-int multiple_names(const char **names, int most);
-
-/* positions: the longest sequence the model takes. */
-int multiple_run(struct multiple *m, const struct multiple_options *o, const struct tokenizer *tok,
-                 const struct scorer *model, int positions, struct err *e);
+int multiple_run(struct multiple *m, const struct suite_recipe *r, const struct multiple_options *o,
+                 const struct asked *who, struct err *e);
 void multiple_fini(struct multiple *m);
+
+/* One task while it is run. */
+struct part {
+    struct multiple *m;
+    const struct multiple_options *o;
+    const struct asked *who;
+    const struct suite_task *task;
+    struct rows rows; /* owned */
+    char *examples;   /* owned: the file of worked examples; NULL: none */
+    struct tally tally;
+    json_t *samples; /* borrowed: the task's array in the log */
+};
+
+/* The task's questions in folds (folded.c): fills the tally and the samples, in order of rows. On
+ * success *line, a new object, is the task's in the table. */
+int multiple_folds(struct part *p, json_t **line, struct err *e);
+/* Puts a line of the table, whose reference is taken, and its figures into the summary. */
+int multiple_report(struct multiple *m, const char *name, json_t *line, struct err *e);
+/* Counts rows that are no questions; remembers the first of all. */
+void multiple_note_bad(struct multiple *m, const struct questions *q);
 
 #endif

@@ -6,50 +6,20 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "base/param.h"
-#include "suites/multiple.h"
+#include "eval/template.h"
+#include "suites/names.h"
+#include "suites/tasks.h"
 
 enum { MOST = 64 }; /* sets of a suite; names among which the nearest is looked for */
 
 static const char *const truths[] = {"closer_to_1_better", "true_better", "prob_mean"};
-
-/* Fails with what the name may have meant. */
-static int unknown(const char *what, const char *name, const char *const *names, int n,
-                   struct err *e)
-{
-    const char *near = param_nearest(name, names, n);
-    return near ? err_set(e, "unknown %s '%s': did you mean '%s'?", what, name, near)
-                : err_set(e, "unknown %s '%s'", what, name);
-}
-
-static int name_index(const char *what, const char *name, const char *const *names, int n,
-                      struct err *e)
-{
-    for (int i = 0; i < n; i++)
-        if (!strcmp(names[i], name))
-            return i;
-    return unknown(what, name, names, n, e);
-}
-
-static int check_keys(const json_t *object, const char *const *names, int n, struct err *e)
-{
-    const char *key;
-    json_t *value;
-    if (!json_is_object(object))
-        return err_set(e, "it must be a json object");
-    json_object_foreach((json_t *)object, key,
-                        value) if (name_index("key", key, names, n, e) < 0) return -1;
-    return 0;
-}
-#define CHECK_KEYS(object, names, e)                                                               \
-    check_keys(object, names, (int)(sizeof names / sizeof *names), e)
 
 static int set_by_name(const struct suite_recipe *r, const char *name, struct err *e)
 {
     const char *names[MOST];
     for (int i = 0; i < r->n_sets; i++)
         names[i] = r->sets[i].name;
-    return name_index("set", name, names, r->n_sets, e);
+    return names_find("set", name, names, r->n_sets, e);
 }
 
 static int read_stops(struct suite_set *s, const json_t *list, struct err *e)
@@ -65,19 +35,6 @@ static int read_stops(struct suite_set *s, const json_t *list, struct err *e)
     return 0;
 }
 
-/* Templates of users have fields {name} only; braces of any other kind are a mistake. */
-static int check_template(const char *text, struct err *e)
-{
-    for (const char *s = text; s && (s = strpbrk(s, "{}")); s++) {
-        size_t n = *s == '{' ? strcspn(s + 1, "{}| ") : 0;
-        if (!n || s[1 + n] != '}')
-            return err_set(e, "the template '%s' is wrong at '%.20s': write fields as {name}", text,
-                           s);
-        s += n + 1;
-    }
-    return 0;
-}
-
 static int read_set(struct suite_set *s, const json_t *j, struct err *e)
 {
     static const char *const keys[] = {"help",  "required", "question",       "prompt",
@@ -85,12 +42,12 @@ static int read_set(struct suite_set *s, const json_t *j, struct err *e)
     const json_t *question = json_object_get(j, "question");
     int64_t most = 0;
     s->help = "rows";
-    if (CHECK_KEYS(j, keys, e) || json_opt_str(j, "help", &s->help, e) ||
+    if (NAMES_CHECK_KEYS(j, keys, e) || json_opt_str(j, "help", &s->help, e) ||
         json_opt_bool(j, "required", &s->required, e) || json_opt_str(j, "prompt", &s->prompt, e) ||
         json_opt_str(j, "shot", &s->shot, e) ||
         json_opt_int(j, "max_new_tokens", 1, 100000, &most, e) ||
-        read_stops(s, json_object_get(j, "stop"), e) || check_template(s->prompt, e) ||
-        check_template(s->shot, e))
+        read_stops(s, json_object_get(j, "stop"), e) || template_check(s->prompt, e) ||
+        template_check(s->shot, e))
         return -1;
     s->plain = json_is_null(question);
     s->max_new_tokens = (int)most;
@@ -132,7 +89,7 @@ static const struct metric_kind *kind_by_name(const char *name, struct err *e)
     int n = 0;
     for (; metric_kinds[n] && n < MOST; n++)
         names[n] = metric_kinds[n]->name;
-    int i = name_index("kind", name, names, n, e);
+    int i = names_find("kind", name, names, n, e);
     return i < 0 ? NULL : metric_kinds[i];
 }
 
@@ -164,13 +121,13 @@ static int read_metric(const struct suite_recipe *r, struct metric *m, const jso
     static const char *const keys[] = {"kind",   "set",   "against", "field",
                                        "inputs", "truth", "summary"};
     const char *kind, *set = NULL, *against = NULL, *truth = truths[0];
-    if (CHECK_KEYS(j, keys, e) || json_need_str(j, "kind", &kind, e) ||
+    if (NAMES_CHECK_KEYS(j, keys, e) || json_need_str(j, "kind", &kind, e) ||
         !(m->kind = kind_by_name(kind, e)) || json_opt_str(j, "set", &set, e) ||
         json_opt_str(j, "against", &against, e) || json_opt_str(j, "field", &m->answer, e) ||
         json_opt_str(j, "truth", &truth, e) || json_opt_bool(j, "summary", &m->in_summary, e) ||
         read_inputs(r, m, json_object_get(j, "inputs"), e))
         return -1;
-    int t = name_index("truth", truth, truths, (int)(sizeof truths / sizeof *truths), e);
+    int t = names_find("truth", truth, truths, (int)(sizeof truths / sizeof *truths), e);
     if (t < 0)
         return -1;
     m->truth = (enum truth_kind)t;
@@ -204,14 +161,23 @@ static int read_metrics(struct suite_recipe *r, json_t *metrics, struct err *e)
     return 0;
 }
 
+static int read_sets_and_metrics(struct suite_recipe *r, struct err *e)
+{
+    return read_sets(r, json_object_get(r->json, "sets"), e) ||
+                   read_metrics(r, json_object_get(r->json, "metrics"), e)
+               ? -1
+               : 0;
+}
+
 int suite_recipe_read(struct suite_recipe *r, json_t *json, const char *name, struct err *e)
 {
-    static const char *const keys[] = {"about", "log", "options", "sets", "metrics"};
-    *r = (struct suite_recipe){.json = json, .about = "", .log = "SUITE"};
-    int rc = CHECK_KEYS(json, keys, e) || json_opt_str(json, "about", &r->about, e) ||
-             json_opt_str(json, "log", &r->log, e) ||
-             read_sets(r, json_object_get(json, "sets"), e) ||
-             read_metrics(r, json_object_get(json, "metrics"), e);
+    static const char *const keys[] = {"about",   "log",  "options", "sets",
+                                       "metrics", "data", "common",  "tasks"};
+    *r = (struct suite_recipe){.json = json, .name = name, .about = "", .log = "SUITE"};
+    int rc =
+        NAMES_CHECK_KEYS(json, keys, e) || json_opt_str(json, "about", &r->about, e) ||
+        json_opt_str(json, "log", &r->log, e) ||
+        (json_object_get(json, "tasks") ? suite_tasks_read(r, e) : read_sets_and_metrics(r, e));
     if (!rc && (!*r->log || strchr(r->log, '/')))
         rc = err_set(e, "'log' must be the beginning of a file's name");
     if (!rc)
@@ -226,8 +192,7 @@ static int refuse(const char *name, struct err *e)
     int n = 0;
     for (; suite_texts[n].name && n < MOST; n++)
         names[n] = suite_texts[n].name;
-    n += multiple_names(names + n, MOST - n);
-    unknown("suite", name, names, n, e);
+    names_unknown("suite", name, names, n, e);
     return err_prefix(e, "no file and ");
 }
 
@@ -250,6 +215,7 @@ void suite_recipe_close(struct suite_recipe *r)
         free(r->sets[i].stops);
     free(r->sets);
     free(r->metrics);
+    suite_tasks_free(r);
     json_decref(r->json);
     *r = (struct suite_recipe){0};
 }

@@ -1,5 +1,6 @@
-/* A suite as data: which sets it asks for, and which metrics it computes of them. Built-in ones are
- * suites/NAME.json; doc/suites.md describes the form. Names borrow from the recipe's JSON.
+/* A suite as data: which sets it asks for, and which metrics it computes of them; or, of multiple
+ * choice, which tasks it consists of (suites/tasks.h). Built-in ones are suites/NAME.json;
+ * doc/suites.md describes the form. Names borrow from the recipe's JSON.
  */
 #ifndef SUITES_RECIPE_H
 #define SUITES_RECIPE_H
@@ -20,10 +21,14 @@ struct suite_set {
 
 struct suite_recipe {
     json_t *json;            /* owned */
+    const char *name;        /* as it was asked for, borrowed */
     const char *about, *log; /* log: "TOFU" for TOFU_EVAL.json */
     struct suite_set *sets;  /* owned [n_sets] */
     int n_sets;
-    struct metric *metrics; /* owned, up to a row without a name */
+    struct metric *metrics;   /* owned, up to a row without a name */
+    const char *data;         /* of tasks: what --data is */
+    struct suite_task *tasks; /* owned [n_tasks]; none: the suite is of sets and metrics */
+    int n_tasks;
 };
 
 /* The built-in suites: names and JSON texts, up to a row without a name. */
