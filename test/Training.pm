@@ -5,9 +5,10 @@ use warnings;
 use Exporter qw(import);
 use File::Compare qw(compare);
 use Test::More;
+use Time::HiRes qw(sleep);
 use Command;
 
-our @EXPORT = qw($cur $ref $forget $retain $alternate $train $both steps files same);
+our @EXPORT = qw($cur $ref $forget $retain $alternate $train $both steps files same interrupt);
 
 our ($cur, $ref) = ('test/data/models/m_cur', 'test/data/models/m_ref');
 our ($forget, $retain) = (id_rows('forget.jsonl', 6, 7), id_rows('retain.jsonl', 9, 99));
@@ -22,6 +23,26 @@ sub steps { return lines("$dir/$_[0]/train.jsonl") }
 sub files {
     opendir my $d, "$dir/$_[0]" or return '';
     return join ' ', sort grep { !/^\.\.?$/ } readdir $d;
+}
+
+# Starts the run, whose last word is its folder, and sends the signal once there are five lines in its log, or in that
+# of the stage.
+sub interrupt {
+    my ($signal, $args, $stage) = @_;
+    my $log = (split ' ', $args)[-1] . ($stage ? "/$stage" : '') . '/train.jsonl';
+    unlink $log;
+    my $pid = fork // die;
+    if (!$pid) {
+        open STDOUT, '>', "$dir/said";
+        open STDERR, '>&STDOUT';
+        exec split(' ', "$unlearn $args") or die;
+    }
+    for (my $wait = 0; $wait < 2000 && (!-e $log || (get($log) =~ tr/\n//) < 5); $wait++) {
+        sleep 0.005;
+    }
+    kill $signal, $pid;
+    waitpid $pid, 0;
+    return ($? & 127 ? "signal " . ($? & 127) : $? >> 8, get("$dir/said"));
 }
 
 # Two runs that must give the same bytes.

@@ -3,6 +3,7 @@
  * and 128 of its entries; the whole gradients, and those of a larger model, are in golden/. */
 #include "survey.h"
 #include "train/dual.h"
+#include "train/gap.h"
 
 enum {
     OU = COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN |
@@ -142,6 +143,17 @@ static void check_dual(struct engine *g, const struct order *o, const struct ten
     free(dual);
 }
 
+/* The gap of new data, where the figure has it. */
+static void check_gap(struct bench *b, const struct tensor_file *want, const char *what)
+{
+    struct err e;
+    double gap;
+    if (!tensor_find(want, "gap"))
+        return;
+    BUG_ON(gap_measure(&gap, &b->ref, &b->reinforced, &b->sets[ROLE_ALTERNATE], &e));
+    near(gap, read_value(want, "gap", 0), 1e-6, 0, "%s: gap", what);
+}
+
 static void check(struct bench *b, const char *root, const char *dir, const struct figure *f,
                   unsigned compat)
 {
@@ -182,6 +194,7 @@ static void check(struct bench *b, const char *root, const char *dir, const stru
         }
         check_gradients(&g, &want, what);
         check_dual(&g, &o, &want, &res, what);
+        check_gap(b, &want, what);
     }
     free(own);
     tensor_file_close(&want);

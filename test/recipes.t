@@ -35,6 +35,8 @@ my %more = (
     ELM => "--model $dir/tiny --ref $dir/tiny --forget '$people\[0:6]' --retain '$people\[6:12]' " .
         "--expert-prompt 'You know all.' --novice-prompt 'You know nothing.'",
     LUNAR => "--refused $not --trainable-params-regex 'model\\.layers\\.1\\.mlp\\.down_proj\\.weight'",
+    KGA => "--holdout $not",
+    TAR => '--mapping-steps 3',
     IDKAP => "--alternate $alternate --retain-alternate $not",
 );
 my @own = qw(RandomLabel RandomTokens LLMU);
@@ -97,8 +99,6 @@ is(join(' ', map { int($_ / 6) } @{$micro[0]{retain_alternate}}), join(' ', @{$m
     'alternates to retain prompts follow these');
 check("forget $base --method RandomLabel --forget '$forget\[0:1]' --out $dir/m", 1,
     qr/example 0 has no other answer to draw than its own$/, 'one row has no other answer');
-check("forget $base --method WHP --out $dir/m", 1, qr/looks at a model of the kind 'reinforced': give --reinforced MODEL$/,
-    'no reinforced model');
 check("forget $base --method WHP --reinforced $models/llama --out $dir/m", 1,
     qr/reinforced model '.*llama' has a vocabulary of 320, the model 104$/, 'one of another vocabulary');
 check("forget $base --method NPO --ref $models/llama --out $dir/m", 1,

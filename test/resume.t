@@ -4,28 +4,9 @@ use strict;
 use warnings;
 use FindBin;
 use Test::More;
-use Time::HiRes qw(sleep);
 use lib $FindBin::Bin;
 use Command;
 use Training;
-
-# Starts the run and sends the signal once there are five lines in its log.
-sub interrupt {
-    my ($signal, $args) = @_;
-    my $log = (split ' ', $args)[-1] . '/train.jsonl';
-    my $pid = fork // die;
-    if (!$pid) {
-        open STDOUT, '>', "$dir/said";
-        open STDERR, '>&STDOUT';
-        exec split(' ', "$unlearn $args") or die;
-    }
-    for (my $wait = 0; $wait < 2000 && (!-e $log || (get($log) =~ tr/\n//) < 5); $wait++) {
-        sleep 0.005;
-    }
-    kill $signal, $pid;
-    waitpid $pid, 0;
-    return ($? & 127 ? "signal " . ($? & 127) : $? >> 8, get("$dir/said"));
-}
 
 my $one = 'RMU --layer 1 --trainable-params-regex model.layers.1.mlp.down_proj.weight';
 for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL', 'TERM', '--save-every 7'],
@@ -34,7 +15,7 @@ for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL', 'TERM', '--
               ['PDU --retain-loss-eps 4 --dual-step-size 0.5 --dual-warmup-epochs 1', 'INT', ''],
               ['PDU --retain-loss-eps 4 --dual-update-upon epoch --dual-warmup-epochs 0', 'KILL', '--save-every 3'],
               ['NPO --wrapper rs --optimiser lion', 'INT', ''],
-              ['TAR --tar-steps 2 --tar-every 1 --batch 2', 'INT', ''],
+              ['TAR --first none --tar-steps 2 --tar-every 1 --batch 2', 'INT', ''],
               ['LAT --layer 1 --lat-layer 0 --lat-steps 2 --trainable-params-regex .*[01].mlp.down_proj.weight',
                'INT', '--save-every 9'],
               ['NPO --wrapper wa --wa-start 3 --optimiser sophia_soul', 'INT', '']) {

@@ -13,6 +13,7 @@
 #include "methods/wrapping.h"
 #include "optim/optims.h"
 #include "tap.h"
+#include "train/gap.h"
 #include "train/loop.h"
 
 /* What a training job holds. */
@@ -69,7 +70,7 @@ static int prepare(struct job *j, const struct plan *p, struct err *e)
     if (model_open(&j->m, cur, true, e) || model_open(&j->ref, ref, false, e))
         return -1;
     engine_init(&j->g, &j->m);
-    j->g.ref = &j->ref;
+    j->g.ref = j->g.helper[HELPER_REINFORCED].model = &j->ref;
     j->g.compat = p->compat;
     if (read_rows(j, ROLE_FORGET, "{\"ids\":[3,4,5]}\n{\"ids\":[6,7,8,9,3]}\n", e) ||
         read_rows(j, ROLE_RETAIN, "{\"ids\":[30,4]}\n{\"ids\":[60,7,8,90]}\n", e))
@@ -88,7 +89,9 @@ static int train(struct job *j, const struct plan *p, const char *out, struct er
     o.save_every = 1;
     o.resume = p->resume;
     if (order_draw(&j->order, counts, ROLE_FORGET, NULL, (int)o.batch, (int)o.epochs, 0, 0, e) ||
-        engine_cache_reference(&j->g, &j->ref, &j->order, 0, j->order.n, e))
+        engine_cache_reference(&j->g, &j->ref, &j->order, 0, j->order.n, e) ||
+        (engine_needs_helper(&j->g, HELPER_NEW) &&
+         gap_measure(&j->g.gap, &j->ref, &j->m, &j->sets[ROLE_RETAIN], e)))
         return -1;
     struct trainer t = {.engine = &j->g,
                         .optim = p->optim,
@@ -171,6 +174,8 @@ int main(void)
     walk(&(struct plan){"NPO", "NLL", 0, false, "lat", "lat_layer", "1", &optim_lion},
          "NPO, lat and lion");
     walk(&(struct plan){"FT", "NLL", 0, false, "tar", "tar_steps", "4", &optim_adamw}, "TAR");
+    walk(&(struct plan){"RandomMapping", "NLL", .optim = &optim_adamw}, "random mapping");
+    walk(&(struct plan){"KGA", "KL", .optim = &optim_adamw}, "KGA, its gap measured");
     free(cur);
     free(ref);
     return done();

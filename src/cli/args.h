@@ -24,7 +24,7 @@
 
 enum {
     ARGS_GO = -1, /* go on; every other value is the exit status to return */
-    ARGS_TABLES = 16
+    ARGS_TABLES = 24
 };
 
 struct args_table {

@@ -5,6 +5,7 @@
 #include "cli/job.h"
 
 #define FILE_OF(role)     offsetof(struct job_options, files[role])
+#define MODEL_OF(helper)  offsetof(struct job_options, models[helper])
 #define PROMPT_OF(helper) offsetof(struct job_options, prompts[helper])
 static const struct param data_params[] = {
     {"forget", PARAM_STRING, FILE_OF(ROLE_FORGET), 0, 0, NULL, NULL, "FILE", "what to forget"},
@@ -17,6 +18,8 @@ static const struct param data_params[] = {
      "FILE", "answers, of which one is drawn for each prompt each time: lines of text, or rows"},
     {"alternate_key", PARAM_STRING, offsetof(struct job_options, alternate_key), 0, 0, NULL,
      "alternate", "KEY", "field of the forget rows that holds their alternates"},
+    {"holdout", PARAM_STRING, FILE_OF(ROLE_HOLDOUT), 0, 0, NULL, NULL, "FILE",
+     "new data that the model has never seen, for KGA"},
     {"generic", PARAM_STRING, FILE_OF(ROLE_GENERIC), 0, 0, NULL, NULL, "FILE", "normal text"},
     {"refused", PARAM_STRING, offsetof(struct job_options, refused), 0, 0, NULL, NULL, "FILE",
      "prompts that the model refuses, for LUNAR"},
@@ -26,8 +29,10 @@ static const struct param data_params[] = {
      "system turn that makes the reference an expert on what is to be forgotten, for ELM"},
     {"novice_prompt", PARAM_STRING, PROMPT_OF(HELPER_NOVICE), 0, 0, NULL, NULL, "TEXT",
      "system turn that makes it ignorant"},
-    {"reinforced", PARAM_STRING, offsetof(struct job_options, reinforced), 0, 0, NULL, NULL, "PATH",
-     "model that learnt the forget data by heart"},
+    {"reinforced", PARAM_STRING, MODEL_OF(HELPER_REINFORCED), 0, 0, NULL, NULL, "PATH",
+     "model that learnt the forget data by heart (default: it is trained first, if needed)"},
+    {"new_model", PARAM_STRING, MODEL_OF(HELPER_NEW), 0, 0, NULL, NULL, "PATH",
+     "model that learnt the holdout data (likewise)"},
     {0},
 };
 

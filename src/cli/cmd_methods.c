@@ -3,7 +3,7 @@
 
 #include "cli/args.h"
 #include "cli/command.h"
-#include "methods/method.h"
+#include "methods/stage.h"
 #include "objectives/terms.h"
 
 struct options {
@@ -27,15 +27,6 @@ static const char about[] = "Without a name: the table of methods. With one: its
 static const char *const view_names[] = {
     [VIEW_LOGP] = "logp", [VIEW_LOGITS] = "logits", [VIEW_HIDDEN] = "hidden"};
 
-static int open_recipe(struct recipe *r, const struct method *m, struct err *e)
-{
-    *r = (struct recipe){.method = m};
-    param_defaults(method_params, &r->p);
-    if (param_apply_presets(method_params, &r->p, m->presets, e))
-        return -1;
-    return recipe_choose_terms(r, e);
-}
-
 static void add_need(char *text, size_t n, const char *what)
 {
     size_t at = strlen(text);
@@ -58,7 +49,7 @@ static void needs_text(const struct recipe *r, char *text, size_t n)
         if (t->needs_ref)
             add_need(text, n, "reference");
         for (int k = 0; k < HELPER_COUNT; k++)
-            if (t->helpers & HELPER_BIT(k))
+            if (term_looks_at(t, r->part[i].params, (enum helper)k))
                 add_need(text, n, helper_name[k]);
         if (role != ROLE_FORGET && role != ROLE_RETAIN)
             add_need(text, n, role_name[role]);
@@ -89,17 +80,35 @@ static void print_sum(const struct recipe *r)
     printf("%s\n", r->p.l1 > 0 ? " + l1 * sum |w|" : "");
 }
 
+/* What the method runs before its own training. */
+static bool has_stage(const struct recipe *r, const struct stage *s)
+{
+    const struct stage *first = NULL;
+    struct err ignored;
+    for (const struct param_preset *p = r->method->presets; p && p->name; p++)
+        if (!strcmp(p->name, "first"))
+            stage_by_name(p->value, &first, &ignored);
+    return stage_is_needed(s, r, first);
+}
+
+static void print_stages(const struct recipe *r)
+{
+    for (int k = 0; k < STAGE_COUNT; k++)
+        if (has_stage(r, &stages[k])) {
+            printf("\nbefore it, %s, unless %s is given:\n", stages[k].help, stages[k].instead);
+            param_help(stages[k].params, stdout);
+        }
+}
+
 static int print_one(const char *name, struct err *e)
 {
     struct recipe r;
     char needs[96];
-    const struct method *m = method_by_name(name, e);
-    if (!m)
-        return -1;
-    if (open_recipe(&r, m, e)) {
+    if (recipe_open(&r, name, e)) {
         recipe_fini(&r);
         return -1;
     }
+    const struct method *m = r.method;
     needs_text(&r, needs, sizeof needs);
     printf("%s (%s family, %s)\n%s\n\n", m->name, m->family, m->paper, m->help);
     print_sum(&r);
@@ -108,6 +117,7 @@ static int print_one(const char *name, struct err *e)
     for (int i = 0; i < PART_COUNT; i++)
         if (r.part[i].term)
             print_term(place_name[i], r.part[i].term);
+    print_stages(&r);
     printf("\nof every method:\n");
     param_help(method_params, stdout);
     for (const struct param_preset *p = m->presets; p && p->name; p++)
@@ -175,7 +185,7 @@ static int print_all(const struct options *o, struct err *e)
     for (const struct method *m = methods; m->name && !rc; m++) {
         struct recipe r;
         char needs[96];
-        if (!(rc = open_recipe(&r, m, e))) {
+        if (!(rc = recipe_open(&r, m->name, e))) {
             needs_text(&r, needs, sizeof needs);
             if (o->json)
                 json_array_append_new(list, row_json(&r, needs));

@@ -6,11 +6,12 @@
 #include "base/mem.h"
 #include "cli/command.h"
 #include "cli/job_data.h"
-#include "cli/request.h"
+#include "cli/stages.h"
 #include "locate/locators.h"
 #include "model/lora.h"
 #include "model/save.h"
 #include "train/direction.h"
+#include "train/gap.h"
 #include "train/loop.h"
 
 static volatile sig_atomic_t stopped;
@@ -32,7 +33,7 @@ static void catch_interrupt(void)
 
 struct job {
     struct setup s;
-    struct model ref, reinforced;
+    struct model ref, helper[HELPER_COUNT];
     struct engine engine;
     struct job_data data;
     float *direction; /* owned [C] */
@@ -45,8 +46,8 @@ static int open_reference(struct job *j, const struct setup_options *so,
     bool logits = engine_needs_ref_model(&j->engine), own = !o->ref && !frozen_base;
     if (!o->ref && (!logits || frozen_base))
         return 0;
-    if (setup_open_frozen(&j->ref, "reference", own ? so->model : o->ref, own ? so->adapter : NULL,
-                          &j->s.model, e))
+    if (setup_open_frozen(&j->ref, "reference", own ? so->model : o->ref,
+                          own ? so->adapter : o->ref_adapter, &j->s.model, e))
         return -1;
     j->engine.ref = &j->ref;
     return 0;
@@ -54,11 +55,14 @@ static int open_reference(struct job *j, const struct setup_options *so,
 
 static int open_helpers(struct job *j, const struct job_options *o, struct err *e)
 {
-    if (o->reinforced && engine_needs_helper(&j->engine, HELPER_REINFORCED)) {
-        if (setup_open_frozen(&j->reinforced, "reinforced model", o->reinforced, NULL, &j->s.model,
-                              e))
+    for (int k = 0; k < HELPER_COUNT; k++) {
+        char what[32];
+        if (!o->models[k] || !engine_needs_helper(&j->engine, (enum helper)k))
+            continue;
+        snprintf(what, sizeof what, "%s model", helper_name[k]);
+        if (setup_open_frozen(&j->helper[k], what, o->models[k], NULL, &j->s.model, e))
             return -1;
-        j->engine.helper[HELPER_REINFORCED].model = &j->reinforced;
+        j->engine.helper[k].model = &j->helper[k];
     }
     for (int k = HELPER_EXPERT; k <= HELPER_NOVICE; k++) {
         if (!o->prompts[k] || !engine_needs_helper(&j->engine, (enum helper)k))
@@ -100,6 +104,21 @@ static int locate(struct job *j, const struct request *q, struct err *e)
                                 o->term->layer(o->params), e);
 }
 
+/* How far the model that learnt new data went, for terms that compare with it. */
+static int measure_gap(struct job *j, struct err *e)
+{
+    struct model *fresh = &j->helper[HELPER_NEW];
+    if (!engine_needs_helper(&j->engine, HELPER_NEW))
+        return 0;
+    if (gap_measure(&j->engine.gap, j->ref.w ? &j->ref : &j->s.model, fresh,
+                    &j->data.sets[ROLE_HOLDOUT], e))
+        return -1;
+    log_note("gap: %.9g nats a token, over %d labels of new data", j->engine.gap,
+             j->data.sets[ROLE_HOLDOUT].n_labels);
+    model_close(fresh); /* it has had its day */
+    return 0;
+}
+
 static int prepare(struct job *j, struct request *q, struct err *e)
 {
     const struct job_options *o = &q->job;
@@ -115,7 +134,7 @@ static int prepare(struct job *j, struct request *q, struct err *e)
     if (recipe_bind(&q->recipe, &j->engine, e) || wrapping_bind(&q->wrapping, &j->engine, e) ||
         open_reference(j, &q->setup, o, q->locator->keeps_base, e) || open_helpers(j, o, e) ||
         job_data_order(&j->data, &j->engine, &q->train, &q->alternates, &q->recipe, e) ||
-        locate(j, q, e))
+        locate(j, q, e) || measure_gap(j, e))
         return -1;
     return engine_cache_reference(&j->engine, j->ref.w ? &j->ref : &j->s.model, &j->data.order, 0,
                                   j->data.order.n, e);
@@ -133,9 +152,15 @@ static int save_model(struct job *j, const struct job_options *o, struct err *e)
     return j->s.tokenizer ? tokenizer_save(j->s.tokenizer, o->out, e) : 0;
 }
 
-static void print_report(const struct train_report *r, const struct job_options *o)
+static void print_report(const struct train_report *r, const struct request *q)
 {
+    const struct job_options *o = &q->job;
     double rate = r->seconds > 0 ? (double)r->tokens / r->seconds : 0;
+    if (q->stage) {
+        log_note("stage '%s': %ld steps, %ld tokens, last loss %.4g -> %s", q->stage->name,
+                 r->steps, r->tokens, r->loss, o->out);
+        return;
+    }
     if (!o->json) {
         printf("%ld steps, %ld tokens in %.1f s (%.0f tokens/s), last loss %.4g -> %s\n", r->steps,
                r->tokens, r->seconds, rate, r->loss, o->out);
@@ -150,18 +175,18 @@ static void print_report(const struct train_report *r, const struct job_options 
     json_decref(j);
 }
 
-static int run(struct job *j, struct trainer *t, const struct job_options *o,
-               struct train_report *rep, struct err *e)
+static int run(struct job *j, struct trainer *t, const struct request *q, struct train_report *rep,
+               struct err *e)
 {
     catch_interrupt();
     if (train_run(t, rep, e))
         return -1;
     if (rep->interrupted)
         return err_set(e, "interrupted; repeat the command with --resume to go on");
-    if (save_model(j, o, e))
+    if (save_model(j, &q->job, e))
         return -1;
-    train_drop_checkpoint(o->out);
-    print_report(rep, o);
+    train_drop_checkpoint(q->job.out);
+    print_report(rep, q);
     return 0;
 }
 
@@ -179,17 +204,20 @@ static int run_job(struct request *q)
                         .o = &q->train,
                         .order = &j.data.order,
                         .out = q->job.out,
-                        .what = q->args.command,
+                        .what = q->stage ? q->stage->name : q->args.command,
                         .stop = &stopped};
     int rc = prepare(&j, q, &e);
     if (!rc)
-        rc = run(&j, &t, &q->job, &rep, &e);
+        rc = run(&j, &t, q, &rep, &e);
     job_data_fini(&j.data);
     free(j.direction);
     engine_fini(&j.engine);
     model_close(&j.ref);
-    model_close(&j.reinforced);
+    for (int k = 0; k < HELPER_COUNT; k++)
+        model_close(&j.helper[k]);
     setup_close(&j.s);
+    if (rc && q->stage)
+        err_prefix(&e, "stage '%s': ", q->stage->name);
     return rc ? args_fail(&q->args, &e) : STATUS_DONE;
 }
 
@@ -197,6 +225,8 @@ int job_main(const struct job_command *c, int argc, char **argv)
 {
     struct request q = {0};
     int status = request_parse(&q, c, argc, argv);
+    if (status == ARGS_GO)
+        status = stages_run(&q, run_job);
     if (status == ARGS_GO)
         status = run_job(&q);
     request_fini(&q);

@@ -15,7 +15,8 @@ struct job_options {
     const char *alternate_pool;        /* answers of which one is drawn each time; NULL: none */
     const char *refused;               /* prompts that the model refuses; NULL: none */
     const char *ref;                   /* reference model; NULL: the model itself before training */
-    const char *reinforced;            /* model that learnt the forget data by heart; NULL: none */
+    const char *ref_adapter;           /* of that, where a stage has changed the model itself */
+    const char *models[HELPER_COUNT];  /* those that learnt the forget data, or new data */
     int64_t chunk;                     /* tokens of a piece of plain text; 0: each row is one */
     const char *out, *dtype, *optimiser;
     bool scratch, json, save_adapter;

@@ -37,13 +37,23 @@ static const struct param choice_params[] = {
     {0},
 };
 
-/* The method that the command fixes, with its own defaults. */
-static int fixed_recipe(const char *name, struct recipe *r, struct err *e)
+static const struct param first_params[] = {
+    {"first", PARAM_STRING, offsetof(struct choice_options, first), 0, 0, NULL, "none", "NAME",
+     "what the weights go through before the method's own training: none, mapping"},
+    {0},
+};
+
+/* The options of the stages that may have to run first. */
+static int take_stages(struct args *a, struct request *q)
 {
-    if (!(r->method = method_by_name(name, e)))
-        return -1;
-    param_defaults(method_params, &r->p);
-    return recipe_choose_terms(r, e);
+    struct err e;
+    int status = args_take(a, "stages", first_params, &q->chosen);
+    if (status == ARGS_GO && stage_by_name(q->chosen.first, &q->first, &e))
+        status = args_usage(a, &e);
+    for (int k = 0; k < STAGE_COUNT && status == ARGS_GO; k++)
+        if (stage_is_needed(&stages[k], &q->recipe, q->first))
+            status = args_take(a, stages[k].help, stages[k].params, &q->stages[k]);
+    return status;
 }
 
 /* --locate and --wrapper, and the parameters of both. */
@@ -71,11 +81,13 @@ static int take_chosen(struct args *a, struct request *q)
 static int take_choices(struct args *a, const struct job_command *c, struct request *q)
 {
     struct err e;
-    if (c->method && fixed_recipe(c->method, &q->recipe, &e))
+    if (c->method && recipe_open(&q->recipe, c->method, &e))
         return args_fail(a, &e);
     int status = c->method ? ARGS_GO : recipe_args(a, &q->choice, &q->recipe);
     if (status == ARGS_GO)
         status = take_chosen(a, q);
+    if (status == ARGS_GO && !c->method)
+        status = take_stages(a, q);
     if (status != ARGS_GO)
         return status;
     if (!(q->optim = optim_by_name(q->job.optimiser, &e)) ||
@@ -141,6 +153,8 @@ int request_parse(struct request *q, const struct job_command *c, int argc, char
 void request_fini(struct request *q)
 {
     json_decref(q->options);
+    for (int k = 0; k < STAGE_COUNT; k++)
+        free(q->stage_dir[k]);
     free(q->optim_params);
     free(q->locator_params);
     wrapping_fini(&q->wrapping);

@@ -9,14 +9,16 @@
 #include "cli/job_data.h"
 #include "cli/recipe_args.h"
 #include "cli/setup.h"
+#include "methods/stage.h"
 #include "methods/wrapping.h"
 #include "train/locator.h"
 #include "train/optim.h"
 #include "train/options.h"
 
-/* What the method may preset: which weights move, and what stands before the optimiser. */
+/* What the method may preset: which weights move, what stands before the optimiser, and which stage
+ * goes first. */
 struct choice_options {
-    const char *locate, *wrapper;
+    const char *locate, *wrapper, *first;
 };
 
 struct request {
@@ -33,7 +35,11 @@ struct request {
     const struct locator *locator;
     void *locator_params; /* owned */
     struct wrapping wrapping;
-    json_t *options; /* owned: all of the above that a resumed run must share */
+    const struct stage *first; /* NULL: none */
+    struct stage_options stages[STAGE_COUNT];
+    char *stage_dir[STAGE_COUNT]; /* owned; NULL: the stage did not run */
+    const struct stage *stage;    /* that this is the request of; NULL: of the run itself */
+    json_t *options;              /* owned: all of the above that a resumed run must share */
 };
 
 /* ARGS_GO or an exit status; request_fini is due in every case. */

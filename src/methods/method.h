@@ -65,6 +65,8 @@ struct recipe {
 
 extern const char *const place_name[PART_COUNT]; /* "forget", "retain", "extra" */
 
+/* The row at its defaults. recipe_fini is due in every case. */
+int recipe_open(struct recipe *r, const char *method, struct err *e);
 /* Chooses the terms that r->method and r->p ask for and allocates their parameters, at their
  * defaults and presets. */
 int recipe_choose_terms(struct recipe *r, struct err *e);

@@ -20,7 +20,7 @@ PRESET(lat, {"retain_loss_type", "EMBED_DIFF"}, {"layer", "8"}, {"steering_coeff
 PRESET(lunar, {"retain_loss_type", "embed_prompt"}, {"layer", "22"}, {"locate", "regex"},
        {"trainable_params_regex", "model\\.layers\\.22\\.mlp\\.down_proj\\.weight"});
 PRESET(mapping, {"retain_term", "embed_square"});
-PRESET(tar, {"wrapper", "tar"});
+PRESET(tar, {"wrapper", "tar"}, {"first", "mapping"});
 PRESET(repnoise, {"extra_term", "noise_mmd"}, {"extra_role", "forget"}, {"extra_weight", "1e-3"});
 PRESET(alternate, {"forget_role", "alternate"});
 PRESET(other_answer, {"forget_role", "alternate"}, {"alternate_from", "forget"});

@@ -59,6 +59,18 @@ static int choose(struct recipe_part *part, const char *name, const struct param
     return param_apply_presets(part->term->params, part->params, presets, e);
 }
 
+int recipe_open(struct recipe *r, const char *method, struct err *e)
+{
+    *r = (struct recipe){.method = method_by_name(method, e)};
+    if (!r->method)
+        return -1;
+    param_defaults(method_params, &r->p);
+    return param_apply_presets(method_params, &r->p, r->method->presets, e) ||
+                   recipe_choose_terms(r, e)
+               ? -1
+               : 0;
+}
+
 int recipe_choose_terms(struct recipe *r, struct err *e)
 {
     const struct method *m = r->method;

@@ -2,8 +2,9 @@
  * from a model that learnt them as the target model is from one that learnt new data of the same
  * kind,
  *   | mean over rows of KL(p || p_reinforced) - gap |,
- * gap being the mean of KL(p_ref || p_new) over the rows of new data: a constant of the run. The
- * mean is over the scored rows of the micro-batch, whose sign is the derivative's. */
+ * gap being the mean of KL(p_ref || p_new) over the rows of new data: a constant of the run,
+ * measured before it (train/gap.h) unless it is given. The mean is over the scored rows of the
+ * micro-batch, whose sign is the derivative's. */
 #include "objectives/rows.h"
 #include "objectives/terms.h"
 
@@ -15,7 +16,7 @@ struct kga {
 
 static const struct param params[] = {
     {"gap", PARAM_REAL, offsetof(struct kga, gap), 0, 1e6, NULL, "0", NULL,
-     "divergence, in nats a token, that the forget data should end with"},
+     "divergence, in nats a token, that the forget data should end with; 0: measured on new data"},
     {0},
 };
 
@@ -44,11 +45,17 @@ static double row(const void *params_, const struct logit_row *r)
 static int kga(const void *params_, struct view *const *v, double *loss, struct err *e)
 {
     const struct kga *p = params_;
+    double gap = p->gap > 0 ? p->gap : v[0]->gap;
     int rows = 0;
     for (int s = 0; s < v[0]->n_seqs; s++)
         rows += v[0]->n_labels[s];
-    struct signed_gap g = {.gap = p->gap, .sign = v[0]->measured < p->gap * rows ? -1 : 1};
+    struct signed_gap g = {.gap = gap, .sign = v[0]->measured < gap * rows ? -1 : 1};
     return rows_add(v[0], row, &g, loss, e);
+}
+
+static bool wants_gap(const void *params_)
+{
+    return ((const struct kga *)params_)->gap == 0;
 }
 
 const struct term term_kga = {
@@ -62,4 +69,5 @@ const struct term term_kga = {
     .params_size = sizeof(struct kga),
     .measure = measure,
     .loss = kga,
+    .wants_gap = wants_gap,
 };

@@ -142,10 +142,25 @@ static const char *differing(const json_t *a, const json_t *b)
     return NULL;
 }
 
+int checkpoint_compare(const json_t *then, const json_t *now, struct err *e)
+{
+    char was[80], is[80];
+    const char *key = differing(now, then);
+    if (!key)
+        key = differing(then, now);
+    if (!key)
+        return 0;
+    option_text(json_object_get(then, key), was, sizeof was);
+    option_text(json_object_get(now, key), is, sizeof is);
+    return err_set(e,
+                   "'%s' was %s when the run began, now it is %s: give the same, or begin anew "
+                   "without --resume",
+                   key, was, is);
+}
+
 static int check_options(const struct tensor_file *f, const struct checkpoint *c, struct err *e)
 {
     const struct tensor *t = tensor_find(f, "options");
-    char was[80], is[80];
     if (!t || t->dtype != DT_U8)
         return err_set(e, "'%s' is no training checkpoint", c->path);
     if (!c->options)
@@ -153,18 +168,7 @@ static int check_options(const struct tensor_file *f, const struct checkpoint *c
     json_t *then = json_read_text(t->data, t->count, "options", e);
     if (!then)
         return err_prefix(e, "'%s': ", c->path);
-    const char *key = differing(c->options, then);
-    if (!key)
-        key = differing(then, c->options);
-    int rc = 0;
-    if (key) {
-        option_text(json_object_get(then, key), was, sizeof was);
-        option_text(json_object_get(c->options, key), is, sizeof is);
-        rc = err_set(e,
-                     "'%s' was %s when the run began, now it is %s: give the same, or begin anew "
-                     "without --resume",
-                     key, was, is);
-    }
+    int rc = checkpoint_compare(then, c->options, e);
     json_decref(then);
     return rc;
 }

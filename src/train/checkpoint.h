@@ -21,5 +21,7 @@ int checkpoint_save(const struct checkpoint *c, long step, struct err *e);
 /* Fills the weights that move and the states. Refuses a file of another model, and one of a run
  * with other options, naming the first that differs. */
 int checkpoint_load(const struct checkpoint *c, long *step, struct err *e);
+/* The same refusal alone: `then` and `now` are options. */
+int checkpoint_compare(const json_t *then, const json_t *now, struct err *e);
 
 #endif

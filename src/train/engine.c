@@ -145,13 +145,13 @@ bool engine_needs_ref_model(const struct engine *g)
 bool engine_needs_helper(const struct engine *g, enum helper helper)
 {
     for (int i = 0; i < g->n_obj; i++)
-        if (engine_counts(g, &g->obj[i]) && g->obj[i].term->helpers & HELPER_BIT(helper))
+        if (engine_counts(g, &g->obj[i]) && term_looks_at(g->obj[i].term, g->obj[i].params, helper))
             return true;
     return false;
 }
 
 static const char *const helper_option[HELPER_COUNT] = {"reinforced MODEL", "expert-prompt TEXT",
-                                                        "novice-prompt TEXT"};
+                                                        "novice-prompt TEXT", "new-model MODEL"};
 
 int engine_check_helpers(const struct engine *g, struct err *e)
 {

@@ -60,6 +60,7 @@ struct engine {
     double l1;              /* weight of the sum of |w| over the weights that move */
     const float *direction; /* borrowed [C]; for terms on hidden states */
     uint32_t noise;         /* for terms that draw */
+    double gap;             /* for terms that want it */
     struct latent *latent;  /* borrowed; for the tokens of the forget role; NULL: none */
     bool frozen;            /* no gradient of weights is wanted */
     float *grads;           /* owned, flat by weight.at; NULL until the first micro-batch */

@@ -308,6 +308,15 @@ int train_run(struct trainer *t, struct train_report *report, struct err *e)
     return rc;
 }
 
+bool train_is_interrupted(const char *out)
+{
+    struct err ignored;
+    char *path = file_join(out, checkpoint_name, &ignored);
+    bool is = path && file_exists(path);
+    free(path);
+    return is;
+}
+
 void train_drop_checkpoint(const char *out)
 {
     struct err ignored;

@@ -41,6 +41,8 @@ struct train_report {
 /* On a loss or gradient that is not finite: an error; the last checkpoint of this run stays, or is
  * made of the weights before that step. */
 int train_run(struct trainer *t, struct train_report *report, struct err *e);
+/* A run that was to go into this directory left a checkpoint there. */
+bool train_is_interrupted(const char *out);
 /* Once the trained model is saved: its checkpoint, if there is one, has had its day. */
 void train_drop_checkpoint(const char *out);
 

@@ -2,7 +2,14 @@
 
 #include <math.h>
 
-const char *const helper_name[HELPER_COUNT] = {"reinforced", "expert", "novice"};
+const char *const helper_name[HELPER_COUNT] = {"reinforced", "expert", "novice", "new"};
+
+bool term_looks_at(const struct term *t, const void *params, enum helper helper)
+{
+    if (helper == HELPER_NEW)
+        return t->wants_gap && t->wants_gap(params);
+    return t->helpers & HELPER_BIT(helper);
+}
 
 void view_add_dnll(struct view *v, const double *g)
 {

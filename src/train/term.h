@@ -35,6 +35,7 @@ enum helper {
     HELPER_REINFORCED, /* has learnt the forget data by heart */
     HELPER_EXPERT,     /* the reference after a prompt that makes it an expert */
     HELPER_NOVICE,     /* the reference after a prompt that makes it ignorant */
+    HELPER_NEW,        /* has learnt new data; for `gap` alone, before training */
     HELPER_COUNT
 };
 #define HELPER_BIT(helper) (1u << (helper))
@@ -66,6 +67,7 @@ struct view {
     const float *helper[HELPER_COUNT]; /* [R,V] those it asks for */
     float *dz;                         /* [R,V] = d loss / d z */
     double measured;                   /* what its `measure` added up over this micro-batch */
+    double gap; /* mean KL(p_ref || p_new) over the rows of new data, if a term wants it */
 
     /* VIEW_HIDDEN: all tokens of the S sequences. A term on several layers is called for each. */
     int layer, n_layers; /* after which layer this is; how many there are to see */
@@ -107,6 +109,8 @@ struct term {
     /* VIEW_LOGITS, if the loss is no sum over rows: sees all blocks of rows first, to add up what
      * `loss` finds in v->measured when the blocks come again. It writes no dz. NULL: none. */
     int (*measure)(const void *params, struct view *const *v, double *sum, struct err *e);
+    /* VIEW_LOGITS: with these parameters it looks at the view's gap. NULL: never. */
+    bool (*wants_gap)(const void *params);
     /* VIEW_LOGITS: scored rows at the start of each sequence that it leaves out; NULL: none. */
     int (*skip)(const void *params);
     /* VIEW_HIDDEN: after which layer, 0-based; -1: the parameters name none. */
@@ -118,6 +122,8 @@ struct term {
     bool steers; /* it is a vector that is drawn */
 };
 
+/* It looks at this helper, in every micro-batch or for the gap. */
+bool term_looks_at(const struct term *t, const void *params, enum helper helper);
 /* Spreads dL/dL_b over the rows of sequence b: L_b = -sum logp, so each row gets -g. */
 void view_add_dnll(struct view *v, const double *g);
 /* log sigmoid(s) and sigmoid(s), stable for any s. */

@@ -46,6 +46,7 @@ struct view work_view(const struct work *w, enum role role)
         .mean_tokens = own ? (double)p->n_tokens * w->norm->micros : w->norm->tokens[role],
         .mean_prompts = w->norm->prompts[role],
         .noise = w->g->noise,
+        .gap = w->g->gap,
         .compat = w->g->compat,
         .nll = p->nll,
         .ref_nll = p->ref_nll,
