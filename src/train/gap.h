@@ -1,4 +1,5 @@
-/* How far one model is from another, in nats a token: a constant of a run. */
+/* How far one model is from another, in nats a label: a constant of a run.
+ */
 #ifndef TRAIN_GAP_H
 #define TRAIN_GAP_H
 
