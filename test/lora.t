@@ -62,7 +62,7 @@ is_deeply([@$config{qw(r target_modules use_rslora)}], [2, ['q_proj', 'v_proj'],
 for my $method ('NPO', 'GradDiff --retain-loss-type KL', 'RMU --layer 1', 'UNDIAL') {
     my ($status, $out) = run("$both --no-quiet --method $method --locate lora --out $dir/lora");
     is($status, 0, "$method with adapters") or diag($out);
-    like($out, qr/memory: .*reference 0,/, "$method: no second model");
+    like($out, qr/memory: .*frozen models 0,/, "$method: no second model");
     run("$both --method $method --locate all --out $dir/all");
     my ($one, $two) = map { (steps($_))[0]{terms} } 'lora', 'all';
     is_deeply([sort keys %$one], [sort keys %$two], "$method: the same terms");

@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 use FindBin;
+use JSON::PP;
 use Test::More;
 use lib $FindBin::Bin;
 use Command;
@@ -50,6 +51,9 @@ ok(!-e "$dir/given/new_model", 'KGA: which needs no stage');
 ($given) = (steps('given'))[0]{terms}{'forget.kga'};
 run("$kga --reinforced $dir/learnt --gap 0.001 --out $dir/given");
 cmp_ok(abs((steps('given'))[0]{terms}{'forget.kga'} - $given), '>', 0.01, 'KGA: and not with another');
+
+($status, $said) = run("$kga --no-quiet --reinforced $dir/learnt --new-model $dir/fresh --holdout $new --locate lora --out $dir/given");
+like($said, qr/^gap: \Q$gap\E nats/m, 'KGA: the same gap beside adapters') or diag $said;
 
 my $tar = "$both --method TAR --batch 2 --tar-steps 2 --tar-every 1 --max-steps 3";
 run("$tar --mapping-steps 5 --mapping-lr 1e-3 --out $dir/whole");
@@ -105,11 +109,15 @@ check("$kga --new-model $dir/fresh --out $dir/refused", 1, qr/needs holdout data
 ok(!-e "$dir/refused", 'before anything is trained');
 check("$kga --holdout $new --new-model test/data/models/llama --gap 0 --out $dir/none", 1,
     qr/new model '.*llama' has a vocabulary of 320, the model 104$/, 'a model of another vocabulary');
+check("probe --model $cur --method KGA --reinforced $dir/learnt --batch test/data/survey/batches.safetensors --out $dir/probe", 1,
+    qr/looks at a model of the kind 'new': give --gap NATS$/, 'probe measures no gap');
 check("$both --first mopping --out $dir/none", 2, qr/no stage 'mopping' can go first: give --first mapping or none/, 'no such stage');
 check("$both --method TAR --forget $new --mapping-steps -1 --out $dir/none", 2, qr/mapping_steps: '-1' is not an integer from 0/, 'fewer than no steps');
 check("$both --method NPO --reinforced-lr 1e-3 --out $dir/none", 2, qr/reinforced/, 'the option of a stage that does not run');
 check('methods KGA', 0, qr/^before it, a copy of the model learns new data.*--new_model_lr/ms, 'methods KGA tells its stages');
 check('methods TAR', 0, qr/^before it, the weights go through random mapping.*--mapping_steps/ms, 'methods TAR too');
+is_deeply({map { $_->{name} => $_->{stages} } grep { @{$_->{stages}} } @{decode_json(scalar `$unlearn methods --json`)}},
+    {WHP => ['reinforced'], RKLD => ['reinforced'], KGA => ['reinforced', 'new_model'], TAR => ['mapping']}, 'and no other method');
 check('methods NPO', 0, qr/^(?!.*before it,)/s, 'NPO has none');
 
 done_testing();

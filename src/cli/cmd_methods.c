@@ -138,6 +138,11 @@ static json_t *row_json(const struct recipe *r, const char *needs)
         json_object_set_new(j, name,
                             r->part[i].term ? json_string(r->part[i].term->name) : json_null());
     }
+    json_t *before = json_array();
+    for (int k = 0; k < STAGE_COUNT; k++)
+        if (has_stage(r, &stages[k]))
+            json_array_append_new(before, json_string(stages[k].name));
+    json_object_set_new(j, "stages", before);
     return j;
 }
 

@@ -116,6 +116,7 @@ static int measure_gap(struct job *j, struct err *e)
     log_note("gap: %.9g nats a token, over %d labels of new data", j->engine.gap,
              j->data.sets[ROLE_HOLDOUT].n_labels);
     model_close(fresh); /* it has had its day */
+    j->engine.helper[HELPER_NEW].model = NULL;
     return 0;
 }
 

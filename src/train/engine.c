@@ -151,7 +151,7 @@ bool engine_needs_helper(const struct engine *g, enum helper helper)
 }
 
 static const char *const helper_option[HELPER_COUNT] = {"reinforced MODEL", "expert-prompt TEXT",
-                                                        "novice-prompt TEXT", "new-model MODEL"};
+                                                        "novice-prompt TEXT", "gap NATS"};
 
 int engine_check_helpers(const struct engine *g, struct err *e)
 {

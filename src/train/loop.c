@@ -105,6 +105,17 @@ static void run_fini(struct run *r)
         fclose(r->log);
 }
 
+/* Of the reference and the helpers, those whose weights are not used from their files. */
+static int frozen_copies(const struct engine *g)
+{
+    int n = g->ref && g->ref->copies;
+    for (int k = 0; k < HELPER_COUNT; k++) {
+        const struct model *m = g->helper[k].model;
+        n += m && m != g->ref && m->copies;
+    }
+    return n;
+}
+
 /* What a step holds in memory, told before training starts. */
 static void note_memory(const struct run *r)
 {
@@ -125,9 +136,9 @@ static void note_memory(const struct run *r)
                            decoder_back_bytes(&r->m->cfg, (int)most)) *
                   mib;
     log_note("memory: weights %.0f MiB, gradients %.0f, optimiser and wrapper %.0f, "
-             "reference %.0f, activations about %.0f (%zu tokens)",
+             "frozen models %.0f, activations about %.0f (%zu tokens)",
              w + adapters, (double)t->grads * floats, (double)t->moving * floats * r->n_arrays,
-             g->ref && g->ref->copies ? w : 0.0, acts, most);
+             frozen_copies(g) * w, acts, most);
 }
 
 static struct optim_step optim_step_of(const struct run *r, long step)
