@@ -6,6 +6,7 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/eval_multiple.h"
+#include "cli/eval_retrained.h"
 #include "cli/setup.h"
 #include "cli/suite_print.h"
 #include "eval/model_scorer.h"
@@ -15,7 +16,7 @@ enum { MOST_SETS = 64 };
 
 struct options {
     const char *suite;
-    const char *reference, *retain_logs, *out, *question_key, *truth_ratio;
+    const char *reference, *retrained, *retain_logs, *out, *question_key, *truth_ratio;
     int64_t max_new_tokens, batch;
     bool json, list;
 };
@@ -28,8 +29,10 @@ static const struct param params[] = {
      "print all suites and kinds of metrics"},
     {"reference", PARAM_STRING, OPT(reference), 0, 0, NULL, NULL, "PATH",
      "another model, for the attack that compares losses"},
+    {"retrained", PARAM_STRING, OPT(retrained), 0, 0, NULL, NULL, "PATH",
+     "the retrained model: evaluated too, and compared on every data set"},
     {"retain_logs", PARAM_STRING, OPT(retain_logs), 0, 0, NULL, NULL, "FILE",
-     "the retrained model's log of the same suite, for forget quality and privacy leak"},
+     "its log of the same suite, for forget quality and privacy leak; it is not evaluated then"},
     {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR",
      "writes TOFU_EVAL.json, TOFU_SUMMARY.json and TOFU_TABLE.json, or as the suite is called"},
     {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY",
@@ -54,8 +57,8 @@ static const char about[] =
     "Each suite has options of its own for its data (--suite NAME --help); sets that are not given "
     "leave their\n"
     "metrics out. The logs are in OpenUnlearning's format; means have a 95 % bootstrap "
-    "interval.\n\n"
-    "Suites of multiple choice (mmlu, wmdp, arc ... and classification) take their questions from "
+    "interval.\n\n" EVAL_RETRAINED_HELP "\nSuites of multiple choice (mmlu, wmdp, arc ... and "
+                                        "classification) take their questions from "
     "--data PATH. Those that\n"
     "lm-evaluation-harness has are scored as its version 0.4.8 does.\n";
 
@@ -63,6 +66,7 @@ struct evaluation {
     struct setup s;
     struct model other; /* for attacks that compare two models */
     struct model_scorer scorer, reference;
+    struct eval_retrained retrained;
     struct suite_recipe recipe;
     const char *files[MOST_SETS]; /* by set of the recipe; NULL: not given */
     struct param set_params[MOST_SETS + 1];
@@ -118,6 +122,8 @@ static int open_models(struct evaluation *v, const struct setup_options *so,
         model_scorer_init(&v->scorer, &s->model, s->tokenizer, s->compat, e))
         return -1;
     v->scorer.batch = (int)o->batch;
+    if (eval_retrained_open(&v->retrained, o->retrained, &v->scorer, e))
+        return -1;
     if (!o->reference)
         return 0;
     if (setup_open_model(&v->other, o->reference, NULL, false, e))
@@ -141,9 +147,14 @@ static int run_suite(struct evaluation *v, const struct options *o, struct err *
                               .max_new_tokens = (int)o->max_new_tokens,
                               .truth_mean = strcmp(o->truth_ratio, "arithmetic") ? TRUTH_GEOMETRIC
                                                                                  : TRUTH_ARITHMETIC,
-                              .compat = v->s.compat,
-                              .retain_log = v->retain_log};
-    return suite_run(&v->suite, e);
+                              .compat = v->s.compat};
+    if (eval_retrained_run(&v->retrained, &v->suite, o->out, &v->retain_log, e))
+        return -1;
+    v->suite.retain_log = v->retain_log;
+    return suite_run(&v->suite, e) ||
+                   eval_retrained_beside(&v->retrained, &v->suite, &v->s.model, e)
+               ? -1
+               : 0;
 }
 
 static int run_recipe(struct evaluation *v, const struct setup_options *so, const struct options *o,
@@ -156,6 +167,7 @@ static int run_recipe(struct evaluation *v, const struct setup_options *so, cons
             ? -1
             : 0;
     suite_fini(&v->suite);
+    eval_retrained_close(&v->retrained);
     model_scorer_fini(&v->reference);
     model_scorer_fini(&v->scorer);
     model_close(&v->other);
@@ -239,8 +251,10 @@ int cmd_eval(int argc, char **argv)
         status = take_tables(&a, &v, &o, &so, presets, PRESETS);
     if (status == ARGS_GO) {
         struct err e;
-        int rc = v.recipe.n_tasks ? eval_multiple(&so, &v.recipe, &v.multiple, o.out, o.json, &e)
-                                  : run_recipe(&v, &so, &o, &e);
+        int rc = v.recipe.n_tasks && o.retrained
+                     ? err_set(&e, "--retrained is not for suites of tasks, as %s", o.suite)
+                 : v.recipe.n_tasks ? eval_multiple(&so, &v.recipe, &v.multiple, o.out, o.json, &e)
+                                    : run_recipe(&v, &so, &o, &e);
         status = rc ? args_fail(&a, &e) : STATUS_DONE;
     }
     suite_recipe_close(&v.recipe);

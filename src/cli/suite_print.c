@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "cli/beside_print.h"
 #include "cli/print.h"
 #include "report/table.h"
 
@@ -61,10 +62,21 @@ static int fill(struct table *t, const struct suite *s, const json_t *held, stru
     return rc ? -1 : 0;
 }
 
+/* With what the data sets are beside the retrained model, if that is known. */
+static int print_summary(const struct suite *s, struct err *e)
+{
+    json_t *all = json_copy(s->log.summary);
+    int rc = !all || (s->beside && json_object_set(all, "beside", s->beside))
+                 ? suite_no_memory(e)
+                 : print_json(all, JSON_LIKE_PYTHON, e);
+    json_decref(all);
+    return rc;
+}
+
 int suite_print(const struct suite *s, const json_t *held, bool json, struct err *e)
 {
     if (json)
-        return print_json(s->log.summary, JSON_LIKE_PYTHON, e);
+        return print_summary(s, e);
     struct table t;
     struct buf text = {0};
     size_t rows = json_object_size(held ? s->table : s->log.summary);
@@ -73,6 +85,8 @@ int suite_print(const struct suite *s, const json_t *held, bool json, struct err
     int rc = fill(&t, s, held, e) || table_write(&t, TABLE_PLAIN, &text, e) ? -1 : 0;
     if (!rc)
         printf("%s", text.data);
+    if (!rc && s->beside)
+        rc = beside_print(s->beside, e);
     buf_fini(&text);
     table_fini(&t);
     return rc;

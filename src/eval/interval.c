@@ -21,36 +21,48 @@ static double quantile(const double *v, int n, double q)
     return i + 1 < n ? v[i] + (at - i) * (v[i + 1] - v[i]) : v[n - 1];
 }
 
-static double draw_mean(const double *v, int n, struct rng *r)
+/* w NULL: all ones. */
+static double draw_ratio(const double *v, const double *w, int n, struct rng *r)
 {
-    double sum = 0;
-    for (int i = 0; i < n; i++)
-        sum += v[(uint64_t)rng_u32(r) * (uint64_t)n >> 32];
-    return sum / n;
+    double sum = 0, by = 0;
+    for (int i = 0; i < n; i++) {
+        uint64_t k = (uint64_t)rng_u32(r) * (uint64_t)n >> 32;
+        sum += v[k];
+        by += w ? w[k] : 1;
+    }
+    return sum / by;
+}
+
+int interval_of_ratio(const double *v, const double *w, int n, int draws, double level,
+                      uint32_t seed, struct interval *out, struct err *e)
+{
+    *out = (struct interval){NAN, NAN};
+    double *there = mem_alloc(2 * (size_t)n, sizeof *there, e);
+    double *ratios = there ? mem_alloc((size_t)draws, sizeof *ratios, e) : NULL;
+    int count = 0;
+    for (int i = 0; ratios && i < n; i++)
+        if (!isnan(v[i])) {
+            there[n + count] = w ? w[i] : 1;
+            there[count++] = v[i];
+        }
+    if (ratios && count && draws > 0) {
+        struct rng r;
+        rng_seed(&r, seed);
+        for (int i = 0; i < draws; i++)
+            ratios[i] = draw_ratio(there, w ? there + n : NULL, count, &r);
+        qsort(ratios, (size_t)draws, sizeof *ratios, compare_reals);
+        *out = (struct interval){quantile(ratios, draws, (1 - level) / 2),
+                                 quantile(ratios, draws, (1 + level) / 2)};
+    }
+    free(there);
+    free(ratios);
+    return ratios ? 0 : -1;
 }
 
 int interval_of_mean(const double *v, int n, int draws, double level, uint32_t seed,
                      struct interval *out, struct err *e)
 {
-    *out = (struct interval){NAN, NAN};
-    double *there = mem_alloc((size_t)n, sizeof *there, e);
-    double *means = there ? mem_alloc((size_t)draws, sizeof *means, e) : NULL;
-    int count = 0;
-    for (int i = 0; means && i < n; i++)
-        if (!isnan(v[i]))
-            there[count++] = v[i];
-    if (means && count && draws > 0) {
-        struct rng r;
-        rng_seed(&r, seed);
-        for (int i = 0; i < draws; i++)
-            means[i] = draw_mean(there, count, &r);
-        qsort(means, (size_t)draws, sizeof *means, compare_reals);
-        *out = (struct interval){quantile(means, draws, (1 - level) / 2),
-                                 quantile(means, draws, (1 + level) / 2)};
-    }
-    free(there);
-    free(means);
-    return means ? 0 : -1;
+    return interval_of_ratio(v, NULL, n, draws, level, seed, out, e);
 }
 
 static double auc_of(const struct roc *r, double unused)

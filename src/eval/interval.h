@@ -18,6 +18,11 @@ struct interval {
 int interval_of_mean(const double *v, int n, int draws, double level, uint32_t seed,
                      struct interval *out, struct err *e);
 
+/* The same of sum v / sum w, the pairs drawn together: a mean per token of rows of unlike lengths. A
+ * pair whose v is NaN is left out; all w are above 0. */
+int interval_of_ratio(const double *v, const double *w, int n, int draws, double level,
+                      uint32_t seed, struct interval *out, struct err *e);
+
 /* The same of stats_auc and of stats_tpr_at_fpr: each draw takes n_zero values of `zero`, then
  * n_one of `one`, of those that are there. NaN if a side has none. */
 int interval_of_auc(const double *zero, int n_zero, const double *one, int n_one, int draws,

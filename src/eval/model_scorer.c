@@ -145,3 +145,18 @@ void model_scorer_fini(struct model_scorer *s)
     free(s->eos);
     *s = (struct model_scorer){0};
 }
+
+static int compare(void *ctx, const struct dataset *d, struct divergence *out, struct err *e)
+{
+    struct model_pair *p = ctx;
+    struct progress bar;
+    progress_start(&bar, "compare", d->n);
+    int rc = model_divergence(out, p->model, p->retrained, d->seqs, d->n, &bar, e);
+    progress_end(&bar);
+    return rc;
+}
+
+struct comparer model_comparer(struct model_pair *p)
+{
+    return (struct comparer){p, compare};
+}

@@ -19,4 +19,11 @@ int model_scorer_init(struct model_scorer *s, struct model *m, const struct toke
                       unsigned compat, struct err *e);
 void model_scorer_fini(struct model_scorer *s);
 
+/* Two models as a comparer; both borrowed. */
+struct model_pair {
+    struct model *model, *retrained;
+};
+
+struct comparer model_comparer(struct model_pair *p);
+
 #endif

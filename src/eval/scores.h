@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "data/dataset.h"
 #include "eval/stops.h"
+#include "model/divergence.h"
 #include "model/score.h"
 
 /* What a model says to one prompt. All texts are decoded without special tokens and with tidied
@@ -36,6 +37,13 @@ struct scorer {
     /* Text of the ids, without special tokens, owned by the caller; NULL on failure. */
     char *(*decode)(void *ctx, const int *ids, int n, struct err *e);
     const char *eos; /* text of the end token: an answer is cut there; NULL: none */
+};
+
+/* A model and the retrained one, asked side by side: fills out[d->n], where the retrained model is
+ * the other one of model/divergence.h. */
+struct comparer {
+    void *ctx;
+    int (*compare)(void *ctx, const struct dataset *d, struct divergence *out, struct err *e);
 };
 
 #endif

@@ -35,8 +35,7 @@ int suite_figure(double x, struct result *out, struct err *e)
     return out->json ? 0 : suite_no_memory(e);
 }
 
-/* The data set if it is given and has the field at all. */
-static const struct rows *find_rows(const struct suite *s, int set, const char *answer)
+const struct rows *suite_rows(const struct suite *s, int set, const char *answer)
 {
     const struct rows *rows = s->sets ? s->sets[set] : NULL;
     for (int i = 0; rows && i < rows->n; i++)
@@ -50,13 +49,17 @@ const struct exhibit *suite_exhibit(const struct suite *s, int set, const char *
     return s->sets && s->sets[set] ? evidence_find(&s->evidence, s->sets[set], answer) : NULL;
 }
 
+const char *suite_question(const struct suite *s, int set)
+{
+    const struct suite_set *of = &s->recipe->sets[set];
+    return of->plain ? NULL : of->question ? of->question : s->question;
+}
+
 static void want(struct suite *s, int set, const struct metric *m)
 {
     const struct suite_set *of = &s->recipe->sets[set];
     const struct questioning how = {
-        of->plain      ? NULL
-        : of->question ? of->question
-                       : s->question,
+        suite_question(s, set),
         {.max_new_tokens = of->max_new_tokens ? of->max_new_tokens : s->max_new_tokens,
          .stops = of->stops}};
     evidence_want(&s->evidence, s->sets[set], &how, m->answer, m->kind->needs);
@@ -76,7 +79,7 @@ static int gather(struct suite *s, struct err *e)
         const int sets[] = {m->set, m->against}, n_sets = 1 + m->kind->against;
         bool there = true;
         for (int i = 0; i < n_sets; i++)
-            there = there && find_rows(s, sets[i], m->answer);
+            there = there && suite_rows(s, sets[i], m->answer);
         for (int i = 0; i < n_sets && there; i++)
             want(s, sets[i], m);
     }
@@ -185,5 +188,6 @@ void suite_fini(struct suite *s)
     evidence_fini(&s->evidence);
     peer_log_fini(&s->log);
     json_decref(s->table);
-    s->table = NULL;
+    json_decref(s->beside);
+    s->table = s->beside = NULL;
 }

@@ -69,6 +69,7 @@ struct suite {
     struct evidence evidence;
     struct peer_log log; /* the results */
     json_t *table;       /* {metric: {value, rows, ...}}, in order: see below */
+    json_t *beside;      /* {data set: {...}}: see suites/beside.h; NULL: nothing */
 };
 
 int suite_run(struct suite *s, struct err *e);
@@ -136,6 +137,10 @@ int logged_attack(const struct metric *m, json_t *logged, struct result *out, st
 int suite_compare(const struct suite *s, const struct metric *m, const struct result *own,
                   json_t *line, struct err *e);
 
+/* The data set if it is given and has the field at all; and the field of its prompt, NULL for plain
+ * texts. */
+const struct rows *suite_rows(const struct suite *s, int set, const char *answer);
+const char *suite_question(const struct suite *s, int set);
 /* For kinds of metrics. What was asked of the model about the metric's own field; NULL: its data
  * are not given. */
 const struct exhibit *suite_exhibit(const struct suite *s, int set, const char *answer);

@@ -1,0 +1,61 @@
+#include "cli/eval_retrained.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/suite_print.h"
+#include "suites/beside.h"
+#include "suites/recipe.h"
+
+int eval_retrained_open(struct eval_retrained *r, const char *path, const struct model_scorer *like,
+                        struct err *e)
+{
+    if (!path)
+        return 0;
+    if (setup_open_frozen(&r->model, "retrained model", path, NULL, like->model, e) ||
+        model_scorer_init(&r->scorer, &r->model, like->tok, like->compat, e))
+        return -1;
+    r->scorer.batch = like->batch;
+    return 0;
+}
+
+static int write_log(const struct suite *s, const char *out, struct err *e)
+{
+    char *dir = file_join(out, "retrained", e);
+    int rc = dir ? suite_write(&s->log, s->table, dir, s->recipe->log, e) : -1;
+    free(dir);
+    return rc;
+}
+
+int eval_retrained_run(struct eval_retrained *r, const struct suite *s, const char *out,
+                       json_t **log, struct err *e)
+{
+    if (!r->scorer.model || *log)
+        return 0;
+    struct suite own = *s;
+    own.model = &r->scorer.scorer;
+    log_note("the retrained model, '%s':", r->model.path);
+    int rc = suite_run(&own, e);
+    if (!rc && out)
+        rc = write_log(&own, out, e);
+    if (!rc)
+        *log = json_incref(own.log.eval);
+    suite_fini(&own);
+    return rc ? err_prefix(e, "retrained model: ") : 0;
+}
+
+int eval_retrained_beside(struct eval_retrained *r, struct suite *s, struct model *m, struct err *e)
+{
+    struct model_pair pair = {m, &r->model};
+    struct comparer c = model_comparer(&pair);
+    if (!r->scorer.model)
+        return 0;
+    if (suite_beside(s, &c, e))
+        return -1;
+    return json_object_set(s->table, "beside", s->beside) ? suite_no_memory(e) : 0;
+}
+
+void eval_retrained_close(struct eval_retrained *r)
+{
+    model_scorer_fini(&r->scorer);
+    model_close(&r->model);
+}
