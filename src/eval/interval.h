@@ -18,8 +18,8 @@ struct interval {
 int interval_of_mean(const double *v, int n, int draws, double level, uint32_t seed,
                      struct interval *out, struct err *e);
 
-/* The same of sum v / sum w, the pairs drawn together: a mean per token of rows of unlike lengths. A
- * pair whose v is NaN is left out; all w are above 0. */
+/* The same of sum v / sum w, the pairs drawn together: a mean per token of rows of unlike lengths.
+ * A pair whose v is NaN is left out; all w are above 0. */
 int interval_of_ratio(const double *v, const double *w, int n, int draws, double level,
                       uint32_t seed, struct interval *out, struct err *e);
 

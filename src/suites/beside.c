@@ -150,9 +150,11 @@ int suite_beside(struct suite *s, const struct comparer *c, struct err *e)
 {
     int n = s->recipe->n_sets, rc = 0;
     struct side *sides = mem_alloc((size_t)n, sizeof *sides, e);
+    if (!sides)
+        return -1;
     json_decref(s->beside);
-    if (!sides || !(s->beside = json_object()))
-        rc = sides ? suite_no_memory(e) : -1;
+    if (!(s->beside = json_object()))
+        rc = suite_no_memory(e);
     for (int i = 0; i < n && !rc; i++) {
         const struct metric *m = first_look(s, i);
         if (m && (rc = measure(&sides[i], s, i, m, c, e)))
@@ -164,7 +166,7 @@ int suite_beside(struct suite *s, const struct comparer *c, struct err *e)
             rc = add_line(s, s->recipe->sets[i].name, &sides[i],
                           against >= 0 && sides[against].kl ? &sides[against] : NULL, e);
     }
-    for (int i = 0; sides && i < n; i++)
+    for (int i = 0; i < n; i++)
         free(sides[i].kl);
     free(sides);
     return rc;
