@@ -58,7 +58,7 @@ static const char about[] =
     "leave their\n"
     "metrics out. The logs are in OpenUnlearning's format; means have a 95 % bootstrap "
     "interval.\n\n" EVAL_RETRAINED_HELP "\nSuites of multiple choice (mmlu, wmdp, arc ... and "
-                                        "classification) take their questions from "
+    "classification) take their questions from "
     "--data PATH. Those that\n"
     "lm-evaluation-harness has are scored as its version 0.4.8 does.\n";
 
