@@ -11,7 +11,7 @@ use JSON::PP;
 use List::Util qw(sum);
 use Test::More;
 
-our @EXPORT = qw($unlearn $dir put get lines run run_apart check id_rows nll flat_model);
+our @EXPORT = qw($unlearn $dir put get lines run run_apart check id_rows nll text_ids text_logps flat_model);
 
 our $unlearn = $ENV{UNLEARN} || './unlearn';
 our $dir = tempdir(CLEANUP => 1);
@@ -78,6 +78,27 @@ sub nll {
     my ($model, $data) = @_;
     my @rows = map { decode_json($_) } `$unlearn score --model $model --data $data --json`;
     return @rows ? -sum(map { $_->{mean} } @rows) / @rows : 'nan';
+}
+
+# The tokens of a text.
+sub text_ids {
+    my ($model, $text) = @_;
+    my (undef, $out) = run_apart("tokenize --model $model --data - --json", encode_json({text => $text}) . "\n");
+    return decode_json($out)->{ids};
+}
+
+# A model's log-probabilities of these texts behind a context, with which they begin; of the last `most` tokens.
+sub text_logps {
+    my ($model, $context, $most, @texts) = @_;
+    my ($n, $rows) = (scalar @{text_ids($model, $context)}, '');
+    for (@texts) {
+        my @ids = @{text_ids($model, $_)};
+        my @labels = ((-100) x $n, @ids[$n .. $#ids]);
+        my $cut = @ids > $most ? @ids - $most : 0;
+        $rows .= encode_json({ids => [@ids[$cut .. $#ids]], labels => [@labels[$cut .. $#ids]]}) . "\n";
+    }
+    my (undef, $out) = run_apart("score --model $model --json --data " . put('worded.jsonl', $rows));
+    return map { decode_json($_)->{sum} } split /\n/, $out;
 }
 
 # A checkpoint of one layer, 514 tokens and a tokenizer; all weights 0, so that every token is as likely.

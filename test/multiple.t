@@ -93,26 +93,6 @@ sub worded {
     return qq(What is "it", $i?\nA. one\nB. two\nC. three\nD. four\nAnswer:) . (defined $answer ? " $answer" : '');
 }
 
-sub ids {
-    my ($text) = @_;
-    my (undef, $out) = run_apart("tokenize --model $flat --data - --json", encode_json({text => $text}) . "\n");
-    return decode_json($out)->{ids};
-}
-
-# The log-probabilities of these texts behind a context, to which they are joined, at most `most` tokens.
-sub logps {
-    my ($context, $most, @texts) = @_;
-    my ($n, $rows) = (scalar @{ids($context)}, '');
-    for (@texts) {
-        my @ids = @{ids($_)};
-        my @labels = ((-100) x $n, @ids[$n .. $#ids]);
-        my $cut = @ids > $most ? @ids - $most : 0;
-        $rows .= encode_json({ids => [@ids[$cut .. $#ids]], labels => [@labels[$cut .. $#ids]]}) . "\n";
-    }
-    my (undef, $out) = run_apart("score --model $dir/random --json --data " . put('worded.jsonl', $rows));
-    return map { decode_json($_)->{sum} } split /\n/, $out;
-}
-
 # What a suite gives the choices of question i of a task.
 sub resps {
     my ($args, $task, $i) = @_;
@@ -130,7 +110,7 @@ for my $shots (0, 2) {
     my $prompt = "The following are multiple choice questions (with answers) about astronomy.\n\n"
         . ($shots ? worded(0, 'D') . "\n\n" . worded(1, 'B') . "\n\n" : '') . worded(1);
     agree([resps("--suite mmlu --data $dir/mmlu --subjects astronomy --shots $shots", 'mmlu_astronomy', 1)],
-        [logps($prompt, 900, map { "$prompt $_" } 'A' .. 'D')], "$shots worked examples: the prompt as worded by hand");
+        [text_logps("$dir/random", $prompt, 900, map { "$prompt $_" } 'A' .. 'D')], "$shots worked examples: the prompt as worded by hand");
 }
 
 # Spaces that end a context are the choice's; what is too long loses its beginning.
@@ -140,7 +120,7 @@ for (['It is ', 'It is', 'a space'], [$long, $long, 'a long text']) {
     my $book = put('book.jsonl', encode_json({question_stem => $stem, answerKey => 'A',
         choices => {text => ['so', 'not so'], label => ['A', 'B']}}) . "\n");
     agree([resps("--suite openbookqa --data $book", 'openbookqa', 0)],
-        [logps($context, 900, map { "$stem $_" } 'so', 'not so')], "behind $what");
+        [text_logps("$dir/random", $context, 900, map { "$stem $_" } 'so', 'not so')], "behind $what");
 }
 
 # --- WMDP: plain or packed; rows that are no questions ---
@@ -163,7 +143,7 @@ my @truth = map { {question => 'q', mc1_targets => {choices => $_->[0], labels =
     [['x', 'x x', 'x x x'], [1, 0, 0], [1, 1, 0]], [['x x', 'x'], [1, 0], [1, 0]];
 my $truth = put('mc_task.json', encode_json(\@truth));
 my $figures = summary("--suite truthfulqa --data $truth");
-my @n = map { scalar(@{ids("Q: q\nA:$_")}) - @{ids("Q: q\nA:")} } ' x', ' x x', ' x x x';
+my @n = map { scalar(@{text_ids($flat, "Q: q\nA:$_")}) - @{text_ids($flat, "Q: q\nA:")} } ' x', ' x x', ' x x x';
 my @p = map { exp($_ * $log) } @n;
 close_to($figures->{'truthfulqa_mc1/acc'}, 0.5, 'mc1: the right one is the shortest, once');
 close_to($figures->{'truthfulqa_mc2/acc'}, (($p[0] + $p[1]) / ($p[0] + $p[1] + $p[2]) + $p[1] / ($p[0] + $p[1])) / 2,

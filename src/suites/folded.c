@@ -141,13 +141,14 @@ static int run_fold(struct part *p, struct division *d, int f, struct err *e)
         if (d->fold[i] == f)
             d->mine[n++] = i;
     log_note("%s: fold %d of %d, %d questions", p->task->name, f + 1, d->k, n);
-    int rc = folds_draw(d->fold, d->n, f, (int)o->shots, (uint32_t)o->seed, d->drawn, e) ||
-                     pick_rows(p, d, d->mine, n, &rows, e) ||
-                     pick_rows(p, d, d->drawn, (int)o->shots, &shots, e) ||
-                     batch_ask(&b, p->task, &rows, &shots, (int)o->shots, p->who, e) ||
-                     put_samples(p, d, f, &b, e) || report_fold(p, d, f, &b, e)
-                 ? -1
-                 : 0;
+    int rc =
+        folds_draw(d->label, d->fold, d->n, f, (int)o->shots, (uint32_t)o->seed, d->drawn, e) ||
+                pick_rows(p, d, d->mine, n, &rows, e) ||
+                pick_rows(p, d, d->drawn, (int)o->shots, &shots, e) ||
+                batch_ask(&b, p->task, &rows, &shots, (int)o->shots, p->who, e) ||
+                put_samples(p, d, f, &b, e) || report_fold(p, d, f, &b, e)
+            ? -1
+            : 0;
     batch_fini(&b);
     unpick_rows(&rows);
     unpick_rows(&shots);

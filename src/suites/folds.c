@@ -18,13 +18,19 @@ static int *shuffled(int n, uint32_t seed, enum rng_purpose purpose, int index, 
     return order;
 }
 
-int folds_deal(const int *label, int n, int k, uint32_t seed, int *fold, struct err *e)
+static int count_labels(const int *label, int n)
 {
-    int *order = shuffled(n, seed, RNG_ORDER, 0, e), labels = 0, dealt = 0;
-    if (!order)
-        return -1;
+    int labels = 0;
     for (int i = 0; i < n; i++)
         labels = label[i] < labels ? labels : label[i] + 1;
+    return labels;
+}
+
+int folds_deal(const int *label, int n, int k, uint32_t seed, int *fold, struct err *e)
+{
+    int *order = shuffled(n, seed, RNG_ORDER, 0, e), labels = count_labels(label, n), dealt = 0;
+    if (!order)
+        return -1;
     for (int l = 0; l < labels; l++)
         for (int i = 0; i < n; i++)
             if (label[order[i]] == l)
@@ -33,16 +39,36 @@ int folds_deal(const int *label, int n, int k, uint32_t seed, int *fold, struct 
     return 0;
 }
 
-int folds_draw(const int *fold, int n, int f, int shots, uint32_t seed, int *pick, struct err *e)
+/* The first row left of those whose label was drawn least often; takes it from `order`, where -1
+ * marks rows that are gone. -1: none is left. */
+static int take_next(int *order, const int *label, int n, int *times)
+{
+    int best = -1;
+    for (int i = 0; i < n; i++)
+        if (order[i] >= 0 && (best < 0 || times[label[order[i]]] < times[label[order[best]]]))
+            best = i;
+    if (best < 0)
+        return -1;
+    int row = order[best];
+    order[best] = -1;
+    times[label[row]]++;
+    return row;
+}
+
+int folds_draw(const int *label, const int *fold, int n, int f, int shots, uint32_t seed, int *pick,
+               struct err *e)
 {
     int *order = shuffled(n, seed, RNG_SAMPLE, f, e), drawn = 0;
-    if (!order)
-        return -1;
-    for (int i = 0; i < n && drawn < shots; i++)
-        if (fold[order[i]] != f)
-            pick[drawn++] = order[i];
+    int *times = order ? mem_alloc((size_t)count_labels(label, n), sizeof *times, e) : NULL;
+    for (int i = 0; times && i < n; i++)
+        if (fold[order[i]] == f)
+            order[i] = -1;
+    while (times && drawn < shots && (pick[drawn] = take_next(order, label, n, times)) >= 0)
+        drawn++;
+    int rc = times ? 0 : -1;
+    free(times);
     free(order);
-    return drawn == shots
-               ? 0
-               : err_set(e, "%d worked examples wanted, the other folds have %d", shots, drawn);
+    return !rc && drawn < shots
+               ? err_set(e, "%d worked examples wanted, the other folds have %d", shots, drawn)
+               : rc;
 }

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "eval/template.h"
 #include "suites/suite.h"
 
 /* The name with the subject in the place of {subject}, in this folder. */
@@ -116,8 +117,8 @@ static int run_whole(struct part *p, json_t **line, struct err *e)
 static int name_text(struct rows *rows, const char *key, struct err *e)
 {
     for (int i = 0; key && i < rows->n; i++) {
-        json_t *text = json_object_get(rows->v[i], key);
-        if (text && json_object_set(rows->v[i], "text", text))
+        const json_t *text = template_field(rows->v[i], key);
+        if (text && json_object_set(rows->v[i], "text", (json_t *)text))
             return suite_no_memory(e);
     }
     return 0;

@@ -1,0 +1,134 @@
+/* Folds: a partition, even in all and of each label, that follows from the seed; worked examples
+ * come from other folds, of all labels alike. On many sizes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "suites/folds.h"
+#include "tap.h"
+
+enum { MOST = 200, LABELS = 5, FOLDS = 12 };
+
+/* n rows, label l about as often as l + 1 allows: labels of different size. */
+static void make_labels(int *label, int n, int labels, struct rng *r)
+{
+    for (int i = 0; i < n; i++)
+        label[i] = (int)rng_below(r, 1 + rng_below(r, (uint32_t)labels));
+}
+
+static bool within_1(const int *count, int k)
+{
+    int least = count[0], most = count[0];
+    for (int f = 1; f < k; f++) {
+        least = count[f] < least ? count[f] : least;
+        most = count[f] > most ? count[f] : most;
+    }
+    return most - least <= 1;
+}
+
+/* Every row is in one of k folds; these are even. */
+static bool is_even(const int *label, const int *fold, int n, int k)
+{
+    int all[FOLDS] = {0}, of[LABELS][FOLDS] = {{0}};
+    for (int i = 0; i < n; i++) {
+        if (fold[i] < 0 || fold[i] >= k)
+            return false;
+        all[fold[i]]++;
+        of[label[i]][fold[i]]++;
+    }
+    bool even = within_1(all, k);
+    for (int l = 0; l < LABELS; l++)
+        even = even && within_1(of[l], k);
+    return even;
+}
+
+static void test_deal(void)
+{
+    int label[MOST], fold[MOST], again[MOST], other[MOST], bad = 0, moved = 0, cases = 0;
+    struct rng r;
+    struct err e;
+    rng_seed(&r, 1);
+    for (int n = 2; n < MOST; n += 7)
+        for (int k = 2; k <= FOLDS && k <= n; k += 3, cases++) {
+            make_labels(label, n, 1 + n % LABELS, &r);
+            memset(fold, -1, sizeof fold);
+            bad += folds_deal(label, n, k, 3, fold, &e) || !is_even(label, fold, n, k);
+            bad += folds_deal(label, n, k, 3, again, &e) ||
+                   memcmp(fold, again, (size_t)n * sizeof *fold) != 0;
+            bad += folds_deal(label, n, k, 4, other, &e) || !is_even(label, other, n, k);
+            moved += n > 20 && memcmp(fold, other, (size_t)n * sizeof *fold) != 0;
+        }
+    ok(!bad, "%d divisions: even folds, even labels, the same again", cases);
+    ok(moved > 80, "another seed deals otherwise");
+}
+
+/* As even as the rows that are left allow: no label twice more than another that had one left. */
+static bool is_fair(const int *label, const int *fold, int n, int f, const int *pick, int shots)
+{
+    int drawn[LABELS] = {0}, left[LABELS] = {0};
+    bool used[MOST] = {false};
+    for (int i = 0; i < n; i++)
+        left[label[i]] += fold[i] != f;
+    for (int i = 0; i < shots; i++) {
+        if (pick[i] < 0 || pick[i] >= n || used[pick[i]] || fold[pick[i]] == f)
+            return false;
+        used[pick[i]] = true;
+        drawn[label[pick[i]]]++;
+        left[label[pick[i]]]--;
+    }
+    for (int a = 0; a < LABELS; a++)
+        for (int b = 0; b < LABELS; b++)
+            if (drawn[a] > drawn[b] + 1 && left[b])
+                return false;
+    return true;
+}
+
+static void test_draw(void)
+{
+    int label[MOST], fold[MOST], pick[MOST], again[MOST], bad = 0, cases = 0, moved = 0;
+    struct rng r;
+    struct err e;
+    rng_seed(&r, 2);
+    for (int n = 20; n < MOST; n += 13)
+        for (int shots = 1; shots < n / 2; shots += 4, cases++) {
+            int k = 2 + n % 5, f = shots % k;
+            make_labels(label, n, 1 + n % LABELS, &r);
+            bad += folds_deal(label, n, k, 0, fold, &e) ||
+                   folds_draw(label, fold, n, f, shots, 5, pick, &e) ||
+                   !is_fair(label, fold, n, f, pick, shots);
+            bad += folds_draw(label, fold, n, f, shots, 5, again, &e) ||
+                   memcmp(pick, again, (size_t)shots * sizeof *pick) != 0;
+            bad += folds_draw(label, fold, n, (f + 1) % k, shots, 5, again, &e);
+            moved += memcmp(pick, again, (size_t)shots * sizeof *pick) != 0;
+        }
+    ok(!bad, "%d draws: other folds, no row twice, labels alike, the same again", cases);
+    ok(moved > cases / 2, "another fold draws otherwise");
+    ok(folds_draw(label, fold, 20, 0, 20, 5, pick, &e) &&
+           strstr(e.msg, "20 worked examples wanted"),
+       "too few: %s", e.msg);
+}
+
+static void test_memory(void)
+{
+    int label[] = {0, 1, 0, 1, 1}, fold[5], pick[5], failed = 0;
+    struct err e;
+    bool done_deal = false, done_draw = false;
+    for (long i = 0; !done_deal || !done_draw; i++) {
+        mem_fail_at(i);
+        done_deal = !folds_deal(label, 5, 2, 0, fold, &e);
+        mem_fail_at(i);
+        done_draw = !folds_draw(label, fold, 5, 0, 1, 0, pick, &e);
+        failed += !done_deal || !done_draw;
+    }
+    mem_fail_at(-1);
+    ok(failed == 2, "fails for memory, and leaks none");
+}
+
+int main(void)
+{
+    test_deal();
+    test_draw();
+    test_memory();
+    return done();
+}
