@@ -57,10 +57,11 @@ static const char about[] =
     "Each suite has options of its own for its data (--suite NAME --help); sets that are not given "
     "leave their\n"
     "metrics out. The logs are in OpenUnlearning's format; means have a 95 % bootstrap "
-    "interval.\n\n" EVAL_RETRAINED_HELP "\nSuites of multiple choice (mmlu, wmdp, arc ... and "
-    "classification) take their questions from "
-    "--data PATH. Those that\n"
-    "lm-evaluation-harness has are scored as its version 0.4.8 does.\n";
+    "interval.\n\n" EVAL_RETRAINED_HELP "\nSuites of multiple choice (mmlu, wmdp, truthfulqa, arc, "
+                                        "...) and of classification take their "
+    "questions from\n"
+    "--data PATH. Those that lm-evaluation-harness has are worded and scored as its version 0.4.8 "
+    "does.\n";
 
 struct evaluation {
     struct setup s;

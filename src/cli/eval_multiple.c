@@ -38,10 +38,16 @@ static const struct param labels[] = {
     {0},
 };
 
+/* The help shows what the recipe says of the data, and its defaults. */
 int eval_multiple_take(struct args *a, const struct suite_recipe *r, struct multiple_args *m)
 {
+    const json_t *options = json_object_get(r->json, "options");
     memcpy(m->params, questions, sizeof questions);
     m->params[0].help = r->data;
+    for (struct param *p = m->params; p->name; p++) {
+        const char *preset = json_string_value(json_object_get(options, p->name));
+        p->value = preset ? preset : p->value;
+    }
     int status = args_take(a, "questions of the suite", m->params, m);
     if (status == ARGS_GO && r->tasks[0].layouts[0].classes)
         status = args_take(a, "labels", labels, m);
