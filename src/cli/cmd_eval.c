@@ -58,7 +58,7 @@ static const char about[] =
     "leave their\n"
     "metrics out. The logs are in OpenUnlearning's format; means have a 95 % bootstrap "
     "interval.\n\n" EVAL_RETRAINED_HELP "\nSuites of multiple choice (mmlu, wmdp, truthfulqa, arc, "
-                                        "...) and of classification take their "
+    "...) and of classification take their "
     "questions from\n"
     "--data PATH. Those that lm-evaluation-harness has are worded and scored as its version 0.4.8 "
     "does.\n";
