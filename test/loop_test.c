@@ -16,9 +16,9 @@ static int run_loop(struct bench *b, const struct train_options *o, const char *
     snprintf(out, sizeof out, "%s/%s", test_dir(), name);
     param_defaults(optim_adamw.params, adam);
     order_fini(&b->order);
-    int per_epoch = (int)((counts[ROLE_FORGET] + o->batch - 1) / o->batch);
+    struct order shape = {.per_epoch = (int)((counts[ROLE_FORGET] + o->batch - 1) / o->batch)};
     BUG_ON(order_draw(&b->order, counts, ROLE_FORGET, NULL, (int)o->batch,
-                      train_order_epochs(o, per_epoch), (unsigned)o->seed, 0, e));
+                      train_order_epochs(o, &shape), (unsigned)o->seed, 0, e));
     struct trainer t = {.engine = &b->g,
                         .optim = &optim_adamw,
                         .optim_params = adam,

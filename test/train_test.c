@@ -94,7 +94,8 @@ static void check_steps(const char *file, const char *method)
             loss += micro / 2;
         }
         double norm = sqrt(b.m.ops->dot(b.g.grads, b.g.grads, b.m.table.total));
-        double lr = train_lr(&o, s, 10, 10), scale = 1 / (norm + 1e-6);
+        double lr = train_lr(&o, s, 10, &(struct order){.per_epoch = 10}),
+               scale = 1 / (norm + 1e-6);
         near(norm, read_value(&want, "grad_norm", s), 1e-4, 0, "%s: gradient norm of step %d", file,
              s);
         near(lr, read_value(&want, "lr", s), 1e-6, 0, "%s: learning rate of step %d", file, s);

@@ -134,7 +134,8 @@ static int prepare(struct job *j, struct request *q, struct err *e)
     j->engine.pad_id = j->s.encoder.pad_id >= 0 ? j->s.encoder.pad_id : 0;
     if (recipe_bind(&q->recipe, &j->engine, e) || wrapping_bind(&q->wrapping, &j->engine, e) ||
         open_reference(j, &q->setup, o, q->locator->keeps_base, e) || open_helpers(j, o, e) ||
-        job_data_order(&j->data, &j->engine, &q->train, &q->alternates, &q->recipe, e) ||
+        job_data_order(&j->data, &j->engine, &q->train, &q->alternates,
+                       weighting_turns(&q->weighting), e) ||
         locate(j, q, e) || measure_gap(j, e))
         return -1;
     return engine_cache_reference(&j->engine, j->ref.w ? &j->ref : &j->s.model, &j->data.order, 0,
@@ -201,6 +202,7 @@ static int run_job(struct request *q)
                         .optim_params = q->optim_params,
                         .wrapper = q->wrapping.wrapper,
                         .wrapper_params = q->wrapping.params,
+                        .weighting = weighting_of(&q->weighting),
                         .options = q->options,
                         .o = &q->train,
                         .order = &j.data.order,

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/buf.h"
+#include "cli/job_order.h"
 #include "data/chunk.h"
 #include "data/splice.h"
 
@@ -207,43 +208,28 @@ static int make_alternates(struct job_data *d, int k, struct engine *g, unsigned
     return rc;
 }
 
-/* Its length is that of the prompts, also if only other answers to them are looked at. */
-static enum role anchor_of(const struct recipe *r, const struct engine *g)
+enum role job_data_prompts(const struct engine *g, enum role role)
 {
-    enum role anchor = recipe_anchor(r);
     for (int i = 0; i < N_OTHERS; i++)
-        if (anchor == others[i].role && g->sets[others[i].of])
+        if (role == others[i].role && g->sets[others[i].of])
             return others[i].of;
-    return anchor;
+    return role;
 }
 
 int job_data_order(struct job_data *d, struct engine *g, const struct train_options *to,
-                   const struct alternate_options *alternates, const struct recipe *r,
-                   struct err *e)
+                   const struct alternate_options *alternates, int turns, struct err *e)
 {
-    int counts[ROLE_COUNT] = {0};
     struct pairing pairs[ROLE_COUNT] = {0};
-    enum role anchor = anchor_of(r, g);
-    for (int i = 0; i < ROLE_COUNT; i++)
-        counts[i] = engine_uses(g, (enum role)i) ? g->sets[i]->n : 0;
-    if (g->sets[anchor])
-        counts[anchor] = g->sets[anchor]->n;
     for (int k = 0; k < N_OTHERS; k++) {
-        bool drawn = counts[others[k].role] && !d->sets[others[k].role].seqs && d->answers;
-        pairs[others[k].role] = (struct pairing){
+        enum role role = others[k].role;
+        bool drawn = engine_uses(g, role) && !d->sets[role].seqs && d->answers;
+        pairs[role] = (struct pairing){
             .of = others[k].of, .pool = drawn ? d->answers->n : 1, .times = (int)alternates->times};
     }
-    bool draws = g->compat & COMPAT_RMU_DRAW && engine_steered(g);
-    int taken = draws ? g->model->cfg.width : 0;
-    int per_epoch = (int)((counts[anchor] + to->batch - 1) / to->batch);
-    if (to->order ? order_read(&d->order, to->order, counts, e)
-                  : order_draw(&d->order, counts, anchor, pairs, (int)to->batch,
-                               train_order_epochs(to, per_epoch), (unsigned)to->seed, taken, e))
+    if (job_order_make(&d->order, g, to, pairs, turns, e))
         return -1;
-    d->order.per_epoch =
-        per_epoch; /* the schedule is the data's, however many micro-batches a file holds */
     for (int k = 0; k < N_OTHERS; k++)
-        if (counts[others[k].role] && !d->sets[others[k].role].seqs &&
+        if (engine_uses(g, others[k].role) && !d->sets[others[k].role].seqs &&
             make_alternates(d, k, g, (unsigned)to->seed, e))
             return -1;
     return to->write_order ? order_write(&d->order, to->write_order, e) : 0;

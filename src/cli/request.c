@@ -63,6 +63,8 @@ static int take_chosen(struct args *a, struct request *q)
     int status = args_take(a, "alternate answers", alternate_params, &q->alternates);
     if (status == ARGS_GO)
         status = args_take(a, "which weights move, and how", choice_params, &q->chosen);
+    if (status == ARGS_GO)
+        status = args_take(a, "weights over the run", weighting_params, &q->weighting);
     if (status != ARGS_GO)
         return status;
     if (!(q->locator = locator_by_name(q->chosen.locate, &e)) ||

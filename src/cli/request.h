@@ -14,6 +14,7 @@
 #include "train/locator.h"
 #include "train/optim.h"
 #include "train/options.h"
+#include "train/weighting.h"
 
 /* What the method may preset: which weights move, what stands before the optimiser, and which stage
  * goes first. */
@@ -32,6 +33,7 @@ struct request {
     void *optim_params; /* owned */
     struct choice_options chosen;
     struct alternate_options alternates;
+    struct weighting_options weighting;
     const struct locator *locator;
     void *locator_params; /* owned */
     struct wrapping wrapping;

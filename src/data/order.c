@@ -1,7 +1,5 @@
 #include "data/order.h"
 
-#include <stdbool.h>
-
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -129,6 +127,59 @@ int order_draw(struct order *o, const int counts[ROLE_COUNT], enum role anchor,
     if (rc)
         order_fini(o);
     return rc;
+}
+
+bool order_is_turn(const struct order *o, int epoch)
+{
+    return epoch % 2 == 0 && epoch / 2 < o->turns;
+}
+
+int order_epoch_start(const struct order *o, int epoch)
+{
+    int turns = (epoch + 1) / 2 < o->turns ? (epoch + 1) / 2 : o->turns;
+    return turns * o->per_turn + (epoch - turns) * o->per_epoch;
+}
+
+int order_epoch(const struct order *o, int k)
+{
+    int both = o->per_turn + o->per_epoch;
+    if (o->turns > 0 && k / both < o->turns)
+        return k / both * 2 + (k % both >= o->per_turn);
+    return 2 * o->turns + (k - o->turns * both) / o->per_epoch;
+}
+
+int order_shape_turns(struct order *o, int turns, int per_turn, int per_epoch, int accumulate,
+                      struct err *e)
+{
+    int least = per_turn < per_epoch ? per_turn : per_epoch;
+    if (least < accumulate)
+        return err_set(e,
+                       "epochs that take turns are made of whole steps, and one has only %d "
+                       "micro-batches: give --accumulate 1 to %d",
+                       least, least);
+    *o = (struct order){.turns = turns,
+                        .per_turn = per_turn / accumulate * accumulate,
+                        .per_epoch = per_epoch / accumulate * accumulate};
+    return 0;
+}
+
+int order_take_turns(struct order *o, struct order *first, struct order *then, int epochs,
+                     struct err *e)
+{
+    int n = order_epoch_start(o, epochs), nth[2] = {0};
+    if (!(o->micro = mem_alloc((size_t)n, sizeof *o->micro, e)))
+        return -1;
+    for (int epoch = 0; epoch < epochs; epoch++) {
+        bool turn = order_is_turn(o, epoch);
+        struct order *from = turn ? first : then;
+        int at = nth[turn]++ * from->per_epoch;
+        for (; o->n < order_epoch_start(o, epoch + 1); o->n++, at++) {
+            BUG_ON(at >= from->n);
+            o->micro[o->n] = from->micro[at];
+            from->micro[at] = (struct micro){0};
+        }
+    }
+    return 0;
 }
 
 static int read_micro(struct micro *m, const struct rows *r, int i, const int counts[ROLE_COUNT],

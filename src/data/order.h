@@ -9,6 +9,8 @@
 #ifndef DATA_ORDER_H
 #define DATA_ORDER_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "data/dataset.h"
 
@@ -21,6 +23,8 @@ struct order {
     struct micro *micro; /* owned */
     int n;
     int per_epoch; /* micro-batches in one epoch; n if read from a file */
+    int turns;     /* the epochs 0, 2 .. 2 (turns - 1) are of other data, and of per_turn */
+    int per_turn;
 };
 
 /* How a role follows another one example by example, as alternate answers do. */
@@ -38,6 +42,19 @@ struct pairing {
 int order_draw(struct order *o, const int counts[ROLE_COUNT], enum role anchor,
                const struct pairing *pairs, int batch, int epochs, unsigned seed, int taken,
                struct err *e);
+/* The lengths of epochs that alternate: the first `turns` of even number are made of per_turn
+ * micro-batches, the others of per_epoch, both without what fills no step of `accumulate`. */
+int order_shape_turns(struct order *o, int turns, int per_turn, int per_epoch, int accumulate,
+                      struct err *e);
+/* Lets the epochs of two orders alternate in the lengths that *o has. They give up their
+ * micro-batches. */
+int order_take_turns(struct order *o, struct order *first, struct order *then, int epochs,
+                     struct err *e);
+/* The epoch of micro-batch k, which may lie beyond the order's end; the first micro-batch of an
+ * epoch; whether an epoch is one of the turns. */
+int order_epoch(const struct order *o, int k);
+int order_epoch_start(const struct order *o, int epoch);
+bool order_is_turn(const struct order *o, int epoch);
 /* Refuses unknown roles, and example numbers beyond counts[role], naming the line. */
 int order_read(struct order *o, const char *path, const int counts[ROLE_COUNT], struct err *e);
 int order_write(const struct order *o, const char *path, struct err *e);

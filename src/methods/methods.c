@@ -12,7 +12,8 @@ PRESET(undial, {"alpha", "0"});
 PRESET(pdu, {"retain_loss_type", "constraint"});
 PRESET(satimp, {"gamma", "0.1"});
 PRESET(embed, {"retain_loss_type", "EMBED_DIFF"}, {"locate", "regex"});
-PRESET(circuit, {"retain_loss_type", "EMBED_NORM"}, {"locate", "regex"});
+PRESET(circuit, {"retain_loss_type", "EMBED_NORM"}, {"locate", "regex"},
+       {"term_weights", "breaker"});
 PRESET(lat, {"retain_loss_type", "EMBED_DIFF"}, {"layer", "8"}, {"steering_coeff", "6.5"},
        {"alpha", "1200"}, {"locate", "regex"},
        {"trainable_params_regex", "model\\.layers\\.(6|7|8)\\.mlp\\.down_proj\\.weight"},
@@ -31,7 +32,7 @@ PRESET(llmu, {"gamma", "0.5"}, {"retain_term", "cross_entropy"}, {"extra_term", 
        {"alternate_from", "retain"}, {"alternates", "5"});
 PRESET(me, {"gamma", "0.1"});
 PRESET(jensun, {"forget_role", "alternate"}, {"retain_loss_type", "JSD"}, {"alpha", "0.5"});
-PRESET(scrub, {"retain_loss_type", "distil"}, {"temperature", "4"});
+PRESET(scrub, {"retain_loss_type", "distil"}, {"temperature", "4"}, {"term_weights", "turns"});
 PRESET(soul_kl, {"retain_term", "soul_kl"});
 PRESET(elm, {"retain_term", "likeliest_ref"});
 
@@ -105,8 +106,8 @@ const struct method methods[] = {
      "the same with SOUL's own divergence, a reverse cross-entropy", "soul_kl_ascent", true,
      soul_kl_preset, formula},
     {"SCRUB", "distillation", "arXiv 2302.09880",
-     "SCRUB's max and min losses in every step; the paper takes turns", "kl_ascent", true,
-     scrub_preset, formula},
+     "epochs away from the target model on forget, then with it and the labels on retain, in turns",
+     "kl_ascent", true, scrub_preset, formula},
     {"WHP", "distillation", "arXiv 2310.02238",
      "learn what the model would say without what reinforcement on forget raises", "whp", false,
      NULL, formula},

@@ -7,12 +7,6 @@ static bool dual_of(const struct objective *o, struct dual *d)
     return o->dual && o->term->dual(o->params, d);
 }
 
-/* Epochs that are over once `micros` micro-batches are. */
-static double epochs_after(const struct gradient *g, long micros)
-{
-    return floor((double)micros / g->order->per_epoch);
-}
-
 static void move(struct objective *o, const struct dual *d, double value)
 {
     o->weight = fmax(0, o->weight + d->step * value);
@@ -24,7 +18,7 @@ void dual_after_micro(struct gradient *g, int k, const struct micro_result *res)
     struct dual d;
     for (int i = 0; i < en->n_obj && en->compat & COMPAT_MICRO_MEAN; i++)
         if (dual_of(&en->obj[i], &d) && !d.each_epoch &&
-            epochs_after(g, g->first + k) >= d.warmup_epochs)
+            order_epoch(g->order, g->first + k) >= d.warmup_epochs)
             move(&en->obj[i], &d, res->loss[i] * g->n);
 }
 
@@ -53,18 +47,17 @@ static int measure(struct gradient *g, int i, int first, int n, double *value, s
 int dual_after_step(struct gradient *g, struct err *e)
 {
     struct engine *en = g->engine;
-    int last = g->first + g->n, per_epoch = g->order->per_epoch;
-    double before = epochs_after(g, g->first), after = epochs_after(g, last);
+    int before = order_epoch(g->order, g->first), after = order_epoch(g->order, g->first + g->n);
+    int begin = order_epoch_start(g->order, after - 1), end = order_epoch_start(g->order, after);
     for (int i = 0; i < en->n_obj; i++) {
         struct objective *o = &en->obj[i];
         struct dual d;
         double value = g->loss[i];
-        if (!dual_of(o, &d) || (!d.each_epoch && en->compat & COMPAT_MICRO_MEAN))
+        if (!dual_of(o, &d) || o->factor == 0 || (!d.each_epoch && en->compat & COMPAT_MICRO_MEAN))
             continue;
         bool due =
             d.each_epoch ? after > before && after >= d.warmup_epochs : before >= d.warmup_epochs;
-        if (due && d.each_epoch &&
-            measure(g, i, ((int)after - 1) * per_epoch, per_epoch, &value, e))
+        if (due && d.each_epoch && measure(g, i, begin, end - begin, &value, e))
             return -1;
         if (due)
             move(o, &d, value);

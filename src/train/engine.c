@@ -53,13 +53,19 @@ int engine_add(struct engine *g, const struct objective *o, struct err *e)
                        o->term->name, last);
     struct dual d;
     g->obj[g->n_obj] = *o;
+    g->obj[g->n_obj].factor = 1;
     g->obj[g->n_obj++].dual = o->weight != 0 && o->term->dual && o->term->dual(o->params, &d);
     return 0;
 }
 
 bool engine_counts(const struct engine *g, const struct objective *o)
 {
-    return (o->weight != 0 || o->dual) && g->goals & GOAL_BIT(o->goal);
+    return (o->weight != 0 || o->dual) && o->factor != 0 && g->goals & GOAL_BIT(o->goal);
+}
+
+double objective_weight(const struct objective *o)
+{
+    return o->weight * o->factor;
 }
 
 int objective_layers(const struct engine *g, const struct objective *o)

@@ -30,6 +30,7 @@ struct objective {
     const void *params; /* borrowed */
     enum role role[TERM_MAX_VIEWS];
     double weight;
+    double factor;  /* of the weight, for now: train/weighting.h; engine_add makes it 1 */
     bool dual;      /* the weight moves, and may come back from 0; engine_add sets it */
     enum goal goal; /* GOAL_WRAPPER + k: the k-th of a wrapper */
 };
@@ -89,8 +90,10 @@ void engine_fini(struct engine *g);
 /* Adds an objective; the role's data must be there, else an error that names the option, and so
  * must the layer it looks at. */
 int engine_add(struct engine *g, const struct objective *o, struct err *e);
-/* It has a weight, and its goal counts for now. */
+/* It has a weight for now, and its goal counts. */
 bool engine_counts(const struct engine *g, const struct objective *o);
+/* What its loss is multiplied by for now. */
+double objective_weight(const struct objective *o);
 /* How many layers the deepest term needs: those above are not run. */
 int engine_depth(const struct engine *g);
 /* Once the objectives are in place: weights that no gradient reaches do not move (AdamW would still

@@ -31,7 +31,7 @@ static void note_losses(struct gradient *g, int k, const struct micro_result *re
         const struct objective *o = &en->obj[i];
         if (!(GOAL_BIT(o->goal) & GOALS_METHOD & en->goals) || GOAL_BIT(o->goal) & g->seen)
             continue;
-        g->micro[k] += o->weight * res->loss[i] * g->n;
+        g->micro[k] += objective_weight(o) * res->loss[i] * g->n;
         g->loss[i] += res->loss[i];
     }
     g->tokens += res->tokens;
@@ -83,7 +83,7 @@ int gradient_add_rows(struct gradient *g, unsigned goals, struct micro *mb, doub
     int rc = engine_micro(g->engine, mb, &norm, &res, e);
     *loss = 0;
     for (int i = 0; i < g->engine->n_obj && !rc; i++)
-        *loss += g->engine->obj[i].weight * res.loss[i];
+        *loss += objective_weight(&g->engine->obj[i]) * res.loss[i];
     g->tokens += rc ? 0 : res.tokens;
     g->engine->goals = GOALS_METHOD;
     return rc;

@@ -1,16 +1,16 @@
 #include "train/loop.h"
 
 #include <math.h>
-#include <string.h>
-#include <unistd.h>
+#include <stdlib.h>
 
-#include "base/json.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "model/decoder.h"
 #include "model/lora.h"
 #include "train/checkpoint.h"
 #include "train/dual.h"
+#include "train/journal.h"
 
 static const char checkpoint_name[] = "checkpoint.safetensors";
 
@@ -27,26 +27,6 @@ struct run {
     long repeats;     /* steps on the same micro-batches */
     double grad_norm; /* of the step, over all weights that want a gradient */
 };
-
-/* Drops what a run that was killed logged after its checkpoint: those steps come again. */
-static int cut_log(FILE *f, long steps)
-{
-    for (int c; steps > 0 && (c = getc(f)) != EOF;)
-        steps -= c == '\n';
-    return ftruncate(fileno(f), ftell(f)) || fseek(f, 0, SEEK_END) ? -1 : 0;
-}
-
-static int open_log(struct run *r, bool append, long steps, struct err *e)
-{
-    char *path = file_join(r->t->out, "train.jsonl", e);
-    if (!path)
-        return -1;
-    int rc = 0;
-    if (!(r->log = fopen(path, append ? "a+" : "w")) || (append && cut_log(r->log, steps)))
-        rc = err_sys(e, "cannot write '%s'", path);
-    free(path);
-    return rc;
-}
 
 /* How many of its arrays a checkpoint holds. */
 static int saved_arrays(const struct run *r)
@@ -90,7 +70,7 @@ static int run_init(struct run *r, long *step, struct err *e)
         r->saved = *step;
         log_note("going on after step %ld of %ld", *step, r->last);
     }
-    return open_log(r, o->resume, *step, e);
+    return (r->log = journal_open(r->t->out, o->resume, *step, e)) ? 0 : -1;
 }
 
 static void run_fini(struct run *r)
@@ -199,33 +179,6 @@ static void update(struct run *r, long step, double lr)
         t->wrapper->follow(t->wrapper_params, r->m, r->g.copy, step + 1);
 }
 
-static int write_log(struct run *r, long step, double lr, double seconds, struct err *e)
-{
-    const struct engine *g = r->t->engine;
-    json_t *terms = json_object(), *micro = json_array();
-    for (int i = 0; i < g->n_obj; i++) {
-        char name[64];
-        const struct objective *o = &g->obj[i];
-        if (!(GOAL_BIT(o->goal) & GOALS_METHOD))
-            continue;
-        snprintf(name, sizeof name, "%s.%s", role_name[o->role[0]], o->term->name);
-        json_object_set_new(terms, name, json_real(r->g.loss[i]));
-    }
-    for (int k = 0; k < r->t->o->accumulate; k++)
-        json_array_append_new(micro, json_real(r->g.micro[k]));
-    json_t *j =
-        json_pack("{s:I, s:f, s:f, s:f, s:o, s:o, s:I, s:f}", "step", (json_int_t)step + 1, "lr",
-                  lr, "loss", gradient_loss(&r->g), "grad_norm", r->grad_norm, "terms", terms,
-                  "micro", micro, "tokens", (json_int_t)r->g.tokens, "seconds", seconds);
-    for (int i = 0; j && i < g->n_obj; i++)
-        if (g->obj[i].dual)
-            json_object_set_new(j, "dual", json_real(g->obj[i].weight));
-    int bad = !j || json_dumpf(j, r->log, JSON_COMPACT | JSON_REAL_PRECISION(10)) ||
-              fputc('\n', r->log) == EOF || fflush(r->log);
-    json_decref(j);
-    return bad ? err_sys(e, "cannot write '%s/train.jsonl'", r->t->out) : 0;
-}
-
 static int save(struct run *r, long done, struct err *e)
 {
     struct checkpoint c = checkpoint_of(r);
@@ -247,6 +200,22 @@ static int diverged(struct run *r, long step, struct err *e)
                       loss, fabs(r->grad_norm));
 }
 
+/* What the terms weigh in this step. */
+static void weigh(struct run *r, long step)
+{
+    const struct order *o = r->t->order;
+    int micros = (int)r->t->o->accumulate;
+    struct moment at = {
+        .step = step,
+        .total = r->total,
+        .epoch = order_epoch(o, (int)(step / r->repeats) * micros),
+        .epochs = order_epoch(o, (int)((r->last - 1) / r->repeats) * micros) + 1,
+    };
+    at.turn = order_is_turn(o, at.epoch);
+    if (r->t->weighting)
+        weighting_apply(r->t->weighting, &at, r->t->engine);
+}
+
 static int loop(struct run *r, long step, struct train_report *report, struct err *e)
 {
     const struct train_options *o = r->t->o;
@@ -256,7 +225,8 @@ static int loop(struct run *r, long step, struct train_report *report, struct er
     int rc = 0;
     progress_start(&bar, r->t->what, r->last);
     for (; step < r->last && !report->interrupted && !rc; step++) {
-        double lr = train_lr(o, step, r->total, r->t->order->per_epoch);
+        double lr = train_lr(o, step, r->total, r->t->order);
+        weigh(r, step);
         if ((rc = make_gradient(r, step, e)))
             break;
         double loss = gradient_loss(&r->g);
@@ -272,7 +242,12 @@ static int loop(struct run *r, long step, struct train_report *report, struct er
         char extra[64];
         snprintf(extra, sizeof extra, "loss %.4g", loss);
         progress_step(&bar, step + 1, (double)report->tokens, extra);
-        rc = write_log(r, step, lr, log_seconds() - start, e);
+        struct entry entry = {.step = step,
+                              .lr = lr,
+                              .grad_norm = r->grad_norm,
+                              .seconds = log_seconds() - start,
+                              .weights = r->t->weighting != NULL};
+        rc = journal_write(r->log, r->t->out, &r->g, &entry, e);
         /* What a wrapper keeps while its micro-batches repeat is in no checkpoint. */
         bool may_stop = (step + 1) % r->repeats == 0;
         report->interrupted = may_stop && r->t->stop && *r->t->stop;
@@ -300,7 +275,7 @@ int train_run(struct trainer *t, struct train_report *report, struct err *e)
     BUG_ON(!r.m->own);
     if (t->wrapper && t->wrapper->repeats)
         r.repeats = t->wrapper->repeats(t->wrapper_params);
-    r.total = train_total_steps(t->o, t->order->per_epoch);
+    r.total = train_total_steps(t->o, t->order);
     r.total *= t->o->max_steps > 0 ? 1 : r.repeats; /* epochs are of data, max_steps of steps */
     r.last = r.total;
     long most = t->order->n / (long)t->o->accumulate * r.repeats;

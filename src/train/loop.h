@@ -1,10 +1,8 @@
 /* The training loop: micro-batches, accumulation, clipping, schedule, optimiser step; log,
  * checkpoints, resume.
  *
- * OUT/train.jsonl gets one object a step: {"step", "lr", "loss", "grad_norm", "terms": {role.term:
- * loss}, "micro": [loss of each micro-batch], "tokens", "seconds"}. OUT/checkpoint.safetensors
- * holds weights, optimiser state and the step; going on from it gives the bits of never having
- * stopped.
+ * OUT/train.jsonl gets one object a step (train/journal.h). OUT/checkpoint.safetensors holds
+ * weights, optimiser state and the step; going on from it gives the bits of never having stopped.
  */
 #ifndef TRAIN_LOOP_H
 #define TRAIN_LOOP_H
@@ -15,14 +13,16 @@
 #include "train/engine.h"
 #include "train/optim.h"
 #include "train/options.h"
+#include "train/weighting.h"
 #include "train/wrapper.h"
 
 struct trainer {
     struct engine *engine; /* borrowed; sets, objectives and reference in place */
     const struct optim *optim;
-    const void *optim_params;      /* borrowed */
-    const struct wrapper *wrapper; /* NULL: none */
-    const void *wrapper_params;    /* borrowed */
+    const void *optim_params;          /* borrowed */
+    const struct wrapper *wrapper;     /* NULL: none */
+    const void *wrapper_params;        /* borrowed */
+    const struct weighting *weighting; /* NULL: the weights of the terms stay */
     const json_t *options; /* borrowed object: the run's options, which a resumed run must share */
     const struct train_options *o;
     const struct order *order;         /* borrowed */

@@ -35,29 +35,37 @@ const struct param train_params[] = {
     {0},
 };
 
-static long steps_per_epoch(const struct train_options *o, int per_epoch)
+static double whole_steps(const struct train_options *o, int micros)
 {
-    long n = per_epoch / (long)o->accumulate;
-    return n > 0 ? n : 1;
+    return fmax(1, (double)(micros / (long)o->accumulate));
 }
 
-long train_total_steps(const struct train_options *o, int per_epoch)
+/* Steps that so many epochs take, the last of which may be a part. */
+static double steps_of(const struct train_options *o, const struct order *d, double epochs)
 {
-    if (o->max_steps > 0)
-        return (long)o->max_steps;
-    return (long)ceil(o->epochs * (double)steps_per_epoch(o, per_epoch));
+    double each = whole_steps(o, d->per_epoch), steps = epochs * each;
+    for (int k = 0; k < d->turns && 2 * k < epochs; k++)
+        steps += fmin(epochs - 2 * k, 1) * (whole_steps(o, d->per_turn) - each);
+    return steps;
 }
 
-int train_order_epochs(const struct train_options *o, int per_epoch)
+long train_total_steps(const struct train_options *o, const struct order *d)
 {
-    double micros = (double)train_total_steps(o, per_epoch) * (double)o->accumulate;
-    return (int)fmin(ceil(micros / per_epoch), INT_MAX);
+    return o->max_steps > 0 ? (long)o->max_steps : (long)ceil(steps_of(o, d, o->epochs));
 }
 
-double train_lr(const struct train_options *o, long s, long total, int per_epoch)
+int train_order_epochs(const struct train_options *o, const struct order *d)
 {
-    double warm =
-        (double)o->warmup_steps + floor(o->warmup_epochs * (double)steps_per_epoch(o, per_epoch));
+    double micros = (double)train_total_steps(o, d) * (double)o->accumulate;
+    int epoch = 0;
+    for (; epoch < 2 * d->turns && micros > 0; epoch++)
+        micros -= order_is_turn(d, epoch) ? d->per_turn : d->per_epoch;
+    return (int)fmin(epoch + ceil(fmax(0, micros) / d->per_epoch), INT_MAX);
+}
+
+double train_lr(const struct train_options *o, long s, long total, const struct order *d)
+{
+    double warm = (double)o->warmup_steps + floor(steps_of(o, d, o->warmup_epochs));
     if ((double)s < warm)
         return o->lr * (double)s / warm;
     double left = fmax(0, ((double)total - (double)s) / fmax(1, (double)total - warm));

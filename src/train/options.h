@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/param.h"
+#include "data/order.h"
 
 struct train_options {
     int64_t batch;      /* examples per role in a micro-batch */
@@ -26,13 +27,13 @@ struct train_options {
 
 extern const struct param train_params[];
 
-/* Optimiser steps for `per_epoch` micro-batches an epoch: per epoch max(per_epoch / accumulate, 1),
- * as HF. */
-long train_total_steps(const struct train_options *o, int per_epoch);
+/* Of `d` only the lengths of its epochs are looked at. Optimiser steps: max(per_epoch / accumulate,
+ * 1) an epoch, as HF. */
+long train_total_steps(const struct train_options *o, const struct order *d);
 /* Epochs of an order that holds all the micro-batches those steps take. */
-int train_order_epochs(const struct train_options *o, int per_epoch);
+int train_order_epochs(const struct train_options *o, const struct order *d);
 /* Learning rate of step s (0-based) of `total`: warm-up s/w, then linear to 0, cosine to 0, or
  * constant. */
-double train_lr(const struct train_options *o, long s, long total, int per_epoch);
+double train_lr(const struct train_options *o, long s, long total, const struct order *d);
 
 #endif

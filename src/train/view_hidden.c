@@ -76,7 +76,7 @@ int work_run_hidden(struct work *w, const struct objective *o, double *loss)
         memset(v.dhidden, 0, nc * sizeof(float));
         if (o->term->loss(o->params, views, loss, w->e))
             return -1;
-        w->g->model->ops->axpy(d + at, (float)o->weight, v.dhidden, nc);
+        w->g->model->ops->axpy(d + at, (float)objective_weight(o), v.dhidden, nc);
     }
     return 0;
 }

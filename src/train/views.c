@@ -70,7 +70,7 @@ static int run_logp_term(struct work *w, const struct objective *o, double *loss
     if (o->term->loss(o->params, views, loss, w->e))
         return -1;
     for (int i = 0; i < o->term->n_views; i++)
-        w->g->model->ops->axpy(w->dlogp + w->part[o->role[i]].first_row, (float)o->weight,
+        w->g->model->ops->axpy(w->dlogp + w->part[o->role[i]].first_row, (float)objective_weight(o),
                                v[i].dlogp, (size_t)v[i].n_rows);
     return 0;
 }
@@ -224,13 +224,14 @@ static int run_logits_term(struct work *w, const struct objective *o, double *lo
         if (o->term->measure(o->params, views, &v.measured, w->e))
             return -1;
     }
+    const double weight = objective_weight(o);
     for (int first = 0; first < h.rows.n; first += v.n_rows) {
         float *z = show_block(o, &h, &v, first);
         head_drop(&h.own);
         if (o->term->loss(o->params, views, loss, w->e))
             return -1;
-        if (o->weight != 1)
-            g->model->ops->scale(z, (float)o->weight, (size_t)v.n_rows * (size_t)v.vocab);
+        if (weight != 1)
+            g->model->ops->scale(z, (float)weight, (size_t)v.n_rows * (size_t)v.vocab);
         head_back(&h.own, first, v.n_rows, z, w->grads);
     }
     return head_finish_back(&h.own, w->dx, w->grads, w->a, w->e);

@@ -1,0 +1,84 @@
+#include "cli/job_order.h"
+
+#include "cli/job_data.h"
+
+/* What some terms are to read: examples of each role, and the role that sets the length of an epoch
+ * of so many micro-batches. */
+struct draw {
+    int counts[ROLE_COUNT];
+    enum role anchor;
+    int per_epoch;
+};
+
+/* The terms of these goals. The length is that of their first one's data: of the prompts, also if
+ * only other answers to them are looked at. */
+static int plan(struct draw *w, struct engine *g, unsigned goals, int64_t batch, struct err *e)
+{
+    const unsigned before = g->goals;
+    const struct objective *first = NULL;
+    *w = (struct draw){0};
+    g->goals &= goals;
+    for (int i = 0; i < ROLE_COUNT; i++)
+        w->counts[i] = engine_uses(g, (enum role)i) ? g->sets[i]->n : 0;
+    for (int i = g->n_obj - 1; i >= 0; i--)
+        if (engine_counts(g, &g->obj[i]) && GOAL_BIT(g->obj[i].goal) & GOALS_METHOD)
+            first = &g->obj[i];
+    g->goals = before;
+    if (!first)
+        return err_set(e, "terms take turns where there are two, but this method has none with a "
+                          "weight for one of the turns: give --term-weights constant");
+    w->anchor = job_data_prompts(g, first->role[0]);
+    if (g->sets[w->anchor])
+        w->counts[w->anchor] = g->sets[w->anchor]->n;
+    w->per_epoch = (int)((w->counts[w->anchor] + batch - 1) / batch);
+    return 0;
+}
+
+static int draw(struct order *o, const struct draw *w, const struct pairing *pairs, int epochs,
+                const struct train_options *to, int taken, struct err *e)
+{
+    return order_draw(o, w->counts, w->anchor, pairs, (int)to->batch, epochs, (unsigned)to->seed,
+                      taken, e);
+}
+
+static int draw_turns(struct order *o, const struct draw *forget, const struct draw *retain,
+                      const struct pairing *pairs, const struct train_options *to, struct err *e)
+{
+    struct order first = {0}, then = {0};
+    int epochs = train_order_epochs(to, o), turns = 0;
+    for (int i = 0; i < epochs; i++)
+        turns += order_is_turn(o, i);
+    int rc = draw(&first, forget, pairs, turns, to, 0, e);
+    if (!rc && turns < epochs)
+        rc = draw(&then, retain, pairs, epochs - turns, to, 0, e);
+    if (!rc)
+        rc = order_take_turns(o, &first, &then, epochs, e);
+    order_fini(&first);
+    order_fini(&then);
+    return rc;
+}
+
+int job_order_make(struct order *o, struct engine *g, const struct train_options *to,
+                   const struct pairing *pairs, int turns, struct err *e)
+{
+    struct draw all, forget, retain;
+    if (plan(&all, g, GOALS_ALL, to->batch, e))
+        return -1;
+    struct order shape = {.per_epoch = all.per_epoch};
+    if (turns && (plan(&forget, g, ~GOAL_BIT(GOAL_RETAIN), to->batch, e) ||
+                  plan(&retain, g, ~GOAL_BIT(GOAL_FORGET), to->batch, e) ||
+                  order_shape_turns(&shape, turns, forget.per_epoch, retain.per_epoch,
+                                    (int)to->accumulate, e)))
+        return -1;
+    *o = shape;
+    bool draws = g->compat & COMPAT_RMU_DRAW && engine_steered(g);
+    int rc = to->order ? order_read(o, to->order, all.counts, e)
+             : turns   ? draw_turns(o, &forget, &retain, pairs, to, e)
+                       : draw(o, &all, pairs, train_order_epochs(to, &shape), to,
+                            draws ? g->model->cfg.width : 0, e);
+    /* The lengths are the data's, however many micro-batches a file holds. */
+    o->per_epoch = shape.per_epoch;
+    o->per_turn = shape.per_turn;
+    o->turns = shape.turns;
+    return rc;
+}

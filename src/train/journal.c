@@ -1,0 +1,78 @@
+#include "train/journal.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+static int cut(FILE *f, long steps)
+{
+    for (int c; steps > 0 && (c = getc(f)) != EOF;)
+        steps -= c == '\n';
+    return ftruncate(fileno(f), ftell(f)) || fseek(f, 0, SEEK_END) ? -1 : 0;
+}
+
+FILE *journal_open(const char *out, bool append, long steps, struct err *e)
+{
+    char *path = file_join(out, "train.jsonl", e);
+    FILE *f = path ? fopen(path, append ? "a+" : "w") : NULL;
+    if (path && (!f || (append && cut(f, steps)))) {
+        err_sys(e, "cannot write '%s'", path);
+        if (f)
+            fclose(f);
+        f = NULL;
+    }
+    free(path);
+    return f;
+}
+
+/* Of each of the method's terms what `of` says; `all`: of those with a factor of 0, too. */
+static json_t *by_term(const struct gradient *g, double (*of)(const struct gradient *, int),
+                       bool all)
+{
+    const struct engine *en = g->engine;
+    json_t *j = json_object();
+    for (int i = 0; i < en->n_obj; i++) {
+        char name[64];
+        const struct objective *o = &en->obj[i];
+        if (!(GOAL_BIT(o->goal) & GOALS_METHOD) || !(all || o->factor != 0))
+            continue;
+        snprintf(name, sizeof name, "%s.%s", role_name[o->role[0]], o->term->name);
+        json_object_set_new(j, name, json_real(of(g, i)));
+    }
+    return j;
+}
+
+static double loss_of(const struct gradient *g, int i)
+{
+    return g->loss[i];
+}
+
+static double weight_of(const struct gradient *g, int i)
+{
+    return objective_weight(&g->engine->obj[i]);
+}
+
+int journal_write(FILE *f, const char *out, const struct gradient *g, const struct entry *entry,
+                  struct err *e)
+{
+    const struct engine *en = g->engine;
+    json_t *micro = json_array();
+    for (int k = 0; k < g->n; k++)
+        json_array_append_new(micro, json_real(g->micro[k]));
+    json_t *j =
+        json_pack("{s:I, s:f, s:f, s:f, s:o, s:o, s:I, s:f}", "step", (json_int_t)entry->step + 1,
+                  "lr", entry->lr, "loss", gradient_loss(g), "grad_norm", entry->grad_norm, "terms",
+                  by_term(g, loss_of, false), "micro", micro, "tokens", (json_int_t)g->tokens,
+                  "seconds", entry->seconds);
+    if (entry->weights)
+        json_object_set_new(j, "weights", by_term(g, weight_of, true));
+    for (int i = 0; j && i < en->n_obj; i++)
+        if (en->obj[i].dual)
+            json_object_set_new(j, "dual", json_real(en->obj[i].weight));
+    int bad = !j || json_dumpf(j, f, JSON_COMPACT | JSON_REAL_PRECISION(10)) ||
+              fputc('\n', f) == EOF || fflush(f);
+    json_decref(j);
+    return bad ? err_sys(e, "cannot write '%s/train.jsonl'", out) : 0;
+}

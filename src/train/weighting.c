@@ -1,0 +1,69 @@
+#include "train/weighting.h"
+
+#include <strings.h>
+
+#define FIELD(f) offsetof(struct weighting_options, f)
+const struct param weighting_params[] = {
+    {"term_weights", PARAM_CHOICE, FIELD(term_weights), 0, 0, "constant|turns|epoch|breaker",
+     "constant", NULL,
+     "how the weights of the terms move: turns (epochs of forgetting alone and of retaining "
+     "alone), "
+     "epoch (the retain term grows with the epochs), breaker (it grows, the forget term shrinks)"},
+    {"msteps", PARAM_INT, FIELD(msteps), 1, 1000, NULL, "2", NULL,
+     "of turns: epochs of forgetting; they are the epochs 0, 2 .. 2 msteps - 2 of the run"},
+    {0},
+};
+
+/* Max-epochs on the forget data and min-epochs on the retain data: `msteps` times one of each, then
+ * the latter alone. With the default of 2, and 5 epochs, these are the authors' of 2302.09880, and
+ * those of arXiv 2406.07933, which maximises in the epochs 0 and 2. */
+static void turns(const struct moment *at, double *forget, double *retain)
+{
+    *forget = at->turn;
+    *retain = !at->turn;
+}
+
+static void epoch(const struct moment *at, double *forget, double *retain)
+{
+    *forget = 1;
+    *retain = (double)at->epoch / at->epochs;
+}
+
+static void breaker(const struct moment *at, double *forget, double *retain)
+{
+    *retain = (double)at->step / (2 * (double)at->total);
+    *forget = 1 - *retain;
+}
+
+const struct weighting weightings[] = {
+    {"turns", "arXiv 2302.09880",
+     "gamma, 0 in the epochs 0, 2 .. 2 msteps - 2; 0, alpha in all others", true, turns},
+    {"epoch", "arXiv 2404.18239", "gamma, alpha e / E in epoch e = 0 .. E - 1", false, epoch},
+    {"breaker", "arXiv 2406.04313", "gamma (1 - t / 2T), alpha t / 2T at step t = 0 .. T - 1",
+     false, breaker},
+    {0},
+};
+
+const struct weighting *weighting_of(const struct weighting_options *o)
+{
+    for (const struct weighting *w = weightings; w->name; w++)
+        if (!strcasecmp(w->name, o->term_weights))
+            return w;
+    return NULL;
+}
+
+int weighting_turns(const struct weighting_options *o)
+{
+    const struct weighting *w = weighting_of(o);
+    return w && w->takes_turns ? (int)o->msteps : 0;
+}
+
+void weighting_apply(const struct weighting *w, const struct moment *at, struct engine *g)
+{
+    double forget, retain;
+    w->factors(at, &forget, &retain);
+    for (int i = 0; i < g->n_obj; i++) {
+        struct objective *o = &g->obj[i];
+        o->factor = o->goal == GOAL_FORGET ? forget : o->goal == GOAL_RETAIN ? retain : 1;
+    }
+}
