@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "methods/stage.h"
 #include "objectives/terms.h"
+#include "train/weighting.h"
 
 struct options {
     bool json, markdown;
@@ -100,6 +101,18 @@ static void print_stages(const struct recipe *r)
         }
 }
 
+/* How gamma and alpha move, where they do. */
+static void print_weighting(const struct method *m)
+{
+    struct err e;
+    struct weighting_options o;
+    param_defaults(weighting_params, &o);
+    BUG_ON(param_apply_presets(weighting_params, &o, m->presets, &e));
+    const struct weighting *w = weighting_of(&o);
+    if (w)
+        printf("weights over the run: %s (%s)\n", w->formula, w->paper);
+}
+
 static int print_one(const char *name, struct err *e)
 {
     struct recipe r;
@@ -112,6 +125,7 @@ static int print_one(const char *name, struct err *e)
     needs_text(&r, needs, sizeof needs);
     printf("%s (%s family, %s)\n%s\n\n", m->name, m->family, m->paper, m->help);
     print_sum(&r);
+    print_weighting(m);
     printf("needs: %s\nverified against: %s\n", needs, m->verified);
     printf("loss on forget data: %s\n", method_forgets(m) ? "meant to rise" : "left open");
     for (int i = 0; i < PART_COUNT; i++)
@@ -120,6 +134,7 @@ static int print_one(const char *name, struct err *e)
     print_stages(&r);
     printf("\nof every method:\n");
     param_help(method_params, stdout);
+    param_help(weighting_params, stdout);
     for (const struct param_preset *p = m->presets; p && p->name; p++)
         printf("here %s is %s by default\n", p->name, p->value);
     recipe_fini(&r);

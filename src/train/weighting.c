@@ -6,11 +6,10 @@
 const struct param weighting_params[] = {
     {"term_weights", PARAM_CHOICE, FIELD(term_weights), 0, 0, "constant|turns|epoch|breaker",
      "constant", NULL,
-     "how the weights of the terms move: turns (epochs of forgetting alone and of retaining "
-     "alone), "
-     "epoch (the retain term grows with the epochs), breaker (it grows, the forget term shrinks)"},
+     "constant; turns: epochs of the forget terms alone and of the retain terms alone; epoch: the "
+     "retain terms' weights grow epoch by epoch; breaker: they grow, the forget terms' shrink"},
     {"msteps", PARAM_INT, FIELD(msteps), 1, 1000, NULL, "2", NULL,
-     "of turns: epochs of forgetting; they are the epochs 0, 2 .. 2 msteps - 2 of the run"},
+     "of turns: how many epochs forget; they are the epochs 0, 2 .. 2 msteps - 2 of the run"},
     {0},
 };
 
@@ -37,9 +36,9 @@ static void breaker(const struct moment *at, double *forget, double *retain)
 
 const struct weighting weightings[] = {
     {"turns", "arXiv 2302.09880",
-     "gamma, 0 in the epochs 0, 2 .. 2 msteps - 2; 0, alpha in all others", true, turns},
-    {"epoch", "arXiv 2404.18239", "gamma, alpha e / E in epoch e = 0 .. E - 1", false, epoch},
-    {"breaker", "arXiv 2406.04313", "gamma (1 - t / 2T), alpha t / 2T at step t = 0 .. T - 1",
+     "gamma and 0 in the epochs 0, 2 .. 2 msteps - 2, 0 and alpha in all others", true, turns},
+    {"epoch", "arXiv 2404.18239", "gamma and alpha e / E in epoch e = 0 .. E - 1", false, epoch},
+    {"breaker", "arXiv 2406.04313", "gamma (1 - t / 2T) and alpha t / 2T at step t = 0 .. T - 1",
      false, breaker},
     {0},
 };
