@@ -37,10 +37,10 @@ static void check_definitions(void)
 
 /* Extraction likelihood by its definition: each prefix continued alone, n-grams compared by loops.
  */
-static double likelihood(struct model *m, const int *ids, int len, int n)
+static double likelihood(struct model *m, const int *ids, int len, int first, int n)
 {
     double sum = 0;
-    for (int t = 1; t <= len - n; t++) {
+    for (int t = first; t <= len - n; t++) {
         struct generation g = {0};
         struct seq prompt = {.n = t, .ids = ids};
         struct generate_options o = {.max_new_tokens = len - t};
@@ -56,7 +56,7 @@ static double likelihood(struct model *m, const int *ids, int len, int n)
         sum += (double)found / (len - t - n + 1);
         generation_fini(&g);
     }
-    return sum / (len - n);
+    return sum / (len - n - first + 1);
 }
 
 static void check_likelihood(struct model *m)
@@ -71,9 +71,11 @@ static void check_likelihood(struct model *m)
     memcpy(ids + 3, g.ids, (size_t)g.n * sizeof *ids);
     ids[12] = 5; /* known by heart but for one token */
     for (int n = 1; n <= 4; n++)
-        if (ok(!extract_likelihood(m, ids, LEN, n, &got, &e), "extraction likelihood"))
-            near(got, likelihood(m, ids, LEN, n), RTOL, 0, "of %d-grams: %.3f", n, got);
-    ok(!extract_likelihood(m, ids, 4, 4, &got, &e) && isnan(got), "none of too short a text");
+        if (ok(!extract_likelihood(m, ids, LEN, 1, n, &got, &e), "extraction likelihood"))
+            near(got, likelihood(m, ids, LEN, 1, n), RTOL, 0, "of %d-grams: %.3f", n, got);
+    if (ok(!extract_likelihood(m, ids, LEN, 7, 2, &got, &e), "behind a prompt"))
+        near(got, likelihood(m, ids, LEN, 7, 2), RTOL, 0, "of bigrams: %.3f", got);
+    ok(!extract_likelihood(m, ids, 4, 1, 4, &got, &e) && isnan(got), "none of too short a text");
     generation_fini(&g);
 }
 

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "figures.h"
+#include "suites/kinds.h"
 #include "suites/recipe.h"
 
 /* The sets of suites/tofu.json, in order. */
@@ -115,6 +116,16 @@ static inline int fake_gradnorm(void *ctx, const struct dataset *d, double *out,
     return 0;
 }
 
+/* Tells which n it was asked for. */
+static inline int fake_extract(void *ctx, const struct dataset *d, int n, double *out,
+                               struct err *e)
+{
+    (void)ctx, (void)e;
+    for (int i = 0; i < d->n; i++)
+        out[i] = n / 100.0;
+    return 0;
+}
+
 static inline char *fake_decode(void *ctx, const int *ids, int n, struct err *e)
 {
     (void)ctx, (void)ids;
@@ -201,7 +212,13 @@ static inline int evaluate(const struct trial *t, struct peer_log *out, struct e
     }
     struct fake f = {.log = t->log, .broken = t->broken};
     struct encoder enc = {.encode = encode, .ctx = &f, .pad_id = -1};
-    struct scorer model = {&f, fake_score, fake_generate, fake_gradnorm, fake_decode, "<eos>"};
+    struct scorer model = {.ctx = &f,
+                           .score = fake_score,
+                           .generate = fake_generate,
+                           .gradnorm = fake_gradnorm,
+                           .extract = fake_extract,
+                           .decode = fake_decode,
+                           .eos = "<eos>"};
     struct suite_recipe tofu, recipe;
     if (suite_recipe_open(&tofu, "tofu", e))
         return -1;

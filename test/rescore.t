@@ -69,13 +69,14 @@ my ($again) = rescore("$dir/out/TOFU_EVAL.json --retain-logs test/data/tofu/reta
 my $first = get($log);
 near($again->{model_utility}, $first->{model_utility}{agg_value}, 1e-12, 'and again from what it wrote');
 my ($status, $out, $err) = run("$log --json");
-ok(!exists $json->decode($out)->{forget_quality}, 'no forget quality without the retrained model');
+is($json->decode($out)->{forget_quality}, $first->{forget_quality}{agg_value}, 'forget quality stays without the retrained model');
+like($err, qr/forget_quality.*: as the log has it: there is nothing to compute it from/, 'and the program says so');
 
 # Every figure beside the retrained model's: of itself it cannot be told apart.
 run("$log --retain-logs $log --out $dir/out");
 my $table = get("$dir/out/TOFU_TABLE.json");
 my @apart = grep { defined $table->{$_}{low} && ($table->{$_}{ks} // -1) != 1 || $table->{$_}{retrained} != $first->{$_}{agg_value} }
-    grep { !/^forget_quality|^privleak/ } keys %$table;
+    grep { !/^forget_quality|^privleak|^mia/ } keys %$table;
 is("@apart", '', 'a model beside itself');
 is($table->{forget_quality}{value}, 1, 'and forget quality is 1');
 sub eight { return put($_[0], {exact_memorization => {agg_value => $_[1], value_by_index => {map { $_ => {score => $_[1] + $_ / 100} } 1 .. 8}}}) }
@@ -88,12 +89,41 @@ $rows{5} = {score => undef};
 my $gap = put('gap.json', {exact_memorization => {value_by_index => \%rows}});
 ($status, $out, $err) = run($gap);
 like($out, qr/^exact_memorization +0\.25 +\S+ +\S+ +4 +1 +-$/m, 'a row without a value is counted');
-like($err, qr/exact_memorization: 1 of 5 rows have no value/, 'and named');
+like($out, qr/^exact_memorization: 1 of 5 rows have no value and are left out \(5\)$/m, 'and named');
+is(scalar((run("$gap --json"))[2] =~ /1 of 5 rows have no value and are left out \(5\)/), 1, 'also beside JSON');
 my $texts = put('texts.json', {forget_Q_A_ROUGE => {value_by_index =>
     {0 => {rougeL_recall => 1, ground_truth => 'a b', generation => 'a'}}}});
 ($status, $out, $err) = run($texts);
 like($out, qr/^forget_Q_A_ROUGE +0\.5 /m, 'ROUGE is that of the texts');
 like($err, qr/forget_Q_A_ROUGE: a row holds ROUGE 1, its texts give 0\.5/, 'and a difference is said');
+
+my @scores = map { $_ / 10 } 1 .. 4;
+sub attack { my %rows; @rows{0 .. $#_} = map { {score => $_} } @_; return {value_by_index => \%rows} }
+my $nan = put('nan.json', $json->encode({mia_loss => {forget => attack(@scores), holdout => attack(@scores, 'N')}}) =~ s/"N"/NaN/r);
+($status, $out, $err) = run("$nan --out $dir/out");
+like($out, qr/^mia_loss +0\.5 +0\S* +\S+ +8 +1 /m, 'a NaN is a missing score, an AUC has an interval');
+like($out, qr/^mia_loss: 1 of 9 rows have no value and are left out \(holdout 4\)$/m, 'and its side is named');
+is_deeply(get("$dir/out/TOFU_TABLE.json")->{mia_loss}{odd}{missing}, {count => 1, of => 9, rows => ['holdout 4']}, 'also in the table file');
+($status, $out, $err) = run(put('said.json', {wf_Q_A_ROUGE => {value_by_index => {
+    1 => {ground_truth => 'a', generation => ''}, 2 => {ground_truth => 'a', generation => "a \x{EF}\x{BF}\x{BD}"},
+    3 => {ground_truth => 'a', generation => 'a'}}}}));
+like($out, qr/^wf_Q_A_ROUGE: 1 of 3 answers of the model are empty \(1\)$/m, 'an empty answer is named');
+like($out, qr/^wf_Q_A_ROUGE: 1 of 3 answers of the model hold bytes that are no text \(2\)$/m, 'and one that is no text');
+
+# Figures without rows.
+my $figures = put('figures.json', {mia_min_k => {agg_value => 0.75, auc => 0.75}, forget_Q_A_Prob => 0.25, forget_truth_ratio => {agg_value => undef},
+    exact_memorization => {value_by_index => {0 => {score => 0.5}}}});
+($status, $out, $err) = run($figures);
+is($status, 0, 'figures without rows do not stop it') or diag $err;
+like($out, qr/^exact_memorization +0\.5 .*-$/m, 'what can be is computed');
+like($out, qr/^forget_Q_A_Prob +0\.25 +- +- +- +- +0\.25$/m, 'others stay');
+like($out, qr/^forget_Q_A_Prob, forget_truth_ratio, mia_min_k: as the log has it/m, 'marked');
+like($out, qr/^privleak +-50 /m, 'and are computed with');
+my ($fewer, $more) = map { my $n = $_; put("$n.json", {forget_truth_ratio => {value_by_index => {map { $_ => {score => $_ / 10} } 1 .. $n}}}) } 3, 5;
+($status, $out, $err) = run("$fewer --retain-logs $more");
+is($status, 0, 'logs of different size') or diag $err;
+like($out, qr/^forget_quality +- /m, 'give no forget quality');
+like($out, qr/^forget_quality: not computed: the retrained model's log has 5 rows of 'forget_truth_ratio', this model 3; evaluate both/m, 'with both counts');
 
 my %pair = (forget_truth_ratio => {value_by_index => {0 => {score => 0.5}}},
     forget_Q_A_PARA_Prob => {value_by_index => {0 => {prob => 0.5, avg_loss => 0.7}}},

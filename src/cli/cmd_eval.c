@@ -10,6 +10,7 @@
 #include "cli/setup.h"
 #include "cli/suite_print.h"
 #include "eval/model_scorer.h"
+#include "suites/kinds.h"
 #include "suites/recipe.h"
 
 enum { MOST_SETS = 64 };
@@ -139,6 +140,7 @@ static int open_models(struct evaluation *v, const struct setup_options *so,
 
 static int run_suite(struct evaluation *v, const struct options *o, struct err *e)
 {
+    v->s.encoder.unscored = true; /* such rows are named under the table */
     v->suite = (struct suite){.recipe = &v->recipe,
                               .sets = (const struct rows *const *)v->sets,
                               .encoder = &v->s.encoder,

@@ -148,6 +148,7 @@ int setup_text(struct setup *s, struct err *e)
     s->qa.system = chat_options_system(&s->o->chat, &s->chat);
     s->encoder.encode = qa_encode;
     s->encoder.ctx = &s->qa;
+    s->encoder.left_out = &s->qa.left_out;
     /* Plain text was cut before its end token was put behind it; that one stays. */
     if (!chat_end_token(&s->chat))
         s->encoder.max_length = 0;

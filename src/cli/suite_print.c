@@ -1,12 +1,15 @@
 #include "cli/suite_print.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/beside_print.h"
+#include "cli/foot_print.h"
 #include "cli/print.h"
 #include "report/table.h"
+#include "suites/recipe.h"
 
 static const struct {
     const char *heading, *key;
@@ -37,6 +40,15 @@ static int set_number(struct table *t, int row, int col, const json_t *x, const 
     return table_set(t, row, col, e, "%s", text);
 }
 
+/* Whether a line is printed: all of a log that was computed again, else those of the summary. */
+static bool is_shown(const struct suite *s, const json_t *held, const char *name)
+{
+    const struct metric *m = s->recipe->metrics;
+    while (m->name && strcmp(m->name, name))
+        m++;
+    return held || m->in_summary;
+}
+
 static int fill(struct table *t, const struct suite *s, const json_t *held, struct err *e)
 {
     int n = n_cols(s), row = 1, rc = table_set(t, 0, 0, e, "metric");
@@ -48,7 +60,7 @@ static int fill(struct table *t, const struct suite *s, const json_t *held, stru
     json_t *line;
     json_object_foreach(s->table, name, line)
     {
-        if (!held && !json_object_get(s->log.summary, name))
+        if (!is_shown(s, held, name))
             continue;
         rc = rc || table_set(t, row, 0, e, "%s", name);
         for (int c = 0; c < n && !rc; c++)
@@ -60,6 +72,15 @@ static int fill(struct table *t, const struct suite *s, const json_t *held, stru
         row++;
     }
     return rc ? -1 : 0;
+}
+
+static int count_shown(const struct suite *s, const json_t *held)
+{
+    int n = 0;
+    const char *name;
+    json_t *line;
+    json_object_foreach(s->table, name, line) n += is_shown(s, held, name);
+    return n;
 }
 
 /* With what the data sets are beside the retrained model, if that is known. */
@@ -76,20 +97,19 @@ static int print_summary(const struct suite *s, struct err *e)
 int suite_print(const struct suite *s, const json_t *held, bool json, struct err *e)
 {
     if (json)
-        return print_summary(s, e);
+        return print_summary(s, e) ? -1 : foot_print(s, true, e);
     struct table t;
     struct buf text = {0};
-    size_t rows = json_object_size(held ? s->table : s->log.summary);
-    if (table_init(&t, (int)rows + 1, n_cols(s) + 1 + (held != NULL), e))
+    if (table_init(&t, count_shown(s, held) + 1, n_cols(s) + 1 + (held != NULL), e))
         return -1;
     int rc = fill(&t, s, held, e) || table_write(&t, TABLE_PLAIN, &text, e) ? -1 : 0;
     if (!rc)
         printf("%s", text.data);
-    if (!rc && s->beside)
-        rc = beside_print(s->beside, e);
     buf_fini(&text);
     table_fini(&t);
-    return rc;
+    if (!rc)
+        rc = foot_print(s, false, e);
+    return rc || !s->beside ? rc : beside_print(s->beside, e);
 }
 
 int suite_write(const struct peer_log *log, const json_t *table, const char *dir, const char *name,

@@ -35,7 +35,8 @@ static int fill_start(struct filler *f, struct dataset *d, enum role role, size_
     d->seqs = mem_alloc(n, sizeof *d->seqs, e);
     d->rows = d->seqs ? mem_alloc(n, sizeof *d->rows, e) : NULL;
     d->item = d->rows ? mem_alloc(n, sizeof *d->item, e) : NULL;
-    return d->item ? 0 : -1;
+    d->left_out = d->item ? mem_alloc(n, sizeof *d->left_out, e) : NULL;
+    return d->left_out ? 0 : -1;
 }
 
 /* Room for one more example of n tokens; *ids [n], *labels [n] and *mask [n] are to be filled. */
@@ -120,11 +121,12 @@ static int add_example(struct filler *f, const struct rows *rows, int row, int i
     if (enc->max_length > 0 && n > enc->max_length)
         n = enc->max_length;
     int start = answer ? prompt_end(prompt, n_prompt, whole, n, enc->compat) : n;
-    if (answer && start >= n)
+    if (answer && start >= n && !(enc->unscored && n > 0))
         return rows_err(rows, row, e,
                         "no token of the answer is left to score (%d tokens, %d kept)", full, n);
     if (fill_add(f, row, item, n, &ids, &labels, &mask, e))
         return -1;
+    f->d->left_out[f->d->n - 1] = full - n + (enc->left_out ? *enc->left_out : 0);
     bool hide_pad = (enc->compat & COMPAT_PAD_EOS_MASK) && enc->pad_id >= 0;
     for (int t = 0; t < n; t++) {
         ids[t] = whole[t];
@@ -207,6 +209,7 @@ static int add_ids(struct filler *f, const struct rows *rows, int row, int vocab
     int kept = max_length > 0 && (int)n > max_length ? max_length : (int)n;
     if (fill_add(f, row, 0, kept, &ids, &labels, &mask, e))
         return -1;
+    f->d->left_out[f->d->n - 1] = (int)n - kept;
     memset(mask, 1, (size_t)kept);
     for (int t = 0; t < kept; t++) {
         if (read_token(id_list, t, vocab, false, &ids[t]))
@@ -265,11 +268,17 @@ int dataset_from_matrix(struct dataset *d, enum role role, const int *ids, const
     return rc;
 }
 
+bool dataset_is_unscored(const struct dataset *d, int i)
+{
+    return !count_labels(d->seqs[i].labels, d->seqs[i].n);
+}
+
 void dataset_fini(struct dataset *d)
 {
     free(d->seqs);
     free(d->rows);
     free(d->item);
+    free(d->left_out);
     free(d->pool);
     free(d->masks);
     *d = (struct dataset){0};

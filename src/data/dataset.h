@@ -2,6 +2,8 @@
 #ifndef DATA_DATASET_H
 #define DATA_DATASET_H
 
+#include <stdbool.h>
+
 #include "base/compat.h"
 #include "base/err.h"
 #include "base/seq.h"
@@ -29,9 +31,11 @@ struct encoder {
     int (*encode)(void *ctx, const char *prompt, const char *answer, const int **prompt_ids,
                   int *n_prompt, const int **whole_ids, int *n_whole, struct err *e);
     void *ctx;
-    int pad_id;      /* for COMPAT_PAD_EOS_MASK; -1: none */
-    int max_length;  /* longest sequence kept, longer ones are cut; 0: no limit */
-    unsigned compat; /* bits of enum compat */
+    int pad_id;          /* for COMPAT_PAD_EOS_MASK; -1: none */
+    int max_length;      /* longest sequence kept, longer ones are cut; 0: no limit */
+    unsigned compat;     /* bits of enum compat */
+    bool unscored;       /* an example of which nothing is left to score is kept, not refused */
+    const int *left_out; /* tokens that the last call left out at the end; NULL: never any */
 };
 
 struct dataset {
@@ -40,6 +44,7 @@ struct dataset {
     struct seq *seqs; /* [n], pointing into the pools */
     int *rows;        /* [n] number of the row it came from */
     int *item;        /* [n] which answer of a list-valued field (0 for plain ones) */
+    int *left_out;    /* [n] tokens of its end that were cut off */
     int n_labels;     /* scored tokens in all */
     int *pool;        /* owned: ids and labels of all sequences */
     uint8_t *masks;   /* owned, or NULL */
@@ -47,9 +52,9 @@ struct dataset {
 
 /* One example per row (per answer where `answer_key` holds a list). labels: -100 on the longest
  * common prefix of prompt and whole (COMPAT_COUNT_LABELS: on the first n_prompt ids), and always on
- * the first id. A row without the keys, or whose label set is empty after the cut, is an error that
- * names file and line. question_key NULL: plain texts; answer_key NULL: prompts alone, with nothing
- * scored. */
+ * the first id. A row without the keys, or whose label set is empty after the cut (unless the
+ * encoder says otherwise), is an error that names file and line. question_key NULL: plain texts;
+ * answer_key NULL: prompts alone, with nothing scored. */
 int dataset_build(struct dataset *d, enum role role, const struct rows *rows,
                   const char *question_key, const char *answer_key, const struct encoder *enc,
                   struct err *e);
@@ -63,6 +68,8 @@ int dataset_from_ids(struct dataset *d, enum role role, const struct rows *rows,
  * copied. */
 int dataset_from_matrix(struct dataset *d, enum role role, const int *ids, const int *labels,
                         const int *mask, int b, int t, int keep_padding, struct err *e);
+/* Whether no token of example i is scored. */
+bool dataset_is_unscored(const struct dataset *d, int i);
 void dataset_fini(struct dataset *d);
 
 #endif

@@ -8,11 +8,17 @@
 #include "eval/ngrams.h"
 #include "model/generate.h"
 
-/* Prompt i is the prefix of i + 1 tokens; together with what it says it is as long as the text. */
+/* Prompt i is the prefix of first + i tokens; together with what it says it is as long as the text.
+ */
+struct span {
+    int first, len;
+};
+
 static bool full(void *ctx, int prompt, const int *ids, int n)
 {
+    const struct span *s = ctx;
     (void)ids;
-    return prompt + 1 + n >= *(const int *)ctx;
+    return s->first + prompt + n >= s->len;
 }
 
 /* both: room for the rest of the text and what was said instead. */
@@ -28,10 +34,12 @@ static int share(const int *rest, int n_rest, const struct generation *g, int n,
     return 0;
 }
 
-int extract_likelihood(struct model *m, const int *ids, int len, int n, double *out, struct err *e)
+int extract_likelihood(struct model *m, const int *ids, int len, int first, int n, double *out,
+                       struct err *e)
 {
-    struct generate_options o = {.max_new_tokens = len - 1, .stop = full, .stop_ctx = &len};
-    int prefixes = len - n, rc = -1;
+    struct span span = {first, len};
+    struct generate_options o = {.max_new_tokens = len - first, .stop = full, .stop_ctx = &span};
+    int prefixes = len - n - first + 1, rc = -1;
     double sum = 0;
     *out = NAN;
     if (prefixes < 1)
@@ -41,11 +49,11 @@ int extract_likelihood(struct model *m, const int *ids, int len, int n, double *
     int *both = mem_alloc(2 * (size_t)len, sizeof *both, e);
     if (prompts && g && both) {
         for (int i = 0; i < prefixes; i++)
-            prompts[i] = (struct seq){.n = i + 1, .ids = ids};
+            prompts[i] = (struct seq){.n = first + i, .ids = ids};
         rc = model_generate(g, m, prompts, prefixes, &o, NULL, e);
     }
     for (int i = 0; !rc && i < prefixes; i++)
-        rc = share(ids + i + 1, len - i - 1, &g[i], n, both, &sum, e);
+        rc = share(ids + first + i, len - first - i, &g[i], n, both, &sum, e);
     if (!rc)
         *out = sum / prefixes;
     for (int i = 0; g && i < prefixes; i++)

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "eval/extract.h"
 #include "eval/gradnorm.h"
 #include "eval/textclean.h"
 #include "model/generate.h"
@@ -27,6 +28,30 @@ static int gradnorm(void *ctx, const struct dataset *d, double *out, struct err 
     progress_start(&bar, "gradient", d->n);
     int rc =
         gradnorm_all(out, s->model, d->seqs, d->n, s->compat & COMPAT_DROP_LAST_TOKEN, &bar, e);
+    progress_end(&bar);
+    return rc;
+}
+
+/* What stands before the first scored token. */
+static struct seq prompt_of(const struct seq *q)
+{
+    int n = 1;
+    while (n < q->n && q->labels[n] == LABEL_NONE)
+        n++;
+    return (struct seq){.n = n, .ids = q->ids, .mask = q->mask};
+}
+
+static int extract(void *ctx, const struct dataset *d, int n, double *out, struct err *e)
+{
+    struct model_scorer *s = ctx;
+    struct progress bar;
+    int rc = 0;
+    progress_start(&bar, "extract", d->n);
+    for (int i = 0; !rc && i < d->n; i++) {
+        const struct seq *q = &d->seqs[i];
+        rc = extract_likelihood(s->model, q->ids, q->n, prompt_of(q).n, n, &out[i], e);
+        progress_step(&bar, i + 1, 0, NULL);
+    }
     progress_end(&bar);
     return rc;
 }
@@ -55,15 +80,6 @@ static char *decode(void *ctx, const int *ids, int n, struct err *e)
         return b.data;
     buf_fini(&b);
     return NULL;
-}
-
-/* What stands before the first scored token. */
-static struct seq prompt_of(const struct seq *q)
-{
-    int n = 1;
-    while (n < q->n && q->labels[n] == LABEL_NONE)
-        n++;
-    return (struct seq){.n = n, .ids = q->ids, .mask = q->mask};
 }
 
 static int decode_all(struct model_scorer *s, const struct dataset *d, const struct seq *prompts,
@@ -135,6 +151,7 @@ int model_scorer_init(struct model_scorer *s, struct model *m, const struct toke
                                 .score = score,
                                 .generate = generate,
                                 .gradnorm = gradnorm,
+                                .extract = extract,
                                 .decode = decode,
                                 .eos = s->eos};
     return 0;

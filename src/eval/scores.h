@@ -34,6 +34,8 @@ struct scorer {
                     struct answer *out, struct err *e);
     /* Gradient norms (eval/gradnorm.h) in out[d->n]. */
     int (*gradnorm)(void *ctx, const struct dataset *d, double *out, struct err *e);
+    /* Extraction likelihood by n-grams (eval/extract.h) of every sequence, in out[d->n]. */
+    int (*extract)(void *ctx, const struct dataset *d, int n, double *out, struct err *e);
     /* Text of the ids, without special tokens, owned by the caller; NULL on failure. */
     char *(*decode)(void *ctx, const int *ids, int n, struct err *e);
     const char *eos; /* text of the end token: an answer is cut there; NULL: none */

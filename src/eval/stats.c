@@ -6,6 +6,15 @@
 
 #define TINY 1e-10 /* keeps divisions finite; part of the published definitions */
 
+int stats_present(double *v, int n)
+{
+    int count = 0;
+    for (int i = 0; i < n; i++)
+        if (!isnan(v[i]))
+            v[count++] = v[i];
+    return count;
+}
+
 double stats_mean(const double *v, int n)
 {
     double sum = 0;

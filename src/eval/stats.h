@@ -8,6 +8,8 @@
 
 #include "base/err.h"
 
+/* Moves the values that are there to the front, in order; how many they are. */
+int stats_present(double *v, int n);
 /* Mean of the values that are there; NaN if none is. */
 double stats_mean(const double *v, int n);
 

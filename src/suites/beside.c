@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "eval/ks.h"
+#include "suites/kinds.h"
 #include "suites/recipe.h"
 
 /* What was found of one set, of the rows that are finite. */

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "eval/perplexity.h"
 #include "eval/textclean.h"
 
 int evidence_init(struct evidence *v, int most, struct err *e)
@@ -125,6 +126,23 @@ static int run_norms(struct evidence *v, const struct evidence_source *from,
     return from->model->gradnorm(from->model->ctx, all, v->norms, e);
 }
 
+/* The answers of all exhibits that are to be judged, in their order. */
+static int run_judge(struct evidence *v, const struct evidence_source *from,
+                     const struct dataset *all, struct err *e)
+{
+    const char **texts = mem_alloc((size_t)all->n, sizeof *texts, e);
+    v->perplexities = texts ? mem_alloc((size_t)all->n, sizeof *v->perplexities, e) : NULL;
+    int n = 0;
+    for (int i = 0; v->perplexities && i < v->n; i++)
+        for (int k = 0; v->v[i].needs & NEED_JUDGE && k < v->v[i].d.n; k++)
+            texts[n++] = v->v[i].answers[k].answer;
+    int rc = v->perplexities
+                 ? perplexity_of(texts, n, from->reference, from->encoder, v->perplexities, e)
+                 : -1;
+    free(texts);
+    return rc;
+}
+
 static void give_scores(struct evidence *v, struct exhibit *x, int first)
 {
     x->scores = v->scores.v + first;
@@ -150,11 +168,17 @@ static void give_norms(struct evidence *v, struct exhibit *x, int first)
     x->norms = v->norms + first;
 }
 
+static void give_perplexities(struct evidence *v, struct exhibit *x, int first)
+{
+    x->perplexities = v->perplexities + first;
+}
+
 static const struct kind kinds[] = {
     {"score", NEED_LOGP | NEED_DISTRIBUTION, run_scores, give_scores},
     {"reference", NEED_REFERENCE, run_reference, give_reference},
     {"lower", NEED_LOWER, run_lower, give_lower},
     {"answer", NEED_ANSWERS, run_answers, give_answers},
+    {"judge", NEED_JUDGE, run_judge, give_perplexities},
     {"gradient", NEED_GRADNORM, run_norms, give_norms}};
 
 static int run(struct evidence *v, const struct evidence_source *from, const struct kind *k,
@@ -233,5 +257,6 @@ void evidence_fini(struct evidence *v)
     scores_fini(&v->lower_scores);
     answers_free(v->answers, v->n_answers);
     free(v->norms);
+    free(v->perplexities);
     *v = (struct evidence){0};
 }

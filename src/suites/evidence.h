@@ -13,7 +13,10 @@ enum need {
     NEED_ANSWERS = 4,      /* the model's own answers */
     NEED_GRADNORM = 8,
     NEED_REFERENCE = 16, /* log-probabilities by the reference model */
-    NEED_LOWER = 32      /* log-probabilities of the answers in lower case */
+    NEED_LOWER = 32,     /* log-probabilities of the answers in lower case */
+    NEED_JUDGE = 64,     /* perplexity of the model's own answers under the reference model */
+    NEED_TEXT = 128,     /* the sequences alone */
+    NEED_SECOND = NEED_REFERENCE | NEED_JUDGE /* what takes the reference model */
 };
 
 /* How one data set is asked; all borrowed. */
@@ -34,6 +37,7 @@ struct exhibit {
     struct score *reference;
     struct score *lower_scores;
     double *norms;
+    double *perplexities;
     struct answer *answers; /* `whole` is the true answer alone, `answer` is cut at its end */
 };
 
@@ -42,8 +46,8 @@ struct evidence {
     int n;
     /* Of all that need them, joined; so are norms and answers. */
     struct scores scores, reference, lower_scores;
-    double *norms;          /* owned */
-    struct answer *answers; /* owned [n_answers] */
+    double *norms, *perplexities; /* owned */
+    struct answer *answers;       /* owned [n_answers] */
     int n_answers;
 };
 

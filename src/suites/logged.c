@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "eval/rouge.h"
-#include "suites/suite.h"
+#include "suites/kinds.h"
 
 #define SAME 1e-9 /* two computations of one ROUGE value */
 
@@ -71,20 +71,30 @@ static int truth(const struct metric *m, const json_t *row, double *value, struc
     return 0;
 }
 
+/* One figure of ROUGE, and where rows hold it. */
+struct rouge_field {
+    const char *key;
+    size_t offset;
+};
+
+static const struct rouge_field recall_l = {"rougeL_recall", offsetof(struct rouge, recall_l)};
+static const struct rouge_field recall_1 = {"rouge1_recall", offsetof(struct rouge, recall_1)};
+static const struct rouge_field f1_l = {"rougeL_f1", offsetof(struct rouge, f1_l)};
+
 /* ROUGE of the row's texts; what it holds for it where it has no texts. */
-static int read_rouge(const struct metric *m, const json_t *row, bool recall, double *value,
-                      struct err *e)
+static int read_rouge(const struct metric *m, const json_t *row, const struct rouge_field *f,
+                      double *value, struct err *e)
 {
     const char *want = json_string_value(json_object_get(row, "ground_truth"));
     const char *got = json_string_value(json_object_get(row, "generation"));
-    double held = peer_value(json_object_get(row, recall ? "rougeL_recall" : "rougeL_f1"));
+    double held = peer_value(json_object_get(row, f->key));
     struct rouge r;
     *value = held;
     if (!want || !got)
         return 0;
     if (rouge_score(want, got, true, &r, e))
         return -1;
-    *value = recall ? r.recall_l : r.f1_l;
+    *value = *(const double *)((const char *)&r + f->offset);
     if (fabs(*value - held) > SAME)
         log_warn("%s: a row holds ROUGE %.6g, its texts give %.6g, which counts", m->name, held,
                  *value);
@@ -93,12 +103,17 @@ static int read_rouge(const struct metric *m, const json_t *row, bool recall, do
 
 static int recall(const struct metric *m, const json_t *row, double *value, struct err *e)
 {
-    return read_rouge(m, row, true, value, e);
+    return read_rouge(m, row, &recall_l, value, e);
+}
+
+static int rouge_1(const struct metric *m, const json_t *row, double *value, struct err *e)
+{
+    return read_rouge(m, row, &recall_1, value, e);
 }
 
 static int f1(const struct metric *m, const json_t *row, double *value, struct err *e)
 {
-    return read_rouge(m, row, false, value, e);
+    return read_rouge(m, row, &f1_l, value, e);
 }
 
 int logged_probability(const struct metric *m, json_t *logged, struct result *out, struct err *e)
@@ -109,6 +124,11 @@ int logged_probability(const struct metric *m, json_t *logged, struct result *ou
 int logged_recall(const struct metric *m, json_t *logged, struct result *out, struct err *e)
 {
     return mean_of(m, logged, recall, out, e);
+}
+
+int logged_rouge_1(const struct metric *m, json_t *logged, struct result *out, struct err *e)
+{
+    return mean_of(m, logged, rouge_1, out, e);
 }
 
 int logged_f1(const struct metric *m, json_t *logged, struct result *out, struct err *e)
@@ -128,23 +148,13 @@ int logged_truth(const struct metric *m, json_t *logged, struct result *out, str
 
 int logged_attack(const struct metric *m, json_t *logged, struct result *out, struct err *e)
 {
-    json_t *forget = json_object_get(logged, "forget"),
-           *holdout = json_object_get(logged, "holdout");
-    int n = 0, n_holdout = 0, rc = -1;
-    double auc, *b = NULL,
-                *a = read_rows(m, json_object_get(forget, "value_by_index"), score, &n, e);
-    if (!a)
-        err_prefix(e, "'forget': ");
-    else if (!(b = read_rows(m, json_object_get(holdout, "value_by_index"), score, &n_holdout, e)))
-        err_prefix(e, "'holdout': ");
-    else
-        rc = stats_auc(a, n, b, n_holdout, &auc, e);
-    free(a);
-    free(b);
-    if (rc)
-        return -1;
-    out->n = n + n_holdout;
-    out->json = json_pack("{s:O, s:O, s:o, s:o}", "forget", forget, "holdout", holdout, "auc",
-                          peer_number(auc), "agg_value", peer_number(auc));
-    return out->json ? 0 : suite_no_memory(e);
+    static const char *const sides[] = {"forget", "holdout"};
+    json_t *rows[2];
+    (void)m;
+    for (int i = 0; i < 2; i++) {
+        rows[i] = peer_rows(logged, sides[i]);
+        if (!json_object_size(rows[i]))
+            return err_set(e, "'%s': it has no rows in 'value_by_index'", sides[i]);
+    }
+    return suite_attack(rows[0], rows[1], out, e);
 }

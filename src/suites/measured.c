@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "eval/example.h"
 #include "eval/rouge.h"
-#include "suites/suite.h"
+#include "suites/kinds.h"
 
 static bool has_list(const struct exhibit *x, int row)
 {
@@ -38,7 +38,7 @@ typedef int row_maker(const struct suite *s, const struct exhibit *x, int i, int
 static int each_row(const struct metric *m, const struct suite *s, row_maker *make,
                     struct result *out, struct err *e)
 {
-    const struct exhibit *x = suite_exhibit(s, m->set, m->answer);
+    const struct exhibit *x = suite_exhibit(s, m, m->set);
     if (!x)
         return 0;
     double *value = mem_alloc((size_t)x->d.n, sizeof *value, e);
@@ -90,6 +90,16 @@ static int make_recall(const struct suite *s, const struct exhibit *x, int i, in
     return rc;
 }
 
+static int make_rouge_1(const struct suite *s, const struct exhibit *x, int i, int n, double *value,
+                        json_t **out, struct err *e)
+{
+    struct rouge r = {0};
+    (void)s, (void)n;
+    int rc = make_rouge(x, i, &r, out, e);
+    *value = r.recall_1;
+    return rc;
+}
+
 static int make_f1(const struct suite *s, const struct exhibit *x, int i, int n, double *value,
                    json_t **out, struct err *e)
 {
@@ -111,25 +121,48 @@ static int rouge(const struct metric *m, const struct suite *s, struct result *o
     return each_row(m, s, make_recall, out, e);
 }
 
+static int rouge_1(const struct metric *m, const struct suite *s, struct result *out, struct err *e)
+{
+    return each_row(m, s, make_rouge_1, out, e);
+}
+
 static int rouge_f1(const struct metric *m, const struct suite *s, struct result *out,
                     struct err *e)
 {
     return each_row(m, s, make_f1, out, e);
 }
 
-const struct metric_kind metric_probability = {.name = "probability",
-                                               .help =
-                                                   "probability of the answer, length-normalised",
-                                               .compute = probability,
-                                               .rescore = logged_probability,
-                                               .needs = NEED_LOGP};
-const struct metric_kind metric_rouge = {.name = "rouge",
-                                         .help = "ROUGE-L recall of the model's own answer",
-                                         .compute = rouge,
-                                         .rescore = logged_recall,
-                                         .needs = NEED_ANSWERS};
-const struct metric_kind metric_rouge_f1 = {.name = "rouge_f1",
-                                            .help = "ROUGE-L F of the model's own answer",
-                                            .compute = rouge_f1,
-                                            .rescore = logged_f1,
-                                            .needs = NEED_ANSWERS};
+const struct metric_kind metric_probability = {
+    .name = "probability",
+    .help = "p(a) = exp(mean log-probability of the answer's tokens), mean over rows",
+    .forgotten = "low on forget",
+    .verified = "OpenUnlearning",
+    .compute = probability,
+    .rescore = logged_probability,
+    .needs = NEED_LOGP};
+const struct metric_kind metric_rouge = {
+    .name = "rouge",
+    .help = "ROUGE-L recall of the model's own greedy answer, stemmed: longest common subsequence",
+    .forgotten = "low on forget",
+    .verified = "rouge_score, logs of TOFU",
+    .compute = rouge,
+    .rescore = logged_recall,
+    .needs = NEED_ANSWERS};
+const struct metric_kind metric_rouge_1 = {
+    .name = "rouge_1",
+    .help = "ROUGE-1 recall of the model's own greedy answer, stemmed: common words",
+    .forgotten = "low on forget",
+    .verified = "rouge_score, logs of TOFU",
+    .compute = rouge_1,
+    .rescore = logged_rouge_1,
+    .needs = NEED_ANSWERS};
+const struct metric_kind metric_rouge_f1 = {
+    .name = "rouge_f1",
+    .help =
+        "ROUGE-L F of the same: knowledge and, where a text is continued, verbatim memorisation "
+        "(arXiv 2407.06460)",
+    .forgotten = "low on forget",
+    .verified = "rouge_score, OpenUnlearning's logs",
+    .compute = rouge_f1,
+    .rescore = logged_f1,
+    .needs = NEED_ANSWERS};

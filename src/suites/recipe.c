@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "eval/template.h"
+#include "suites/kinds.h"
 #include "suites/names.h"
 #include "suites/tasks.h"
 
@@ -118,15 +119,22 @@ static int read_inputs(const struct suite_recipe *r, struct metric *m, const jso
 static int read_metric(const struct suite_recipe *r, struct metric *m, const json_t *j,
                        struct err *e)
 {
-    static const char *const keys[] = {"kind",   "set",   "against", "field",
-                                       "inputs", "truth", "summary"};
+    static const char *const keys[] = {"kind",  "set",     "against", "field", "inputs",
+                                       "truth", "summary", "k",       "n",     "fpr"};
     const char *kind, *set = NULL, *against = NULL, *truth = truths[0];
+    int64_t n = 10;
+    m->k = 0.4; /* OpenUnlearning's choice */
+    m->fpr = 0.01;
     if (NAMES_CHECK_KEYS(j, keys, e) || json_need_str(j, "kind", &kind, e) ||
         !(m->kind = kind_by_name(kind, e)) || json_opt_str(j, "set", &set, e) ||
         json_opt_str(j, "against", &against, e) || json_opt_str(j, "field", &m->answer, e) ||
         json_opt_str(j, "truth", &truth, e) || json_opt_bool(j, "summary", &m->in_summary, e) ||
-        read_inputs(r, m, json_object_get(j, "inputs"), e))
+        json_opt_real(j, "k", &m->k, e) || json_opt_real(j, "fpr", &m->fpr, e) ||
+        json_opt_int(j, "n", 1, 1000, &n, e) || read_inputs(r, m, json_object_get(j, "inputs"), e))
         return -1;
+    if (!(m->k > 0 && m->k <= 1) || !(m->fpr >= 0 && m->fpr < 1))
+        return err_set(e, "'k' must be above 0 and at most 1, 'fpr' at least 0 and below 1");
+    m->n = (int)n;
     int t = names_find("truth", truth, truths, (int)(sizeof truths / sizeof *truths), e);
     if (t < 0)
         return -1;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "suites/kinds.h"
 #include "suites/recipe.h"
 
 int suite_no_memory(struct err *e)
@@ -20,13 +20,29 @@ int suite_add_row(json_t *rows, int number, json_t *row, struct err *e)
     return json_object_set_new(rows, key, row) ? suite_no_memory(e) : 0;
 }
 
+void result_fini(struct result *r)
+{
+    json_decref(r->json);
+    json_decref(r->odd);
+    free(r->values);
+    *r = (struct result){0};
+}
+
 int suite_mean(json_t *rows, double *value, int n, struct result *out, struct err *e)
 {
+    const char *index;
+    json_t *row;
+    int i = 0;
     out->values = value;
     out->n = n;
     out->json = json_pack("{s:o, s:o}", "agg_value", peer_number(stats_mean(value, n)),
                           "value_by_index", rows);
-    return out->json ? 0 : suite_no_memory(e);
+    if (!out->json)
+        return suite_no_memory(e);
+    json_object_foreach(rows, index,
+                        row) if (isnan(value[i++]) &&
+                                 odd_add(&out->odd, ODD_MISSING, n, "", index, e)) return -1;
+    return 0;
 }
 
 int suite_figure(double x, struct result *out, struct err *e)
@@ -44,9 +60,9 @@ const struct rows *suite_rows(const struct suite *s, int set, const char *answer
     return NULL;
 }
 
-const struct exhibit *suite_exhibit(const struct suite *s, int set, const char *answer)
+const struct exhibit *suite_exhibit(const struct suite *s, const struct metric *m, int set)
 {
-    return s->sets && s->sets[set] ? evidence_find(&s->evidence, s->sets[set], answer) : NULL;
+    return s->sets && s->sets[set] ? evidence_find(&s->evidence, s->sets[set], m->answer) : NULL;
 }
 
 const char *suite_question(const struct suite *s, int set)
@@ -74,7 +90,7 @@ static int gather(struct suite *s, struct err *e)
         return -1;
     for (const struct metric *m = s->recipe->metrics; m->name; m++) {
         unsigned needs = m->kind->needs;
-        if (!needs || (needs & NEED_REFERENCE && !s->reference))
+        if (!needs || (needs & NEED_SECOND && !s->reference))
             continue;
         const int sets[] = {m->set, m->against}, n_sets = 1 + m->kind->against;
         bool there = true;
@@ -87,88 +103,51 @@ static int gather(struct suite *s, struct err *e)
     return evidence_gather(&s->evidence, &from, e);
 }
 
-static int find_interval(const struct metric *m, const struct result *r, int there,
-                         struct interval *out, struct err *e)
+/* Whether a log holds rows of a metric. */
+static bool has_rows(const json_t *logged)
 {
-    if (!m->kind->rate)
-        return interval_of_mean(r->values, r->n, SUITE_DRAWS, SUITE_LEVEL, SUITE_SEED, out, e);
-    int ones = 0;
-    for (int i = 0; i < r->n; i++)
-        ones += r->values[i] == 1;
-    *out = interval_of_rate(ones, there, SUITE_LEVEL);
-    return 0;
+    return json_object_size(json_object_get(logged, "value_by_index")) ||
+           (json_object_size(peer_rows(logged, "forget")) &&
+            json_object_size(peer_rows(logged, "holdout")));
 }
 
-/* One line of the table. */
-static int tabulate(struct suite *s, const struct metric *m, const struct result *r, struct err *e)
+static bool has_figure(const json_t *logged)
 {
-    const char *name = m->name;
-    json_t *line = json_pack("{s:O}", "value", json_object_get(r->json, "agg_value"));
-    int missing = 0, rc = line ? 0 : -1;
-    for (int i = 0; r->values && i < r->n; i++)
-        missing += isnan(r->values[i]);
-    if (line && r->n)
-        rc = json_object_set_new(line, "rows", json_integer(r->n - missing)) |
-             json_object_set_new(line, "missing", json_integer(missing));
-    if (line && r->values) {
-        struct interval ci;
-        if (find_interval(m, r, r->n - missing, &ci, e)) {
-            json_decref(line);
-            return -1;
-        }
-        rc |= json_object_set_new(line, "low", peer_number(ci.low)) |
-              json_object_set_new(line, "high", peer_number(ci.high));
-        if (missing)
-            log_note("%s: %d of %d rows have no value and are left out of its mean", name, missing,
-                     r->n);
-    }
-    if (!rc && suite_compare(s, m, r, line, e)) {
-        json_decref(line);
-        return -1;
-    }
-    if (!s->table)
-        s->table = json_object();
-    rc |= json_object_set_new(s->table, name, line);
-    return rc ? suite_no_memory(e) : 0;
+    return json_is_number(logged) || json_object_get(logged, "agg_value");
 }
 
-/* logged: what a log holds of the metric; NULL: nothing. */
-static int add(struct suite *s, const struct metric *m, json_t *logged, struct err *e)
+/* A figure of which the log holds no rows stays as it is. */
+static int keep(const json_t *log, const struct metric *m, struct result *r, struct err *e)
+{
+    json_t *logged = json_object_get(log, m->name);
+    snprintf(r->note, sizeof r->note, "as the log has it: there is nothing to compute it from");
+    r->json = json_is_object(logged) ? json_incref(logged) : NULL;
+    return r->json ? 0 : suite_figure(peer_aggregate(log, m->name), r, e);
+}
+
+/* log: an evaluation log that the metric is to come from, if it is not asked of a model. */
+static int add(struct suite *s, const struct metric *m, const json_t *log, struct err *e)
 {
     struct result r = {0};
+    json_t *logged = json_object_get(log, m->name);
     int rc = m->kind->compute(m, s, &r, e);
-    if (!rc && !r.json && logged && m->kind->rescore)
+    if (!rc && !r.json && logged && m->kind->rescore && (has_rows(logged) || !has_figure(logged)))
         rc = m->kind->rescore(m, logged, &r, e);
-    if (!rc && r.json)
-        rc = tabulate(s, m, &r, e);
+    if (!rc && !r.json && !*r.note && has_figure(logged))
+        rc = keep(log, m, &r, e);
+    if (!rc && (r.json || *r.note))
+        rc = suite_tabulate(s, m, &r, e);
     if (!rc && r.json) {
         rc = peer_log_add(&s->log, m->name, r.json, m->in_summary, e);
         r.json = NULL;
     }
-    json_decref(r.json);
-    free(r.values);
+    result_fini(&r);
     return rc ? err_prefix(e, "%s: ", m->name) : 0;
-}
-
-/* Answers that say nothing, or not in Unicode, count like any other; but they are named. */
-static void note_odd_answers(const struct evidence *v)
-{
-    int empty = 0, broken = 0;
-    for (int i = 0; i < v->n_answers; i++) {
-        empty += !*v->answers[i].answer;
-        broken += strstr(v->answers[i].answer, "\xEF\xBF\xBD") != NULL; /* U+FFFD */
-    }
-    if (empty)
-        log_note("%d of %d generations are empty", empty, v->n_answers);
-    if (broken)
-        log_note("%d of %d generations hold bytes that are no text", broken, v->n_answers);
 }
 
 int suite_run(struct suite *s, struct err *e)
 {
     int rc = gather(s, e);
-    if (!rc)
-        note_odd_answers(&s->evidence);
     for (const struct metric *m = s->recipe->metrics; !rc && m->name; m++)
         rc = add(s, m, NULL, e);
     evidence_fini(&s->evidence);
@@ -178,7 +157,7 @@ int suite_run(struct suite *s, struct err *e)
 int suite_rescore(struct suite *s, const json_t *eval, struct err *e)
 {
     for (const struct metric *m = s->recipe->metrics; m->name; m++)
-        if (add(s, m, json_object_get(eval, m->name), e))
+        if (add(s, m, eval, e))
             return -1;
     return s->table ? 0 : err_set(e, "the log has none of the suite's metrics");
 }

@@ -58,10 +58,13 @@ static int close_turn(const struct qa_format *q, const char *end_token, struct i
                    q->chat->f.name, end_token);
 }
 
-static int cut_and_end(const struct qa_format *q, bool end, struct ids *ids, struct err *e)
+static int cut_and_end(struct qa_format *q, bool end, struct ids *ids, struct err *e)
 {
-    if (q->max_length > 0 && ids->n > (size_t)q->max_length)
+    q->left_out = 0;
+    if (q->max_length > 0 && ids->n > (size_t)q->max_length) {
+        q->left_out = (int)ids->n - q->max_length;
         ids->n = (size_t)q->max_length;
+    }
     return end ? append_eos(q, ids, e) : 0;
 }
 
@@ -104,6 +107,7 @@ int qa_encode(void *ctx, const char *prompt, const char *answer, const int **pro
 {
     struct qa_format *q = ctx;
     struct chat_text text = {0};
+    q->left_out = 0;
     int rc = prompt ? encode_pair(q, prompt, answer, &text, e) : encode_text(q, answer, e);
     chat_text_fini(&text);
     const struct ids *whole = answer ? &q->whole : &q->prompt;

@@ -18,6 +18,7 @@ struct qa_format {
     const char *system;          /* borrowed; NULL: no system turn is asked for */
     unsigned compat;             /* bits of enum compat */
     int max_length;              /* tags and plain text: cut to this before eos; 0: never */
+    int left_out;                /* tokens of `whole` that the last call cut off */
     struct ids prompt, whole;    /* owned: the results of the last call; start with zeros */
 };
 
