@@ -116,6 +116,13 @@ check("$lines --method AltPO --alternate-key paraphrased_answer", 0, qr/^2 steps
 check("$lines --method AltPO", 1, qr/needs alternate data: give --alternate FILE$/, 'none there');
 check("$lines --method ELM --expert-prompt x", 1, qr/kind 'novice': give --novice-prompt TEXT$/, 'half of the prompts');
 
+# What a stage leaves has the tokenizer, so that the method can go on from it.
+check("$lines --method NPO --first mapping --mapping-steps 2", 0, qr/^2 steps/, 'text after random mapping');
+my $whole = get("$dir/m/model.safetensors");
+check("$lines --method RandomMapping --lr 2e-5 --out $dir/mapped", 0, qr/^2 steps/, 'which alone');
+run("$lines --method NPO --model $dir/mapped --ref $dir/tiny");
+ok(get("$dir/m/model.safetensors") eq $whole, 'and then NPO gives the same bytes');
+
 # AltPO from end to end: the model writes the alternates, then learns to prefer them.
 my ($first, $more) = ("$people\[0:4]", "--temperature 1 --max-new-tokens 8 --field alternate");
 is(system("$unlearn generate --quiet --model $dir/tiny --data '$first' $more --seed 1 > $dir/altpo.jsonl"), 0, 'written');

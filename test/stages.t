@@ -70,6 +70,10 @@ run("$short --first mapping --mapping-steps 5 --locate lora --out $dir/whole");
 run("forget --quiet --model $cur --method RandomMapping --forget $forget --retain $retain --batch 4 --lr 2e-5 --max-steps 5 --locate lora --out $dir/mapped");
 run("$short --locate lora --model $dir/mapped --ref $cur --out $dir/parts");
 same('whole', 'parts', 'any method may begin so, with adapters too');
+run("convert $cur $dir/merged --adapter test/data/lora/all");
+run("$tar --mapping-steps 5 --model $dir/merged --out $dir/whole");
+run("$tar --mapping-steps 5 --adapter test/data/lora/all --out $dir/parts");
+same('whole', 'parts', 'an adapter is merged once, and is part of the reference');
 
 # --- interrupted ---
 
