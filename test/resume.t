@@ -32,7 +32,7 @@ for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL', 'TERM', '--
     }
     my $done = steps('stopped');
     cmp_ok($done, '<', 300, "$name: came before the end");
-    is(files('stopped'), 'checkpoint.safetensors train.jsonl', "$name: no model, no temporary file")
+    is(files('stopped'), 'checkpoint.safetensors run.json train.jsonl', "$name: no model, no temporary file")
         if $signal ne 'KILL';
     ok(-s "$dir/stopped/checkpoint.safetensors", "$name: a checkpoint is there");
     cmp_ok(-s "$dir/stopped/checkpoint.safetensors", '<', 0.3 * -s "$cur/model.safetensors", 'and holds what moves')

@@ -27,8 +27,8 @@ for my $method (qw(WHP RKLD)) {
     run("$short --method $method --reinforced $dir/whole/reinforced --out $dir/parts");
     same('whole', 'parts', "$method: and may be given to the next run");
 }
-is(files('parts'), 'config.json generation_config.json model.safetensors train.jsonl', 'no stage, no folder');
-is(files('whole/reinforced'), 'config.json generation_config.json model.safetensors stage.json train.jsonl', 'a stage leaves a model');
+is(files('parts'), 'config.json generation_config.json model.safetensors run.json train.jsonl', 'no stage, no folder');
+is(files('whole/reinforced'), 'config.json generation_config.json model.safetensors run.json stage.json train.jsonl', 'a stage leaves a model');
 is(scalar(() = steps('whole/reinforced')), 8, 'of so many epochs');
 run("$short --forget-term whp --strength 2 --accumulate 2 --optimiser lion --save-every 1 --dtype bf16 $by_heart --out $dir/whole");
 run("$learn $forget --accumulate 2 --optimiser lion --out $dir/parts");

@@ -12,7 +12,7 @@ use Command;
 use Training;
 
 check("$train --out $dir/ft", 0, qr/^15 steps, \d+ tokens in .*, last loss [\d.]+ -> \Q$dir\E\/ft$/, 'train');
-is(files('ft'), 'config.json generation_config.json model.safetensors train.jsonl',
+is(files('ft'), 'config.json generation_config.json model.safetensors run.json train.jsonl',
     'a model and its log, nothing else');
 my $before = nll($cur, $retain);
 cmp_ok(nll("$dir/ft", $retain), '<', 0.7 * $before, 'what was learned is more likely');

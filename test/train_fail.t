@@ -98,7 +98,7 @@ my $old = get("$dir/ft/model.safetensors");
     like($out, qr/^unlearn train: cannot write '.*ft\/checkpoint.safetensors': file too large$/, 'no room for a checkpoint');
 }
 ok(get("$dir/ft/model.safetensors") eq $old, 'the old model is whole');
-is(files('ft'), 'config.json generation_config.json model.safetensors train.jsonl', 'and nothing is left behind');
+is(files('ft'), 'config.json generation_config.json model.safetensors run.json train.jsonl', 'and nothing is left behind');
 
 # Weight decay of 10 at a rate of 10 multiplies the weights by -99 a step.
 my $wild = "$train --lr 10 --weight-decay 10 --clip 0 --schedule constant --epochs 100";

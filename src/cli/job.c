@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cli/command.h"
 #include "cli/job_data.h"
+#include "cli/job_ledger.h"
 #include "cli/stages.h"
 #include "locate/locators.h"
 #include "model/lora.h"
@@ -74,6 +75,20 @@ static int open_helpers(struct job *j, const struct job_options *o, struct err *
     return engine_check_helpers(&j->engine, e);
 }
 
+/* For the ledger; prompts: of what stands before the labels only. */
+static double tokens_of(const struct dataset *d, bool prompts)
+{
+    double n = 0;
+    for (int i = 0; i < d->n; i++) {
+        const struct seq *s = &d->seqs[i];
+        int end = 0;
+        while (end < s->n && (!prompts || !s->labels || s->labels[end] == LABEL_NONE))
+            end++;
+        n += end;
+    }
+    return n;
+}
+
 /* Which weights move, once the objectives are in place, and where hidden states are steered to. */
 static int locate(struct job *j, const struct request *q, struct err *e)
 {
@@ -100,6 +115,8 @@ static int locate(struct job *j, const struct request *q, struct err *e)
     if (!j->data.refused.n)
         return err_set(e, "term '%s' needs prompts that the model refuses: give --refused FILE",
                        o->term->name);
+    j->engine.tokens.forward +=
+        tokens_of(&j->data.refused, true) + tokens_of(j->engine.sets[o->role[0]], true);
     return direction_to_refusal(j->direction, &j->ref, &j->data.refused, j->engine.sets[o->role[0]],
                                 o->term->layer(o->params), e);
 }
@@ -113,6 +130,7 @@ static int measure_gap(struct job *j, struct err *e)
     if (gap_measure(&j->engine.gap, j->ref.w ? &j->ref : &j->s.model, fresh,
                     &j->data.sets[ROLE_HOLDOUT], e))
         return -1;
+    j->engine.tokens.forward += 2 * tokens_of(&j->data.sets[ROLE_HOLDOUT], false);
     log_note("gap: %.9g nats a token, over %d labels of new data", j->engine.gap,
              j->data.sets[ROLE_HOLDOUT].n_labels);
     model_close(fresh); /* it has had its day */
@@ -185,7 +203,7 @@ static int run(struct job *j, struct trainer *t, const struct request *q, struct
         return -1;
     if (rep->interrupted)
         return err_set(e, "interrupted; repeat the command with --resume to go on");
-    if (save_model(j, &q->job, e))
+    if (save_model(j, &q->job, e) || ledger_write(t->ledger, true, e))
         return -1;
     train_drop_checkpoint(q->job.out);
     print_report(rep, q);
@@ -197,6 +215,7 @@ static int run_job(struct request *q)
     struct err e;
     struct job j = {0};
     struct train_report rep;
+    struct ledger ledger;
     struct trainer t = {.engine = &j.engine,
                         .optim = q->optim,
                         .optim_params = q->optim_params,
@@ -206,12 +225,14 @@ static int run_job(struct request *q)
                         .options = q->options,
                         .o = &q->train,
                         .order = &j.data.order,
+                        .ledger = &ledger,
                         .out = q->job.out,
                         .what = q->stage ? q->stage->name : q->args.command,
                         .stop = &stopped};
-    int rc = prepare(&j, q, &e);
+    int rc = job_ledger_open(&ledger, q, &j.engine, &e) || prepare(&j, q, &e) ? -1 : 0;
     if (!rc)
         rc = run(&j, &t, q, &rep, &e);
+    ledger_fini(&ledger);
     job_data_fini(&j.data);
     free(j.direction);
     engine_fini(&j.engine);

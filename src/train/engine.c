@@ -214,6 +214,7 @@ static int cache_role(struct engine *g, enum role role, struct model *m, const s
             int row = o->micro[k].rows[role][i];
             if (c->at[row] < 0) {
                 seqs[used] = set->seqs[row];
+                g->tokens.forward += set->seqs[row].n;
                 c->at[row] = used++;
             }
         }

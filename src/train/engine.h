@@ -48,6 +48,12 @@ struct ref_cache {
     int *at; /* owned [set.n] index into scores, -1: not computed */
 };
 
+/* Tokens that its passes have read so far. */
+struct engine_tokens {
+    double trained[ROLE_COUNT]; /* in passes with a backward */
+    double forward;             /* in passes without: of frozen models */
+};
+
 struct engine {
     struct model *model; /* borrowed, trained by others */
     struct model *ref;   /* borrowed, frozen; NULL if nothing needs its logits */
@@ -67,6 +73,7 @@ struct engine {
     float *grads;           /* owned, flat by weight.at; NULL until the first micro-batch */
     size_t grads_room;
     struct ref_cache ref_logp[ROLE_COUNT];
+    struct engine_tokens tokens;
     struct arena arena;
 };
 

@@ -182,7 +182,7 @@ static void update(struct run *r, long step, double lr)
 static int save(struct run *r, long done, struct err *e)
 {
     struct checkpoint c = checkpoint_of(r);
-    if (checkpoint_save(&c, done, e))
+    if (checkpoint_save(&c, done, e) || (r->t->ledger && ledger_write(r->t->ledger, false, e)))
         return -1;
     r->saved = done;
     return 0;

@@ -11,6 +11,7 @@
 #include <signal.h>
 
 #include "train/engine.h"
+#include "train/ledger.h"
 #include "train/optim.h"
 #include "train/options.h"
 #include "train/weighting.h"
@@ -26,6 +27,7 @@ struct trainer {
     const json_t *options; /* borrowed object: the run's options, which a resumed run must share */
     const struct train_options *o;
     const struct order *order;         /* borrowed */
+    const struct ledger *ledger;       /* borrowed: written with each checkpoint; NULL: none */
     const char *out;                   /* directory, created */
     const char *what;                  /* for the progress bar: "forget" */
     const volatile sig_atomic_t *stop; /* set: finish the step, save, return; may be NULL */

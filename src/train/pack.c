@@ -120,5 +120,7 @@ int work_forward(struct work *w, int layers)
         return -1;
     if (g->compat & COMPAT_PAD_EMBED_FROZEN)
         w->pass.frozen_id = g->pad_id;
+    for (int r = 0; r < ROLE_COUNT; r++)
+        g->tokens.trained[r] += w->part[r].n_tokens;
     return 0;
 }

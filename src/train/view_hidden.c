@@ -34,6 +34,7 @@ static int run_reference(struct work *w, const struct part *p, int layers, bool 
     if (batch_pack(b, w->seqs + p->first_seq, p->n_seqs, ref->cfg.vocab, ref->cfg.positions, w->a,
                    w->e))
         return -1;
+    w->g->tokens.forward += b->n_tokens;
     return decoder_forward(ref, b, layers, keep, pass, w->a, w->e);
 }
 

@@ -82,6 +82,7 @@ static int run_frozen(struct work *w, struct model *m, const struct seq *seqs, i
     BUG_ON(!m);
     if (batch_pack(b, seqs, n_seqs, m->cfg.vocab, m->cfg.positions, w->a, w->e))
         return -1;
+    w->g->tokens.forward += b->n_tokens;
     return decoder_forward(m, b, layers, false, pass, w->a, w->e);
 }
 

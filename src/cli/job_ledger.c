@@ -1,0 +1,41 @@
+#include "cli/job_ledger.h"
+
+#include "base/log.h"
+#include "base/version.h"
+#include "tensor/ops.h"
+
+static json_t *describe(const struct request *q)
+{
+    json_t *about = json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:o}", "command", q->args.command,
+                              "access", "white box", "version", UNLEARN_VERSION, "isa",
+                              ops_cpu()->name, "threads", ops_threads(), "seed",
+                              (json_int_t)q->train.seed, "options", args_values(&q->args));
+    if (about && q->stage)
+        json_object_set_new(about, "stage", json_string(q->stage->name));
+    return about;
+}
+
+int job_ledger_open(struct ledger *l, const struct request *q, const struct engine *g,
+                    struct err *e)
+{
+    const struct wrapper *w = q->wrapping.wrapper;
+    *l = (struct ledger){.out = q->job.out,
+                         .engine = g,
+                         .optim_states = q->optim->n_states,
+                         .wrapper_copies = w ? w->n_copies : 0,
+                         .about = describe(q),
+                         .start = log_seconds()};
+    if (!l->about)
+        return err_set(e, "out of memory (ledger)");
+    if (q->train.resume) {
+        json_t *before = ledger_read(q->job.out);
+        ledger_add(l, before);
+        json_decref(before);
+    }
+    for (int k = 0; k < STAGE_COUNT && !q->train.resume && !q->stage; k++) {
+        json_t *of_stage = q->stage_dir[k] ? ledger_read(q->stage_dir[k]) : NULL;
+        ledger_add(l, of_stage);
+        json_decref(of_stage);
+    }
+    return 0;
+}

@@ -1,0 +1,44 @@
+/* The ledger of a run, OUT/run.json: what was run and what it cost, so far or in all. Written with
+ * each checkpoint and when the model is saved; a run that is resumed goes on adding. One object:
+ *
+ *   what is in `about`     command, options, seed, version, isa, threads, access
+ *   finished               false: these are the costs up to a checkpoint
+ *   parameters, touched    N, the numbers in all weights, embeddings included, a tied head once;
+ * and how many move, of the weights or of adapters beside them tokens, tokens_by_role read by
+ * passes with a backward, each pass counted: a wrapper makes several forward_tokens         read by
+ * passes without: of the reference and other frozen models flops                  6 N tokens + 2 N
+ * forward_tokens (arXiv 2001.08361): what the passes would take if each token went through all
+ * weights, forward and backward seconds                wall time, from the reading of the model on
+ *   peak_bytes             the largest resident size of the process
+ *   state_bytes            {what: bytes} beside weights and gradients: frozen models' weights, as
+ * far as they are not used from their files; reference log-probabilities of examples; arrays of the
+ * optimiser and of the wrapper
+ */
+#ifndef TRAIN_LEDGER_H
+#define TRAIN_LEDGER_H
+
+#include <jansson.h>
+
+#include "train/engine.h"
+
+struct ledger {
+    const char *out;                  /* borrowed: the directory */
+    json_t *about;                    /* owned; an object */
+    const struct engine *engine;      /* borrowed; counts tokens */
+    int optim_states, wrapper_copies; /* arrays of a number for each that moves */
+    double start;                     /* log_seconds() */
+    /* Of what went before: the run up to its interruption, its stages. */
+    struct engine_tokens tokens;
+    double seconds, flops, peak;
+};
+
+/* Adds the costs of another ledger's object; NULL is fine. */
+void ledger_add(struct ledger *l, const json_t *run);
+int ledger_write(const struct ledger *l, bool finished, struct err *e);
+void ledger_fini(struct ledger *l);
+
+/* DIR/run.json, a new reference; NULL if there is none. One that is damaged is as good as none, but
+ * a warning says so. */
+json_t *ledger_read(const char *dir);
+
+#endif
