@@ -30,7 +30,7 @@ for my $method (qw(WHP RKLD)) {
 is(files('parts'), 'config.json generation_config.json model.safetensors run.json train.jsonl', 'no stage, no folder');
 is(files('whole/reinforced'), 'config.json generation_config.json model.safetensors run.json stage.json train.jsonl', 'a stage leaves a model');
 is(scalar(() = steps('whole/reinforced')), 8, 'of so many epochs');
-run("$short --forget-term whp --strength 2 --accumulate 2 --optimiser lion --save-every 1 --dtype bf16 $by_heart --out $dir/whole");
+run("$short --forget-term whp --strength 2 --term-weights epoch --wrapper sam --accumulate 2 --optimiser lion --save-every 1 --dtype bf16 $by_heart --out $dir/whole");
 run("$learn $forget --accumulate 2 --optimiser lion --out $dir/parts");
 same('whole/reinforced', 'parts', 'the term alone brings its stage; optimiser and batches are those of the run');
 

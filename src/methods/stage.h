@@ -3,7 +3,8 @@
  * changes the weights that the method then starts from, while the target model stays the reference.
  *
  * A stage trains by a row of the table of methods, and by its own learning rate and length. All
- * else is as in the run: which weights move, optimiser, batches, seed; no wrapper.
+ * else is as in the run: which weights move, optimiser, batches, seed; but no wrapper, and constant
+ * weights of terms.
  */
 #ifndef METHODS_STAGE_H
 #define METHODS_STAGE_H
