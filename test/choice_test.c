@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/mem.h"
 #include "eval/choice.h"
 #include "choices.h"
 #include "tap.h"
@@ -199,8 +200,68 @@ static void test_refusals(void)
     }
 }
 
+/* The sequences that a model is shown: all labels are as likely. */
+struct shown {
+    const struct ids *whole; /* [choices] */
+    int positions;
+    bool same;
+};
+
+static int look(void *ctx, const struct dataset *d, bool distribution, struct scores *out,
+                struct err *e)
+{
+    struct shown *s = ctx;
+    (void)distribution;
+    *out = (struct scores){.v = mem_alloc((size_t)d->n, sizeof *out->v, e), .n = d->n};
+    for (int i = 0; i < d->n; i++) {
+        const struct seq *q = &d->seqs[i];
+        int all = (int)s->whole[i].n, n = all < s->positions ? all : s->positions, labels = 0;
+        s->same = s->same && q->n == n &&
+                  !memcmp(q->ids, s->whole[i].v + all - n, (size_t)n * sizeof(int));
+        for (int t = 0; t < q->n; t++)
+            labels += q->labels[t] != LABEL_NONE;
+        s->same = s->same && labels && q->labels[n - 1] == q->ids[n - 1];
+        out->v[i].nll = labels;
+    }
+    return 0;
+}
+
+/* A question that is longer than the model takes loses its beginning, and no token more. */
+static void test_long_context(void)
+{
+    static char *const contexts[] = {"one two three four five six seven", "eight"};
+    struct err e = {"it does"};
+    char *path = test_data("tok"), *choices[] = {"nine", "ten eleven"};
+    struct tokenizer *tok = tokenizer_open(path, &e);
+    for (int k = 0; tok && k < 2; k++) {
+        struct ids whole[2] = {0};
+        for (int i = 0; i < 2; i++) {
+            char text[128];
+            snprintf(text, sizeof text, "%s %s", contexts[k], choices[i]);
+            BUG_ON(tokenizer_encode(tok, text, strlen(text), true, &whole[i], &e));
+        }
+        char *both[] = {contexts[k], contexts[k]};
+        struct question one = {.n = 2, .context = both, .choice = choices};
+        struct questions q = {.v = &one, .n = 1};
+        for (int positions = (int)whole[1].n - 3; positions <= (int)whole[1].n; positions++) {
+            struct choice_score score;
+            struct shown s = {.whole = whole, .positions = positions, .same = true};
+            const struct scorer model = {.ctx = &s, .score = look};
+            int rc = choice_score(&score, &q, tok, &model, positions, &e);
+            ok(!rc && s.same, "'%s' in %d positions: its last tokens", contexts[k], positions);
+            choice_scores_free(&score, 1);
+        }
+        free(whole[0].v);
+        free(whole[1].v);
+    }
+    ok(tok != NULL, "a tokenizer: %s", e.msg);
+    tokenizer_close(tok);
+    free(path);
+}
+
 int main(void)
 {
+    test_long_context();
     test_prompts();
     test_layouts();
     test_judge();

@@ -14,7 +14,11 @@
 #include "tap.h"
 #include "train/loop.h"
 
-enum { OU = COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN };
+enum {
+    OU = COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN | COMPAT_RMU_BXB |
+         COMPAT_RMU_CLIP_ALL | COMPAT_RMU_DRAW,
+    WIDTH = 24
+};
 
 static const char *root; /* test/data */
 
@@ -25,6 +29,8 @@ struct bench {
     struct dataset sets[ROLE_COUNT];
     struct recipe r;
     struct order order;
+    struct train_options o; /* RMU's, as its direction */
+    float u[WIDTH];
 };
 
 static inline char *path_of(const char *dir, const char *name)
@@ -36,8 +42,9 @@ static inline char *path_of(const char *dir, const char *name)
     return p;
 }
 
-static inline void bench_open(struct bench *b, const char *cur, const char *ref, const char *method,
-                              const char *retain, double alpha, unsigned compat)
+/* The models, and a method whose terms are not chosen yet. */
+static inline void bench_begin(struct bench *b, const char *cur, const char *ref,
+                               const char *method, unsigned compat)
 {
     struct err e;
     *b = (struct bench){0};
@@ -46,8 +53,15 @@ static inline void bench_open(struct bench *b, const char *cur, const char *ref,
     engine_init(&b->g, &b->m);
     b->g.ref = &b->ref;
     b->g.compat = compat;
-    b->r.method = method_by_name(method, &e);
+    BUG_ON(!(b->r.method = method_by_name(method, &e)));
     param_defaults(method_params, &b->r.p);
+}
+
+static inline void bench_open(struct bench *b, const char *cur, const char *ref, const char *method,
+                              const char *retain, double alpha, unsigned compat)
+{
+    struct err e;
+    bench_begin(b, cur, ref, method, compat);
     b->r.p.alpha = alpha;
     b->r.p.retain_loss_type = retain;
     BUG_ON(recipe_choose_terms(&b->r, &e));

@@ -21,7 +21,7 @@ static void check_stop(void)
 {
     struct bench b;
     struct err e;
-    bench_open(&b, 0);
+    rmu_open(&b, 0);
     float *all = gradients(&b);
     ok(!locate(&b, one_down, &e), "one matrix of layer 1");
     float *one = gradients(&b);
@@ -49,7 +49,7 @@ static void check_default(void)
     struct err e;
     struct train_report rep;
     int matching;
-    bench_open(&b, 0);
+    rmu_open(&b, 0);
     b.o.accumulate = b.o.max_steps = 1;
     b.o.warmup_steps = 0;
     BUG_ON(locate(&b, two_downs, &e) || train(&b, "default", &rep, &e));
@@ -61,7 +61,7 @@ static void check_default(void)
     near(rep.grad_norm, sqrt(sum), 1e-12, 0, "the gradient norm is that of the weights that move");
     ok(moved(&b, &matching) == 2 && matching == 2, "and they alone moved");
     bench_close(&b);
-    bench_open(&b, 0);
+    rmu_open(&b, 0);
     BUG_ON(locate(&b, NULL, &e) || train(&b, "all", &rep, &e));
     ok(moved(&b, &matching) == 1 + 2 * 9, "all: the embedding and two layers moved, none above");
     bench_close(&b);
@@ -78,7 +78,7 @@ static void check_regex(void)
                 {"(?i)LM_HEAD\\.weight", 1}};
     struct bench b;
     struct err e;
-    bench_open(&b, 0);
+    rmu_open(&b, 0);
     b.g.n_obj = 0; /* so that nothing is held because no gradient reaches it */
     BUG_ON(engine_add(
         &b.g,
@@ -95,7 +95,7 @@ static void check_regex(void)
     ok(locate(&b, "(", &e) && strstr(e.msg, "'(': missing"), "%s", e.msg);
     ok(!locator_by_name("regexp", &e) && strstr(e.msg, "regexp"), "%s", e.msg);
     bench_close(&b);
-    bench_open(&b, 0);
+    rmu_open(&b, 0);
     ok(locate(&b, "model\\.layers\\.2\\..*", &e) && strstr(e.msg, "after layer 1"), "%s", e.msg);
     bench_close(&b);
 }
@@ -108,7 +108,7 @@ static void check_memory(void)
     struct norm norm;
     struct micro_result res;
     const struct locator *l = &locator_regex;
-    bench_open(&b, 0);
+    rmu_open(&b, 0);
     void *params = mem_alloc(1, l->params_size, &e);
     set(l->params, params, "trainable_params_regex", "(.*)down(.*)|(a|b)+c");
     for (int way = 0; way < 2; way++) {
@@ -142,7 +142,7 @@ static void check_place(void)
                 {"99999999999999999999", -1}};
     struct bench b;
     struct err e;
-    bench_open(&b, 0);
+    rmu_open(&b, 0);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         set(b.r.part[PART_FORGET].term->params, b.r.part[PART_FORGET].params, "module_regex",
             rows[i].regex);
@@ -157,7 +157,7 @@ static void check_direction(void)
 {
     struct bench b;
     float u[WIDTH], zero[WIDTH] = {0};
-    bench_open(&b, 0);
+    rmu_open(&b, 0);
     double sum = 0;
     for (int i = 0; i < WIDTH; i++)
         sum += (double)b.u[i] * (double)b.u[i];

@@ -3,56 +3,18 @@
 #ifndef TEST_RMU_H
 #define TEST_RMU_H
 
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/json.h"
-#include "base/mem.h"
-#include "batches.h"
+#include "job.h"
 #include "locate/locators.h"
-#include "methods/method.h"
 #include "objectives/terms.h"
-#include "optim/optims.h"
-#include "tap.h"
 #include "train/direction.h"
-#include "train/loop.h"
-
-enum { WIDTH = 24 };
 
 static const char two_downs[] = "model\\.layers\\.(0|1)\\.mlp\\.down_proj\\.weight";
-
-static const char *root; /* test/data */
-
-struct bench {
-    struct model m, ref;
-    struct engine g;
-    struct dataset sets[ROLE_COUNT];
-    struct recipe r;
-    struct order order;
-    struct train_options o;
-    float u[WIDTH];
-};
-
-static inline char *path_of(const char *name)
-{
-    static char path[4][512];
-    static int turn;
-    char *p = path[turn = (turn + 1) % 4];
-    snprintf(p, sizeof path[0], "%s/%s", root, name);
-    return p;
-}
 
 static inline void set(const struct param *table, void *obj, const char *name, const char *text)
 {
     struct err e;
     BUG_ON(param_set_text(param_find(table, name), obj, text, &e));
-}
-
-static inline void read_role(struct bench *b, const struct tensor_file *f, enum role role)
-{
-    BUG_ON(!read_batch(&b->sets[role], f, role_name[role], role, false));
-    b->g.sets[role] = &b->sets[role];
 }
 
 /* The rows that the peer took: its stream of draws lost the direction's numbers after the second
@@ -65,23 +27,16 @@ static inline void draw_order(struct bench *b)
     BUG_ON(order_draw(&b->order, counts, ROLE_FORGET, NULL, 2, 3, 0, WIDTH, &e));
 }
 
-static inline void bench_open(struct bench *b, unsigned compat)
+static inline void rmu_open(struct bench *b, unsigned compat)
 {
     struct err e;
     struct tensor_file f;
-    *b = (struct bench){0};
-    BUG_ON(model_open(&b->m, path_of("models/m_cur"), true, &e));
-    BUG_ON(model_open(&b->ref, path_of("models/m_cur"), false, &e));
-    engine_init(&b->g, &b->m);
-    b->g.ref = &b->ref;
-    b->g.compat = compat;
+    bench_begin(b, "m_cur", "m_cur", "RMU", compat);
     b->g.direction = b->u;
-    BUG_ON(tensor_file_open(&f, path_of("loop/rows.safetensors"), &e));
-    read_role(b, &f, ROLE_FORGET);
-    read_role(b, &f, ROLE_RETAIN);
+    BUG_ON(tensor_file_open(&f, path_of("loop/", "rows.safetensors"), &e));
+    bench_read(b, &f, "", ROLE_FORGET, false);
+    bench_read(b, &f, "", ROLE_RETAIN, false);
     tensor_file_close(&f);
-    BUG_ON(!(b->r.method = method_by_name("RMU", &e)));
-    param_defaults(method_params, &b->r.p);
     BUG_ON(param_apply_presets(method_params, &b->r.p, b->r.method->presets, &e));
     BUG_ON(recipe_choose_terms(&b->r, &e));
     set(b->r.part[PART_FORGET].term->params, b->r.part[PART_FORGET].params, "module_regex",
@@ -94,17 +49,6 @@ static inline void bench_open(struct bench *b, unsigned compat)
     b->o.lr = 1e-3;
     draw_order(b);
     direction_draw(b->u, WIDTH, 0, &b->order, compat);
-}
-
-static inline void bench_close(struct bench *b)
-{
-    order_fini(&b->order);
-    for (int i = 0; i < ROLE_COUNT; i++)
-        dataset_fini(&b->sets[i]);
-    recipe_fini(&b->r);
-    engine_fini(&b->g);
-    model_close(&b->m);
-    model_close(&b->ref);
 }
 
 /* The weights whose names match. */

@@ -2,11 +2,6 @@
  * norms (over all gradients), direction and final weights. */
 #include "rmu.h"
 
-enum {
-    OU = COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN | COMPAT_RMU_BXB | COMPAT_RMU_CLIP_ALL |
-         COMPAT_RMU_DRAW
-};
-
 static double number(const json_t *j, const char *key)
 {
     return json_number_value(json_object_get(j, key));
@@ -47,15 +42,15 @@ static void check_loop(void)
     struct tensor_file want;
     double off = 0;
     int matching;
-    bench_open(&b, OU);
-    BUG_ON(tensor_file_open(&want, path_of("loop/RMU_final.safetensors"), &e));
+    rmu_open(&b, OU);
+    BUG_ON(tensor_file_open(&want, path_of("loop/", "RMU_final.safetensors"), &e));
     float *u = read_f32(&want, "control_vec");
     for (int i = 0; i < WIDTH; i++)
         off = fmax(off, fabs(2 * (double)b.u[i] - (double)u[i]));
     near(off, 0, 0, 2e-7, "RMU: the direction is the peer's");
     free(u);
     ok(!locate(&b, two_downs, &e) && !train(&b, "peer", &rep, &e), "RMU: runs: %s", e.msg);
-    json_t *log = json_read_file(path_of("loop/RMU.json"), &e);
+    json_t *log = json_read_file(path_of("loop/", "RMU.json"), &e);
     check_log("peer", log);
     json_decref(log);
     for (int i = 0; i < b.m.table.n; i++) {

@@ -212,9 +212,29 @@ static void check_limits(void)
     free(beta);
 }
 
+/* A token that is no label between labels is of the answer: where prompts count, it does not. */
+static void check_hole(const struct term *t)
+{
+    static struct board b;
+    struct err e;
+    void *params = mem_alloc(1, t->params_size, &e);
+    param_defaults(t->params, params);
+    board_fill(&b, 3);
+    double whole = loss_of(t, params, &b);
+    b.scored[2] = 0; /* labels are at 1 to 4 */
+    near(loss_of(t, params, &b), whole, 0, 0, "%s: a gap within the answer is no prompt", t->name);
+    double moves = 0;
+    for (int i = 2 * C; i < 3 * C; i++)
+        moves += fabs((double)b.d[VIEW_HIDDEN][i]);
+    ok(moves == 0, "%s: and stays as it is", t->name);
+    free(params);
+}
+
 int main(void)
 {
     struct err e;
+    check_hole(&term_redirect);
+    check_hole(&term_embed_prompt);
     for (int i = 0; terms[i]; i++)
         check_term(terms[i], 10 + 2 * (unsigned)i);
     check_limits();

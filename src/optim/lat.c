@@ -5,6 +5,7 @@
  * each step. Then the method makes lat_model_steps steps on this batch with delta in place; retain
  * data never see it. Memory: four arrays [forget tokens of a step, C]. */
 #include <math.h>
+#include <string.h>
 
 #include "optim/optims.h"
 
@@ -105,10 +106,8 @@ static void choose_tokens(const struct lat *p, const struct gradient *g, const s
 
 static void *take_zeros(struct arena *a, size_t n, size_t size, struct err *e)
 {
-    char *p = arena_take(a, n + 1, size, e);
-    for (size_t i = 0; p && i < (n + 1) * size; i++)
-        p[i] = 0;
-    return p;
+    void *p = arena_take(a, n + 1, size, e);
+    return p ? memset(p, 0, (n + 1) * size) : NULL;
 }
 
 static int attack(const struct lat *p, struct gradient *g, int k, struct err *e)

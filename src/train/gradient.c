@@ -1,9 +1,10 @@
-#include "train/dual.h"
+#include "train/gradient.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "model/lora.h"
+#include "train/dual.h"
 
 void gradient_start(struct gradient *g, long step, int n, long repeats)
 {
