@@ -74,6 +74,16 @@ static const struct figure stages[] = {
 /* SOUL's own mean: over every row, padding included. */
 static const struct figure survey_wide[] = {{"soul_kl", "SOULKL", "gamma=0.5"}, {0}};
 
+/* What other repositories call NPO and SimNPO (tools/make_npo_golden.py). */
+static const struct figure forms[] = {
+    {"npo_raw_logits", "NPO", "forget_term=npo_raw_logits"},
+    {"npo_token_mean", "NPO", "forget_term=npo_token_mean"},
+    {"simnpo_raw_logits", "SimNPO", "forget_term=simnpo_raw_logits gamma=1 delta=0.5"},
+    {0},
+};
+static const struct figure forms_wide[] = {
+    {"npo_raw_logits_wide", "NPO", "forget_term=npo_raw_logits"}, {0}};
+
 /* Worst difference by the largest entry; all entries, or the 128 of a sample and the norm. -1: the
  * file does not have this gradient. */
 static double gradient_off(const struct tensor_file *f, const char *name, const float *g, size_t n)
@@ -220,6 +230,8 @@ int main(void)
     check_all(root, "survey", survey, 0, "m_cur", "m_ref");
     check_all(root, "survey", stages, 0, "m_cur", "m_ref");
     check_all(root, "survey", survey_wide, OU, "m_cur", "m_ref");
+    check_all(root, "survey", forms, 0, "m_cur", "m_ref");
+    check_all(root, "survey", forms_wide, OU, "m_cur", "m_ref");
     if (golden) {
         check_all(golden, "survey", survey, 0, "m_cur", "m_ref");
         check_all(golden, "methods", peer, OU, "m_cur", "m_ref");
