@@ -84,6 +84,69 @@ static void check_lat(const char *tokens)
     bench_close(&b);
 }
 
+/* What the attack minimises, at delta = 0.3 sin(i) + by * v; its derivative goes to d. */
+static double attack_loss(struct bench *b, struct latent *at, float *delta, const float *v,
+                          double by)
+{
+    struct err e;
+    double loss;
+    for (int i = 0; i < at->n * 24; i++)
+        delta[i] = 0.3f * sinf((float)i) + (float)by * v[i];
+    gradient_start(&b->step, 0, 1, 1);
+    b->g.latent = at;
+    BUG_ON(gradient_add_rows(&b->step, ~GOALS_METHOD, &b->mb, &loss, &e));
+    b->g.latent = NULL;
+    return loss;
+}
+
+/* Away from labels of another role, whose tokens share delta with the forget tokens at their
+ * places: d/d delta is the slope, and the attack makes these labels less likely than one that does
+ * not look at them. */
+static void check_away(const char *name, enum role role, int extra)
+{
+    struct bench b;
+    struct err e;
+    static float delta[64 * 24], d[64 * 24], v[64 * 24];
+    struct latent at = {.layer = 1, .delta = delta, .ddelta = d};
+    struct objective *away;
+    double found[2];
+    bench_open(&b, "NPO", 1, "lat");
+    for (int s = 0; s < b.sets[ROLE_FORGET].n; s++)
+        at.n += b.sets[ROLE_FORGET].seqs[s].n;
+    BUG_ON(at.n > 64);
+    away = &b.g.obj[2 + extra];
+    ok(!strcmp(away->term->name, "unlikelihood") && away->role[0] == role && away->weight == 0,
+       "lat: away from %s labels, if asked for", name);
+    b.g.obj[2].weight = 0.5;
+    away->weight = 2;
+    b.g.latent_too = role;
+    memset(v, 0, sizeof v);
+    attack_loss(&b, &at, delta, v, 0);
+    memcpy(v, d, sizeof v);
+    double length = sqrt(b.m.ops->dot(v, v, (size_t)at.n * 24)), h = 1e-2 / length;
+    double slope = attack_loss(&b, &at, delta, v, h) - attack_loss(&b, &at, delta, v, -h);
+    near(length, slope / (2 * h * length), 2e-3, 0, "lat: away from %s, d/d delta is the slope",
+         name);
+    b.g.latent_too = ROLE_FORGET;
+    set(b.wrap.wrapper->params, b.wrap.params, "lat_layer", "1");
+    set(b.wrap.wrapper->params, b.wrap.params, "lat_eps", "0.5");
+    set(b.wrap.wrapper->params, b.wrap.params, "lat_away_role", name);
+    for (int way = 0; way < 2; way++) {
+        away->weight = way ? 5 : 0;
+        b.g.obj[2].weight = 1;
+        gradient_of(&b, 0);
+        away->weight = 1;
+        b.g.obj[2].weight = 1e-30; /* its tokens carry delta */
+        b.g.latent = b.step.latent;
+        b.g.latent_too = role;
+        BUG_ON(gradient_add_rows(&b.step, ~GOALS_METHOD, &b.mb, &found[way], &e));
+        b.g.latent = NULL;
+        b.g.latent_too = ROLE_FORGET;
+    }
+    ok(found[1] < found[0], "lat: away from %s: %.4g, without %.4g", name, found[1], found[0]);
+    bench_close(&b);
+}
+
 /* An attacker who cannot move (rate 0) leaves the sum of its parts at w; one who can leaves w as it
  * was, and another gradient. */
 static void check_tar(void)
@@ -214,6 +277,8 @@ int main(void)
     check_lat("all");
     check_lat("prompt");
     check_lat("labels");
+    check_away("retain", ROLE_RETAIN, 1);
+    check_away("alternate", ROLE_ALTERNATE, 2);
     check_idle("tar", "tar_steps");
     check_tar();
     check_tar_switch();

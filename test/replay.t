@@ -73,10 +73,11 @@ sub compare {
 }
 for my $method ('NPO', 'GradDiff', 'RMU') {
     my $t = trace("from_base/$method");
-    my $order = write_order($method, $t, 8);
+    # RMU's rows follow from its draws, as the peer's do; for the others they are given.
+    my @order = $method eq 'RMU' ? () : ('--order', write_order($method, $t, 8));
     is(system($unlearn, 'forget', '--method', $method, '--model', 'default', '--forget', $forget, '--retain', $retain,
               '--out', "$dir/$method", '--batch', 4, '--accumulate', 2, '--lr', '5e-5', '--max-steps', 4, '--compat',
-              'ou', '--order', $order, '--quiet'),
+              'ou', @order, '--quiet'),
        0, "$method runs");
     compare($method, $t, 8, 2);
 }

@@ -22,6 +22,10 @@ same('bare', 'wa', 'an average that has not begun changes nothing');
 isnt(compare("$dir/bare/model.safetensors", "$dir/$_/model.safetensors"), 0, "$_ is not the plain method") for qw(sam rs gnr cr lat tar);
 check("$both --method NPO --epochs 1 --wrapper lat --lat-layer 1 --lat-steps 1 --lat-model-steps 3 --out $dir/x", 0, qr/^6 steps/,
     'three steps for each batch');
+run("$both --method NPO --epochs 1 --lr 1e-4 --wrapper lat --lat-layer 1 --lat-steps 3 --lat-model-steps 1 --lat-away 1 --out $dir/away");
+isnt(compare("$dir/lat/model.safetensors", "$dir/away/model.safetensors"), 0, 'away from retain labels, another attack');
+check("$both --wrapper lat --lat-layer 1 --lat-away 1 --lat-away-role alternate --out $dir/x", 1,
+    qr/wrapper 'lat': term 'unlikelihood' needs alternate data: give --alternate FILE$/, 'away from alternates that are not there');
 check("$both --wrapper lat --out $dir/x", 1, qr/wrapper 'lat' has no layer 7 to perturb: give --lat-layer 0 to 2$/, 'no such layer');
 check("$both --wrapper lat --method FT --out $dir/x", 1, qr/wrapper 'lat' perturbs forget data, at which the method's forget term does not look/,
     'nothing to perturb');

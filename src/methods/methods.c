@@ -17,7 +17,7 @@ PRESET(circuit, {"retain_loss_type", "EMBED_NORM"}, {"locate", "regex"},
 PRESET(lat, {"retain_loss_type", "EMBED_DIFF"}, {"layer", "8"}, {"steering_coeff", "6.5"},
        {"alpha", "1200"}, {"locate", "regex"},
        {"trainable_params_regex", "model\\.layers\\.(6|7|8)\\.mlp\\.down_proj\\.weight"},
-       {"wrapper", "lat"});
+       {"wrapper", "lat"}, {"lat_away", "1"});
 PRESET(lunar, {"retain_loss_type", "embed_prompt"}, {"layer", "22"}, {"locate", "regex"},
        {"trainable_params_regex", "model\\.layers\\.22\\.mlp\\.down_proj\\.weight"});
 PRESET(mapping, {"retain_term", "embed_square"});

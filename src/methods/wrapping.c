@@ -14,19 +14,20 @@ int wrapping_choose(struct wrapping *w, const char *name, struct err *e)
 
 int wrapping_bind(struct wrapping *w, struct engine *g, struct err *e)
 {
-    for (int k = 0; w->wrapper && k < WRAPPER_MAX_EXTRAS && w->wrapper->extra[k].term; k++) {
-        const struct term *t = term_by_name(w->wrapper->extra[k].term, e);
+    const struct wrapper *row = w->wrapper;
+    for (int k = 0; row && k < WRAPPER_MAX_EXTRAS && row->extra[k].term; k++) {
+        const struct term *t = term_by_name(row->extra[k].term, e);
         if (!t || !(w->extra[k] = mem_alloc(1, t->params_size, e)))
             return -1;
         if (t->params)
             param_defaults(t->params, w->extra[k]);
         struct objective o = {.term = t,
                               .params = w->extra[k],
-                              .role = {w->wrapper->extra[k].role, ROLE_ALTERNATE},
-                              .weight = 1,
+                              .role = {row->extra[k].role, ROLE_ALTERNATE},
+                              .weight = row->weight ? row->weight(w->params, k) : 1,
                               .goal = GOAL_WRAPPER + (unsigned)k};
         if (engine_add(g, &o, e))
-            return err_prefix(e, "wrapper '%s': ", w->wrapper->name);
+            return err_prefix(e, "wrapper '%s': ", row->name);
     }
     return 0;
 }

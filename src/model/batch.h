@@ -6,12 +6,14 @@
 #include "base/err.h"
 #include "base/seq.h"
 
-/* Something added to the hidden states of some tokens after one layer, and the derivative there. */
+/* Vectors that are added to the hidden states of tokens after one layer, and the derivative there.
+ */
 struct latent {
     int layer;          /* 0-based */
-    int first, n;       /* which tokens of the batch */
+    int n;              /* vectors */
     const float *delta; /* [n,C] borrowed */
     float *ddelta;      /* [n,C] borrowed, overwritten with d loss / d delta; NULL: not wanted */
+    const int *of;      /* [N] borrowed: which of them each token of the batch gets; -1: none */
 };
 
 struct batch {

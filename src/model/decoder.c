@@ -41,8 +41,9 @@ static void add_latent(const struct model *m, const struct batch *b, int l, floa
 {
     const struct latent *p = b->latent;
     size_t c = (size_t)m->cfg.width;
-    if (p && p->layer == l)
-        m->ops->add(out + (size_t)p->first * c, p->delta, (size_t)p->n * c);
+    for (int i = 0; p && p->layer == l && i < b->n_tokens; i++)
+        if (p->of[i] >= 0)
+            m->ops->add(out + (size_t)i * c, p->delta + (size_t)p->of[i] * c, c);
 }
 
 int decoder_forward(struct model *m, const struct batch *b, int n_layers, bool keep, struct pass *p,
@@ -86,8 +87,12 @@ static void take_latent(const struct model *m, const struct batch *b, int l, con
 {
     const struct latent *p = b->latent;
     size_t c = (size_t)m->cfg.width;
-    if (p && p->ddelta && p->layer == l)
-        memcpy(p->ddelta, dx + (size_t)p->first * c, (size_t)p->n * c * sizeof(float));
+    if (!p || !p->ddelta || p->layer != l)
+        return;
+    memset(p->ddelta, 0, (size_t)p->n * c * sizeof(float));
+    for (int i = 0; i < b->n_tokens; i++)
+        if (p->of[i] >= 0)
+            m->ops->add(p->ddelta + (size_t)p->of[i] * c, dx + (size_t)i * c, c);
 }
 
 /* The lowest layer that the derivative must go through: 0 for the embedding's sake. */

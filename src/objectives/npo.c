@@ -1,10 +1,7 @@
 /* Negative preference optimisation (arXiv 2404.05868):
  *   -(2/beta) mean_b log sigmoid(beta (L_b - L_b^ref)),  L_b = sequence sum of -log p over labels.
  * Its gradient is gradient ascent's, weighted by 2 p^beta / (p^beta + p_ref^beta); beta -> 0 is
- * ascent.
- * npo_token_mean has L_b / n_b in the place of L_b, as SOUL, WAGLE and the WMDP code of
- * Unlearn-Simple do, so that its beta is not the paper's. Theirs is the mean over all tokens of a
- * micro-batch, of which each has one sequence; here it is that of the sequence in any batch. */
+ * ascent. */
 #include "objectives/terms.h"
 
 #include "base/mem.h"
@@ -19,30 +16,21 @@ static const struct param params[] = {
     {0},
 };
 
-static int add(const struct npo *p, struct view *v, bool token_mean, double *loss, struct err *e)
+static int npo(const void *params_, struct view *const *views, double *loss, struct err *e)
 {
+    const struct npo *p = params_;
+    struct view *v = views[0];
     double *g = mem_alloc((size_t)v->n_seqs, sizeof *g, e);
     if (!g)
         return -1;
     for (int b = 0; b < v->n_seqs; b++) {
-        double n = token_mean && v->n_labels[b] ? v->n_labels[b] : 1;
-        double s = p->beta * (v->nll[b] - v->ref_nll[b]) / n;
+        double s = p->beta * (v->nll[b] - v->ref_nll[b]);
         *loss -= 2 / p->beta * log_sigmoid(s) / v->mean_seqs;
-        g[b] = -2 * sigmoid(-s) / n / v->mean_seqs;
+        g[b] = -2 * sigmoid(-s) / v->mean_seqs;
     }
     view_add_dnll(v, g);
     free(g);
     return 0;
-}
-
-static int npo(const void *params_, struct view *const *v, double *loss, struct err *e)
-{
-    return add(params_, v[0], false, loss, e);
-}
-
-static int npo_token_mean(const void *params_, struct view *const *v, double *loss, struct err *e)
-{
-    return add(params_, v[0], true, loss, e);
 }
 
 const struct term term_npo = {
@@ -56,17 +44,4 @@ const struct term term_npo = {
     .params = params,
     .params_size = sizeof(struct npo),
     .loss = npo,
-};
-
-const struct term term_npo_token_mean = {
-    .name = "npo_token_mean",
-    .paper = "arXiv 2404.18239",
-    .formula = "-(2/beta) mean_b log sigmoid(beta (L_b - L_b^ref) / n_b), L_b / n_b = mean of -log "
-               "p over the labels of b",
-    .kind = VIEW_LOGP,
-    .n_views = 1,
-    .needs_ref = true,
-    .params = params,
-    .params_size = sizeof(struct npo),
-    .loss = npo_token_mean,
 };

@@ -7,6 +7,7 @@ const struct term *const terms[] = {
     &term_ascent,
     &term_nll_seq,
     &term_ascent_seq,
+    &term_unlikelihood,
     &term_npo,
     &term_npo_token_mean,
     &term_npo_raw_logits,

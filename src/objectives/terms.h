@@ -14,6 +14,7 @@ extern const struct term term_mse, term_whp, term_rkld, term_kga, term_elm, term
 extern const struct term term_neg_entropy, term_noise_mmd, term_embed_stay, term_redirect;
 extern const struct term term_embed_prompt, term_random_map, term_embed_square;
 extern const struct term term_npo_token_mean, term_npo_raw_logits, term_simnpo_raw_logits;
+extern const struct term term_unlikelihood;
 extern const struct term *const terms[]; /* ends with NULL */
 
 const struct term *term_by_name(const char *name, struct err *e);

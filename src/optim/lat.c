@@ -1,9 +1,13 @@
 /* Latent adversarial training (arXiv 2407.15549): every step trains against the perturbation of
  * hidden states that brings the forgotten back best. For each batch, delta is added to what one
  * layer gives on forget tokens and found by projected gradient descent: min over |delta_t| <= eps
- * of -log p(forget labels | delta), by AdamW from zero, each token's delta cut to length eps after
- * each step. Then the method makes lat_model_steps steps on this batch with delta in place; retain
- * data never see it. Memory: four arrays [forget tokens of a step, C]. */
+ * of the mean over labels of
+ *   -log p(forget label | delta) - lat_away log(1 - p(other label | delta)),
+ * by AdamW from zero, each token's delta cut to length eps after each step. Away from what: answers
+ * that are wanted instead (alternates), or the retain data, as the code for RMU has it; their
+ * tokens get delta by their place in the sequence. Then the method makes lat_model_steps steps on
+ * this batch with delta in place on forget tokens alone. Memory: four arrays [forget tokens of a
+ * step, C]. */
 #include <math.h>
 #include <string.h>
 
@@ -11,11 +15,14 @@
 
 struct lat {
     int64_t layer, steps, model_steps;
-    double eps, lr;
-    const char *tokens;
+    double eps, lr, away;
+    const char *tokens, *away_role;
 };
 
-static const char token_sets[] = "all|prompt|labels";
+static const char token_sets[] = "all|prompt|labels", away_roles[] = "retain|alternate";
+
+/* What the attack looks at. */
+enum { TOWARD_FORGET, AWAY_RETAIN, AWAY_ALTERNATE };
 
 #define FIELD(f) offsetof(struct lat, f)
 static const struct param params[] = {
@@ -30,6 +37,10 @@ static const struct param params[] = {
      "steps of the model against one attack"},
     {"lat_tokens", PARAM_CHOICE, FIELD(tokens), 0, 0, token_sets, "all", NULL,
      "tokens of a forget example that are perturbed"},
+    {"lat_away", PARAM_REAL, FIELD(away), 0, 1e6, NULL, "0", NULL,
+     "weight in the attack of making other labels unlikely, beside forget labels likely"},
+    {"lat_away_role", PARAM_CHOICE, FIELD(away_role), 0, 0, away_roles, "retain", NULL,
+     "whose labels these are"},
     {0},
 };
 
@@ -42,6 +53,14 @@ static long repeats(const void *params_)
 {
     const struct lat *p = params_;
     return is_idle(p) ? 1 : (long)p->model_steps;
+}
+
+static double weight(const void *params_, int extra)
+{
+    const struct lat *p = params_;
+    if (extra == TOWARD_FORGET)
+        return 1;
+    return param_choice(away_roles, p->away_role) == extra - AWAY_RETAIN ? p->away : 0;
 }
 
 /* A perturbation under way; all [n,C]. */
@@ -70,13 +89,18 @@ static int find_worst(const struct lat *p, struct gradient *g, struct micro *mb,
                       struct err *e)
 {
     struct engine *en = g->engine;
+    const unsigned goals = GOAL_BIT(GOAL_WRAPPER + TOWARD_FORGET) |
+                           GOAL_BIT(GOAL_WRAPPER + AWAY_RETAIN) |
+                           GOAL_BIT(GOAL_WRAPPER + AWAY_ALTERNATE);
+    bool retain = param_choice(away_roles, p->away_role) == 0;
     int rc = 0;
     en->latent = a->at;
+    en->latent_too = retain ? ROLE_RETAIN : ROLE_ALTERNATE;
     en->frozen = true;
     for (int64_t i = 1; i <= p->steps && !rc; i++) {
         struct adamw o = {.lr = p->lr, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .step = (long)i};
         double loss;
-        if ((rc = gradient_add_rows(g, GOAL_BIT(GOAL_WRAPPER), mb, &loss, e)))
+        if ((rc = gradient_add_rows(g, goals, mb, &loss, e)))
             break;
         for (size_t t = 0; t < a->n; t++)
             if (!a->moves[t])
@@ -85,6 +109,7 @@ static int find_worst(const struct lat *p, struct gradient *g, struct micro *mb,
         project(a, p->eps);
     }
     en->latent = NULL;
+    en->latent_too = ROLE_FORGET;
     en->frozen = false;
     return rc;
 }
@@ -169,10 +194,14 @@ const struct wrapper wrapper_lat = {
     .name = "lat",
     .paper = "arXiv 2407.15549",
     .help = "against the worst perturbation of hidden states of forget data",
-    .formula = "L(w, delta), delta = argmin over |delta_t| <= lat_eps of -log p(forget labels)",
+    .formula = "L(w, delta), delta = argmin over |delta_t| <= lat_eps of -log p(forget labels) - "
+               "lat_away log(1 - p(other labels))",
     .params = params,
     .params_size = sizeof(struct lat),
-    .extra = {{"nll", ROLE_FORGET}},
+    .extra = {[TOWARD_FORGET] = {"nll", ROLE_FORGET},
+              [AWAY_RETAIN] = {"unlikelihood", ROLE_RETAIN},
+              [AWAY_ALTERNATE] = {"unlikelihood", ROLE_ALTERNATE}},
+    .weight = weight,
     .repeats = repeats,
     .gradient = gradient,
 };

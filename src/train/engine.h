@@ -69,8 +69,10 @@ struct engine {
     uint32_t noise;         /* for terms that draw */
     double gap;             /* for terms that want it */
     struct latent *latent;  /* borrowed; for the tokens of the forget role; NULL: none */
-    bool frozen;            /* no gradient of weights is wanted */
-    float *grads;           /* owned, flat by weight.at; NULL until the first micro-batch */
+    enum role latent_too; /* tokens of this role get those of the forget token at the same place of
+                             the sequence of the same number; ROLE_FORGET: of no other role */
+    bool frozen;          /* no gradient of weights is wanted */
+    float *grads;         /* owned, flat by weight.at; NULL until the first micro-batch */
     size_t grads_room;
     struct ref_cache ref_logp[ROLE_COUNT];
     struct engine_tokens tokens;

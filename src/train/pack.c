@@ -91,16 +91,38 @@ static int locate_parts(struct work *w)
     return 0;
 }
 
+/* Gives tokens of `too` the vectors of the forget tokens at the same places. */
+static void share_latent(struct work *w, const struct part *forget, const struct part *too, int *of)
+{
+    int n = too->n_seqs < forget->n_seqs ? too->n_seqs : forget->n_seqs;
+    for (int s = 0; s < n; s++) {
+        int from = w->batch.start[forget->first_seq + s], to = w->batch.start[too->first_seq + s];
+        for (int t = 0; t < w->seqs[forget->first_seq + s].n && t < w->seqs[too->first_seq + s].n;
+             t++)
+            of[to + t] = of[from + t];
+    }
+}
+
 static int place_latent(struct work *w)
 {
+    struct engine *g = w->g;
     const struct part *p = &w->part[ROLE_FORGET];
-    if (!w->g->latent || !p->n_seqs)
+    if (!g->latent || !p->n_seqs)
         return 0;
-    if (w->g->latent->n != p->n_tokens)
+    if (g->latent->n != p->n_tokens)
         return err_set(w->e, "hidden states of padded forget rows cannot be perturbed: leave out "
                              "the --compat switches that average over padding");
-    w->g->latent->first = p->first_token;
-    w->batch.latent = w->g->latent;
+    int *of = work_take(w, (size_t)w->batch.n_tokens, sizeof *of);
+    if (!of)
+        return -1;
+    for (int i = 0; i < w->batch.n_tokens; i++) {
+        int k = i - p->first_token;
+        of[i] = k >= 0 && k < p->n_tokens ? k : -1;
+    }
+    if (g->latent_too != ROLE_FORGET)
+        share_latent(w, p, &w->part[g->latent_too], of);
+    g->latent->of = of;
+    w->batch.latent = g->latent;
     return 0;
 }
 

@@ -24,7 +24,8 @@ struct wrapper {
     const char *name, *paper, *help, *formula;
     const struct param *params; /* NULL: none */
     size_t params_size;
-    struct extra extra[WRAPPER_MAX_EXTRAS]; /* objective k has the goal GOAL_WRAPPER + k */
+    struct extra extra[WRAPPER_MAX_EXTRAS];          /* objective k has the goal GOAL_WRAPPER + k */
+    double (*weight)(const void *params, int extra); /* 0: not looked at. NULL: 1 each */
     unsigned moves; /* goals beside the method's whose gradient moves weights */
     int n_copies, n_states;
     /* Steps made on the same micro-batches, before the next ones come; NULL: one. */
