@@ -84,10 +84,7 @@ static inline void bench_open(struct bench *b, const char *method, double alpha,
         set(b->r.part[PART_RETAIN].term->params, b->r.part[PART_RETAIN].params, "layer", "1");
     }
     BUG_ON(recipe_bind(&b->r, &b->g, &e));
-    BUG_ON(wrapping_choose(&b->wrap, wrapper, &e));
-    if (b->wrap.wrapper && b->wrap.wrapper->params)
-        param_defaults(b->wrap.wrapper->params, b->wrap.params);
-    BUG_ON(wrapping_bind(&b->wrap, &b->g, &e));
+    BUG_ON(wrapping_choose(&b->wrap, wrapper, &e) || wrapping_bind(&b->wrap, &b->g, &e));
     b->order = (struct order){.micro = &b->mb, .n = 1, .per_epoch = 1};
     BUG_ON(engine_cache_reference(&b->g, &b->ref, &b->order, 0, 1, &e));
     for (int k = 0; k < 4; k++)

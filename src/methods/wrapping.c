@@ -9,7 +9,13 @@ int wrapping_choose(struct wrapping *w, const char *name, struct err *e)
     *w = (struct wrapping){0};
     if (wrapper_by_name(name, &w->wrapper, e))
         return -1;
-    return !w->wrapper || (w->params = mem_alloc(1, w->wrapper->params_size, e)) ? 0 : -1;
+    if (!w->wrapper)
+        return 0;
+    if (!(w->params = mem_alloc(1, w->wrapper->params_size, e)))
+        return -1;
+    if (w->wrapper->params)
+        param_defaults(w->wrapper->params, w->params);
+    return 0;
 }
 
 int wrapping_bind(struct wrapping *w, struct engine *g, struct err *e)

@@ -10,7 +10,7 @@ struct wrapping {
     void *extra[WRAPPER_MAX_EXTRAS]; /* owned parameters of the extra terms, at their defaults */
 };
 
-/* By name, or "none"; allocates the parameters. */
+/* By name, or "none"; allocates the parameters, at their defaults. */
 int wrapping_choose(struct wrapping *w, const char *name, struct err *e);
 /* Adds the extra terms to an engine whose sets and method are in place. */
 int wrapping_bind(struct wrapping *w, struct engine *g, struct err *e);
