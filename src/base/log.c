@@ -83,6 +83,7 @@ static int put_time(char *line, int at, const char *what, double seconds)
 static int compose(const struct progress *p, double now, bool ended, const char *extra, char *line)
 {
     double took = now - p->start;
+    long worked = p->done - p->skipped;
     int at = put(line, 0, "%s", p->what);
     if (p->total > 0) {
         double part = (double)p->done / (double)p->total;
@@ -97,8 +98,8 @@ static int compose(const struct progress *p, double now, bool ended, const char 
         at = put(line, at, "  %.0f tokens/s", p->tokens / took);
     if (ended)
         at = put_time(line, at, "in", took);
-    else if (p->done > 0 && p->total > p->done)
-        at = put_time(line, at, "ETA", took * (double)(p->total - p->done) / (double)p->done);
+    else if (worked > 0 && p->total > p->done)
+        at = put_time(line, at, "ETA", took * (double)(p->total - p->done) / (double)worked);
     return extra && *extra ? put(line, at, "  %s", extra) : at;
 }
 
@@ -142,6 +143,12 @@ void progress_step(struct progress *p, long done, double tokens, const char *ext
         return;
     if (now - p->last >= (isatty(STDERR_FILENO) ? REDRAW_EVERY : LINE_EVERY))
         draw(p, now, false, extra);
+}
+
+void progress_skip(struct progress *p, long done)
+{
+    p->skipped += done - p->done;
+    p->done = done;
 }
 
 void progress_end(struct progress *p)

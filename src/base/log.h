@@ -15,6 +15,7 @@ void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 struct progress {
     const char *what; /* borrowed */
     long total, done;
+    long skipped;  /* of those done: they took no time */
     double tokens; /* for tokens/s; 0: not shown */
     double start, last;
     int width; /* characters of the line drawn last */
@@ -24,6 +25,8 @@ double log_seconds(void); /* monotonic clock */
 void progress_start(struct progress *p, const char *what, long total);
 /* `extra` is short text shown behind the bar ("loss 1.234"), or NULL. */
 void progress_step(struct progress *p, long done, double tokens, const char *extra);
+/* The same for what need not be done again; it does not count for the time that is left. */
+void progress_skip(struct progress *p, long done);
 void progress_end(struct progress *p);
 
 #endif

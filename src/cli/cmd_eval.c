@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/eval_kept.h"
 #include "cli/eval_multiple.h"
 #include "cli/eval_retrained.h"
 #include "cli/setup.h"
@@ -19,7 +20,7 @@ struct options {
     const char *suite;
     const char *reference, *retrained, *retain_logs, *out, *question_key, *truth_ratio;
     int64_t max_new_tokens, batch;
-    bool json, list;
+    bool json, list, overwrite;
 };
 
 #define OPT(f) offsetof(struct options, f)
@@ -36,6 +37,8 @@ static const struct param params[] = {
      "its log of the same suite, for forget quality and privacy leak; it is not evaluated then"},
     {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR",
      "writes TOFU_EVAL.json, TOFU_SUMMARY.json and TOFU_TABLE.json, or as the suite is called"},
+    {"overwrite", PARAM_BOOL, OPT(overwrite), 0, 0, NULL, NULL, NULL,
+     "begins anew, where an interrupted evaluation would go on"},
     {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY",
      "field of the prompt"},
     {"truth_ratio", PARAM_CHOICE, OPT(truth_ratio), 0, 0, "geometric|arithmetic", "geometric", NULL,
@@ -58,7 +61,11 @@ static const char about[] =
     "Each suite has options of its own for its data (--suite NAME --help); sets that are not given "
     "leave their\n"
     "metrics out. The logs are in OpenUnlearning's format; means have a 95 % bootstrap "
-    "interval.\n\n" EVAL_RETRAINED_HELP "\nSuites of multiple choice (mmlu, wmdp, truthfulqa, arc, "
+    "interval.\n\n"
+    "With --out, what the model says is kept there as it comes: an evaluation that was stopped, by "
+    "Ctrl-C or a\n"
+    "full disk, goes on when the command is repeated, and gives the bytes of never having "
+    "stopped.\n\n" EVAL_RETRAINED_HELP "\nSuites of multiple choice (mmlu, wmdp, truthfulqa, arc, "
     "...) and of classification take their "
     "questions from\n"
     "--data PATH. Those that lm-evaluation-harness has are worded and scored as its version 0.4.8 "
@@ -69,6 +76,7 @@ struct evaluation {
     struct model other; /* for attacks that compare two models */
     struct model_scorer scorer, reference;
     struct eval_retrained retrained;
+    struct eval_kept kept;
     struct suite_recipe recipe;
     const char *files[MOST_SETS]; /* by set of the recipe; NULL: not given */
     struct param set_params[MOST_SETS + 1];
@@ -121,10 +129,12 @@ static int open_models(struct evaluation *v, const struct setup_options *so,
 {
     struct setup *s = &v->s;
     if (setup_open(s, so, false, e) || setup_text(s, e) ||
-        model_scorer_init(&v->scorer, &s->model, s->tokenizer, s->compat, e))
+        model_scorer_init(&v->scorer, &s->model, s->tokenizer, s->compat, e) ||
+        eval_kept_open(&v->kept, &v->scorer, e))
         return -1;
     v->scorer.batch = (int)o->batch;
-    if (eval_retrained_open(&v->retrained, o->retrained, &v->scorer, e))
+    if (eval_retrained_open(&v->retrained, o->retrained, &v->scorer, e) ||
+        (o->retrained && eval_kept_add(&v->kept, &v->retrained.scorer, e)))
         return -1;
     if (!o->reference)
         return 0;
@@ -135,7 +145,10 @@ static int open_models(struct evaluation *v, const struct setup_options *so,
                        "the reference model has %d tokens, the model %d: they must share one "
                        "tokenizer",
                        v->other.cfg.vocab, s->model.cfg.vocab);
-    return model_scorer_init(&v->reference, &v->other, s->tokenizer, s->compat, e);
+    return model_scorer_init(&v->reference, &v->other, s->tokenizer, s->compat, e) ||
+                   eval_kept_add(&v->kept, &v->reference, e)
+               ? -1
+               : 0;
 }
 
 static int run_suite(struct evaluation *v, const struct options *o, struct err *e)
@@ -254,10 +267,16 @@ int cmd_eval(int argc, char **argv)
         status = take_tables(&a, &v, &o, &so, presets, PRESETS);
     if (status == ARGS_GO) {
         struct err e;
+        v.kept = (struct eval_kept){.out = o.out,
+                                    .suite = v.recipe.log,
+                                    .overwrite = o.overwrite,
+                                    .interrupt = interrupt_catch()};
         int rc = v.recipe.n_tasks && o.retrained
                      ? err_set(&e, "--retrained is not for suites of tasks, as %s", o.suite)
-                 : v.recipe.n_tasks ? eval_multiple(&so, &v.recipe, &v.multiple, o.out, o.json, &e)
-                                    : run_recipe(&v, &so, &o, &e);
+                 : v.recipe.n_tasks
+                     ? eval_multiple(&so, &v.recipe, &v.multiple, &v.kept, o.json, &e)
+                     : run_recipe(&v, &so, &o, &e);
+        eval_kept_close(&v.kept, rc, &e);
         status = rc ? args_fail(&a, &e) : STATUS_DONE;
     }
     suite_recipe_close(&v.recipe);

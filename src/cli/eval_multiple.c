@@ -88,27 +88,27 @@ static int override(struct suite_recipe *r, const struct multiple_args *m, struc
 }
 
 static int run(struct multiple *m, struct setup *s, const struct suite_recipe *r,
-               const struct multiple_args *a, struct err *e)
+               const struct multiple_args *a, struct eval_kept *kept, struct err *e)
 {
     struct model_scorer scorer;
     if (model_scorer_init(&scorer, &s->model, s->tokenizer, s->compat, e))
         return -1;
     const struct asked who = {s->tokenizer, &scorer.scorer, s->model.cfg.positions};
-    int rc = multiple_run(m, r, &a->o, &who, e);
+    int rc = eval_kept_open(kept, &scorer, e) || multiple_run(m, r, &a->o, &who, e) ? -1 : 0;
     model_scorer_fini(&scorer);
     return rc;
 }
 
 int eval_multiple(const struct setup_options *so, struct suite_recipe *r,
-                  const struct multiple_args *a, const char *out, bool json, struct err *e)
+                  const struct multiple_args *a, struct eval_kept *kept, bool json, struct err *e)
 {
     struct setup s = {0};
     struct multiple m = {0};
     if (!a->o.data)
         return err_set(e, "no data given: %s needs --data PATH: %s", r->name, r->data);
     int rc = override(r, a, e) || setup_open(&s, so, false, e) || setup_tokenizer(&s, e) ||
-                     run(&m, &s, r, a, e) ||
-                     (out && suite_write(&m.log, m.table, out, r->log, e)) ||
+                     run(&m, &s, r, a, kept, e) ||
+                     (kept->out && suite_write(&m.log, m.table, kept->out, r->log, e)) ||
                      (json ? print_json(m.log.summary, JSON_LIKE_PYTHON, e) : multiple_print(&m, e))
                  ? -1
                  : 0;

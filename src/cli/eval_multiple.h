@@ -3,6 +3,7 @@
 #define CLI_EVAL_MULTIPLE_H
 
 #include "cli/args.h"
+#include "cli/eval_kept.h"
 #include "cli/setup.h"
 #include "suites/multiple.h"
 
@@ -14,9 +15,9 @@ struct multiple_args {
 
 /* Takes the options of the suite's tasks. ARGS_GO or an exit status. */
 int eval_multiple_take(struct args *a, const struct suite_recipe *r, struct multiple_args *m);
-/* Runs the suite and prints its table, or its summary as JSON; out: a folder for the logs, or NULL.
- */
+/* Runs the suite, writes its logs to kept->out unless that is NULL, and prints its table, or its
+ * summary as JSON. */
 int eval_multiple(const struct setup_options *so, struct suite_recipe *r,
-                  const struct multiple_args *m, const char *out, bool json, struct err *e);
+                  const struct multiple_args *m, struct eval_kept *kept, bool json, struct err *e);
 
 #endif

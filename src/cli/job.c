@@ -1,10 +1,9 @@
 #include "cli/job.h"
 
-#include <signal.h>
-
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/command.h"
+#include "cli/interrupt.h"
 #include "cli/job_data.h"
 #include "cli/job_ledger.h"
 #include "cli/stages.h"
@@ -14,23 +13,6 @@
 #include "train/direction.h"
 #include "train/gap.h"
 #include "train/loop.h"
-
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int sig)
-{
-    (void)sig;
-    stopped = 1;
-}
-
-/* The first Ctrl-C finishes the step; the second one kills. */
-static void catch_interrupt(void)
-{
-    struct sigaction s = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
-    sigemptyset(&s.sa_mask);
-    sigaction(SIGINT, &s, NULL);
-    sigaction(SIGTERM, &s, NULL);
-}
 
 struct job {
     struct setup s;
@@ -198,7 +180,7 @@ static void print_report(const struct train_report *r, const struct request *q)
 static int run(struct job *j, struct trainer *t, const struct request *q, struct train_report *rep,
                struct err *e)
 {
-    catch_interrupt();
+    t->stop = interrupt_catch();
     if (train_run(t, rep, e))
         return -1;
     if (rep->interrupted)
@@ -227,8 +209,7 @@ static int run_job(struct request *q)
                         .order = &j.data.order,
                         .ledger = &ledger,
                         .out = q->job.out,
-                        .what = q->stage ? q->stage->name : q->args.command,
-                        .stop = &stopped};
+                        .what = q->stage ? q->stage->name : q->args.command};
     int rc = job_ledger_open(&ledger, q, &j.engine, &e) || prepare(&j, q, &e) ? -1 : 0;
     if (!rc)
         rc = run(&j, &t, q, &rep, &e);

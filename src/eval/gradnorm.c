@@ -41,41 +41,37 @@ static int backward(struct model *m, const struct batch *b, const struct label_r
     return decoder_backward(m, &p, dx, NULL, grads, a, e);
 }
 
-static int norm_of(double *out, struct model *m, const struct seq *s, bool drop_last, float *grads,
-                   struct arena *a, struct err *e)
+int gradnorm_init(struct gradnorm *g, struct model *m, bool drop_last, struct err *e)
 {
+    *g = (struct gradnorm){.m = m, .drop_last = drop_last};
+    arena_init(&g->a);
+    g->grads = mem_alloc(m->table.grads, sizeof *g->grads, e);
+    return g->grads ? 0 : -1;
+}
+
+int gradnorm_of(struct gradnorm *g, const struct seq *s, double *out, struct err *e)
+{
+    const struct model *m = g->m;
     struct batch b;
     struct label_rows rows;
+    arena_reset(&g->a);
     *out = NAN;
-    if (batch_pack(&b, s, 1, m->cfg.vocab, m->cfg.positions, a, e) ||
-        batch_label_rows(&rows, &b, s, a, e))
+    if (batch_pack(&b, s, 1, m->cfg.vocab, m->cfg.positions, &g->a, e) ||
+        batch_label_rows(&rows, &b, s, &g->a, e))
         return -1;
-    rows.n -= drop_last && rows.n;
+    rows.n -= g->drop_last && rows.n;
     if (!rows.n)
         return 0;
-    memset(grads, 0, m->table.grads * sizeof *grads);
-    if (backward(m, &b, &rows, grads, a, e))
+    memset(g->grads, 0, m->table.grads * sizeof *g->grads);
+    if (backward(g->m, &b, &rows, g->grads, &g->a, e))
         return -1;
-    *out = mean_norm(m, grads);
+    *out = mean_norm(m, g->grads);
     return 0;
 }
 
-int gradnorm_all(double *out, struct model *m, const struct seq *seqs, int n, bool drop_last,
-                 struct progress *bar, struct err *e)
+void gradnorm_fini(struct gradnorm *g)
 {
-    float *grads = mem_alloc(m->table.grads, sizeof *grads, e);
-    struct arena a;
-    double tokens = bar ? bar->tokens : 0;
-    int rc = grads ? 0 : -1;
-    arena_init(&a);
-    for (int i = 0; i < n && !rc; i++) {
-        arena_reset(&a);
-        rc = norm_of(&out[i], m, &seqs[i], drop_last, grads, &a, e);
-        tokens += seqs[i].n;
-        if (bar && !rc)
-            progress_step(bar, bar->done + 1, tokens, NULL);
-    }
-    arena_fini(&a);
-    free(grads);
-    return rc;
+    arena_fini(&g->a);
+    free(g->grads);
+    *g = (struct gradnorm){0};
 }

@@ -4,17 +4,24 @@
 
 #include <stdbool.h>
 
+#include "base/arena.h"
 #include "base/err.h"
-#include "base/log.h"
 #include "base/seq.h"
 #include "model/model.h"
 
-/* out[i] = mean over the weight tensors of the L2 norm of d loss / d tensor, where the loss is the
- * mean over seqs[i]'s labels of -log p; a tied head counts once. NaN without labels. `drop_last`
- * leaves the last label out, as OpenUnlearning does. All weights must want gradients, as in a model
- * just opened. It is not changed; the gradient takes as much memory as its weights. `bar` may be
- * NULL. */
-int gradnorm_all(double *out, struct model *m, const struct seq *seqs, int n, bool drop_last,
-                 struct progress *bar, struct err *e);
+/* All weights must want gradients, as in a model just opened. It is not changed; the gradient takes
+ * as much memory as its weights. */
+struct gradnorm {
+    struct model *m; /* borrowed */
+    float *grads;    /* owned */
+    struct arena a;
+    bool drop_last; /* the last label does not count, as in OpenUnlearning */
+};
+
+int gradnorm_init(struct gradnorm *g, struct model *m, bool drop_last, struct err *e);
+/* *out = mean over the weight tensors of the L2 norm of d loss / d tensor, where the loss is the
+ * mean over the sequence's labels of -log p; a tied head counts once. NaN without labels. */
+int gradnorm_of(struct gradnorm *g, const struct seq *s, double *out, struct err *e);
+void gradnorm_fini(struct gradnorm *g);
 
 #endif

@@ -7,13 +7,21 @@
 #include "eval/extract.h"
 #include "eval/gradnorm.h"
 #include "eval/textclean.h"
-#include "model/generate.h"
+#include "model/fingerprint.h"
+
+/* Prompts that are answered together, and kept together: each group begins with empty places, so
+ * that its answers depend on nothing outside of it. As many as fill the places a few times over. */
+enum { GROUP = 128 };
 
 static int score(void *ctx, const struct dataset *d, bool distribution, struct scores *out,
                  struct err *e)
 {
     struct model_scorer *s = ctx;
-    struct score_options o = {.distribution = distribution};
+    struct recall_scores c = {&s->recall, distribution};
+    const struct score_store store = {recall_scores, recall_keep_scores, &c};
+    struct score_options o = {.distribution = distribution,
+                              .store = s->recall.file ? &store : NULL,
+                              .interrupt = s->interrupt};
     struct progress bar;
     progress_start(&bar, "score", d->n);
     int rc = model_score(out, s->model, d->seqs, d->n, &o, &bar, e);
@@ -21,14 +29,31 @@ static int score(void *ctx, const struct dataset *d, bool distribution, struct s
     return rc;
 }
 
+static int norm_of(struct model_scorer *s, struct gradnorm *g, const struct seq *q,
+                   struct progress *bar, double *out, struct err *e)
+{
+    if (recall_norm(&s->recall, q, g->drop_last, out)) {
+        progress_skip(bar, bar->done + 1);
+        return 0;
+    }
+    if (interrupt_check(s->interrupt, e) || gradnorm_of(g, q, out, e) ||
+        recall_keep_norm(&s->recall, q, g->drop_last, *out, e))
+        return -1;
+    progress_step(bar, bar->done + 1, bar->tokens + q->n, NULL);
+    return 0;
+}
+
 static int gradnorm(void *ctx, const struct dataset *d, double *out, struct err *e)
 {
     struct model_scorer *s = ctx;
+    struct gradnorm g;
     struct progress bar;
+    int rc = gradnorm_init(&g, s->model, s->compat & COMPAT_DROP_LAST_TOKEN, e);
     progress_start(&bar, "gradient", d->n);
-    int rc =
-        gradnorm_all(out, s->model, d->seqs, d->n, s->compat & COMPAT_DROP_LAST_TOKEN, &bar, e);
+    for (int i = 0; i < d->n && !rc; i++)
+        rc = norm_of(s, &g, &d->seqs[i], &bar, &out[i], e);
     progress_end(&bar);
+    gradnorm_fini(&g);
     return rc;
 }
 
@@ -105,35 +130,57 @@ static int longest(const struct answer_limit *limits, int n)
     return most;
 }
 
+/* prompts[n] and their limits, generated or recalled. */
+static int answer_group(struct model_scorer *s, const struct seq *prompts,
+                        const struct answer_limit *limits, int n, struct generation *out,
+                        struct progress *bar, struct err *e)
+{
+    struct stops stops = {.limits = limits, .decode = decode_into, .ctx = s, .e = e};
+    struct generate_options o = {.max_new_tokens = longest(limits, n),
+                                 .batch = s->batch,
+                                 .stop = stops_reached,
+                                 .stop_ctx = &stops,
+                                 .interrupt = s->interrupt,
+                                 .mask_positions = s->compat & COMPAT_PAD_EOS_MASK};
+    const struct recall_answers a = {prompts, limits, &o, n};
+    if (recall_answers(&s->recall, &a, out)) {
+        progress_skip(bar, bar->done + n);
+        return 0;
+    }
+    if (model_generate(out, s->model, prompts, n, &o, bar, e) || stops.failed)
+        return -1;
+    return recall_keep_answers(&s->recall, &a, out, e);
+}
+
 static int generate(void *ctx, const struct dataset *d, const struct answer_limit *limits,
                     struct answer *out, struct err *e)
 {
     struct model_scorer *s = ctx;
-    struct stops stops = {.limits = limits, .decode = decode_into, .ctx = s, .e = e};
-    struct generate_options o = {.max_new_tokens = longest(limits, d->n),
-                                 .batch = s->batch,
-                                 .stop = stops_reached,
-                                 .stop_ctx = &stops,
-                                 .mask_positions = s->compat & COMPAT_PAD_EOS_MASK};
     struct seq *prompts = mem_alloc((size_t)d->n, sizeof *prompts, e);
     struct generation *g = mem_alloc((size_t)d->n, sizeof *g, e);
     struct progress bar;
-    int rc = -1;
-    if (!prompts || !g)
-        goto out;
-    for (int i = 0; i < d->n; i++)
+    int rc = prompts && g ? 0 : -1;
+    for (int i = 0; i < d->n && !rc; i++)
         prompts[i] = prompt_of(&d->seqs[i]);
     progress_start(&bar, "answer", d->n);
-    rc = model_generate(g, s->model, prompts, d->n, &o, &bar, e);
+    for (int i = 0; i < d->n && !rc; i += GROUP) {
+        int n = d->n - i < GROUP ? d->n - i : GROUP;
+        rc = answer_group(s, prompts + i, limits + i, n, g + i, &bar, e);
+    }
     progress_end(&bar);
     if (!rc)
-        rc = stops.failed ? -1 : decode_all(s, d, prompts, limits, g, out, e);
-out:
+        rc = decode_all(s, d, prompts, limits, g, out, e);
     for (int i = 0; g && i < d->n; i++)
         generation_fini(&g[i]);
     free(g);
     free(prompts);
     return rc;
+}
+
+int model_scorer_keep(struct model_scorer *s, struct kept *file, struct err *e)
+{
+    s->recall.file = file;
+    return model_fingerprint(s->model, &s->recall.model, e);
 }
 
 int model_scorer_init(struct model_scorer *s, struct model *m, const struct tokenizer *tok,

@@ -2,6 +2,7 @@
 #ifndef EVAL_MODEL_SCORER_H
 #define EVAL_MODEL_SCORER_H
 
+#include "eval/recall.h"
 #include "eval/scores.h"
 #include "model/model.h"
 #include "text/tokenizer.h"
@@ -11,12 +12,17 @@ struct model_scorer {
     struct model *model;         /* borrowed */
     const struct tokenizer *tok; /* borrowed */
     unsigned compat;
-    int batch; /* prompts generated at once; 0: a good default */
-    char *eos; /* owned text of the end token */
+    struct recall recall;                   /* see model_scorer_keep */
+    const volatile sig_atomic_t *interrupt; /* borrowed; set: fail soon; NULL: never */
+    int batch;                              /* prompts generated at once; 0: a good default */
+    char *eos;                              /* owned text of the end token */
 };
 
 int model_scorer_init(struct model_scorer *s, struct model *m, const struct tokenizer *tok,
                       unsigned compat, struct err *e);
+/* Keeps what the model says in this file, which is borrowed, and takes from there what it said
+ * before. */
+int model_scorer_keep(struct model_scorer *s, struct kept *file, struct err *e);
 void model_scorer_fini(struct model_scorer *s);
 
 /* Two models as a comparer; both borrowed. */

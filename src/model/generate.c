@@ -264,7 +264,7 @@ int model_generate(struct generation *out, struct model *m, const struct seq *pr
     arena_init(&a);
     int rc = running_init(&r, e) || hold_shared(&r, &a, e) ? -1 : 0;
     while (!rc && r.done < n) {
-        rc = step(&r, &a, e);
+        rc = interrupt_check(o->interrupt, e) || step(&r, &a, e) ? -1 : 0;
         tokens += r.n_live;
         if (bar && !rc)
             progress_step(bar, done + r.done, tokens, NULL);

@@ -7,6 +7,7 @@
 #define MODEL_GENERATE_H
 
 #include "base/err.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/seq.h"
 #include "model/model.h"
@@ -21,6 +22,7 @@ struct generate_options {
     /* Called behind every new token of a prompt with all of them: true ends it. NULL: never. */
     bool (*stop)(void *ctx, int prompt, const int *ids, int n);
     void *stop_ctx;
+    const volatile sig_atomic_t *interrupt; /* set: fail before the next step; NULL: never */
     bool mask_positions; /* positions count only tokens with mask 1, as HF's generate does */
 };
 

@@ -66,14 +66,12 @@ static int ask_head(struct said *s, struct head *h, bool distribution, struct ar
     return 0;
 }
 
-static void keep(struct score *s, const struct said *said, const int *row)
+static void take(struct score *s, const struct said *said, const int *row)
 {
-    s->nll = 0;
     for (int k = 0; k < s->n; k++) {
         int r = row[k];
         s->logp[k] = said->logp[r];
         s->best[k] = said->best[r];
-        s->nll -= (double)s->logp[k];
         if (s->rank) {
             s->mean[k] = said->mean[r];
             s->variance[k] = said->variance[r];
@@ -82,8 +80,8 @@ static void keep(struct score *s, const struct said *said, const int *row)
     }
 }
 
-static int score_batch(struct scores *out, struct model *m, const struct label_batch *b,
-                       bool distribution, struct arena *a, struct err *e)
+static int compute(struct scores *out, struct model *m, const struct label_batch *b,
+                   bool distribution, struct arena *a, struct err *e)
 {
     struct head h;
     struct said said;
@@ -94,8 +92,28 @@ static int score_batch(struct scores *out, struct model *m, const struct label_b
     const int *row = b->row;
     for (int i = 0; i < b->n; i++) {
         struct score *s = &out->v[b->items[i].index];
-        keep(s, &said, row);
+        take(s, &said, row);
         row += s->n;
+    }
+    return 0;
+}
+
+/* The scores of one batch, computed and handed on, or recalled. */
+static int score_batch(struct scores *out, struct model *m, const struct label_batch *b,
+                       const struct score_options *o, bool *recalled, struct arena *a,
+                       struct err *e)
+{
+    const struct score_store *store = o->store;
+    *recalled = store && store->recall(store->ctx, out, b);
+    if (!*recalled &&
+        (interrupt_check(o->interrupt, e) || compute(out, m, b, o->distribution, a, e) ||
+         (store && store->keep(store->ctx, out, b, e))))
+        return -1;
+    for (int i = 0; i < b->n; i++) {
+        struct score *s = &out->v[b->items[i].index];
+        s->nll = 0;
+        for (int k = 0; k < s->n; k++)
+            s->nll -= (double)s->logp[k];
     }
     return 0;
 }
@@ -105,7 +123,9 @@ int model_score(struct scores *out, struct model *m, const struct seq *seqs, int
 {
     static const struct score_options defaults = {0};
     struct label_batches batches;
+    struct label_batch b;
     struct arena a;
+    bool recalled;
     o = o ? o : &defaults;
     *out = (struct scores){0};
     arena_init(&a);
@@ -116,13 +136,14 @@ int model_score(struct scores *out, struct model *m, const struct seq *seqs, int
     long done = bar ? bar->done + n - batches.n : 0;
     double seen = bar ? bar->tokens : 0;
     while (!rc && batches.next < batches.n) {
-        struct label_batch b;
         if ((rc = label_batches_take(&batches, &b, &m->cfg, &a, e)) ||
-            (rc = score_batch(out, m, &b, o->distribution, &a, e)))
+            (rc = score_batch(out, m, &b, o, &recalled, &a, e)))
             break;
-        for (int i = 0; i < b.n; i++)
+        for (int i = 0; i < b.n && !recalled; i++)
             seen += seqs[b.items[i].index].n;
-        if (bar)
+        if (bar && recalled)
+            progress_skip(bar, done + batches.next);
+        else if (bar)
             progress_step(bar, done + batches.next, seen, NULL);
     }
     arena_fini(&a);

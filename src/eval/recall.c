@@ -1,0 +1,187 @@
+#include "eval/recall.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "model/label_batches.h"
+
+enum kind { SCORES, ANSWERS, NORM };
+
+static uint64_t key_start(const struct recall *r, enum kind kind, unsigned how)
+{
+    return hash_word(hash_word(r->model, kind), how);
+}
+
+static uint64_t add_seq(uint64_t h, const struct seq *s)
+{
+    size_t n = (size_t)s->n;
+    h = hash_bytes(h, s->ids, n * sizeof *s->ids);
+    h = hash_bytes(h, s->labels, s->labels ? n * sizeof *s->labels : 0);
+    return hash_bytes(h, s->mask, s->mask ? n : 0);
+}
+
+/* The arrays of a batch's scores, one after another: fn(array, bytes) until it says no. */
+typedef bool each_array(void *ctx, void *array, size_t bytes);
+
+static bool walk_scores(const struct scores *out, const struct label_batch *b, each_array *fn,
+                        void *ctx)
+{
+    for (int i = 0; i < b->n; i++) {
+        const struct score *s = &out->v[b->items[i].index];
+        void *const arrays[] = {s->logp, s->best, s->mean, s->variance, s->rank};
+        _Static_assert(sizeof(float) == sizeof(int), "all arrays are alike");
+        for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++)
+            if (arrays[a] && !fn(ctx, arrays[a], (size_t)s->n * sizeof(float)))
+                return false;
+    }
+    return true;
+}
+
+/* Labels go up to the one behind the item's last token. */
+static uint64_t scores_key(const struct recall_scores *c, const struct label_batch *b)
+{
+    uint64_t h = key_start(c->recall, SCORES, c->distribution);
+    for (int i = 0; i < b->n; i++) {
+        const struct seq *s = &b->items[i].seq;
+        h = hash_word(add_seq(h, s), (uint64_t)s->labels[s->n]);
+    }
+    return h;
+}
+
+static bool count(void *ctx, void *array, size_t bytes)
+{
+    (void)array;
+    *(size_t *)ctx += bytes;
+    return true;
+}
+
+static bool fill(void *ctx, void *array, size_t bytes)
+{
+    const char **at = ctx;
+    memcpy(array, *at, bytes);
+    *at += bytes;
+    return true;
+}
+
+bool recall_scores(void *ctx, struct scores *out, const struct label_batch *b)
+{
+    const struct recall_scores *c = ctx;
+    size_t size, wanted = 0;
+    const char *bytes = kept_find(c->recall->file, scores_key(c, b), &size);
+    walk_scores(out, b, count, &wanted);
+    return bytes && size == wanted && walk_scores(out, b, fill, &bytes);
+}
+
+struct writing {
+    struct buf b;
+    struct err *e;
+};
+
+static bool put(void *ctx, void *array, size_t bytes)
+{
+    struct writing *w = ctx;
+    return !buf_add(&w->b, array, bytes, w->e);
+}
+
+int recall_keep_scores(void *ctx, const struct scores *out, const struct label_batch *b,
+                       struct err *e)
+{
+    const struct recall_scores *c = ctx;
+    struct writing w = {.e = e};
+    int rc = walk_scores(out, b, put, &w)
+                 ? kept_add(c->recall->file, scores_key(c, b), w.b.data, w.b.len, e)
+                 : -1;
+    buf_fini(&w.b);
+    return rc;
+}
+
+static uint64_t answers_key(const struct recall *r, const struct recall_answers *a)
+{
+    const int options[] = {a->o->max_new_tokens, a->o->batch, a->o->mask_positions};
+    uint64_t h = hash_bytes(key_start(r, ANSWERS, 0), options, sizeof options);
+    for (int i = 0; i < a->n; i++) {
+        h = hash_word(add_seq(h, &a->prompts[i]), (uint64_t)a->limits[i].max_new_tokens);
+        for (const char *const *s = a->limits[i].stops; s && *s; s++)
+            h = hash_bytes(h, *s, strlen(*s));
+    }
+    return h;
+}
+
+/* An answer is its number of tokens, whether it came to an end token, and the tokens. */
+enum { HEAD = 2 };
+
+static bool read_answer(struct generation *g, const char **at, const char *end)
+{
+    struct err e;
+    int head[HEAD];
+    if ((size_t)(end - *at) < sizeof head)
+        return false;
+    memcpy(head, *at, sizeof head);
+    *at += sizeof head;
+    size_t n = (size_t)head[0];
+    if (head[0] < 0 || n > (size_t)(end - *at) / sizeof(int) ||
+        !(g->ids = mem_alloc(n, sizeof(int), &e)))
+        return false;
+    memcpy(g->ids, *at, n * sizeof(int));
+    *at += n * sizeof(int);
+    g->n = head[0];
+    g->ended = head[1];
+    return true;
+}
+
+bool recall_answers(const struct recall *r, const struct recall_answers *a, struct generation *out)
+{
+    size_t size;
+    const char *at = r->file ? kept_find(r->file, answers_key(r, a), &size) : NULL;
+    if (!at)
+        return false;
+    const char *end = at + size;
+    int n = 0;
+    while (n < a->n && read_answer(&out[n], &at, end))
+        n++;
+    if (n == a->n && at == end)
+        return true;
+    for (int i = 0; i < a->n; i++)
+        generation_fini(&out[i]);
+    return false;
+}
+
+int recall_keep_answers(const struct recall *r, const struct recall_answers *a,
+                        const struct generation *g, struct err *e)
+{
+    struct buf b = {0};
+    int rc = 0;
+    if (!r->file)
+        return 0;
+    for (int i = 0; i < a->n && !rc; i++) {
+        const int head[HEAD] = {g[i].n, g[i].ended};
+        rc = buf_add(&b, head, sizeof head, e) ||
+             buf_add(&b, g[i].ids, (size_t)g[i].n * sizeof(int), e);
+    }
+    rc = rc || kept_add(r->file, answers_key(r, a), b.data, b.len, e) ? -1 : 0;
+    buf_fini(&b);
+    return rc;
+}
+
+static uint64_t norm_key(const struct recall *r, const struct seq *s, bool drop_last)
+{
+    return add_seq(key_start(r, NORM, drop_last), s);
+}
+
+bool recall_norm(const struct recall *r, const struct seq *s, bool drop_last, double *out)
+{
+    size_t size;
+    const void *bytes = r->file ? kept_find(r->file, norm_key(r, s, drop_last), &size) : NULL;
+    if (!bytes || size != sizeof *out)
+        return false;
+    memcpy(out, bytes, sizeof *out);
+    return true;
+}
+
+int recall_keep_norm(const struct recall *r, const struct seq *s, bool drop_last, double norm,
+                     struct err *e)
+{
+    return r->file ? kept_add(r->file, norm_key(r, s, drop_last), &norm, sizeof norm, e) : 0;
+}

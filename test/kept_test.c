@@ -1,0 +1,152 @@
+/* Results that are kept in a file: they come back to the byte, in any order, and only what is sound
+ * does. */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/kept.h"
+#include "base/mem.h"
+#include "tap.h"
+
+enum { RECORDS = 40 };
+
+static char path[600];
+
+/* What record i holds: i bytes, the first of them none. */
+static const char *bytes_of(int i)
+{
+    static char bytes[RECORDS];
+    for (int k = 0; k < i; k++)
+        bytes[k] = (char)(7 * i + k);
+    return bytes;
+}
+
+/* Keys that are in no order. */
+static uint64_t key_of(int i)
+{
+    return hash_word(HASH_START, (uint64_t)i);
+}
+
+static int fill(int n, struct err *e)
+{
+    struct kept k;
+    int rc = kept_open(&k, path, 5, "a test", true, e);
+    if (rc)
+        return -1;
+    for (int i = 0; i < n && !rc; i++)
+        rc = kept_add(&k, key_of(i), bytes_of(i), (size_t)i, e);
+    kept_close(&k, true);
+    return rc;
+}
+
+/* How many of the records come back as they were. */
+static int count_good(struct kept *k)
+{
+    int good = 0;
+    for (int i = 0; i < RECORDS; i++) {
+        size_t size;
+        const void *got = kept_find(k, key_of(i), &size);
+        good += got && size == (size_t)i && !memcmp(got, bytes_of(i), size);
+    }
+    return good;
+}
+
+static void check_records(void)
+{
+    struct kept k;
+    struct err e;
+    size_t size;
+    ok(!fill(RECORDS, &e) && !kept_open(&k, path, 5, "a test", false, &e), "written and opened");
+    ok(count_good(&k) == RECORDS && k.found == RECORDS, "every record comes back");
+    ok(!kept_find(&k, 77, &size), "no other one does");
+    struct kept second;
+    ok(kept_open(&second, path, 5, "a test", true, &e) && strstr(e.msg, "in use"), "%s", e.msg);
+    kept_close(&k, true);
+    ok(kept_open(&k, path, 6, "another", false, &e) && strstr(e.msg, "a test, not with another"),
+       "%s", e.msg);
+    ok(file_exists(path), "which leaves it there");
+    ok(!kept_open(&k, path, 6, "another", true, &e) && !kept_any(&k), "begun anew it holds none");
+    kept_close(&k, true);
+    ok(!file_exists(path), "and an empty one does not stay");
+    ok(kept_open(&k, "/dev/full", 5, "a test", false, &e) && strstr(e.msg, "no regular file"), "%s",
+       e.msg);
+}
+
+/* Cut at every byte: all whole records are there, and more can follow. */
+static void check_cuts(void)
+{
+    struct err e;
+    size_t size, first = 0;
+    int bad = 0, known = 0;
+    fill(8, &e);
+    char *whole = file_read(path, &size, &e);
+    while (whole[first++] != '\n')
+        ;
+    for (size_t cut = 0; cut <= size; cut++) {
+        size_t end = first;
+        int n = 0;
+        for (; n < 8 && end + 16 + (size_t)n <= cut; n++)
+            end += 16 + (size_t)n;
+        struct kept k;
+        bad += file_write(path, whole, cut, &e) || kept_open(&k, path, 5, "a test", false, &e) ||
+               (int)k.n != n || kept_add(&k, key_of(30), bytes_of(30), 30, &e);
+        kept_close(&k, true);
+        bad += kept_open(&k, path, 5, "a test", false, &e) || count_good(&k) != n + 1;
+        known += (int)k.n;
+        kept_close(&k, false);
+    }
+    ok(!bad && known > 8 * 30, "a file cut at any of its %zu bytes gives what is whole", size);
+    bad = 0;
+    for (size_t at = first; at < size; at++) {
+        struct kept k;
+        whole[at] ^= 4;
+        bad += file_write(path, whole, size, &e) || kept_open(&k, path, 5, "a test", false, &e) ||
+               count_good(&k) != (int)k.n || k.n == 8;
+        whole[at] ^= 4;
+        kept_close(&k, false);
+    }
+    ok(!bad, "a wrong bit anywhere is found");
+    free(whole);
+}
+
+static void check_memory(void)
+{
+    struct err e;
+    int rc = -1, failed = 0;
+    fill(RECORDS, &e);
+    for (long nth = 0; rc; nth++) {
+        struct kept k = {0};
+        mem_fail_at(nth);
+        rc = kept_open(&k, path, 5, "a test", false, &e) ||
+             kept_add(&k, key_of(1), bytes_of(9), 9, &e);
+        mem_fail_at(-1);
+        failed += rc != 0;
+        kept_close(&k, true);
+    }
+    ok(failed > 3, "%d allocations failed, each with an error", failed);
+    unlink(path);
+}
+
+static void check_hash(void)
+{
+    const char text[] = "twenty-one characters";
+    int same = 0;
+    for (size_t n = 0; n < sizeof text; n++)
+        for (size_t k = 0; k < n; k++)
+            same += hash_bytes(HASH_START, text, n) == hash_bytes(HASH_START, text, k);
+    ok(!same, "beginnings of a text differ");
+    ok(hash_bytes(HASH_START, "\0\0", 2) != hash_bytes(HASH_START, "\0", 1), "so do zeros");
+}
+
+int main(void)
+{
+    snprintf(path, sizeof path, "%s/kept.bin", test_dir());
+    if (!freopen("/dev/null", "w", stderr)) /* of hundreds of damaged files each is named */
+        abort();
+    check_records();
+    check_cuts();
+    check_memory();
+    check_hash();
+    return done();
+}
