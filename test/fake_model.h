@@ -23,7 +23,7 @@ enum { MOST_LABELS = 7 };
  * ids are the bytes. */
 struct fake {
     const json_t *log; /* borrowed */
-    int ids[2][256];
+    int ids[2][4096];
     bool broken; /* fails as an engine may */
 };
 
@@ -33,7 +33,7 @@ static inline int encode(void *ctx, const char *prompt, const char *answer, cons
     struct fake *f = ctx;
     (void)e;
     *n_prompt = *n_whole = 0;
-    for (const char *s = prompt; *s; s++)
+    for (const char *s = prompt ? prompt : ""; *s; s++)
         f->ids[0][(*n_prompt)++] = f->ids[1][(*n_whole)++] = *s;
     for (const char *s = answer; *s; s++)
         f->ids[1][(*n_whole)++] = *s;
@@ -197,9 +197,10 @@ struct trial {
     bool without[TOFU_SETS];
     unsigned compat;
     struct metric *metrics; /* NULL: TOFU's */
-    json_t **table;         /* NULL: not wanted */
-    bool broken;            /* the engine fails */
-    long fail_at;           /* allocation of the suite that fails, from 1; 0: none */
+    const struct scorer *reference;
+    json_t **table; /* NULL: not wanted */
+    bool broken;    /* the engine fails */
+    long fail_at;   /* allocation of the suite that fails, from 1; 0: none */
 };
 
 static inline int evaluate(const struct trial *t, struct peer_log *out, struct err *e)
@@ -229,6 +230,7 @@ static inline int evaluate(const struct trial *t, struct peer_log *out, struct e
                       .sets = sets,
                       .encoder = &enc,
                       .model = &model,
+                      .reference = t->reference,
                       .question = "question",
                       .max_new_tokens = 200,
                       .compat = t->compat,
