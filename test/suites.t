@@ -35,11 +35,23 @@ near($eval->{in_scope_Prob}{agg_value}, 1 / 514, 'scope: the probability of a to
 like($out, qr/^general_Prob +0\.0019\S* +\S+ +\S+ +2 +0$/m, 'with its rows in the table');
 unlike($out, qr/neighbour/, 'a set that is not given leaves its metrics out');
 
-($eval) = evaluate('privacy', 'PRIVACY', "--forget $qa --holdout $qa");
+($eval, $out) = evaluate('privacy', 'PRIVACY', "--forget $qa --holdout $qa");
 near($eval->{$_}{agg_value}, 0.5, "privacy: $_ cannot tell a set from itself")
     for 'mia_loss', 'mia_zlib', 'mia_min_k', 'mia_min_k_plus_plus', 'mia_gradnorm', 'mia_lowercase';
 ok(!$eval->{mia_reference}, 'no attack needs a reference that is not there');
 near($eval->{privleak}{agg_value}, 0, 'nor is anything leaked');
+near($eval->{mia_loss_tpr}{agg_value}, 0, 'nobody is found before a false alarm');
+like($out, qr/^privleak: against an AUC of 0\.5/m, 'what privleak is against is said');
+
+($eval, $out) = evaluate('memorization', 'MEMORIZATION', "--forget $texts --unseen $texts");
+near($eval->{forget_logp}{agg_value}, -log(514), 'memorization: log-probability of a token');
+ok($eval->{"forget_$_"}{agg_value} == $eval->{"unseen_$_"}{agg_value}, "$_ of the same texts") for 'MA', 'EL_10', 'extraction_strength';
+
+($eval, $out) = evaluate('answers', 'ANSWERS', "--max-new-tokens 4 --questions $qa --reference $flat");
+near($eval->{perplexity}{agg_value}, 514, 'answers: for the judge, all tokens are as likely') if $eval->{unique_words}{agg_value};
+like($out, qr/^exact_match +0 +0 +0\.7076 +3 +0$/m, 'no answer is right, which a rate has an interval for');
+($eval, $out) = evaluate('answers', 'ANSWERS', "--max-new-tokens 4 --questions $qa --max-length 14");
+like($out, qr/^rougeL_recall, .*: \d of 3 rows are cut to the greatest length \(/m, 'rows that are cut are named');
 
 ($eval) = evaluate('utility', 'UTILITY', "--max-new-tokens 4 --retain $perturbed --real-authors $perturbed --world-facts $perturbed");
 near($eval->{ra_Q_A_Prob_normalised}{agg_value}, 1 / 3, 'utility: one of three answers');

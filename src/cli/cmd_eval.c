@@ -7,11 +7,11 @@
 #include "cli/command.h"
 #include "cli/eval_kept.h"
 #include "cli/eval_multiple.h"
+#include "cli/eval_list.h"
 #include "cli/eval_retrained.h"
 #include "cli/setup.h"
 #include "cli/suite_print.h"
 #include "eval/model_scorer.h"
-#include "suites/kinds.h"
 #include "suites/recipe.h"
 
 enum { MOST_SETS = 64 };
@@ -20,7 +20,7 @@ struct options {
     const char *suite;
     const char *reference, *retrained, *retain_logs, *out, *question_key, *truth_ratio;
     int64_t max_new_tokens, batch;
-    bool json, list, overwrite;
+    bool json, list, markdown, overwrite;
 };
 
 #define OPT(f) offsetof(struct options, f)
@@ -29,8 +29,10 @@ static const struct param params[] = {
      "what is measured: a suite of --list, or a file of one's own (doc/suites.md)"},
     {"list", PARAM_BOOL, OPT(list), 0, 0, NULL, NULL, NULL,
      "print all suites and kinds of metrics"},
+    {"markdown", PARAM_BOOL, OPT(markdown), 0, 0, NULL, NULL, NULL,
+     "with --list: the kinds of metrics as a table, with what each was verified against"},
     {"reference", PARAM_STRING, OPT(reference), 0, 0, NULL, NULL, "PATH",
-     "another model, for the attack that compares losses"},
+     "another model, for the attack that compares losses and the perplexity of answers"},
     {"retrained", PARAM_STRING, OPT(retrained), 0, 0, NULL, NULL, "PATH",
      "the retrained model: evaluated too, and compared on every data set"},
     {"retain_logs", PARAM_STRING, OPT(retain_logs), 0, 0, NULL, NULL, "FILE",
@@ -60,8 +62,8 @@ static const char about[] =
     "and model utility.\n"
     "Each suite has options of its own for its data (--suite NAME --help); sets that are not given "
     "leave their\n"
-    "metrics out. The logs are in OpenUnlearning's format; means have a 95 % bootstrap "
-    "interval.\n\n"
+    "metrics out. The logs are in OpenUnlearning's format; means and AUCs have a 95 % "
+    "bootstrap interval.\n\n"
     "With --out, what the model says is kept there as it comes: an evaluation that was stopped, by "
     "Ctrl-C or a\n"
     "full disk, goes on when the command is repeated, and gives the bytes of never having "
@@ -194,24 +196,6 @@ static int run_recipe(struct evaluation *v, const struct setup_options *so, cons
     return rc;
 }
 
-static void print_list(void)
-{
-    printf("suites:\n");
-    for (const struct suite_text *t = suite_texts; t->name; t++) {
-        struct suite_recipe r;
-        struct err e;
-        if (suite_recipe_open(&r, t->name, &e))
-            continue;
-        printf("  %-15s%s\n", t->name, r.about);
-        if (r.n_tasks)
-            printf("  %-15s--data %s\n", "", r.data);
-        suite_recipe_close(&r);
-    }
-    printf("\nkinds of metrics:\n");
-    for (int i = 0; metric_kinds[i]; i++)
-        printf("  %-22s%s\n", metric_kinds[i]->name, metric_kinds[i]->help);
-}
-
 /* What the suite presets of other options. */
 static int read_presets(const struct suite_recipe *r, struct param_preset *presets, int most,
                         struct err *e)
@@ -260,7 +244,7 @@ int cmd_eval(int argc, char **argv)
                      .open = true};
     int status = args_parse(&a, argc, argv);
     if (status == ARGS_GO && o.list) {
-        print_list();
+        eval_list(o.markdown);
         status = STATUS_DONE;
     }
     if (status == ARGS_GO)

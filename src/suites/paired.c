@@ -155,7 +155,7 @@ const struct metric_kind metric_exposure = {
     .name = "exposure",
     .help = "of a canary: bits by which it is likelier than the alternatives (arXiv 1802.08232); "
             "inputs: canary, alternatives",
-    .forgotten = "near 1",
+    .forgotten = "about 1",
     .verified = "its definition",
     .compute = exposure,
     .rescore = logged_score,

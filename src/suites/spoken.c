@@ -107,6 +107,6 @@ const struct metric_kind metric_perplexity = {
     .name = "perplexity",
     .help = "of the model's own answer under another model (`--reference`)",
     .forgotten = "fluent: as in the retrained model",
-    .verified = "its definition, PyTorch",
+    .verified = "its definition",
     .needs = NEED_ANSWERS | NEED_JUDGE,
     .row = perplexity};
