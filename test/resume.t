@@ -9,7 +9,7 @@ use Command;
 use Training;
 
 my $one = 'RMU --layer 1 --trainable-params-regex model.layers.1.mlp.down_proj.weight';
-for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL', 'TERM', '--save-every 7'],
+for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL --eval-every 40 --stop-nll 1e5', 'TERM', '--save-every 7'],
               [$one, 'INT', ''], ['NPO', 'KILL', '--save-every 2'],
               ['GradDiff --optimiser sophia --sophia-interval 4', 'INT', '--clip 0.1'],
               ['PDU --retain-loss-eps 4 --dual-step-size 0.5 --dual-warmup-epochs 1', 'INT', ''],

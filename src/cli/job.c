@@ -6,6 +6,7 @@
 #include "cli/interrupt.h"
 #include "cli/job_data.h"
 #include "cli/job_ledger.h"
+#include "cli/job_watch.h"
 #include "cli/stages.h"
 #include "locate/locators.h"
 #include "model/lora.h"
@@ -16,6 +17,7 @@
 
 struct job {
     struct setup s;
+    struct job_watch watch;
     struct model ref, helper[HELPER_COUNT];
     struct engine engine;
     struct job_data data;
@@ -136,7 +138,7 @@ static int prepare(struct job *j, struct request *q, struct err *e)
         open_reference(j, &q->setup, o, q->locator->keeps_base, e) || open_helpers(j, o, e) ||
         job_data_order(&j->data, &j->engine, &q->train, &q->alternates,
                        weighting_turns(&q->weighting), e) ||
-        locate(j, q, e) || measure_gap(j, e))
+        locate(j, q, e) || measure_gap(j, e) || job_watch_init(&j->watch, &q->watch, &j->engine, e))
         return -1;
     return engine_cache_reference(&j->engine, j->ref.w ? &j->ref : &j->s.model, &j->data.order, 0,
                                   j->data.order.n, e);
@@ -164,14 +166,15 @@ static void print_report(const struct train_report *r, const struct request *q)
         return;
     }
     if (!o->json) {
-        printf("%ld steps, %ld tokens in %.1f s (%.0f tokens/s), last loss %.4g -> %s\n", r->steps,
-               r->tokens, r->seconds, rate, r->loss, o->out);
+        printf("%ld steps, %ld tokens in %.1f s (%.0f tokens/s), last loss %.4g -> %s%s%s\n",
+               r->steps, r->tokens, r->seconds, rate, r->loss, o->out,
+               *r->look.stop ? "; stopped: " : "", r->look.stop);
         return;
     }
-    json_t *j =
-        json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:s}", "steps", (json_int_t)r->steps, "tokens",
-                  (json_int_t)r->tokens, "seconds", r->seconds, "tokens_per_second", rate, "loss",
-                  r->loss, "grad_norm", r->grad_norm, "out", o->out);
+    json_t *j = json_pack(
+        "{s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:s?}", "steps", (json_int_t)r->steps, "tokens",
+        (json_int_t)r->tokens, "seconds", r->seconds, "tokens_per_second", rate, "loss", r->loss,
+        "grad_norm", r->grad_norm, "out", o->out, "stopped", *r->look.stop ? r->look.stop : NULL);
     json_dumpf(j, stdout, JSON_REAL_PRECISION(10));
     putchar('\n');
     json_decref(j);
@@ -204,6 +207,7 @@ static int run_job(struct request *q)
                         .wrapper = q->wrapping.wrapper,
                         .wrapper_params = q->wrapping.params,
                         .weighting = weighting_of(&q->weighting),
+                        .watch = &j.watch.watch,
                         .options = q->options,
                         .o = &q->train,
                         .order = &j.data.order,

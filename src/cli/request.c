@@ -63,8 +63,6 @@ static int take_chosen(struct args *a, struct request *q)
     int status = args_take(a, "alternate answers", alternate_params, &q->alternates);
     if (status == ARGS_GO)
         status = args_take(a, "which weights move, and how", choice_params, &q->chosen);
-    if (status == ARGS_GO)
-        status = args_take(a, "weights over the run", weighting_params, &q->weighting);
     if (status != ARGS_GO)
         return status;
     if (!(q->locator = locator_by_name(q->chosen.locate, &e)) ||
@@ -79,6 +77,15 @@ static int take_chosen(struct args *a, struct request *q)
                : status;
 }
 
+/* What only unlearning has: how it weighs its terms, when it ends, what it trains before. */
+static int take_course(struct args *a, struct request *q)
+{
+    int status = args_take(a, "weights over the run", weighting_params, &q->weighting);
+    if (status == ARGS_GO)
+        status = args_take(a, "looks at the run", watch_params, &q->watch);
+    return status == ARGS_GO ? take_stages(a, q) : status;
+}
+
 /* The parameters of the method, the locator and the optimiser, once these are known. */
 static int take_choices(struct args *a, const struct job_command *c, struct request *q)
 {
@@ -89,7 +96,7 @@ static int take_choices(struct args *a, const struct job_command *c, struct requ
     if (status == ARGS_GO)
         status = take_chosen(a, q);
     if (status == ARGS_GO && !c->method)
-        status = take_stages(a, q);
+        status = take_course(a, q);
     if (status != ARGS_GO)
         return status;
     if (!(q->optim = optim_by_name(q->job.optimiser, &e)) ||
@@ -140,6 +147,8 @@ int request_parse(struct request *q, const struct job_command *c, int argc, char
                                   {"training", train_params, &q->train},
                                   {"what to run", c->method ? NULL : recipe_params, &q->choice}},
                        .open = true};
+    param_defaults(weighting_params, &q->weighting);
+    param_defaults(watch_params, &q->watch);
     int status = args_parse(a, argc, argv);
     if (status == ARGS_GO)
         status = take_choices(a, c, q);

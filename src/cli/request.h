@@ -14,6 +14,7 @@
 #include "train/locator.h"
 #include "train/optim.h"
 #include "train/options.h"
+#include "train/watch.h"
 #include "train/weighting.h"
 
 /* What the method may preset: which weights move, what stands before the optimiser, and which stage
@@ -34,6 +35,7 @@ struct request {
     struct choice_options chosen;
     struct alternate_options alternates;
     struct weighting_options weighting;
+    struct watch_options watch;
     const struct locator *locator;
     void *locator_params; /* owned */
     struct wrapping wrapping;

@@ -71,7 +71,7 @@ static int stage_request(struct request *sub, const struct request *q, int k, co
     sub->stage = s;
     sub->wrapping = (struct wrapping){0};
     param_defaults(weighting_params, &sub->weighting);
-    param_defaults(weighting_params, &sub->weighting);
+    param_defaults(watch_params, &sub->watch);
     sub->job.out = dir;
     sub->job.dtype = "f32";
     sub->job.save_adapter = false;

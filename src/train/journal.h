@@ -4,7 +4,8 @@
  *      micro-batch], "tokens", "seconds"}
  *
  * and where there are any: "weights" {role.term: weight} that move with the run, "dual" the weight
- * that is a dual variable. Terms whose weight the run makes 0 in a step are left
+ * that is a dual variable, "eval" the figures of a look after the step, "stopped" why the run ends
+ * there (train/watch.h). Terms whose weight the run makes 0 in a step are left
  * out of its terms.
  */
 #ifndef TRAIN_JOURNAL_H
@@ -13,11 +14,13 @@
 #include <stdio.h>
 
 #include "train/gradient.h"
+#include "train/watch.h"
 
 struct entry {
     long step; /* 0-based */
     double lr, grad_norm, seconds;
-    bool weights; /* they move */
+    bool weights;            /* they move */
+    const struct look *look; /* NULL: none was due */
 };
 
 /* OUT/train.jsonl, empty, or with the first `steps` lines of what is there: a run that was killed

@@ -200,61 +200,87 @@ static int diverged(struct run *r, long step, struct err *e)
                       loss, fabs(r->grad_norm));
 }
 
+static int epoch_of(const struct run *r, long step)
+{
+    return order_epoch(r->t->order, (int)(step / r->repeats * r->t->o->accumulate));
+}
+
 /* What the terms weigh in this step. */
 static void weigh(struct run *r, long step)
 {
-    const struct order *o = r->t->order;
-    int micros = (int)r->t->o->accumulate;
-    struct moment at = {
-        .step = step,
-        .total = r->total,
-        .epoch = order_epoch(o, (int)(step / r->repeats) * micros),
-        .epochs = order_epoch(o, (int)((r->last - 1) / r->repeats) * micros) + 1,
-    };
-    at.turn = order_is_turn(o, at.epoch);
+    const struct moment at = {.step = step,
+                              .total = r->total,
+                              .epoch = epoch_of(r, step),
+                              .epochs = epoch_of(r, r->last - 1) + 1,
+                              .turn = order_is_turn(r->t->order, epoch_of(r, step))};
     if (r->t->weighting)
         weighting_apply(r->t->weighting, &at, r->t->engine);
 }
 
-static int loop(struct run *r, long step, struct train_report *report, struct err *e)
+/* One step, up to the weights that it leaves. */
+static int make_step(struct run *r, long step, double lr, struct err *e)
 {
-    const struct train_options *o = r->t->o;
+    weigh(r, step);
+    if (make_gradient(r, step, e))
+        return -1;
+    if (!isfinite(gradient_loss(&r->g)) || !isfinite(r->grad_norm))
+        return diverged(r, step, e);
+    update(r, step, lr);
+    return dual_after_step(&r->g, e);
+}
+
+/* Measures the model after `done` steps if that is due; *looked: it was. */
+static int look(struct run *r, long done, struct look *l, bool *looked, struct err *e)
+{
+    const struct watch *w = r->t->watch;
+    long n = r->repeats;
+    *looked = w && done && done % n == 0 &&
+              watch_is_due(w->o, done, n, epoch_of(r, done) > epoch_of(r, done - n));
+    return *looked ? watch_look(w, l, e) : 0;
+}
+
+/* Once `done` steps are: whether the run was interrupted, and a checkpoint if one is due. A run
+ * whose bound ends it is over, and its checkpoint says so to --resume. */
+static int conclude(struct run *r, long done, struct train_report *report, struct err *e)
+{
+    const long every = (long)r->t->o->save_every;
+    /* What a wrapper keeps while its micro-batches repeat is in no checkpoint. */
+    const bool whole = done % r->repeats == 0, ended = *report->look.stop;
+    bool due = whole && every && done < r->last && done / every > (done - r->repeats) / every;
+    report->interrupted = whole && !ended && r->t->stop && *r->t->stop;
+    return report->interrupted || due || (ended && every) ? save(r, done, e) : 0;
+}
+
+static int loop(struct run *r, long first, struct train_report *report, struct err *e)
+{
+    const double start = log_seconds();
     struct progress bar;
-    double start = log_seconds();
-    long first = step;
-    int rc = 0;
+    bool looked;
+    long step = first;
+    /* A checkpoint may be of the step that ended the run. */
+    int rc = look(r, step, &report->look, &looked, e);
     progress_start(&bar, r->t->what, r->last);
-    for (; step < r->last && !report->interrupted && !rc; step++) {
-        double lr = train_lr(o, step, r->total, r->t->order);
-        weigh(r, step);
-        if ((rc = make_gradient(r, step, e)))
-            break;
-        double loss = gradient_loss(&r->g);
-        if (!isfinite(loss) || !isfinite(r->grad_norm)) {
-            rc = diverged(r, step, e);
+    while (!rc && step < r->last && !report->interrupted && !*report->look.stop) {
+        const double lr = train_lr(r->t->o, step, r->total, r->t->order);
+        if (make_step(r, step, lr, e) || look(r, step + 1, &report->look, &looked, e)) {
+            rc = -1;
             break;
         }
-        update(r, step, lr);
-        if ((rc = dual_after_step(&r->g, e)))
-            break;
-        report->loss = loss;
+        report->loss = gradient_loss(&r->g);
         report->tokens += r->g.tokens;
         char extra[64];
-        snprintf(extra, sizeof extra, "loss %.4g", loss);
+        snprintf(extra, sizeof extra, "loss %.4g", report->loss);
         progress_step(&bar, step + 1, (double)report->tokens, extra);
-        struct entry entry = {.step = step,
-                              .lr = lr,
-                              .grad_norm = r->grad_norm,
-                              .seconds = log_seconds() - start,
-                              .weights = r->t->weighting != NULL};
+        const struct entry entry = {.step = step,
+                                    .lr = lr,
+                                    .grad_norm = r->grad_norm,
+                                    .seconds = log_seconds() - start,
+                                    .weights = r->t->weighting != NULL,
+                                    .look = looked ? &report->look : NULL};
+        step++;
         rc = journal_write(r->log, r->t->out, &r->g, &entry, e);
-        /* What a wrapper keeps while its micro-batches repeat is in no checkpoint. */
-        bool may_stop = (step + 1) % r->repeats == 0;
-        report->interrupted = may_stop && r->t->stop && *r->t->stop;
-        bool due = may_stop && o->save_every && step + 1 < r->last &&
-                   (step + 1) / o->save_every > (step + 1 - r->repeats) / o->save_every;
-        if (!rc && (report->interrupted || due))
-            rc = save(r, step + 1, e);
+        if (!rc)
+            rc = conclude(r, step, report, e);
     }
     progress_end(&bar);
     report->steps = step - first;
@@ -289,7 +315,7 @@ int train_run(struct trainer *t, struct train_report *report, struct err *e)
         rc = loop(&r, step, report, e);
     }
     if (!rc && !report->interrupted && t->wrapper && t->wrapper->finish)
-        t->wrapper->finish(t->wrapper_params, r.m, r.g.copy, r.last);
+        t->wrapper->finish(t->wrapper_params, r.m, r.g.copy, step + report->steps);
     run_fini(&r);
     return rc;
 }

@@ -14,6 +14,7 @@
 #include "train/ledger.h"
 #include "train/optim.h"
 #include "train/options.h"
+#include "train/watch.h"
 #include "train/weighting.h"
 #include "train/wrapper.h"
 
@@ -24,6 +25,7 @@ struct trainer {
     const struct wrapper *wrapper;     /* NULL: none */
     const void *wrapper_params;        /* borrowed */
     const struct weighting *weighting; /* NULL: the weights of the terms stay */
+    const struct watch *watch;         /* NULL: nothing is measured on the way */
     const json_t *options; /* borrowed object: the run's options, which a resumed run must share */
     const struct train_options *o;
     const struct order *order;         /* borrowed */
@@ -38,6 +40,7 @@ struct train_report {
     double loss, grad_norm; /* of the last step */
     double seconds;
     bool interrupted; /* a checkpoint was written */
+    struct look look; /* the last one; why the run ended before its last step, if it did */
 };
 
 /* On a loss or gradient that is not finite: an error; the last checkpoint of this run stays, or is

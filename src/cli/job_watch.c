@@ -1,0 +1,81 @@
+#include "cli/job_watch.h"
+
+#include <math.h>
+
+#include "eval/example.h"
+#include "eval/extract.h"
+#include "model/score.h"
+
+enum { EL_NGRAM = 10 };
+
+static int rows_of(const struct job_watch *w, const struct dataset *d)
+{
+    const int64_t most = w->watch.o->eval_rows;
+    return most && most < d->n ? (int)most : d->n;
+}
+
+/* Means over rows of a role: of the mean NLL of a row's labels, and of the share of them that are
+ * the model's first choice. */
+static int score(const struct job_watch *w, enum role role, double *nll, double *exact,
+                 struct err *e)
+{
+    const struct dataset *d = w->engine->sets[role];
+    struct scores s;
+    if (!d)
+        return 0;
+    const int n = rows_of(w, d);
+    if (model_score(&s, w->engine->model, d->seqs, n, NULL, NULL, e))
+        return -1;
+    *nll = *exact = 0;
+    for (int i = 0; i < n; i++) {
+        *nll += example_loss(&s.v[i]) / n;
+        *exact += example_exact(&s.v[i]) / n;
+    }
+    scores_fini(&s);
+    return 0;
+}
+
+/* The mean over rows that are long enough. */
+static int extract(const struct job_watch *w, double *mean, struct err *e)
+{
+    const struct dataset *d = w->engine->sets[ROLE_FORGET];
+    double sum = 0;
+    int n = 0;
+    for (int i = 0; i < rows_of(w, d); i++) {
+        double el;
+        if (extract_likelihood(w->engine->model, d->seqs[i].ids, d->seqs[i].n, EL_NGRAM, &el, e))
+            return -1;
+        if (isnan(el))
+            continue;
+        sum += el;
+        n++;
+    }
+    *mean = sum / n;
+    return n ? 0
+             : err_set(e,
+                       "--stop-el needs texts to forget of more than %d tokens, and there is none",
+                       EL_NGRAM);
+}
+
+static int measure(void *ctx, double v[FIGURE_COUNT], struct err *e)
+{
+    const struct job_watch *w = ctx;
+    const struct watch_options *o = w->watch.o;
+    double unused;
+    for (int i = 0; i < FIGURE_COUNT; i++)
+        v[i] = NAN;
+    if (score(w, ROLE_FORGET, &v[FIGURE_FORGET_NLL], &v[FIGURE_MA], e) ||
+        score(w, ROLE_RETAIN, &v[FIGURE_RETAIN_NLL], &unused, e))
+        return -1;
+    return o->stop_el > 0 ? extract(w, &v[FIGURE_EL], e) : 0;
+}
+
+int job_watch_init(struct job_watch *w, const struct watch_options *o, const struct engine *g,
+                   struct err *e)
+{
+    *w = (struct job_watch){.watch = {.o = o, .measure = measure, .ctx = w}, .engine = g};
+    bool bounded = o->stop_nll > 0 || o->stop_el > 0 || o->stop_ma > 0;
+    return bounded && !g->sets[ROLE_FORGET]
+               ? err_set(e, "the run is to end when its data are forgotten: give --forget FILE")
+               : 0;
+}
