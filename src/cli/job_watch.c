@@ -35,6 +35,14 @@ static int score(const struct job_watch *w, enum role role, double *nll, double 
     return 0;
 }
 
+static int first_label(const struct seq *q)
+{
+    int n = 1;
+    while (n < q->n && q->labels[n] == LABEL_NONE)
+        n++;
+    return n;
+}
+
 /* The mean over rows that are long enough. */
 static int extract(const struct job_watch *w, double *mean, struct err *e)
 {
@@ -42,8 +50,9 @@ static int extract(const struct job_watch *w, double *mean, struct err *e)
     double sum = 0;
     int n = 0;
     for (int i = 0; i < rows_of(w, d); i++) {
+        const struct seq *q = &d->seqs[i];
         double el;
-        if (extract_likelihood(w->engine->model, d->seqs[i].ids, d->seqs[i].n, EL_NGRAM, &el, e))
+        if (extract_likelihood(w->engine->model, q->ids, q->n, first_label(q), EL_NGRAM, &el, e))
             return -1;
         if (isnan(el))
             continue;
@@ -53,7 +62,7 @@ static int extract(const struct job_watch *w, double *mean, struct err *e)
     *mean = sum / n;
     return n ? 0
              : err_set(e,
-                       "--stop-el needs texts to forget of more than %d tokens, and there is none",
+                       "--stop-el needs a text to forget of more than %d tokens, and there is none",
                        EL_NGRAM);
 }
 
