@@ -218,6 +218,31 @@ static void check_cut(void)
     rows_close(&rows);
 }
 
+/* 'The rain' and 'falls' are one text, of which what comes after the first is scored. */
+static void check_continued(void)
+{
+    static const char text[] = "[{\"q\": \"The rain\", \"a\": \"falls\"}]";
+    struct fake f = {0};
+    const struct encoder plain = {.encode = encode, .ctx = &f, .pad_id = -1};
+    const struct questioning how = {.question = "q", .continued = true};
+    struct rows rows;
+    struct dataset d;
+    struct err e;
+    ok(!rows_read(&rows, "rows", text, sizeof text - 1, &e), "a text in two pieces");
+    if (!ok(!evidence_dataset(&d, &rows, &how, "a", &plain, &e), "its sequence"))
+        return note("%s", e.msg);
+    char got[32] = "";
+    int first = 0;
+    for (int t = 0; t < d.seqs[0].n && t < 31; t++) {
+        got[t] = (char)d.seqs[0].ids[t];
+        first += d.seqs[0].labels[t] == LABEL_NONE;
+    }
+    ok(d.n == 1 && !strcmp(got, "The rain falls") && first == 8 && d.n_labels == 6,
+       "'%s', scored from %d on", got, first);
+    dataset_fini(&d);
+    rows_close(&rows);
+}
+
 static void check_names(void)
 {
     json_t *odd = NULL;
@@ -275,6 +300,7 @@ int main(void)
     check_attack();
     check_exposure();
     check_cut();
+    check_continued();
     check_names();
     check_words();
     check_no_memory();

@@ -15,7 +15,8 @@ my $qa = rows_of('qa.jsonl', map { {question => "Who is $_?", answer => "A $_."}
 my $perturbed = rows_of('p.jsonl', {question => 'Who?', answer => 'Ann.', paraphrased_answer => 'Anne', perturbed_answer => ['Bob', 'Tom']});
 my $shots = rows_of('shots.jsonl', {question => 'One?', answer => 'Yes.'}, {question => 'Two?', answer => 'No.'});
 my $texts = rows_of('texts.jsonl', {text => 'The rain falls.'}, {text => 'It is late.'});
-my $verb = rows_of('verb.jsonl', {prompt => 'The rain', gt => ' falls down.'});
+my $verse = rows_of('verse.jsonl', map { {text => join ' ', $_, 1 .. 9, $_} } 'one', 'two');
+my $verb = rows_of('verb.jsonl', {prompt => 'The rain', gt => 'falls down.'});
 
 # Suite, arguments -> the logs.
 sub evaluate {
@@ -43,7 +44,7 @@ near($eval->{privleak}{agg_value}, 0, 'nor is anything leaked');
 near($eval->{mia_loss_tpr}{agg_value}, 0, 'nobody is found before a false alarm');
 like($out, qr/^privleak: against an AUC of 0\.5/m, 'what privleak is against is said');
 
-($eval, $out) = evaluate('memorization', 'MEMORIZATION', "--forget $texts --unseen $texts");
+($eval, $out) = evaluate('memorization', 'MEMORIZATION', "--forget $verse --unseen $verse");
 near($eval->{forget_logp}{agg_value}, -log(514), 'memorization: log-probability of a token');
 ok($eval->{"forget_$_"}{agg_value} == $eval->{"unseen_$_"}{agg_value}, "$_ of the same texts") for 'MA', 'EL_10', 'extraction_strength';
 
@@ -59,11 +60,16 @@ near($eval->{model_utility}{agg_value}, 0, 'no word is right');
 
 ($eval) = evaluate('muse', 'MUSE', "--forget-knowmem $qa --forget-icl $shots --retain-knowmem $qa "
         . "--forget-verbmem $verb --forget $texts --holdout $texts");
-is($eval->{forget_knowmem_ROUGE}{value_by_index}{1}{input},
-    "Question: One?\nAnswer: Yes.\n\nQuestion: Two?\nAnswer: No.\n\nQuestion: Who is smith?\nAnswer: ", 'muse: worked examples first');
+# OpenUnlearning wraps questions and answers in its model's tags, for MUSE's Llama-2-7b-hf user_start q user_end asst_start a
+# asst_end, examples and question alike (preprocess_chat_instance); the last answer is left open.
+my ($user_start, $user_end, $asst_start, $asst_end) = ('Question: ', "\n", 'Answer: ', "\n\n");
+sub wrapped { return "$user_start$_[0]$user_end$asst_start" . (defined $_[1] ? "$_[1]$asst_end" : '') }
+is($eval->{forget_knowmem_ROUGE}{value_by_index}{1}{input}, wrapped('One?', 'Yes.') . wrapped('Two?', 'No.') . wrapped('Who is smith?'),
+    'muse: worked examples first');
 is($eval->{forget_knowmem_ROUGE}{value_by_index}{1}{ground_truth}, 'A smith.', 'then the answer');
 is($eval->{retain_knowmem_ROUGE}{value_by_index}{0}{input}, "Question: Who is cook?\nAnswer: ", 'none where none are given');
 is($eval->{forget_verbmem_ROUGE}{value_by_index}{0}{input}, 'The rain', 'a text is continued as it is');
+is($eval->{forget_verbmem_ROUGE}{value_by_index}{0}{ground_truth}, 'falls down.', 'by its second piece');
 near($eval->{privleak}{agg_value}, 0, 'privleak of plain texts');
 ok(!$eval->{forget_verbmem_ROUGE}{value_by_index}{0}{rougeL_f1}, 'ROUGE-L F');
 

@@ -66,8 +66,8 @@ static int measure(struct side *x, const struct suite *s, int set, const struct 
 {
     struct dataset d;
     struct divergence *v = NULL;
-    if (dataset_build(&d, ROLE_GENERIC, suite_rows(s, set, m->answer), suite_question(s, set),
-                      m->answer, s->encoder, e))
+    const struct questioning how = suite_questioning(s, set);
+    if (evidence_dataset(&d, suite_rows(s, set, m->answer), &how, m->answer, s->encoder, e))
         return -1;
     int rc = !(v = mem_alloc((size_t)d.n, sizeof *v, e)) || c->compare(c->ctx, &d, v, e) ||
                      side_init(x, d.n, e)

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "eval/perplexity.h"
 #include "eval/textclean.h"
+#include "suites/continued.h"
 
 int evidence_init(struct evidence *v, int most, struct err *e)
 {
@@ -198,6 +199,17 @@ static int run(struct evidence *v, const struct evidence_source *from, const str
     return rc;
 }
 
+int evidence_dataset(struct dataset *d, const struct rows *rows, const struct questioning *how,
+                     const char *answer, const struct encoder *encoder, struct err *e)
+{
+    struct continued c;
+    continued_init(&c, encoder);
+    int rc = dataset_build(d, ROLE_GENERIC, rows, how->question, answer,
+                           how->continued ? &c.encoder : encoder, e);
+    continued_fini(&c);
+    return rc;
+}
+
 /* A copy of the row whose answer, one text, is in lower case. */
 static json_t *lower_row(const json_t *row, const char *answer, struct err *e)
 {
@@ -222,8 +234,7 @@ static int build_lower(struct exhibit *x, const struct evidence_source *from, st
     while (n < rows.n && (rows.v[n] = lower_row(x->rows->v[n], x->answer, e)))
         n++;
     if (n == rows.n)
-        rc = dataset_build(&x->lower, ROLE_GENERIC, &rows, x->how.question, x->answer,
-                           from->encoder, e);
+        rc = evidence_dataset(&x->lower, &rows, &x->how, x->answer, from->encoder, e);
     while (n > 0)
         json_decref(rows.v[--n]);
     free(rows.v);
@@ -234,8 +245,7 @@ int evidence_gather(struct evidence *v, const struct evidence_source *from, stru
 {
     for (int i = 0; i < v->n; i++) {
         struct exhibit *x = &v->v[i];
-        if (dataset_build(&x->d, ROLE_GENERIC, x->rows, x->how.question, x->answer, from->encoder,
-                          e) ||
+        if (evidence_dataset(&x->d, x->rows, &x->how, x->answer, from->encoder, e) ||
             (x->needs & NEED_LOWER && build_lower(x, from, e)))
             return -1;
     }

@@ -22,6 +22,7 @@ enum need {
 /* How one data set is asked; all borrowed. */
 struct questioning {
     const char *question;      /* field of the prompt; NULL: plain texts */
+    bool continued;            /* the prompt is a text that the answer goes on (continued.h) */
     struct answer_limit limit; /* of the model's own answers */
 };
 
@@ -56,6 +57,10 @@ struct evidence_source {
     const struct scorer *model;
     const struct scorer *reference; /* NULL: none; then nothing may need it */
 };
+
+/* The sequences of a field of rows. */
+int evidence_dataset(struct dataset *d, const struct rows *rows, const struct questioning *how,
+                     const char *answer, const struct encoder *encoder, struct err *e);
 
 /* Room for `most` exhibits; evidence_fini is due also after a failure. */
 int evidence_init(struct evidence *v, int most, struct err *e);

@@ -115,10 +115,9 @@ int suite_compare(const struct suite *s, const struct metric *m, struct result *
 /* Adds a metric's line to the table. */
 int suite_tabulate(struct suite *s, const struct metric *m, struct result *r, struct err *e);
 
-/* The data set if it is given and has the field at all; and the field of its prompt, NULL for plain
- * texts. */
+/* The data set if it is given and has the field at all; and how it is asked. */
 const struct rows *suite_rows(const struct suite *s, int set, const char *answer);
-const char *suite_question(const struct suite *s, int set);
+struct questioning suite_questioning(const struct suite *s, int set);
 /* For kinds of metrics. What was asked of the model about the metric's own field of a set; NULL:
  * its data are not given. */
 const struct exhibit *suite_exhibit(const struct suite *s, const struct metric *m, int set);

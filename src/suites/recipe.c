@@ -38,20 +38,23 @@ static int read_stops(struct suite_set *s, const json_t *list, struct err *e)
 
 static int read_set(struct suite_set *s, const json_t *j, struct err *e)
 {
-    static const char *const keys[] = {"help",  "required", "question",       "prompt",
-                                       "shots", "shot",     "max_new_tokens", "stop"};
+    static const char *const keys[] = {"help", "required",       "question", "prompt",   "shots",
+                                       "shot", "max_new_tokens", "stop",     "continued"};
     const json_t *question = json_object_get(j, "question");
     int64_t most = 0;
     s->help = "rows";
     if (NAMES_CHECK_KEYS(j, keys, e) || json_opt_str(j, "help", &s->help, e) ||
-        json_opt_bool(j, "required", &s->required, e) || json_opt_str(j, "prompt", &s->prompt, e) ||
-        json_opt_str(j, "shot", &s->shot, e) ||
+        json_opt_bool(j, "required", &s->required, e) ||
+        json_opt_bool(j, "continued", &s->continued, e) ||
+        json_opt_str(j, "prompt", &s->prompt, e) || json_opt_str(j, "shot", &s->shot, e) ||
         json_opt_int(j, "max_new_tokens", 1, 100000, &most, e) ||
         read_stops(s, json_object_get(j, "stop"), e) || template_check(s->prompt, e) ||
         template_check(s->shot, e))
         return -1;
     s->plain = json_is_null(question);
     s->max_new_tokens = (int)most;
+    if (s->plain && s->continued)
+        return err_set(e, "'continued' texts have a 'question': the field with their beginning");
     if (s->plain && s->prompt)
         return err_set(e, "texts without a question have no 'prompt'");
     if (json_object_get(j, "shots") && !(s->shot && s->prompt))

@@ -11,6 +11,7 @@ struct suite_set {
     const char *name, *help;
     bool required;
     bool plain;           /* texts without a prompt */
+    bool continued;       /* the prompt is a text that the answer goes on */
     const char *question; /* field of the prompt; NULL: the suite's */
     const char *prompt;   /* a template that replaces the field; NULL: none */
     const char *shot;     /* template of a worked example, */

@@ -65,19 +65,21 @@ const struct exhibit *suite_exhibit(const struct suite *s, const struct metric *
     return s->sets && s->sets[set] ? evidence_find(&s->evidence, s->sets[set], m->answer) : NULL;
 }
 
-const char *suite_question(const struct suite *s, int set)
+struct questioning suite_questioning(const struct suite *s, int set)
 {
     const struct suite_set *of = &s->recipe->sets[set];
-    return of->plain ? NULL : of->question ? of->question : s->question;
+    return (struct questioning){
+        .question = of->plain      ? NULL
+                    : of->question ? of->question
+                                   : s->question,
+        .continued = of->continued,
+        .limit = {.max_new_tokens = of->max_new_tokens ? of->max_new_tokens : s->max_new_tokens,
+                  .stops = of->stops}};
 }
 
 static void want(struct suite *s, int set, const struct metric *m)
 {
-    const struct suite_set *of = &s->recipe->sets[set];
-    const struct questioning how = {
-        suite_question(s, set),
-        {.max_new_tokens = of->max_new_tokens ? of->max_new_tokens : s->max_new_tokens,
-         .stops = of->stops}};
+    const struct questioning how = suite_questioning(s, set);
     evidence_want(&s->evidence, s->sets[set], &how, m->answer, m->kind->needs);
 }
 
