@@ -58,9 +58,24 @@ ok($line->{top1_low} <= $line->{top1} && $line->{top1} <= $line->{top1_high}, 's
 like($out, qr/^beside the retrained +rows.*\n.*\nforget +4 +$line->{tokens} /m, 'a second table');
 like($out, qr/^holdout .* -$/m, 'without a gap where there is none');
 
+# What it cost. 19 answers and 7 gradients of either model; 7 answers of both side by side.
+my $cost = $table->{cost};
+my ($model, $retrained) = map { decode_json(get("$_/run.json")) } $one, $two;
+is($cost->{evaluation}{sequences}, 2 * (4 + 4 + 8 + 3 + 7) + 2 * 7, 'sequences scored');
+is($cost->{evaluation}{answers}, 2 * 4, 'answers generated');
+ok($cost->{evaluation}{new_tokens} <= 8 * 4 && $cost->{evaluation}{seconds} > 0, 'their tokens, and the time');
+is($cost->{model}{flops}, $model->{flops}, "the model's ledger");
+is($cost->{retrained}{tokens}, $retrained->{tokens}, "the retrained model's");
+near($cost->{share}{flops}, $model->{flops} / $retrained->{flops}, 1e-12, 'share of the FLOPs');
+near($cost->{share}{seconds}, $model->{seconds} / $retrained->{seconds}, 1e-9, 'and of the time');
+like($out, qr/^cost +model +retrained +share\n-.*\nmade by +train +train +-\n/m, 'a table of both ledgers');
+like($out, qr/^parameters touched +$model->{touched} +$model->{touched} +-$/m, 'with what moved');
+like($out, qr/^evaluated in \S+ s: 66 sequences of \d+ tokens scored, 8 answers of \d+ tokens generated$/m, "and the evaluation's");
+
 # A log for the figures, the model for the second table.
 my (undef, $again, $second) = evaluate('again', "--model $one --retrained $two --retain-logs $dir/gold/TOFU_EVAL.json");
 is_deeply($again, $eval, 'the same figures from the log');
+delete $_->{cost}{evaluation} for $second, $table;
 is_deeply($second, $table, 'the same tables');
 ok(!-e "$dir/again/retrained", 'the retrained model is not evaluated again');
 
@@ -74,7 +89,19 @@ near($eval->{forget_quality}{agg_value}, 1, 0, 'and the best forget quality');
 my ($status, $json) = run_apart("eval $data --model $one --retrained $one --json");
 my $printed = decode_json($json);
 is($printed->{beside}{forget}{kl}, 0, '--json has both tables');
+is($printed->{cost}{share}{flops}, 1, 'and the cost');
 ok(defined $printed->{forget_Q_A_Prob}, 'the summary is as it was');
+
+put('m1/run.json', '{"seconds": 1, "flops": "many"}');
+(undef, $json, my $said) = run_apart("eval $data --model $one --retrained $two");
+like($said, qr/^warning: '.*m1.run.json' is no ledger of a run, and is left out: 'flops' is no number/m, 'a damaged ledger is named');
+like($json, qr/^cost +retrained\n/m, 'and left out');
+put('m1/run.json', '{');
+like((run_apart("eval $data --model $one"))[2], qr/'.*m1.run.json' is no ledger of a run/, 'one that is no JSON');
+unlink "$one/run.json";
+(undef, $json) = run_apart("eval $data --model $one");
+like($json, qr/missing.*\n\nevaluated in/s, 'without any ledger the evaluation stands alone');
+ok(!exists decode_json((run_apart("eval $data --model $one --json"))[1])->{cost}, 'and --json is the summary');
 
 # The other suites.
 for (['scope', "--in-scope $forget --general $holdout", 'in_scope general'], ['privacy', "--forget $forget --holdout $holdout", 'forget holdout'],

@@ -3,15 +3,17 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/eval_kept.h"
 #include "cli/eval_multiple.h"
 #include "cli/eval_list.h"
 #include "cli/eval_retrained.h"
+#include "cli/eval_show.h"
 #include "cli/setup.h"
-#include "cli/suite_print.h"
 #include "eval/model_scorer.h"
+#include "report/cost.h"
 #include "suites/recipe.h"
 
 enum { MOST_SETS = 64 };
@@ -87,6 +89,7 @@ struct evaluation {
     struct multiple_args multiple; /* of suites of tasks */
     json_t *retain_log;
     struct suite suite;
+    double start; /* log_seconds() */
 };
 
 /* The recipe's sets as options. */
@@ -175,15 +178,31 @@ static int run_suite(struct evaluation *v, const struct options *o, struct err *
                : 0;
 }
 
+static int show(struct evaluation *v, const struct options *o, struct err *e)
+{
+    const struct model_effort *of[] = {&v->scorer.effort, &v->reference.effort,
+                                       &v->retrained.scorer.effort, &v->retrained.effort};
+    struct model_effort all = {0};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        all.sequences += of[i]->sequences;
+        all.tokens += of[i]->tokens;
+        all.answers += of[i]->answers;
+        all.new_tokens += of[i]->new_tokens;
+    }
+    json_t *cost =
+        cost_collect(v->s.model.path, v->retrained.model.path, log_seconds() - v->start, &all, e);
+    int rc = cost ? eval_show(&v->suite, cost, o->out, o->json, e) : -1;
+    json_decref(cost);
+    return rc;
+}
+
 static int run_recipe(struct evaluation *v, const struct setup_options *so, const struct options *o,
                       struct err *e)
 {
-    int rc =
-        open_data(v, o, e) || open_models(v, so, o, e) || run_suite(v, o, e) ||
-                (o->out && suite_write(&v->suite.log, v->suite.table, o->out, v->recipe.log, e)) ||
-                suite_print(&v->suite, NULL, o->json, e)
-            ? -1
-            : 0;
+    v->start = log_seconds();
+    int rc = open_data(v, o, e) || open_models(v, so, o, e) || run_suite(v, o, e) || show(v, o, e)
+                 ? -1
+                 : 0;
     suite_fini(&v->suite);
     eval_retrained_close(&v->retrained);
     model_scorer_fini(&v->reference);

@@ -92,7 +92,7 @@ static int rescore(const char *path, const struct options *o, struct err *e)
         err_prefix(e, "'%s': ", path);
     if (!rc)
         rc = (o->out && suite_write(&s.log, s.table, o->out, recipe.log, e)) ||
-             suite_print(&s, log, o->json, e);
+             suite_print(&s, log, o->json, NULL, e);
     suite_fini(&s);
     suite_recipe_close(&recipe);
     json_decref(retained);

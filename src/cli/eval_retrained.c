@@ -45,13 +45,13 @@ int eval_retrained_run(struct eval_retrained *r, const struct suite *s, const ch
 
 int eval_retrained_beside(struct eval_retrained *r, struct suite *s, struct model *m, struct err *e)
 {
-    struct model_pair pair = {m, &r->model};
+    struct model_pair pair = {.model = m, .retrained = &r->model};
     struct comparer c = model_comparer(&pair);
     if (!r->scorer.model)
         return 0;
-    if (suite_beside(s, &c, e))
-        return -1;
-    return json_object_set(s->table, "beside", s->beside) ? suite_no_memory(e) : 0;
+    int rc = suite_beside(s, &c, e);
+    r->effort = pair.effort;
+    return rc;
 }
 
 void eval_retrained_close(struct eval_retrained *r)

@@ -25,6 +25,7 @@
 struct eval_retrained {
     struct model model;
     struct model_scorer scorer;
+    struct model_effort effort; /* of both models, side by side */
 };
 
 /* `path`: as a user names a model; NULL: none, and the calls below do nothing. It is asked as
@@ -36,7 +37,7 @@ int eval_retrained_open(struct eval_retrained *r, const char *path, const struct
  * `retrained`. */
 int eval_retrained_run(struct eval_retrained *r, const struct suite *s, const char *out,
                        json_t **log, struct err *e);
-/* Side by side with the model of a suite that has run: s->beside, also in its table. */
+/* Side by side with the model of a suite that has run: s->beside. */
 int eval_retrained_beside(struct eval_retrained *r, struct suite *s, struct model *m,
                           struct err *e);
 void eval_retrained_close(struct eval_retrained *r);

@@ -5,7 +5,6 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "cli/beside_print.h"
 #include "cli/foot_print.h"
 #include "cli/print.h"
 #include "report/table.h"
@@ -83,21 +82,19 @@ static int count_shown(const struct suite *s, const json_t *held)
     return n;
 }
 
-/* With what the data sets are beside the retrained model, if that is known. */
-static int print_summary(const struct suite *s, struct err *e)
+static int print_summary(const struct suite *s, json_t *more, struct err *e)
 {
     json_t *all = json_copy(s->log.summary);
-    int rc = !all || (s->beside && json_object_set(all, "beside", s->beside))
-                 ? suite_no_memory(e)
-                 : print_json(all, JSON_LIKE_PYTHON, e);
+    int rc = !all || (more && json_object_update(all, more)) ? suite_no_memory(e)
+                                                             : print_json(all, JSON_LIKE_PYTHON, e);
     json_decref(all);
     return rc;
 }
 
-int suite_print(const struct suite *s, const json_t *held, bool json, struct err *e)
+int suite_print(const struct suite *s, const json_t *held, bool json, json_t *more, struct err *e)
 {
     if (json)
-        return print_summary(s, e) ? -1 : foot_print(s, true, e);
+        return print_summary(s, more, e) ? -1 : foot_print(s, true, e);
     struct table t;
     struct buf text = {0};
     if (table_init(&t, count_shown(s, held) + 1, n_cols(s) + 1 + (held != NULL), e))
@@ -107,9 +104,7 @@ int suite_print(const struct suite *s, const json_t *held, bool json, struct err
         printf("%s", text.data);
     buf_fini(&text);
     table_fini(&t);
-    if (!rc)
-        rc = foot_print(s, false, e);
-    return rc || !s->beside ? rc : beside_print(s->beside, e);
+    return rc ? -1 : foot_print(s, false, e);
 }
 
 int suite_write(const struct peer_log *log, const json_t *table, const char *dir, const char *name,

@@ -13,6 +13,13 @@
  * that its answers depend on nothing outside of it. As many as fill the places a few times over. */
 enum { GROUP = 128 };
 
+static void add_scored(struct model_effort *f, const struct dataset *d, int times)
+{
+    f->sequences += (double)times * d->n;
+    for (int i = 0; i < d->n; i++)
+        f->tokens += (double)times * d->seqs[i].n;
+}
+
 static int score(void *ctx, const struct dataset *d, bool distribution, struct scores *out,
                  struct err *e)
 {
@@ -24,6 +31,7 @@ static int score(void *ctx, const struct dataset *d, bool distribution, struct s
                               .interrupt = s->interrupt};
     struct progress bar;
     progress_start(&bar, "score", d->n);
+    add_scored(&s->effort, d, 1);
     int rc = model_score(out, s->model, d->seqs, d->n, &o, &bar, e);
     progress_end(&bar);
     return rc;
@@ -48,6 +56,7 @@ static int gradnorm(void *ctx, const struct dataset *d, double *out, struct err 
     struct model_scorer *s = ctx;
     struct gradnorm g;
     struct progress bar;
+    add_scored(&s->effort, d, 1);
     int rc = gradnorm_init(&g, s->model, s->compat & COMPAT_DROP_LAST_TOKEN, e);
     progress_start(&bar, "gradient", d->n);
     for (int i = 0; i < d->n && !rc; i++)
@@ -71,6 +80,7 @@ static int extract(void *ctx, const struct dataset *d, int n, double *out, struc
     struct model_scorer *s = ctx;
     struct progress bar;
     int rc = 0;
+    add_scored(&s->effort, d, 1);
     progress_start(&bar, "extract", d->n);
     for (int i = 0; !rc && i < d->n; i++) {
         const struct seq *q = &d->seqs[i];
@@ -111,7 +121,9 @@ static int decode_all(struct model_scorer *s, const struct dataset *d, const str
                       const struct answer_limit *limits, const struct generation *g,
                       struct answer *out, struct err *e)
 {
+    s->effort.answers += d->n;
     for (int i = 0; i < d->n; i++) {
+        s->effort.new_tokens += g[i].n;
         int n = g[i].n - g[i].ended; /* an end token may be no special token of the tokenizer */
         if (!(out[i].input = decode(s, prompts[i].ids, prompts[i].n, e)) ||
             !(out[i].whole = decode(s, d->seqs[i].ids, d->seqs[i].n, e)) ||
@@ -214,6 +226,7 @@ static int compare(void *ctx, const struct dataset *d, struct divergence *out, s
 {
     struct model_pair *p = ctx;
     struct progress bar;
+    add_scored(&p->effort, d, 2);
     progress_start(&bar, "compare", d->n);
     int rc = model_divergence(out, p->model, p->retrained, d->seqs, d->n, &bar, e);
     progress_end(&bar);

@@ -7,6 +7,12 @@
 #include "model/model.h"
 #include "text/tokenizer.h"
 
+/* What was asked so far. */
+struct model_effort {
+    double sequences, tokens;   /* scored; tokens that sequences share counted for each */
+    double answers, new_tokens; /* generated */
+};
+
 struct model_scorer {
     struct scorer scorer;        /* hand this to a suite */
     struct model *model;         /* borrowed */
@@ -16,6 +22,7 @@ struct model_scorer {
     const volatile sig_atomic_t *interrupt; /* borrowed; set: fail soon; NULL: never */
     int batch;                              /* prompts generated at once; 0: a good default */
     char *eos;                              /* owned text of the end token */
+    struct model_effort effort;
 };
 
 int model_scorer_init(struct model_scorer *s, struct model *m, const struct tokenizer *tok,
@@ -28,6 +35,7 @@ void model_scorer_fini(struct model_scorer *s);
 /* Two models as a comparer; both borrowed. */
 struct model_pair {
     struct model *model, *retrained;
+    struct model_effort effort;
 };
 
 struct comparer model_comparer(struct model_pair *p);

@@ -1,8 +1,11 @@
-#include "cli/beside_print.h"
+#include "cli/eval_show.h"
 
 #include <stdio.h>
 
+#include "cli/suite_print.h"
+#include "report/cost.h"
 #include "report/table.h"
+#include "suites/recipe.h"
 
 static const struct {
     const char *heading, *key;
@@ -53,16 +56,46 @@ static int fill(struct table *t, json_t *beside, struct err *e)
     return rc ? -1 : 0;
 }
 
-int beside_print(json_t *beside, struct err *e)
+static int write_beside(json_t *beside, struct buf *out, struct err *e)
 {
     struct table t;
-    struct buf text = {0};
     if (table_init(&t, (int)json_object_size(beside) + 1, COLS + 1, e))
         return -1;
-    int rc = fill(&t, beside, e) || table_write(&t, TABLE_PLAIN, &text, e) ? -1 : 0;
-    if (!rc)
-        printf("\n%s", text.data);
-    buf_fini(&text);
+    int rc = fill(&t, beside, e) || table_write(&t, TABLE_PLAIN, out, e) ? -1 : 0;
     table_fini(&t);
+    return rc;
+}
+
+/* What stands below the metrics. */
+static int print_more(json_t *more, struct err *e)
+{
+    struct buf text = {0};
+    json_t *beside = json_object_get(more, "beside");
+    int rc = buf_str(&text, "\n", e);
+    if (!rc && beside)
+        rc = write_beside(beside, &text, e) || buf_str(&text, "\n", e);
+    if (!rc && !(rc = cost_write(json_object_get(more, "cost"), &text, e)))
+        printf("%s", text.data);
+    buf_fini(&text);
+    return rc ? -1 : 0;
+}
+
+int eval_show(const struct suite *s, json_t *cost, const char *out, bool json, struct err *e)
+{
+    json_t *more = json_pack("{s:O}", "cost", cost), *table = json_copy(s->table);
+    int rc = !more || !table || (s->beside && json_object_set(more, "beside", s->beside)) ||
+                     json_object_update(table, more)
+                 ? suite_no_memory(e)
+                 : 0;
+    if (!rc && out)
+        rc = suite_write(&s->log, table, out, s->recipe->log, e);
+    if (!rc && json && !cost_has_ledger(cost))
+        json_object_del(more, "cost");
+    if (!rc)
+        rc = suite_print(s, NULL, json, more, e);
+    if (!rc && !json)
+        rc = print_more(more, e);
+    json_decref(table);
+    json_decref(more);
     return rc;
 }
