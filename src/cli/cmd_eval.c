@@ -40,7 +40,7 @@ static const struct param params[] = {
     {"retain_logs", PARAM_STRING, OPT(retain_logs), 0, 0, NULL, NULL, "FILE",
      "its log of the same suite, for forget quality and privacy leak; it is not evaluated then"},
     {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR",
-     "writes TOFU_EVAL.json, TOFU_SUMMARY.json and TOFU_TABLE.json, or as the suite is called"},
+     "writes TOFU_EVAL.json, _SUMMARY.json, _TABLE.json and _COST.json, or as the suite is called"},
     {"overwrite", PARAM_BOOL, OPT(overwrite), 0, 0, NULL, NULL, NULL,
      "begins anew, where an interrupted evaluation would go on"},
     {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY",

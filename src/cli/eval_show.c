@@ -1,7 +1,10 @@
 #include "cli/eval_show.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "base/file.h"
+#include "base/json.h"
 #include "cli/suite_print.h"
 #include "report/cost.h"
 #include "report/table.h"
@@ -80,22 +83,46 @@ static int print_more(json_t *more, struct err *e)
     return rc ? -1 : 0;
 }
 
+/* Two evaluations alike give the same bytes in all files but this. */
+static int write_cost(const json_t *cost, const char *dir, const char *name, struct err *e)
+{
+    struct buf file = {0};
+    char *path = NULL;
+    int rc = buf_printf(&file, e, "%s_COST.json", name) || !(path = file_join(dir, file.data, e)) ||
+                     json_write_file(cost, path, JSON_INDENT(4), e)
+                 ? -1
+                 : 0;
+    free(path);
+    buf_fini(&file);
+    return rc;
+}
+
+/* The metrics' table, and the data sets' beside the retrained model. */
+static int write_files(const struct suite *s, const json_t *cost, const char *dir, struct err *e)
+{
+    const char *name = s->recipe->log;
+    json_t *table = json_copy(s->table);
+    int rc = !table || (s->beside && json_object_set(table, "beside", s->beside))
+                 ? suite_no_memory(e)
+             : suite_write(&s->log, table, dir, name, e) || write_cost(cost, dir, name, e) ? -1
+                                                                                           : 0;
+    json_decref(table);
+    return rc;
+}
+
 int eval_show(const struct suite *s, json_t *cost, const char *out, bool json, struct err *e)
 {
-    json_t *more = json_pack("{s:O}", "cost", cost), *table = json_copy(s->table);
-    int rc = !more || !table || (s->beside && json_object_set(more, "beside", s->beside)) ||
-                     json_object_update(table, more)
-                 ? suite_no_memory(e)
-                 : 0;
+    json_t *more = json_pack("{s:O}", "cost", cost);
+    int rc =
+        !more || (s->beside && json_object_set(more, "beside", s->beside)) ? suite_no_memory(e) : 0;
     if (!rc && out)
-        rc = suite_write(&s->log, table, out, s->recipe->log, e);
+        rc = write_files(s, cost, out, e);
     if (!rc && json && !cost_has_ledger(cost))
         json_object_del(more, "cost");
     if (!rc)
         rc = suite_print(s, NULL, json, more, e);
     if (!rc && !json)
         rc = print_more(more, e);
-    json_decref(table);
     json_decref(more);
     return rc;
 }

@@ -4,9 +4,9 @@
 
 #include "suites/suite.h"
 
-/* Writes the logs into the folder `out` (NULL: none) and prints, as tables or as one JSON object:
- * the metrics, the data sets beside the retrained model (suites/beside.h), and the cost
- * (report/cost.h), which is in the JSON object only if there is a ledger of a run. */
+/* Writes the logs and NAME_COST.json into the folder `out` (NULL: none) and prints, as tables or as
+ * one JSON object: the metrics, the data sets beside the retrained model (suites/beside.h), and the
+ * cost (report/cost.h), which is in the JSON object only if there is a ledger of a run. */
 int eval_show(const struct suite *s, json_t *cost, const char *out, bool json, struct err *e);
 
 #endif
