@@ -11,7 +11,7 @@ use JSON::PP;
 use List::Util qw(sum);
 use Test::More;
 
-our @EXPORT = qw($unlearn $dir put get lines run run_apart check id_rows nll text_ids text_logps flat_model);
+our @EXPORT = qw($unlearn $dir put get lines run run_apart check id_rows nll text_ids text_logps flat_model text_model);
 
 our $unlearn = $ENV{UNLEARN} || './unlearn';
 our $dir = tempdir(CLEANUP => 1);
@@ -126,6 +126,19 @@ sub flat_model {
     put("$name/model.safetensors", pack('Q<', length $head) . $head . "\0" x $at);
     copy("test/data/tok/$_", "$dir/$name/$_") for 'tokenizer.json', 'tokenizer_config.json';
     return "$dir/$name";
+}
+
+# A model on text, as small as the tokenizer of the demo lets it be, that has learnt a little; its folder.
+sub text_model {
+    make_path("$dir/text");
+    copy("demo/tiny/$_", "$dir/text/$_") or die $_ for qw(generation_config.json tokenizer.json tokenizer_config.json);
+    put('text/config.json', encode_json({%{decode_json(get('demo/tiny/config.json'))}, hidden_size => 16,
+        intermediate_size => 32, num_hidden_layers => 2, num_attention_heads => 2, num_key_value_heads => 1,
+        head_dim => 8}));
+    my ($status, $out) = run("train --quiet --model $dir/text --scratch --data 'demo/data/people.jsonl[0:4]' " .
+        "--out $dir/tiny --max-steps 2 --batch 2");
+    is($status, 0, 'a tiny model on text') or diag($out);
+    return "$dir/tiny";
 }
 
 1;

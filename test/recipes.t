@@ -3,7 +3,6 @@
 # test/golden/results.tsv (UPDATE=1 writes it); where alternate answers come from; methods on text.
 use strict;
 use warnings;
-use File::Copy qw(copy);
 use FindBin;
 use JSON::PP;
 use List::Util qw(sum);
@@ -17,23 +16,15 @@ my ($forget, $retain) = (id_rows('forget.jsonl', 6, 7), id_rows('retain.jsonl', 
 my ($alternate, $not) = (id_rows('alternate.jsonl', 6, 55), id_rows('not.jsonl', 9, 77));
 my $base = "--quiet --model $models/m_cur --ref $models/m_ref --forget $forget --retain $retain";
 
-# A model on text, as small as the tokenizer of the demo lets it be.
-my $text = "$dir/text";
-mkdir $text or die;
-copy("demo/tiny/$_", "$text/$_") or die for qw(generation_config.json tokenizer.json tokenizer_config.json);
-put('text/config.json', encode_json({%{decode_json(get('demo/tiny/config.json'))}, hidden_size => 16,
-    intermediate_size => 32, num_hidden_layers => 2, num_attention_heads => 2, num_key_value_heads => 1,
-    head_dim => 8}));
 my $people = 'demo/data/people.jsonl';
-check("train --quiet --model $text --scratch --data '$people\[0:4]' --out $dir/tiny --max-steps 2 --batch 2", 0, qr/^2 steps/,
-    'a tiny model on text');
+my $tiny = text_model();
 
 # --- every row ---
 
 my @methods = @{decode_json(scalar `$unlearn methods --json`)};
 my %more = (
-    ELM => "--model $dir/tiny --ref $dir/tiny --forget '$people\[0:6]' --retain '$people\[6:12]' " .
-        "--expert-prompt 'You know all.' --novice-prompt 'You know nothing.'",
+    ELM => "--model $tiny --ref $tiny --forget '$people\[0:6]' --retain '$people\[6:12]' " .
+        "--expert-prompt 'You know all.' --novice-prompt 'You know nothing.' --guided-tokens 8",
     LUNAR => "--refused $not --trainable-params-regex 'model\\.layers\\.1\\.mlp\\.down_proj\\.weight'",
     KGA => "--holdout $not",
     TAR => '--mapping-steps 3',
@@ -110,22 +101,22 @@ check("forget $base --method NPO --beta 1000 --out $dir/m", 2, qr/100/, 'out of 
 
 # On text: lines of a pool, a field of the rows.
 my $idk = put('idk.jsonl', "I do not know.\n\n  Nobody told me.  \nNo idea");
-my $lines = "forget --quiet --model $dir/tiny --forget '$people\[0:4]' --retain '$people\[4:8]' --batch 2 --max-steps 2 --out $dir/m";
+my $lines = "forget --quiet --model $tiny --forget '$people\[0:4]' --retain '$people\[4:8]' --batch 2 --max-steps 2 --out $dir/m";
 check("$lines --method IdkDPO --alternate-pool $idk", 0, qr/^2 steps/, 'a pool of lines');
 check("$lines --method AltPO --alternate-key paraphrased_answer", 0, qr/^2 steps/, 'alternates in the rows to forget');
 check("$lines --method AltPO", 1, qr/needs alternate data: give --alternate FILE$/, 'none there');
-check("$lines --method ELM --expert-prompt x", 1, qr/kind 'novice': give --novice-prompt TEXT$/, 'half of the prompts');
+check("$lines --method ELM --expert-prompt x", 1, qr/kind 'novice': give --novice-prompt TEXT, or --concept TEXT$/, 'half of the prompts');
 
 # What a stage leaves has the tokenizer, so that the method can go on from it.
 check("$lines --method NPO --first mapping --mapping-steps 2", 0, qr/^2 steps/, 'text after random mapping');
 my $whole = get("$dir/m/model.safetensors");
 check("$lines --method RandomMapping --lr 2e-5 --out $dir/mapped", 0, qr/^2 steps/, 'which alone');
-run("$lines --method NPO --model $dir/mapped --ref $dir/tiny");
+run("$lines --method NPO --model $dir/mapped --ref $tiny");
 ok(get("$dir/m/model.safetensors") eq $whole, 'and then NPO gives the same bytes');
 
 # AltPO from end to end: the model writes the alternates, then learns to prefer them.
 my ($first, $more) = ("$people\[0:4]", "--temperature 1 --max-new-tokens 8 --field alternate");
-is(system("$unlearn generate --quiet --model $dir/tiny --data '$first' $more --seed 1 > $dir/altpo.jsonl"), 0, 'written');
+is(system("$unlearn generate --quiet --model $tiny --data '$first' $more --seed 1 > $dir/altpo.jsonl"), 0, 'written');
 my @written = lines("$dir/altpo.jsonl");
 is(scalar @written, 4, 'a row for each');
 ok(!(grep { !length $_->{question} || !length $_->{answer} || !exists $_->{alternate} } @written), 'with question, answer and alternate');
@@ -154,14 +145,14 @@ my @forms = (put('long.txt', $long), put('long.jsonl', join '', map { encode_jso
     put('long.json', encode_json([map { {text => $_} } split /\n\n/, $long])));
 my @losses;
 for my $form (@forms) {
-    check("train --quiet --model $dir/tiny --data $form --chunk 16 --batch 64 --max-steps 1 --out $dir/m --json", 0, qr/"steps": 1/,
+    check("train --quiet --model $tiny --data $form --chunk 16 --batch 64 --max-steps 1 --out $dir/m --json", 0, qr/"steps": 1/,
         "pieces of $form");
     my ($step) = lines("$dir/m/train.jsonl");
     push @losses, sprintf '%d %.6f', $step->{tokens}, $step->{loss};
 }
 is($losses[1], $losses[0], 'JSON Lines give what the text does');
 is($losses[2], $losses[0], 'so does an array');
-check("train --quiet --model $dir/tiny --data $forms[1] --batch 64 --max-steps 1 --out $dir/m", 0, qr/^1 steps/, 'or each row is one example');
+check("train --quiet --model $tiny --data $forms[1] --batch 64 --max-steps 1 --out $dir/m", 0, qr/^1 steps/, 'or each row is one example');
 
 # --- the dual variable ---
 

@@ -25,6 +25,8 @@ static const struct param data_params[] = {
      "prompts that the model refuses, for LUNAR"},
     {"ref", PARAM_STRING, offsetof(struct job_options, ref), 0, 0, NULL, NULL, "PATH",
      "reference model (default: the model before training)"},
+    {"concept", PARAM_STRING, offsetof(struct job_options, concept), 0, 0, NULL, NULL, "TEXT",
+     "what is to be forgotten, in a few words: makes the two prompts below"},
     {"expert_prompt", PARAM_STRING, PROMPT_OF(HELPER_EXPERT), 0, 0, NULL, NULL, "TEXT",
      "system turn that makes the reference an expert on what is to be forgotten, for ELM"},
     {"novice_prompt", PARAM_STRING, PROMPT_OF(HELPER_NOVICE), 0, 0, NULL, NULL, "TEXT",

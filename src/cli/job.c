@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/command.h"
+#include "cli/fluency.h"
 #include "cli/interrupt.h"
 #include "cli/job_data.h"
 #include "cli/job_ledger.h"
@@ -50,7 +51,7 @@ static int open_helpers(struct job *j, const struct job_options *o, struct err *
         j->engine.helper[k].model = &j->helper[k];
     }
     for (int k = HELPER_EXPERT; k <= HELPER_NOVICE; k++) {
-        if (!o->prompts[k] || !engine_needs_helper(&j->engine, (enum helper)k))
+        if ((!o->prompts[k] && !o->concept) || !engine_needs_helper(&j->engine, (enum helper)k))
             continue;
         if (job_data_prompted(&j->data, (enum helper)k, &j->s, o, e))
             return -1;
@@ -133,6 +134,7 @@ static int prepare(struct job *j, struct request *q, struct err *e)
     j->engine.compat = j->s.compat;
     if (job_data_read(&j->data, &j->s, o, &q->alternates, &q->recipe, &j->engine, e))
         return -1;
+    fluency_promise(&q->fluency, &q->recipe, &j->data, &j->engine);
     j->engine.pad_id = j->s.encoder.pad_id >= 0 ? j->s.encoder.pad_id : 0;
     if (recipe_bind(&q->recipe, &j->engine, e) || wrapping_bind(&q->wrapping, &j->engine, e) ||
         open_reference(j, &q->setup, o, q->locator->keeps_base, e) || open_helpers(j, o, e) ||
@@ -140,8 +142,11 @@ static int prepare(struct job *j, struct request *q, struct err *e)
                        weighting_turns(&q->weighting), e) ||
         locate(j, q, e) || measure_gap(j, e) || job_watch_init(&j->watch, &q->watch, &j->engine, e))
         return -1;
-    return engine_cache_reference(&j->engine, j->ref.w ? &j->ref : &j->s.model, &j->data.order, 0,
-                                  j->data.order.n, e);
+    struct model *ref = j->ref.w ? &j->ref : &j->s.model;
+    return fluency_make(&q->fluency, &j->data, &j->s, o, &q->train, ref, &j->engine, e) ||
+                   engine_cache_reference(&j->engine, ref, &j->data.order, 0, j->data.order.n, e)
+               ? -1
+               : 0;
 }
 
 static int save_model(struct job *j, const struct job_options *o, struct err *e)

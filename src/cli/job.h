@@ -12,6 +12,7 @@ struct job_options {
     const char *files[ROLE_COUNT]; /* data of each role; NULL: none */
     const char *question_key, *answer_key, *alternate_key;
     const char *prompts[HELPER_COUNT]; /* system turns of the expert and the novice; NULL: none */
+    const char *concept;               /* what such prompts are made of; NULL: nothing */
     const char *alternate_pool;        /* answers of which one is drawn each time; NULL: none */
     const char *refused;               /* prompts that the model refuses; NULL: none */
     const char *ref;                   /* reference model; NULL: the model itself before training */

@@ -243,6 +243,28 @@ static int count_labels(const struct seq *s)
     return n;
 }
 
+/* Of the expert and of the novice; %s: the concept. */
+static const char *const about_concept[HELPER_COUNT] = {
+    [HELPER_EXPERT] = "You are an expert on %s, who knows everything about it and writes precisely "
+                      "and in full detail.",
+    [HELPER_NOVICE] = "You have never heard of %s and know nothing about it. When it comes up, you "
+                      "talk about something else that is fun."};
+
+/* The system turn of one of them. */
+static int prompt_text(const struct job_options *o, enum helper k, struct buf *text, struct err *e)
+{
+    if (o->prompts[k])
+        return buf_str(text, o->prompts[k], e);
+    if (!o->concept)
+        return err_set(e, "there is no %s: give --%s-prompt TEXT, or --concept TEXT",
+                       helper_name[k], helper_name[k]);
+    const char *form = about_concept[k], *place = strstr(form, "%s");
+    return buf_add(text, form, (size_t)(place - form), e) || buf_str(text, o->concept, e) ||
+                   buf_str(text, place + 2, e)
+               ? -1
+               : 0;
+}
+
 int job_data_prompted(struct job_data *d, enum helper k, struct setup *s,
                       const struct job_options *o, struct err *e)
 {
@@ -253,9 +275,15 @@ int job_data_prompted(struct job_data *d, enum helper k, struct setup *s,
     if (!system)
         return err_set(e, "--%s-prompt is a system turn, which this chat template has none of",
                        helper_name[k]);
-    s->qa.system = o->prompts[k];
+    struct buf text = {0};
+    if (prompt_text(o, k, &text, e)) {
+        buf_fini(&text);
+        return -1;
+    }
+    s->qa.system = text.data;
     int rc = read_set(s, o, ROLE_FORGET, o->files[ROLE_FORGET], false, &d->prompted[k], e);
     s->qa.system = system;
+    buf_fini(&text);
     for (int i = 0; i < plain->n && !rc; i++)
         if (set->n != plain->n || count_labels(&set->seqs[i]) != count_labels(&plain->seqs[i]))
             rc = err_set(e,

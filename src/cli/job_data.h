@@ -38,7 +38,8 @@ int job_data_order(struct job_data *d, struct engine *g, const struct train_opti
                    const struct alternate_options *alternates, int turns, struct err *e);
 /* Whose prompts this role holds other answers to, if their examples are there; else the role. */
 enum role job_data_prompts(const struct engine *g, enum role role);
-/* The forget examples after the system turn `prompt`; their labels stay the same. */
+/* The forget examples after the system turn of the expert or the novice, which the options give or
+ * is made of their concept; their labels stay the same. */
 int job_data_prompted(struct job_data *d, enum helper k, struct setup *s,
                       const struct job_options *o, struct err *e);
 void job_data_fini(struct job_data *d);

@@ -62,6 +62,8 @@ static int take_chosen(struct args *a, struct request *q)
     struct err e;
     int status = args_take(a, "alternate answers", alternate_params, &q->alternates);
     if (status == ARGS_GO)
+        status = args_take(a, "normal text", fluency_params, &q->fluency);
+    if (status == ARGS_GO)
         status = args_take(a, "which weights move, and how", choice_params, &q->chosen);
     if (status != ARGS_GO)
         return status;

@@ -5,6 +5,7 @@
 #define CLI_REQUEST_H
 
 #include "cli/args.h"
+#include "cli/fluency.h"
 #include "cli/job.h"
 #include "cli/job_data.h"
 #include "cli/recipe_args.h"
@@ -34,6 +35,7 @@ struct request {
     void *optim_params; /* owned */
     struct choice_options chosen;
     struct alternate_options alternates;
+    struct fluency_options fluency;
     struct weighting_options weighting;
     struct watch_options watch;
     const struct locator *locator;

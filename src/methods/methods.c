@@ -34,7 +34,8 @@ PRESET(me, {"gamma", "0.1"});
 PRESET(jensun, {"forget_role", "alternate"}, {"retain_loss_type", "JSD"}, {"alpha", "0.5"});
 PRESET(scrub, {"retain_loss_type", "distil"}, {"temperature", "4"}, {"term_weights", "turns"});
 PRESET(soul_kl, {"retain_term", "soul_kl"});
-PRESET(elm, {"retain_term", "likeliest_ref"});
+PRESET(elm, {"retain_term", "likeliest_ref"}, {"extra_term", "nll"}, {"extra_role", "generic"},
+       {"generic_from", "guided"});
 
 static const char peer[] = "OpenUnlearning's code", formula[] = "the paper's formula in PyTorch",
                   differences[] = "central differences";
@@ -118,7 +119,8 @@ const struct method methods[] = {
      "as far from a model that learnt forget as the target is from one that learnt new data", "kga",
      true, kl_preset, formula},
     {"ELM", "distillation", "arXiv 2410.02760",
-     "learn what a novice would say rather than an expert; keep the target's likeliest tokens",
+     "learn what a novice would say rather than an expert, go on fluently from there; keep the "
+     "target's likeliest tokens",
      "elm", true, elm_preset, differences},
     {"PDU", "constrained", "arXiv 2506.05314",
      "flatten the logits while the retain loss stays below a bound", "pdu", true, pdu_preset, peer},

@@ -156,8 +156,9 @@ bool engine_needs_helper(const struct engine *g, enum helper helper)
     return false;
 }
 
-static const char *const helper_option[HELPER_COUNT] = {"reinforced MODEL", "expert-prompt TEXT",
-                                                        "novice-prompt TEXT", "gap NATS"};
+static const char *const helper_option[HELPER_COUNT] = {
+    "reinforced MODEL", "expert-prompt TEXT, or --concept TEXT",
+    "novice-prompt TEXT, or --concept TEXT", "gap NATS"};
 
 int engine_check_helpers(const struct engine *g, struct err *e)
 {
