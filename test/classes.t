@@ -93,6 +93,21 @@ ok(near($all->{rows_per_second}, 42 / $all->{seconds}, 1e-6), 'rows a second');
 like($printed, qr/macro F1 +mean +sd +seconds +rows\/s$/m, 'the table has them');
 like($printed, qr/^classification_fold2 +14 +0 .* +- +- +\d+\.\d\d +\d+\.\d$/m, 'a fold in the table');
 
+# --- the same figures from the log alone; of its lines only those of folds have times ---
+
+my ($status, $out, $err) = run_apart("rescore --suite classification $dir/out/CLASSIFICATION_EVAL.json --out $dir/again --json");
+is($status, 0, 'rescore') or diag $err;
+is_deeply(decode_json($out), $summary, 'rescore: the same summary');
+my $lines = decode_json(get("$dir/again/CLASSIFICATION_TABLE.json"));
+delete @{$_}{qw(seconds rows_per_second examples)} for values %$table;
+is_deeply($lines, $table, 'rescore: the same table, without times');
+put('spoilt.json', encode_json({classification => [{acc => 1, target => 0, chosen => '3'}]}));
+check("rescore --suite classification $dir/spoilt.json", 1,
+    qr/spoilt\.json': classification: a sample's 'chosen' or 'target' is none of the labels/, 'rescore: a label that is none');
+put('spoilt.json', encode_json({classification => [{target => 0}]}));
+check("rescore --suite classification $dir/spoilt.json", 1, qr/classification: a sample has no number 'acc'/, 'rescore: no acc');
+check("rescore --suite mmlu $dir/spoilt.json", 1, qr/spoilt\.json': the log has none of the tasks of mmlu/, 'rescore: of another suite');
+
 # --- the seed ---
 
 my ($again) = classify("--data $reviews --columns label,text --folds 3 --shots 2 --seed 7");

@@ -1,11 +1,14 @@
 /* Folds: a partition, even in all and of each label, that follows from the seed; worked examples
- * come from other folds, of all labels alike. On many sizes. */
+ * come from other folds, of all labels alike. On many sizes. And a whole run with every allocation
+ * failing in turn. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "suites/folds.h"
+#include "suites/multiple.h"
 #include "tap.h"
 
 enum { MOST = 200, LABELS = 5, FOLDS = 12 };
@@ -125,8 +128,61 @@ static void test_memory(void)
     ok(failed == 2, "fails for memory, and leaks none");
 }
 
+/* A model to which a sequence is as likely as its last token is small. */
+static int score(void *ctx, const struct dataset *d, bool distribution, struct scores *out,
+                 struct err *e)
+{
+    (void)ctx, (void)distribution;
+    *out = (struct scores){.n = d->n, .v = mem_alloc((size_t)d->n, sizeof *out->v, e)};
+    for (int i = 0; out->v && i < d->n; i++)
+        out->v[i].nll = d->seqs[i].ids[d->seqs[i].n - 1];
+    return out->v ? 0 : -1;
+}
+
+/* Twelve reviews in two folds, with two worked examples each. */
+static int run(struct suite_recipe *r, const struct asked *who, const char *data, int *rows,
+               struct err *e)
+{
+    const struct multiple_options o = {
+        .data = data, .columns = "label,text", .limit = 12, .folds = 2, .shots = 2};
+    struct multiple m = {.table = NULL};
+    int rc = suite_recipe_open(r, "classification", e);
+    if (!rc) {
+        rc = multiple_run(&m, r, &o, who, e);
+        *rows = (int)json_array_size(json_object_get(m.log.eval, "classification"));
+    }
+    multiple_fini(&m);
+    suite_recipe_close(r);
+    return rc;
+}
+
+static void test_run(void)
+{
+    char *data = test_data("choice/reviews.csv"), *dir = test_data("tok");
+    struct err e = {0};
+    struct suite_recipe r;
+    struct tokenizer *tok = dir ? tokenizer_open(dir, &e) : NULL;
+    const struct scorer model = {.score = score};
+    const struct asked who = {tok, &model, 2000};
+    int rows = 0, failed = 0, rc = -1;
+    log_set_quiet(true);
+    if (ok(data && tok && !run(&r, &who, data, &rows, &e) && rows == 12, "12 reviews in folds")) {
+        for (long i = 0; rc; i++) {
+            mem_fail_at(i);
+            rc = run(&r, &who, data, &rows, &e);
+            failed += rc != 0;
+        }
+        mem_fail_at(-1);
+        ok(failed > 20, "%d allocations failed, each with an error", failed);
+    }
+    tokenizer_close(tok);
+    free(dir);
+    free(data);
+}
+
 int main(void)
 {
+    test_run();
     test_deal();
     test_draw();
     test_memory();

@@ -73,6 +73,9 @@ is_deeply([map { $_->{acc} } @$samples], [0, 1, 0], 'EVAL: what was taken');
 ok(!(grep { abs($_ - 2 * $log) > 1e-5 } map { @{$_->{resps}} } @$samples), 'EVAL: log-probabilities, of a space and a letter');
 is_deeply(decode_json(get("$dir/out/LMEval_SUMMARY.json")), $mmlu, 'SUMMARY is what --json prints');
 
+my (undef, $again) = run_apart("rescore --suite mmlu $dir/out/LMEval_EVAL.json --json");
+is_deeply(decode_json($again), $mmlu, 'rescore: the same from the log, groups and all');
+
 my (undef, $table) = run("$eval --suite mmlu --data $dir/mmlu --subjects virology,anatomy --limit 2");
 is($table, <<'END', 'a table of two subjects, two questions each');
 task           questions  left out     acc  stderr  95 % low  95 % high
@@ -169,6 +172,7 @@ put('broken/chem_questions.json.gz', substr($packed, 0, -9));
 refused("--suite wmdp --data $dir/broken", "chem_questions.json.gz' is damaged: ", 'a file cut short');
 put('broken/chem_questions.json.gz', $json);
 refused("--suite wmdp --data $dir/broken", "chem_questions.json.gz' is not packed by gzip", 'a name that promises too much');
+refused("--suite piqa --data $truth --$_ x", "--$_ is not for suites of tasks, as piqa\$", "--$_") for qw(retrained retain-logs reference);
 check("$eval --suite mnlu --data x", 2, qr/mmlu/, 'no such suite');
 
 done_testing();

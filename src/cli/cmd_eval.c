@@ -215,6 +215,17 @@ static int run_recipe(struct evaluation *v, const struct setup_options *so, cons
     return rc;
 }
 
+static int run_tasks(struct evaluation *v, const struct setup_options *so, const struct options *o,
+                     struct err *e)
+{
+    const char *other = o->retrained     ? "retrained"
+                        : o->retain_logs ? "retain-logs"
+                        : o->reference   ? "reference"
+                                         : NULL;
+    return other ? err_set(e, "--%s is not for suites of tasks, as %s", other, o->suite)
+                 : eval_multiple(so, &v->recipe, &v->multiple, &v->kept, o->json, e);
+}
+
 /* What the suite presets of other options. */
 static int read_presets(const struct suite_recipe *r, struct param_preset *presets, int most,
                         struct err *e)
@@ -274,11 +285,7 @@ int cmd_eval(int argc, char **argv)
                                     .suite = v.recipe.log,
                                     .overwrite = o.overwrite,
                                     .interrupt = interrupt_catch()};
-        int rc = v.recipe.n_tasks && o.retrained
-                     ? err_set(&e, "--retrained is not for suites of tasks, as %s", o.suite)
-                 : v.recipe.n_tasks
-                     ? eval_multiple(&so, &v.recipe, &v.multiple, &v.kept, o.json, &e)
-                     : run_recipe(&v, &so, &o, &e);
+        int rc = v.recipe.n_tasks ? run_tasks(&v, &so, &o, &e) : run_recipe(&v, &so, &o, &e);
         eval_kept_close(&v.kept, rc, &e);
         status = rc ? args_fail(&a, &e) : STATUS_DONE;
     }

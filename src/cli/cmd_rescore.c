@@ -4,6 +4,8 @@
 #include "base/json.h"
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/multiple_print.h"
+#include "cli/print.h"
 #include "cli/suite_print.h"
 #include "suites/recipe.h"
 #include "suites/tofu_log.h"
@@ -30,8 +32,9 @@ static const char about[] =
     "Computes every aggregate of an evaluation log from the log's rows, with intervals, beside "
     "those it\n"
     "holds: a TOFU_EVAL.json that this program or OpenUnlearning wrote, or the\n"
-    "eval_log_aggregated.json of TOFU's own program. ROUGE is computed from the texts. No model "
-    "is needed.\n";
+    "eval_log_aggregated.json of TOFU's own program. ROUGE is computed from the texts. Of multiple "
+    "choice\n"
+    "(--suite mmlu) it is an LMEval_EVAL.json. No model is needed.\n";
 
 /* tofu: whether TOFU's own program wrote it, which holds no aggregates. */
 static json_t *read_log(const char *path, bool *tofu, struct err *e)
@@ -67,18 +70,10 @@ static json_t *read_retained(const char *path, const struct suite *like, struct 
     return out;
 }
 
-static int rescore(const char *path, const struct options *o, struct err *e)
+static int rescore_metrics(const char *path, const struct suite_recipe *recipe,
+                           const struct options *o, struct err *e)
 {
-    struct suite_recipe recipe;
-    if (suite_recipe_open(&recipe, o->suite, e))
-        return -1;
-    if (recipe.n_tasks) {
-        suite_recipe_close(&recipe);
-        return err_set(
-            e, "the figures of '%s' are shares of its rows: there is nothing to compute again",
-            o->suite);
-    }
-    struct suite s = {.recipe = &recipe};
+    struct suite s = {.recipe = recipe};
     s.truth_mean = strcmp(o->truth_ratio, "arithmetic") ? TRUTH_GEOMETRIC : TRUTH_ARITHMETIC;
     bool tofu;
     json_t *log = read_log(path, &tofu, e), *retained = NULL;
@@ -91,13 +86,43 @@ static int rescore(const char *path, const struct options *o, struct err *e)
     if (!rc && (rc = suite_rescore(&s, log, e)))
         err_prefix(e, "'%s': ", path);
     if (!rc)
-        rc = (o->out && suite_write(&s.log, s.table, o->out, recipe.log, e)) ||
+        rc = (o->out && suite_write(&s.log, s.table, o->out, recipe->log, e)) ||
              suite_print(&s, log, o->json, NULL, e);
     suite_fini(&s);
-    suite_recipe_close(&recipe);
     json_decref(retained);
     json_decref(log);
     return rc ? -1 : 0;
+}
+
+/* Of multiple choice. */
+static int rescore_tasks(const char *path, const struct suite_recipe *recipe,
+                         const struct options *o, struct err *e)
+{
+    struct multiple m = {.table = NULL};
+    bool tofu;
+    if (o->retain_logs)
+        return err_set(e, "--retain-logs is not for suites of tasks, as %s", o->suite);
+    json_t *log = read_log(path, &tofu, e);
+    int rc = log ? multiple_rescore(&m, recipe, log, e) : -1;
+    if (rc && log)
+        err_prefix(e, "'%s': ", path);
+    if (!rc)
+        rc = (o->out && suite_write(&m.log, m.table, o->out, recipe->log, e)) ||
+             (o->json ? print_json(m.log.summary, JSON_LIKE_PYTHON, e) : multiple_print(&m, e));
+    multiple_fini(&m);
+    json_decref(log);
+    return rc ? -1 : 0;
+}
+
+static int rescore(const char *path, const struct options *o, struct err *e)
+{
+    struct suite_recipe recipe;
+    if (suite_recipe_open(&recipe, o->suite, e))
+        return -1;
+    int rc =
+        recipe.n_tasks ? rescore_tasks(path, &recipe, o, e) : rescore_metrics(path, &recipe, o, e);
+    suite_recipe_close(&recipe);
+    return rc;
 }
 
 static int run(const struct args *a, void *options, struct err *e)

@@ -1,11 +1,8 @@
-/* A task evaluated in k folds. */
-#include <math.h>
+/* A task asked in k folds. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "eval/stats.h"
 #include "suites/folds.h"
 #include "suites/multiple.h"
 #include "suites/suite.h"
@@ -15,8 +12,6 @@ struct division {
     int n, k;
     int *row, *label, *fold; /* [n] owned: of each question; row is its number in the file */
     int *mine, *drawn;       /* [n] owned, for one fold: its questions, its worked examples */
-    double *acc;             /* [k] owned: accuracy of each fold */
-    double seconds;          /* of all folds */
 };
 
 static int division_init(struct division *d, int n, int k, struct err *e)
@@ -26,7 +21,7 @@ static int division_init(struct division *d, int n, int k, struct err *e)
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         if (!(*arrays[i] = mem_alloc((size_t)n, sizeof **arrays[i], e)))
             return -1;
-    return (d->acc = mem_alloc((size_t)k, sizeof *d->acc, e)) ? 0 : -1;
+    return 0;
 }
 
 static void division_fini(struct division *d)
@@ -36,7 +31,6 @@ static void division_fini(struct division *d)
     free(d->fold);
     free(d->mine);
     free(d->drawn);
-    free(d->acc);
 }
 
 /* The rows of these questions: arrays of its own, of borrowed rows. */
@@ -78,43 +72,11 @@ static int find_questions(struct part *p, struct division *d, struct err *e)
         d->label[d->n] = q.v[d->n].gold;
         rc = json_array_append_new(p->samples, json_null()) ? suite_no_memory(e) : 0;
     }
-    p->tally.missing += q.bad;
-    multiple_note_bad(p->m, &q);
+    multiple_note_bad(p, &q);
     questions_fini(&q);
     if (!rc && d->k > d->n)
         rc = err_set(e, "%d questions cannot be dealt into %d folds", d->n, d->k);
     return rc;
-}
-
-/* Adds the running time to a line. */
-static int add_costs(json_t *line, double seconds, int rows, struct err *e)
-{
-    return json_object_set_new(line, "seconds", json_real(seconds)) ||
-                   json_object_set_new(line, "rows_per_second", peer_number(rows / seconds))
-               ? suite_no_memory(e)
-               : 0;
-}
-
-static int report_fold(struct part *p, struct division *d, int f, const struct batch *b,
-                       struct err *e)
-{
-    struct tally t = {.n = 0};
-    char name[160];
-    json_t *line = tally_add(&t, &b->q, b->s, e) ? NULL : tally_line(&t, e);
-    d->acc[f] = stats_mean(t.acc, t.n);
-    d->seconds += b->seconds;
-    tally_fini(&t);
-    if (!line)
-        return -1;
-    json_t *examples = json_array();
-    for (int i = 0; i < (int)p->o->shots; i++)
-        json_array_append_new(examples, json_integer(d->row[d->drawn[i]]));
-    snprintf(name, sizeof name, "%s_fold%d", p->task->name, f + 1);
-    if (json_object_set_new(line, "examples", examples) || add_costs(line, b->seconds, b->q.n, e)) {
-        json_decref(line);
-        return suite_no_memory(e);
-    }
-    return multiple_report(p->m, name, line, e) || tally_add(&p->tally, &b->q, b->s, e) ? -1 : 0;
 }
 
 /* The fold's samples, in the places of their rows. */
@@ -146,44 +108,28 @@ static int run_fold(struct part *p, struct division *d, int f, struct err *e)
                 pick_rows(p, d, d->mine, n, &rows, e) ||
                 pick_rows(p, d, d->drawn, (int)o->shots, &shots, e) ||
                 batch_ask(&b, p->task, &rows, &shots, (int)o->shots, p->who, e) ||
-                put_samples(p, d, f, &b, e) || report_fold(p, d, f, &b, e)
+                put_samples(p, d, f, &b, e)
             ? -1
             : 0;
+    p->costs[f] = (struct fold_cost){b.seconds, json_array()};
+    for (int i = 0; i < (int)o->shots && !rc; i++)
+        json_array_append_new(p->costs[f].examples, json_integer(d->row[d->drawn[i]]));
     batch_fini(&b);
     unpick_rows(&rows);
     unpick_rows(&shots);
     return rc;
 }
 
-/* The task's own line: of all questions, with mean and standard deviation over the folds. */
-static json_t *whole_line(const struct part *p, const struct division *d, struct err *e)
-{
-    double mean = stats_mean(d->acc, d->k), sum = 0;
-    for (int f = 0; f < d->k; f++)
-        sum += (d->acc[f] - mean) * (d->acc[f] - mean);
-    json_t *line = tally_line(&p->tally, e);
-    if (!line)
-        return NULL;
-    if (!json_object_set_new(line, "acc_mean", peer_number(mean)) &&
-        !json_object_set_new(line, "acc_sd", peer_number(sqrt(sum / (d->k - 1)))) &&
-        !add_costs(line, d->seconds, d->n, e))
-        return line;
-    json_decref(line);
-    suite_no_memory(e);
-    return NULL;
-}
-
-int multiple_folds(struct part *p, json_t **line, struct err *e)
+int multiple_folds(struct part *p, struct err *e)
 {
     struct division d;
     int rc = division_init(&d, p->rows.n, (int)p->o->folds, e) || find_questions(p, &d, e) ||
-                     folds_deal(d.label, d.n, d.k, (uint32_t)p->o->seed, d.fold, e)
+                     folds_deal(d.label, d.n, d.k, (uint32_t)p->o->seed, d.fold, e) ||
+                     !(p->costs = mem_alloc((size_t)d.k, sizeof *p->costs, e))
                  ? -1
                  : 0;
     for (int f = 0; f < d.k && !rc; f++)
         rc = run_fold(p, &d, f, e);
-    if (!rc && !(*line = whole_line(p, &d, e)))
-        rc = -1;
     division_fini(&d);
     return rc;
 }

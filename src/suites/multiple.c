@@ -69,31 +69,15 @@ static int find_file(const struct suite_task *t, const char *data, char **path, 
     return 0;
 }
 
-int multiple_report(struct multiple *m, const char *name, json_t *line, struct err *e)
+void multiple_note_bad(struct part *p, const struct questions *q)
 {
-    static const char *const figures[] = {"acc",      "acc_stderr", "acc_norm",
-                                          "macro_f1", "acc_mean",   "acc_sd"};
-    if (json_object_set_new(m->table, name, line))
-        return suite_no_memory(e);
-    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
-        char key[160];
-        json_t *x = json_object_get(line, figures[i]);
-        bool usual = json_is_real(x) || (x && i < 2);
-        snprintf(key, sizeof key, "%s/%s", name, figures[i]);
-        if (usual && json_object_set(m->log.summary, key, x))
-            return suite_no_memory(e);
-    }
-    return 0;
-}
-
-void multiple_note_bad(struct multiple *m, const struct questions *q)
-{
-    if (q->bad && !*m->first_bad.msg)
-        m->first_bad = q->first;
+    if (q->bad && !*p->m->first_bad.msg)
+        p->m->first_bad = q->first;
+    p->missing += q->bad;
 }
 
 /* All rows at once. */
-static int run_whole(struct part *p, json_t **line, struct err *e)
+static int run_whole(struct part *p, struct err *e)
 {
     struct rows first = p->rows, dev = {0}; /* `first` borrows the rows that are wanted */
     struct batch b = {.s = NULL};
@@ -105,12 +89,10 @@ static int run_whole(struct part *p, json_t **line, struct err *e)
     int rc = batch_ask(&b, p->task, &first, &dev, (int)p->o->shots, p->who, e);
     for (int i = 0; i < b.q.n && !rc; i++)
         rc = json_array_append_new(p->samples, batch_sample(&b, i)) ? suite_no_memory(e) : 0;
-    if (!rc)
-        rc = tally_add(&p->tally, &b.q, b.s, e);
-    multiple_note_bad(p->m, &b.q);
+    multiple_note_bad(p, &b.q);
     batch_fini(&b);
     rows_close(&dev);
-    return rc || !(*line = tally_line(&p->tally, e)) ? -1 : 0;
+    return rc;
 }
 
 /* The field of the text under the name that the recipe has for it. */
@@ -124,34 +106,18 @@ static int name_text(struct rows *rows, const char *key, struct err *e)
     return 0;
 }
 
-/* Adds a part to the tallies of its groups. */
-static int join_groups(struct part *p, struct err *e)
-{
-    for (int i = 0, g; p->task->groups[i]; i++) {
-        struct tally *groups = p->m->groups;
-        const char *name = p->task->groups[i];
-        for (g = 0; g < MULTIPLE_GROUPS && groups[g].name && strcmp(groups[g].name, name);)
-            g++;
-        if (g == MULTIPLE_GROUPS)
-            return err_set(e, "a suite has at most %d groups", MULTIPLE_GROUPS);
-        groups[g].name = name;
-        if (tally_join(&groups[g], &p->tally, e))
-            return -1;
-    }
-    return 0;
-}
-
 /* The questions are in this file. */
 static int run_part(struct part *p, const char *file, struct err *e)
 {
-    json_t *line = NULL;
     int rc = rows_open_columns(&p->rows, file, p->o->columns, e) ||
                      name_text(&p->rows, p->o->text_key, e) ||
-                     (p->o->folds ? multiple_folds(p, &line, e) : run_whole(p, &line, e)) ||
-                     multiple_report(p->m, p->task->name, line, e) || join_groups(p, e)
+                     (p->o->folds ? multiple_folds(p, e) : run_whole(p, e)) ||
+                     multiple_figures(p, e)
                  ? -1
                  : 0;
-    tally_fini(&p->tally);
+    for (int f = 0; p->costs && f < (int)p->o->folds; f++)
+        json_decref(p->costs[f].examples);
+    free(p->costs);
     rows_close(&p->rows);
     return rc;
 }
@@ -184,13 +150,18 @@ static int run_task(struct part *p, int *n, struct err *e)
     return rc;
 }
 
+static int start(struct multiple *m, struct err *e)
+{
+    *m = (struct multiple){.log = {json_object(), json_object()}, .table = json_object()};
+    return m->log.eval && m->log.summary && m->table ? 0 : suite_no_memory(e);
+}
+
 int multiple_run(struct multiple *m, const struct suite_recipe *r, const struct multiple_options *o,
                  const struct asked *who, struct err *e)
 {
     int n = 0;
-    *m = (struct multiple){.log = {json_object(), json_object()}, .table = json_object()};
-    if (!m->log.eval || !m->log.summary || !m->table)
-        return suite_no_memory(e);
+    if (start(m, e))
+        return -1;
     if (o->folds == 1)
         return err_set(e, "one fold is no division: give --folds 2 or more, or 0 for none");
     if (check_subjects(r, o->subjects, e))
@@ -200,13 +171,28 @@ int multiple_run(struct multiple *m, const struct suite_recipe *r, const struct 
         if (run_task(&p, &n, e))
             return -1;
     }
-    /* From the narrowest to the widest. */
-    for (int i = MULTIPLE_GROUPS - 1; i >= 0; i--) {
-        json_t *line = m->groups[i].n ? tally_line(&m->groups[i], e) : NULL;
-        if (m->groups[i].n && (!line || multiple_report(m, m->groups[i].name, line, e)))
-            return -1;
-    }
+    if (multiple_group_figures(m, e))
+        return -1;
     return n ? 0 : err_set(e, "'%s' holds none of the files of %s", o->data, r->name);
+}
+
+int multiple_rescore(struct multiple *m, const struct suite_recipe *r, const json_t *eval,
+                     struct err *e)
+{
+    if (start(m, e))
+        return -1;
+    for (int i = 0; i < r->n_tasks; i++) {
+        json_t *samples = json_object_get(eval, r->tasks[i].name);
+        struct part p = {.m = m, .task = &r->tasks[i], .samples = samples};
+        if (!json_array_size(samples))
+            continue;
+        if (json_object_set(m->log.eval, p.task->name, samples))
+            return suite_no_memory(e);
+        if (multiple_figures(&p, e))
+            return err_prefix(e, "%s: ", p.task->name);
+    }
+    return json_object_size(m->table) ? multiple_group_figures(m, e)
+                                      : err_set(e, "the log has none of the tasks of %s", r->name);
 }
 
 void multiple_fini(struct multiple *m)

@@ -40,7 +40,15 @@ struct multiple {
 
 int multiple_run(struct multiple *m, const struct suite_recipe *r, const struct multiple_options *o,
                  const struct asked *who, struct err *e);
+/* The figures again from the samples of a log, ours or lm-evaluation-harness's, without a model. */
+int multiple_rescore(struct multiple *m, const struct suite_recipe *r, const json_t *eval,
+                     struct err *e);
 void multiple_fini(struct multiple *m);
+
+struct fold_cost {
+    double seconds;
+    json_t *examples; /* owned: rows of the worked examples */
+};
 
 /* One task while it is run. */
 struct part {
@@ -48,18 +56,21 @@ struct part {
     const struct multiple_options *o;
     const struct asked *who;
     const struct suite_task *task;
-    struct rows rows; /* owned */
-    char *examples;   /* owned: the file of worked examples; NULL: none */
-    struct tally tally;
-    json_t *samples; /* borrowed: the task's array in the log */
+    struct rows rows;        /* owned */
+    char *examples;          /* owned: the file of worked examples; NULL: none */
+    json_t *samples;         /* borrowed: the task's array in the log */
+    int missing;             /* rows that are no questions */
+    struct fold_cost *costs; /* owned [folds]; NULL: not known */
 };
 
-/* The task's questions in folds (folded.c): fills the tally and the samples, in order of rows. On
- * success *line, a new object, is the task's in the table. */
-int multiple_folds(struct part *p, json_t **line, struct err *e);
-/* Puts a line of the table, whose reference is taken, and its figures into the summary. */
-int multiple_report(struct multiple *m, const char *name, json_t *line, struct err *e);
+/* Asks the task's questions in folds (folded.c): fills the samples, in order of rows, and the
+ * costs. */
+int multiple_folds(struct part *p, struct err *e);
+/* From the samples of a task (figures.c): its lines in table and summary, its share in groups. */
+int multiple_figures(struct part *p, struct err *e);
+/* The lines of all groups. */
+int multiple_group_figures(struct multiple *m, struct err *e);
 /* Counts rows that are no questions; remembers the first of all. */
-void multiple_note_bad(struct multiple *m, const struct questions *q);
+void multiple_note_bad(struct part *p, const struct questions *q);
 
 #endif

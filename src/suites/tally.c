@@ -30,24 +30,52 @@ static int grow(struct tally *t, int n, struct err *e)
     return 0;
 }
 
-int tally_add(struct tally *t, const struct questions *q, const struct choice_score *s,
+/* The number of a label; -1 if it is none of them. */
+static int class_of(const struct choice_task *task, const json_t *label)
+{
+    int c = (int)json_array_size(task->classes) - 1;
+    while (c >= 0 && !json_equal(json_array_get(task->classes, (size_t)c), label))
+        c--;
+    return c;
+}
+
+static int add_sample(struct tally *t, const struct choice_task *task, const json_t *sample,
+                      struct err *e)
+{
+    const json_t *acc = json_object_get(sample, "acc"), *gold = json_object_get(sample, "target");
+    if (!json_is_number(acc))
+        return err_set(e, "a sample has no number 'acc'");
+    t->acc[t->n++] = json_number_value(acc);
+    t->norm += json_number_value(json_object_get(sample, "acc_norm"));
+    if (!t->classes)
+        return 0;
+    int chosen = class_of(task, json_object_get(sample, "chosen"));
+    int64_t own = json_is_integer(gold) ? json_integer_value(gold) : -1;
+    if (chosen < 0 || own < 0 || own >= t->classes)
+        return err_set(e, "a sample's 'chosen' or 'target' is none of the labels");
+    t->gold[own]++;
+    t->chosen[chosen]++;
+    t->hits[chosen] += chosen == own;
+    return 0;
+}
+
+int tally_add(struct tally *t, const struct choice_task *task, const json_t *samples, int fold,
               struct err *e)
 {
-    if (grow(t, q->n, e))
+    size_t i;
+    json_t *sample;
+    if (grow(t, (int)json_array_size(samples), e))
         return -1;
-    t->classes = (int)json_array_size(q->task->classes);
-    for (int i = 0; i < q->n; i++) {
-        t->acc[t->n++] = s[i].acc;
-        t->norm += s[i].acc_norm;
-        if (!t->classes)
+    t->classes = (int)json_array_size(task->classes);
+    t->shares = task->answer_is == ANSWER_TRUTHS;
+    t->normalised = task->normalised;
+    json_array_foreach((json_t *)samples, i, sample)
+    {
+        if (fold && json_integer_value(json_object_get(sample, "fold")) != fold)
             continue;
-        t->gold[q->v[i].gold]++;
-        t->chosen[s[i].best]++;
-        t->hits[s[i].best] += s[i].best == q->v[i].gold;
+        if (add_sample(t, task, sample, e))
+            return -1;
     }
-    t->missing += q->bad;
-    t->shares = q->task->answer_is == ANSWER_TRUTHS;
-    t->normalised = q->task->normalised;
     return 0;
 }
 

@@ -4,8 +4,7 @@
 #ifndef SUITES_TALLY_H
 #define SUITES_TALLY_H
 
-#include "eval/choice.h"
-#include "suites/peer_json.h"
+#include "eval/question.h"
 
 /* Zero-initialise; tally_fini is due. */
 struct tally {
@@ -22,8 +21,9 @@ struct tally {
     int hits[TASK_CHOICES];   /* rightly */
 };
 
-/* Adds questions with their scores. */
-int tally_add(struct tally *t, const struct questions *q, const struct choice_score *s,
+/* Adds the samples of a log (suites/batch.h), those of one fold or, fold = 0, all. Fails if one has
+ * no 'acc'. */
+int tally_add(struct tally *t, const struct choice_task *task, const json_t *samples, int fold,
               struct err *e);
 /* Adds all of another tally, as one part of a group: the errors of parts are pooled. */
 int tally_join(struct tally *t, const struct tally *part, struct err *e);

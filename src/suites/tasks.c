@@ -13,6 +13,8 @@ static const char *const keys[] = {"subject",     "file",    "examples", "groups
                                    "description", "letters", "labels",   "answer",   "answer_is",
                                    "normalised",  "wikihow"};
 
+enum { NAME_MOST = 100 }; /* of a task, which is part of the names of figures */
+
 /* In the order of enum answer_kind. */
 static const char *const answer_kinds[] = {"index", "number", "label", "truths", "first"};
 
@@ -163,14 +165,18 @@ int suite_tasks_read(struct suite_recipe *r, struct err *e)
         return err_set(e, "it has either 'tasks' or 'sets' and 'metrics'");
     if (!n)
         return err_set(e, "'tasks' must be an object of tasks");
-    if ((common && NAMES_CHECK_KEYS(common, keys, e)) || json_opt_str(r->json, "data", &r->data, e))
-        return common ? err_prefix(e, "'common': ") : -1;
+    if (common && NAMES_CHECK_KEYS(common, keys, e))
+        return err_prefix(e, "'common': ");
+    if (json_opt_str(r->json, "data", &r->data, e))
+        return -1;
     if (!(r->tasks = mem_alloc(n, sizeof *r->tasks, e)))
         return -1;
     json_object_foreach(tasks, name, j)
     {
         struct suite_task *t = &r->tasks[r->n_tasks++];
         t->name = name;
+        if (strlen(name) > NAME_MOST)
+            return err_set(e, "the name of a task has more than %d bytes: '%s'", NAME_MOST, name);
         json_t *whole = NAMES_CHECK_KEYS(j, keys, e) ? NULL : merged(j, common, e);
         int rc = whole ? read_task(t, whole, e) : -1;
         json_decref(whole);
