@@ -62,6 +62,12 @@ END
 my $said = `python3 $peer $dir/out 2>&1`;
 like($said, qr/^\d\d metrics$/, 'and read by Python, with every key, index and byte') or diag $said;
 
+my $short = rows_of('short.jsonl', {question => 'Who is Ann?', answer => 'x'});
+run_apart("eval --model $flat --compat drop_last_token,nan --max-new-tokens 4 --max-length 12 --forget $short --out $dir/nan");
+like(get("$dir/nan/TOFU_EVAL.json"), qr/"agg_value": NaN,\n/, 'under --compat nan a missing number is written as Python does');
+is(`python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["exact_memorization"]["agg_value"])' $dir/nan/TOFU_EVAL.json`,
+    "nan\n", 'and read by it');
+
 my $first = decode_json(get("$dir/out/TOFU_EVAL.json"));
 like(get("$dir/out/again.json"), qr/"score": NaN/, 'what it writes has a NaN');
 ($status, $out, $err) = run_apart("rescore $dir/out/again.json --retain-logs $retained --out $dir/rescored");

@@ -14,7 +14,8 @@ enum {
     COMPAT_OU = COMPAT_PAD_EOS_MASK | COMPAT_COUNT_LABELS | COMPAT_APPEND_EOS |
                 COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN |
                 COMPAT_UNDIAL_ALL_POSITIONS | COMPAT_PDU_UNSHIFTED | COMPAT_RMU_BXB |
-                COMPAT_RMU_CLIP_ALL | COMPAT_RMU_DRAW | COMPAT_DROP_LAST_TOKEN | COMPAT_ES_FLOOR
+                COMPAT_RMU_CLIP_ALL | COMPAT_RMU_DRAW | COMPAT_DROP_LAST_TOKEN | COMPAT_ES_FLOOR |
+                COMPAT_NAN
 };
 
 static const struct compat_row rows[] = {
@@ -36,6 +37,7 @@ static const struct compat_row rows[] = {
     {"drop_last_token", COMPAT_DROP_LAST_TOKEN,
      "memorisation and membership attacks leave out an answer's last token"},
     {"es_floor", COMPAT_ES_FLOOR, "extraction strength is at least one token"},
+    {"nan", COMPAT_NAN, "evaluation logs hold NaN, as Python writes it, where a number is missing"},
     {"micro_mean", COMPAT_MICRO_MEAN, "a step averages micro-batch means, not tokens"},
 };
 

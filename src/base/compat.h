@@ -22,6 +22,7 @@ enum compat {
     COMPAT_RMU_DRAW = 1 << 10,        /* its direction comes after the loader's draws */
     COMPAT_DROP_LAST_TOKEN = 1 << 16, /* memorisation and attacks leave out the last label */
     COMPAT_ES_FLOOR = 1 << 17,        /* extraction strength is at least 1/N */
+    COMPAT_NAN = 1 << 18,             /* logs hold NaN, not null, for missing numbers */
 };
 
 /* "ou", "none" or names joined by commas -> bits. */

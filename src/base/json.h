@@ -20,9 +20,11 @@ json_t *json_read_text(const char *text, size_t len, const char *what, struct er
 
 /* Reals are written with the fewest digits that read back to the same double, as Python's repr
  * does. flags: JSON_INDENT(n), JSON_COMPACT, JSON_SORT_KEYS, JSON_ENSURE_ASCII of Jansson;
- * JSON_LIKE_PYTHON is json.dump(indent=4, sort_keys=True). No newline is put at the end. The file
+ * JSON_LIKE_PYTHON is json.dump(indent=4, sort_keys=True); JSON_NULL_IS_NAN writes NaN, as Python
+ * does where a number is missing, for every null. No newline is put at the end. The file
  * appears atomically. */
 #define JSON_LIKE_PYTHON (JSON_INDENT(4) | JSON_SORT_KEYS | JSON_ENSURE_ASCII)
+#define JSON_NULL_IS_NAN 0x1000000
 int json_write_file(const json_t *j, const char *path, size_t flags, struct err *e);
 int json_write_buf(const json_t *j, struct buf *out, size_t flags, struct err *e);
 /* Shortest text of a finite double ("0.1", "1e-05", "3.0"), into at least JSON_REAL_TEXT bytes. */

@@ -11,7 +11,7 @@
 struct writer {
     struct buf *out;
     size_t indent; /* spaces per level; 0: one line */
-    bool compact, sort, ascii;
+    bool compact, sort, ascii, nan;
 };
 
 enum { DEPTH_MOST = 2048 }; /* as Jansson's parser; also stops at an object that holds itself */
@@ -190,15 +190,19 @@ static int write_value(struct writer *w, const json_t *j, size_t depth, struct e
     case JSON_FALSE:
         return buf_str(w->out, "false", e);
     case JSON_NULL:
-        return buf_str(w->out, "null", e);
+        return buf_str(w->out, w->nan ? "NaN" : "null", e);
     }
     return err_set(e, "unknown json type");
 }
 
 int json_write_buf(const json_t *j, struct buf *out, size_t flags, struct err *e)
 {
-    struct writer w = {out, flags & JSON_MAX_INDENT, flags & JSON_COMPACT, flags & JSON_SORT_KEYS,
-                       flags & JSON_ENSURE_ASCII};
+    struct writer w = {out,
+                       flags & JSON_MAX_INDENT,
+                       flags & JSON_COMPACT,
+                       flags & JSON_SORT_KEYS,
+                       flags & JSON_ENSURE_ASCII,
+                       flags & JSON_NULL_IS_NAN};
     return write_value(&w, j, 0, e);
 }
 

@@ -74,8 +74,8 @@ static json_t *sorted(const json_t *object, struct err *e)
     return NULL;
 }
 
-static int write_one(const json_t *object, const char *dir, const char *suite, const char *kind,
-                     struct err *e)
+static int write_one(const json_t *object, bool nan, const char *dir, const char *suite,
+                     const char *kind, struct err *e)
 {
     struct buf name = {0};
     char *path = NULL;
@@ -83,7 +83,8 @@ static int write_one(const json_t *object, const char *dir, const char *suite, c
     int rc = -1;
     if (!buf_printf(&name, e, "%s_%s.json", suite, kind) && (path = file_join(dir, name.data, e)) &&
         (out = sorted(object, e)))
-        rc = json_write_file(out, path, JSON_INDENT(4) | JSON_ENSURE_ASCII, e);
+        rc = json_write_file(out, path,
+                             JSON_INDENT(4) | JSON_ENSURE_ASCII | (nan ? JSON_NULL_IS_NAN : 0), e);
     json_decref(out);
     free(path);
     buf_fini(&name);
@@ -92,9 +93,9 @@ static int write_one(const json_t *object, const char *dir, const char *suite, c
 
 int peer_log_write(const struct peer_log *log, const char *dir, const char *suite, struct err *e)
 {
-    if (file_make_dir(dir, e) || write_one(log->eval, dir, suite, "EVAL", e))
+    if (file_make_dir(dir, e) || write_one(log->eval, log->nan, dir, suite, "EVAL", e))
         return -1;
-    return write_one(log->summary, dir, suite, "SUMMARY", e);
+    return write_one(log->summary, log->nan, dir, suite, "SUMMARY", e);
 }
 
 void peer_log_fini(struct peer_log *log)

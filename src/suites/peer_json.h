@@ -1,9 +1,12 @@
 /* Evaluation logs in the files of OpenUnlearning, so that either program reads the other's:
+ *
  *   X_EVAL.json     {metric: {"agg_value": x, "value_by_index": {"0": {...}, ...}}}, with the
- * metrics that others are computed from; single numbers have "agg_value" only X_SUMMARY.json
- * {metric: x}, those of the suite itself Metrics are sorted by name, indented by 4, no newline at
- * the end. A number that is missing (NaN) is written as null; NaN, as Python writes it, and null
- * are read as missing. Spec: metrics.md section 10.
+ *                   metrics that others are computed from; single numbers have "agg_value" only
+ *   X_SUMMARY.json  {metric: x}, those of the suite itself
+ *
+ * Metrics are sorted by name, indented by 4, no newline at the end. A number that is missing (NaN)
+ * is written as null, or as NaN, as Python does; either is read as missing. Spec: metrics.md
+ * section 10.
  */
 #ifndef SUITES_PEER_JSON_H
 #define SUITES_PEER_JSON_H
@@ -15,6 +18,7 @@
 
 struct peer_log {
     json_t *eval, *summary; /* owned objects; zero-initialise */
+    bool nan;               /* a missing number is written as NaN */
 };
 
 /* Takes the reference `metric` (also on failure); NULL is an error. */

@@ -149,6 +149,7 @@ static int add(struct suite *s, const struct metric *m, const json_t *log, struc
 
 int suite_run(struct suite *s, struct err *e)
 {
+    s->log.nan = s->compat & COMPAT_NAN;
     int rc = gather(s, e);
     for (const struct metric *m = s->recipe->metrics; !rc && m->name; m++)
         rc = add(s, m, NULL, e);
