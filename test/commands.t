@@ -53,6 +53,8 @@ my ($b) = rows("generate --model $llama --max-new-tokens 24 --temperature 2 --se
 isnt("@{$a->{new_ids}}", "@{$b->{new_ids}}", 'seeds differ');
 is_deeply([rows("generate --model $flat --max-new-tokens 3 --prompt 'Who are you?'")],
     [{new_ids => [0, 0, 0], text => ''}], 'a prompt in words; special tokens are no text');
+is_deeply([rows("generate --model $flat --max-new-tokens 3 'Who are you?'")], [{new_ids => [0, 0, 0], text => ''}], 'as a word');
+is_deeply([rows("score --model $flat 'Who?' 'You and me.'")], [rows("score --model $flat --data -", $text)], 'scored as words');
 
 # The same checkpoint with weights drawn from a linear congruence, so that it says something.
 sub noisy_model {
@@ -130,9 +132,12 @@ like($out, qr/family +llama.*514 tokens.*chat template chatml.*eval +train +forg
 # --- bad input ---
 my @job = ("score --model $llama --data -", $ids);
 refuses("score --data -", $ids, 1, qr/^unlearn score: no model given: use --model/, 'no model');
-refuses("score --model $llama", '', 1, qr/no rows given: use --data/, 'no rows');
+refuses("score --model $llama", '', 1, qr/no rows given: use either "QUESTION" "ANSWER" or --data FILE/, 'no rows');
 refuses("score --model $llama --dta x", '', 2, qr/unknown option 'dta': did you mean 'data'\?/, 'unknown option');
-refuses("generate --model $llama", '', 1, qr/either --data FILE or --prompt TEXT/, 'no prompt');
+refuses("generate --model $llama", '', 1, qr/one of "TEXT", --prompt TEXT and --data FILE/, 'no prompt');
+refuses("generate --model $llama a --prompt b", '', 1, qr/one of "TEXT"/, 'two prompts');
+refuses("generate --model $llama who are you", '', 2, qr/too many words: usage is generate --model M "TEXT"/, 'words without quotes');
+refuses("score --model $llama who", '', 1, qr/either "QUESTION" "ANSWER" or --data/, 'a question alone');
 refuses("generate --model $llama --data - --top-p 0", '', 2, qr/top-?_?p/, 'top_p 0');
 refuses("info $dir/nowhere", '', 1, qr/^unlearn info: cannot open model '.*nowhere': no such file/, 'missing model');
 refuses("score --model $llama --data $dir/nowhere", '', 1, qr/cannot open '.*nowhere'/, 'missing rows');

@@ -60,7 +60,7 @@ static void check_self(struct model *m, int n)
 {
     struct divergence d[MOST_SEQS];
     struct err e;
-    bool same = !model_divergence(d, m, m, seqs, n, NULL, &e);
+    bool same = !model_divergence(d, m, m, seqs, n, NULL, NULL, &e);
     for (int i = 0; i < n; i++)
         same = same && d[i].kl == 0 && d[i].agree == d[i].n && d[i].nll == d[i].other_nll;
     ok(same, "a model beside itself: no distance to the last bit");
@@ -74,12 +74,12 @@ static void check_pair(const json_t *pair, int n)
     const char *name = str(pair, "model"), *second = str(pair, "other");
     if (!open_named(&m, name) || !open_named(&other, second))
         return;
-    if (ok(!model_divergence(d, &m, &other, seqs, n, NULL, &e), "%s beside %s", name, second))
+    if (ok(!model_divergence(d, &m, &other, seqs, n, NULL, NULL, &e), "%s beside %s", name, second))
         check_rows(json_object_get(pair, "rows"), d, n, "KL");
     double worst = 0;
     for (int i = 0; i < n; i++) {
-        ok(!model_divergence(&alone, &m, &other, &seqs[i], 1, NULL, &e) && d[i].kl >= 0, "row %d",
-           i);
+        ok(!model_divergence(&alone, &m, &other, &seqs[i], 1, NULL, NULL, &e) && d[i].kl >= 0,
+           "row %d", i);
         worst = fmax(worst, fabs(alone.kl - d[i].kl));
     }
     near(worst, 0, 0, 2e-5, "together as one by one");
@@ -95,13 +95,14 @@ static void check_refusals(int n)
     struct err e;
     if (!open_named(&m, "m_cur") || !open_named(&other, "qwen2"))
         return;
-    ok(model_divergence(d, &m, &other, seqs, n, NULL, &e) && strstr(e.msg, "share one tokenizer"),
+    ok(model_divergence(d, &m, &other, seqs, n, NULL, NULL, &e) &&
+           strstr(e.msg, "share one tokenizer"),
        "%s", e.msg);
     long at = 0, silent = 0;
     int rc;
     do {
         mem_fail_at(at++);
-        rc = model_divergence(d, &m, &m, seqs, n, NULL, &e);
+        rc = model_divergence(d, &m, &m, seqs, n, NULL, NULL, &e);
         mem_fail_at(-1);
         silent += rc && !strstr(e.msg, "out of memory");
     } while (rc && at < 1000);

@@ -168,6 +168,21 @@ go_on('stopped', 'Ctrl-C');
 ($status, $err) = interrupted($piped);
 is("$status $err", "1 unlearn eval: interrupted; with --out DIR it could go on from here\n", 'without --out');
 
+# A second model, and the two beside each other.
+my $beside = "eval --model $dir/model --retrained $dir/other --forget '$qa\[0:12]' --retain '$qa\[12:20]' --max-new-tokens 6 --quiet";
+is((run_apart("$beside --out $dir/two"))[0], 0, '--retrained');
+run("$beside --out " . begun('two_cut'));
+$whole = get("$dir/two_cut/$kept");
+@ends = ends($whole);
+for my $n (int(@ends / 2), @ends - 2) {
+    put("two_cut/$kept", substr $whole, 0, $ends[$n]);
+    run("$beside --out $dir/two_cut");
+    ok(get("$dir/two_cut/$kept") eq $whole, "--retrained, stopped behind $n records: the rest has the same bits");
+}
+go_on('two_cut', '--retrained', $beside);
+same_logs('two_cut', 'two', '--retrained');
+is(get("$dir/two_cut/retrained/TOFU_EVAL.json"), get("$dir/two/retrained/TOFU_EVAL.json"), 'as has the other log');
+
 # Multiple choice.
 my $arc = rows_of('arc.jsonl', map {
     {id => "q$_", question => "What does number $_ of this town make?", answerKey => (qw(A B C))[$_ % 3],

@@ -139,8 +139,8 @@ void progress_step(struct progress *p, long done, double tokens, const char *ext
     double now = log_seconds();
     p->done = done;
     p->tokens = tokens;
-    if (quiet || now - p->start < QUICK)
-        return;
+    if (quiet || now - p->start < QUICK || done == p->total)
+        return; /* the end is progress_end's to draw */
     if (now - p->last >= (isatty(STDERR_FILENO) ? REDRAW_EVERY : LINE_EVERY))
         draw(p, now, false, extra);
 }
@@ -153,7 +153,8 @@ void progress_skip(struct progress *p, long done)
 
 void progress_end(struct progress *p)
 {
-    if (p->width)
-        draw(p, log_seconds(), true, NULL);
+    double now = log_seconds();
+    if (p->width || (!quiet && p->done && now - p->start >= QUICK))
+        draw(p, now, true, NULL);
     p->width = 0;
 }

@@ -172,8 +172,7 @@ static int run_suite(struct evaluation *v, const struct options *o, struct err *
     if (eval_retrained_run(&v->retrained, &v->suite, o->out, &v->retain_log, e))
         return -1;
     v->suite.retain_log = v->retain_log;
-    return suite_run(&v->suite, e) ||
-                   eval_retrained_beside(&v->retrained, &v->suite, &v->s.model, e)
+    return suite_run(&v->suite, e) || eval_retrained_beside(&v->retrained, &v->suite, &v->scorer, e)
                ? -1
                : 0;
 }

@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/print.h"
 #include "cli/setup.h"
+#include "cli/words.h"
 #include "data/rows.h"
 #include "eval/stops.h"
 #include "model/generate.h"
@@ -24,7 +25,8 @@ struct options {
 static const struct param params[] = {
     {"data", PARAM_STRING, OPT(data), 0, 0, NULL, NULL, "FILE",
      "rows as JSON Lines, JSON or CSV; FILE[a:b] takes a part, '-' is standard input"},
-    {"prompt", PARAM_STRING, OPT(prompt), 0, 0, NULL, NULL, "TEXT", "one question instead"},
+    {"prompt", PARAM_STRING, OPT(prompt), 0, 0, NULL, NULL, "TEXT",
+     "one question instead; --prompt may be left out"},
     {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY",
      "where a row holds its prompt"},
     {"field", PARAM_STRING, OPT(field), 0, 0, NULL, NULL, "KEY",
@@ -44,7 +46,8 @@ static const struct param params[] = {
     {0}};
 
 static const char about[] =
-    "Continues each row's prompt with the model and prints what it says. Rows are {\"question\"},\n"
+    "Continues each row's prompt, or one TEXT, and prints what the model says. Rows are "
+    "{\"question\"},\n"
     "rendered as a chat whose answer is to be written, or {\"prompt_ids\"}, a list of token ids.\n"
     "An answer ends with the model's end token, or before a text of --stop, where \\n is a new "
     "line\n"
@@ -108,23 +111,13 @@ static void prompts_fini(struct prompts *p)
     dataset_fini(&p->of);
 }
 
-static int read_rows(struct rows *rows, const struct options *o, struct err *e)
+static int read_rows(struct rows *rows, const struct args *a, const struct options *o,
+                     struct err *e)
 {
-    if (!o->data == !o->prompt)
-        return err_set(e, "give the prompts by either --data FILE or --prompt TEXT");
-    if (o->data)
-        return rows_open(rows, o->data, e);
-    json_t *row = json_pack("{s:s}", o->question_key, o->prompt);
-    if (!row)
-        return err_set(e, "--prompt is not valid UTF-8");
-    struct buf text = {0};
-    int rc = json_write_buf(row, &text, JSON_COMPACT, e) ||
-                     rows_read(rows, "--prompt", text.data, text.len, e)
-                 ? -1
-                 : 0;
-    buf_fini(&text);
-    json_decref(row);
-    return rc;
+    const char *prompt = a->n_words ? a->words[0] : o->prompt;
+    if (!o->data + !o->prompt + !a->n_words != 2)
+        return err_set(e, "give the prompts by one of \"TEXT\", --prompt TEXT and --data FILE");
+    return o->data ? rows_open(rows, o->data, e) : words_row(rows, &o->question_key, &prompt, 1, e);
 }
 
 static json_t *ids_json(const struct generation *g)
@@ -240,8 +233,7 @@ static int run(const struct args *a, void *options, struct err *e)
     struct prompts p = {0};
     struct stop_list stops = {0};
     int rc = -1;
-    (void)a;
-    if (!(o->stop && stop_list_parse(&stops, o->stop, e)) && !read_rows(&rows, o, e) &&
+    if (!(o->stop && stop_list_parse(&stops, o->stop, e)) && !read_rows(&rows, a, o, e) &&
         !setup_open(&s, &o->setup, false, e) && !(o->stop && setup_tokenizer(&s, e)) &&
         !prompts_init(&p, &s, &rows, o->question_key, e))
         rc = generate(&s, &p, &rows, (const char *const *)stops.v, o, e);
@@ -256,8 +248,9 @@ int cmd_generate(int argc, char **argv)
 {
     struct options o;
     struct args a = {.command = "generate",
-                     .usage = "--model M --data FILE [options]",
+                     .usage = "--model M \"TEXT\" | --data FILE [options]",
                      .about = about,
+                     .words_most = 1,
                      .tables = {{"options", params, &o},
                                 {"model and text", setup_params, &o.setup},
                                 {"conversations", chat_params, &o.setup.chat}}};

@@ -6,6 +6,7 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/setup.h"
+#include "cli/words.h"
 #include "data/rows.h"
 #include "model/score.h"
 
@@ -30,8 +31,10 @@ static const struct param params[] = {
     {0}};
 
 static const char about[] =
-    "Scores each row with the model and prints the natural log-probability of its answer. Rows\n"
-    "are {\"question\", \"answer\"}, rendered as a chat, whose answer and end of turn are scored; "
+    "Scores each row, or one question and its answer, and prints the natural log-probability of "
+    "the\n"
+    "answer. Rows are {\"question\", \"answer\"}, rendered as a chat, whose answer and end of turn "
+    "are scored; "
     "or\n"
     "{\"ids\", \"labels\"}: token ids, and for each the same id where it is scored and -100 where "
     "it\n"
@@ -95,6 +98,15 @@ static int print(const struct dataset *d, const struct scores *scores, const str
     return rc;
 }
 
+static int read_rows(struct rows *rows, const struct args *a, const struct options *o,
+                     struct err *e)
+{
+    const char *const keys[] = {o->question_key, o->answer_key};
+    if (a->n_words == 1 || !o->data == !a->n_words)
+        return err_set(e, "no rows given: use either \"QUESTION\" \"ANSWER\" or --data FILE");
+    return o->data ? rows_open(rows, o->data, e) : words_row(rows, keys, a->words, 2, e);
+}
+
 static int run(const struct args *a, void *options, struct err *e)
 {
     const struct options *o = options;
@@ -104,10 +116,7 @@ static int run(const struct args *a, void *options, struct err *e)
     struct scores scores = {0};
     struct progress bar;
     int rc = -1;
-    (void)a;
-    if (!o->data)
-        return err_set(e, "no rows given: use --data FILE");
-    if (!rows_open(&rows, o->data, e) && !setup_open(&s, &o->setup, false, e) &&
+    if (!read_rows(&rows, a, o, e) && !setup_open(&s, &o->setup, false, e) &&
         !build(&d, &s, &rows, o, e)) {
         struct score_options how = {.tokens = (int)o->tokens};
         progress_start(&bar, "score", d.n);
@@ -127,8 +136,9 @@ int cmd_score(int argc, char **argv)
 {
     struct options o;
     struct args a = {.command = "score",
-                     .usage = "--model M --data FILE [options]",
+                     .usage = "--model M \"QUESTION\" \"ANSWER\" | --data FILE [options]",
                      .about = about,
+                     .words_most = 2,
                      .tables = {{"options", params, &o},
                                 {"model and text", setup_params, &o.setup},
                                 {"conversations", chat_params, &o.setup.chat}}};

@@ -22,7 +22,8 @@ struct options {
 static const struct param params[] = {
     {"model", PARAM_STRING, OPT(model), 0, 0, NULL, NULL, "PATH",
      "HF directory, GGUF file or a tokenizer's file alone; 'default': the cached SmolLM2"},
-    {"data", PARAM_STRING, OPT(data), 0, 0, NULL, "-", "FILE", "what to read; -: standard input"},
+    {"data", PARAM_STRING, OPT(data), 0, 0, NULL, NULL, "FILE",
+     "what to read; -, or nothing at all: standard input"},
     {"decode", PARAM_BOOL, OPT(decode), 0, 0, NULL, NULL, NULL, "from ids to text"},
     {"chat", PARAM_BOOL, OPT(chat), 0, 0, NULL, NULL, NULL,
      "a text is a user's turn, whose answer is to be written"},
@@ -32,8 +33,8 @@ static const struct param params[] = {
     {0}};
 
 static const char about[] =
-    "Encodes every line of text, without its line break, and prints the ids on a line. With "
-    "--json\n"
+    "Encodes every line of text, without its line break, or one TEXT, and prints the ids on a "
+    "line. With --json\n"
     "rows are {\"text\"} or {\"messages\": [{\"role\", \"content\"}], \"add_generation_prompt\"}, "
     "and a\n"
     "line of the output is {\"ids\"}. --decode goes the other way: lines of ids to text, or with\n"
@@ -183,10 +184,22 @@ static int print_json(struct job *job, struct err *e)
     return rc;
 }
 
-static int work_on_rows(struct job *job, struct err *e)
+static int work_on_word(struct job *job, const char *word, struct err *e)
+{
+    int rc = !job->o->decode          ? encode_text(job, word, strlen(word), e)
+             : read_ids(job, word, e) ? -1
+                                      : decode(job, e);
+    if (!rc && job->o->json)
+        return print_json(job, e);
+    if (!rc)
+        print_line(job);
+    return rc;
+}
+
+static int work_on_rows(struct job *job, const char *path, struct err *e)
 {
     struct rows rows;
-    if (rows_open(&rows, job->o->data, e))
+    if (rows_open(&rows, path, e))
         return -1;
     int rc = 0;
     for (int i = 0; i < rows.n && !rc; i++) {
@@ -200,10 +213,10 @@ static int work_on_rows(struct job *job, struct err *e)
     return rc;
 }
 
-static int work_on_lines(struct job *job, struct err *e)
+static int work_on_lines(struct job *job, const char *path, struct err *e)
 {
     size_t size;
-    char *text = file_read(job->o->data, &size, e);
+    char *text = file_read(path, &size, e);
     if (!text)
         return -1;
     int rc = 0;
@@ -216,7 +229,7 @@ static int work_on_lines(struct job *job, struct err *e)
              : read_ids(job, s, e) ? -1
                                    : decode(job, e);
         if (rc)
-            err_prefix(e, "'%s' line %ld: ", job->o->data, number);
+            err_prefix(e, "'%s' line %ld: ", path, number);
         else
             print_line(job);
     }
@@ -228,11 +241,15 @@ static int run(const struct args *a, void *options, struct err *e)
 {
     const struct options *o = options;
     struct job job = {.o = o, .co = &o->chat_how};
-    (void)a;
+    if (a->n_words && o->data)
+        return err_set(e, "give either a text or --data FILE");
     char *path = setup_model_path(o->model, e);
+    const char *from = o->data ? o->data : "-";
     int rc = -1;
     if (path && (job.t = tokenizer_open(path, e)))
-        rc = o->json ? work_on_rows(&job, e) : work_on_lines(&job, e);
+        rc = a->n_words ? work_on_word(&job, a->words[0], e)
+             : o->json  ? work_on_rows(&job, from, e)
+                        : work_on_lines(&job, from, e);
     chat_close(&job.chat);
     tokenizer_close(job.t);
     free(job.ids.v);
@@ -248,8 +265,9 @@ int cmd_tokenize(int argc, char **argv)
     struct options o;
     struct args a = {
         .command = "tokenize",
-        .usage = "--model M [options]",
+        .usage = "--model M [\"TEXT\"] [options]",
         .about = about,
+        .words_most = 1,
         .tables = {{"options", params, &o}, {"conversations", chat_params, &o.chat_how}}};
     return args_run(&a, argc, argv, run, &o);
 }

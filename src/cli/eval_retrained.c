@@ -43,9 +43,10 @@ int eval_retrained_run(struct eval_retrained *r, const struct suite *s, const ch
     return rc ? err_prefix(e, "retrained model: ") : 0;
 }
 
-int eval_retrained_beside(struct eval_retrained *r, struct suite *s, struct model *m, struct err *e)
+int eval_retrained_beside(struct eval_retrained *r, struct suite *s, const struct model_scorer *m,
+                          struct err *e)
 {
-    struct model_pair pair = {.model = m, .retrained = &r->model};
+    struct model_pair pair = {.model = m, .retrained = &r->scorer};
     struct comparer c = model_comparer(&pair);
     if (!r->scorer.model)
         return 0;

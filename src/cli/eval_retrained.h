@@ -38,7 +38,7 @@ int eval_retrained_open(struct eval_retrained *r, const char *path, const struct
 int eval_retrained_run(struct eval_retrained *r, const struct suite *s, const char *out,
                        json_t **log, struct err *e);
 /* Side by side with the model of a suite that has run: s->beside. */
-int eval_retrained_beside(struct eval_retrained *r, struct suite *s, struct model *m,
+int eval_retrained_beside(struct eval_retrained *r, struct suite *s, const struct model_scorer *m,
                           struct err *e);
 void eval_retrained_close(struct eval_retrained *r);
 

@@ -8,6 +8,7 @@
 #include "eval/gradnorm.h"
 #include "eval/textclean.h"
 #include "model/fingerprint.h"
+#include "model/label_batches.h"
 
 /* Prompts that are answered together, and kept together: each group begins with empty places, so
  * that its answers depend on nothing outside of it. As many as fill the places a few times over. */
@@ -24,45 +25,16 @@ static int score(void *ctx, const struct dataset *d, bool distribution, struct s
                  struct err *e)
 {
     struct model_scorer *s = ctx;
-    struct recall_scores c = {&s->recall, distribution};
-    const struct score_store store = {recall_scores, recall_keep_scores, &c};
+    struct recall_pass c = {.recall = &s->recall, .distribution = distribution};
+    const struct batch_store store = {recall_scores, recall_keep_scores, &c};
     struct score_options o = {.distribution = distribution,
                               .store = s->recall.file ? &store : NULL,
                               .interrupt = s->interrupt};
     struct progress bar;
-    progress_start(&bar, "score", d->n);
+    progress_start(&bar, "scoring", d->n);
     add_scored(&s->effort, d, 1);
     int rc = model_score(out, s->model, d->seqs, d->n, &o, &bar, e);
     progress_end(&bar);
-    return rc;
-}
-
-static int norm_of(struct model_scorer *s, struct gradnorm *g, const struct seq *q,
-                   struct progress *bar, double *out, struct err *e)
-{
-    if (recall_norm(&s->recall, q, g->drop_last, out)) {
-        progress_skip(bar, bar->done + 1);
-        return 0;
-    }
-    if (interrupt_check(s->interrupt, e) || gradnorm_of(g, q, out, e) ||
-        recall_keep_norm(&s->recall, q, g->drop_last, *out, e))
-        return -1;
-    progress_step(bar, bar->done + 1, bar->tokens + q->n, NULL);
-    return 0;
-}
-
-static int gradnorm(void *ctx, const struct dataset *d, double *out, struct err *e)
-{
-    struct model_scorer *s = ctx;
-    struct gradnorm g;
-    struct progress bar;
-    add_scored(&s->effort, d, 1);
-    int rc = gradnorm_init(&g, s->model, s->compat & COMPAT_DROP_LAST_TOKEN, e);
-    progress_start(&bar, "gradient", d->n);
-    for (int i = 0; i < d->n && !rc; i++)
-        rc = norm_of(s, &g, &d->seqs[i], &bar, &out[i], e);
-    progress_end(&bar);
-    gradnorm_fini(&g);
     return rc;
 }
 
@@ -75,20 +47,64 @@ static struct seq prompt_of(const struct seq *q)
     return (struct seq){.n = n, .ids = q->ids, .mask = q->mask};
 }
 
+/* A number about each sequence, computed by itself: of(ctx, sequence, how). */
+struct number {
+    const char *name; /* for the progress bar */
+    enum recall_number what;
+    int how;
+    int (*of)(void *ctx, const struct seq *q, int how, double *out, struct err *e);
+    void *ctx;
+};
+
+static int run_numbers(struct model_scorer *s, const struct number *k, const struct dataset *d,
+                       double *out, struct err *e)
+{
+    struct progress bar;
+    int rc = 0;
+    progress_start(&bar, k->name, d->n);
+    for (int i = 0; i < d->n && !rc; i++) {
+        const struct seq *q = &d->seqs[i];
+        if (recall_number(&s->recall, k->what, k->how, q, &out[i])) {
+            progress_skip(&bar, i + 1);
+            continue;
+        }
+        rc = interrupt_check(s->interrupt, e) || k->of(k->ctx, q, k->how, &out[i], e) ||
+             recall_keep_number(&s->recall, k->what, k->how, q, out[i], e);
+        progress_step(&bar, i + 1, bar.tokens + q->n, NULL);
+    }
+    progress_end(&bar);
+    return rc ? -1 : 0;
+}
+
+static int norm_of(void *ctx, const struct seq *q, int drop_last, double *out, struct err *e)
+{
+    (void)drop_last; /* the context has it */
+    return gradnorm_of(ctx, q, out, e);
+}
+
+static int gradnorm(void *ctx, const struct dataset *d, double *out, struct err *e)
+{
+    struct model_scorer *s = ctx;
+    struct gradnorm g;
+    bool drop_last = s->compat & COMPAT_DROP_LAST_TOKEN;
+    const struct number k = {"gradients", RECALL_NORM, drop_last, norm_of, &g};
+    add_scored(&s->effort, d, 1);
+    int rc = gradnorm_init(&g, s->model, drop_last, e) || run_numbers(s, &k, d, out, e) ? -1 : 0;
+    gradnorm_fini(&g);
+    return rc;
+}
+
+static int extract_of(void *ctx, const struct seq *q, int n, double *out, struct err *e)
+{
+    return extract_likelihood(ctx, q->ids, q->n, prompt_of(q).n, n, out, e);
+}
+
 static int extract(void *ctx, const struct dataset *d, int n, double *out, struct err *e)
 {
     struct model_scorer *s = ctx;
-    struct progress bar;
-    int rc = 0;
+    const struct number k = {"extraction", RECALL_EXTRACT, n, extract_of, s->model};
     add_scored(&s->effort, d, 1);
-    progress_start(&bar, "extract", d->n);
-    for (int i = 0; !rc && i < d->n; i++) {
-        const struct seq *q = &d->seqs[i];
-        rc = extract_likelihood(s->model, q->ids, q->n, prompt_of(q).n, n, &out[i], e);
-        progress_step(&bar, i + 1, 0, NULL);
-    }
-    progress_end(&bar);
-    return rc;
+    return run_numbers(s, &k, d, out, e);
 }
 
 /* Decoded without specials, NUL taken out, spaces tidied, into an empty buffer. */
@@ -174,7 +190,7 @@ static int generate(void *ctx, const struct dataset *d, const struct answer_limi
     int rc = prompts && g ? 0 : -1;
     for (int i = 0; i < d->n && !rc; i++)
         prompts[i] = prompt_of(&d->seqs[i]);
-    progress_start(&bar, "answer", d->n);
+    progress_start(&bar, "answering", d->n);
     for (int i = 0; i < d->n && !rc; i += GROUP) {
         int n = d->n - i < GROUP ? d->n - i : GROUP;
         rc = answer_group(s, prompts + i, limits + i, n, g + i, &bar, e);
@@ -225,10 +241,15 @@ void model_scorer_fini(struct model_scorer *s)
 static int compare(void *ctx, const struct dataset *d, struct divergence *out, struct err *e)
 {
     struct model_pair *p = ctx;
+    const struct recall *r = &p->model->recall;
+    struct recall_pass c = {.recall = r, .other = p->retrained->recall.model};
+    const struct batch_store store = {recall_distances, recall_keep_distances, &c};
+    const struct divergence_options o = {r->file ? &store : NULL, p->model->interrupt};
     struct progress bar;
     add_scored(&p->effort, d, 2);
-    progress_start(&bar, "compare", d->n);
-    int rc = model_divergence(out, p->model, p->retrained, d->seqs, d->n, &bar, e);
+    progress_start(&bar, "comparing", d->n);
+    int rc =
+        model_divergence(out, p->model->model, p->retrained->model, d->seqs, d->n, &o, &bar, e);
     progress_end(&bar);
     return rc;
 }

@@ -34,7 +34,7 @@ void model_scorer_fini(struct model_scorer *s);
 
 /* Two models as a comparer; both borrowed. */
 struct model_pair {
-    struct model *model, *retrained;
+    const struct model_scorer *model, *retrained;
     struct model_effort effort;
 };
 

@@ -5,11 +5,12 @@
 #include "base/buf.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "model/divergence.h"
 #include "model/label_batches.h"
 
-enum kind { SCORES, ANSWERS, NORM };
+enum kind { SCORES, DISTANCES, ANSWERS, NUMBER };
 
-static uint64_t key_start(const struct recall *r, enum kind kind, unsigned how)
+static uint64_t key_start(const struct recall *r, enum kind kind, uint64_t how)
 {
     return hash_word(hash_word(r->model, kind), how);
 }
@@ -40,14 +41,18 @@ static bool walk_scores(const struct scores *out, const struct label_batch *b, e
 }
 
 /* Labels go up to the one behind the item's last token. */
-static uint64_t scores_key(const struct recall_scores *c, const struct label_batch *b)
+static uint64_t add_batch(uint64_t h, const struct label_batch *b)
 {
-    uint64_t h = key_start(c->recall, SCORES, c->distribution);
     for (int i = 0; i < b->n; i++) {
         const struct seq *s = &b->items[i].seq;
         h = hash_word(add_seq(h, s), (uint64_t)s->labels[s->n]);
     }
     return h;
+}
+
+static uint64_t scores_key(const struct recall_pass *c, const struct label_batch *b)
+{
+    return add_batch(key_start(c->recall, SCORES, c->distribution), b);
 }
 
 static bool count(void *ctx, void *array, size_t bytes)
@@ -65,13 +70,13 @@ static bool fill(void *ctx, void *array, size_t bytes)
     return true;
 }
 
-bool recall_scores(void *ctx, struct scores *out, const struct label_batch *b)
+bool recall_scores(void *ctx, void *scores, const struct label_batch *b)
 {
-    const struct recall_scores *c = ctx;
+    const struct recall_pass *c = ctx;
     size_t size, wanted = 0;
     const char *bytes = kept_find(c->recall->file, scores_key(c, b), &size);
-    walk_scores(out, b, count, &wanted);
-    return bytes && size == wanted && walk_scores(out, b, fill, &bytes);
+    walk_scores(scores, b, count, &wanted);
+    return bytes && size == wanted && walk_scores(scores, b, fill, &bytes);
 }
 
 struct writing {
@@ -85,15 +90,46 @@ static bool put(void *ctx, void *array, size_t bytes)
     return !buf_add(&w->b, array, bytes, w->e);
 }
 
-int recall_keep_scores(void *ctx, const struct scores *out, const struct label_batch *b,
-                       struct err *e)
+int recall_keep_scores(void *ctx, const void *scores, const struct label_batch *b, struct err *e)
 {
-    const struct recall_scores *c = ctx;
+    const struct recall_pass *c = ctx;
     struct writing w = {.e = e};
-    int rc = walk_scores(out, b, put, &w)
+    int rc = walk_scores(scores, b, put, &w)
                  ? kept_add(c->recall->file, scores_key(c, b), w.b.data, w.b.len, e)
                  : -1;
     buf_fini(&w.b);
+    return rc;
+}
+
+static uint64_t distances_key(const struct recall_pass *c, const struct label_batch *b)
+{
+    return add_batch(key_start(c->recall, DISTANCES, c->other), b);
+}
+
+bool recall_distances(void *ctx, void *divergences, const struct label_batch *b)
+{
+    const struct recall_pass *c = ctx;
+    struct divergence *out = divergences;
+    size_t size;
+    const char *at = kept_find(c->recall->file, distances_key(c, b), &size);
+    if (!at || size != (size_t)b->n * sizeof *out)
+        return false;
+    for (int i = 0; i < b->n; i++, at += sizeof *out)
+        memcpy(&out[b->items[i].index], at, sizeof *out);
+    return true;
+}
+
+int recall_keep_distances(void *ctx, const void *divergences, const struct label_batch *b,
+                          struct err *e)
+{
+    const struct recall_pass *c = ctx;
+    const struct divergence *v = divergences;
+    struct buf bytes = {0};
+    int rc = 0;
+    for (int i = 0; i < b->n && !rc; i++)
+        rc = buf_add(&bytes, &v[b->items[i].index], sizeof *v, e);
+    rc = rc || kept_add(c->recall->file, distances_key(c, b), bytes.data, bytes.len, e) ? -1 : 0;
+    buf_fini(&bytes);
     return rc;
 }
 
@@ -165,23 +201,26 @@ int recall_keep_answers(const struct recall *r, const struct recall_answers *a,
     return rc;
 }
 
-static uint64_t norm_key(const struct recall *r, const struct seq *s, bool drop_last)
+static uint64_t number_key(const struct recall *r, enum recall_number what, int how,
+                           const struct seq *s)
 {
-    return add_seq(key_start(r, NORM, drop_last), s);
+    return add_seq(hash_word(key_start(r, NUMBER, what), (uint64_t)how), s);
 }
 
-bool recall_norm(const struct recall *r, const struct seq *s, bool drop_last, double *out)
+bool recall_number(const struct recall *r, enum recall_number what, int how, const struct seq *s,
+                   double *out)
 {
     size_t size;
-    const void *bytes = r->file ? kept_find(r->file, norm_key(r, s, drop_last), &size) : NULL;
+    const void *bytes = r->file ? kept_find(r->file, number_key(r, what, how, s), &size) : NULL;
     if (!bytes || size != sizeof *out)
         return false;
     memcpy(out, bytes, sizeof *out);
     return true;
 }
 
-int recall_keep_norm(const struct recall *r, const struct seq *s, bool drop_last, double norm,
-                     struct err *e)
+int recall_keep_number(const struct recall *r, enum recall_number what, int how,
+                       const struct seq *s, double number, struct err *e)
 {
-    return r->file ? kept_add(r->file, norm_key(r, s, drop_last), &norm, sizeof norm, e) : 0;
+    uint64_t key = number_key(r, what, how, s);
+    return r->file ? kept_add(r->file, key, &number, sizeof number, e) : 0;
 }

@@ -12,20 +12,25 @@
 #include "model/generate.h"
 #include "model/score.h"
 
+struct label_batch;
+
 struct recall {
     struct kept *file; /* borrowed; NULL: nothing is kept */
     uint64_t model;    /* model_fingerprint */
 };
 
-/* The context of a struct score_store. */
-struct recall_scores {
+/* The context of a struct batch_store (model/label_batches.h) for scores, or distances. */
+struct recall_pass {
     const struct recall *recall;
-    bool distribution;
+    bool distribution; /* of scores */
+    uint64_t other;    /* of distances: the other model */
 };
 
-bool recall_scores(void *ctx, struct scores *out, const struct label_batch *b);
-int recall_keep_scores(void *ctx, const struct scores *out, const struct label_batch *b,
-                       struct err *e);
+bool recall_scores(void *ctx, void *scores, const struct label_batch *b);
+int recall_keep_scores(void *ctx, const void *scores, const struct label_batch *b, struct err *e);
+bool recall_distances(void *ctx, void *divergences, const struct label_batch *b);
+int recall_keep_distances(void *ctx, const void *divergences, const struct label_batch *b,
+                          struct err *e);
 
 /* The answers to prompts[n], generated together; `o` is how, but for its stops. Recalled ones have
  * no margins. Where there is none, or not enough memory, false. */
@@ -40,9 +45,12 @@ bool recall_answers(const struct recall *r, const struct recall_answers *a, stru
 int recall_keep_answers(const struct recall *r, const struct recall_answers *a,
                         const struct generation *g, struct err *e);
 
-/* The norm of a sequence's gradient. */
-bool recall_norm(const struct recall *r, const struct seq *s, bool drop_last, double *out);
-int recall_keep_norm(const struct recall *r, const struct seq *s, bool drop_last, double norm,
-                     struct err *e);
+/* One number about one sequence; `how`: what else it depends on. */
+enum recall_number { RECALL_NORM, RECALL_EXTRACT };
+
+bool recall_number(const struct recall *r, enum recall_number what, int how, const struct seq *s,
+                   double *out);
+int recall_keep_number(const struct recall *r, enum recall_number what, int how,
+                       const struct seq *s, double number, struct err *e);
 
 #endif

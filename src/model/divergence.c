@@ -95,9 +95,24 @@ static int run_batch(struct divergence *out, struct model *const *m, const struc
     return 0;
 }
 
-int model_divergence(struct divergence *out, struct model *m, struct model *other,
-                     const struct seq *seqs, int n, struct progress *bar, struct err *e)
+static int do_batch(struct divergence *out, struct model *const *m, const struct label_batch *b,
+                    const struct divergence_options *o, bool *recalled, struct arena *a,
+                    struct err *e)
 {
+    const struct batch_store *store = o->store;
+    *recalled = store && store->recall(store->ctx, out, b);
+    if (*recalled)
+        return 0;
+    if (interrupt_check(o->interrupt, e) || run_batch(out, m, b, a, e))
+        return -1;
+    return store ? store->keep(store->ctx, out, b, e) : 0;
+}
+
+int model_divergence(struct divergence *out, struct model *m, struct model *other,
+                     const struct seq *seqs, int n, const struct divergence_options *o,
+                     struct progress *bar, struct err *e)
+{
+    static const struct divergence_options defaults = {0};
     struct model *const both[] = {m, other};
     struct model_config c = m->cfg; /* sequences must fit both */
     struct label_batches batches;
@@ -111,12 +126,15 @@ int model_divergence(struct divergence *out, struct model *m, struct model *othe
         out[i] = (struct divergence){.n = label_count(&seqs[i])};
     arena_init(&a);
     int rc = label_batches_init(&batches, seqs, n, 0, e);
+    o = o ? o : &defaults;
     while (!rc && batches.next < batches.n) {
         struct label_batch b;
+        bool recalled = false;
         if (!(rc = label_batches_take(&batches, &b, &c, &a, e)))
-            rc = run_batch(out, both, &b, &a, e);
+            rc = do_batch(out, both, &b, o, &recalled, &a, e);
         if (!rc && bar)
-            progress_step(bar, batches.next, 0, NULL);
+            (recalled ? progress_skip(bar, batches.next)
+                      : progress_step(bar, batches.next, 0, NULL));
     }
     arena_fini(&a);
     label_batches_fini(&batches);

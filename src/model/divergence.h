@@ -5,6 +5,7 @@
 #ifndef MODEL_DIVERGENCE_H
 #define MODEL_DIVERGENCE_H
 
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/seq.h"
 #include "model/model.h"
@@ -17,8 +18,16 @@ struct divergence {
     double kl;             /* sum KL(p || q) in nats, over the whole vocabulary */
 };
 
-/* Fills out[n]. The models must share one vocabulary; `bar` may be NULL. */
+struct batch_store;
+
+struct divergence_options {
+    const struct batch_store *store;        /* model/label_batches.h; NULL: none */
+    const volatile sig_atomic_t *interrupt; /* set: fail before the next batch; NULL: never */
+};
+
+/* Fills out[n]. The models must share one vocabulary; `o` and `bar` may be NULL. */
 int model_divergence(struct divergence *out, struct model *m, struct model *other,
-                     const struct seq *seqs, int n, struct progress *bar, struct err *e);
+                     const struct seq *seqs, int n, const struct divergence_options *o,
+                     struct progress *bar, struct err *e);
 
 #endif

@@ -29,6 +29,16 @@ struct label_batch {
     int *row;               /* the row of each label, label after label over the items */
 };
 
+/* Where what a pass says of each batch goes as soon as it is there, and comes from if it was there
+ * before. The same sequences always make the same batches, and nothing outside of a batch changes a
+ * bit of what is said of it; with other company in it, rounding may differ. `out` is what the pass
+ * fills: struct scores or struct divergence[n]. */
+struct batch_store {
+    bool (*recall)(void *ctx, void *out, const struct label_batch *b); /* false: it cannot */
+    int (*keep)(void *ctx, const void *out, const struct label_batch *b, struct err *e);
+    void *ctx;
+};
+
 int label_batches_init(struct label_batches *b, const struct seq *seqs, int n, int tokens,
                        struct err *e);
 void label_batches_fini(struct label_batches *b);

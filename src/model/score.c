@@ -103,7 +103,7 @@ static int score_batch(struct scores *out, struct model *m, const struct label_b
                        const struct score_options *o, bool *recalled, struct arena *a,
                        struct err *e)
 {
-    const struct score_store *store = o->store;
+    const struct batch_store *store = o->store;
     *recalled = store && store->recall(store->ctx, out, b);
     if (!*recalled &&
         (interrupt_check(o->interrupt, e) || compute(out, m, b, o->distribution, a, e) ||

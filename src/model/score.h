@@ -31,22 +31,12 @@ struct scores {
     int *ints;
 };
 
-struct label_batch; /* model/label_batches.h */
-
-/* Where the scores of each batch go as soon as they are there, and come from if they were there
- * before. The same sequences always make the same batches, and nothing outside of a batch changes a
- * bit of its scores; with other company in it, rounding may differ. */
-struct score_store {
-    /* Fills the scores of the batch's items, all but label and nll; false if it cannot. */
-    bool (*recall)(void *ctx, struct scores *out, const struct label_batch *b);
-    int (*keep)(void *ctx, const struct scores *out, const struct label_batch *b, struct err *e);
-    void *ctx;
-};
+struct batch_store; /* model/label_batches.h */
 
 struct score_options {
     int tokens;        /* computed at once; 0: a good default, more where a long prefix is shared */
     bool distribution; /* mean, variance and rank are wanted */
-    const struct score_store *store;        /* borrowed; NULL: none */
+    const struct batch_store *store; /* borrowed, of struct scores less label and nll; NULL: none */
     const volatile sig_atomic_t *interrupt; /* set: fail before the next batch; NULL: never */
 };
 

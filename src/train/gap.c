@@ -12,7 +12,7 @@ int gap_measure(double *gap, struct model *from, struct model *to, const struct 
     if (!each)
         return -1;
     progress_start(&bar, "gap", set->n);
-    int rc = model_divergence(each, to, from, set->seqs, set->n, &bar, e);
+    int rc = model_divergence(each, to, from, set->seqs, set->n, NULL, &bar, e);
     progress_end(&bar);
     for (int i = 0; i < set->n && !rc; i++) {
         sum += each[i].kl;
