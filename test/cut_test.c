@@ -20,6 +20,7 @@ static void check_cut(struct bench *b, const struct method *m)
             g[way].helper[k].model = &b->reinforced;
         for (int i = 0; i < ROLE_COUNT; i++)
             g[way].sets[i] = b->has[i] ? &b->sets[i] : NULL;
+        g[way].sets[ROLE_GENERIC] = g[way].sets[ROLE_RETAIN];
         for (int part = 0; part < o.n; part++)
             take_rows(g[way].sets, part, way == 1, &mb[part]);
         BUG_ON(recipe_bind(&r, &g[way], &e));

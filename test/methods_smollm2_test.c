@@ -114,6 +114,7 @@ static void world_open(struct world *w, const char *path)
     build(w, &w->sets[ROLE_RETAIN], ROLE_RETAIN, "400:416", "", NULL);
     build(w, &w->sets[ROLE_ALTERNATE], ROLE_ALTERNATE, "0:8", "", "800:808");
     build(w, &w->sets[ROLE_RETAIN_ALTERNATE], ROLE_RETAIN_ALTERNATE, "400:416", "", "800:816");
+    build(w, &w->sets[ROLE_GENERIC], ROLE_GENERIC, "1600:1608", "", NULL);
 }
 
 static void world_close(struct world *w)
