@@ -7,6 +7,7 @@
 #include "random_text.h"
 #include "tap.h"
 #include "text/patterns.h"
+#include "text/pretok.h"
 #include "text/scan.h"
 
 static const struct {

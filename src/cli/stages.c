@@ -39,17 +39,18 @@ static int look_for_finished(const struct request *q, const char *dir, bool *fin
                              struct err *e)
 {
     char *path = file_join(dir, mark, e);
-    json_t *then = NULL;
-    int rc = path ? 0 : -1;
-    *finished = path && q->train.resume && file_exists(path);
+    if (!path)
+        return -1;
+    int rc = 0;
+    *finished = q->train.resume && file_exists(path);
     if (*finished) {
-        then = json_read_file(path, e);
-        rc =
-            !then || checkpoint_compare(then, q->options, e) ? err_prefix(e, "cannot resume: ") : 0;
-    } else if (path) {
+        json_t *then = json_read_file(path, e);
+        if (!then || checkpoint_compare(then, q->options, e))
+            rc = err_prefix(e, "cannot resume: ");
+        json_decref(then);
+    } else {
         remove(path);
     }
-    json_decref(then);
     free(path);
     return rc;
 }
