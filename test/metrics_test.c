@@ -1,6 +1,7 @@
 /* Metrics of numbers against the peer's figures, to a relative 1e-12. First tier: cuts of the
  * reference files under test/data/metrics. Second tier: the whole files. */
 #include "base/mem.h"
+#include "base/rng.h"
 #include "eval/bleu.h"
 #include "eval/fluency.h"
 #include "eval/interval.h"
@@ -212,6 +213,37 @@ static void test_ks(void)
     ok(!ks_two_sample(v, 1, v, 2, &ks, &e) && isnan(ks.p), "ks of NaN is missing");
 }
 
+/* Of samples of any size and with many ties: what holds whatever the numbers are. */
+static void test_properties(void)
+{
+    struct rng r;
+    struct err e;
+    int lopsided = 0, outside = 0, apart = 0, flipped = 0;
+    rng_seed(&r, 11);
+    for (int round = 0; round < 200; round++) {
+        double a[60], b[60], auc, flip;
+        int n = 1 + (int)rng_below(&r, 60), m = round % 2 ? n : 1 + (int)rng_below(&r, 60);
+        struct ks ks, back, self;
+        for (int i = 0; i < n; i++)
+            a[i] = rng_below(&r, 12);
+        for (int i = 0; i < m; i++)
+            b[i] = rng_below(&r, 12) + round % 3;
+        ks_two_sample(a, n, b, m, &ks, &e);
+        ks_two_sample(b, m, a, n, &back, &e);
+        ks_two_sample(a, n, a, n, &self, &e);
+        lopsided += fabs(ks.d - back.d) > 1e-15 || fabs(ks.p - back.p) > 1e-12 * ks.p;
+        outside += !(ks.p >= 0 && ks.p <= 1 && ks.d >= 0 && ks.d <= 1);
+        apart += self.p != 1 || self.d != 0;
+        stats_auc(a, n, b, m, &auc, &e);
+        stats_auc(b, m, a, n, &flip, &e);
+        flipped += fabs(auc + flip - 1) > 1e-15 || auc < 0 || auc > 1;
+    }
+    ok(!lopsided, "ks is symmetric");
+    ok(!outside, "ks: distance and p are between 0 and 1");
+    ok(!apart, "ks: a sample is like itself");
+    ok(!flipped, "auc of the other side is what is left of 1");
+}
+
 static void test_missing(void)
 {
     double v[] = {NAN, 1, NAN, 3}, nan = NAN, auc;
@@ -265,6 +297,7 @@ static void test_no_memory(void)
 int main(void)
 {
     test_ks();
+    test_properties();
     test_missing();
     test_no_memory();
     check_files(test_data, "metrics", "metrics", "cut:");

@@ -56,6 +56,10 @@ sub all_agree {
         push @off, "$name: " . ($a // 'none') . ", not $b" unless defined $a && abs($a - $b) <= 1e-12 * abs $b;
     }
     ok(!@off, "$what: $n aggregates to 12 digits") or diag join "\n", @off;
+    my @rows = grep { my $m = $theirs->{$_}; $m->{value_by_index} || $m->{forget} } keys %$theirs;
+    my $table = get("$dir/out/TOFU_TABLE.json");
+    is(join(' ', grep { ($table->{$_}{note} // '') =~ /^as the log has it/ } @rows), '', "$what: those with rows were computed");
+    return $mine;
 }
 
 sub near {
@@ -147,13 +151,34 @@ for (["$here --retain-logs $there", qr/row 0 of the retrained model's log is of 
 SKIP: {
     my $peer = "$shared/data/openunlearning_evals/tofu_";
     skip "$peer* is not there", 1 unless -f "${peer}Llama-3.2-1B-Instruct_full/evals_forget10/TOFU_EVAL.json";
+    my $stored = -f "$shared/golden/metrics/stored_logs.json" ? get("$shared/golden/metrics/stored_logs.json") : [];
     for my $model ('Llama-3.2-1B-Instruct', 'Llama-2-7b-chat-hf') {
         for (['01', '99'], ['05', '95'], ['10', '90']) {
             my $retained = "$peer${model}_retain$_->[1]/TOFU_EVAL.json";
-            all_agree("$model, forget$_->[0]", "$peer${model}_full/evals_forget$_->[0]/TOFU_EVAL.json", $retained)
-                if -f $retained;
+            next unless -f $retained;
+            my $split = $_->[0];
+            my $mine = all_agree("$model, forget$split", "$peer${model}_full/evals_forget$split/TOFU_EVAL.json", $retained);
+            for my $want (grep { $_->{model} eq $model && $_->{forget} eq $split } @$stored) {
+                my @off = grep { defined $mine->{$_} && abs($mine->{$_} / $want->{$_} - 1) > 1e-12 } keys %$want;
+                my $n = grep { defined $mine->{$_} } keys %$want;
+                ok($n >= 9 && !@off, "$model, forget$split: $n figures of OpenUnlearning's functions on these rows") or diag "@off";
+            }
         }
     }
+}
+SKIP: { # The figures that are printed for these logs (CHECKED.md, spec metrics.md section 11.3).
+    my %printed = (forget_quality => 3.9054713571083378e-22, model_utility => 0.5991534707368931, privleak => -99.45739100654656,
+        forget_truth_ratio => 0.475563896242435, forget_Q_A_Prob => 0.8804820564389229, forget_Q_A_ROUGE => 0.8201171050577979,
+        exact_memorization => 0.9739357572793961, extraction_strength => 0.706268493976531, mia_loss => .9964875,
+        mia_zlib => .9979375, mia_reference => .99848125, mia_min_k => .99665, mia_min_k_plus_plus => .99803125,
+        mia_gradnorm => .99848125);
+    my $logs = "$shared/data/openunlearning_evals/tofu_Llama-3.2-1B-Instruct_";
+    skip "$logs* is not there", 1 unless -f "${logs}retain90/TOFU_EVAL.json";
+    my ($mine) = rescore("${logs}full/evals_forget10/TOFU_EVAL.json --retain-logs ${logs}retain90/TOFU_EVAL.json");
+    my @off = grep { abs($mine->{$_} / $printed{$_} - 1) > 1e-12 } sort keys %printed;
+    is("@off", '', scalar(keys %printed) . ' printed figures');
+    ($mine) = rescore("${logs}retain90/TOFU_EVAL.json");
+    near($mine->{model_utility}, 0.5911246639353407, 1e-15, 'and of the retrained model');
 }
 SKIP: {
     skip "$shared/golden_ou_smollm2 is not there", 1 unless -d "$shared/golden_ou_smollm2";

@@ -22,7 +22,7 @@ static bool same_tokens(const char *text, const json_t *want)
 static void check_rouge(json_t *cases, const char *what)
 {
     struct worst w = {0};
-    int tokens_bad = 0;
+    int tokens_bad = 0, not_itself = 0;
     size_t i;
     json_t *c;
     json_array_foreach(cases, i, c)
@@ -37,10 +37,14 @@ static void check_rouge(json_t *cases, const char *what)
         compare(&w, r.recall_l, get(c, "rougeL_recall"), "rougeL_recall", (long)i);
         tokens_bad += !same_tokens(truth, json_object_get(c, "tokens_ground_truth")) ||
                       !same_tokens(guess, json_object_get(c, "tokens_generation"));
+        double all = json_array_size(json_object_get(c, "tokens_ground_truth")) > 0;
+        not_itself += rouge_score(truth, truth, true, &r, &e) || r.recall_1 != all ||
+                      r.recall_l != all || r.f1_l != all;
     }
     report(&w, what);
     ok(!tokens_bad && w.n == 3 * (int)json_array_size(cases), "%s: token lists are identical",
        what);
+    ok(!not_itself, "%s: each text with words has 1 with itself", what);
 }
 
 static void check_stems(json_t *stems, const char *what)
