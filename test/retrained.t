@@ -72,6 +72,10 @@ like($out, qr/^cost +model +retrained +share\n-.*\nmade by +train +train +-\n/m,
 like($out, qr/^parameters touched +$model->{touched} +$model->{touched} +-$/m, 'with what moved');
 like($out, qr/^evaluated in \S+ s: 66 sequences of \d+ tokens scored, 8 answers of \d+ tokens generated$/m, "and the evaluation's");
 
+is(decode_json(get("$dir/both/retrained/TOFU_COST.json"))->{model}{flops}, $retrained->{flops}, 'also beside its log');
+like((run("report $dir/both gold=$dir/both/retrained"))[1],
+    qr/^cost: tokens read +$model->{tokens} +$retrained->{tokens}$/m, 'and in the report');
+
 # A log for the figures, the model for the second table.
 my (undef, $again, $second) = evaluate('again', "--model $one --retrained $two --retain-logs $dir/gold/TOFU_EVAL.json");
 is_deeply($again, $eval, 'the same figures from the log');

@@ -24,8 +24,8 @@ static const char about[] =
     "Prints one table: a column for each model, a row for each metric that any log holds. A log "
     "is\n"
     "a directory with TOFU_EVAL.json or MUSE_EVAL.json (or the _SUMMARY.json), or one such file,\n"
-    "written by this program or by OpenUnlearning. Without a NAME a column is named after the\n"
-    "directory.\n\n"
+    "written by this program or by OpenUnlearning. What a model cost to make is in the directory,\n"
+    "too. Without a NAME a column is named after the directory.\n\n"
     "  unlearn report base=runs/base target=runs/target retrained=runs/gold npo=runs/npo\n";
 
 /* Rows in the order printed; a metric that no log holds has none. */
@@ -56,7 +56,12 @@ static const struct line {
              {"membership AUC: gradient", "mia_gradnorm", "%.4f"},
              {"privacy leak, %", "privleak", "%.2f"},
              {"forget quality (p)", "forget_quality", "%.3g"},
-             {"model utility", "model_utility", "%.4f"}};
+             {"model utility", "model_utility", "%.4f"},
+             {"cost: wall time, s", "cost_seconds", "%.1f"},
+             {"cost: FLOPs", "cost_flops", "%.4g"},
+             {"cost: tokens read", "cost_tokens", "%.0f"},
+             {"cost: peak memory, bytes", "cost_peak_bytes", "%.4g"},
+             {"cost: parameters touched", "cost_touched", "%.0f"}};
 
 enum { N_LINES = sizeof lines / sizeof *lines };
 
@@ -82,10 +87,28 @@ static int merge(json_t *log, const char *dir, const char *file, struct err *e)
     return rc;
 }
 
+/* Adds what the model cost to make, if DIR/SUITE_COST.json says so (report/cost.h). */
+static int merge_cost(json_t *log, const char *dir, const char *file, struct err *e)
+{
+    json_t *all = json_object(), *x;
+    const char *key;
+    int rc = all ? merge(all, dir, file, e) : err_set(e, "out of memory (report)");
+    json_object_foreach(json_object_get(all, "model"), key, x)
+    {
+        char name[64];
+        snprintf(name, sizeof name, "cost_%s", key);
+        if (!rc && json_is_number(x) && json_object_set(log, name, x))
+            rc = err_set(e, "out of memory (report)");
+    }
+    json_decref(all);
+    return rc;
+}
+
 static json_t *read_log(const char *path, struct err *e)
 {
     static const char *const files[] = {"TOFU_EVAL.json", "TOFU_SUMMARY.json", "MUSE_EVAL.json",
                                         "MUSE_SUMMARY.json"};
+    static const char *const costs[] = {"TOFU_COST.json", "MUSE_COST.json"};
     if (!file_is_dir(path)) {
         json_t *log = json_read_file(path, e);
         if (!log || json_is_object(log))
@@ -100,6 +123,8 @@ static json_t *read_log(const char *path, struct err *e)
         rc = merge(log, path, files[i], e);
     if (!rc && !json_object_size(log))
         rc = err_set(e, "'%s' holds no TOFU_EVAL.json or other evaluation log", path);
+    for (size_t i = 0; !rc && i < sizeof costs / sizeof *costs; i++)
+        rc = merge_cost(log, path, costs[i], e);
     if (!rc)
         return log;
     json_decref(log);

@@ -2,7 +2,9 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/eval_show.h"
 #include "cli/suite_print.h"
+#include "report/cost.h"
 #include "suites/beside.h"
 #include "suites/recipe.h"
 
@@ -18,10 +20,18 @@ int eval_retrained_open(struct eval_retrained *r, const char *path, const struct
     return 0;
 }
 
-static int write_log(const struct suite *s, const char *out, struct err *e)
+/* As if it had been evaluated by itself. */
+static int write_log(const struct eval_retrained *r, const struct suite *s, double seconds,
+                     const char *out, struct err *e)
 {
+    const char *name = s->recipe->log;
     char *dir = file_join(out, "retrained", e);
-    int rc = dir ? suite_write(&s->log, s->table, dir, s->recipe->log, e) : -1;
+    json_t *cost = dir ? cost_collect(r->model.path, NULL, seconds, &r->scorer.effort, e) : NULL;
+    int rc =
+        !cost || suite_write(&s->log, s->table, dir, name, e) || eval_write_cost(cost, dir, name, e)
+            ? -1
+            : 0;
+    json_decref(cost);
     free(dir);
     return rc;
 }
@@ -32,11 +42,12 @@ int eval_retrained_run(struct eval_retrained *r, const struct suite *s, const ch
     if (!r->scorer.model || *log)
         return 0;
     struct suite own = *s;
+    double start = log_seconds();
     own.model = &r->scorer.scorer;
     log_note("the retrained model, '%s':", r->model.path);
     int rc = suite_run(&own, e);
     if (!rc && out)
-        rc = write_log(&own, out, e);
+        rc = write_log(r, &own, log_seconds() - start, out, e);
     if (!rc)
         *log = json_incref(own.log.eval);
     suite_fini(&own);

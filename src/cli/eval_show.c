@@ -83,8 +83,7 @@ static int print_more(json_t *more, struct err *e)
     return rc ? -1 : 0;
 }
 
-/* Two evaluations alike give the same bytes in all files but this. */
-static int write_cost(const json_t *cost, const char *dir, const char *name, struct err *e)
+int eval_write_cost(const json_t *cost, const char *dir, const char *name, struct err *e)
 {
     struct buf file = {0};
     char *path = NULL;
@@ -104,8 +103,8 @@ static int write_files(const struct suite *s, const json_t *cost, const char *di
     json_t *table = json_copy(s->table);
     int rc = !table || (s->beside && json_object_set(table, "beside", s->beside))
                  ? suite_no_memory(e)
-             : suite_write(&s->log, table, dir, name, e) || write_cost(cost, dir, name, e) ? -1
-                                                                                           : 0;
+             : suite_write(&s->log, table, dir, name, e) || eval_write_cost(cost, dir, name, e) ? -1
+                                                                                                : 0;
     json_decref(table);
     return rc;
 }

@@ -30,6 +30,7 @@ static int score(const struct job_watch *w, enum role role, double *nll, double 
     for (int i = 0; i < n; i++) {
         *nll += example_loss(&s.v[i]) / n;
         *exact += example_exact(&s.v[i]) / n;
+        w->engine->tokens.forward += d->seqs[i].n;
     }
     scores_fini(&s);
     return 0;
@@ -54,6 +55,7 @@ static int extract(const struct job_watch *w, double *mean, struct err *e)
         double el;
         if (extract_likelihood(w->engine->model, q->ids, q->n, first_label(q), EL_NGRAM, &el, e))
             return -1;
+        w->engine->tokens.forward += q->n;
         if (isnan(el))
             continue;
         sum += el;
@@ -79,7 +81,7 @@ static int measure(void *ctx, double v[FIGURE_COUNT], struct err *e)
     return o->stop_el > 0 ? extract(w, &v[FIGURE_EL], e) : 0;
 }
 
-int job_watch_init(struct job_watch *w, const struct watch_options *o, const struct engine *g,
+int job_watch_init(struct job_watch *w, const struct watch_options *o, struct engine *g,
                    struct err *e)
 {
     *w = (struct job_watch){.watch = {.o = o, .measure = measure, .ctx = w}, .engine = g};

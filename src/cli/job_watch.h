@@ -8,11 +8,11 @@
 
 struct job_watch {
     struct watch watch;
-    const struct engine *engine; /* borrowed */
+    struct engine *engine; /* borrowed; tokens that are looked at count as read */
 };
 
 /* Refuses bounds on data that are not there. */
-int job_watch_init(struct job_watch *w, const struct watch_options *o, const struct engine *g,
+int job_watch_init(struct job_watch *w, const struct watch_options *o, struct engine *g,
                    struct err *e);
 
 #endif

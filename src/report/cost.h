@@ -1,12 +1,10 @@
 /* What it cost to make a model, beside the retrained one, and what the evaluation of it cost:
  *
- *   {"model": ledger, "retrained": ledger, "share": {"flops", "seconds", "tokens"}, "evaluation":
- *    {"seconds", "sequences", "tokens", "answers", "new_tokens"}}
- *
- * A ledger is that of a run (train/ledger.h) without its options, `method` in their place; a model
- * that is no run's has none. share: the model's cost by the retrained model's. evaluation:
- * sequences that were scored, and their tokens, answers that were generated, and theirs, by all
- * models.
+ *   model, retrained  ledgers of runs (train/ledger.h), without their options but for `method`;
+ *                     a model that is no run's has none
+ *   share             {flops, seconds, tokens}: of the model by those of the retrained one
+ *   evaluation        {seconds, sequences, tokens, answers, new_tokens}: sequences that were
+ *                     scored, answers that were generated, and their tokens, by all models
  */
 #ifndef REPORT_COST_H
 #define REPORT_COST_H

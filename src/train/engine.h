@@ -51,7 +51,7 @@ struct ref_cache {
 /* Tokens that its passes have read so far. */
 struct engine_tokens {
     double trained[ROLE_COUNT]; /* in passes with a backward */
-    double forward;             /* in passes without: of frozen models */
+    double forward;             /* in passes without: of frozen models, or to look only */
 };
 
 struct engine {

@@ -1,18 +1,21 @@
 /* The ledger of a run, OUT/run.json: what was run and what it cost, so far or in all. Written with
  * each checkpoint and when the model is saved; a run that is resumed goes on adding. One object:
  *
- *   what is in `about`     command, options, seed, version, isa, threads, access
- *   finished               false: these are the costs up to a checkpoint
- *   parameters, touched    N, the numbers in all weights, embeddings included, a tied head once;
- * and how many move, of the weights or of adapters beside them tokens, tokens_by_role read by
- * passes with a backward, each pass counted: a wrapper makes several forward_tokens         read by
- * passes without: of the reference and other frozen models flops                  6 N tokens + 2 N
- * forward_tokens (arXiv 2001.08361): what the passes would take if each token went through all
- * weights, forward and backward seconds                wall time, from the reading of the model on
- *   peak_bytes             the largest resident size of the process
- *   state_bytes            {what: bytes} beside weights and gradients: frozen models' weights, as
- * far as they are not used from their files; reference log-probabilities of examples; arrays of the
- * optimiser and of the wrapper
+ *   command, options ...  what `about` holds: also seed, version, isa, threads, access
+ *   finished              false: these are the costs up to a checkpoint
+ *   parameters            N, the numbers in all weights; embeddings count, a tied head once
+ *   touched               those that move, of the weights or of adapters beside them
+ *   tokens                read in passes with a backward; a wrapper makes several
+ *   tokens_by_role        the same, {role: tokens}
+ *   forward_tokens        read in passes without: of the reference and other frozen models, and
+ *                         of looks at the run (train/watch.h), once a row and figure
+ *   flops                 6 N tokens + 2 N forward_tokens (arXiv 2001.08361), as if every token
+ *                         went through all weights, and back
+ *   seconds               wall time, from the reading of the model on
+ *   peak_bytes            the largest resident size of the process
+ *   state_bytes           {what: bytes} beside weights and gradients: weights of frozen models,
+ *                         unless they are used from their files; log-probabilities by the
+ *                         reference; arrays of the optimiser and of the wrapper
  */
 #ifndef TRAIN_LEDGER_H
 #define TRAIN_LEDGER_H
