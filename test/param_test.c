@@ -116,8 +116,8 @@ static void test_help(void)
     FILE *f = open_memstream(&text, &n);
     param_help(table, f);
     fclose(f);
-    ok(!strcmp(text, "  --max_steps N                 how many (default 10)\n"
-                     "  --beta X                      temperature (default 0.1)\n"
+    ok(!strcmp(text, "  --max_steps N                 how many (default 10, 1 to 100)\n"
+                     "  --beta X                      temperature (default 0.1, 0 to inf)\n"
                      "  --any X                       a number\n"
                      "  --mask                        masks\n"
                      "  --[no_]mean                   averages (default on)\n"

@@ -203,6 +203,22 @@ static const char *meta(const struct param *p)
     return p->meta ? p->meta : p->type == PARAM_CHOICE ? p->choices : by_type[p->type];
 }
 
+/* "default 3, 0 to 1000" in brackets, what of it there is. */
+static void print_values(const struct param *p, FILE *out)
+{
+    bool ranged = (p->type == PARAM_INT || p->type == PARAM_REAL) && p->lo < p->hi;
+    const char *close = "";
+    if (p->value && p->type != PARAM_BOOL) {
+        fprintf(out, " (default %s", p->value);
+        close = ")";
+    }
+    if (ranged) {
+        fprintf(out, "%s%.10g to %.10g", *close ? ", " : " (", p->lo, p->hi);
+        close = ")";
+    }
+    fputs(close, out);
+}
+
 void param_help(const struct param *table, FILE *out)
 {
     for (const struct param *p = table; p->name; p++) {
@@ -214,8 +230,7 @@ void param_help(const struct param *table, FILE *out)
         if (n > 28)
             fprintf(out, "\n%30s", "");
         fprintf(out, "  %s", p->help);
-        if (p->value && p->type != PARAM_BOOL)
-            fprintf(out, " (default %s)", p->value);
+        print_values(p, out);
         fputs(on ? " (default on)\n" : "\n", out);
     }
 }

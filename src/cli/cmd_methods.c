@@ -3,12 +3,15 @@
 
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/fluency.h"
+#include "locate/locators.h"
 #include "methods/stage.h"
 #include "objectives/terms.h"
+#include "optim/optims.h"
 #include "train/weighting.h"
 
 struct options {
-    bool json, markdown;
+    bool json, markdown, terms;
 };
 
 static const struct param params[] = {
@@ -16,6 +19,8 @@ static const struct param params[] = {
      "print one JSON array"},
     {"markdown", PARAM_BOOL, offsetof(struct options, markdown), 0, 0, NULL, NULL, NULL,
      "print the table of README.md"},
+    {"terms", PARAM_BOOL, offsetof(struct options, terms), 0, 0, NULL, NULL, NULL,
+     "print the table of terms, for --forget-term, --retain-term and --extra-term"},
     {0},
 };
 
@@ -113,6 +118,39 @@ static void print_weighting(const struct method *m)
         printf("weights over the run: %s (%s)\n", w->formula, w->paper);
 }
 
+/* What the method presets for the option, or NULL. */
+static const char *preset_of(const struct method *m, const char *option)
+{
+    for (const struct param_preset *p = m->presets; p && p->name; p++)
+        if (!strcmp(p->name, option))
+            return p->value;
+    return NULL;
+}
+
+/* The wrapper and the locator that it comes with, and what makes data that have no file. */
+static void print_parts(const struct method *m, const char *needs)
+{
+    struct err e;
+    const struct wrapper *w = NULL;
+    const char *locate = preset_of(m, "locate"), *wrapper = preset_of(m, "wrapper");
+    if (wrapper && !wrapper_by_name(wrapper, &w, &e) && w) {
+        printf("\nwrapper: %s, %s\n    %s\n", w->name, w->paper, w->formula);
+        param_help(w->params, stdout);
+    }
+    if (locate) {
+        printf("\nwhich weights move: %s\n", locate);
+        param_help(locator_by_name(locate, &e)->params, stdout);
+    }
+    if (strstr(needs, role_name[ROLE_ALTERNATE])) {
+        printf("\nalternate answers:\n");
+        param_help(alternate_params, stdout);
+    }
+    if (strstr(needs, role_name[ROLE_GENERIC])) {
+        printf("\nnormal text:\n");
+        param_help(fluency_params, stdout);
+    }
+}
+
 static int print_one(const char *name, struct err *e)
 {
     struct recipe r;
@@ -131,6 +169,7 @@ static int print_one(const char *name, struct err *e)
     for (int i = 0; i < PART_COUNT; i++)
         if (r.part[i].term)
             print_term(place_name[i], r.part[i].term);
+    print_parts(m, needs);
     print_stages(&r);
     printf("\nof every method:\n");
     param_help(method_params, stdout);
@@ -222,8 +261,21 @@ static int print_all(const struct options *o, struct err *e)
     return rc;
 }
 
+static void print_terms(void)
+{
+    printf("%-18s %-7s %-17s %s\n", "term", "view", "paper", "formula");
+    for (int i = 0; terms[i]; i++)
+        printf("%-18s %-7s %-17s %s\n", terms[i]->name, view_names[terms[i]->kind],
+               terms[i]->paper ? terms[i]->paper : "", terms[i]->formula);
+}
+
 static int run(const struct args *a, void *options, struct err *e)
 {
+    const struct options *o = options;
+    if (o->terms) {
+        print_terms();
+        return STATUS_DONE;
+    }
     return a->n_words ? print_one(a->words[0], e) : print_all(options, e);
 }
 
@@ -231,7 +283,7 @@ int cmd_methods(int argc, char **argv)
 {
     struct options o;
     struct args a = {.command = "methods",
-                     .usage = "[NAME] [--json | --markdown]",
+                     .usage = "[NAME] [--json | --markdown | --terms]",
                      .about = about,
                      .tables = {{"options", params, &o}},
                      .words_most = 1};
