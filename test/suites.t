@@ -44,6 +44,9 @@ near($eval->{privleak}{agg_value}, 0, 'nor is anything leaked');
 near($eval->{mia_loss_tpr}{agg_value}, 0, 'nobody is found before a false alarm');
 like($out, qr/^privleak: against an AUC of 0\.5/m, 'what privleak is against is said');
 
+($eval, $out) = evaluate('privacy', 'PRIVACY', "--forget $qa --holdout $qa --max-length 14");
+like($out, qr/^mia_loss, .*: 6 of 6 rows are cut to the greatest length \(0, 1, 2, holdout 0, holdout 1, holdout 2\)$/m, 'rows of both sides');
+
 ($eval, $out) = evaluate('memorization', 'MEMORIZATION', "--forget $verse --unseen $verse");
 near($eval->{forget_logp}{agg_value}, -log(514), 'memorization: log-probability of a token');
 ok($eval->{"forget_$_"}{agg_value} == $eval->{"unseen_$_"}{agg_value}, "$_ of the same texts") for 'MA', 'EL_10', 'extraction_strength';

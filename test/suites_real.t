@@ -28,6 +28,8 @@ for (['tofu', 'forget_truth_ratio', "--forget $forget --retain $retain --world-f
     ['utility', 'model_utility', "--retain $retain --world-facts $facts $short"],
     ['privacy', 'mia_min_k', "--forget $forget --holdout $holdout"],
     ['scope', 'neighbour_Prob', "--in-scope $forget --neighbour $retain --general $facts $short"],
+    ['memorization', 'forget_EL_10', "--forget $in --unseen $out"],
+    ['answers', 'unique_words', "--questions $facts $short --reference default"],
     ['muse', 'forget_verbmem_ROUGE', "--forget-knowmem $facts --forget-icl $facts --forget-verbmem $verb --forget $in --holdout $out"]) {
     my ($suite, $metric, $args) = @$_;
     my ($status, $json, $err) = run_apart("eval --suite $suite --model default --json --quiet $args");

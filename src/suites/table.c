@@ -14,21 +14,33 @@ static bool is_garbled(const char *text)
 /* What is odd of answer i of an exhibit, as bits. */
 static unsigned oddities(const struct exhibit *x, unsigned needs, int i)
 {
+    const char *answer = needs & NEED_ANSWERS ? x->answers[i].answer : NULL;
     unsigned bits = 0;
-    if (needs & NEED_ANSWERS)
-        bits |= !*x->answers[i].answer << ODD_EMPTY | is_garbled(x->answers[i].answer)
-                                                          << ODD_GARBLED;
-    return bits | dataset_is_unscored(&x->d, i) << ODD_UNSCORED | (x->d.left_out[i] > 0) << ODD_CUT;
+    if (answer && !*answer)
+        bits |= 1u << ODD_EMPTY;
+    if (answer && is_garbled(answer))
+        bits |= 1u << ODD_GARBLED;
+    if (dataset_is_unscored(&x->d, i))
+        bits |= 1u << ODD_UNSCORED;
+    if (x->d.left_out[i])
+        bits |= 1u << ODD_CUT;
+    return bits;
 }
 
-/* Notes the odd rows of an exhibit, each once for all its answers. */
-static int look_at_exhibit(const struct exhibit *x, unsigned needs, const char *side, json_t **odd,
-                           struct err *e)
+static int count_rows(const struct exhibit *x)
 {
-    int n = 0, rc = 0;
-    for (int i = 0; i < x->d.n; i++)
+    int n = 0;
+    for (int i = 0; x && i < x->d.n; i++)
         n += !i || x->d.rows[i] != x->d.rows[i - 1];
-    for (int i = 0, next; i < x->d.n; i = next) {
+    return n;
+}
+
+/* Notes the odd rows of an exhibit, each once for all its answers, among `of` rows. */
+static int look_at_exhibit(const struct exhibit *x, unsigned needs, int of, const char *side,
+                           json_t **odd, struct err *e)
+{
+    int rc = 0;
+    for (int i = 0, next; i < x->d.n && !rc; i = next) {
         unsigned bits = 0;
         char row[16];
         for (next = i; next < x->d.n && x->d.rows[next] == x->d.rows[i]; next++)
@@ -36,7 +48,7 @@ static int look_at_exhibit(const struct exhibit *x, unsigned needs, const char *
         snprintf(row, sizeof row, "%d", x->d.rows[i]);
         for (int k = 0; k < ODD_KINDS && !rc; k++)
             if (bits & 1u << k)
-                rc = odd_add(odd, (enum odd)k, n, side, row, e);
+                rc = odd_add(odd, (enum odd)k, of, side, row, e);
     }
     return rc;
 }
@@ -60,13 +72,15 @@ static int look_at_texts(json_t *rows, json_t **odd, struct err *e)
 
 static int look(const struct suite *s, const struct metric *m, struct result *r, struct err *e)
 {
-    const struct exhibit *x = m->kind->needs ? suite_exhibit(s, m, m->set) : NULL;
+    const struct metric_kind *k = m->kind;
+    const struct exhibit *x = k->needs ? suite_exhibit(s, m, m->set) : NULL;
+    const struct exhibit *y = x && k->against ? suite_exhibit(s, m, m->against) : NULL;
+    int of = count_rows(x) + count_rows(y);
     if (!x)
         return look_at_texts(json_object_get(r->json, "value_by_index"), &r->odd, e);
-    if (look_at_exhibit(x, m->kind->needs, "", &r->odd, e))
+    if (look_at_exhibit(x, k->needs, of, "", &r->odd, e))
         return -1;
-    x = m->kind->against ? suite_exhibit(s, m, m->against) : NULL;
-    return x ? look_at_exhibit(x, m->kind->needs, "holdout ", &r->odd, e) : 0;
+    return y ? look_at_exhibit(y, k->needs, of, "holdout ", &r->odd, e) : 0;
 }
 
 static int find_interval(const struct metric *m, const struct result *r, struct interval *out,
