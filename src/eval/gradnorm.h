@@ -9,11 +9,13 @@
 #include "base/seq.h"
 #include "model/model.h"
 
-/* All weights must want gradients, as in a model just opened. It is not changed; the gradient takes
- * as much memory as its weights. */
+/* All weights must want gradients, as in a model just opened. Gradients of embedding, head, norms
+ * and biases are made; of the layers' matrices only the norms are (model/grad_norms.h). Until
+ * gradnorm_fini the model is not to be used for anything else. */
 struct gradnorm {
     struct model *m; /* borrowed */
-    float *grads;    /* owned */
+    float *grads;    /* owned, by weight.at */
+    double *square;  /* owned [table.n] */
     struct arena a;
     bool drop_last; /* the last label does not count, as in OpenUnlearning */
 };

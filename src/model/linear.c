@@ -1,5 +1,6 @@
 #include "model/linear.h"
 
+#include "model/grad_norms.h"
 #include "model/lora.h"
 
 /* What stands behind a slot: rows `first` to `first + out` of a weight. */
@@ -66,6 +67,8 @@ void linear_backward(const struct model *m, enum slot slot, int layer, float *gr
     size_t at = w.first * (size_t)w.in;
     if (dw)
         m->ops->linear_dw(dw + at, dy, x, n, w.in, w.out);
+    else if (m->norms && layer >= 0)
+        grad_norms_add(m, weight_index(&m->table, w.weight, layer), dy, x, n, w.in, w.out);
     if (db)
         m->ops->bias_back(db + w.first, dy, n, w.out);
     if (dx)
