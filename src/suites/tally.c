@@ -112,7 +112,7 @@ json_t *tally_line(const struct tally *t, struct err *e)
     double acc = stats_mean(t->acc, t->n), norm = t->n ? t->norm / t->n : NAN;
     double error =
         t->parts > 1 ? sqrt(t->variance / (t->n - t->parts) / t->n) : stderr_of(t->acc, t->n);
-    struct interval i = interval_of_rate((int)lround(acc * t->n), t->n, SUITE_LEVEL);
+    struct interval i = interval_of_rate(t->n ? (int)lround(acc * t->n) : 0, t->n, SUITE_LEVEL);
     if (t->shares && interval_of_mean(t->acc, t->n, SUITE_DRAWS, SUITE_LEVEL, SUITE_SEED, &i, e))
         return NULL;
     json_t *line = json_pack("{s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "rows", t->n, "missing",
