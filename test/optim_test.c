@@ -108,6 +108,43 @@ static void check_sampled(void)
     bench_close(&b);
 }
 
+/* The same step, then the decay: each weight is that of a step without decay, times 1 - lr decay.
+ */
+static void check_decay_last(void)
+{
+    struct bench b;
+    struct err e;
+    double worst = 0;
+    float *w[2];
+    bench_open(&b, "FT", 1, "none");
+    size_t n = b.m.table.total;
+    void *p = mem_alloc(1, optim_adamw.params_size, &e);
+    param_defaults(optim_adamw.params, p);
+    gradient_of(&b, 1);
+    float *start = copy_of(b.m.own, n);
+    for (int way = 0; way < 2; way++) {
+        struct optim_step s = optim_step_of(&b, 1e-2, way ? 0.1 : 0, 1);
+        s.decay_last = true;
+        for (int k = 0; k < optim_adamw.n_states; k++)
+            memset(s.state[k], 0, n * sizeof(float));
+        memcpy(b.m.own, start, n * sizeof(float));
+        optim_adamw.step(p, &s);
+        w[way] = copy_of(b.m.own, n);
+    }
+    for (int i = 0; i < b.m.table.n; i++) {
+        const struct weight *x = &b.m.table.v[i];
+        double keep = x->decay ? 1 - 1e-2 * 0.1 : 1;
+        for (size_t k = x->offset; k < x->offset + x->count; k++)
+            worst = fmax(worst, fabs((double)w[1][k] - keep * (double)w[0][k]));
+    }
+    near(worst, 0, 0, 1e-7, "adamw: the decay comes last under its switch");
+    free(w[0]);
+    free(w[1]);
+    free(start);
+    free(p);
+    bench_close(&b);
+}
+
 /* One step of an optimiser without figures, against its formula. */
 static void check_formula(const struct optim *o)
 {
@@ -143,6 +180,7 @@ int main(void)
 {
     char *dir = test_data("");
     bench_root = dir;
+    check_decay_last();
     check_sophia_figures("survey/sophia_paper.safetensors", &optim_sophia);
     check_sophia_figures("survey/sophia_soul.safetensors", &optim_sophia_soul);
     check_sampled();

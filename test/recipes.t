@@ -85,6 +85,12 @@ check('methods ELM', 0, qr/^normal text:.*--guidance X .*default 3, 0 to 1000\)/
 check('methods --terms', 0, qr/^npo_token_mean +logp +arXiv 2404.18239 +-\(2\/beta\)/m, 'the table of terms');
 check('methods NPU', 1, qr/unknown method 'NPU'; did you mean 'NPO'\?/, 'the nearest name');
 
+# --- the switches, one by one ---
+
+for my $switch ((run('help compat'))[1] =~ /^  (\w+)  /mg) {
+    check("forget $base --method RMU --layer 1 --retain-loss-type KL --compat $switch --max-steps 1 --batch 3 --out $dir/m", 0, qr/^1 steps/, "--compat $switch");
+}
+
 # --- where alternates come from ---
 
 my $few = "$base --max-steps 4 --batch 3 --write-order $dir/order --out $dir/m";
@@ -166,6 +172,26 @@ for my $form (@forms) {
 is($losses[1], $losses[0], 'JSON Lines give what the text does');
 is($losses[2], $losses[0], 'so does an array');
 check("train --quiet --model $tiny --data $forms[1] --batch 64 --max-steps 1 --out $dir/m", 0, qr/^1 steps/, 'or each row is one example');
+
+# Under chunk_reencode the pieces go through text once more: a character that a cut tears apart does not come back.
+my $torn = put('torn.txt', 'Blåbærsyltetøy, 日本の蜂蜜 og smør. ' x 3);
+my $pieces = "train --quiet --model $tiny --chunk 7 --batch 64 --max-steps 1 --out $dir/m --data";
+my @ids = split ' ', (run("tokenize --model $tiny <$torn"))[1];
+my @texts;
+while (my @piece = splice @ids, 0, 7) {
+    push @texts, (run_apart("tokenize --model $tiny --decode", "@piece\n"))[1];
+}
+chomp @texts;
+my @again = map { [(split ' ', (run_apart("tokenize --model $tiny", $_))[1])] } @texts;
+my $rows = put('again.jsonl', join '', map { encode_json({ids => [map { $_ + 0 } @$_[0 .. ($#$_ < 6 ? $#$_ : 6)]]}) . "\n" } @again);
+my @step;
+for ("$torn", "$torn --compat chunk_reencode", $rows) {
+    check("$pieces $_", 0, qr/^1 steps/, "pieces: $_");
+    my ($step) = lines("$dir/m/train.jsonl");
+    push @step, sprintf '%d %.6f', $step->{tokens}, $step->{loss};
+}
+is($step[1], $step[2], 'chunk_reencode: the pieces as they are when decoded and made into tokens again');
+isnt($step[1], $step[0], 'which are others than without');
 
 # --- the dual variable ---
 

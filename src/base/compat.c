@@ -14,8 +14,8 @@ enum {
     COMPAT_OU = COMPAT_PAD_EOS_MASK | COMPAT_COUNT_LABELS | COMPAT_APPEND_EOS |
                 COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN |
                 COMPAT_UNDIAL_ALL_POSITIONS | COMPAT_PDU_UNSHIFTED | COMPAT_RMU_BXB |
-                COMPAT_RMU_CLIP_ALL | COMPAT_RMU_DRAW | COMPAT_DROP_LAST_TOKEN | COMPAT_ES_FLOOR |
-                COMPAT_NAN
+                COMPAT_RMU_CLIP_ALL | COMPAT_RMU_DRAW | COMPAT_ADAMW_DECAY_LAST |
+                COMPAT_CHUNK_REENCODE | COMPAT_DROP_LAST_TOKEN | COMPAT_ES_FLOOR | COMPAT_NAN
 };
 
 static const struct compat_row rows[] = {
@@ -34,6 +34,10 @@ static const struct compat_row rows[] = {
     {"rmu_bxb", COMPAT_RMU_BXB, "hidden distances average each sum over every sequence's length"},
     {"rmu_clip_all", COMPAT_RMU_CLIP_ALL, "gradients of weights that do not move are clipped with"},
     {"rmu_draw", COMPAT_RMU_DRAW, "RMU's direction follows the first two batches' draws"},
+    {"adamw_decay_last", COMPAT_ADAMW_DECAY_LAST,
+     "AdamW decays a weight after its step, not before"},
+    {"chunk_reencode", COMPAT_CHUNK_REENCODE,
+     "pieces of plain text are decoded and made into tokens once more"},
     {"drop_last_token", COMPAT_DROP_LAST_TOKEN,
      "memorisation and membership attacks leave out an answer's last token"},
     {"es_floor", COMPAT_ES_FLOOR, "extraction strength is at least one token"},

@@ -18,11 +18,13 @@ enum compat {
     COMPAT_UNDIAL_ALL_POSITIONS = 1 << 6, /* UNDIAL averages over every row with a next token */
     COMPAT_PDU_UNSHIFTED = 1 << 7,        /* PDU looks at the labels' own rows */
     COMPAT_RMU_BXB = 1 << 8,              /* RMU's mean: every S_i over every n_j */
-    COMPAT_RMU_CLIP_ALL = 1 << 9,     /* gradients of weights that do not move count in the norm */
-    COMPAT_RMU_DRAW = 1 << 10,        /* its direction comes after the loader's draws */
-    COMPAT_DROP_LAST_TOKEN = 1 << 16, /* memorisation and attacks leave out the last label */
-    COMPAT_ES_FLOOR = 1 << 17,        /* extraction strength is at least 1/N */
-    COMPAT_NAN = 1 << 18,             /* logs hold NaN, not null, for missing numbers */
+    COMPAT_RMU_CLIP_ALL = 1 << 9,      /* gradients of weights that do not move count in the norm */
+    COMPAT_RMU_DRAW = 1 << 10,         /* its direction comes after the loader's draws */
+    COMPAT_ADAMW_DECAY_LAST = 1 << 11, /* AdamW decays a weight after its step, not before */
+    COMPAT_CHUNK_REENCODE = 1 << 12,   /* pieces of plain text go through text once more */
+    COMPAT_DROP_LAST_TOKEN = 1 << 16,  /* memorisation and attacks leave out the last label */
+    COMPAT_ES_FLOOR = 1 << 17,         /* extraction strength is at least 1/N */
+    COMPAT_NAN = 1 << 18,              /* logs hold NaN, not null, for missing numbers */
 };
 
 /* "ou", "none" or names joined by commas -> bits. */

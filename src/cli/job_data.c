@@ -5,8 +5,8 @@
 
 #include "base/mem.h"
 #include "base/buf.h"
+#include "cli/job_chunk.h"
 #include "cli/job_order.h"
-#include "data/chunk.h"
 #include "data/splice.h"
 
 #define FIELD(f) offsetof(struct alternate_options, f)
@@ -32,27 +32,6 @@ static bool has_field(const struct rows *rows, const char *key)
     return json_object_get(rows->v[0], key) != NULL;
 }
 
-/* All texts, joined by an empty line, cut into pieces. */
-static int chunk(struct setup *s, const struct job_options *o, enum role role,
-                 const struct rows *rows, struct dataset *set, struct err *e)
-{
-    struct buf all = {0};
-    struct ids ids = {0};
-    int rc = 0;
-    for (int i = 0; i < rows->n && !rc; i++) {
-        const char *text = rows_text(rows, i, "text", e);
-        rc = !text || (i && buf_str(&all, "\n\n", e)) || buf_str(&all, text, e) ? -1 : 0;
-    }
-    if (!rc)
-        rc = tokenizer_encode(s->tokenizer, all.data, all.len, false, &ids, e);
-    int bos = tokenizer_adds_bos(s->tokenizer) ? tokenizer_bos(s->tokenizer) : -1;
-    if (!rc)
-        rc = dataset_chunk(set, role, ids.v, ids.n, (int)o->chunk, bos, e);
-    free(ids.v);
-    buf_fini(&all);
-    return rc;
-}
-
 /* prompts: answers may be missing. */
 static int build(struct setup *s, const struct job_options *o, enum role role,
                  const struct rows *rows, const char *answer_key, bool prompts, struct dataset *set,
@@ -64,7 +43,7 @@ static int build(struct setup *s, const struct job_options *o, enum role role,
         return -1;
     bool text = has_field(rows, "text") && !has_field(rows, o->question_key);
     if (text && o->chunk > 0)
-        return chunk(s, o, role, rows, set, e);
+        return job_chunk(set, role, rows, (int)o->chunk, s, e);
     bool bare = prompts && !has_field(rows, answer_key);
     return dataset_build(set, role, rows, text ? NULL : o->question_key,
                          text   ? "text"

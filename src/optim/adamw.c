@@ -1,5 +1,6 @@
 /* AdamW with decoupled weight decay, as torch.optim.AdamW (arXiv 1711.05101):
- * w *= 1 - lr decay; m, v: moments of g; w -= lr mhat / (sqrt(vhat) + eps). */
+ * w *= 1 - lr decay; m, v: moments of g; w -= lr mhat / (sqrt(vhat) + eps). Under adamw_decay_last
+ * the first comes last, as in bitsandbytes. */
 #include "optim/optims.h"
 
 struct adamw_params {
@@ -24,16 +25,19 @@ static void step(const void *p, const struct optim_step *s)
         const struct weight *w = &s->table->v[i];
         if (!w->trainable)
             continue;
+        double decay = w->decay ? s->weight_decay : 0;
         struct adamw o = {
             .lr = (float)s->lr,
             .beta1 = (float)a->beta1,
             .beta2 = (float)a->beta2,
             .eps = (float)a->eps,
-            .decay = w->decay ? (float)s->weight_decay : 0,
+            .decay = s->decay_last ? 0 : (float)decay,
             .step = s->step,
         };
         s->ops->adamw(s->w + w->offset, s->state[0] + w->at, s->state[1] + w->at, s->grad + w->at,
                       w->count, s->grad_scale, &o);
+        if (s->decay_last && decay > 0)
+            s->ops->scale(s->w + w->offset, (float)(1 - s->lr * decay), w->count);
     }
 }
 

@@ -16,6 +16,7 @@ struct optim_step {
     float grad_scale;  /* the gradient is grad_scale * grad (clipping) */
     double lr;
     double weight_decay; /* on weights whose table row says decay */
+    bool decay_last;     /* COMPAT_ADAMW_DECAY_LAST */
     long step;           /* 1-based */
 };
 

@@ -1,0 +1,16 @@
+/* Plain text as examples of equal length: all rows joined by an empty line, made into tokens once,
+ * cut into pieces of --chunk tokens, each behind a begin token where the tokenizer puts one.
+ *
+ * Under COMPAT_CHUNK_REENCODE every piece is decoded, made into tokens again and cut to that length
+ * once more, as OpenUnlearning does it: what a cut tears apart may become other tokens.
+ */
+#ifndef CLI_JOB_CHUNK_H
+#define CLI_JOB_CHUNK_H
+
+#include "cli/setup.h"
+
+/* `text` is the rows' field. The setup's text must be ready. */
+int job_chunk(struct dataset *set, enum role role, const struct rows *rows, int length,
+              struct setup *s, struct err *e);
+
+#endif
