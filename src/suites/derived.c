@@ -101,23 +101,22 @@ static bool is_auc(const struct metric *m, const struct suite *s)
     return json_object_get(json_object_get(s->log.eval, m->inputs[0]), "auc") != NULL;
 }
 
-/* Against the retrained model's figure; an AUC for want of it against 0.5. */
-static int relate(const struct metric *m, const struct suite *s, double (*f)(double, double),
-                  struct result *out, struct err *e)
+/* Against the retrained model's figure, for want of it an AUC against 0.5. */
+static int relate(const struct metric *m, const struct suite *s, bool auc,
+                  double (*f)(double, double), struct result *out, struct err *e)
 {
     double own = peer_aggregate(s->log.eval, m->inputs[0]);
     double gold = peer_aggregate(s->retain_log, m->inputs[0]);
     if (!json_object_get(s->log.eval, m->inputs[0]))
         return 0;
-    if (isnan(gold) && !is_auc(m, s)) {
+    if (isnan(gold) && !auc) {
         snprintf(out->note, sizeof out->note,
                  "not computed: it needs the retrained model's '%s' (--retain-logs)", m->inputs[0]);
         return 0;
     }
     if (isnan(gold)) {
         snprintf(out->note, sizeof out->note,
-                 "against an AUC of 0.5, for want of the retrained "
-                 "model's (--retain-logs)");
+                 "against an AUC of 0.5, for want of the retrained model's (--retain-logs)");
         gold = 0.5;
     }
     return suite_figure(f(own, gold), out, e);
@@ -126,13 +125,13 @@ static int relate(const struct metric *m, const struct suite *s, double (*f)(dou
 static int privleak(const struct metric *m, const struct suite *s, struct result *out,
                     struct err *e)
 {
-    return relate(m, s, stats_privleak, out, e);
+    return relate(m, s, true, stats_privleak, out, e);
 }
 
 static int rel_diff(const struct metric *m, const struct suite *s, struct result *out,
                     struct err *e)
 {
-    return relate(m, s, stats_relative_difference, out, e);
+    return relate(m, s, is_auc(m, s), stats_relative_difference, out, e);
 }
 
 /* The scores of an attack's side with the sign that makes members high. */
