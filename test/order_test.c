@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "data/order.h"
 #include "tap.h"
 
@@ -137,6 +138,44 @@ static void test_refused(void)
     }
 }
 
+/* Epochs of 3 and of 5 micro-batches, two of the first kind, cut to steps of 2: lengths, numbers
+ * and what is in them. */
+static void test_turns(void)
+{
+    static const int few[ROLE_COUNT] = {[ROLE_FORGET] = 9}, many[ROLE_COUNT] = {[ROLE_RETAIN] = 13};
+    static const int begins[] = {0, 2, 6, 8, 12, 16}, epochs = 5;
+    struct order o, first, then;
+    struct err e;
+    BUG_ON(order_draw(&first, few, ROLE_FORGET, NULL, 3, 2, 1, 0, &e) ||
+           order_draw(&then, many, ROLE_RETAIN, NULL, 3, 3, 1, 0, &e));
+    ok(!order_shape_turns(&o, 2, first.per_epoch, then.per_epoch, 2, &e) && o.per_turn == 2 &&
+           o.per_epoch == 4,
+       "turns of whole steps");
+    int *rows[2] = {first.micro[3].rows[ROLE_FORGET], then.micro[10].rows[ROLE_RETAIN]};
+    mem_fail_at(0);
+    ok(order_take_turns(&o, &first, &then, epochs, &e) && strstr(e.msg, "out of memory"),
+       "without memory: %s", e.msg);
+    mem_fail_at(-1);
+    ok(!order_take_turns(&o, &first, &then, epochs, &e) && o.n == 16, "16 micro-batches");
+    int wrong = 0;
+    for (int epoch = 0; epoch < epochs; epoch++) {
+        enum role role = epoch == 0 || epoch == 2 ? ROLE_FORGET : ROLE_RETAIN;
+        wrong += order_epoch_start(&o, epoch) != begins[epoch];
+        wrong += order_is_turn(&o, epoch) != (role == ROLE_FORGET);
+        for (int k = begins[epoch]; k < begins[epoch + 1]; k++)
+            wrong += order_epoch(&o, k) != epoch || !o.micro[k].n[role];
+    }
+    ok(!wrong && order_epoch(&o, 16) == 5 && order_epoch(&o, 20) == 6, "in their epochs: %d wrong",
+       wrong);
+    ok(o.micro[6].rows[ROLE_FORGET] == rows[0] && o.micro[12].rows[ROLE_RETAIN] == rows[1],
+       "each epoch begins where its own order's does");
+    ok(order_shape_turns(&o, 2, 3, 5, 4, &e) && strstr(e.msg, "--accumulate 1 to 3"), "refused: %s",
+       e.msg);
+    order_fini(&o);
+    order_fini(&first);
+    order_fini(&then);
+}
+
 int main(void)
 {
     static const int one[ROLE_COUNT] = {[ROLE_FORGET] = 160};
@@ -146,6 +185,7 @@ int main(void)
     test_trace("golden_ou_smollm2/from_base/NPO/trace.json", two, 4, 0, 8);
     test_trace("golden_ou_smollm2/from_base/RMU/trace.json", two, 4, 576, 8); /* its direction */
     test_partner();
+    test_turns();
     test_refused();
     return done();
 }
