@@ -92,7 +92,7 @@ my ($el, $ma) = (0.5, 0.6);
 my ($first_el, $first_ma) = ((first { $seen[$_]{el} < $el } 0 .. $#seen), (first { $seen[$_]{ma} < $ma } 0 .. $#seen));
 cmp_ok($first_el, '<', $first_ma, "el falls below $el before ma falls below $ma");
 for (["--stop-el $el", $first_el, qr/stopped: el [\d.e-]+ is below stop_el 0.5$/], ["--stop-ma $ma", $first_ma, qr/stopped: ma [\d.e-]+ is below stop_ma 0.6$/],
-     ["--stop-el $el --stop-ma $ma", $first_ma, qr/stopped: el [\d.e-]+ is below stop_el 0.5 and ma [\d.e-]+ below stop_ma 0.6$/]) {
+     ["--stop-el $el --stop-ma $ma", $first_ma, qr/stopped: el [\d.e-]+ is below stop_el 0.5 and ma [\d.e-]+ is below stop_ma 0.6$/]) {
     my ($bounds, $at, $says) = @$_;
     check("$forgets $bounds --out $dir/m", 0, $says, $bounds);
     is(scalar(steps('m')), $at + 1, "$bounds: ends at the first step that meets them");

@@ -45,9 +45,8 @@ static int draw_turns(struct order *o, const struct draw *forget, const struct d
                       const struct pairing *pairs, const struct train_options *to, struct err *e)
 {
     struct order first = {0}, then = {0};
-    int epochs = train_order_epochs(to, o), turns = 0;
-    for (int i = 0; i < epochs; i++)
-        turns += order_is_turn(o, i);
+    const int epochs = train_order_epochs(to, o), half = epochs - epochs / 2;
+    const int turns = o->turns < half ? o->turns : half;
     int rc = draw(&first, forget, pairs, turns, to, 0, e);
     if (!rc && turns < epochs)
         rc = draw(&then, retain, pairs, epochs - turns, to, 0, e);

@@ -5,8 +5,7 @@
  *
  * and where there are any: "weights" {role.term: weight} that move with the run, "dual" the weight
  * that is a dual variable, "eval" the figures of a look after the step, "stopped" why the run ends
- * there (train/watch.h). Terms whose weight the run makes 0 in a step are left
- * out of its terms.
+ * there (train/watch.h). Terms that the run gives no weight in a step are not among its terms.
  */
 #ifndef TRAIN_JOURNAL_H
 #define TRAIN_JOURNAL_H

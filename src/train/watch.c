@@ -2,15 +2,15 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 #define FIELD(f) offsetof(struct watch_options, f)
 const struct param watch_params[] = {
     {"stop_nll", PARAM_REAL, FIELD(stop_nll), 0, 1e6, NULL, "0", NULL,
      "end the run once the mean NLL of the forget answers is above X (LLMU); 0: never"},
     {"stop_el", PARAM_REAL, FIELD(stop_el), 0, 1, NULL, "0", NULL,
-     "end it once the forget texts' extraction likelihood EL_10 is below X, and stop_ma holds if "
-     "it "
-     "is given, too (arXiv 2210.01504: their means on texts that the model never saw); 0: never"},
+     "end it once the extraction likelihood EL_10 of the forget texts is below X; if stop_ma is "
+     "given too, both must hold (arXiv 2210.01504: their means on unseen texts); 0: never"},
     {"stop_ma", PARAM_REAL, FIELD(stop_ma), 0, 1, NULL, "0", NULL,
      "the same of their memorisation accuracy, the share of tokens that are its first choice"},
     {"eval_every", PARAM_INT, FIELD(eval_every), 0, 1e9, NULL, "0", NULL,
@@ -41,25 +41,28 @@ static bool is_forgotten(const struct watch_options *o, const double *v)
     return (el || ma) && (!el || v[FIGURE_EL] < o->stop_el) && (!ma || v[FIGURE_MA] < o->stop_ma);
 }
 
+/* "el 0.012 is below stop_el 0.05" */
+static void tell(struct look *l, enum figure f, const char *bound, double value)
+{
+    size_t at = strlen(l->stop);
+    snprintf(l->stop + at, sizeof l->stop - at, "%s%s %.6g is %s %s %g", at ? " and " : "",
+             figure_name[f], l->figures[f], f == FIGURE_FORGET_NLL ? "above" : "below", bound,
+             value);
+}
+
 int watch_look(const struct watch *w, struct look *l, struct err *e)
 {
     const struct watch_options *o = w->o;
-    double *v = l->figures;
     l->stop[0] = 0;
-    if (w->measure(w->ctx, v, e))
+    if (w->measure(w->ctx, l->figures, e))
         return -1;
-    if (o->stop_nll > 0 && !(v[FIGURE_FORGET_NLL] <= o->stop_nll))
-        snprintf(l->stop, sizeof l->stop, "forget_nll %.6g is above stop_nll %g",
-                 v[FIGURE_FORGET_NLL], o->stop_nll);
-    else if (is_forgotten(o, v) && o->stop_el > 0 && o->stop_ma > 0)
-        snprintf(l->stop, sizeof l->stop,
-                 "el %.4g is below stop_el %g and ma %.4g below stop_ma %g", v[FIGURE_EL],
-                 o->stop_el, v[FIGURE_MA], o->stop_ma);
-    else if (is_forgotten(o, v))
-        snprintf(l->stop, sizeof l->stop, "%s %.4g is below stop_%s %g",
-                 figure_name[o->stop_el > 0 ? FIGURE_EL : FIGURE_MA],
-                 v[o->stop_el > 0 ? FIGURE_EL : FIGURE_MA], o->stop_el > 0 ? "el" : "ma",
-                 o->stop_el > 0 ? o->stop_el : o->stop_ma);
+    if (o->stop_nll > 0 && l->figures[FIGURE_FORGET_NLL] > o->stop_nll)
+        tell(l, FIGURE_FORGET_NLL, "stop_nll", o->stop_nll);
+    const bool forgotten = is_forgotten(o, l->figures);
+    if (forgotten && o->stop_el > 0)
+        tell(l, FIGURE_EL, "stop_el", o->stop_el);
+    if (forgotten && o->stop_ma > 0)
+        tell(l, FIGURE_MA, "stop_ma", o->stop_ma);
     return 0;
 }
 

@@ -33,7 +33,7 @@ struct watch {
 
 struct look {
     double figures[FIGURE_COUNT];
-    char stop[120]; /* why the run ends here; empty: it goes on */
+    char stop[160]; /* why the run ends here; empty: it goes on */
 };
 
 /* Something is to be measured or to be bounded. */
