@@ -83,6 +83,14 @@ static void want(struct suite *s, int set, const struct metric *m)
     evidence_want(&s->evidence, s->sets[set], &how, m->answer, m->kind->needs);
 }
 
+/* "forget: 40 rows", set by set. */
+static void note_sets(const struct suite *s)
+{
+    for (int i = 0; s->sets && i < s->recipe->n_sets; i++)
+        if (s->sets[i])
+            log_note("%s: %d rows", s->recipe->sets[i].name, s->sets[i]->n);
+}
+
 static int gather(struct suite *s, struct err *e)
 {
     int n = 0;
@@ -101,6 +109,7 @@ static int gather(struct suite *s, struct err *e)
         for (int i = 0; i < n_sets && there; i++)
             want(s, sets[i], m);
     }
+    note_sets(s);
     const struct evidence_source from = {s->encoder, s->model, s->reference};
     return evidence_gather(&s->evidence, &from, e);
 }
