@@ -65,8 +65,15 @@ static void test_peft(const struct example *x)
         param_defaults(optim_adamw.params, adam);
         for (int s = 0; s < 3; s++) {
             near(pass(&b, NULL), (double)losses[s], 1e-5, 0, "%s: loss of step %d", x->name, s + 1);
-            struct optim_step step = {b.m.ops, &b.m.table, b.m.own, state, b.grads,
-                                      1,       1e-2,       0.1,     s + 1};
+            struct optim_step step = {.ops = b.m.ops,
+                                      .table = &b.m.table,
+                                      .w = b.m.own,
+                                      .state = state,
+                                      .grad = b.grads,
+                                      .grad_scale = 1,
+                                      .lr = 1e-2,
+                                      .weight_decay = 0.1,
+                                      .step = s + 1};
             optim_adamw.step(adam, &step);
         }
         check_arrays(&b, "step3.", b.m.own, false, 2e-4);
