@@ -4,7 +4,8 @@
  * where expert and novice are the reference after a prompt that says so and eta_t rises evenly from
  * 1 at a sequence's first row to eta at its last. The target is softmax(t / temperature) over the
  * `top` likeliest; the loss the cross-entropy to it, its mean over scored rows. On the retain data
- * likeliest_ref keeps the reference's most likely token. */
+ * likeliest_ref keeps the reference's most likely token. The third loss, for fluency, is nll on
+ * what the reference wrote when the run began (cli/fluency.h). */
 #include "objectives/rows.h"
 #include "objectives/terms.h"
 

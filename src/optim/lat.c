@@ -89,9 +89,6 @@ static int find_worst(const struct lat *p, struct gradient *g, struct micro *mb,
                       struct err *e)
 {
     struct engine *en = g->engine;
-    const unsigned goals = GOAL_BIT(GOAL_WRAPPER + TOWARD_FORGET) |
-                           GOAL_BIT(GOAL_WRAPPER + AWAY_RETAIN) |
-                           GOAL_BIT(GOAL_WRAPPER + AWAY_ALTERNATE);
     bool retain = param_choice(away_roles, p->away_role) == 0;
     int rc = 0;
     en->latent = a->at;
@@ -100,7 +97,7 @@ static int find_worst(const struct lat *p, struct gradient *g, struct micro *mb,
     for (int64_t i = 1; i <= p->steps && !rc; i++) {
         struct adamw o = {.lr = p->lr, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .step = (long)i};
         double loss;
-        if ((rc = gradient_add_rows(g, goals, mb, &loss, e)))
+        if ((rc = gradient_add_rows(g, ~GOALS_METHOD, mb, &loss, e)))
             break;
         for (size_t t = 0; t < a->n; t++)
             if (!a->moves[t])
