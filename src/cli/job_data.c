@@ -187,14 +187,6 @@ static int make_alternates(struct job_data *d, int k, struct engine *g, unsigned
     return rc;
 }
 
-enum role job_data_prompts(const struct engine *g, enum role role)
-{
-    for (int i = 0; i < N_OTHERS; i++)
-        if (role == others[i].role && g->sets[others[i].of])
-            return others[i].of;
-    return role;
-}
-
 int job_data_order(struct job_data *d, struct engine *g, const struct train_options *to,
                    const struct alternate_options *alternates, int turns, struct err *e)
 {

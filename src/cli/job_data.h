@@ -36,8 +36,6 @@ int job_data_read(struct job_data *d, struct setup *s, const struct job_options 
  * for. With `turns` the epochs are made of the data of the terms whose turn it is. */
 int job_data_order(struct job_data *d, struct engine *g, const struct train_options *to,
                    const struct alternate_options *alternates, int turns, struct err *e);
-/* Whose prompts this role holds other answers to, if their examples are there; else the role. */
-enum role job_data_prompts(const struct engine *g, enum role role);
 /* The forget examples after the system turn of the expert or the novice, which the options give or
  * is made of their concept; their labels stay the same. */
 int job_data_prompted(struct job_data *d, enum helper k, struct setup *s,

@@ -1,7 +1,5 @@
 #include "cli/job_order.h"
 
-#include "cli/job_data.h"
-
 /* What some terms are to read: examples of each role, and the role that sets the length of an epoch
  * of so many micro-batches. */
 struct draw {
@@ -10,9 +8,17 @@ struct draw {
     int per_epoch;
 };
 
+/* Whose prompts this role's examples are other answers to, if those are there; else the role. */
+static enum role prompts_of(const struct engine *g, const struct pairing *pairs, enum role role)
+{
+    const struct pairing *p = &pairs[role];
+    return p->pool && g->sets[p->of] ? p->of : role;
+}
+
 /* The terms of these goals. The length is that of their first one's data: of the prompts, also if
  * only other answers to them are looked at. */
-static int plan(struct draw *w, struct engine *g, unsigned goals, int64_t batch, struct err *e)
+static int plan(struct draw *w, struct engine *g, const struct pairing *pairs, unsigned goals,
+                int64_t batch, struct err *e)
 {
     const unsigned before = g->goals;
     const struct objective *first = NULL;
@@ -27,7 +33,7 @@ static int plan(struct draw *w, struct engine *g, unsigned goals, int64_t batch,
     if (!first)
         return err_set(e, "terms take turns where there are two, but this method has none with a "
                           "weight for one of the turns: give --term-weights constant");
-    w->anchor = job_data_prompts(g, first->role[0]);
+    w->anchor = prompts_of(g, pairs, first->role[0]);
     if (g->sets[w->anchor])
         w->counts[w->anchor] = g->sets[w->anchor]->n;
     w->per_epoch = (int)((w->counts[w->anchor] + batch - 1) / batch);
@@ -61,11 +67,11 @@ int job_order_make(struct order *o, struct engine *g, const struct train_options
                    const struct pairing *pairs, int turns, struct err *e)
 {
     struct draw all, forget, retain;
-    if (plan(&all, g, GOALS_ALL, to->batch, e))
+    if (plan(&all, g, pairs, GOALS_ALL, to->batch, e))
         return -1;
     struct order shape = {.per_epoch = all.per_epoch};
-    if (turns && (plan(&forget, g, ~GOAL_BIT(GOAL_RETAIN), to->batch, e) ||
-                  plan(&retain, g, ~GOAL_BIT(GOAL_FORGET), to->batch, e) ||
+    if (turns && (plan(&forget, g, pairs, ~GOAL_BIT(GOAL_RETAIN), to->batch, e) ||
+                  plan(&retain, g, pairs, ~GOAL_BIT(GOAL_FORGET), to->batch, e) ||
                   order_shape_turns(&shape, turns, forget.per_epoch, retain.per_epoch,
                                     (int)to->accumulate, e)))
         return -1;

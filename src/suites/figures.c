@@ -5,8 +5,15 @@
 
 #include "base/mem.h"
 #include "eval/stats.h"
-#include "suites/multiple.h"
+#include "suites/part.h"
 #include "suites/suite.h"
+
+void part_note_bad(struct part *p, const struct questions *q)
+{
+    if (q->bad && !*p->m->first_bad.msg)
+        p->m->first_bad = q->first;
+    p->missing += q->bad;
+}
 
 /* Puts a line of the table, whose reference is taken, and its figures into the summary. */
 static int report(struct multiple *m, const char *name, json_t *line, struct err *e)
@@ -118,7 +125,7 @@ static int report_task(struct part *p, const double *acc, int k, struct err *e)
     return rc;
 }
 
-int multiple_figures(struct part *p, struct err *e)
+int part_figures(struct part *p, struct err *e)
 {
     int k = count_folds(p->samples), rc = 0;
     double *acc = mem_alloc((size_t)k, sizeof *acc, e);
@@ -133,7 +140,7 @@ int multiple_figures(struct part *p, struct err *e)
 }
 
 /* From the narrowest to the widest. */
-int multiple_group_figures(struct multiple *m, struct err *e)
+int part_group_figures(struct multiple *m, struct err *e)
 {
     for (int i = MULTIPLE_GROUPS - 1; i >= 0; i--) {
         json_t *line = m->groups[i].n ? tally_line(&m->groups[i], e) : NULL;

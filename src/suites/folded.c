@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "suites/folds.h"
-#include "suites/multiple.h"
+#include "suites/part.h"
 #include "suites/suite.h"
 
 /* The task's questions and how they are divided. */
@@ -72,7 +72,7 @@ static int find_questions(struct part *p, struct division *d, struct err *e)
         d->label[d->n] = q.v[d->n].gold;
         rc = json_array_append_new(p->samples, json_null()) ? suite_no_memory(e) : 0;
     }
-    multiple_note_bad(p, &q);
+    part_note_bad(p, &q);
     questions_fini(&q);
     if (!rc && d->k > d->n)
         rc = err_set(e, "%d questions cannot be dealt into %d folds", d->n, d->k);
@@ -120,7 +120,7 @@ static int run_fold(struct part *p, struct division *d, int f, struct err *e)
     return rc;
 }
 
-int multiple_folds(struct part *p, struct err *e)
+int part_ask_folds(struct part *p, struct err *e)
 {
     struct division d;
     int rc = division_init(&d, p->rows.n, (int)p->o->folds, e) || find_questions(p, &d, e) ||

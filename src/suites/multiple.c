@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "eval/template.h"
+#include "suites/part.h"
 #include "suites/suite.h"
 
 /* The name with the subject in the place of {subject}, in this folder. */
@@ -69,13 +70,6 @@ static int find_file(const struct suite_task *t, const char *data, char **path, 
     return 0;
 }
 
-void multiple_note_bad(struct part *p, const struct questions *q)
-{
-    if (q->bad && !*p->m->first_bad.msg)
-        p->m->first_bad = q->first;
-    p->missing += q->bad;
-}
-
 /* All rows at once. */
 static int run_whole(struct part *p, struct err *e)
 {
@@ -89,7 +83,7 @@ static int run_whole(struct part *p, struct err *e)
     int rc = batch_ask(&b, p->task, &first, &dev, (int)p->o->shots, p->who, e);
     for (int i = 0; i < b.q.n && !rc; i++)
         rc = json_array_append_new(p->samples, batch_sample(&b, i)) ? suite_no_memory(e) : 0;
-    multiple_note_bad(p, &b.q);
+    part_note_bad(p, &b.q);
     batch_fini(&b);
     rows_close(&dev);
     return rc;
@@ -111,8 +105,7 @@ static int run_part(struct part *p, const char *file, struct err *e)
 {
     int rc = rows_open_columns(&p->rows, file, p->o->columns, e) ||
                      name_text(&p->rows, p->o->text_key, e) ||
-                     (p->o->folds ? multiple_folds(p, e) : run_whole(p, e)) ||
-                     multiple_figures(p, e)
+                     (p->o->folds ? part_ask_folds(p, e) : run_whole(p, e)) || part_figures(p, e)
                  ? -1
                  : 0;
     for (int f = 0; p->costs && f < (int)p->o->folds; f++)
@@ -171,7 +164,7 @@ int multiple_run(struct multiple *m, const struct suite_recipe *r, const struct 
         if (run_task(&p, &n, e))
             return -1;
     }
-    if (multiple_group_figures(m, e))
+    if (part_group_figures(m, e))
         return -1;
     return n ? 0 : err_set(e, "'%s' holds none of the files of %s", o->data, r->name);
 }
@@ -188,10 +181,10 @@ int multiple_rescore(struct multiple *m, const struct suite_recipe *r, const jso
             continue;
         if (json_object_set(m->log.eval, p.task->name, samples))
             return suite_no_memory(e);
-        if (multiple_figures(&p, e))
+        if (part_figures(&p, e))
             return err_prefix(e, "%s: ", p.task->name);
     }
-    return json_object_size(m->table) ? multiple_group_figures(m, e)
+    return json_object_size(m->table) ? part_group_figures(m, e)
                                       : err_set(e, "the log has none of the tasks of %s", r->name);
 }
 

@@ -45,32 +45,4 @@ int multiple_rescore(struct multiple *m, const struct suite_recipe *r, const jso
                      struct err *e);
 void multiple_fini(struct multiple *m);
 
-struct fold_cost {
-    double seconds;
-    json_t *examples; /* owned: rows of the worked examples */
-};
-
-/* One task while it is run. */
-struct part {
-    struct multiple *m;
-    const struct multiple_options *o;
-    const struct asked *who;
-    const struct suite_task *task;
-    struct rows rows;        /* owned */
-    char *examples;          /* owned: the file of worked examples; NULL: none */
-    json_t *samples;         /* borrowed: the task's array in the log */
-    int missing;             /* rows that are no questions */
-    struct fold_cost *costs; /* owned [folds]; NULL: not known */
-};
-
-/* Asks the task's questions in folds (folded.c): fills the samples, in order of rows, and the
- * costs. */
-int multiple_folds(struct part *p, struct err *e);
-/* From the samples of a task (figures.c): its lines in table and summary, its share in groups. */
-int multiple_figures(struct part *p, struct err *e);
-/* The lines of all groups. */
-int multiple_group_figures(struct multiple *m, struct err *e);
-/* Counts rows that are no questions; remembers the first of all. */
-void multiple_note_bad(struct part *p, const struct questions *q);
-
 #endif
