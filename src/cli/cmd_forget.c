@@ -45,7 +45,8 @@ static const char about[] =
     "answer a row, or token ids\n"
     "({\"ids\", \"labels\"}), or plain texts ({\"text\"}); FILE[a:b] takes rows a..b-1, FILE+FILE "
     "joins. 'unlearn methods NAME' explains a "
-    "method.\n";
+    "method.\n"
+    "OUT/train.jsonl has a line a step, OUT/run.json what the run cost.\n";
 
 int cmd_forget(int argc, char **argv)
 {

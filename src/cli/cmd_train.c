@@ -14,7 +14,8 @@ static const char about[] = "Fine-tunes a model on prompts and answers (the loss
                             "answers) and writes an HF directory. Use it to\n"
                             "make the target model, and the retrained model that never saw what "
                             "will be forgotten. FILE[a:b] takes\n"
-                            "rows a..b-1 of a file, FILE+FILE joins.\n";
+                            "rows a..b-1 of a file, FILE+FILE joins.\n"
+                            "OUT/train.jsonl has a line a step, OUT/run.json what the run cost.\n";
 
 int cmd_train(int argc, char **argv)
 {
