@@ -156,14 +156,13 @@ fail:
     return -1;
 }
 
-const void *kept_find(struct kept *k, uint64_t key, size_t *size)
+const void *kept_find(const struct kept *k, uint64_t key, size_t *size)
 {
     const struct kept_entry wanted = {.key = key};
     const struct kept_entry *x =
         k->n ? bsearch(&wanted, k->v, k->n, sizeof *k->v, compare_keys) : NULL;
     if (!x)
         return NULL;
-    k->found++;
     *size = x->size;
     return x->bytes;
 }

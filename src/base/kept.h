@@ -29,8 +29,8 @@ struct kept {
     char *read;           /* owned: what the file held when it was opened */
     struct kept_entry *v; /* owned [n], by key */
     size_t n;
-    size_t size;       /* of the file's sound part */
-    long found, added; /* records taken from the file, written to it */
+    size_t size; /* of the file's sound part */
+    long added;  /* records since it was opened */
 };
 
 /* Opens or makes the file. Refuses one that is of something else or in use by another process.
@@ -39,7 +39,7 @@ int kept_open(struct kept *k, const char *path, uint64_t id, const char *name, b
               struct err *e);
 /* The bytes of a record that was in the file when it was opened, borrowed and not aligned; NULL:
  * there is none. */
-const void *kept_find(struct kept *k, uint64_t key, size_t *size);
+const void *kept_find(const struct kept *k, uint64_t key, size_t *size);
 /* On failure the file still holds all records before this one. */
 int kept_add(struct kept *k, uint64_t key, const void *bytes, size_t size, struct err *e);
 /* Whether it holds any record. */
