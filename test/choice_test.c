@@ -215,7 +215,8 @@ static int look(void *ctx, const struct dataset *d, bool distribution, struct sc
     *out = (struct scores){.v = mem_alloc((size_t)d->n, sizeof *out->v, e), .n = d->n};
     for (int i = 0; i < d->n; i++) {
         const struct seq *q = &d->seqs[i];
-        int all = (int)s->whole[i].n, n = all < s->positions ? all : s->positions, labels = 0;
+        int all = (int)s->whole[i].n, most = s->positions + 1, n = all < most ? all : most;
+        int labels = 0;
         s->same = s->same && q->n == n &&
                   !memcmp(q->ids, s->whole[i].v + all - n, (size_t)n * sizeof(int));
         for (int t = 0; t < q->n; t++)
@@ -226,7 +227,8 @@ static int look(void *ctx, const struct dataset *d, bool distribution, struct sc
     return 0;
 }
 
-/* A question that is longer than the model takes loses its beginning, and no token more. */
+/* A question that is longer than the model takes loses its beginning, and no token more: as in
+ * lm-evaluation-harness the last token takes no position. */
 static void test_long_context(void)
 {
     static char *const contexts[] = {"one two three four five six seven", "eight"};

@@ -43,7 +43,7 @@ for ('--seed 3', '--guidance 500', "--confused-prompt 'Now for something else:'"
     isnt(get("$dir/other/fluency.jsonl"), get("$dir/one/fluency.jsonl"), "$_: other text");
 }
 check("$short/none --generic-from file", 1, qr/term 'nll' needs generic data: give --generic FILE$/, 'no text at all');
-check("$short/none --guided-tokens 100000", 2, qr/--guided_tokens: '100000' is not an integer from 1 to 65536/, 'out of range');
+check("$short/none --guided-tokens 100000", 2, qr/--guided-tokens: '100000' is not an integer from 1 to 65536/, 'out of range');
 check("$short/none --guided-tokens 65536", 1, qr/prompt 0 has \d+ tokens, which with 65536 new ones/, 'more than the model takes');
 my $cut = put('cut.jsonl', '{"question":"Who?","answer":"Somebody, but"}' . "\n");
 check("$short/cut --forget $cut", 0, qr/^2 steps/, 'a text that stops within a sentence');

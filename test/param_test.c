@@ -116,11 +116,11 @@ static void test_help(void)
     FILE *f = open_memstream(&text, &n);
     param_help(table, f);
     fclose(f);
-    ok(!strcmp(text, "  --max_steps N                 how many (default 10, 1 to 100)\n"
+    ok(!strcmp(text, "  --max-steps N                 how many (default 10, 1 to 100)\n"
                      "  --beta X                      temperature (default 0.1, 0 to inf)\n"
                      "  --any X                       a number\n"
                      "  --mask                        masks\n"
-                     "  --[no_]mean                   averages (default on)\n"
+                     "  --[no-]mean                   averages (default on)\n"
                      "  --file FILE                   where\n"
                      "  --loss NLL|KL                 which (default NLL)\n"),
        "help has two columns");

@@ -116,10 +116,10 @@ check("$kga --holdout $new --new-model test/data/models/llama --gap 0 --out $dir
 check("probe --model $cur --method KGA --reinforced $dir/learnt --batch test/data/survey/batches.safetensors --out $dir/probe", 1,
     qr/looks at a model of the kind 'new': give --gap NATS$/, 'probe measures no gap');
 check("$both --first mopping --out $dir/none", 2, qr/no stage 'mopping' can go first: give --first mapping or none/, 'no such stage');
-check("$both --method TAR --forget $new --mapping-steps -1 --out $dir/none", 2, qr/mapping_steps: '-1' is not an integer from 0/, 'fewer than no steps');
+check("$both --method TAR --forget $new --mapping-steps -1 --out $dir/none", 2, qr/--mapping-steps: '-1' is not an integer from 0/, 'fewer than no steps');
 check("$both --method NPO --reinforced-lr 1e-3 --out $dir/none", 2, qr/reinforced/, 'the option of a stage that does not run');
-check('methods KGA', 0, qr/^before it, a copy of the model learns new data.*--new_model_lr/ms, 'methods KGA tells its stages');
-check('methods TAR', 0, qr/^before it, the weights go through random mapping.*--mapping_steps/ms, 'methods TAR too');
+check('methods KGA', 0, qr/^before it, a copy of the model learns new data.*--new-model-lr/ms, 'methods KGA tells its stages');
+check('methods TAR', 0, qr/^before it, the weights go through random mapping.*--mapping-steps/ms, 'methods TAR too');
 is_deeply({map { $_->{name} => $_->{stages} } grep { @{$_->{stages}} } @{decode_json(scalar `$unlearn methods --json`)}},
     {WHP => ['reinforced'], RKLD => ['reinforced'], KGA => ['reinforced', 'new_model'], TAR => ['mapping']}, 'and no other method');
 check('methods NPO', 0, qr/^(?!.*before it,)/s, 'NPO has none');

@@ -33,7 +33,7 @@ check("$both --method UNDIAL --compat ou --wrapper lat --lat-layer 1 --out $dir/
     'padded rows');
 check("$train --epochs 1 --wrapper sam --out $dir/nothing", 0, qr/^3 steps/, 'nothing to forget, nothing to perturb');
 check("$both --wrapper sum --out $dir/x", 2, qr/unknown wrapper 'sum'; there are: none, sam, rs,/, 'an unknown wrapper');
-check("$both --wrapper sam --sam-rho -1 --out $dir/x", 2, qr/--sam_rho: '-1' is not a number from 0 to 100$/m, 'rho out of range');
+check("$both --wrapper sam --sam-rho -1 --out $dir/x", 2, qr/--sam-rho: '-1' is not a number from 0 to 100$/m, 'rho out of range');
 check("$both --sam-rho 1 --out $dir/x", 2, qr/unknown option 'sam-rho'/, 'rho where nothing has one');
 
 done_testing();

@@ -219,13 +219,22 @@ static void print_values(const struct param *p, FILE *out)
     fputs(close, out);
 }
 
+const char *param_flag(const char *name, char *flag)
+{
+    snprintf(flag, PARAM_NAME_MOST + 1, "%s", name);
+    for (char *c = flag; *c; c++)
+        if (*c == '_')
+            *c = '-';
+    return flag;
+}
+
 void param_help(const struct param *table, FILE *out)
 {
     for (const struct param *p = table; p->name; p++) {
         bool on = p->type == PARAM_BOOL && p->value && param_choice("true|yes|on|1", p->value) >= 0;
-        char left[128];
-        int n = snprintf(left, sizeof left, "--%s%s%s%s", on ? "[no_]" : "", p->name,
-                         *meta(p) ? " " : "", meta(p));
+        char left[160], flag[PARAM_NAME_MOST + 1];
+        int n = snprintf(left, sizeof left, "--%s%s%s%s", on ? "[no-]" : "",
+                         param_flag(p->name, flag), *meta(p) ? " " : "", meta(p));
         fprintf(out, "  %-28s", left);
         if (n > 28)
             fprintf(out, "\n%30s", "");

@@ -50,6 +50,9 @@ int param_apply_presets(const struct param *table, void *obj, const struct param
 json_t *param_get_json(const struct param *p, const void *obj);
 /* Index of `text` in "a|b|c" without regard to case, or -1. */
 int param_choice(const char *choices, const char *text);
+/* The name as an option is written, with - for _, in flag[PARAM_NAME_MOST + 1]; returns flag. */
+enum { PARAM_NAME_MOST = 63 };
+const char *param_flag(const char *name, char *flag);
 /* Two columns: "  --name VALUE   help (default 3, 0 to 1000)". */
 void param_help(const struct param *table, FILE *out);
 /* The candidate nearest to `word` by edit distance, or NULL if none is near; for "did you mean". */

@@ -75,9 +75,10 @@ static int refuse(const struct args *a, const char *name, struct err *e)
     for (int i = 0; i < n_tables(a); i++)
         for (const struct param *p = a->tables[i].params; p->name && n < 256; p++)
             names[n++] = p->name;
+    char flag[PARAM_NAME_MOST + 1];
     const char *near = param_nearest(name, names, n);
     if (near)
-        return err_set(e, "unknown option '%s': did you mean '%s'?", name, near);
+        return err_set(e, "unknown option '%s': did you mean '%s'?", name, param_flag(near, flag));
     return err_set(e, "unknown option '%s'", name);
 }
 
@@ -140,6 +141,15 @@ static int read_line(struct args *a, int argc, char **argv, struct err *e)
     return 0;
 }
 
+/* Sets it as the command line does, whose errors name the option. */
+static int set_flag(const struct param *p, void *obj, const char *text, struct err *e)
+{
+    char flag[PARAM_NAME_MOST + 1];
+    struct param named = *p;
+    named.name = param_flag(p->name, flag);
+    return param_set_text(&named, obj, text, e) ? err_prefix(e, "--") : 0;
+}
+
 static int apply(const struct args *a, const struct param *params, void *obj, struct err *e)
 {
     param_defaults(params, obj);
@@ -156,9 +166,9 @@ static int apply(const struct args *a, const struct param *params, void *obj, st
     for (size_t i = 0; i < a->n_settings; i++) {
         const char *name = a->settings[i].name;
         const struct param *p = param_find(params, name), *off = p ? NULL : negated(params, name);
-        if ((p && param_set_text(p, obj, a->settings[i].text, e)) ||
-            (off && param_set_text(off, obj, "false", e)))
-            return err_prefix(e, "--");
+        if ((p && set_flag(p, obj, a->settings[i].text, e)) ||
+            (off && set_flag(off, obj, "false", e)))
+            return -1;
     }
     return 0;
 }

@@ -17,10 +17,11 @@ static int add_sequence(struct pool *p, const struct ids *context, const struct 
 {
     size_t n_choice = whole->n > context->n ? whole->n - context->n : 0;
     size_t n = context->n + n_choice, cut = 0;
+    size_t most = (size_t)positions + 1; /* the last token is scored, but not read */
     if (!n_choice || !context->n)
         return err_set(e, "a context or a choice has no tokens");
-    if (n > (size_t)positions)
-        cut = n - (size_t)positions;
+    if (n > most)
+        cut = n - most;
     if (cut >= context->n)
         return err_set(e, "a choice of %zu tokens is longer than the model's %d positions",
                        n_choice, positions);

@@ -20,8 +20,9 @@ struct choice_score {
     double acc, acc_norm;
 };
 
-/* Fills out[q->n], zeroed before; choice_scores_free is due also on failure. positions: the longest
- * sequence that the model takes; longer ones lose their beginning. */
+/* Fills out[q->n], zeroed before; choice_scores_free is due also on failure. positions: what the
+ * model reads at most; the last token of a choice is not read, and longer sequences lose their
+ * beginning. */
 int choice_score(struct choice_score *out, const struct questions *q, const struct tokenizer *tok,
                  const struct scorer *model, int positions, struct err *e);
 void choice_scores_free(struct choice_score *s, int n);
