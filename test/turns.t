@@ -50,7 +50,7 @@ run("$scrub --model $cur --epochs 3 --accumulate 2 --write-order $dir/turns --ou
 is(join(' ', map { join '', keys %$_ } lines("$dir/turns")), 'forget forget retain retain forget forget', 'epochs are of whole steps');
 check("$scrub --model $cur --accumulate 3 --out $dir/m", 1, qr/one has only 2 micro-batches: give --accumulate 1 to 2$/, 'or refused');
 check("$scrub --model $cur --alpha 0 --out $dir/m", 1, qr/none with a weight for one of the turns: give --term-weights constant$/, 'turns of one term');
-check("$both --method SCRUB --term-weights epochs --out $dir/m", 2, qr/term_weights/, 'no such weights');
+check("$both --method SCRUB --term-weights epochs --out $dir/m", 2, qr/--term-weights/, 'no such weights');
 for my $with ('PO --alternate-pool ' . $alternate, 'SCRUB --wrapper sam', 'SCRUB --wrapper gnr', 'NPO --wrapper lat --lat-layer 0 --lat-steps 2',
               'TAR --forget-term npo --tar-steps 2 --tar-every 1 --batch 2', 'PDU --dual-update-upon epoch', 'GradDiff --optimiser sophia',
               'RMU --layer 1', 'NPO --locate lora --lora-rank 2') {

@@ -118,7 +118,7 @@ check("$kept --resume", 1, qr/cannot resume/, 'then there is nothing to go on wi
 check("forget --model $cur --retain $retain --quiet --method FT --stop-nll 5 --out $dir/m", 1,
     qr/the run is to end when its data are forgotten: give --forget FILE$/, 'nothing to be forgotten');
 check("$ascent --forget '$forget\[0:2]' --stop-el 0.1 --out $dir/m", 1, qr/--stop-el needs a text to forget of more than 10 tokens/, 'texts too short');
-check("$ascent --stop-ma 2 --out $dir/m", 2, qr/stop_ma/, 'a share above 1');
+check("$ascent --stop-ma 2 --out $dir/m", 2, qr/--stop-ma/, 'a share above 1');
 check("train --model $cur --data $retain --stop-nll 3 --out $dir/m", 2, qr/unknown option 'stop-nll'/, 'not of train');
 
 done_testing();
