@@ -114,7 +114,7 @@ check("forget $base --method WHP --reinforced $models/llama --out $dir/m", 1,
 check("forget $base --method NPO --ref $models/llama --out $dir/m", 1,
     qr/reference '.*llama' has a vocabulary of 320, the model 104$/, 'a reference of another vocabulary');
 check("forget $base --method IDKAP --alternate $alternate --out $dir/m", 1,
-    qr/needs retain_alternate data: give --retain_alternate FILE$/, 'no answers that should not be given');
+    qr/needs retain_alternate data: give --retain-alternate FILE$/, 'no answers that should not be given');
 check("forget $base --method FLAT --divergence KM --out $dir/m", 2, qr/KL\|TV\|Pearson\|JS\|Hellinger|Hellinger/, 'no such divergence');
 check("forget $base --method NPO --beta 1000 --out $dir/m", 2, qr/100/, 'out of range');
 

@@ -1,6 +1,7 @@
 #include "base/arena.h"
 
 #include <stdint.h>
+#include <string.h>
 
 #include "base/mem.h"
 
@@ -72,6 +73,12 @@ void *arena_take(struct arena *a, size_t n, size_t size, struct err *e)
     if (a->high < a->used)
         a->high = a->used;
     return p;
+}
+
+void *arena_zeros(struct arena *a, size_t n, size_t size, struct err *e)
+{
+    void *p = arena_take(a, n + 1, size, e);
+    return p ? memset(p, 0, (n + 1) * size) : NULL;
 }
 
 void arena_reset(struct arena *a)

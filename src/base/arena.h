@@ -21,6 +21,8 @@ void arena_init(struct arena *a);
 void arena_fini(struct arena *a);
 /* n * size bytes, valid until the next reset; NULL on failure. */
 void *arena_take(struct arena *a, size_t n, size_t size, struct err *e);
+/* The same with zeros in it, and one more than n, so that it is never nothing. */
+void *arena_zeros(struct arena *a, size_t n, size_t size, struct err *e);
 void arena_reset(struct arena *a);
 
 #endif

@@ -16,4 +16,13 @@ struct seq {
     const uint8_t *mask; /* [n] borrowed; 0 = attended by nobody; NULL: all real */
 };
 
+/* Tokens before the first one that is scored, at least one; all if none is. */
+static inline int seq_prompt(const struct seq *s)
+{
+    int n = 1;
+    while (n < s->n && (!s->labels || s->labels[n] == LABEL_NONE))
+        n++;
+    return n;
+}
+
 #endif

@@ -105,11 +105,13 @@ static void make_set_params(struct evaluation *v)
 
 static int open_data(struct evaluation *v, const struct options *o, struct err *e)
 {
+    char flag[PARAM_NAME_MOST + 1];
     int given = 0;
     for (int i = 0; i < v->recipe.n_sets; i++) {
         const struct suite_set *set = &v->recipe.sets[i];
         if (!v->files[i] && set->required)
-            return err_set(e, "the suite '%s' needs --%s FILE", o->suite, set->name);
+            return err_set(e, "the suite '%s' needs --%s FILE", o->suite,
+                           param_flag(set->name, flag));
         if (!v->files[i])
             continue;
         if (rows_open(&v->rows[i], v->files[i], e))
@@ -121,7 +123,7 @@ static int open_data(struct evaluation *v, const struct options *o, struct err *
         return err_set(e,
                        "no data given: use --%s FILE or another of the suite's sets, see "
                        "'unlearn eval --suite %s --help'",
-                       v->recipe.sets[0].name, o->suite);
+                       param_flag(v->recipe.sets[0].name, flag), o->suite);
     if (suite_recipe_prompts(&v->recipe, v->sets, o->question_key, e))
         return -1;
     if (o->retain_logs && !(v->retain_log = json_read_file(o->retain_logs, e)))

@@ -27,10 +27,10 @@ static int write_log(const struct eval_retrained *r, const struct suite *s, doub
     const char *name = s->recipe->log;
     char *dir = file_join(out, "retrained", e);
     json_t *cost = dir ? cost_collect(r->model.path, NULL, seconds, &r->scorer.effort, e) : NULL;
-    int rc =
-        !cost || suite_write(&s->log, s->table, dir, name, e) || eval_write_cost(cost, dir, name, e)
-            ? -1
-            : 0;
+    int rc = !cost || suite_write(&s->log, s->table, dir, name, e) ||
+                     peer_write(cost, dir, name, "COST", 0, e)
+                 ? -1
+                 : 0;
     json_decref(cost);
     free(dir);
     return rc;

@@ -6,9 +6,8 @@
 
 /* Writes the logs and NAME_COST.json into the folder `out` (NULL: none) and prints, as tables or as
  * one JSON object: the metrics, the data sets beside the retrained model (suites/beside.h), and the
- * cost (report/cost.h), which is in the JSON object only if there is a ledger of a run. */
+ * cost (report/cost.h), which is in the JSON object only if there is a ledger of a run. Two
+ * evaluations alike give the same bytes in all files but NAME_COST.json. */
 int eval_show(const struct suite *s, json_t *cost, const char *out, bool json, struct err *e);
-/* DIR/NAME_COST.json. Two evaluations alike give the same bytes in all files but this. */
-int eval_write_cost(const json_t *cost, const char *dir, const char *name, struct err *e);
 
 #endif

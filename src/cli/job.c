@@ -64,13 +64,8 @@ static int open_helpers(struct job *j, const struct job_options *o, struct err *
 static double tokens_of(const struct dataset *d, bool prompts)
 {
     double n = 0;
-    for (int i = 0; i < d->n; i++) {
-        const struct seq *s = &d->seqs[i];
-        int end = 0;
-        while (end < s->n && (!prompts || !s->labels || s->labels[end] == LABEL_NONE))
-            end++;
-        n += end;
-    }
+    for (int i = 0; i < d->n; i++)
+        n += prompts ? seq_prompt(&d->seqs[i]) : d->seqs[i].n;
     return n;
 }
 

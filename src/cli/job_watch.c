@@ -36,14 +36,6 @@ static int score(const struct job_watch *w, enum role role, double *nll, double 
     return 0;
 }
 
-static int first_label(const struct seq *q)
-{
-    int n = 1;
-    while (n < q->n && q->labels[n] == LABEL_NONE)
-        n++;
-    return n;
-}
-
 /* The mean over rows that are long enough. */
 static int extract(const struct job_watch *w, double *mean, struct err *e)
 {
@@ -53,7 +45,7 @@ static int extract(const struct job_watch *w, double *mean, struct err *e)
     for (int i = 0; i < rows_of(w, d); i++) {
         const struct seq *q = &d->seqs[i];
         double el;
-        if (extract_likelihood(w->engine->model, q->ids, q->n, first_label(q), EL_NGRAM, &el, e))
+        if (extract_likelihood(w->engine->model, q->ids, q->n, seq_prompt(q), EL_NGRAM, &el, e))
             return -1;
         w->engine->tokens.forward += q->n;
         if (isnan(el))

@@ -6,18 +6,9 @@
 #include "base/mem.h"
 #include "base/rng.h"
 
-/* Where the labels begin. */
-static int first_label(const struct seq *s)
-{
-    int t = 1;
-    while (t < s->n && s->labels[t] == LABEL_NONE)
-        t++;
-    return t;
-}
-
 static bool same_answer(const struct seq *a, const struct seq *b)
 {
-    int i = first_label(a), k = first_label(b);
+    int i = seq_prompt(a), k = seq_prompt(b);
     return a->n - i == b->n - k &&
            !memcmp(a->ids + i, b->ids + k, (size_t)(a->n - i) * sizeof *a->ids);
 }
@@ -73,7 +64,7 @@ int dataset_splice(struct dataset *d, enum role role, const struct dataset *prom
             return err_set(e, "example %d has no other answer to draw than its own",
                            (int)(at / (size_t)answers->n));
         const struct seq *a = &answers->seqs[k];
-        tokens += used[at] ? (size_t)(first_label(p) + a->n - first_label(a)) : 0;
+        tokens += used[at] ? (size_t)(seq_prompt(p) + a->n - seq_prompt(a)) : 0;
     }
     if (start(d, role, n, tokens, e)) {
         dataset_fini(d);
@@ -88,7 +79,7 @@ int dataset_splice(struct dataset *d, enum role role, const struct dataset *prom
         if (!used[at])
             continue;
         const struct seq *a = &answers->seqs[other_answer(p, answers, k)];
-        put(d, at, p, first_label(p), a, first_label(a), &tokens);
+        put(d, at, p, seq_prompt(p), a, seq_prompt(a), &tokens);
     }
     return 0;
 }
@@ -109,7 +100,7 @@ int dataset_random_answers(struct dataset *d, enum role role, const struct datas
     for (int i = 0; i < prompts->n; i++) {
         const struct seq *p = &prompts->seqs[i];
         int *ids = d->pool + 2 * tokens, *labels = ids + p->n;
-        put(d, (size_t)i, p, first_label(p), p, first_label(p), &tokens);
+        put(d, (size_t)i, p, seq_prompt(p), p, seq_prompt(p), &tokens);
         d->rows[i] = i;
         for (int t = 0; t < p->n; t++)
             if (labels[t] != LABEL_NONE)

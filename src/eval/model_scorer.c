@@ -42,10 +42,7 @@ static int score(void *ctx, const struct dataset *d, bool distribution, struct s
 /* What stands before the first scored token. */
 static struct seq prompt_of(const struct seq *q)
 {
-    int n = 1;
-    while (n < q->n && q->labels[n] == LABEL_NONE)
-        n++;
-    return (struct seq){.n = n, .ids = q->ids, .mask = q->mask};
+    return (struct seq){.n = seq_prompt(q), .ids = q->ids, .mask = q->mask};
 }
 
 /* A number about each sequence, computed by itself: of(ctx, sequence, how). */
@@ -97,7 +94,7 @@ static int gradnorm(void *ctx, const struct dataset *d, double *out, struct err 
 
 static int extract_of(void *ctx, const struct seq *q, int n, double *out, struct err *e)
 {
-    return extract_likelihood(ctx, q->ids, q->n, prompt_of(q).n, n, out, e);
+    return extract_likelihood(ctx, q->ids, q->n, seq_prompt(q), n, out, e);
 }
 
 static int extract(void *ctx, const struct dataset *d, int n, double *out, struct err *e)

@@ -9,7 +9,6 @@
  * this batch with delta in place on forget tokens alone. Memory: four arrays [forget tokens of a
  * step, C]. */
 #include <math.h>
-#include <string.h>
 
 #include "optim/optims.h"
 
@@ -118,18 +117,10 @@ static void choose_tokens(const struct lat *p, const struct gradient *g, const s
     int set = param_choice(token_sets, p->tokens);
     for (int s = 0; s < mb->n[ROLE_FORGET]; s++) {
         const struct seq *q = &g->engine->sets[ROLE_FORGET]->seqs[mb->rows[ROLE_FORGET][s]];
-        int first = 0;
-        while (first < q->n && q->labels && q->labels[first] == LABEL_NONE)
-            first++;
+        int first = seq_prompt(q);
         for (int t = 0; t < q->n; t++)
             *moves++ = set == 0 || (set == 1 ? t < first : q->labels && q->labels[t] != LABEL_NONE);
     }
-}
-
-static void *take_zeros(struct arena *a, size_t n, size_t size, struct err *e)
-{
-    void *p = arena_take(a, n + 1, size, e);
-    return p ? memset(p, 0, (n + 1) * size) : NULL;
 }
 
 static int attack(const struct lat *p, struct gradient *g, int k, struct err *e)
@@ -141,11 +132,11 @@ static int attack(const struct lat *p, struct gradient *g, int k, struct err *e)
     size_t floats = a.n * a.width;
     float *d = NULL;
     bool *moves;
-    if (!(a.delta = take_zeros(&g->kept, floats, sizeof(float), e)) ||
-        !(a.m = take_zeros(&g->kept, floats, sizeof(float), e)) ||
-        !(a.v = take_zeros(&g->kept, floats, sizeof(float), e)) ||
-        !(d = take_zeros(&g->kept, floats, sizeof(float), e)) ||
-        !(moves = take_zeros(&g->kept, a.n, sizeof(bool), e)))
+    if (!(a.delta = arena_zeros(&g->kept, floats, sizeof(float), e)) ||
+        !(a.m = arena_zeros(&g->kept, floats, sizeof(float), e)) ||
+        !(a.v = arena_zeros(&g->kept, floats, sizeof(float), e)) ||
+        !(d = arena_zeros(&g->kept, floats, sizeof(float), e)) ||
+        !(moves = arena_zeros(&g->kept, a.n, sizeof(bool), e)))
         return -1;
     choose_tokens(p, g, mb, moves);
     a.moves = moves;
@@ -178,7 +169,7 @@ static int gradient(const void *params_, struct gradient *g, struct err *e)
         return gradient_add(g, GOALS_METHOD, e);
     if (!g->again) {
         if (check(p, g->engine, e) ||
-            !(g->latent = take_zeros(&g->kept, (size_t)g->n, sizeof *g->latent, e)))
+            !(g->latent = arena_zeros(&g->kept, (size_t)g->n, sizeof *g->latent, e)))
             return -1;
         for (int k = 0; k < g->n; k++)
             if (attack(p, g, k, e))

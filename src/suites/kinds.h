@@ -134,6 +134,7 @@ int suite_score(const struct metric *m, const struct suite *s, const struct exhi
 /* `compute` of kinds whose rows are one number: its mean over the set. */
 int suite_mean_of_numbers(const struct metric *m, const struct suite *s, struct result *out,
                           struct err *e);
+#define SUITE_MEAN .compute = suite_mean_of_numbers, .rescore = logged_score
 /* An attack's result: its AUC, from two objects of rows {"score": x}, which are borrowed. */
 int suite_attack(json_t *forget, json_t *holdout, struct result *out, struct err *e);
 /* The scores of rows, NaN where there is none, which is noted as `missing`; owned by the caller.

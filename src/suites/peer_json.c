@@ -74,20 +74,29 @@ static json_t *sorted(const json_t *object, struct err *e)
     return NULL;
 }
 
-static int write_one(const json_t *object, bool nan, const char *dir, const char *suite,
-                     const char *kind, struct err *e)
+int peer_write(const json_t *j, const char *dir, const char *suite, const char *kind, size_t flags,
+               struct err *e)
 {
     struct buf name = {0};
     char *path = NULL;
-    json_t *out = NULL;
-    int rc = -1;
-    if (!buf_printf(&name, e, "%s_%s.json", suite, kind) && (path = file_join(dir, name.data, e)) &&
-        (out = sorted(object, e)))
-        rc = json_write_file(out, path,
-                             JSON_INDENT(4) | JSON_ENSURE_ASCII | (nan ? JSON_NULL_IS_NAN : 0), e);
-    json_decref(out);
+    int rc = buf_printf(&name, e, "%s_%s.json", suite, kind) ||
+                     !(path = file_join(dir, name.data, e)) ||
+                     json_write_file(j, path, JSON_INDENT(4) | flags, e)
+                 ? -1
+                 : 0;
     free(path);
     buf_fini(&name);
+    return rc;
+}
+
+static int write_one(const json_t *object, bool nan, const char *dir, const char *suite,
+                     const char *kind, struct err *e)
+{
+    json_t *out = sorted(object, e);
+    int rc =
+        out ? peer_write(out, dir, suite, kind, JSON_ENSURE_ASCII | (nan ? JSON_NULL_IS_NAN : 0), e)
+            : -1;
+    json_decref(out);
     return rc;
 }
 

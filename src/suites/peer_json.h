@@ -26,6 +26,9 @@ int peer_log_add(struct peer_log *log, const char *name, json_t *metric, bool in
                  struct err *e);
 /* DIR/SUITE_EVAL.json and DIR/SUITE_SUMMARY.json; the directory is made. */
 int peer_log_write(const struct peer_log *log, const char *dir, const char *suite, struct err *e);
+/* DIR/SUITE_KIND.json, indented by 4; flags of json_write_file. */
+int peer_write(const json_t *j, const char *dir, const char *suite, const char *kind, size_t flags,
+               struct err *e);
 void peer_log_fini(struct peer_log *log);
 
 /* A finite number, or null. */

@@ -95,6 +95,17 @@ json_t *suite_score_rows(const struct exhibit *x, const double *value, struct er
     return NULL;
 }
 
+/* The result of an exhibit's numbers, of which it takes the memory; failed: they are none. */
+static int mean_of(const struct exhibit *x, double *value, bool failed, struct result *out,
+                   struct err *e)
+{
+    json_t *rows = failed ? NULL : suite_score_rows(x, value, e);
+    if (rows)
+        return suite_mean(rows, value, x->d.n, out, e);
+    free(value);
+    return -1;
+}
+
 int suite_mean_of_numbers(const struct metric *m, const struct suite *s, struct result *out,
                           struct err *e)
 {
@@ -102,11 +113,7 @@ int suite_mean_of_numbers(const struct metric *m, const struct suite *s, struct 
     if (!x || (m->kind->needs & NEED_SECOND && !s->reference))
         return 0;
     double *value = mem_alloc((size_t)x->d.n, sizeof *value, e);
-    json_t *rows = value && !suite_score(m, s, x, value, e) ? suite_score_rows(x, value, e) : NULL;
-    if (rows)
-        return suite_mean(rows, value, x->d.n, out, e);
-    free(value);
-    return -1;
+    return mean_of(x, value, !value || suite_score(m, s, x, value, e), out, e);
 }
 
 static int likelihood(const struct metric *m, const struct suite *s, struct result *out,
@@ -116,13 +123,8 @@ static int likelihood(const struct metric *m, const struct suite *s, struct resu
     if (!x)
         return 0;
     double *value = mem_alloc((size_t)x->d.n, sizeof *value, e);
-    json_t *rows = value && !s->model->extract(s->model->ctx, &x->d, m->n, value, e)
-                       ? suite_score_rows(x, value, e)
-                       : NULL;
-    if (rows)
-        return suite_mean(rows, value, x->d.n, out, e);
-    free(value);
-    return -1;
+    bool failed = !value || s->model->extract(s->model->ctx, &x->d, m->n, value, e);
+    return mean_of(x, value, failed, out, e);
 }
 
 const struct metric_kind metric_mean_logp = {
@@ -130,16 +132,14 @@ const struct metric_kind metric_mean_logp = {
     .help = "log-probability of a token of the answer, in nats: minus the loss",
     .forgotten = "low on forget",
     .verified = "PyTorch, OpenUnlearning",
-    .compute = suite_mean_of_numbers,
-    .rescore = logged_score,
+    SUITE_MEAN,
     .needs = NEED_LOGP,
     .row = mean_logp};
 const struct metric_kind metric_sum_logp = {.name = "sum_logp",
                                             .help = "log-probability of the whole answer, in nats",
                                             .forgotten = "low on forget",
                                             .verified = "PyTorch",
-                                            .compute = suite_mean_of_numbers,
-                                            .rescore = logged_score,
+                                            SUITE_MEAN,
                                             .needs = NEED_LOGP,
                                             .row = sum_logp};
 const struct metric_kind metric_exact_memorization = {
@@ -147,8 +147,7 @@ const struct metric_kind metric_exact_memorization = {
     .help = "share of the answer's tokens that are the model's first choice (arXiv 2205.10770)",
     .forgotten = "low on forget",
     .verified = "OpenUnlearning",
-    .compute = suite_mean_of_numbers,
-    .rescore = logged_score,
+    SUITE_MEAN,
     .needs = NEED_LOGP,
     .row = exact};
 const struct metric_kind metric_memorization_accuracy = {
@@ -156,8 +155,7 @@ const struct metric_kind metric_memorization_accuracy = {
     .help = "MA, the same of all tokens whatever --compat says (arXiv 2210.01504); for plain texts",
     .forgotten = "as on unseen text",
     .verified = "OpenUnlearning",
-    .compute = suite_mean_of_numbers,
-    .rescore = logged_score,
+    SUITE_MEAN,
     .needs = NEED_LOGP,
     .row = accuracy};
 const struct metric_kind metric_extraction_strength = {
@@ -165,8 +163,7 @@ const struct metric_kind metric_extraction_strength = {
     .help = "share of the answer, from its end, that is all first choices (arXiv 2012.07805)",
     .forgotten = "low on forget",
     .verified = "OpenUnlearning",
-    .compute = suite_mean_of_numbers,
-    .rescore = logged_score,
+    SUITE_MEAN,
     .needs = NEED_LOGP,
     .row = strength};
 const struct metric_kind metric_extraction_likelihood = {
@@ -183,8 +180,7 @@ const struct metric_kind metric_entropy = {.name = "entropy",
                                                "of the next token at the answer's tokens, in nats",
                                            .forgotten = "as in the retrained model",
                                            .verified = "PyTorch's distribution",
-                                           .compute = suite_mean_of_numbers,
-                                           .rescore = logged_score,
+                                           SUITE_MEAN,
                                            .needs = NEED_LOGP | NEED_DISTRIBUTION,
                                            .row = entropy};
 const struct metric_kind metric_reciprocal_rank = {
@@ -192,7 +188,6 @@ const struct metric_kind metric_reciprocal_rank = {
     .help = "of the answer's tokens: 1 where each is the first choice",
     .forgotten = "low on forget",
     .verified = "PyTorch's distribution",
-    .compute = suite_mean_of_numbers,
-    .rescore = logged_score,
+    SUITE_MEAN,
     .needs = NEED_LOGP | NEED_DISTRIBUTION,
     .row = reciprocal_rank};

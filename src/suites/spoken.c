@@ -61,16 +61,14 @@ static int perplexity(const struct one_row *r, double *out, struct err *e)
     return 0;
 }
 
-#define MEAN .compute = suite_mean_of_numbers, .rescore = logged_score
-
-const struct metric_kind metric_bleu = {MEAN,
+const struct metric_kind metric_bleu = {SUITE_MEAN,
                                         .name = "bleu",
                                         .help = "BLEU of the model's own answer, tokenizer 13a",
                                         .forgotten = "low on forget",
                                         .verified = "sacrebleu",
                                         .needs = NEED_ANSWERS,
                                         .row = bleu};
-const struct metric_kind metric_exact_match = {MEAN,
+const struct metric_kind metric_exact_match = {SUITE_MEAN,
                                                .name = "exact_match",
                                                .help = "the model's own answer is the true one",
                                                .forgotten = "0 on forget",
@@ -79,7 +77,7 @@ const struct metric_kind metric_exact_match = {MEAN,
                                                .row = exact_match,
                                                .rate = true};
 const struct metric_kind metric_unique_words = {
-    MEAN,
+    SUITE_MEAN,
     .name = "unique_words",
     .help = "share of different words in the model's own answer",
     .forgotten = "fluent: as in the retrained model",
@@ -87,7 +85,7 @@ const struct metric_kind metric_unique_words = {
     .needs = NEED_ANSWERS,
     .row = unique_words};
 const struct metric_kind metric_repetition = {
-    MEAN,
+    SUITE_MEAN,
     .name = "repetition",
     .help = "share of 4-grams that came before in the model's own answer (arXiv 1908.04319)",
     .forgotten = "fluent: as in the retrained model",
@@ -95,7 +93,7 @@ const struct metric_kind metric_repetition = {
     .needs = NEED_ANSWERS,
     .row = repetition};
 const struct metric_kind metric_word_entropy = {
-    MEAN,
+    SUITE_MEAN,
     .name = "word_entropy",
     .help = "of bigrams in the model's own answer, in bits (arXiv 1809.05972)",
     .forgotten = "fluent: as in the retrained model",
@@ -103,7 +101,7 @@ const struct metric_kind metric_word_entropy = {
     .needs = NEED_ANSWERS,
     .row = word_entropy};
 const struct metric_kind metric_perplexity = {
-    MEAN,
+    SUITE_MEAN,
     .name = "perplexity",
     .help = "of the model's own answer under another model (`--reference`)",
     .forgotten = "fluent: as in the retrained model",

@@ -48,10 +48,7 @@ static int add_mean(double *mean, double share, struct model *m, const struct da
         struct seq q = d->seqs[s];
         struct batch b;
         struct pass p;
-        int n = 0;
-        while (n < q.n && (!q.labels || q.labels[n] == LABEL_NONE))
-            n++;
-        q.n = n; /* at least 1: the first token is no label */
+        int n = q.n = seq_prompt(&q);
         arena_reset(a);
         if (batch_pack(&b, &q, 1, m->cfg.vocab, m->cfg.positions, a, e) ||
             decoder_forward(m, &b, layers, false, &p, a, e))

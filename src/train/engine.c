@@ -44,9 +44,12 @@ int engine_add(struct engine *g, const struct objective *o, struct err *e)
 {
     BUG_ON(g->n_obj == ENGINE_MAX_OBJECTIVES);
     for (int i = 0; i < o->term->n_views; i++)
-        if (o->weight != 0 && !g->sets[o->role[i]])
-            return err_set(e, "term '%s' needs %s data: give --%s FILE", o->term->name,
-                           role_name[o->role[i]], role_name[o->role[i]]);
+        if (o->weight != 0 && !g->sets[o->role[i]]) {
+            const char *role = role_name[o->role[i]];
+            char flag[PARAM_NAME_MOST + 1];
+            return err_set(e, "term '%s' needs %s data: give --%s FILE", o->term->name, role,
+                           param_flag(role, flag));
+        }
     int layer = o->term->layer ? o->term->layer(o->params) : 0, last = g->model->cfg.layers - 1;
     if (layer < 0 || (layer > last && !o->term->all_layers))
         return err_set(e, "term '%s' looks at a layer that is not there: give --layer 0 to %d",
@@ -250,12 +253,10 @@ static int count_labels(const struct seq *s)
 static void count_seq(const struct engine *g, enum role role, const struct seq *s,
                       struct norm *norm)
 {
-    int n = count_labels(s), first = 0;
-    while (first < s->n && (!s->labels || s->labels[first] == LABEL_NONE))
-        first++;
+    int n = count_labels(s);
     norm->rows[role] += n;
     norm->tokens[role] += s->n;
-    norm->prompts[role] += first;
+    norm->prompts[role] += seq_prompt(s);
     for (int i = 0; i < g->n_obj; i++) {
         int skip = objective_skip(&g->obj[i]);
         if (g->obj[i].role[0] == role && n > skip)

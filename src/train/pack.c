@@ -1,12 +1,9 @@
 /* The sequences of all roles in use, packed into one batch and run through the decoder. */
-#include <string.h>
-
 #include "train/work.h"
 
 void *work_take(struct work *w, size_t n, size_t size)
 {
-    void *p = arena_take(w->a, n + 1, size, w->e);
-    return p ? memset(p, 0, (n + 1) * size) : NULL;
+    return arena_zeros(w->a, n, size, w->e);
 }
 
 bool work_is_widened(const struct engine *g, const struct objective *o)
