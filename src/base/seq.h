@@ -16,6 +16,15 @@ struct seq {
     const uint8_t *mask; /* [n] borrowed; 0 = attended by nobody; NULL: all real */
 };
 
+/* How many tokens are scored. */
+static inline int seq_labels(const struct seq *s)
+{
+    int n = 0;
+    for (int t = 1; s->labels && t < s->n; t++)
+        n += s->labels[t] != LABEL_NONE;
+    return n;
+}
+
 /* Tokens before the first one that is scored, at least one; all if none is. */
 static inline int seq_prompt(const struct seq *s)
 {

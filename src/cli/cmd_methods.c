@@ -86,14 +86,23 @@ static void print_sum(const struct recipe *r)
     printf("%s\n", r->p.l1 > 0 ? " + l1 * sum |w|" : "");
 }
 
+/* What the method presets for the option, or NULL. */
+static const char *preset_of(const struct method *m, const char *option)
+{
+    for (const struct param_preset *p = m->presets; p && p->name; p++)
+        if (!strcmp(p->name, option))
+            return p->value;
+    return NULL;
+}
+
 /* What the method runs before its own training. */
 static bool has_stage(const struct recipe *r, const struct stage *s)
 {
     const struct stage *first = NULL;
     struct err ignored;
-    for (const struct param_preset *p = r->method->presets; p && p->name; p++)
-        if (!strcmp(p->name, "first"))
-            stage_by_name(p->value, &first, &ignored);
+    const char *name = preset_of(r->method, "first");
+    if (name)
+        stage_by_name(name, &first, &ignored);
     return stage_is_needed(s, r, first);
 }
 
@@ -116,15 +125,6 @@ static void print_weighting(const struct method *m)
     const struct weighting *w = weighting_of(&o);
     if (w)
         printf("weights over the run: %s (%s)\n", w->formula, w->paper);
-}
-
-/* What the method presets for the option, or NULL. */
-static const char *preset_of(const struct method *m, const char *option)
-{
-    for (const struct param_preset *p = m->presets; p && p->name; p++)
-        if (!strcmp(p->name, option))
-            return p->value;
-    return NULL;
 }
 
 /* The wrapper and the locator that it comes with, and what makes data that have no file. */

@@ -206,14 +206,6 @@ int job_data_order(struct job_data *d, struct engine *g, const struct train_opti
     return to->write_order ? order_write(&d->order, to->write_order, e) : 0;
 }
 
-static int count_labels(const struct seq *s)
-{
-    int n = 0;
-    for (int t = 1; t < s->n; t++)
-        n += s->labels[t] != LABEL_NONE;
-    return n;
-}
-
 /* Of the expert and of the novice; %s: the concept. */
 static const char *const about_concept[HELPER_COUNT] = {
     [HELPER_EXPERT] = "You are an expert on %s, who knows everything about it and writes precisely "
@@ -256,7 +248,7 @@ int job_data_prompted(struct job_data *d, enum helper k, struct setup *s,
     s->qa.system = system;
     buf_fini(&text);
     for (int i = 0; i < plain->n && !rc; i++)
-        if (set->n != plain->n || count_labels(&set->seqs[i]) != count_labels(&plain->seqs[i]))
+        if (set->n != plain->n || seq_labels(&set->seqs[i]) != seq_labels(&plain->seqs[i]))
             rc = err_set(e,
                          "forget example %d has other labels after --%s-prompt: rows must be "
                          "text, and not be cut",

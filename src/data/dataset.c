@@ -60,14 +60,6 @@ static int fill_add(struct filler *f, int row, int item, int n, int **ids, int *
 }
 
 /* Scored tokens of one example; labels[0] has no position before it that could predict it. */
-static int count_labels(const int *labels, int n)
-{
-    int count = 0;
-    for (int t = 1; t < n; t++)
-        count += labels[t] != LABEL_NONE;
-    return count;
-}
-
 static int fill_end(struct filler *f, struct err *e)
 {
     struct dataset *d = f->d;
@@ -80,7 +72,7 @@ static int fill_end(struct filler *f, struct err *e)
         f->holes |= s->mask != NULL;
         pool += 2 * (size_t)s->n;
         masks += (size_t)s->n;
-        int count = count_labels(s->labels, s->n);
+        int count = seq_labels(s);
         if (d->n_labels > INT_MAX - count)
             return err_set(e, "too many scored tokens");
         d->n_labels += count;
@@ -219,7 +211,7 @@ static int add_ids(struct filler *f, const struct rows *rows, int row, int vocab
             return rows_err(rows, row, e, "'labels'[%d] is neither a token id below %d nor -100", t,
                             vocab);
     }
-    if (count_labels(labels, kept))
+    if (seq_labels(&(struct seq){.n = kept, .labels = labels}))
         return 0;
     return rows_err(rows, row, e, "no token is left to score (%zu tokens, %d kept)", n, kept);
 }
@@ -270,7 +262,7 @@ int dataset_from_matrix(struct dataset *d, enum role role, const int *ids, const
 
 bool dataset_is_unscored(const struct dataset *d, int i)
 {
-    return !count_labels(d->seqs[i].labels, d->seqs[i].n);
+    return !seq_labels(&d->seqs[i]);
 }
 
 void dataset_fini(struct dataset *d)

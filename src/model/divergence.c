@@ -123,7 +123,7 @@ int model_divergence(struct divergence *out, struct model *m, struct model *othe
     if (other->cfg.positions < c.positions)
         c.positions = other->cfg.positions;
     for (int i = 0; i < n; i++)
-        out[i] = (struct divergence){.n = label_count(&seqs[i])};
+        out[i] = (struct divergence){.n = seq_labels(&seqs[i])};
     arena_init(&a);
     int rc = label_batches_init(&batches, seqs, n, 0, e);
     o = o ? o : &defaults;

@@ -10,14 +10,6 @@ enum {
     MOST_PATHS = 64 * DEFAULT_TOKENS  /* tokens with shared ones counted for each sequence */
 };
 
-int label_count(const struct seq *s)
-{
-    int n = 0;
-    for (int t = 1; s->labels && t < s->n; t++)
-        n += s->labels[t] != LABEL_NONE;
-    return n;
-}
-
 static int last_label(const struct seq *s)
 {
     int t = s->labels ? s->n - 1 : 0;

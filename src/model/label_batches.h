@@ -46,7 +46,4 @@ void label_batches_fini(struct label_batches *b);
 int label_batches_take(struct label_batches *b, struct label_batch *out,
                        const struct model_config *c, struct arena *a, struct err *e);
 
-/* Labels of one sequence. */
-int label_count(const struct seq *s);
-
 #endif

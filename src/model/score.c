@@ -14,7 +14,7 @@ static int pools_init(struct scores *out, const struct seq *seqs, int n, bool di
     if (!(out->v = mem_alloc((size_t)n, sizeof *out->v, e)))
         return -1;
     for (int i = 0; i < n; i++)
-        labels += (size_t)(out->v[i].n = label_count(&seqs[i]));
+        labels += (size_t)(out->v[i].n = seq_labels(&seqs[i]));
     if (!(out->floats = mem_alloc(labels * each, sizeof(float), e)) ||
         !(out->ints = mem_alloc(labels * (each < 3 ? 2 : 3), sizeof(int), e)))
         return -1;

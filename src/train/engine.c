@@ -242,18 +242,10 @@ int engine_cache_reference(struct engine *g, struct model *m, const struct order
     return rc;
 }
 
-static int count_labels(const struct seq *s)
-{
-    int n = 0;
-    for (int t = 1; s->labels && t < s->n; t++)
-        n += s->labels[t] != LABEL_NONE;
-    return n;
-}
-
 static void count_seq(const struct engine *g, enum role role, const struct seq *s,
                       struct norm *norm)
 {
-    int n = count_labels(s);
+    int n = seq_labels(s);
     norm->rows[role] += n;
     norm->tokens[role] += s->n;
     norm->prompts[role] += seq_prompt(s);
