@@ -51,7 +51,7 @@ for my $m (@methods) {
     my $args = "$base --alternate-from file --alternate $alternate --reinforced $models/m_reinforced";
     $args = $base if grep { $_ eq $name } @own;
     $args .= " $more{$name}" if $more{$name};
-    $args .= ' --layer 1' if $m->{needs} =~ /hidden/ && $name !~ /^RepNoise|^RandomMapping/;
+    $args .= ' --layer 1' if $m->{needs} =~ /hidden/ && $name !~ /^RepNoise|^RandomMapping|^TAR/;
     $args .= " --trainable-params-regex 'model\\.layers\\.[01]\\.mlp\\.down_proj\\.weight'" if $name eq 'LAT';
     $args .= ' --lat-layer 0' if $name eq 'LAT';
     my ($status, $out) = run("forget $args --method $name --max-steps 3 --batch 4 --lr 1e-3 --schedule constant --out $dir/m");

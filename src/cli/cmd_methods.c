@@ -4,6 +4,7 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/fluency.h"
+#include "cli/method_needs.h"
 #include "locate/locators.h"
 #include "methods/stage.h"
 #include "objectives/terms.h"
@@ -30,41 +31,6 @@ static const char about[] = "Without a name: the table of methods. With one: its
                             "be overridden by options of\n"
                             "'unlearn forget'.\n";
 
-static const char *const view_names[] = {
-    [VIEW_LOGP] = "logp", [VIEW_LOGITS] = "logits", [VIEW_HIDDEN] = "hidden"};
-
-static void add_need(char *text, size_t n, const char *what)
-{
-    size_t at = strlen(text);
-    if (!strstr(text, what))
-        snprintf(text + at, n - at, "%s%s", at ? ", " : "", what);
-}
-
-/* "logp, reference, alternate": views of what the model computes, other models, roles. */
-static void needs_text(const struct recipe *r, char *text, size_t n)
-{
-    text[0] = 0;
-    for (int i = 0; i < PART_COUNT; i++)
-        if (r->part[i].term)
-            add_need(text, n, view_names[r->part[i].term->kind]);
-    for (int i = 0; i < PART_COUNT; i++) {
-        const struct term *t = r->part[i].term;
-        enum role role = recipe_role(r, (enum recipe_place)i);
-        if (!t)
-            continue;
-        if (t->needs_ref)
-            add_need(text, n, "reference");
-        for (int k = 0; k < HELPER_COUNT; k++)
-            if (term_looks_at(t, r->part[i].params, (enum helper)k))
-                add_need(text, n, helper_name[k]);
-        if (role != ROLE_FORGET && role != ROLE_RETAIN)
-            add_need(text, n, role_name[role]);
-        if (t->n_views > 1)
-            add_need(text, n,
-                     role_name[role == ROLE_RETAIN ? ROLE_RETAIN_ALTERNATE : ROLE_ALTERNATE]);
-    }
-}
-
 static void print_term(const char *what, const struct term *t)
 {
     printf("\n%s term: %s%s%s\n    %s\n", what, t->name, t->paper ? ", " : "",
@@ -86,21 +52,12 @@ static void print_sum(const struct recipe *r)
     printf("%s\n", r->p.l1 > 0 ? " + l1 * sum |w|" : "");
 }
 
-/* What the method presets for the option, or NULL. */
-static const char *preset_of(const struct method *m, const char *option)
-{
-    for (const struct param_preset *p = m->presets; p && p->name; p++)
-        if (!strcmp(p->name, option))
-            return p->value;
-    return NULL;
-}
-
 /* What the method runs before its own training. */
 static bool has_stage(const struct recipe *r, const struct stage *s)
 {
     const struct stage *first = NULL;
     struct err ignored;
-    const char *name = preset_of(r->method, "first");
+    const char *name = method_preset(r->method, "first");
     if (name)
         stage_by_name(name, &first, &ignored);
     return stage_is_needed(s, r, first);
@@ -132,7 +89,7 @@ static void print_parts(const struct method *m, const char *needs)
 {
     struct err e;
     const struct wrapper *w = NULL;
-    const char *locate = preset_of(m, "locate"), *wrapper = preset_of(m, "wrapper");
+    const char *locate = method_preset(m, "locate"), *wrapper = method_preset(m, "wrapper");
     if (wrapper && !wrapper_by_name(wrapper, &w, &e) && w) {
         printf("\nwrapper: %s, %s\n    %s\n", w->name, w->paper, w->formula);
         param_help(w->params, stdout);
@@ -155,12 +112,11 @@ static int print_one(const char *name, struct err *e)
 {
     struct recipe r;
     char needs[96];
-    if (recipe_open(&r, name, e)) {
+    if (recipe_open(&r, name, e) || method_needs(&r, needs, sizeof needs, e)) {
         recipe_fini(&r);
         return -1;
     }
     const struct method *m = r.method;
-    needs_text(&r, needs, sizeof needs);
     printf("%s (%s family, %s)\n%s\n\n", m->name, m->family, m->paper, m->help);
     print_sum(&r);
     print_weighting(m);
@@ -244,13 +200,11 @@ static int print_all(const struct options *o, struct err *e)
     for (const struct method *m = methods; m->name && !rc; m++) {
         struct recipe r;
         char needs[96];
-        if (!(rc = recipe_open(&r, m->name, e))) {
-            needs_text(&r, needs, sizeof needs);
-            if (o->json)
-                json_array_append_new(list, row_json(&r, needs));
-            else
-                print_row(m, needs, o->markdown);
-        }
+        rc = recipe_open(&r, m->name, e) || method_needs(&r, needs, sizeof needs, e) ? -1 : 0;
+        if (!rc && o->json)
+            json_array_append_new(list, row_json(&r, needs));
+        else if (!rc)
+            print_row(m, needs, o->markdown);
         recipe_fini(&r);
     }
     if (o->json && !rc) {
@@ -265,7 +219,7 @@ static void print_terms(void)
 {
     printf("%-18s %-7s %-17s %s\n", "term", "view", "paper", "formula");
     for (int i = 0; terms[i]; i++)
-        printf("%-18s %-7s %-17s %s\n", terms[i]->name, view_names[terms[i]->kind],
+        printf("%-18s %-7s %-17s %s\n", terms[i]->name, view_name[terms[i]->kind],
                terms[i]->paper ? terms[i]->paper : "", terms[i]->formula);
 }
 

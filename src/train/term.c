@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+const char *const view_name[] = {
+    [VIEW_LOGP] = "logp", [VIEW_LOGITS] = "logits", [VIEW_HIDDEN] = "hidden"};
 const char *const helper_name[HELPER_COUNT] = {"reinforced", "expert", "novice", "new"};
 
 bool term_looks_at(const struct term *t, const void *params, enum helper helper)

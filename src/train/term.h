@@ -22,6 +22,8 @@ enum view_kind {
     VIEW_HIDDEN, /* hidden states after one layer */
 };
 
+extern const char *const view_name[]; /* "logp" ... */
+
 /* Rows of logits that a term may look at. */
 enum row_set {
     ROWS_ALL,       /* every token, padding included */
