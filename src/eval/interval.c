@@ -71,48 +71,42 @@ static double auc_of(const struct roc *r, double unused)
     return roc_auc(r);
 }
 
-/* Of what `figure` makes of samples drawn again. */
-static int interval_of_roc(struct roc *r, double (*figure)(const struct roc *, double), double most,
-                           int draws, double level, uint32_t seed, struct interval *out,
-                           struct err *e)
+/* Of what `figure` makes of samples of both sides drawn again. */
+static int interval_of_roc(const double *zero, int n_zero, const double *one, int n_one,
+                           double (*figure)(const struct roc *, double), double most, int draws,
+                           double level, uint32_t seed, struct interval *out, struct err *e)
 {
-    double *v = mem_alloc((size_t)draws, sizeof *v, e);
+    struct roc r;
     *out = (struct interval){NAN, NAN};
-    if (v && r->n_zero && r->n_one && draws > 0) {
+    if (roc_init(&r, zero, n_zero, one, n_one, e))
+        return -1;
+    double *v = mem_alloc((size_t)draws, sizeof *v, e);
+    if (v && r.n_zero && r.n_one && draws > 0) {
         struct rng rng;
         rng_seed(&rng, seed);
         for (int i = 0; i < draws; i++) {
-            roc_draw(r, &rng);
-            v[i] = figure(r, most);
+            roc_draw(&r, &rng);
+            v[i] = figure(&r, most);
         }
         qsort(v, (size_t)draws, sizeof *v, compare_reals);
         *out = (struct interval){quantile(v, draws, (1 - level) / 2),
                                  quantile(v, draws, (1 + level) / 2)};
     }
     free(v);
+    roc_fini(&r);
     return v ? 0 : -1;
 }
 
 int interval_of_auc(const double *zero, int n_zero, const double *one, int n_one, int draws,
                     double level, uint32_t seed, struct interval *out, struct err *e)
 {
-    struct roc r;
-    if (roc_init(&r, zero, n_zero, one, n_one, e))
-        return -1;
-    int rc = interval_of_roc(&r, auc_of, 0, draws, level, seed, out, e);
-    roc_fini(&r);
-    return rc;
+    return interval_of_roc(zero, n_zero, one, n_one, auc_of, 0, draws, level, seed, out, e);
 }
 
 int interval_of_tpr(const double *zero, int n_zero, const double *one, int n_one, double most,
                     int draws, double level, uint32_t seed, struct interval *out, struct err *e)
 {
-    struct roc r;
-    if (roc_init(&r, zero, n_zero, one, n_one, e))
-        return -1;
-    int rc = interval_of_roc(&r, roc_tpr, most, draws, level, seed, out, e);
-    roc_fini(&r);
-    return rc;
+    return interval_of_roc(zero, n_zero, one, n_one, roc_tpr, most, draws, level, seed, out, e);
 }
 
 /* The continued fraction of the incomplete beta function (Abramowitz and Stegun 26.5.8), evaluated
