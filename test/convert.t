@@ -140,6 +140,16 @@ for ("$dir/text.gguf", "$dir/text2") {
     is(info($_)->{vocabulary}, 520, "$_: embeddings");
 }
 
+# A way to cut text that llama.cpp has no name for: refused in words, and nothing is left.
+my $unnamed = with_tokenizer('unnamed', 520);
+my $spec = decode_json(get("$unnamed/tokenizer.json"));
+$spec->{pre_tokenizer} = {type => 'Sequence', pretokenizers => [
+    {type => 'Split', pattern => {Regex => 'x'}, behavior => 'Isolated', invert => JSON::PP::false},
+    {type => 'ByteLevel', add_prefix_space => JSON::PP::false, use_regex => JSON::PP::false}]};
+put('unnamed/tokenizer.json', encode_json($spec));
+refuses("convert $unnamed $dir/unnamed.gguf", 1, qr/^unlearn convert: llama.cpp has no name/, 'a tokenizer without a name');
+ok(!-e "$dir/unnamed.gguf" && !left(), 'nothing is left');
+
 # Refusals.
 refuses('convert', 2, qr/too few words: usage is convert IN OUT/, 'no words');
 refuses("convert $models/llama $dir/x --dtype q4_0", 2, qr/q8_0/, 'no such type');

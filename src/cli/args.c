@@ -22,7 +22,8 @@ static const struct param common_params[] = {
 
 int args_fail(const struct args *a, const struct err *e)
 {
-    fprintf(stderr, "unlearn %s: %s\n", a->command, e->msg);
+    const char *why = e->msg[0] ? e->msg : "it failed without an error's text, a fault of unlearn";
+    fprintf(stderr, "unlearn %s: %s\n", a->command, why);
     return STATUS_FAILED;
 }
 
@@ -200,7 +201,7 @@ static int parse(struct args *a, int argc, char **argv, struct err *e)
 
 int args_parse(struct args *a, int argc, char **argv)
 {
-    struct err e;
+    struct err e = {""};
     if (parse(a, argc, argv, &e))
         return args_usage(a, &e);
     return a->open ? ARGS_GO : args_finish(a);
@@ -211,7 +212,7 @@ int args_take(struct args *a, const char *title, const struct param *params, voi
     int n = n_tables(a);
     BUG_ON(n == ARGS_TABLES);
     a->tables[n] = (struct args_table){title, params, obj};
-    struct err e;
+    struct err e = {""};
     return apply(a, params, obj, &e) ? args_usage(a, &e) : ARGS_GO;
 }
 
@@ -253,7 +254,7 @@ int args_finish(struct args *a)
         print_help(a);
         return STATUS_DONE;
     }
-    struct err e;
+    struct err e = {""};
     return check_names(a, &e) ? args_usage(a, &e) : ARGS_GO;
 }
 
@@ -283,9 +284,9 @@ int args_run(struct args *a, int argc, char **argv, args_work *work, void *optio
 {
     int status = args_parse(a, argc, argv);
     if (status == ARGS_GO) {
-        struct err e;
+        struct err e = {""};
         status = work(a, options, &e);
-        if (status < 0)
+        if (status != STATUS_DONE && status != STATUS_BOUND)
             status = args_fail(a, &e);
     }
     args_fini(a);

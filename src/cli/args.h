@@ -69,8 +69,8 @@ json_t *args_values(const struct args *a);
 void args_fini(struct args *a);
 
 /* All of a command whose tables are complete: args_parse, the work with the options that the tables
- * fill in, args_fail and args_fini. The work returns STATUS_DONE or another exit status, or -1 and
- * an error. */
+ * fill in, args_fail and args_fini. The work returns STATUS_DONE or STATUS_BOUND; any other value
+ * is a failure (`a(e) || b(e)` is 1, not -1), whose error is printed. */
 typedef int args_work(const struct args *a, void *options, struct err *e);
 int args_run(struct args *a, int argc, char **argv, args_work *work, void *options);
 

@@ -252,7 +252,7 @@ int cmd_probe(int argc, char **argv)
     if (status == ARGS_GO)
         status = args_finish(&a);
     if (status == ARGS_GO) {
-        struct err e;
+        struct err e = {""};
         struct probe p = {0};
         status = run(&p, &so, &o, &r, &e) ? args_fail(&a, &e) : STATUS_DONE;
     }

@@ -197,7 +197,7 @@ static int run(struct job *j, struct trainer *t, const struct request *q, struct
 
 static int run_job(struct request *q)
 {
-    struct err e;
+    struct err e = {""};
     struct job j = {0};
     struct train_report rep;
     struct ledger ledger;

@@ -12,7 +12,7 @@ static const char *const titles[PART_COUNT] = {"forget term", "retain term", "ex
 
 int recipe_args(struct args *a, const struct recipe_options *o, struct recipe *r)
 {
-    struct err e;
+    struct err e = {""};
     *r = (struct recipe){0};
     if (!(r->method = method_by_name(o->method, &e)))
         return args_usage(a, &e);

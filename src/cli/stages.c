@@ -88,7 +88,7 @@ static int stage_request(struct request *sub, const struct request *q, int k, co
 
 static int train(const struct request *q, int k, const char *dir, stage_job *job)
 {
-    struct err e;
+    struct err e = {""};
     struct request sub;
     int status = stage_request(&sub, q, k, dir, &e) ? args_fail(&q->args, &e) : job(&sub);
     recipe_fini(&sub.recipe);
@@ -115,7 +115,7 @@ static void use(struct request *q, int k, const char *dir)
 /* *passed: a finished stage was kept. */
 static int run_stage(struct request *q, int k, bool *passed, stage_job *job)
 {
-    struct err e;
+    struct err e = {""};
     bool finished;
     char *dir = q->stage_dir[k] = file_join(q->job.out, stages[k].name, &e);
     if (!dir || look_for_finished(q, dir, &finished, &e))
@@ -135,7 +135,7 @@ static int run_stage(struct request *q, int k, bool *passed, stage_job *job)
 
 int stages_run(struct request *q, stage_job *job)
 {
-    struct err e;
+    struct err e = {""};
     bool passed = false;
     if (check_data(q, &e))
         return args_fail(&q->args, &e);
