@@ -175,7 +175,7 @@ static inline double loss_of_rows(const struct term *t, const void *params, stru
         v[i].measured = measured;
         views[i] = &v[i];
     }
-    if (t->loss(params, views, &loss, &e)) {
+    if (term_loss(t, params, views, &loss, &e)) {
         note("%s: %s", t->name, e.msg);
         return NAN;
     }

@@ -110,7 +110,7 @@ static void make(struct made *m, const int lab[B][T], enum view_kind kind, enum 
         m->v.width = D;
         m->v.hidden = m->hidden;
         m->v.ref_hidden = m->ref_hidden;
-        m->v.token_seq = m->token_seq;
+        m->v.token = m->v.token_seq = m->token_seq; /* no term here reads an id */
         m->v.scored = m->scored;
         m->v.direction = m->direction;
         m->v.dhidden = m->d;
@@ -140,7 +140,7 @@ static double loss_of(struct made *m, const struct term *t, const char *settings
          compat);
     make(&other, others, t->kind, ROWS_SCORED, 0, compat);
     struct view *views[] = {&m->v, &other.v};
-    if (t->loss(params, views, &loss, &e)) {
+    if (term_loss(t, params, views, &loss, &e)) {
         note("%s: %s", t->name, e.msg);
         loss = NAN;
     }

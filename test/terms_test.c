@@ -140,7 +140,7 @@ static void check_adds(const struct term *t, const void *params, struct board *b
     }
     if (t->kind != VIEW_LOGITS)
         b->d[t->kind][0] = 1;
-    ok(!t->loss(params, views, &loss, &e), "%s: runs", t->name);
+    ok(!term_loss(t, params, views, &loss, &e), "%s: runs", t->name);
     near(loss, 100 + whole, 1e-12, 0, "%s: adds its loss", t->name);
     near(b->d[t->kind][0], t->kind == VIEW_LOGITS ? d : 1 + d, 1e-6, 0, "%s: and its derivative",
          t->name);

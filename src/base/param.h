@@ -31,6 +31,30 @@ struct param {
     const char *help;    /* one line */
 };
 
+/* Rows of a struct's table, whose fields are named as the options are. `value`: the default, a
+ * number or true or false, as it is written. */
+#define REAL_PARAM(type, field, lo, hi, value, help)                                               \
+    {                                                                                              \
+#field, PARAM_REAL, offsetof(type, field), lo, hi, NULL, #value, NULL, help                \
+    }
+#define INT_PARAM(type, field, lo, hi, value, help)                                                \
+    {                                                                                              \
+#field, PARAM_INT, offsetof(type, field), lo, hi, NULL, #value, NULL, help                 \
+    }
+#define BOOL_PARAM(type, field, value, help)                                                       \
+    {                                                                                              \
+#field, PARAM_BOOL, offsetof(type, field), 0, 0, NULL, #value, NULL, help                  \
+    }
+/* value: a text, or NULL. */
+#define CHOICE_PARAM(type, field, choices, value, help)                                            \
+    {                                                                                              \
+#field, PARAM_CHOICE, offsetof(type, field), 0, 0, choices, value, NULL, help              \
+    }
+#define STRING_PARAM(type, field, value, meta, help)                                               \
+    {                                                                                              \
+#field, PARAM_STRING, offsetof(type, field), 0, 0, NULL, value, meta, help                 \
+    }
+
 /* Another default than the table's, as a method has it. Lists end with a NULL name. */
 struct param_preset {
     const char *name, *value;

@@ -8,29 +8,24 @@
 #include <math.h>
 
 struct ceu {
-    int64_t ignore;
+    int64_t ignore_first_n_answer_tokens;
 };
 
 static const struct param params[] = {
-    {"ignore_first_n_answer_tokens", PARAM_INT, offsetof(struct ceu, ignore), 0, 1 << 20, NULL, "1",
-     NULL, "labels at the start of each answer that do not count"},
+    INT_PARAM(struct ceu, ignore_first_n_answer_tokens, 0, 1 << 20, 1,
+              "labels at the start of each answer that do not count"),
     {0},
 };
 
 static int skip(const void *params_)
 {
-    return (int)((const struct ceu *)params_)->ignore;
+    return (int)((const struct ceu *)params_)->ignore_first_n_answer_tokens;
 }
 
 static double row(const void *params_, const struct logit_row *r)
 {
     (void)params_;
     return row_soft_target(r, r->z, r->label, INFINITY);
-}
-
-static int ceu(const void *params_, struct view *const *v, double *loss, struct err *e)
-{
-    return rows_add(v[0], row, params_, loss, e);
 }
 
 const struct term term_ceu = {
@@ -42,5 +37,5 @@ const struct term term_ceu = {
     .params = params,
     .params_size = sizeof(struct ceu),
     .skip = skip,
-    .loss = ceu,
+    .row = row,
 };

@@ -10,56 +10,18 @@
 
 static const struct param params[] = {HIDDEN_PLACE, {0}};
 
-/* A label token that is predicted: not the first of its sequence. Their number is mean_rows'. */
-static bool counts(const struct view *v, int t)
-{
-    return v->scored[t] && t > 0 && v->token_seq[t] == v->token_seq[t - 1];
-}
-
 /* cos = h.r / |h||r|, d cos / dh = r / |h||r| - cos h / |h|^2. */
-static int turn(const void *params_, struct view *const *views, double *loss, struct err *e)
+static double turn(const void *none, const struct state_view *s, float *dh)
 {
-    (void)params_, (void)e;
-    struct view *v = views[0];
-    for (int t = 0; t < v->n_tokens; t++) {
-        size_t at = (size_t)t * (size_t)v->width;
-        const float *h = v->hidden + at, *r = v->ref_hidden + at;
-        double hh = 0, rr = 0, hr = 0;
-        for (int c = 0; c < v->width; c++) {
-            hh += (double)h[c] * (double)h[c];
-            rr += (double)r[c] * (double)r[c];
-            hr += (double)h[c] * (double)r[c];
-        }
-        if (!counts(v, t) || hr <= 0)
-            continue;
-        double lengths = sqrt(hh) * sqrt(rr), cosine = hr / lengths;
-        *loss += cosine / v->mean_rows;
-        for (int c = 0; c < v->width; c++)
-            v->dhidden[at + (size_t)c] +=
-                (float)(((double)r[c] / lengths - cosine * (double)h[c] / hh) / v->mean_rows);
-    }
-    return 0;
-}
-
-static int keep(const void *params_, struct view *const *views, double *loss, struct err *e)
-{
-    (void)params_, (void)e;
-    struct view *v = views[0];
-    for (int t = 0; t < v->n_tokens; t++) {
-        size_t at = (size_t)t * (size_t)v->width;
-        const float *h = v->hidden + at, *r = v->ref_hidden + at;
-        double sum = 0;
-        for (int c = 0; c < v->width; c++)
-            sum += ((double)h[c] - (double)r[c]) * ((double)h[c] - (double)r[c]);
-        if (!counts(v, t) || sum == 0)
-            continue;
-        double length = sqrt(sum);
-        *loss += length / v->mean_rows;
-        for (int c = 0; c < v->width; c++)
-            v->dhidden[at + (size_t)c] +=
-                (float)(((double)h[c] - (double)r[c]) / length / v->mean_rows);
-    }
-    return 0;
+    (void)none;
+    double hh = hidden_dot(s->h, s->h, s->width), rr = hidden_dot(s->ref, s->ref, s->width);
+    double hr = hidden_dot(s->h, s->ref, s->width);
+    if (hr <= 0)
+        return 0;
+    double lengths = sqrt(hh) * sqrt(rr), cosine = hr / lengths;
+    for (int c = 0; c < s->width; c++)
+        dh[c] += (float)(((double)s->ref[c] / lengths - cosine * (double)s->h[c] / hh) * s->share);
+    return cosine;
 }
 
 const struct term term_circuit_breaker = {
@@ -71,7 +33,7 @@ const struct term term_circuit_breaker = {
     .needs_ref = true,
     .params = params,
     .params_size = sizeof(struct hidden_place),
-    .loss = turn,
+    .state = turn,
     .layer = hidden_layer,
 };
 
@@ -84,6 +46,6 @@ const struct term term_embed_norm = {
     .needs_ref = true,
     .params = params,
     .params_size = sizeof(struct hidden_place),
-    .loss = keep,
+    .state = hidden_apart,
     .layer = hidden_layer,
 };

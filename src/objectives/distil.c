@@ -10,14 +10,11 @@ struct distil {
     double temperature, kl_weight, nll_weight;
 };
 
-#define FIELD(f) offsetof(struct distil, f)
 static const struct param params[] = {
-    {"temperature", PARAM_REAL, FIELD(temperature), 0.01, 100, NULL, "4", NULL,
-     "divides the logits of both models"},
-    {"kl_weight", PARAM_REAL, FIELD(kl_weight), 0, 1e6, NULL, "0.001", NULL,
-     "weight of the divergence; the paper's alpha"},
-    {"nll_weight", PARAM_REAL, FIELD(nll_weight), 0, 1e6, NULL, "1", NULL,
-     "weight of the labels; the paper's gamma"},
+    REAL_PARAM(struct distil, temperature, 0.01, 100, 4, "divides the logits of both models"),
+    REAL_PARAM(struct distil, kl_weight, 0, 1e6, 0.001,
+               "weight of the divergence; the paper's alpha"),
+    REAL_PARAM(struct distil, nll_weight, 0, 1e6, 1, "weight of the labels; the paper's gamma"),
     {0},
 };
 
@@ -37,11 +34,6 @@ static double row(const void *params_, const struct logit_row *r)
     return (p->kl_weight * kl + p->nll_weight * nll) * r->share;
 }
 
-static int distil(const void *params_, struct view *const *v, double *loss, struct err *e)
-{
-    return rows_add(v[0], row, params_, loss, e);
-}
-
 const struct term term_distil = {
     .name = "distil",
     .paper = "arXiv 2302.09880",
@@ -52,5 +44,5 @@ const struct term term_distil = {
     .needs_ref = true,
     .params = params,
     .params_size = sizeof(struct distil),
-    .loss = distil,
+    .row = row,
 };

@@ -14,18 +14,14 @@
 #include "base/mem.h"
 
 struct elm {
-    double eta, temperature;
+    double eta, elm_temperature;
     int64_t top;
 };
 
-#define FIELD(f) offsetof(struct elm, f)
 static const struct param params[] = {
-    {"eta", PARAM_REAL, FIELD(eta), 0, 1e6, NULL, "1000", NULL,
-     "how far from the expert at a sequence's end"},
-    {"elm_temperature", PARAM_REAL, FIELD(temperature), 0.01, 100, NULL, "1.2", NULL,
-     "divides the logits of the target"},
-    {"top", PARAM_INT, FIELD(top), 1, 1 << 24, NULL, "50", NULL,
-     "tokens that the target is made of"},
+    REAL_PARAM(struct elm, eta, 0, 1e6, 1000, "how far from the expert at a sequence's end"),
+    REAL_PARAM(struct elm, elm_temperature, 0.01, 100, 1.2, "divides the logits of the target"),
+    INT_PARAM(struct elm, top, 1, 1 << 24, 50, "tokens that the target is made of"),
     {0},
 };
 
@@ -67,20 +63,15 @@ static double row(const void *params_, const struct logit_row *r)
         top = fmax(top, guided(r, eta, i));
     for (int i = 0; i < r->n; i++) {
         double t = guided(r, eta, i);
-        sum += t >= least ? exp((t - top) / p->temperature) : 0;
+        sum += t >= least ? exp((t - top) / p->elm_temperature) : 0;
     }
     for (int i = 0; i < r->n; i++) {
         double lp = (double)r->z[i] - lse, t = guided(r, eta, i);
-        double q = t >= least ? exp((t - top) / p->temperature) / sum : 0;
+        double q = t >= least ? exp((t - top) / p->elm_temperature) / sum : 0;
         loss -= q * lp;
         r->dz[i] = (float)((exp(lp) - q) * r->share);
     }
     return loss * r->share;
-}
-
-static int elm(const void *params_, struct view *const *v, double *loss, struct err *e)
-{
-    return rows_add(v[0], row, params_, loss, e);
 }
 
 static double row_likeliest(const void *params_, const struct logit_row *r)
@@ -95,11 +86,6 @@ static double row_likeliest(const void *params_, const struct logit_row *r)
     return loss * r->share;
 }
 
-static int likeliest(const void *params_, struct view *const *v, double *loss, struct err *e)
-{
-    return rows_add(v[0], row_likeliest, params_, loss, e);
-}
-
 const struct term term_elm = {
     .name = "elm",
     .paper = "arXiv 2410.02760",
@@ -112,7 +98,7 @@ const struct term term_elm = {
     .helpers = HELPER_BIT(HELPER_EXPERT) | HELPER_BIT(HELPER_NOVICE),
     .params = params,
     .params_size = sizeof(struct elm),
-    .loss = elm,
+    .row = row,
 };
 
 const struct term term_likeliest_ref = {
@@ -122,5 +108,5 @@ const struct term term_likeliest_ref = {
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .loss = likeliest,
+    .row = row_likeliest,
 };

@@ -19,10 +19,8 @@ struct flat {
 
 static const char divergence_names[] = "KL|TV|Pearson|JS|Hellinger", means[] = "sequence|batch";
 static const struct param params[] = {
-    {"divergence", PARAM_CHOICE, offsetof(struct flat, divergence), 0, 0, divergence_names, "KL",
-     NULL, "which f-divergence"},
-    {"mean", PARAM_CHOICE, offsetof(struct flat, mean), 0, 0, means, "sequence", NULL,
-     "what P is a mean over"},
+    CHOICE_PARAM(struct flat, divergence, divergence_names, "KL", "which f-divergence"),
+    CHOICE_PARAM(struct flat, mean, means, "sequence", "what P is a mean over"),
     {0},
 };
 

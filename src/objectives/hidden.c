@@ -1,10 +1,9 @@
 #include "objectives/hidden.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/mem.h"
 
 static const char digits[] = "0123456789";
 
@@ -19,43 +18,33 @@ int hidden_layer(const void *params)
     return end == number || layer > INT_MAX || strpbrk(end, digits) ? -1 : (int)layer;
 }
 
-/* What a label token of sequence b counts, [S]. */
-static double *token_weights(const struct view *v, struct err *e)
+double hidden_distance(const struct state_view *s, const float *target, double scale, float *dh)
 {
-    double *w = mem_alloc((size_t)v->n_seqs, sizeof *w, e), inverse = 0;
-    if (!w)
-        return NULL;
-    for (int t = 0; t < v->n_tokens; t++)
-        w[v->token_seq[t]] += v->scored[t];
-    for (int b = 0; b < v->n_seqs; b++) {
-        w[b] = w[b] > 0 ? 1 / w[b] : 0;
-        inverse += w[b];
+    double sum = 0, share = s->share / s->width;
+    for (int c = 0; c < s->width; c++) {
+        double d = (double)s->h[c] - scale * (double)target[c];
+        sum += d * d;
+        dh[c] += (float)(2 * d * share);
     }
-    for (int b = 0; b < v->n_seqs; b++)
-        w[b] = (v->compat & COMPAT_RMU_BXB ? inverse / v->n_seqs : w[b]) / v->mean_seqs;
-    return w;
+    return sum / s->width;
 }
 
-int hidden_add_distance(struct view *v, const struct hidden_target *to, double *loss, struct err *e)
+double hidden_apart(const void *params, const struct state_view *s, float *dh)
 {
-    double *w = token_weights(v, e);
-    if (!w)
-        return -1;
-    size_t width = (size_t)v->width;
-    for (int t = 0; t < v->n_tokens; t++) {
-        if (!v->scored[t])
-            continue;
-        size_t at = (size_t)t * width;
-        const float *row = to->base + (size_t)t * to->stride;
-        double scale = to->scale ? to->scale[t] : 1, sum = 0;
-        double share = w[v->token_seq[t]] / (double)width;
-        for (size_t c = 0; c < width; c++) {
-            double d = (double)v->hidden[at + c] - scale * (double)row[c];
-            sum += d * d;
-            v->dhidden[at + c] += (float)(2 * d * share);
-        }
-        *loss += sum * share;
-    }
-    free(w);
-    return 0;
+    (void)params;
+    double sum = 0;
+    for (int c = 0; c < s->width; c++)
+        sum += ((double)s->h[c] - (double)s->ref[c]) * ((double)s->h[c] - (double)s->ref[c]);
+    double length = sqrt(sum);
+    for (int c = 0; c < s->width && sum > 0; c++)
+        dh[c] += (float)(((double)s->h[c] - (double)s->ref[c]) / length * s->share);
+    return length;
+}
+
+double hidden_dot(const float *a, const float *b, int n)
+{
+    double sum = 0;
+    for (int c = 0; c < n; c++)
+        sum += (double)a[c] * (double)b[c];
+    return sum;
 }

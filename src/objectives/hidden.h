@@ -1,5 +1,4 @@
-/* What the terms on hidden states share: after which layer they look, and the mean over label
- * tokens. The token itself must be a label, as RMU's code has it, not the one it predicts.
+/* What the terms on hidden states share: after which layer they look, and distances.
  */
 #ifndef OBJECTIVES_HIDDEN_H
 #define OBJECTIVES_HIDDEN_H
@@ -14,28 +13,26 @@ struct hidden_place {
 
 /* Their rows in its table. */
 #define HIDDEN_PLACE                                                                               \
-    {"layer", PARAM_INT, offsetof(struct hidden_place, layer),                                     \
-     0,       9999,      NULL,                                                                     \
-     "7",     NULL,      "looks at the hidden states after this layer, counted from 0"},           \
+    INT_PARAM(struct hidden_place, layer, 0, 9999, 7,                                              \
+              "after which layer it takes the hidden states, counted from 0"),                     \
+        STRING_PARAM(struct hidden_place, module_regex, NULL, "REGEX",                             \
+                     "the layer as the peer names it: 'model\\.layers\\.7'")
+
+/* The row of a term that sees every layer up to one. */
+#define LAST_LAYER                                                                                 \
     {                                                                                              \
-        "module_regex", PARAM_STRING, offsetof(struct hidden_place, module_regex), 0, 0, NULL,     \
-            NULL, "REGEX", "the layer as the peer names it: 'model\\.layers\\.7'"                  \
+        "last_layer", PARAM_INT, offsetof(struct hidden_place, layer), 0, 9999, NULL, "9999",      \
+            NULL, "takes the states after every layer up to this one, counted from 0; 9999: all"   \
     }
 
 /* The layer, or -1 if module_regex does not hold one number. */
 int hidden_layer(const void *params);
 
-/* Where hidden states should be: token t at scale[t] * row, row = base + t * stride. */
-struct hidden_target {
-    const float *base;
-    size_t stride;       /* 0: one row for all; C: a row a token */
-    const double *scale; /* [N]; NULL: 1 */
-};
-
-/* Adds mean_b (1/n_b) sum over the label tokens t of b of mean_c (h_tc - target_tc)^2, n_b their
- * number; a sequence without labels adds nothing. Under COMPAT_RMU_BXB the mean over the B x B
- * matrix S_i / n_j of this micro-batch, which is what dividing [B] by [B,1] gives. */
-int hidden_add_distance(struct view *v, const struct hidden_target *to, double *loss,
-                        struct err *e);
+/* mean_c (h_c - scale target_c)^2 of one state; dh += share * its derivative. */
+double hidden_distance(const struct state_view *s, const float *target, double scale, float *dh);
+/* `state` of terms: |h - ref|; no derivative where they are equal. */
+double hidden_apart(const void *params, const struct state_view *s, float *dh);
+/* a . b [n], summed in f64. */
+double hidden_dot(const float *a, const float *b, int n);
 
 #endif

@@ -7,16 +7,12 @@
 #include <math.h>
 
 /* With q one-hot only the label's p counts: (p log p - (1+p) log(1+p)) / 2 + log 2. */
-static int jsd_label(const void *params, struct view *const *views, double *loss, struct err *e)
+static double jsd_label(const void *params, double logp, double *d)
 {
-    struct view *v = views[0];
-    (void)params, (void)e;
-    for (int r = 0; r < v->n_rows; r++) {
-        double lp = (double)v->logp[r], p = exp(lp);
-        *loss += ((p * lp - (1 + p) * log1p(p)) / 2 + log(2)) / v->mean_rows;
-        v->dlogp[r] += (float)(p * (lp - log1p(p)) / 2 / v->mean_rows);
-    }
-    return 0;
+    (void)params;
+    double p = exp(logp);
+    *d = p * (logp - log1p(p)) / 2;
+    return (p * logp - (1 + p) * log1p(p)) / 2 + log(2);
 }
 
 /* x log(x / m), from log x. */
@@ -44,11 +40,6 @@ static double row(const void *params, const struct logit_row *r)
     return (p_sum + q_sum) / 2 * r->share;
 }
 
-static int jsd(const void *params, struct view *const *v, double *loss, struct err *e)
-{
-    return rows_add(v[0], row, params, loss, e);
-}
-
 const struct term term_jsd_label = {
     .name = "jsd_label",
     .paper = "arXiv 2509.02820",
@@ -56,7 +47,7 @@ const struct term term_jsd_label = {
                "of the label's p",
     .kind = VIEW_LOGP,
     .n_views = 1,
-    .loss = jsd_label,
+    .token = jsd_label,
 };
 
 const struct term term_jsd = {
@@ -67,5 +58,5 @@ const struct term term_jsd = {
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .loss = jsd,
+    .row = row,
 };

@@ -15,8 +15,9 @@ struct kga {
 };
 
 static const struct param params[] = {
-    {"gap", PARAM_REAL, offsetof(struct kga, gap), 0, 1e6, NULL, "0", NULL,
-     "divergence, in nats a token, that the forget data should end with; 0: measured on new data"},
+    REAL_PARAM(struct kga, gap, 0, 1e6, 0,
+               "divergence, in nats a token, that the forget data should end with; 0: measured on "
+               "new data"),
     {0},
 };
 
@@ -31,15 +32,11 @@ static int measure(const void *params_, struct view *const *views, double *sum, 
     return 0;
 }
 
-struct signed_gap {
-    double sign, gap;
-};
-
-static double row(const void *params_, const struct logit_row *r)
+/* gap: what the divergence should be. */
+static double row(const void *gap, const struct logit_row *r)
 {
-    const struct signed_gap *p = params_;
-    double kl = row_reverse_kl(r->z, r->helper[HELPER_REINFORCED], r->n, r->dz, p->sign * r->share);
-    return p->sign * (kl - p->gap) * r->share;
+    double kl = row_reverse_kl(r->z, r->helper[HELPER_REINFORCED], r->n, r->dz, r->share);
+    return (kl - *(const double *)gap) * r->share;
 }
 
 static int kga(const void *params_, struct view *const *v, double *loss, struct err *e)
@@ -49,8 +46,7 @@ static int kga(const void *params_, struct view *const *v, double *loss, struct 
     int rows = 0;
     for (int s = 0; s < v[0]->n_seqs; s++)
         rows += v[0]->n_labels[s];
-    struct signed_gap g = {.gap = gap, .sign = v[0]->measured < gap * rows ? -1 : 1};
-    return rows_add(v[0], row, &g, loss, e);
+    return view_add_rows(v[0], row, &gap, v[0]->measured < gap * rows ? -1 : 1, loss, e);
 }
 
 static bool wants_gap(const void *params_)

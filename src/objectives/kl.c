@@ -1,5 +1,6 @@
 /* Forward KL to the frozen reference (arXiv 2402.15159), at a temperature T:
  *   T^2 KL(softmax(z_ref / T) || softmax(z / T)).
+ * away from it, minus that (SCRUB's max step, arXiv 2302.09880),
  * and the cross-entropy to it, -sum_v p_ref log p, which differs by a constant (LLMU's third term).
  * The means are over scored rows; under kl_all_positions over every row of the padded batch. */
 #include "objectives/rows.h"
@@ -10,41 +11,19 @@ struct kl {
 };
 
 static const struct param params[] = {
-    {"temperature", PARAM_REAL, offsetof(struct kl, temperature), 0.01, 100, NULL, "1", NULL,
-     "divides the logits of both models"},
+    REAL_PARAM(struct kl, temperature, 0.01, 100, 1, "divides the logits of both models"),
     {0},
 };
 
 static double row(const void *params_, const struct logit_row *r)
 {
-    return row_kl(r, ((const struct kl *)params_)->temperature, 1);
-}
-
-/* Away from the reference (SCRUB's max step, arXiv 2302.09880). */
-static double row_away(const void *params_, const struct logit_row *r)
-{
-    return row_kl(r, ((const struct kl *)params_)->temperature, -1);
+    return row_kl(r, ((const struct kl *)params_)->temperature);
 }
 
 static double row_cross(const void *none, const struct logit_row *r)
 {
     (void)none;
     return row_soft_target(r, r->ref, -1, 0);
-}
-
-static int cross_entropy(const void *none, struct view *const *v, double *loss, struct err *e)
-{
-    return rows_add(v[0], row_cross, none, loss, e);
-}
-
-static int kl(const void *params_, struct view *const *v, double *loss, struct err *e)
-{
-    return rows_add(v[0], row, params_, loss, e);
-}
-
-static int kl_ascent(const void *params_, struct view *const *v, double *loss, struct err *e)
-{
-    return rows_add(v[0], row_away, params_, loss, e);
 }
 
 const struct term term_kl = {
@@ -57,7 +36,7 @@ const struct term term_kl = {
     .widen = COMPAT_KL_ALL_POSITIONS,
     .params = params,
     .params_size = sizeof(struct kl),
-    .loss = kl,
+    .row = row,
 };
 
 const struct term term_kl_ascent = {
@@ -70,7 +49,8 @@ const struct term term_kl_ascent = {
     .widen = COMPAT_KL_ALL_POSITIONS,
     .params = params,
     .params_size = sizeof(struct kl),
-    .loss = kl_ascent,
+    .row = row,
+    .sign = -1,
 };
 
 const struct term term_cross_entropy = {
@@ -81,5 +61,5 @@ const struct term term_cross_entropy = {
     .n_views = 1,
     .needs_ref = true,
     .widen = COMPAT_KL_ALL_POSITIONS,
-    .loss = cross_entropy,
+    .row = row_cross,
 };

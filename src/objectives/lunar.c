@@ -14,48 +14,28 @@ struct redirect {
 
 static const struct param redirect_params[] = {
     HIDDEN_PLACE,
-    {"coeff", PARAM_REAL, offsetof(struct redirect, coeff), -1e6, 1e6, NULL, "2", NULL,
-     "how far in the direction of refusal"},
+    REAL_PARAM(struct redirect, coeff, -1e6, 1e6, 2, "how far in the direction of refusal"),
     {0},
 };
 
 static const struct param place_params[] = {HIDDEN_PLACE, {0}};
 
-/* Mean over prompt tokens of |h - h_ref - coeff r|^2 / C. */
-static void add_distance(struct view *v, double coeff, double *loss)
-{
-    double share = 1 / (v->mean_prompts * v->width);
-    bool answer = false;
-    for (int t = 0; t < v->n_tokens; t++) {
-        size_t at = (size_t)t * (size_t)v->width;
-        bool first = t == 0 || v->token_seq[t] != v->token_seq[t - 1];
-        answer = (!first && answer) || v->scored[t];
-        if (answer)
-            continue;
-        for (int c = 0; c < v->width; c++) {
-            size_t i = at + (size_t)c;
-            double d = (double)v->hidden[i] - (double)v->ref_hidden[i];
-            d -= coeff != 0 ? coeff * (double)v->direction[c] : 0;
-            *loss += d * d * share;
-            v->dhidden[i] += (float)(2 * d * share);
-        }
-    }
-}
-
-static int redirect(const void *params, struct view *const *v, double *loss, struct err *e)
+static double redirect(const void *params, const struct state_view *s, float *dh)
 {
     const struct redirect *p = params;
-    if (!v[0]->direction)
-        return err_set(e, "no direction of refusal: the batch has no 'control_vec'");
-    add_distance(v[0], p->coeff, loss);
-    return 0;
+    double sum = 0, share = s->share / s->width;
+    for (int c = 0; c < s->width; c++) {
+        double d = (double)s->h[c] - (double)s->ref[c] - p->coeff * (double)s->direction[c];
+        sum += d * d;
+        dh[c] += (float)(2 * d * share);
+    }
+    return sum / s->width;
 }
 
-static int embed_prompt(const void *params, struct view *const *v, double *loss, struct err *e)
+static double stay(const void *params, const struct state_view *s, float *dh)
 {
-    (void)params, (void)e;
-    add_distance(v[0], 0, loss);
-    return 0;
+    (void)params;
+    return hidden_distance(s, s->ref, 1, dh);
 }
 
 const struct term term_redirect = {
@@ -67,7 +47,8 @@ const struct term term_redirect = {
     .needs_ref = true,
     .params = redirect_params,
     .params_size = sizeof(struct redirect),
-    .loss = redirect,
+    .state = redirect,
+    .mean = MEAN_PROMPTS,
     .layer = hidden_layer,
     .redirects = true,
 };
@@ -81,6 +62,7 @@ const struct term term_embed_prompt = {
     .needs_ref = true,
     .params = place_params,
     .params_size = sizeof(struct hidden_place),
-    .loss = embed_prompt,
+    .state = stay,
+    .mean = MEAN_PROMPTS,
     .layer = hidden_layer,
 };

@@ -8,76 +8,44 @@
  * steps were not at hand. */
 #include <math.h>
 
-#include "base/mem.h"
 #include "base/rng.h"
 #include "objectives/hidden.h"
 #include "objectives/terms.h"
 
 struct mapping {
     struct hidden_place place;
-    int64_t seed;
+    int64_t map_seed;
 };
 
 static const struct param params[] = {
-    {"last_layer", PARAM_INT, offsetof(struct mapping, place.layer), 0, 9999, NULL, "9999", NULL,
-     "looks after every layer up to this one, counted from 0; 9999: all"},
-    {"map_seed", PARAM_INT, offsetof(struct mapping, seed), 0, 4294967295.0, NULL, "0", NULL,
-     "of the vectors that tokens are mapped to"},
+    LAST_LAYER,
+    INT_PARAM(struct mapping, map_seed, 0, 4294967295.0, 0,
+              "of the vectors that tokens are mapped to"),
     {0},
 };
 
-/* r, and its length. */
-static double draw(float *r, int n, uint32_t seed, int token)
-{
-    struct rng g;
-    double sum = 0;
-    rng_stream(&g, seed, RNG_NOISE, (uint32_t)token);
-    for (int c = 0; c < n; c++) {
-        r[c] = (float)rng_normal(&g);
-        sum += (double)r[c] * (double)r[c];
-    }
-    return sqrt(sum);
-}
-
-/* 1 - cos of one token's state h [C] to r [C]; dh += share * d/dh. A state of length 0 has no
- * direction, and stays. */
-static double turn(const float *h, const float *r, double r_length, int n, float *dh, double share)
-{
-    double hh = 0, hr = 0;
-    for (int c = 0; c < n; c++) {
-        hh += (double)h[c] * (double)h[c];
-        hr += (double)h[c] * (double)r[c];
-    }
-    if (hh == 0 || r_length == 0)
-        return 1;
-    double lengths = sqrt(hh) * r_length, cosine = hr / lengths;
-    for (int c = 0; c < n; c++)
-        dh[c] -= (float)(((double)r[c] / lengths - cosine * (double)h[c] / hh) * share);
-    return 1 - cosine;
-}
-
-static int map(const void *params_, struct view *const *views, double *loss, struct err *e)
+/* A state of length 0 has no direction, and stays. r is drawn twice, once for h . r and |r|, once
+ * for the derivative: it needs no memory. */
+static double map(const void *params_, const struct state_view *s, float *dh)
 {
     const struct mapping *p = params_;
-    struct view *v = views[0];
-    double share = 1 / (v->mean_tokens * v->n_layers);
-    size_t c = (size_t)v->width, n = (size_t)v->n_tokens;
-    double *each = mem_alloc(n, sizeof *each, e);
-    float *r = each ? mem_alloc(n * c, sizeof *r, e) : NULL;
-    if (!r) {
-        free(each);
-        return -1;
+    double hh = hidden_dot(s->h, s->h, s->width), hr = 0, rr = 0;
+    struct rng g;
+    rng_stream(&g, (uint32_t)p->map_seed, RNG_NOISE, (uint32_t)s->token);
+    for (int c = 0; c < s->width; c++) {
+        double r = (double)(float)rng_normal(&g);
+        hr += (double)s->h[c] * r;
+        rr += r * r;
     }
-#pragma omp parallel for schedule(static) if (n * c > 1 << 14)
-    for (size_t t = 0; t < n; t++) {
-        double length = draw(r + t * c, v->width, (uint32_t)p->seed, v->token[t]);
-        each[t] = turn(v->hidden + t * c, r + t * c, length, v->width, v->dhidden + t * c, share);
+    if (hh == 0 || rr == 0)
+        return 1;
+    double lengths = sqrt(hh) * sqrt(rr), cosine = hr / lengths;
+    rng_stream(&g, (uint32_t)p->map_seed, RNG_NOISE, (uint32_t)s->token);
+    for (int c = 0; c < s->width; c++) {
+        double r = (double)(float)rng_normal(&g);
+        dh[c] -= (float)((r / lengths - cosine * (double)s->h[c] / hh) * s->share);
     }
-    for (size_t t = 0; t < n; t++)
-        *loss += each[t] * share;
-    free(each);
-    free(r);
-    return 0;
+    return 1 - cosine;
 }
 
 const struct term term_random_map = {
@@ -88,7 +56,8 @@ const struct term term_random_map = {
     .n_views = 1,
     .params = params,
     .params_size = sizeof(struct mapping),
-    .loss = map,
+    .state = map,
+    .mean = MEAN_ALL_TOKENS,
     .layer = hidden_layer,
     .all_layers = true,
 };

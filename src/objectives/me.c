@@ -18,16 +18,11 @@ static double row(const void *params, const struct logit_row *r)
     return (-log(r->n) - sum / r->n) * r->share;
 }
 
-static int me(const void *params, struct view *const *v, double *loss, struct err *e)
-{
-    return rows_add(v[0], row, params, loss, e);
-}
-
 const struct term term_me = {
     .name = "me",
     .paper = "arXiv 2410.08109",
     .formula = "mean over rows of sum_v (1/V)(log(1/V) - log p)",
     .kind = VIEW_LOGITS,
     .n_views = 1,
-    .loss = me,
+    .row = row,
 };

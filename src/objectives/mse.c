@@ -17,16 +17,11 @@ static double row(const void *params, const struct logit_row *r)
     return sum * r->share;
 }
 
-static int mse(const void *params, struct view *const *v, double *loss, struct err *e)
-{
-    return rows_add(v[0], row, params, loss, e);
-}
-
 const struct term term_mse = {
     .name = "mse",
     .formula = "mean over rows of (1/V) sum_v (z - z_ref)^2",
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .loss = mse,
+    .row = row,
 };

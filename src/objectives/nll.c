@@ -1,70 +1,55 @@
-/* Negative log-likelihood of the labels, mean over all scored tokens: sum_M c / |M|. */
+/* Negative log-likelihood of the labels, mean over all scored tokens: sum_M c / |M|, and gradient
+ * ascent, minus the same (arXiv 2210.01504), which is unbounded below: stop early.
+ *
+ * nll_seq is the mean over sequences of the mean over their labels, mean_b L_b / n_b, so that a
+ * long answer does not outweigh a short one; ascent_seq is minus that: two of the three terms of
+ * LLMU (arXiv 2310.10683), on random answers and on the answers to forget. A sequence without
+ * labels counts in the mean and adds nothing. */
 #include "objectives/terms.h"
 
-static int add_nll(struct view *v, double sign, double *loss)
+static double nll(const void *params, double logp, double *d)
 {
-    double sum = 0;
-    for (int r = 0; r < v->n_rows; r++) {
-        sum -= (double)v->logp[r];
-        v->dlogp[r] -= (float)(sign / v->mean_rows);
-    }
-    *loss += sign * sum / v->mean_rows;
-    return 0;
-}
-
-static int nll(const void *params, struct view *const *v, double *loss, struct err *e)
-{
-    (void)params, (void)e;
-    return add_nll(v[0], 1, loss);
-}
-
-/* Gradient ascent: minus the same (arXiv 2210.01504). Unbounded below: stop early. */
-static int ascent(const void *params, struct view *const *v, double *loss, struct err *e)
-{
-    (void)params, (void)e;
-    return add_nll(v[0], -1, loss);
+    (void)params;
+    *d = -1;
+    return -logp;
 }
 
 /* The retain constraint of a primal-dual method: what is lost beyond eps, with alpha as its dual
  * variable. */
 struct constraint {
-    double eps, step, warmup_epochs;
+    double retain_loss_eps, dual_step_size, dual_warmup_epochs;
     bool primal_dual;
-    const char *upon;
+    const char *dual_update_upon;
 };
 
-#define CONSTRAINT(f) offsetof(struct constraint, f)
 static const char upons[] = "step|epoch";
 
 static const struct param constraint_params[] = {
-    {"retain_loss_eps", PARAM_REAL, CONSTRAINT(eps), 0, 100, NULL, "0", NULL,
-     "loss per token, in nats, that retain data may have"},
-    {"primal_dual", PARAM_BOOL, CONSTRAINT(primal_dual), 0, 0, NULL, "true", NULL,
-     "alpha moves with the constraint: alpha <- max(0, alpha + dual_step_size * its value)"},
-    {"dual_step_size", PARAM_REAL, CONSTRAINT(step), 0, 1e6, NULL, "1", NULL, "how fast"},
-    {"dual_update_upon", PARAM_CHOICE, CONSTRAINT(upon), 0, 0, upons, "step", NULL,
-     "after each step, or at the end of each epoch by all its data"},
-    {"dual_warmup_epochs", PARAM_REAL, CONSTRAINT(warmup_epochs), 0, 1e6, NULL, "5", NULL,
-     "epochs before alpha begins to move"},
+    REAL_PARAM(struct constraint, retain_loss_eps, 0, 100, 0,
+               "loss per token, in nats, that retain data may have"),
+    BOOL_PARAM(struct constraint, primal_dual, true,
+               "alpha moves with the constraint: alpha <- max(0, alpha + dual_step_size * its "
+               "value)"),
+    REAL_PARAM(struct constraint, dual_step_size, 0, 1e6, 1, "step size of the dual update"),
+    CHOICE_PARAM(struct constraint, dual_update_upon, upons, "step",
+                 "after each step, or at the end of each epoch by all its data"),
+    REAL_PARAM(struct constraint, dual_warmup_epochs, 0, 1e6, 5,
+               "epochs before alpha begins to move"),
     {0},
 };
 
 static bool constraint_dual(const void *params, struct dual *d)
 {
     const struct constraint *p = params;
-    *d = (struct dual){.step = p->step,
-                       .each_epoch = param_choice(upons, p->upon) == 1,
-                       .warmup_epochs = p->warmup_epochs};
+    *d = (struct dual){.step = p->dual_step_size,
+                       .each_epoch = param_choice(upons, p->dual_update_upon) == 1,
+                       .warmup_epochs = p->dual_warmup_epochs};
     return p->primal_dual;
 }
 
-static int constraint(const void *params, struct view *const *v, double *loss, struct err *e)
+static double constraint(const void *params, double logp, double *d)
 {
-    const struct constraint *p = params;
-    (void)e;
-    add_nll(v[0], 1, loss);
-    *loss -= p->eps * v[0]->n_rows / v[0]->mean_rows;
-    return 0;
+    return nll(NULL, logp, d) - ((const struct constraint *)params)->retain_loss_eps;
 }
 
 const struct term term_nll = {
@@ -72,7 +57,7 @@ const struct term term_nll = {
     .formula = "sum_M c / |M|, c = -log p(label), M = scored tokens",
     .kind = VIEW_LOGP,
     .n_views = 1,
-    .loss = nll,
+    .token = nll,
 };
 
 const struct term term_ascent = {
@@ -81,7 +66,29 @@ const struct term term_ascent = {
     .formula = "-sum_M c / |M|",
     .kind = VIEW_LOGP,
     .n_views = 1,
-    .loss = ascent,
+    .token = nll,
+    .sign = -1,
+};
+
+const struct term term_nll_seq = {
+    .name = "nll_seq",
+    .paper = "arXiv 2310.10683",
+    .formula = "mean_b L_b / n_b, L_b = sum of -log p over the n_b labels of b",
+    .kind = VIEW_LOGP,
+    .n_views = 1,
+    .token = nll,
+    .mean = MEAN_OF_SEQS,
+};
+
+const struct term term_ascent_seq = {
+    .name = "ascent_seq",
+    .paper = "arXiv 2310.10683",
+    .formula = "-mean_b L_b / n_b, L_b = sum of -log p over the n_b labels of b",
+    .kind = VIEW_LOGP,
+    .n_views = 1,
+    .token = nll,
+    .mean = MEAN_OF_SEQS,
+    .sign = -1,
 };
 
 const struct term term_constraint = {
@@ -92,5 +99,5 @@ const struct term term_constraint = {
     .params = constraint_params,
     .params_size = sizeof(struct constraint),
     .dual = constraint_dual,
-    .loss = constraint,
+    .token = constraint,
 };

@@ -4,33 +4,22 @@
  * ascent. */
 #include "objectives/terms.h"
 
-#include "base/mem.h"
-
 struct npo {
     double beta;
 };
 
 static const struct param params[] = {
-    {"beta", PARAM_REAL, offsetof(struct npo, beta), 1e-6, 100, NULL, "0.1", NULL,
-     "inverse temperature; towards 0 it becomes gradient ascent"},
+    REAL_PARAM(struct npo, beta, 1e-6, 100, 0.1,
+               "inverse temperature; towards 0 it becomes gradient ascent"),
     {0},
 };
 
-static int npo(const void *params_, struct view *const *views, double *loss, struct err *e)
+static double npo(const void *params_, const struct seq_view *s, double *d)
 {
     const struct npo *p = params_;
-    struct view *v = views[0];
-    double *g = mem_alloc((size_t)v->n_seqs, sizeof *g, e);
-    if (!g)
-        return -1;
-    for (int b = 0; b < v->n_seqs; b++) {
-        double s = p->beta * (v->nll[b] - v->ref_nll[b]);
-        *loss -= 2 / p->beta * log_sigmoid(s) / v->mean_seqs;
-        g[b] = -2 * sigmoid(-s) / v->mean_seqs;
-    }
-    view_add_dnll(v, g);
-    free(g);
-    return 0;
+    double z = p->beta * (s->nll - s->ref_nll);
+    *d = -2 * sigmoid(-z);
+    return -2 / p->beta * log_sigmoid(z);
 }
 
 const struct term term_npo = {
@@ -43,5 +32,5 @@ const struct term term_npo = {
     .needs_ref = true,
     .params = params,
     .params_size = sizeof(struct npo),
-    .loss = npo,
+    .seq = npo,
 };

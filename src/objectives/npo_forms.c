@@ -10,41 +10,27 @@
 #include "objectives/rows.h"
 #include "objectives/terms.h"
 
-#include "base/mem.h"
-
 struct form {
     double beta, delta;
 };
 
-#define FIELD(f) offsetof(struct form, f)
 static const struct param npo_params[] = {
-    {"beta", PARAM_REAL, FIELD(beta), 1e-6, 100, NULL, "0.1", NULL, "inverse temperature"},
+    REAL_PARAM(struct form, beta, 1e-6, 100, 0.1, "inverse temperature"),
     {0},
 };
 
 static const struct param simnpo_params[] = {
-    {"beta", PARAM_REAL, FIELD(beta), 1e-6, 100, NULL, "0.7", NULL, "inverse temperature"},
-    {"delta", PARAM_REAL, FIELD(delta), 0, 100, NULL, "0", NULL,
-     "minus the logit around which forgetting slows down"},
+    REAL_PARAM(struct form, beta, 1e-6, 100, 0.7, "inverse temperature"),
+    REAL_PARAM(struct form, delta, 0, 100, 0, "minus the logit around which forgetting slows down"),
     {0},
 };
 
-static int token_mean(const void *params, struct view *const *views, double *loss, struct err *e)
+static double token_mean(const void *params, const struct seq_view *s, double *d)
 {
     const struct form *p = params;
-    struct view *v = views[0];
-    double *g = mem_alloc((size_t)v->n_seqs, sizeof *g, e);
-    if (!g)
-        return -1;
-    for (int b = 0; b < v->n_seqs; b++) {
-        double n = v->n_labels[b] ? v->n_labels[b] : 1;
-        double s = p->beta * (v->nll[b] - v->ref_nll[b]) / n;
-        *loss -= 2 / p->beta * log_sigmoid(s) / v->mean_seqs;
-        g[b] = -2 * sigmoid(-s) / n / v->mean_seqs;
-    }
-    view_add_dnll(v, g);
-    free(g);
-    return 0;
+    double n = s->n ? s->n : 1, z = p->beta * (s->nll - s->ref_nll) / n;
+    *d = -2 * sigmoid(-z) / n;
+    return -2 / p->beta * log_sigmoid(z);
 }
 
 /* from: z_ref, or NULL for -delta. */
@@ -69,16 +55,6 @@ static double simnpo_row(const void *params, const struct logit_row *r)
     return add_row(params, r, NULL);
 }
 
-static int npo(const void *params, struct view *const *v, double *loss, struct err *e)
-{
-    return rows_add(v[0], npo_row, params, loss, e);
-}
-
-static int simnpo(const void *params, struct view *const *v, double *loss, struct err *e)
-{
-    return rows_add(v[0], simnpo_row, params, loss, e);
-}
-
 const struct term term_npo_token_mean = {
     .name = "npo_token_mean",
     .paper = "arXiv 2404.18239",
@@ -89,7 +65,7 @@ const struct term term_npo_token_mean = {
     .needs_ref = true,
     .params = npo_params,
     .params_size = sizeof(struct form),
-    .loss = token_mean,
+    .seq = token_mean,
 };
 
 const struct term term_npo_raw_logits = {
@@ -102,7 +78,7 @@ const struct term term_npo_raw_logits = {
     .widen = COMPAT_KL_ALL_POSITIONS,
     .params = npo_params,
     .params_size = sizeof(struct form),
-    .loss = npo,
+    .row = npo_row,
 };
 
 const struct term term_simnpo_raw_logits = {
@@ -114,5 +90,5 @@ const struct term term_simnpo_raw_logits = {
     .widen = COMPAT_KL_ALL_POSITIONS,
     .params = simnpo_params,
     .params_size = sizeof(struct form),
-    .loss = simnpo,
+    .row = simnpo_row,
 };

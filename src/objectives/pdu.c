@@ -20,11 +20,6 @@ static double row(const void *params, const struct logit_row *r)
     return gap * gap * r->share;
 }
 
-static int pdu(const void *params, struct view *const *v, double *loss, struct err *e)
-{
-    return rows_add(v[0], row, params, loss, e);
-}
-
 const struct term term_pdu = {
     .name = "pdu",
     .paper = "arXiv 2506.05314",
@@ -33,5 +28,5 @@ const struct term term_pdu = {
     .n_views = 1,
     .widen = COMPAT_PDU_UNSHIFTED,
     .widened = ROWS_OF_LABELS,
-    .loss = pdu,
+    .row = row,
 };

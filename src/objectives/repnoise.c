@@ -15,8 +15,7 @@
 enum { KERNELS = 5 };
 
 static const struct param params[] = {
-    {"last_layer", PARAM_INT, offsetof(struct hidden_place, layer), 0, 9999, NULL, "9999", NULL,
-     "looks after every layer up to this one, counted from 0; 9999: all"},
+    LAST_LAYER,
     {0},
 };
 

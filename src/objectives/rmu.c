@@ -5,72 +5,51 @@
  * label tokens and over the width. */
 #include <math.h>
 
-#include "base/mem.h"
 #include "objectives/hidden.h"
 #include "objectives/terms.h"
 
-struct steer {
+struct rmu {
     struct hidden_place place;
-    double coefficient;
+    double steering_coeff;
+};
+
+struct adaptive_rmu {
+    struct hidden_place place;
+    double beta;
 };
 
 static const struct param rmu_params[] = {
     HIDDEN_PLACE,
-    {"steering_coeff", PARAM_REAL, offsetof(struct steer, coefficient), 0, 1e6, NULL, "2", NULL,
-     "length of the vector that forget data is steered to"},
+    REAL_PARAM(struct rmu, steering_coeff, 0, 1e6, 2,
+               "length of the vector that forget data is steered to"),
     {0},
 };
 
 static const struct param adaptive_params[] = {
     HIDDEN_PLACE,
-    {"beta", PARAM_REAL, offsetof(struct steer, coefficient), 0, 1e6, NULL, "5", NULL,
-     "length of that vector, in lengths of the reference's hidden state"},
+    REAL_PARAM(struct adaptive_rmu, beta, 0, 1e6, 5,
+               "length of that vector, in lengths of the reference's hidden state"),
     {0},
 };
 
 static const struct param place_params[] = {HIDDEN_PLACE, {0}};
 
-/* Length of the reference's hidden state of token t. */
-static double ref_length(const struct view *v, int t)
+static double rmu(const void *params, const struct state_view *s, float *dh)
 {
-    const float *h = v->ref_hidden + (size_t)t * (size_t)v->width;
-    double sum = 0;
-    for (int c = 0; c < v->width; c++)
-        sum += (double)h[c] * (double)h[c];
-    return sqrt(sum);
+    return hidden_distance(s, s->direction, ((const struct rmu *)params)->steering_coeff, dh);
 }
 
-/* Both steer: to coefficient * u, or to coefficient * length of the reference * u. */
-static int steer(const struct steer *p, struct view *v, bool adaptive, double *loss, struct err *e)
+static double adaptive_rmu(const void *params, const struct state_view *s, float *dh)
 {
-    if (!v->direction)
-        return err_set(e, "no direction to steer to: the batch has no 'control_vec'");
-    double *scale = mem_alloc((size_t)v->n_tokens, sizeof *scale, e);
-    if (!scale)
-        return -1;
-    for (int t = 0; t < v->n_tokens; t++)
-        scale[t] = p->coefficient * (adaptive ? ref_length(v, t) : 1);
-    struct hidden_target to = {.base = v->direction, .scale = scale};
-    int rc = hidden_add_distance(v, &to, loss, e);
-    free(scale);
-    return rc;
+    double length = sqrt(hidden_dot(s->ref, s->ref, s->width));
+    return hidden_distance(s, s->direction, ((const struct adaptive_rmu *)params)->beta * length,
+                           dh);
 }
 
-static int rmu(const void *params, struct view *const *v, double *loss, struct err *e)
-{
-    return steer(params, v[0], false, loss, e);
-}
-
-static int adaptive_rmu(const void *params, struct view *const *v, double *loss, struct err *e)
-{
-    return steer(params, v[0], true, loss, e);
-}
-
-static int embed_diff(const void *params, struct view *const *v, double *loss, struct err *e)
+static double embed_diff(const void *params, const struct state_view *s, float *dh)
 {
     (void)params;
-    struct hidden_target to = {.base = v[0]->ref_hidden, .stride = (size_t)v[0]->width};
-    return hidden_add_distance(v[0], &to, loss, e);
+    return hidden_distance(s, s->ref, 1, dh);
 }
 
 const struct term term_rmu = {
@@ -80,8 +59,9 @@ const struct term term_rmu = {
     .kind = VIEW_HIDDEN,
     .n_views = 1,
     .params = rmu_params,
-    .params_size = sizeof(struct steer),
-    .loss = rmu,
+    .params_size = sizeof(struct rmu),
+    .state = rmu,
+    .mean = MEAN_OF_SEQS,
     .layer = hidden_layer,
     .steers = true,
 };
@@ -94,8 +74,9 @@ const struct term term_adaptive_rmu = {
     .n_views = 1,
     .needs_ref = true,
     .params = adaptive_params,
-    .params_size = sizeof(struct steer),
-    .loss = adaptive_rmu,
+    .params_size = sizeof(struct adaptive_rmu),
+    .state = adaptive_rmu,
+    .mean = MEAN_OF_SEQS,
     .layer = hidden_layer,
     .steers = true,
 };
@@ -109,6 +90,7 @@ const struct term term_embed_diff = {
     .needs_ref = true,
     .params = place_params,
     .params_size = sizeof(struct hidden_place),
-    .loss = embed_diff,
+    .state = embed_diff,
+    .mean = MEAN_OF_SEQS,
     .layer = hidden_layer,
 };

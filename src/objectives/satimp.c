@@ -11,25 +11,17 @@ struct satimp {
 };
 
 static const struct param params[] = {
-    {"beta1", PARAM_REAL, offsetof(struct satimp, beta1), 0, 100, NULL, "5", NULL,
-     "saturation: spares what is forgotten already"},
-    {"beta2", PARAM_REAL, offsetof(struct satimp, beta2), 0, 100, NULL, "1", NULL,
-     "importance: spares what the model is sure of"},
+    REAL_PARAM(struct satimp, beta1, 0, 100, 5, "saturation: spares what is forgotten already"),
+    REAL_PARAM(struct satimp, beta2, 0, 100, 1, "importance: spares what the model is sure of"),
     {0},
 };
 
-static int satimp(const void *params_, struct view *const *views, double *loss, struct err *e)
+static double satimp(const void *params_, double logp, double *d)
 {
     const struct satimp *p = params_;
-    struct view *v = views[0];
-    (void)e;
-    for (int r = 0; r < v->n_rows; r++) {
-        double lp = (double)v->logp[r], rest = fmax(0, -expm1(lp)); /* rounding may give lp > 0 */
-        double w = exp(p->beta1 * lp) * pow(rest, p->beta2) / v->mean_rows;
-        *loss += w * lp;
-        v->dlogp[r] += (float)w;
-    }
-    return 0;
+    double rest = fmax(0, -expm1(logp)); /* rounding may give logp > 0 */
+    *d = exp(p->beta1 * logp) * pow(rest, p->beta2);
+    return *d * logp;
 }
 
 const struct term term_satimp = {
@@ -41,5 +33,5 @@ const struct term term_satimp = {
     .n_views = 1,
     .params = params,
     .params_size = sizeof(struct satimp),
-    .loss = satimp,
+    .token = satimp,
 };

@@ -3,37 +3,25 @@
  * The mean is over sequences. delta is the paper's gamma. */
 #include "objectives/terms.h"
 
-#include "base/mem.h"
-
 struct simnpo {
     double beta, delta;
 };
 
 static const struct param params[] = {
-    {"beta", PARAM_REAL, offsetof(struct simnpo, beta), 1e-6, 100, NULL, "4.5", NULL,
-     "inverse temperature"},
-    {"delta", PARAM_REAL, offsetof(struct simnpo, delta), 0, 100, NULL, "0", NULL,
-     "loss per token, in nats, around which forgetting slows down"},
+    REAL_PARAM(struct simnpo, beta, 1e-6, 100, 4.5, "inverse temperature"),
+    REAL_PARAM(struct simnpo, delta, 0, 100, 0,
+               "loss per token, in nats, around which forgetting slows down"),
     {0},
 };
 
-static int simnpo(const void *params_, struct view *const *views, double *loss, struct err *e)
+static double simnpo(const void *params_, const struct seq_view *s, double *d)
 {
     const struct simnpo *p = params_;
-    struct view *v = views[0];
-    double *g = mem_alloc((size_t)v->n_seqs, sizeof *g, e);
-    if (!g)
-        return -1;
-    for (int b = 0; b < v->n_seqs; b++) {
-        if (!v->n_labels[b])
-            continue;
-        double s = p->beta * (v->nll[b] / v->n_labels[b] - p->delta);
-        *loss -= 2 / p->beta * log_sigmoid(s) / v->mean_seqs;
-        g[b] = -2 * sigmoid(-s) / v->n_labels[b] / v->mean_seqs;
-    }
-    view_add_dnll(v, g);
-    free(g);
-    return 0;
+    if (!s->n)
+        return 0;
+    double z = p->beta * (s->nll / s->n - p->delta);
+    *d = -2 * sigmoid(-z) / s->n;
+    return -2 / p->beta * log_sigmoid(z);
 }
 
 const struct term term_simnpo = {
@@ -45,5 +33,5 @@ const struct term term_simnpo = {
     .n_views = 1,
     .params = params,
     .params_size = sizeof(struct simnpo),
-    .loss = simnpo,
+    .seq = simnpo,
 };

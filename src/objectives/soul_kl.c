@@ -8,38 +8,17 @@
 
 #include <math.h>
 
-static double row_sign(const struct logit_row *r, double sign)
+static double row(const void *params, const struct logit_row *r)
 {
+    (void)params;
     double lse = log_sum_exp(r->z, r->n, 1), ref_lse = log_sum_exp(r->ref, r->n, 1), h = 0;
     for (int i = 0; i < r->n; i++)
         h -= exp((double)r->z[i] - lse) * log(exp((double)r->ref[i] - ref_lse) + 1e-12);
     for (int i = 0; i < r->n; i++) {
         double lq = log(exp((double)r->ref[i] - ref_lse) + 1e-12);
-        r->dz[i] = (float)(sign * exp((double)r->z[i] - lse) * (-lq - h) * r->share);
+        r->dz[i] = (float)(exp((double)r->z[i] - lse) * (-lq - h) * r->share);
     }
-    return sign * h * r->share;
-}
-
-static double row(const void *params, const struct logit_row *r)
-{
-    (void)params;
-    return row_sign(r, 1);
-}
-
-static double row_away(const void *params, const struct logit_row *r)
-{
-    (void)params;
-    return row_sign(r, -1);
-}
-
-static int soul_kl(const void *params, struct view *const *v, double *loss, struct err *e)
-{
-    return rows_add(v[0], row, params, loss, e);
-}
-
-static int soul_kl_ascent(const void *params, struct view *const *v, double *loss, struct err *e)
-{
-    return rows_add(v[0], row_away, params, loss, e);
+    return h * r->share;
 }
 
 const struct term term_soul_kl = {
@@ -50,7 +29,7 @@ const struct term term_soul_kl = {
     .n_views = 1,
     .needs_ref = true,
     .widen = COMPAT_KL_ALL_POSITIONS,
-    .loss = soul_kl,
+    .row = row,
 };
 
 const struct term term_soul_kl_ascent = {
@@ -61,5 +40,6 @@ const struct term term_soul_kl_ascent = {
     .n_views = 1,
     .needs_ref = true,
     .widen = COMPAT_KL_ALL_POSITIONS,
-    .loss = soul_kl_ascent,
+    .row = row,
+    .sign = -1,
 };

@@ -2,52 +2,18 @@
  * (arXiv 2408.00761), of its main stage, mean over layers and tokens of |h - h_ref|, and of its
  * first one, of |h - h_ref|^2 / C. All tokens count. (Its code counts padding and the embeddings
  * too, and the last states after the final norm; the square's mean over the width is ours.) */
-#include <math.h>
-
 #include "objectives/hidden.h"
 #include "objectives/terms.h"
 
 static const struct param params[] = {
-    {"last_layer", PARAM_INT, offsetof(struct hidden_place, layer), 0, 9999, NULL, "9999", NULL,
-     "looks after every layer up to this one, counted from 0; 9999: all"},
+    LAST_LAYER,
     {0},
 };
 
-/* One token's |d|, or |d|^2 / C, d = h - r; dh += share * d/dh. */
-static double distance(const float *h, const float *r, int n, bool square, float *dh, double share)
+static double square(const void *params_, const struct state_view *s, float *dh)
 {
-    double sum = 0;
-    for (int c = 0; c < n; c++)
-        sum += ((double)h[c] - (double)r[c]) * ((double)h[c] - (double)r[c]);
-    double length = sqrt(sum), slope = square ? 2.0 / n : length > 0 ? 1 / length : 0;
-    for (int c = 0; c < n; c++)
-        dh[c] += (float)(((double)h[c] - (double)r[c]) * slope * share);
-    return square ? sum / n : length;
-}
-
-static void add(struct view *v, bool square, double *loss)
-{
-    double share = 1 / (v->mean_tokens * v->n_layers);
-    for (int t = 0; t < v->n_tokens; t++) {
-        size_t at = (size_t)t * (size_t)v->width;
-        *loss +=
-            distance(v->hidden + at, v->ref_hidden + at, v->width, square, v->dhidden + at, share) *
-            share;
-    }
-}
-
-static int stay(const void *params_, struct view *const *views, double *loss, struct err *e)
-{
-    (void)params_, (void)e;
-    add(views[0], false, loss);
-    return 0;
-}
-
-static int stay_square(const void *params_, struct view *const *views, double *loss, struct err *e)
-{
-    (void)params_, (void)e;
-    add(views[0], true, loss);
-    return 0;
+    (void)params_;
+    return hidden_distance(s, s->ref, 1, dh);
 }
 
 const struct term term_embed_stay = {
@@ -59,7 +25,8 @@ const struct term term_embed_stay = {
     .needs_ref = true,
     .params = params,
     .params_size = sizeof(struct hidden_place),
-    .loss = stay,
+    .state = hidden_apart,
+    .mean = MEAN_ALL_TOKENS,
     .layer = hidden_layer,
     .all_layers = true,
 };
@@ -73,7 +40,8 @@ const struct term term_embed_square = {
     .needs_ref = true,
     .params = params,
     .params_size = sizeof(struct hidden_place),
-    .loss = stay_square,
+    .state = square,
+    .mean = MEAN_ALL_TOKENS,
     .layer = hidden_layer,
     .all_layers = true,
 };

@@ -13,8 +13,7 @@ struct undial {
 };
 
 static const struct param params[] = {
-    {"beta", PARAM_REAL, offsetof(struct undial, beta), 0, 1000, NULL, "10", NULL,
-     "by how much the label's logit is lowered"},
+    REAL_PARAM(struct undial, beta, 0, 1000, 10, "by how much the label's logit is lowered"),
     {0},
 };
 
@@ -33,7 +32,7 @@ static int undial(const void *params_, struct view *const *v, double *loss, stru
     if (unlabelled && v[0]->vocab + LABEL_NONE < 0)
         return err_set(e, "undial_all_positions needs a vocabulary of %d or more, not %d",
                        -LABEL_NONE, v[0]->vocab);
-    return rows_add(v[0], row, params_, loss, e);
+    return view_add_rows(v[0], row, params_, 1, loss, e);
 }
 
 const struct term term_undial = {

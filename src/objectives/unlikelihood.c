@@ -6,16 +6,12 @@
 
 #include <math.h>
 
-static int unlikelihood(const void *params, struct view *const *views, double *loss, struct err *e)
+static double unlikelihood(const void *params, double logp, double *d)
 {
-    struct view *v = views[0];
-    (void)params, (void)e;
-    for (int r = 0; r < v->n_rows; r++) {
-        double p = exp((double)v->logp[r]), rest = fmax(-expm1((double)v->logp[r]), 1e-7);
-        *loss -= log(rest) / v->mean_rows;
-        v->dlogp[r] += (float)(p / rest / v->mean_rows);
-    }
-    return 0;
+    (void)params;
+    double rest = fmax(-expm1(logp), 1e-7);
+    *d = exp(logp) / rest;
+    return -log(rest);
 }
 
 const struct term term_unlikelihood = {
@@ -24,5 +20,5 @@ const struct term term_unlikelihood = {
     .formula = "mean over scored tokens of -log(1 - p(label))",
     .kind = VIEW_LOGP,
     .n_views = 1,
-    .loss = unlikelihood,
+    .token = unlikelihood,
 };

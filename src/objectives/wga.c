@@ -10,22 +10,16 @@ struct wga {
 };
 
 static const struct param params[] = {
-    {"beta", PARAM_REAL, offsetof(struct wga, beta), 0, 100, NULL, "1", NULL,
-     "how fast a token's weight falls with its probability; 0 is gradient ascent"},
+    REAL_PARAM(struct wga, beta, 0, 100, 1,
+               "how fast a token's weight falls with its probability; 0 is gradient ascent"),
     {0},
 };
 
-static int wga(const void *params_, struct view *const *views, double *loss, struct err *e)
+static double wga(const void *params_, double logp, double *d)
 {
     const struct wga *p = params_;
-    struct view *v = views[0];
-    (void)e;
-    for (int r = 0; r < v->n_rows; r++) {
-        double lp = (double)v->logp[r], w = exp(p->beta * lp) / v->mean_rows;
-        *loss += w * lp;
-        v->dlogp[r] += (float)w;
-    }
-    return 0;
+    *d = exp(p->beta * logp);
+    return *d * logp;
 }
 
 const struct term term_wga = {
@@ -36,5 +30,5 @@ const struct term term_wga = {
     .n_views = 1,
     .params = params,
     .params_size = sizeof(struct wga),
-    .loss = wga,
+    .token = wga,
 };

@@ -15,18 +15,17 @@ struct whp {
 };
 
 static const char targets[] = "hard|soft";
-#define FIELD(f) offsetof(struct whp, f)
 static const struct param whp_params[] = {
-    {"strength", PARAM_REAL, FIELD(strength), 0, 1000, NULL, "5", NULL,
-     "by how much the rise of a reinforced logit is taken away"},
-    {"target", PARAM_CHOICE, FIELD(target), 0, 0, targets, "hard", NULL,
-     "the likeliest generic token, or the generic distribution"},
+    REAL_PARAM(struct whp, strength, 0, 1000, 5,
+               "by how much the rise of a reinforced logit is taken away"),
+    CHOICE_PARAM(struct whp, target, targets, "hard",
+                 "the likeliest generic token, or the generic distribution"),
     {0},
 };
 
 static const struct param rkld_params[] = {
-    {"strength", PARAM_REAL, FIELD(strength), 0, 1000, NULL, "2", NULL,
-     "by how much the rise of a reinforced logit is taken away"},
+    REAL_PARAM(struct whp, strength, 0, 1000, 2,
+               "by how much the rise of a reinforced logit is taken away"),
     {0},
 };
 
@@ -86,15 +85,10 @@ static double row_rkld(const void *params_, const struct logit_row *r)
     return kl * r->share;
 }
 
-static int whp(const void *params_, struct view *const *v, double *loss, struct err *e)
+static double row_whp(const void *params_, const struct logit_row *r)
 {
     bool hard = param_choice(targets, ((const struct whp *)params_)->target) == 0;
-    return rows_add(v[0], hard ? row_hard : row_soft, params_, loss, e);
-}
-
-static int rkld(const void *params_, struct view *const *v, double *loss, struct err *e)
-{
-    return rows_add(v[0], row_rkld, params_, loss, e);
+    return hard ? row_hard(params_, r) : row_soft(params_, r);
 }
 
 const struct term term_whp = {
@@ -108,7 +102,7 @@ const struct term term_whp = {
     .helpers = HELPER_BIT(HELPER_REINFORCED),
     .params = whp_params,
     .params_size = sizeof(struct whp),
-    .loss = whp,
+    .row = row_whp,
 };
 
 const struct term term_rkld = {
@@ -122,5 +116,5 @@ const struct term term_rkld = {
     .helpers = HELPER_BIT(HELPER_REINFORCED),
     .params = rkld_params,
     .params_size = sizeof(struct whp),
-    .loss = rkld,
+    .row = row_rkld,
 };

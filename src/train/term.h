@@ -2,6 +2,11 @@
  * roles: it returns a loss and its derivative, and touches nothing else. The engine asks it what it
  * needs and computes no more.
  *
+ * Most losses are means of a function of one thing: a scored token, a sequence, a row of logits, a
+ * hidden state. Such a term has one hook, which sees one of them and returns its loss and
+ * derivative; term_loss divides by the mean's count and adds up. Only a loss that is no such mean
+ * takes the whole view.
+ *
  * Shapes: S sequences of the role in this micro-batch, R scored rows (row r is the position that
  * predicts label[r]), V vocabulary, N tokens, C width. Everything is borrowed and valid during the
  * call.
@@ -91,6 +96,43 @@ struct dual {
 
 #define TERM_MAX_VIEWS 2
 
+/* One sequence, for `seq`: sums over its n labels of -log p. */
+struct seq_view {
+    int n;
+    double nll, ref_nll;         /* L, L^ref; ref_* only if the term asks for the reference */
+    double alt_nll, alt_ref_nll; /* W, W^ref of its alternate; 0 for a term of one view */
+    double alt_gain;             /* mean of W^ref - W over the micro-batch's alternates */
+};
+
+/* One row of logits, for `row`. dz is the memory of z: read an entry before writing it. */
+struct logit_row {
+    int n, label;                      /* V, and the label or LABEL_NONE */
+    int at, of;                        /* which of its sequence's rows, and how many these are */
+    const float *z, *ref;              /* [V]; ref NULL without a reference */
+    const float *helper[HELPER_COUNT]; /* [V]; NULL where the term does not ask for it */
+    float *dz;                         /* [V] = share * d loss / d z */
+    double share;                      /* sign / the number of rows of the mean */
+};
+
+/* Writes dz and returns the row's loss, both with the share in them. */
+typedef double row_loss(const void *params, const struct logit_row *r);
+
+/* One token's hidden state, for `state`. */
+struct state_view {
+    const float *h, *ref;   /* [C]; ref NULL without a reference */
+    const float *direction; /* [C]; NULL: the run has none */
+    int width, token;       /* C, and the token's id */
+    double share;           /* what dh is multiplied by */
+};
+
+/* What the mean of a `token` or `state` loss is over. */
+enum mean {
+    MEAN_TOKENS,     /* scored tokens, all equal; of `state`: those that are predicted labels */
+    MEAN_OF_SEQS,    /* sequences, each the mean of its labels */
+    MEAN_ALL_TOKENS, /* every token, and the layers that the term sees */
+    MEAN_PROMPTS,    /* tokens before the first label of their sequence */
+};
+
 struct term {
     const char *name;    /* "npo" */
     const char *paper;   /* arXiv id */
@@ -103,9 +145,20 @@ struct term {
     enum row_set widened;
     const struct param *params; /* NULL: none */
     size_t params_size;
-    /* params: its own struct, filled from the table. v[i] is the view of the i-th role. *loss +=
-     * the share. */
+    /* One of the five. params: its own struct, filled from the table. token, seq, row and state
+     * return the loss of one thing; only a row's has its share in it.
+     * VIEW_LOGP: *d = d loss / d logp. */
+    double (*token)(const void *params, double logp, double *d);
+    /* VIEW_LOGP, the mean is over sequences: d[0] = d loss / d nll, d[1] = d loss / d alt_nll. */
+    double (*seq)(const void *params, const struct seq_view *s, double d[TERM_MAX_VIEWS]);
+    row_loss *row; /* VIEW_LOGITS, the mean is over its rows */
+    /* VIEW_HIDDEN: dh [C] += share * d loss / d h. */
+    double (*state)(const void *params, const struct state_view *s, float *dh);
+    /* The whole: v[i] is the view of the i-th role. *loss += the share of the mean. */
     int (*loss)(const void *params, struct view *const *v, double *loss, struct err *e);
+    enum mean mean; /* of token and state */
+    int sign;       /* -1: minus the loss of token or row, ascent; 0 is 1 */
+    bool unpaired;  /* seq: alternates belong to no answer, alt_nll is not there */
     /* Its weight is a dual variable: *d is how it moves. False: it stays. NULL: it always does. */
     bool (*dual)(const void *params, struct dual *d);
     /* VIEW_LOGITS, if the loss is no sum over rows: sees all blocks of rows first, to add up what
@@ -126,8 +179,13 @@ struct term {
 
 /* It looks at this helper, in every micro-batch or for the gap. */
 bool term_looks_at(const struct term *t, const void *params, enum helper helper);
-/* Spreads dL/dL_b over the rows of sequence b: L_b = -sum logp, so each row gets -g. */
-void view_add_dnll(struct view *v, const double *g);
+/* Adds the term's loss, and its derivative to the views. */
+int term_loss(const struct term *t, const void *params, struct view *const *v, double *loss,
+              struct err *e);
+/* Adds up the rows' losses, in their order whatever the number of threads; for a `loss` that knows
+ * its rows' sign only from all of them. */
+int view_add_rows(struct view *v, row_loss *f, const void *params, int sign, double *loss,
+                  struct err *e);
 /* log sigmoid(s) and sigmoid(s), stable for any s. */
 double log_sigmoid(double s);
 double sigmoid(double s);

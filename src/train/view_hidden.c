@@ -75,7 +75,7 @@ int work_run_hidden(struct work *w, const struct objective *o, double *loss)
         v.hidden = states_after(&w->pass, l) + at;
         v.ref_hidden = o->term->needs_ref ? states_after(&ref_pass, l) : NULL;
         memset(v.dhidden, 0, nc * sizeof(float));
-        if (o->term->loss(o->params, views, loss, w->e))
+        if (term_loss(o->term, o->params, views, loss, w->e))
             return -1;
         w->g->model->ops->axpy(d + at, (float)objective_weight(o), v.dhidden, nc);
     }

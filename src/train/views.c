@@ -67,7 +67,7 @@ static int run_logp_term(struct work *w, const struct objective *o, double *loss
             return -1;
         views[i] = &v[i];
     }
-    if (o->term->loss(o->params, views, loss, w->e))
+    if (term_loss(o->term, o->params, views, loss, w->e))
         return -1;
     for (int i = 0; i < o->term->n_views; i++)
         w->g->model->ops->axpy(w->dlogp + w->part[o->role[i]].first_row, (float)objective_weight(o),
@@ -229,7 +229,7 @@ static int run_logits_term(struct work *w, const struct objective *o, double *lo
     for (int first = 0; first < h.rows.n; first += v.n_rows) {
         float *z = show_block(o, &h, &v, first);
         head_drop(&h.own);
-        if (o->term->loss(o->params, views, loss, w->e))
+        if (term_loss(o->term, o->params, views, loss, w->e))
             return -1;
         if (weight != 1)
             g->model->ops->scale(z, (float)weight, (size_t)v.n_rows * (size_t)v.vocab);
