@@ -1,7 +1,25 @@
-/* Rows from arbitrary text: the first byte chooses JSON or CSV, the rest is the file. */
+/* Rows from arbitrary text: the first byte chooses the file's name, which chooses the format, the
+ * rest is the file. */
 #include <stdint.h>
 
 #include "data/rows.h"
+
+/* A name by the first byte; by any other the text tells. */
+static const char *name_of(uint8_t first)
+{
+    switch (first) {
+    case 'c':
+        return "x.csv";
+    case 't':
+        return "x.tsv";
+    case 'p':
+        return "x.txt";
+    case 'g':
+        return "x.csv.gz";
+    default:
+        return "x.json";
+    }
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -9,8 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct err e;
     if (size == 0)
         return 0;
-    const char *name = data[0] == 'c' ? "x.csv" : "x.json";
-    if (rows_read(&r, name, (const char *)data + 1, size - 1, &e))
+    if (rows_read(&r, name_of(data[0]), (const char *)data + 1, size - 1, &e))
         return 0;
     for (int i = 0; i < r.n; i++)
         rows_text(&r, i, "question", &e);

@@ -104,6 +104,19 @@ static bool clean(const char *path)
     return !file_exists(tmp);
 }
 
+static void test_endless(void)
+{
+    size_t n = 0;
+    char *text = file_read_most("/dev/zero", 1 << 20, &n, &e);
+    ok(!text && strstr(e.msg, "has not ended after 1 MiB"), "%s", e.msg);
+    free(text);
+    char *path = in_dir("long");
+    ok(!file_write(path, "abcdef", 6, &e) && (text = file_read_most(path, 2, &n, &e)) && n == 6,
+       "a regular file has its own end");
+    free(text);
+    free(path);
+}
+
 static void test_atomic_write(void)
 {
     char *path = in_dir("out"), *link = in_dir("link"), *fifo = in_dir("fifo");
@@ -310,6 +323,7 @@ int main(void)
     test_err();
     test_mem();
     test_buf();
+    test_endless();
     test_atomic_write();
     test_file();
     test_file_without_memory();

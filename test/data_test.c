@@ -64,6 +64,109 @@ static void test_rows(void)
     rows_close(&r);
 }
 
+/* Rows as Python, pandas and datasets leave them: each file is the same two rows. */
+static void test_shapes(void)
+{
+    static const char *const files[][2] = {
+        {"x.jsonl", "{\"q\": \"one\", \"a\": \"x\"}\n{\"q\": \"two\", \"a\": \"y\"}\n"},
+        {"pretty.json", "{\n \"q\": \"one\",\n \"a\": \"x\"\n}\n{\n \"q\": \"two\",\"a\": \"y\"}"},
+        {"columns.json", "{\"q\": [\"one\", \"two\"], \"a\": [\"x\", \"y\"]}"},
+        {"pandas.json",
+         "{\"q\": {\"3\": \"one\", \"7\": \"two\"}, \"a\": {\"3\": \"x\", \"7\": \"y\"}}"},
+        {"data.json", "{\"version\": 1, \"data\": [{\"q\": \"one\", \"a\": \"x\"},\n{\"q\": "
+                      "\"two\", \"a\": \"y\"}]}"},
+        {"split.json", "{\"columns\": [\"q\", \"a\"], \"index\": [0, 1], \"data\": [[\"one\", "
+                       "\"x\"], [\"two\", \"y\"]]}"},
+        {"nan.jsonl", "{\"q\": \"one\", \"a\": \"x\", \"s\": NaN}\n"
+                      "{\"q\": \"two\", \"a\": \"y\", \"s\": [-Infinity, 1e400, -1E+999]}"},
+        {"big.jsonl", "{\"q\": \"one\", \"a\": \"x\", \"id\": 18446744073709551615}\n"
+                      "{\"q\": \"two\", \"a\": \"y\", \"id\": -123456789012345678901234567890}"},
+        {"nan.json",
+         "[{\"q\": \"one\", \"a\": \"x\", \"s\": NaN},\n {\"q\": \"two\", \"a\": \"y\"}]"},
+        {"t.tsv", "q\ta\none\tx\n\"two\"\ty\n"},
+        {"tabs", "q\ta\none\tx\ntwo\ty\n"},
+        {"tabs.csv", "q\ta\r\none\tx\r\ntwo\ty\r\n"},
+        {"semicolons.csv", "q;a\none;x\ntwo;y\n"},
+        {"mac.csv", "q,a\rone,x\rtwo,y\r"},
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        struct rows r = {0};
+        struct err e = {""};
+        bool same = !rows_open(&r, scratch(files[i][0], files[i][1]), &e) && r.n == 2;
+        for (int k = 0; same && k < 2; k++) {
+            const char *q = rows_text(&r, k, "q", &e), *a = rows_text(&r, k, "a", &e);
+            same = q && a && !strcmp(q, k ? "two" : "one") && !strcmp(a, k ? "y" : "x");
+        }
+        ok(same, "the two rows of %s %s", files[i][0], e.msg);
+        rows_close(&r);
+    }
+}
+
+static void test_other_shapes(void)
+{
+    struct rows r;
+    struct err e = {""};
+    ok(!rows_open(&r, scratch("texts.json", "[\"one\",\n \"two\"]"), &e) && r.n == 2 &&
+           r.at[1].line == 2 && !strcmp(rows_text(&r, 1, "text", &e), "two"),
+       "an array of texts is rows {text} %s", e.msg);
+    rows_close(&r);
+    static const char *const single[] = {
+        "{\"ids\": [1, 2, 3], \"labels\": [-100, 2, 3]}",
+        "{\"forget\": [0, 1], \"retain\": [2, 2]}",
+        "{\"messages\": [{\"role\": \"user\"}, {\"role\": \"user\"}]}",
+        "{\"q\": \"one\", \"l\": [\"x\", \"y\"]}",
+        "{\"a\": {\"b\": 1}, \"c\": {\"b\": 2}}",
+        "{}"};
+    for (size_t i = 0; i < sizeof single / sizeof *single; i++) {
+        ok(!rows_open(&r, scratch("one.json", single[i]), &e) && r.n == 1 && !r.at[0].number,
+           "one row, no table: %s", single[i]);
+        rows_close(&r);
+    }
+    ok(!rows_open(&r, scratch("c.json", "\n{\"q\": [\"a\", \"b\"], \"a\": [\"x\", NaN]}"), &e) &&
+           !rows_text(&r, 1, "a", &e) && strstr(e.msg, "line 2, row 2 of the table: ") &&
+           strstr(e.msg, "no text but null"),
+       "a row of a table is named: %s", e.msg);
+    ok(!rows_text(&r, 0, "question", &e) && strstr(e.msg, "it has 'q', 'a'"), "keys found: %s",
+       e.msg);
+    rows_close(&r);
+    ok(!rows_open_lines(&r, scratch("pool.csv", "No, never.\n\n {x}\n"), "a", &e) && r.n == 2 &&
+           r.at[1].line == 3 && !strcmp(rows_text(&r, 1, "a", &e), "{x}"),
+       "lines, whatever the name %s", e.msg);
+    rows_close(&r);
+}
+
+/* What a name or bytes promise and a reader of text cannot keep. */
+static void test_formats_refused(void)
+{
+    static const struct {
+        const char *bytes;
+        size_t n;
+        const char *wanted;
+    } bad[] = {
+        {"PAR1\x15\x04", 6, "Parquet file, which is not read: convert it: python3 -c \"import"},
+        {"ARROW1\0\0", 8, "open_file('"},
+        {"\xff\xff\xff\xff\x10\0\0\0", 8, "open_stream('"},
+        {"\x28\xb5\x2f\xfdxx", 6, "zstd -dc '"},
+        {"BZh31AY&SYxx", 12, "bzip2 -dc '"},
+        {"\xfd"
+         "7zXZ\0",
+         6, "xz -dc '"},
+        {"PK\x03\x04xx", 6, ".xlsx"},
+        {"\xff\xfe{\0", 4, "UTF-16"},
+        {"\0{\0\"", 4, "iconv -f UTF-16BE"},
+        {"\xff\xfe\0\0", 4, "UTF-32"},
+        {"version https://git-lfs.github.com/spec/v1\n", 43, "git lfs pull"},
+        {"\x1f\x8b\x08\0", 4, "is damaged"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct rows r;
+        struct err e = {""};
+        ok(rows_read(&r, "x.json", bad[i].bytes, bad[i].n, &e) && strstr(e.msg, bad[i].wanted) &&
+               !r.v,
+           "refused: %s", e.msg);
+    }
+}
+
 static void test_rows_refused(void)
 {
     static const char *const bad[][3] = {
@@ -81,6 +184,10 @@ static void test_rows_refused(void)
         {"x.json", "[{\"a\": 1},\n", "line 2"},
         {"x.json", "[{\"a\": 1}\n{\"a\": 2}]", "line 2: ',' or ']'"},
         {"x.json", "[{\"a\": 1},]", "line 1: not JSON"},
+        {"x.json", "{\"a\": 1}\n\n{\"a\": NaN, \"b\" 1}\n", "line 3: not JSON"},
+        {"x.json", "[[\"q\", \"a\"]]", "line 1: a row must be"},
+        {"x.json", "{\"data\": [{\"q\": \"a\"}, \"b\"]}\n{\"a\": \"\n", "line 2: not JSON"},
+        {"x.tsv", "a\tb\n1\n", "line 2: 1 fields where the header names 2"},
         {"x.csv", "", "line 1: a header"},
         {"x.csv", "a,b\n", "no rows"},
         {"x.csv", "a,b\n1,2\n1\n", "line 3: 1 fields where the header names 2"},
@@ -337,6 +444,9 @@ int main(void)
     struct rows r;
     struct err e;
     test_rows();
+    test_shapes();
+    test_other_shapes();
+    test_formats_refused();
     test_rows_refused();
     if (ok(!rows_open(&r, scratch("qa.jsonl", qa), &e), "questions and answers"))
         test_labels(&r, enc);

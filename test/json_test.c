@@ -34,6 +34,26 @@ static bool reads_as(const char *text, size_t flags, const char *want)
     return same;
 }
 
+/* An infinity is a value in a log, and is written as one where NaN is. */
+static void test_log(void)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/log.json", test_dir());
+    const char *text = "[NaN, Infinity, -Infinity, 1e400, \"Infinity\", 1.0]";
+    json_t *j = file_write(path, text, strlen(text), &e) ? NULL : json_read_log(path, &e);
+    struct buf b = {0};
+    ok(j && !json_write_buf(j, &b, JSON_NULL_IS_NAN, &e) &&
+           !strcmp(b.data, "[NaN, Infinity, -Infinity, Infinity, \"Infinity\", 1.0]"),
+       "%s", b.data ? b.data : e.msg);
+    buf_clear(&b);
+    ok(j && !json_write_buf(j, &b, JSON_COMPACT, &e) &&
+           !strcmp(b.data, "[null,1.7976931348623157e+308,-1.7976931348623157e+308,"
+                           "1.7976931348623157e+308,\"Infinity\",1.0]"),
+       "%s", b.data ? b.data : e.msg);
+    buf_fini(&b);
+    json_decref(j);
+}
+
 static void test_read(void)
 {
     size_t c = JSON_COMPACT;
@@ -51,6 +71,12 @@ static void test_read(void)
     ok(reads_as("[1234567890123456789.5, 12345678901234567e5]", c,
                 "[1.2345678901234568e+18,1.2345678901234568e+21]"),
        "long reals stay as they are");
+    ok(reads_as("[1e400, -1E+999, 1e-400, 1e308]", c, "[null,null,0.0,1e+308]"),
+       "so are reals beyond a double, null");
+    char digits[400];
+    memset(digits, '7', sizeof digits);
+    digits[sizeof digits - 1] = 0;
+    ok(reads_as(digits, c, "null"), "and an integer of 399 digits");
     ok(reads_as("\"a\\u0000b\"", c, "\"a\\u0000b\""), "strings may hold NUL");
     ok(reads_as("\xEF\xBB\xBF{\"a\": 1, \"a\": 2}", c, "{\"a\":2}"), "byte order mark, equal keys");
     static const char *const bad[] = {"",    "{",     "[1,]", "\"",       "\"\\",  "[NaNa]", "-NaN",
@@ -225,6 +251,7 @@ static void test_without_memory(void)
 int main(void)
 {
     test_read();
+    test_log();
     test_write();
     test_real();
     test_getters();

@@ -41,13 +41,13 @@ void file_map_close(struct file_map *m)
 }
 
 /* Reads to the end by read(2), which serves pipes and devices as well as files. */
-static int read_all(int fd, const char *path, struct buf *b, struct err *e)
+static int read_all(int fd, const char *path, size_t most, struct buf *b, struct err *e)
 {
     struct stat st;
     if (buf_add(b, "", 0, e))
         return -1;
-    if (!fstat(fd, &st) && S_ISREG(st.st_mode) &&
-        mem_reserve(&b->data, &b->cap, (size_t)st.st_size + 2, 1, e))
+    bool regular = !fstat(fd, &st) && S_ISREG(st.st_mode);
+    if (regular && mem_reserve(&b->data, &b->cap, (size_t)st.st_size + 2, 1, e))
         return -1;
     for (;;) {
         if (b->cap - b->len < 2 && mem_reserve(&b->data, &b->cap, b->cap + 4096, 1, e))
@@ -61,10 +61,14 @@ static int read_all(int fd, const char *path, struct buf *b, struct err *e)
         b->data[b->len] = 0;
         if (n == 0)
             return 0;
+        if (!regular && b->len > most)
+            return err_set(
+                e, "cannot read '%s': it is no regular file and has not ended after %zu MiB", path,
+                most >> 20);
     }
 }
 
-char *file_read(const char *path, size_t *len, struct err *e)
+char *file_read_most(const char *path, size_t most, size_t *len, struct err *e)
 {
     bool from_stdin = !strcmp(path, "-");
     int fd = from_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
@@ -73,7 +77,7 @@ char *file_read(const char *path, size_t *len, struct err *e)
         return NULL;
     }
     struct buf b = {0};
-    int rc = read_all(fd, path, &b, e);
+    int rc = read_all(fd, path, most, &b, e);
     if (!from_stdin)
         close(fd);
     if (rc) {
@@ -83,6 +87,11 @@ char *file_read(const char *path, size_t *len, struct err *e)
     if (len)
         *len = b.len;
     return b.data;
+}
+
+char *file_read(const char *path, size_t *len, struct err *e)
+{
+    return file_read_most(path, (size_t)1 << 30, len, e);
 }
 
 /* PATH.tmp.PID, owned by the caller. */

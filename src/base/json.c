@@ -2,7 +2,9 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <float.h>
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -40,28 +42,67 @@ static bool fits_int64(const char *word, size_t n)
     return !errno;
 }
 
-/* Jansson's text for a word that only Python's parser takes: "null", or ".0" to put behind an
- * integer; NULL for all other words. */
-static const char *replacement(const char *word, size_t n)
+/* A word that is an integer or a real of JSON; *integer: it has only digits. */
+static bool is_number(const char *word, size_t n, bool *integer)
 {
-    static const char *const as_null[] = {"NaN", "Infinity", "-Infinity"};
-    for (size_t i = 0; i < sizeof as_null / sizeof *as_null; i++)
-        if (n == strlen(as_null[i]) && !memcmp(word, as_null[i], n))
-            return "null";
-    for (size_t i = *word == '-'; i < n; i++)
-        if (!isdigit((unsigned char)word[i]))
-            return NULL;
-    return fits_int64(word, n) ? NULL : ".0";
+    size_t i = *word == '-';
+    bool digits = i < n;
+    *integer = i < n;
+    for (; i < n; i++) {
+        *integer = *integer && isdigit((unsigned char)word[i]);
+        digits = digits && (isdigit((unsigned char)word[i]) || strchr("+-.eE", word[i]));
+    }
+    return digits;
 }
 
-/* Appends text to `out` with such words replaced, from the first one on; `out` stays empty if there
- * are none. (HF tokenizer_config.json has "model_max_length": 1000000000000000019884624838656.) */
-static int replace_words(const char *text, size_t len, struct buf *out, struct err *e)
+/* Whether a number's text, of any length, is beyond the greatest double. */
+static bool overflows(const char *word, size_t n)
+{
+    /* few texts come here: strtod needs one that ends */
+    char text[512], *copy = text;
+    struct err ignored;
+    if (n >= sizeof text && !(copy = mem_strndup(word, n, &ignored)))
+        return false;
+    memcpy(copy, word, n);
+    copy[n] = 0;
+    bool is = fabs(strtod(copy, NULL)) > DBL_MAX;
+    if (copy != text)
+        free(copy);
+    return is;
+}
+
+/* Whether a word may be a number beyond the greatest double: 309 digits, or an exponent. */
+static bool is_large(const char *word, size_t n)
+{
+    return n > DBL_MAX_10_EXP || memchr(word, 'e', n) || memchr(word, 'E', n);
+}
+
+/* Jansson's text for a word that only Python's parser takes: "null" or `infinity`, or ".0" to put
+ * after an integer; NULL for all other words. */
+static const char *replacement(const char *word, size_t n, enum json_infinity infinity)
+{
+    static const char *const max[] = {"1.7976931348623157e308", "-1.7976931348623157e308"};
+    const bool minus = *word == '-';
+    const char *infinite = infinity == JSON_INFINITY_IS_NULL ? "null" : max[minus];
+    bool integer;
+    if (n == 3 && !memcmp(word, "NaN", n))
+        return "null";
+    if (n == (size_t)8 + minus && !memcmp(word + minus, "Infinity", 8))
+        return infinite;
+    if (!is_number(word, n, &integer))
+        return NULL;
+    if (is_large(word, n) && overflows(word, n))
+        return infinite;
+    return integer && !fits_int64(word, n) ? ".0" : NULL;
+}
+
+int json_plain(const char *text, size_t len, enum json_infinity infinity, struct buf *out,
+               struct err *e)
 {
     size_t kept = 0;
     for (size_t i = 0, n; i < len; i += n) {
         n = text[i] == '"' ? string_length(text + i, len - i) : word_length(text + i, len - i);
-        const char *with = n && text[i] != '"' ? replacement(text + i, n) : NULL;
+        const char *with = n && text[i] != '"' ? replacement(text + i, n, infinity) : NULL;
         if (with) {
             size_t upto = *with == '.' ? i + n : i;
             if (buf_add(out, text + kept, upto - kept, e) || buf_str(out, with, e))
@@ -73,7 +114,8 @@ static int replace_words(const char *text, size_t len, struct buf *out, struct e
     return kept ? buf_add(out, text + kept, len - kept, e) : 0;
 }
 
-json_t *json_read_text(const char *text, size_t len, const char *what, struct err *e)
+static json_t *read_text(const char *text, size_t len, enum json_infinity infinity,
+                         const char *what, struct err *e)
 {
     if (len >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3)) {
         text += 3;
@@ -81,7 +123,7 @@ json_t *json_read_text(const char *text, size_t len, const char *what, struct er
     }
     struct buf fixed = {0};
     json_t *j = NULL;
-    if (!replace_words(text, len, &fixed, e)) {
+    if (!json_plain(text, len, infinity, &fixed, e)) {
         json_error_t je;
         j = json_loadb(fixed.data ? fixed.data : text, fixed.data ? fixed.len : len,
                        JSON_ALLOW_NUL | JSON_DECODE_ANY, &je);
@@ -92,7 +134,12 @@ json_t *json_read_text(const char *text, size_t len, const char *what, struct er
     return j;
 }
 
-json_t *json_read_file(const char *path, struct err *e)
+json_t *json_read_text(const char *text, size_t len, const char *what, struct err *e)
+{
+    return read_text(text, len, JSON_INFINITY_IS_NULL, what, e);
+}
+
+static json_t *read_file(const char *path, enum json_infinity infinity, struct err *e)
 {
     size_t len;
     char *text = file_read(path, &len, e);
@@ -101,10 +148,20 @@ json_t *json_read_file(const char *path, struct err *e)
     struct buf what = {0};
     json_t *j = NULL;
     if (!buf_printf(&what, e, "'%s'", path))
-        j = json_read_text(text, len, what.data, e);
+        j = read_text(text, len, infinity, what.data, e);
     buf_fini(&what);
     free(text);
     return j;
+}
+
+json_t *json_read_file(const char *path, struct err *e)
+{
+    return read_file(path, JSON_INFINITY_IS_NULL, e);
+}
+
+json_t *json_read_log(const char *path, struct err *e)
+{
+    return read_file(path, JSON_INFINITY_IS_MAX, e);
 }
 
 /* The value of a key, or NULL if it is missing or null; *rc then says whether that is an error. */

@@ -1,7 +1,8 @@
 /* JSON on Jansson, with getters that say what is wrong where. All getters borrow from `obj`.
  * `need` getters fail if the key is missing; `opt` getters then leave *out as it was. A null counts
- * as missing. Readers take what Python writes: NaN and Infinity become null, integers beyond 64
- * bits become reals, strings may hold NUL, of equal keys the last one counts.
+ * as missing. Readers take what Python writes: NaN, Infinity and reals beyond a double (1e400)
+ * become null, integers beyond 64 bits become reals, strings may hold NUL, of equal keys the last
+ * one counts.
  */
 #ifndef BASE_JSON_H
 #define BASE_JSON_H
@@ -18,11 +19,20 @@
 json_t *json_read_file(const char *path, struct err *e);
 json_t *json_read_text(const char *text, size_t len, const char *what, struct err *e);
 
+/* The same, but an infinite number is +-DBL_MAX: of evaluation logs, where Infinity is a value. */
+json_t *json_read_log(const char *path, struct err *e);
+/* Appends the text as Jansson can parse it, with what only Python's parser takes replaced within
+ * its line; `out` stays empty if there is nothing to replace. (HF tokenizer_config.json has
+ * "model_max_length": 1000000000000000019884624838656.) */
+enum json_infinity { JSON_INFINITY_IS_NULL, JSON_INFINITY_IS_MAX };
+int json_plain(const char *text, size_t len, enum json_infinity infinity, struct buf *out,
+               struct err *e);
+
 /* Reals are written with the fewest digits that read back to the same double, as Python's repr
  * does. flags: JSON_INDENT(n), JSON_COMPACT, JSON_SORT_KEYS, JSON_ENSURE_ASCII of Jansson;
  * JSON_LIKE_PYTHON is json.dump(indent=4, sort_keys=True); JSON_NULL_IS_NAN writes NaN, as Python
- * does where a number is missing, for every null. No newline is put at the end. The file
- * appears atomically. */
+ * does where a number is missing, for every null, and Infinity for DBL_MAX. No newline is put at
+ * the end. The file appears atomically. */
 #define JSON_LIKE_PYTHON (JSON_INDENT(4) | JSON_SORT_KEYS | JSON_ENSURE_ASCII)
 #define JSON_NULL_IS_NAN 0x1000000
 int json_write_file(const json_t *j, const char *path, size_t flags, struct err *e);

@@ -166,6 +166,8 @@ static int write_object(struct writer *w, const json_t *j, size_t depth, struct 
 static int write_real(struct writer *w, double value, struct err *e)
 {
     char text[JSON_REAL_TEXT];
+    if (w->nan && fabs(value) == DBL_MAX)
+        return buf_str(w->out, value < 0 ? "-Infinity" : "Infinity", e);
     json_real_text(value, text);
     return buf_str(w->out, text, e);
 }

@@ -126,7 +126,7 @@ static int open_data(struct evaluation *v, const struct options *o, struct err *
                        param_flag(v->recipe.sets[0].name, flag), o->suite);
     if (suite_recipe_prompts(&v->recipe, v->sets, o->question_key, e))
         return -1;
-    if (o->retain_logs && !(v->retain_log = json_read_file(o->retain_logs, e)))
+    if (o->retain_logs && !(v->retain_log = json_read_log(o->retain_logs, e)))
         return -1;
     return 0;
 }

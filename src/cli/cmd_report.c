@@ -77,7 +77,7 @@ static int merge(json_t *log, const char *dir, const char *file, struct err *e)
     char *path = file_join(dir, file, e);
     int rc = path ? 0 : -1;
     if (path && file_exists(path)) {
-        json_t *more = json_read_file(path, e);
+        json_t *more = json_read_log(path, e);
         if (!more || json_object_update_missing(log, more))
             rc =
                 more ? err_set(e, "'%s' is no evaluation log: it must be a json object", path) : -1;
@@ -110,7 +110,7 @@ static json_t *read_log(const char *path, struct err *e)
                                         "MUSE_SUMMARY.json"};
     static const char *const costs[] = {"TOFU_COST.json", "MUSE_COST.json"};
     if (!file_is_dir(path)) {
-        json_t *log = json_read_file(path, e);
+        json_t *log = json_read_log(path, e);
         if (!log || json_is_object(log))
             return log;
         json_decref(log);

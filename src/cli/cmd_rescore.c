@@ -39,7 +39,7 @@ static const char about[] =
 /* tofu: whether TOFU's own program wrote it, which holds no aggregates. */
 static json_t *read_log(const char *path, bool *tofu, struct err *e)
 {
-    json_t *log = json_read_file(path, e), *own = log;
+    json_t *log = json_read_log(path, e), *own = log;
     if (log && !json_is_object(log)) {
         err_set(e, "'%s' is no evaluation log: it must be a json object", path);
         json_decref(log);

@@ -8,19 +8,32 @@ static int fail(const struct csv *c, struct err *e, const char *what)
     return err_set(e, "line %d: %s", c->line, what);
 }
 
+/* Bytes of the line break at c->at: LF, CRLF or, in a text whose first break it is, CR. */
+static int break_length(const struct csv *c)
+{
+    const bool cr = *c->at == '\r', crlf = cr && c->end - c->at > 1 && c->at[1] == '\n';
+    return crlf ? 2 : *c->at == '\n' || (cr && c->cr_ends);
+}
+
 static bool at_break(const struct csv *c)
 {
-    return c->at == c->end || *c->at == '\n' ||
-           (*c->at == '\r' && c->end - c->at > 1 && c->at[1] == '\n');
+    return c->at == c->end || break_length(c);
 }
 
 static void skip_break(struct csv *c)
 {
-    c->at += c->at < c->end && *c->at == '\r';
     if (c->at < c->end) {
-        c->at++;
+        c->at += break_length(c);
         c->line++;
     }
+}
+
+/* Whether lines end in CR alone, as old spreadsheets write them. */
+static bool cr_ends(const char *at, const char *end)
+{
+    while (at < end && *at != '\n' && *at != '\r')
+        at++;
+    return at + 1 < end && *at == '\r' && at[1] != '\n';
 }
 
 /* The rest of a field after its opening quote. */
@@ -31,7 +44,7 @@ static int read_quoted(struct csv *c, struct err *e)
         if (*c->at == '"' && (c->end - c->at < 2 || c->at[1] != '"'))
             break;
         c->at += *c->at == '"';
-        c->line += *c->at == '\n';
+        c->line += *c->at == '\n' || (*c->at == '\r' && c->cr_ends);
         if (buf_add(&c->field, c->at, 1, e))
             return -1;
     }
@@ -40,7 +53,10 @@ static int read_quoted(struct csv *c, struct err *e)
         return fail(c, e, "the quoted field is not closed");
     }
     c->at++;
-    return at_break(c) || *c->at == ',' ? 0 : fail(c, e, "',' expected after a quoted field");
+    if (at_break(c) || *c->at == c->separator)
+        return 0;
+    return err_set(e, "line %d: '%s' expected after a quoted field", c->line,
+                   c->separator == '\t' ? "\\t" : (char[]){c->separator, 0});
 }
 
 static int read_field(struct csv *c, struct err *e)
@@ -53,7 +69,7 @@ static int read_field(struct csv *c, struct err *e)
         return read_quoted(c, e);
     }
     const char *from = c->at;
-    while (!at_break(c) && *c->at != ',')
+    while (!at_break(c) && *c->at != c->separator)
         c->at++;
     return buf_add(&c->field, from, (size_t)(c->at - from), e);
 }
@@ -77,7 +93,7 @@ static json_t *read_record(struct csv *c, struct err *e)
             break;
         }
         json_decref(text);
-        more = c->at < c->end && *c->at == ',';
+        more = c->at < c->end && *c->at == c->separator;
         if (!more) {
             skip_break(c);
             return fields;
@@ -90,6 +106,7 @@ static json_t *read_record(struct csv *c, struct err *e)
 
 int csv_header(struct csv *c, struct err *e)
 {
+    c->cr_ends = cr_ends(c->at, c->end);
     if (c->at == c->end)
         return fail(c, e, "a header that names the fields expected");
     c->names = read_record(c, e);
@@ -98,7 +115,8 @@ int csv_header(struct csv *c, struct err *e)
 
 int csv_names(struct csv *c, const char *header, struct err *e)
 {
-    struct csv own = {.at = header, .end = header + strlen(header), .line = 1};
+    struct csv own = {.at = header, .end = header + strlen(header), .line = 1, .separator = ','};
+    c->cr_ends = cr_ends(c->at, c->end);
     int rc = csv_header(&own, e);
     c->names = own.names;
     buf_fini(&own.field);

@@ -1,10 +1,12 @@
-/* CSV (RFC 4180): fields separated by commas, "quoted" where they hold commas, quotes (doubled) or
- * line breaks; LF or CRLF. The first record names the fields. Values stay text.
+/* CSV (RFC 4180): fields separated by commas, or by tabs or semicolons, "quoted" where they hold
+ * those, quotes (doubled) or line breaks; LF or CRLF, or CR if the first line ends in it. The first
+ * record names the fields. Values stay text.
  */
 #ifndef DATA_CSV_H
 #define DATA_CSV_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -12,11 +14,14 @@
 struct csv {
     const char *at, *end; /* borrowed text, moving forward */
     int line;             /* of `at`, from 1 */
+    char separator;       /* of fields */
+    bool cr_ends;         /* lines end in CR alone; found with the header */
     json_t *names;        /* owned array of the header's fields */
     struct buf field;     /* owned scratch */
 };
 
-/* Reads the header. Zero-initialise but for at, end, line. Errors begin with "line N: ". */
+/* Reads the header. Zero-initialise but for at, end, line, separator. Errors begin with "line N: ".
+ */
 int csv_header(struct csv *c, struct err *e);
 /* Takes the names from a header line of its own instead: the text holds rows only. */
 int csv_names(struct csv *c, const char *header, struct err *e);

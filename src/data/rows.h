@@ -1,6 +1,9 @@
-/* Rows of a data file: JSON Lines, a JSON array of objects (told apart by the first character) or,
- * where the name ends in .csv, CSV with a header line, or plain text, one row {"text"}, where it
- * ends in .txt; any of them packed by gzip where it ends in .gz. A row is a JSON object. FILE[a:b]
+/* Rows of a data file: JSON objects one after another (JSON Lines, or written over several lines),
+ * a JSON array of objects, one object that is a table (data/tabular.h) or, where the name ends so,
+ * CSV or TSV with a header line (.csv, .tsv; a tab in the first line of what is no JSON tells TSV,
+ * too) and plain text, one row {"text"} (.txt); any of them packed by gzip, which its bytes tell.
+ * Other formats are refused by name (data/sniff.h). A text in the place of an object is a row
+ * {"text"}. NaN, Infinity, 1e400 and integers of any size are read as base/json.h says. FILE[a:b]
  * takes the half-open range of rows a..b-1, counted from 0 (either end may be left out); FILE+FILE
  * joins; "-" is standard input. A file that has the very name wins over such a reading. Rows are
  * numbered 0..n-1 as taken.
@@ -13,8 +16,9 @@
 #include "base/err.h"
 
 struct row_at {
-    int file; /* index into files */
-    int line; /* where the row starts, from 1 */
+    int file;   /* index into files */
+    int line;   /* where the row starts, from 1 */
+    int number; /* of a table in one JSON object: which of its rows, from 1; else 0 */
 };
 
 struct rows {

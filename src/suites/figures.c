@@ -50,7 +50,8 @@ static int count_folds(const json_t *samples)
 static int add_time(json_t *line, double seconds, int rows, struct err *e)
 {
     return json_object_set_new(line, "seconds", json_real(seconds)) ||
-                   json_object_set_new(line, "rows_per_second", peer_number(rows / seconds))
+                   json_object_set_new(line, "rows_per_second",
+                                       peer_number(seconds > 0 ? rows / seconds : NAN))
                ? suite_no_memory(e)
                : 0;
 }

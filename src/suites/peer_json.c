@@ -1,5 +1,6 @@
 #include "suites/peer_json.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,12 +12,13 @@
 
 json_t *peer_number(double x)
 {
-    return isfinite(x) ? json_real(x) : json_null();
+    return isnan(x) ? json_null() : json_real(fmax(-DBL_MAX, fmin(x, DBL_MAX)));
 }
 
 double peer_value(const json_t *j)
 {
-    return json_is_number(j) ? json_number_value(j) : NAN;
+    double x = json_is_number(j) ? json_number_value(j) : NAN;
+    return fabs(x) == DBL_MAX ? copysign(INFINITY, x) : x;
 }
 
 double peer_aggregate(const json_t *log, const char *metric)

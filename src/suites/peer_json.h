@@ -5,7 +5,8 @@
  *   X_SUMMARY.json  {metric: x}, those of the suite itself
  *
  * Metrics are sorted by name, indented by 4, no newline at the end. A number that is missing (NaN)
- * is written as null, or as NaN, as Python does; either is read as missing. Spec: metrics.md
+ * is written as null, or as NaN, as Python does; either is read as missing. An infinite one is
+ * written as 1.7976931348623157e308, or as Infinity; either is read as infinite. Spec: metrics.md
  * section 10.
  */
 #ifndef SUITES_PEER_JSON_H
@@ -31,7 +32,7 @@ int peer_write(const json_t *j, const char *dir, const char *suite, const char *
                struct err *e);
 void peer_log_fini(struct peer_log *log);
 
-/* A finite number, or null. */
+/* A number; null for NaN, DBL_MAX for an infinity, which JSON has no word for. */
 json_t *peer_number(double x);
 /* A number; NaN for null or anything else. */
 double peer_value(const json_t *j);
