@@ -17,8 +17,8 @@ struct file_map {
 int file_map_open(struct file_map *m, const char *path, struct err *e);
 void file_map_close(struct file_map *m);
 
-/* The whole file, NUL-terminated, owned by the caller; *len may be NULL. "-": standard input. A pipe
- * or a device, which may never end, is an error beyond 1 GiB, or `most` bytes. */
+/* The whole file, NUL-terminated, owned by the caller; *len may be NULL. "-": standard input. A
+ * pipe or a device, which may never end, is an error beyond 1 GiB, or `most` bytes. */
 char *file_read(const char *path, size_t *len, struct err *e);
 char *file_read_most(const char *path, size_t most, size_t *len, struct err *e);
 
