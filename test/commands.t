@@ -48,6 +48,18 @@ is_deeply([rows("generate --model $llama --max-new-tokens 24 --batch 3 --threads
     'the same from standard input, by 3, with one thread');
 is_deeply([rows("generate --model $llama --max-new-tokens 24 --data '$dir/p.jsonl[1:3]'")], [@$want[1, 2]],
     'a part of the rows');
+# The pad token is the end token, and stands within prompts: under --compat attention skips it there.
+mkdir "$dir/pad_eos";
+my $padded = decode_json(get("$llama/config.json"));
+put('pad_eos/config.json', encode_json({%$padded, pad_token_id => 2}));
+symlink "$ENV{PWD}/$llama/model.safetensors", "$dir/pad_eos/model.safetensors";
+my $holes = decode_json(get('test/data/generate/llama_pad_eos.json'));
+my $hole_rows = put('holes.jsonl', join '', map { encode_json({prompt_ids => $_->{prompt}}) . "\n" } @$holes);
+my $hole_ids = [map { {new_ids => $_->{new_tokens}} } @$holes];
+is_deeply([rows("generate --model $dir/pad_eos --compat pad_eos_mask --max-new-tokens 12 --data $hole_rows")], $hole_ids,
+    'prompt_ids with --compat pad_eos_mask: the ids of transformers');
+isnt(encode_json([rows("generate --model $dir/pad_eos --max-new-tokens 12 --data $hole_rows")]), encode_json($hole_ids),
+    'without it they are others');
 my ($a) = rows("generate --model $llama --max-new-tokens 24 --temperature 2 --seed 1 --data -", $prompts);
 my ($b) = rows("generate --model $llama --max-new-tokens 24 --temperature 2 --seed 2 --data -", $prompts);
 isnt("@{$a->{new_ids}}", "@{$b->{new_ids}}", 'seeds differ');
@@ -178,7 +190,10 @@ refuses("score --model $flat --max-length 5 --data -", $text, 1, qr/line 1: no t
 refuses("score --model $llama --data -", '{"ids": [1, 320]}', 1, qr/line 1: 'ids'\[1\] is no token id below 320/, 'an id beyond the vocabulary');
 refuses("generate --model $llama --data -", '{"prompt_ids": [1, 320]}', 1, qr/line 1: 'prompt_ids'\[1\] is no token id below 320/, 'the same in a prompt');
 refuses("generate --model $llama --data -", '{"prompt_ids": []}', 1, qr/empty/, 'an empty prompt');
-refuses("generate --model $llama --data - --max-new-tokens 600", '{"prompt_ids": [1]}', 1, qr/512 positions/, 'too many tokens');
+refuses("generate --model $llama --data - --max-new-tokens 600", '{"prompt_ids": [1]}', 1, qr/line 1: .*512 positions/, 'too many tokens');
+my $long_ids = encode_json({ids => [(1, 5) x 300]});
+refuses("score --model $llama --data -", qq({"ids": [1, 5]}\n$long_ids\n), 1, qr/standard input' line 2: 600 tokens are longer than the model's 512 positions/, 'a row that is too long');
+is(scalar(rows("score --model $llama --max-length 512 --data -", $long_ids)), 1, 'unless it is cut');
 ($status, $out) = run_apart("score --model $llama --data - --json > /dev/full", $ids);
 is($status, 1, 'unwritable output: status 1');
 like(get("$dir/stderr"), qr/cannot write standard output/, 'unwritable output');

@@ -311,6 +311,54 @@ static void test_labels(const struct rows *r, struct encoder enc)
        "nothing left to score: %s", e.msg);
 }
 
+/* Rows that are longer than the model's positions, in all the ways that rows become examples. */
+static void test_positions(const struct rows *r, struct encoder enc)
+{
+    struct dataset d;
+    struct rows ids;
+    struct err e;
+    enc.positions = 9;
+    ok(!dataset_build(&d, ROLE_RETAIN, r, "q", "a", &enc, &e), "9 tokens in 9 positions");
+    ok(!dataset_check_room(&d, r, &enc, 4, &e) && dataset_check_room(&d, r, &enc, 5, &e) &&
+           strstr(e.msg, "line 1: a prompt of 5 tokens and 5 new ones"),
+       "room for 4 new tokens: %s", e.msg);
+    dataset_fini(&d);
+    enc.positions = 8;
+    ok(dataset_build(&d, ROLE_RETAIN, r, "q", "a", &enc, &e) && !d.seqs &&
+           strstr(e.msg, "qa.jsonl' line 1: 9 tokens are longer than the model's 8 positions"),
+       "refused: %s", e.msg);
+    enc.max_length = 8;
+    ok(!dataset_build(&d, ROLE_RETAIN, r, "q", "a", &enc, &e) && d.seqs[0].n == 8, "or cut");
+    dataset_fini(&d);
+    enc.max_length = 0;
+    enc.positions = 4;
+    ok(dataset_build(&d, ROLE_RETAIN, r, "q", NULL, &enc, &e) && strstr(e.msg, "line 1: 5 tokens"),
+       "a prompt alone: %s", e.msg);
+    const char *text = "{\"ids\": [1, 7, 3, 7], \"prompt_ids\": [7, 7]}\n"
+                       "{\"ids\": [4, 5, 1, 2, 3], \"prompt_ids\": [1, 2, 3, 4, 5]}\n";
+    ok(!rows_open(&ids, scratch("ids.jsonl", text), &e) &&
+           dataset_from_ids(&d, ROLE_RETAIN, &ids, 9, &enc, &e) &&
+           strstr(e.msg, "line 2: 5 tokens"),
+       "ids: %s", e.msg);
+    ok(dataset_from_prompt_ids(&d, ROLE_RETAIN, &ids, 9, &enc, &e) &&
+           strstr(e.msg, "line 2: 5 tokens"),
+       "prompt_ids: %s", e.msg);
+    enc.positions = 0;
+    enc.pad_id = 7;
+    ok(!dataset_from_ids(&d, ROLE_RETAIN, &ids, 9, &enc, &e) && !d.masks, "ids are all attended");
+    dataset_fini(&d);
+    enc.compat = COMPAT_PAD_EOS_MASK;
+    ok(!dataset_from_ids(&d, ROLE_RETAIN, &ids, 9, &enc, &e) && d.seqs[0].mask &&
+           !memcmp(d.seqs[0].mask, "\1\0\1\0", 4) && !d.seqs[1].mask,
+       "compat: the pad id among them is hidden");
+    dataset_fini(&d);
+    ok(!dataset_from_prompt_ids(&d, ROLE_RETAIN, &ids, 9, &enc, &e) && d.n_labels == 0 &&
+           !memcmp(d.seqs[0].mask, "\0\0", 2) && d.seqs[1].n == 5,
+       "also in prompt_ids");
+    dataset_fini(&d);
+    rows_close(&ids);
+}
+
 static void test_build_refused(const struct encoder *enc)
 {
     static const char *const bad[][2] = {
@@ -352,19 +400,21 @@ static void test_from_ids(void)
     struct rows r;
     struct dataset d;
     struct err e;
+    struct encoder enc = {.pad_id = -1};
     const char *good = "{\"ids\": [1, 2, 3]}\n{\"ids\": [4, 5], \"labels\": [-100, 5]}\n";
     ok(!rows_open(&r, scratch("ids.jsonl", good), &e) &&
-           !dataset_from_ids(&d, ROLE_FORGET, &r, 6, 0, &e) && d.n == 2 && d.n_labels == 3 &&
+           !dataset_from_ids(&d, ROLE_FORGET, &r, 6, &enc, &e) && d.n == 2 && d.n_labels == 3 &&
            d.seqs[0].labels[0] == LABEL_NONE && d.seqs[1].ids[1] == 5,
        "ids are taken as they are");
     dataset_fini(&d);
-    ok(!dataset_from_ids(&d, ROLE_FORGET, &r, 6, 2, &e) && d.seqs[0].n == 2 && d.n_labels == 2,
+    enc.max_length = 2;
+    ok(!dataset_from_ids(&d, ROLE_FORGET, &r, 6, &enc, &e) && d.seqs[0].n == 2 && d.n_labels == 2,
        "and cut at the longest length");
     dataset_fini(&d);
     rows_close(&r);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ok(!rows_open(&r, scratch("ids.jsonl", bad[i][0]), &e) &&
-               dataset_from_ids(&d, ROLE_FORGET, &r, 10, 0, &e) && strstr(e.msg, bad[i][1]),
+               dataset_from_ids(&d, ROLE_FORGET, &r, 10, &enc, &e) && strstr(e.msg, bad[i][1]),
            "refused: %s", e.msg);
         rows_close(&r);
     }
@@ -449,7 +499,7 @@ int main(void)
     test_formats_refused();
     test_rows_refused();
     if (ok(!rows_open(&r, scratch("qa.jsonl", qa), &e), "questions and answers"))
-        test_labels(&r, enc);
+        test_labels(&r, enc), test_positions(&r, enc);
     rows_close(&r);
     test_build_refused(&enc);
     test_from_ids();

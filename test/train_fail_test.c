@@ -42,7 +42,8 @@ static int read_rows(struct job *j, enum role role, const char *text, struct err
     struct rows rows;
     if (rows_read(&rows, role_name[role], text, strlen(text), e))
         return -1;
-    int rc = dataset_from_ids(&j->sets[role], role, &rows, j->m.cfg.vocab, 0, e);
+    const struct encoder enc = {.pad_id = -1};
+    int rc = dataset_from_ids(&j->sets[role], role, &rows, j->m.cfg.vocab, &enc, e);
     rows_close(&rows);
     j->g.sets[role] = &j->sets[role];
     return rc;

@@ -158,8 +158,19 @@ static int open_models(struct evaluation *v, const struct setup_options *so,
                : 0;
 }
 
+/* Every model that scores the sequences has positions for them. */
+static int fewest_positions(const struct evaluation *v, int n)
+{
+    const struct model *others[] = {&v->other, &v->retrained.model};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i]->w && others[i]->cfg.positions < n)
+            n = others[i]->cfg.positions;
+    return n;
+}
+
 static int run_suite(struct evaluation *v, const struct options *o, struct err *e)
 {
+    v->s.encoder.positions = fewest_positions(v, v->s.model.cfg.positions);
     v->s.encoder.unscored = true; /* such rows are named under the table */
     v->suite = (struct suite){.recipe = &v->recipe,
                               .sets = (const struct rows *const *)v->sets,

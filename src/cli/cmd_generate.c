@@ -59,56 +59,14 @@ static const char about[] =
     "The same seed gives the same answers, whatever the batch.\n";
 
 /* One prompt per row. */
-struct prompts {
-    struct seq *seqs; /* owned, or the dataset's */
-    int n;
-    int **ids;         /* owned [n] lists that seqs borrow; NULL: from the dataset */
-    struct dataset of; /* the rows' questions, encoded */
-};
-
-static int prompts_from_ids(struct prompts *p, const struct rows *rows, int vocab, struct err *e)
+static int read_prompts(struct dataset *d, struct setup *s, const struct rows *rows,
+                        const struct options *o, struct err *e)
 {
-    p->ids = mem_alloc((size_t)rows->n, sizeof *p->ids, e);
-    p->seqs = p->ids ? mem_alloc((size_t)rows->n, sizeof *p->seqs, e) : NULL;
-    if (!p->seqs)
-        return -1;
-    for (p->n = 0; p->n < rows->n; p->n++) {
-        int n, i = p->n;
-        struct err why;
-        if (json_need_ids(rows->v[i], "prompt_ids", &p->ids[i], &n, &why))
-            return rows_err(rows, i, e, "%s", why.msg);
-        p->seqs[i] = (struct seq){.n = n, .ids = p->ids[i]};
-        for (int t = 0; t < n; t++)
-            if (p->ids[i][t] >= vocab) {
-                p->n++;
-                return rows_err(rows, i, e, "'prompt_ids'[%d] is no token id below %d", t, vocab);
-            }
-    }
-    return 0;
-}
-
-static int prompts_init(struct prompts *p, struct setup *s, const struct rows *rows,
-                        const char *question_key, struct err *e)
-{
-    *p = (struct prompts){0};
-    if (json_object_get(rows->v[0], "prompt_ids"))
-        return prompts_from_ids(p, rows, s->model.cfg.vocab, e);
-    if (setup_text(s, e) ||
-        dataset_build(&p->of, ROLE_GENERIC, rows, question_key, NULL, &s->encoder, e))
-        return -1;
-    p->seqs = p->of.seqs;
-    p->n = p->of.n;
-    return 0;
-}
-
-static void prompts_fini(struct prompts *p)
-{
-    for (int i = 0; p->ids && i < p->n; i++)
-        free(p->ids[i]);
-    if (p->ids)
-        free(p->seqs);
-    free(p->ids);
-    dataset_fini(&p->of);
+    int rc = json_object_get(rows->v[0], "prompt_ids") ? setup_ids(s, ROLE_GENERIC, rows, d, e)
+             : setup_text(s, e)
+                 ? -1
+                 : dataset_build(d, ROLE_GENERIC, rows, o->question_key, NULL, &s->encoder, e);
+    return rc || dataset_check_room(d, rows, &s->encoder, (int)o->max_new_tokens, e) ? -1 : 0;
 }
 
 static int read_rows(struct rows *rows, const struct args *a, const struct options *o,
@@ -195,7 +153,7 @@ static struct answer_limit *limits_of(const struct options *o, const char *const
     return limits;
 }
 
-static int generate(struct setup *s, const struct prompts *p, const struct rows *rows,
+static int generate(struct setup *s, const struct dataset *p, const struct rows *rows,
                     const char *const *stops, const struct options *o, struct err *e)
 {
     struct stops at = {
@@ -230,14 +188,14 @@ static int run(const struct args *a, void *options, struct err *e)
     const struct options *o = options;
     struct setup s = {0};
     struct rows rows = {0};
-    struct prompts p = {0};
+    struct dataset p = {0};
     struct stop_list stops = {0};
     int rc = -1;
     if (!(o->stop && stop_list_parse(&stops, o->stop, e)) && !read_rows(&rows, a, o, e) &&
         !setup_open(&s, &o->setup, false, e) && !(o->stop && setup_tokenizer(&s, e)) &&
-        !prompts_init(&p, &s, &rows, o->question_key, e))
+        !read_prompts(&p, &s, &rows, o, e))
         rc = generate(&s, &p, &rows, (const char *const *)stops.v, o, e);
-    prompts_fini(&p);
+    dataset_fini(&p);
     rows_close(&rows);
     setup_close(&s);
     stop_list_fini(&stops);

@@ -47,8 +47,7 @@ static int build(struct dataset *d, struct setup *s, const struct rows *rows,
                  const struct options *o, struct err *e)
 {
     if (json_object_get(rows->v[0], "ids"))
-        return dataset_from_ids(d, ROLE_GENERIC, rows, s->model.cfg.vocab, (int)s->o->max_length,
-                                e);
+        return setup_ids(s, ROLE_GENERIC, rows, d, e);
     if (setup_text(s, e))
         return -1;
     return dataset_build(d, ROLE_GENERIC, rows, o->question_key, o->answer_key, &s->encoder, e);

@@ -215,7 +215,7 @@ int fluency_make(const struct fluency_options *f, struct job_data *d, struct set
     if (!rc && !goes_on)
         rc = write_file(path, f, d, s, o, (unsigned)to->seed, m, g, e);
     if (!rc && !(rc = rows_open(&rows, path, e))) {
-        rc = dataset_from_ids(&d->sets[ROLE_GENERIC], ROLE_GENERIC, &rows, m->cfg.vocab, 0, e);
+        rc = setup_ids(s, ROLE_GENERIC, &rows, &d->sets[ROLE_GENERIC], e);
         rows_close(&rows);
     }
     free(path);

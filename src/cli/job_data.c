@@ -38,7 +38,7 @@ static int build(struct setup *s, const struct job_options *o, enum role role,
                  struct err *e)
 {
     if (has_field(rows, "ids"))
-        return dataset_from_ids(set, role, rows, s->model.cfg.vocab, (int)s->o->max_length, e);
+        return setup_ids(s, role, rows, set, e);
     if (setup_text(s, e))
         return -1;
     bool text = has_field(rows, "text") && !has_field(rows, o->question_key);
@@ -182,7 +182,7 @@ static int make_alternates(struct job_data *d, int k, struct engine *g, unsigned
     for (int i = 0; i < d->order.n; i++)
         for (int j = 0; j < d->order.micro[i].n[role]; j++)
             used[d->order.micro[i].rows[role][j]] = 1;
-    int rc = dataset_splice(set, role, of, d->answers, used, e);
+    int rc = dataset_splice(set, role, of, d->answers, used, g->model->cfg.positions, e);
     free(used);
     return rc;
 }

@@ -89,8 +89,10 @@ static int begin(struct setup *s, const struct setup_options *o, struct err *e)
 
 static void start_encoder(struct setup *s)
 {
-    s->encoder = (struct encoder){
-        .pad_id = s->model.cfg.pad, .max_length = (int)s->o->max_length, .compat = s->compat};
+    s->encoder = (struct encoder){.pad_id = s->model.cfg.pad,
+                                  .max_length = (int)s->o->max_length,
+                                  .positions = s->model.cfg.positions,
+                                  .compat = s->compat};
 }
 
 int setup_open(struct setup *s, const struct setup_options *o, bool writable, struct err *e)
@@ -153,6 +155,17 @@ int setup_text(struct setup *s, struct err *e)
     if (!chat_end_token(&s->chat))
         s->encoder.max_length = 0;
     return 0;
+}
+
+int setup_ids(struct setup *s, enum role role, const struct rows *rows, struct dataset *set,
+              struct err *e)
+{
+    struct encoder enc = s->encoder; /* ids are cut here, whatever is done with text */
+    enc.max_length = (int)s->o->max_length;
+    if (s->compat & COMPAT_PAD_EOS_MASK && setup_has_tokenizer(s))
+        enc.pad_id = s->encoder.pad_id;
+    return (json_object_get(rows->v[0], "prompt_ids") ? dataset_from_prompt_ids : dataset_from_ids)(
+        set, role, rows, s->model.cfg.vocab, &enc, e);
 }
 
 void setup_close(struct setup *s)

@@ -58,6 +58,9 @@ int setup_open_scratch(struct setup *s, const struct setup_options *o, unsigned 
                        struct err *e);
 /* Fine to call again. Refuses a tokenizer with more tokens than the model has embeddings. */
 int setup_text(struct setup *s, struct err *e);
+/* Rows {"ids"} or {"prompt_ids"}, whose first row tells which, as examples. */
+int setup_ids(struct setup *s, enum role role, const struct rows *rows, struct dataset *set,
+              struct err *e);
 /* The tokenizer alone, where no chat template is needed. */
 int setup_tokenizer(struct setup *s, struct err *e);
 /* Whether the checkpoint has a tokenizer that setup_tokenizer can open. */

@@ -95,6 +95,25 @@ static int prompt_end(const int *prompt, int n_prompt, const int *whole, int n, 
     return k > 1 ? k : 1;
 }
 
+/* The one place that refuses what the model has no positions for. */
+static int check_length(const struct rows *rows, int row, const struct encoder *enc, int n,
+                        struct err *e)
+{
+    if (enc->positions <= 0 || n <= enc->positions)
+        return 0;
+    return rows_err(
+        rows, row, e,
+        "%d tokens are longer than the model's %d positions: shorten the row, or cut all "
+        "rows with --max-length",
+        n, enc->positions);
+}
+
+/* Whether attention skips a token, as the peer's mask does. */
+static bool is_hidden(const struct encoder *enc, int id)
+{
+    return enc->compat & COMPAT_PAD_EOS_MASK && enc->pad_id >= 0 && id == enc->pad_id;
+}
+
 static int add_example(struct filler *f, const struct rows *rows, int row, int item,
                        const char *question, const char *answer, const struct encoder *enc,
                        struct err *e)
@@ -112,6 +131,8 @@ static int add_example(struct filler *f, const struct rows *rows, int row, int i
     int full = n;
     if (enc->max_length > 0 && n > enc->max_length)
         n = enc->max_length;
+    if (check_length(rows, row, enc, n, e))
+        return -1;
     int start = answer ? prompt_end(prompt, n_prompt, whole, n, enc->compat) : n;
     if (answer && start >= n && !(enc->unscored && n > 0))
         return rows_err(rows, row, e,
@@ -119,11 +140,10 @@ static int add_example(struct filler *f, const struct rows *rows, int row, int i
     if (fill_add(f, row, item, n, &ids, &labels, &mask, e))
         return -1;
     f->d->left_out[f->d->n - 1] = full - n + (enc->left_out ? *enc->left_out : 0);
-    bool hide_pad = (enc->compat & COMPAT_PAD_EOS_MASK) && enc->pad_id >= 0;
     for (int t = 0; t < n; t++) {
         ids[t] = whole[t];
         labels[t] = t < start ? LABEL_NONE : whole[t];
-        mask[t] = !(hide_pad && whole[t] == enc->pad_id);
+        mask[t] = !is_hidden(enc, whole[t]);
     }
     return 0;
 }
@@ -186,48 +206,79 @@ static int read_token(const json_t *list, int i, int vocab, bool label, int *out
     return json_is_integer(v) && fits ? 0 : -1;
 }
 
-static int add_ids(struct filler *f, const struct rows *rows, int row, int vocab, int max_length,
-                   struct err *e)
+/* A row of token ids. prompt: no labels belong to them. */
+static int add_ids(struct filler *f, const struct rows *rows, int row, bool prompt, int vocab,
+                   const struct encoder *enc, struct err *e)
 {
-    const json_t *id_list = json_object_get(rows->v[row], "ids");
-    const json_t *label_list = json_object_get(rows->v[row], "labels");
+    const char *key = prompt ? "prompt_ids" : "ids";
+    const json_t *id_list = json_object_get(rows->v[row], key);
+    const json_t *label_list = prompt ? NULL : json_object_get(rows->v[row], "labels");
     size_t n = json_array_size(id_list);
     int *ids, *labels;
     uint8_t *mask;
-    if (n < 2 || n > INT_MAX / 2)
-        return rows_err(rows, row, e, "'ids' must be a list of at least two token ids");
+    if (n < (prompt ? 1 : 2) || n > INT_MAX / 2)
+        return rows_err(rows, row, e,
+                        prompt ? "'prompt_ids' is empty, or no list of token ids"
+                               : "'ids' must be a list of at least two token ids");
     if (label_list && json_array_size(label_list) != n)
         return rows_err(rows, row, e, "'labels' must be a list as long as 'ids' (%zu)", n);
-    int kept = max_length > 0 && (int)n > max_length ? max_length : (int)n;
-    if (fill_add(f, row, 0, kept, &ids, &labels, &mask, e))
+    int kept = enc->max_length > 0 && (int)n > enc->max_length ? enc->max_length : (int)n;
+    if (check_length(rows, row, enc, kept, e) || fill_add(f, row, 0, kept, &ids, &labels, &mask, e))
         return -1;
     f->d->left_out[f->d->n - 1] = (int)n - kept;
-    memset(mask, 1, (size_t)kept);
     for (int t = 0; t < kept; t++) {
         if (read_token(id_list, t, vocab, false, &ids[t]))
-            return rows_err(rows, row, e, "'ids'[%d] is no token id below %d", t, vocab);
-        labels[t] = t ? ids[t] : LABEL_NONE;
+            return rows_err(rows, row, e, "'%s'[%d] is no token id below %d", key, t, vocab);
+        mask[t] = !is_hidden(enc, ids[t]);
+        labels[t] = t && !prompt ? ids[t] : LABEL_NONE;
         if (label_list && read_token(label_list, t, vocab, true, &labels[t]))
             return rows_err(rows, row, e, "'labels'[%d] is neither a token id below %d nor -100", t,
                             vocab);
     }
-    if (seq_labels(&(struct seq){.n = kept, .labels = labels}))
+    if (prompt || seq_labels(&(struct seq){.n = kept, .labels = labels}))
         return 0;
     return rows_err(rows, row, e, "no token is left to score (%zu tokens, %d kept)", n, kept);
 }
 
-int dataset_from_ids(struct dataset *d, enum role role, const struct rows *rows, int vocab,
-                     int max_length, struct err *e)
+static int from_ids(struct dataset *d, enum role role, const struct rows *rows, bool prompts,
+                    int vocab, const struct encoder *enc, struct err *e)
 {
     struct filler f;
     int rc = fill_start(&f, d, role, (size_t)rows->n, e);
     for (int i = 0; !rc && i < rows->n; i++)
-        rc = add_ids(&f, rows, i, vocab, max_length, e);
+        rc = add_ids(&f, rows, i, prompts, vocab, enc, e);
     if (!rc)
         rc = fill_end(&f, e);
     if (rc)
         dataset_fini(d);
     return rc;
+}
+
+int dataset_from_ids(struct dataset *d, enum role role, const struct rows *rows, int vocab,
+                     const struct encoder *enc, struct err *e)
+{
+    return from_ids(d, role, rows, false, vocab, enc, e);
+}
+
+int dataset_from_prompt_ids(struct dataset *d, enum role role, const struct rows *rows, int vocab,
+                            const struct encoder *enc, struct err *e)
+{
+    return from_ids(d, role, rows, true, vocab, enc, e);
+}
+
+int dataset_check_room(const struct dataset *d, const struct rows *rows, const struct encoder *enc,
+                       int new_tokens, struct err *e)
+{
+    for (int i = 0; enc->positions > 0 && i < d->n; i++) {
+        int n = seq_prompt(&d->seqs[i]);
+        if (n > enc->positions - new_tokens)
+            return rows_err(
+                rows, d->rows[i], e,
+                "a prompt of %d tokens and %d new ones exceed the model's %d positions: "
+                "give a smaller --max-new-tokens, or shorten the row",
+                n, new_tokens, enc->positions);
+    }
+    return 0;
 }
 
 int dataset_from_matrix(struct dataset *d, enum role role, const int *ids, const int *labels,

@@ -33,6 +33,7 @@ struct encoder {
     void *ctx;
     int pad_id;          /* for COMPAT_PAD_EOS_MASK; -1: none */
     int max_length;      /* longest sequence kept, longer ones are cut; 0: no limit */
+    int positions;       /* the model's: longer sequences are refused; 0: no limit */
     unsigned compat;     /* bits of enum compat */
     bool unscored;       /* an example of which nothing is left to score is kept, not refused */
     const int *left_out; /* tokens that the last call left out at the end; NULL: never any */
@@ -59,9 +60,16 @@ int dataset_build(struct dataset *d, enum role role, const struct rows *rows,
                   const char *question_key, const char *answer_key, const struct encoder *enc,
                   struct err *e);
 /* Rows {"ids": [...], "labels": [...]}: ids below `vocab`, labels likewise or -100 (none given: all
- * but the first are scored). Longer ones than max_length are cut; 0: no limit. */
+ * but the first are scored). Of the encoder, all but its texts counts. */
 int dataset_from_ids(struct dataset *d, enum role role, const struct rows *rows, int vocab,
-                     int max_length, struct err *e);
+                     const struct encoder *enc, struct err *e);
+/* Rows {"prompt_ids": [...]}: prompts alone, with nothing scored. */
+int dataset_from_prompt_ids(struct dataset *d, enum role role, const struct rows *rows, int vocab,
+                            const struct encoder *enc, struct err *e);
+/* Whether `new_tokens` more than each example's prompt fit into the encoder's positions; if not, an
+ * error that names file and line. */
+int dataset_check_room(const struct dataset *d, const struct rows *rows, const struct encoder *enc,
+                       int new_tokens, struct err *e);
 /* Tensors [B,T] as in the peer's batches; labels and mask may be NULL (nothing scored; all real).
  * What has neither mask nor label at the end of a row is padding and cut off, unless `keep_padding`
  * (compat). Other tokens with mask 0 stay, hidden from attention by seq.mask. All arrays are

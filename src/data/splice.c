@@ -54,7 +54,8 @@ static void put(struct dataset *d, size_t at, const struct seq *prompt, int cut,
 }
 
 int dataset_splice(struct dataset *d, enum role role, const struct dataset *prompts,
-                   const struct dataset *answers, const unsigned char *used, struct err *e)
+                   const struct dataset *answers, const unsigned char *used, int positions,
+                   struct err *e)
 {
     size_t n = (size_t)prompts->n * (size_t)answers->n, tokens = 0;
     for (size_t at = 0; at < n; at++) {
@@ -64,7 +65,14 @@ int dataset_splice(struct dataset *d, enum role role, const struct dataset *prom
             return err_set(e, "example %d has no other answer to draw than its own",
                            (int)(at / (size_t)answers->n));
         const struct seq *a = &answers->seqs[k];
-        tokens += used[at] ? (size_t)(seq_prompt(p) + a->n - seq_prompt(a)) : 0;
+        int both = used[at] ? seq_prompt(p) + a->n - seq_prompt(a) : 0;
+        if (both > positions)
+            return err_set(
+                e,
+                "the prompt of example %d with the answer of row %d is %d tokens, longer "
+                "than the model's %d positions: shorten them, or cut rows with --max-length",
+                (int)(at / (size_t)answers->n), k, both, positions);
+        tokens += (size_t)both;
     }
     if (start(d, role, n, tokens, e)) {
         dataset_fini(d);

@@ -8,9 +8,11 @@
 
 /* Example i * answers->n + k of `d` is prompt i with answer k, or with the next answer that differs
  * if k is its own. Only those that `used` [prompts->n * answers->n] marks are made; the others have
- * no tokens. An error if a prompt has no other answer. */
+ * no tokens. An error if a prompt has no other answer, or if both
+ * are longer than the model's positions. */
 int dataset_splice(struct dataset *d, enum role role, const struct dataset *prompts,
-                   const struct dataset *answers, const unsigned char *used, struct err *e);
+                   const struct dataset *answers, const unsigned char *used, int positions,
+                   struct err *e);
 /* Example i is prompt i with random ids below `vocab` in the place of its labels. */
 int dataset_random_answers(struct dataset *d, enum role role, const struct dataset *prompts,
                            int vocab, unsigned seed, struct err *e);

@@ -246,6 +246,8 @@ int evidence_gather(struct evidence *v, const struct evidence_source *from, stru
     for (int i = 0; i < v->n; i++) {
         struct exhibit *x = &v->v[i];
         if (evidence_dataset(&x->d, x->rows, &x->how, x->answer, from->encoder, e) ||
+            (x->needs & NEED_ANSWERS &&
+             dataset_check_room(&x->d, x->rows, from->encoder, x->how.limit.max_new_tokens, e)) ||
             (x->needs & NEED_LOWER && build_lower(x, from, e)))
             return -1;
     }
