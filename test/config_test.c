@@ -31,7 +31,8 @@ static const struct refusal {
      "architecture 'MambaForCausalLM' is not supported; supported: llama (LlamaForCausalLM), "},
     {"llama", "{\"architectures\": null}", "config.json names no architecture"},
     {"llama", "{\"hidden_size\": null}", "config.json: 'hidden_size' is missing"},
-    {"llama", "{\"hidden_size\": \"64\"}", "config.json: 'hidden_size' must be an integer"},
+    {"llama", "{\"hidden_size\": \"64\"}",
+     "config.json: 'hidden_size' must be an integer from 1 to 16777216, not \"64\""},
     {"llama", "{\"num_attention_heads\": 0}", "config.json: 'num_attention_heads' must be"},
     {"llama", "{\"num_key_value_heads\": 3}", "4 attention heads do not go with 3 key-value heads"},
     {"llama", "{\"head_dim\": 258}", "head dimension 258 is not in 1 to 256"},
@@ -115,6 +116,50 @@ static void check_presets(void)
         ok(c.act == ACT_GELU_TANH, "GPT-NeoX-20B's activation");
 }
 
+/* What is not read and may change numbers is named, in every family; what changes nothing is not.
+ */
+static void check_unread(void)
+{
+    static const char *const odd[][2] = {
+        {"{\"logit_scale\": 1, \"residual_multiplier\": 1.0, \"attention_dropout\": 0.5, "
+         "\"no_rope_layers\": null, \"use_mrope\": false, \"pruned_heads\": {}}",
+         ""},
+        {"{\"logit_scale\": 0.0625}", "'logit_scale' (0.0625)"},
+        {"{\"repetition_penalty\": 1.5}", "'repetition_penalty' (1.5)"},
+        {"{\"x_multiplier\": true, \"x_list\": [1, 2]}",
+         "'x_multiplier' (true), 'x_list' ([1, 2])"},
+    };
+    for (const struct family *f = families; f->name; f++)
+        for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+            struct model_config c;
+            struct err e = {0};
+            struct buf names = {0};
+            json_t *j = patched(f->name, odd[i][0]);
+            ok(!config_from_json(&c, j, NULL, &e) && !config_unread(&c, j, &names, &e) &&
+                   !strcmp(names.data ? names.data : "", odd[i][1]),
+               "%s: not read: %s", f->name, names.len ? names.data : "nothing");
+            buf_fini(&names);
+            json_decref(j);
+        }
+}
+
+static void check_generation_unread(void)
+{
+    static const char text[] =
+        "{\"do_sample\": true, \"temperature\": 0.6, \"top_k\": 20, \"repetition_penalty\": 1.0, "
+        "\"num_beams\": 4, \"suppress_tokens\": [7], \"bad_words_ids\": []}";
+    struct err e;
+    struct buf names = {0};
+    json_t *j = json_read_text(text, sizeof text - 1, "text", &e);
+    ok(!config_generation_unread(j, &names, &e) &&
+           !strcmp(names.data, "'num_beams' (4), 'suppress_tokens' ([7])"),
+       "generation_config.json: %s", names.data);
+    buf_clear(&names);
+    ok(!config_generation_unread(NULL, &names, &e) && !names.len, "no generation_config.json");
+    buf_fini(&names);
+    json_decref(j);
+}
+
 /* rope_parameters of transformers 5, and its list of layers. */
 static void check_newer_files(void)
 {
@@ -168,6 +213,8 @@ int main(void)
     check_refusals();
     check_presets();
     check_meanings();
+    check_unread();
+    check_generation_unread();
     check_newer_files();
     return done();
 }

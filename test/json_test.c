@@ -179,7 +179,8 @@ static void test_getters(void)
     const char *s = "kept";
     int *ids = NULL, n = 0;
     ok(!json_need_int(j, "i", 1, 5, &i, &e) && i == 5, "an integer");
-    ok(json_need_int(j, "i", 6, 9, &i, &e) && !strcmp(e.msg, "'i' must be an integer from 6 to 9"),
+    ok(json_need_int(j, "i", 6, 9, &i, &e) &&
+           !strcmp(e.msg, "'i' must be an integer from 6 to 9, not 5"),
        "%s", e.msg);
     ok(json_need_int(j, "r", 0, 9, &i, &e) && json_need_int(j, "s", 0, 9, &i, &e), "%s", e.msg);
     ok(json_need_int(j, "x", 0, 9, &i, &e) && json_need_int(j, "n", 0, 9, &i, &e), "%s", e.msg);

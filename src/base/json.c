@@ -184,8 +184,8 @@ static int get_int(const json_t *obj, const char *key, bool need, int64_t lo, in
     if (!v)
         return rc;
     if (!json_is_integer(v) || json_integer_value(v) < lo || json_integer_value(v) > hi)
-        return err_set(e, "'%s' must be an integer from %lld to %lld", key, (long long)lo,
-                       (long long)hi);
+        return err_set(e, "'%s' must be an integer from %lld to %lld, not %s", key, (long long)lo,
+                       (long long)hi, json_brief(v, (char[JSON_BRIEF]){0}));
     *out = json_integer_value(v);
     return 0;
 }
@@ -197,7 +197,8 @@ static int get_real(const json_t *obj, const char *key, bool need, double *out, 
     if (!v)
         return rc;
     if (!json_is_number(v))
-        return err_set(e, "'%s' must be a number", key);
+        return err_set(e, "'%s' must be a number, not %s", key,
+                       json_brief(v, (char[JSON_BRIEF]){0}));
     *out = json_number_value(v);
     return 0;
 }
@@ -209,7 +210,8 @@ static int get_str(const json_t *obj, const char *key, bool need, const char **o
     if (!v)
         return rc;
     if (!json_is_string(v))
-        return err_set(e, "'%s' must be a string", key);
+        return err_set(e, "'%s' must be a string, not %s", key,
+                       json_brief(v, (char[JSON_BRIEF]){0}));
     *out = json_string_value(v);
     return 0;
 }
@@ -243,7 +245,8 @@ int json_opt_bool(const json_t *obj, const char *key, bool *out, struct err *e)
     if (!v)
         return rc;
     if (!json_is_boolean(v))
-        return err_set(e, "'%s' must be true or false", key);
+        return err_set(e, "'%s' must be true or false, not %s", key,
+                       json_brief(v, (char[JSON_BRIEF]){0}));
     *out = json_is_true(v);
     return 0;
 }

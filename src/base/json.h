@@ -41,6 +41,11 @@ int json_write_buf(const json_t *j, struct buf *out, size_t flags, struct err *e
 #define JSON_REAL_TEXT 32
 void json_real_text(double value, char *text);
 
+/* A value as messages show it, in text[JSON_BRIEF]: as it is written where that is short, else its
+ * kind and size ("a list of 300"). Returns text. */
+enum { JSON_BRIEF = 64 };
+const char *json_brief(const json_t *v, char *text);
+
 int json_need_int(const json_t *obj, const char *key, int64_t lo, int64_t hi, int64_t *out,
                   struct err *e);
 int json_opt_int(const json_t *obj, const char *key, int64_t lo, int64_t hi, int64_t *out,

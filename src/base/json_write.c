@@ -217,3 +217,27 @@ int json_write_file(const json_t *j, const char *path, size_t flags, struct err 
     buf_fini(&text);
     return rc;
 }
+
+const char *json_brief(const json_t *v, char *text)
+{
+    enum { SHOWN = 40 };
+    char written[SHOWN + 1] = {0};
+    if (json_is_real(v)) {
+        if (isfinite(json_real_value(v)))
+            json_real_text(json_real_value(v), text);
+        else
+            snprintf(text, JSON_BRIEF, "%f", json_real_value(v));
+        return text;
+    }
+    const size_t flags = JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6);
+    const size_t n = v ? json_dumpb(v, written, SHOWN, flags) : 0;
+    if (n && n <= SHOWN)
+        memcpy(text, written, n + 1);
+    else if (json_is_string(v))
+        snprintf(text, JSON_BRIEF, "a string of %zu bytes", json_string_length(v));
+    else if (json_is_array(v))
+        snprintf(text, JSON_BRIEF, "a list of %zu", json_array_size(v));
+    else
+        snprintf(text, JSON_BRIEF, "an object of %zu keys", json_object_size(v));
+    return text;
+}

@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "tensor/file.h"
 #include "tensor/ops.h"
@@ -96,6 +97,12 @@ int config_from_llama2c(struct model_config *c, const struct tensor_file *f, str
 /* A config.json that `transformers` reads; new reference. */
 json_t *config_to_json(const struct model_config *c, const char *torch_dtype);
 json_t *config_generation_json(const struct model_config *c);
+
+/* Appends the keys that nothing reads and that may change numbers, each with its value:
+ * "'logit_scale' (0.5), 'x' (true)". NULL for either file: it is not there. */
+int config_unread(const struct model_config *c, const json_t *config, struct buf *names,
+                  struct err *e);
+int config_generation_unread(const json_t *generation, struct buf *names, struct err *e);
 
 /* Refuses shapes no decoder can have. */
 int config_check(const struct model_config *c, struct err *e);
