@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "figures.h"
-#include "suites/kinds.h"
+#include "suites/metrics.h"
 #include "suites/recipe.h"
 
 /* The sets of suites/tofu.json, in order. */
@@ -190,6 +190,14 @@ static inline void make_rows(struct rows *rows, const json_t *log, enum tofu_set
         note("%s", e.msg);
     free(lines);
     json_decref(list);
+}
+
+static inline const struct metric_kind *KIND(const char *name)
+{
+    struct err e;
+    const struct metric_kind *k = metric_kind_find(name, &e);
+    BUG_ON(!k);
+    return k;
 }
 
 struct trial {

@@ -13,13 +13,13 @@ static json_t *row_of(const struct peer_log *got, const char *metric, const char
 /* Row i has 1 + i % MOST_LABELS tokens of the same loss, of which all but the last are by heart. */
 static void check_numbers(const json_t *eval)
 {
-    static struct metric metrics[] = {
-        {"mean", &metric_mean_logp, .set = TOFU_RETAIN, .answer = "answer"},
-        {"sum", &metric_sum_logp, .set = TOFU_RETAIN, .answer = "answer"},
-        {"exact", &metric_exact_memorization, .set = TOFU_RETAIN, .answer = "answer"},
-        {"accuracy", &metric_memorization_accuracy, .set = TOFU_RETAIN, .answer = "answer"},
-        {"rouge_1", &metric_rouge_1, .set = TOFU_RETAIN, .answer = "answer"},
-        {"el", &metric_extraction_likelihood, .set = TOFU_RETAIN, .answer = "answer", .n = 7},
+    struct metric metrics[] = {
+        {"mean", KIND("mean_logp"), .set = TOFU_RETAIN, .answer = "answer"},
+        {"sum", KIND("sum_logp"), .set = TOFU_RETAIN, .answer = "answer"},
+        {"exact", KIND("exact_memorization"), .set = TOFU_RETAIN, .answer = "answer"},
+        {"accuracy", KIND("memorization_accuracy"), .set = TOFU_RETAIN, .answer = "answer"},
+        {"rouge_1", KIND("rouge_1"), .set = TOFU_RETAIN, .answer = "answer"},
+        {"el", KIND("extraction_likelihood"), .set = TOFU_RETAIN, .answer = "answer", .n = 7},
         {0}};
     struct peer_log got;
     struct err e;
@@ -60,8 +60,8 @@ static int judge(void *ctx, const struct dataset *d, bool distribution, struct s
 
 static void check_perplexity(const json_t *eval)
 {
-    static struct metric metrics[] = {
-        {"fluent", &metric_perplexity, .set = TOFU_FACTS, .answer = "answer"}, {0}};
+    struct metric metrics[] = {
+        {"fluent", KIND("perplexity"), .set = TOFU_FACTS, .answer = "answer"}, {0}};
     const struct scorer other = {.score = judge};
     struct peer_log got;
     struct err e;
@@ -100,12 +100,12 @@ static int rescore(const char *text, struct metric *metrics, const char *retaine
 
 static void check_attack(void)
 {
-    static struct metric metrics[] = {{.name = "mia", .kind = &metric_mia_loss},
-                                      {"found", &metric_tpr, .inputs = {"mia"}, .fpr = 0.01},
-                                      {"half", &metric_tpr, .inputs = {"mia"}, .fpr = 0.25},
-                                      {"leak", &metric_privleak, .inputs = {"mia"}},
-                                      {"off", &metric_rel_diff, .inputs = {"mia"}},
-                                      {0}};
+    struct metric metrics[] = {{.name = "mia", .kind = KIND("mia_loss")},
+                               {"found", KIND("tpr"), .inputs = {"mia"}, .fpr = 0.01},
+                               {"half", KIND("tpr"), .inputs = {"mia"}, .fpr = 0.25},
+                               {"leak", KIND("privleak"), .inputs = {"mia"}},
+                               {"off", KIND("rel_diff"), .inputs = {"mia"}},
+                               {0}};
     struct suite s;
     struct err e;
     if (!ok(!rescore(ATTACK, metrics, "{\"mia\": {\"agg_value\": 0.6}}", &s, &e), "an attack"))
@@ -134,11 +134,11 @@ static void check_attack(void)
 
 static void check_exposure(void)
 {
-    static struct metric metrics[] = {{.name = "canary", .kind = &metric_probability},
-                                      {.name = "others", .kind = &metric_probability},
-                                      {"seen", &metric_exposure, .inputs = {"canary", "others"}},
-                                      {"off", &metric_rel_diff, .inputs = {"seen"}},
-                                      {0}};
+    struct metric metrics[] = {{.name = "canary", .kind = KIND("probability")},
+                               {.name = "others", .kind = KIND("probability")},
+                               {"seen", KIND("exposure"), .inputs = {"canary", "others"}},
+                               {"off", KIND("rel_diff"), .inputs = {"seen"}},
+                               {0}};
     struct suite s;
     struct err e;
     if (!ok(!rescore(LOSSES, metrics, NULL, &s, &e), "canaries"))
@@ -148,7 +148,7 @@ static void check_exposure(void)
     near(get(json_object_get(rows, "1"), "score"), 0, 0, 0, "the last of eight: none");
     ok(isnan(get(json_object_get(rows, "2"), "score")), "none of a missing loss");
     const json_t *odd = json_object_get(json_object_get(s.table, "seen"), "odd");
-    ok(odd_count(odd, ODD_MISSING) == 1, "which is counted");
+    ok(get(json_object_get(odd, "missing"), "count") == 1, "which is counted");
     ok(!json_object_get(s.log.eval, "off") &&
            strstr(str(json_object_get(s.table, "off"), "note"), "needs the retrained model's"),
        "a relative difference needs the retrained model");
@@ -189,7 +189,7 @@ static void check_cut(void)
     static const char text[] =
         "[{\"q\": \"ab\", \"a\": \"cd\"}, {\"q\": \"ab\", \"a\": \"cdefghij\"}, {\"q\": "
         "\"abcdefgh\", \"a\": \"i\"}, {\"q\": \"ab\", \"a\": [\"c\", \"defghijk\"]}]";
-    static struct metric metrics[] = {{"p", &metric_probability, .answer = "a"}, {0}};
+    struct metric metrics[] = {{"p", KIND("probability"), .answer = "a"}, {0}};
     struct cutter c = {.most = 7};
     const struct encoder enc = {
         .encode = encode_cut, .ctx = &c, .pad_id = -1, .unscored = true, .left_out = &c.left_out};
@@ -204,11 +204,11 @@ static void check_cut(void)
     ok(!rows_read(&rows, "rows", text, sizeof text - 1, &e), "four rows");
     if (!ok(!suite_run(&s, &e), "rows that are too long"))
         note("%s", e.msg);
-    const json_t *line = json_object_get(s.table, "p"), *odd = json_object_get(line, "odd");
+    const json_t *line = json_object_get(s.table, "p");
     ok(get(line, "rows") == 3 && get(line, "missing") == 1, "three of four have a probability");
     struct buf said = {0};
-    for (int k = 0; k < ODD_KINDS; k++)
-        odd_say(odd, (enum odd)k, &said, &e);
+    for (int k = 0; k < WARN_COUNT; k++)
+        warnings_write(&s.results[0].warnings, (enum warning)k, &said, &e);
     ok(said.data && !strcmp(said.data, "1 of 4 rows have no value and are left out (2)"
                                        "1 of 4 rows have no token of an answer to score (2)"
                                        "3 of 4 rows are cut to the greatest length (1, 2, 3)"),
@@ -224,12 +224,12 @@ static void check_continued(void)
     static const char text[] = "[{\"q\": \"The rain\", \"a\": \"falls\"}]";
     struct fake f = {0};
     const struct encoder plain = {.encode = encode, .ctx = &f, .pad_id = -1};
-    const struct questioning how = {.question = "q", .continued = true};
+    const struct prompt_settings how = {.question = "q", .continued = true};
     struct rows rows;
     struct dataset d;
     struct err e;
     ok(!rows_read(&rows, "rows", text, sizeof text - 1, &e), "a text in two pieces");
-    if (!ok(!evidence_dataset(&d, &rows, &how, "a", &plain, &e), "its sequence"))
+    if (!ok(!observations_dataset(&d, &rows, &how, "a", &plain, &e), "its sequence"))
         return note("%s", e.msg);
     char got[32] = "";
     int first = 0;
@@ -245,38 +245,37 @@ static void check_continued(void)
 
 static void check_names(void)
 {
-    json_t *odd = NULL;
+    struct warnings w = {0};
     struct err e;
     struct buf said = {0};
-    char name[8];
+    char name[16];
     for (int i = 0; i < 9; i++) {
         snprintf(name, sizeof name, "%d", i);
-        odd_add(&odd, ODD_EMPTY, 40, "holdout ", name, &e);
+        warnings_add(&w, WARN_EMPTY, 40, "holdout ", name);
     }
-    odd_say(odd, ODD_EMPTY, &said, &e);
+    warnings_write(&w, WARN_EMPTY, &said, &e);
     ok(said.data && !strcmp(said.data, "9 of 40 answers of the model are empty (holdout 0, holdout "
                                        "1, holdout 2, holdout 3, holdout 4, holdout 5 ...)"),
        "the first six are named");
     buf_fini(&said);
-    json_decref(odd);
 }
 
 /* Every kind says what it is, when it tells of forgetting, and what it was checked against. */
 static void check_words(void)
 {
     int silent = 0, n = 0;
-    for (; metric_kinds[n]; n++)
-        silent += !metric_kinds[n]->help || !metric_kinds[n]->forgotten ||
-                  !metric_kinds[n]->verified || strchr(metric_kinds[n]->help, '|');
+    for (; metric_kind_at(n); n++)
+        silent += !metric_kind_at(n)->help || !metric_kind_at(n)->forgotten ||
+                  !metric_kind_at(n)->verified || strchr(metric_kind_at(n)->help, '|');
     ok(n == 33 && !silent, "%d kinds are described", n);
 }
 
 static void check_no_memory(void)
 {
-    static struct metric metrics[] = {{.name = "mia", .kind = &metric_mia_loss},
-                                      {"found", &metric_tpr, .inputs = {"mia"}, .fpr = 0.01},
-                                      {"off", &metric_rel_diff, .inputs = {"mia"}},
-                                      {0}};
+    struct metric metrics[] = {{.name = "mia", .kind = KIND("mia_loss")},
+                               {"found", KIND("tpr"), .inputs = {"mia"}, .fpr = 0.01},
+                               {"off", KIND("rel_diff"), .inputs = {"mia"}},
+                               {0}};
     struct suite s;
     struct err e;
     long n = 0, silent = 0;

@@ -93,17 +93,17 @@ static void check_tokens(const json_t *eval, const json_t *retain)
 /* Metrics of answers, in a table of one's own. */
 static void check_answers(const json_t *eval)
 {
-    static struct metric metrics[] = {
-        {"f1", &metric_rouge_f1, .set = TOFU_FORGET, .answer = "answer"},
-        {"bleu", &metric_bleu, .set = TOFU_FORGET, .answer = "answer"},
-        {"same", &metric_exact_match, .set = TOFU_FACTS, .answer = "answer"},
-        {"unique", &metric_unique_words, .set = TOFU_FACTS, .answer = "answer"},
-        {"repeated", &metric_repetition, .set = TOFU_FACTS, .answer = "answer"},
-        {"bigrams", &metric_word_entropy, .set = TOFU_FACTS, .answer = "answer"},
-        {"entropy", &metric_entropy, .set = TOFU_FACTS, .answer = "answer"},
-        {"lower", &metric_mia_lowercase, .set = TOFU_FORGET, .against = TOFU_FACTS,
+    struct metric metrics[] = {
+        {"f1", KIND("rouge_f1"), .set = TOFU_FORGET, .answer = "answer"},
+        {"bleu", KIND("bleu"), .set = TOFU_FORGET, .answer = "answer"},
+        {"same", KIND("exact_match"), .set = TOFU_FACTS, .answer = "answer"},
+        {"unique", KIND("unique_words"), .set = TOFU_FACTS, .answer = "answer"},
+        {"repeated", KIND("repetition"), .set = TOFU_FACTS, .answer = "answer"},
+        {"bigrams", KIND("word_entropy"), .set = TOFU_FACTS, .answer = "answer"},
+        {"entropy", KIND("entropy"), .set = TOFU_FACTS, .answer = "answer"},
+        {"lower", KIND("mia_lowercase"), .set = TOFU_FORGET, .against = TOFU_FACTS,
          .answer = "answer"},
-        {"rank", &metric_reciprocal_rank, .set = TOFU_FACTS, .answer = "answer"},
+        {"rank", KIND("reciprocal_rank"), .set = TOFU_FACTS, .answer = "answer"},
         {0}};
     struct peer_log got;
     json_t *table = NULL, *row;

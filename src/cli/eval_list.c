@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "suites/kinds.h"
+#include "suites/metrics.h"
 #include "suites/recipe.h"
 
 static void list_suites(void)
@@ -28,8 +28,8 @@ void eval_list(bool markdown)
         list_suites();
         printf("\nkinds of metrics:\n");
     }
-    for (int i = 0; metric_kinds[i]; i++) {
-        const struct metric_kind *k = metric_kinds[i];
+    const struct metric_kind *k;
+    for (int i = 0; (k = metric_kind_at(i)); i++) {
         if (markdown)
             printf("| %s | %s | %s | %s |\n", k->name, k->help, k->forgotten, k->verified);
         else

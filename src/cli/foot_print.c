@@ -3,7 +3,8 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "suites/odd.h"
+#include "suites/metrics.h"
+#include "suites/recipe.h"
 
 static int add_sentence(json_t *foot, const char *sentence, const char *name, struct err *e)
 {
@@ -16,21 +17,20 @@ static int add_sentence(json_t *foot, const char *sentence, const char *name, st
 /* {sentence: [metrics of which it is true]}, in the order of the table. */
 static json_t *make_foot(const struct suite *s, struct err *e)
 {
-    json_t *foot = json_object(), *line;
+    json_t *foot = json_object();
     struct buf text = {0};
-    const char *name;
     int rc = foot ? 0 : err_set(e, "out of memory (foot)");
-    json_object_foreach(s->table, name, line)
-    {
-        const char *note = json_string_value(json_object_get(line, "note"));
-        for (int k = 0; k < ODD_KINDS && !rc; k++) {
+    for (int i = 0; i < s->n_results && !rc; i++) {
+        const struct result *r = &s->results[i];
+        const char *name = s->recipe->metrics[i].name;
+        for (int k = 0; k < WARN_COUNT && !rc; k++) {
             buf_clear(&text);
-            rc = odd_say(json_object_get(line, "odd"), (enum odd)k, &text, e);
+            rc = warnings_write(&r->warnings, (enum warning)k, &text, e);
             if (!rc && text.len)
                 rc = add_sentence(foot, text.data, name, e);
         }
-        if (!rc && note)
-            rc = add_sentence(foot, note, name, e);
+        if (!rc && *r->note)
+            rc = add_sentence(foot, r->note, name, e);
     }
     buf_fini(&text);
     if (!rc)

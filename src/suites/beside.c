@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "eval/ks.h"
-#include "suites/kinds.h"
+#include "suites/metrics.h"
 #include "suites/recipe.h"
 
 /* What was found of one set, of the rows that are finite. */
@@ -21,7 +21,7 @@ struct side {
 static const struct metric *first_look(const struct suite *s, int set)
 {
     for (const struct metric *m = s->recipe->metrics; m->name; m++)
-        if (m->answer && (m->set == set || (m->kind->against && m->against == set)) &&
+        if (m->answer && (m->set == set || (m->kind->flags & METRIC_ATTACK && m->against == set)) &&
             suite_rows(s, set, m->answer))
             return m;
     return NULL;
@@ -31,7 +31,7 @@ static const struct metric *first_look(const struct suite *s, int set)
 static int non_members(const struct suite *s, int set)
 {
     for (const struct metric *m = s->recipe->metrics; m->name; m++)
-        if (m->kind->against && m->set == set)
+        if (m->kind->flags & METRIC_ATTACK && m->set == set)
             return m->against;
     return -1;
 }
@@ -66,8 +66,8 @@ static int measure(struct side *x, const struct suite *s, int set, const struct 
 {
     struct dataset d;
     struct divergence *v = NULL;
-    const struct questioning how = suite_questioning(s, set);
-    if (evidence_dataset(&d, suite_rows(s, set, m->answer), &how, m->answer, s->encoder, e))
+    const struct prompt_settings how = suite_prompt_settings(s, set);
+    if (observations_dataset(&d, suite_rows(s, set, m->answer), &how, m->answer, s->encoder, e))
         return -1;
     int rc = !(v = mem_alloc((size_t)d.n, sizeof *v, e)) || c->compare(c->ctx, &d, v, e) ||
                      side_init(x, d.n, e)

@@ -33,6 +33,112 @@ json_t *peer_rows(const json_t *eval, const char *metric)
     return json_is_object(rows) ? rows : NULL;
 }
 
+/* Keys in the order that they are written. */
+static const char *const column_keys[COLUMN_COUNT] = {
+    [COLUMN_PROB] = "prob",          [COLUMN_LOSS] = "avg_loss",
+    [COLUMN_SCORE] = "score",        [COLUMN_ROUGE_1] = "rouge1_recall",
+    [COLUMN_ROUGE_F1] = "rougeL_f1", [COLUMN_ROUGE_L] = "rougeL_recall"};
+static const char *const text_keys[TEXT_COUNT] = {
+    [TEXT_INPUT] = "input", [TEXT_TRUTH] = "ground_truth", [TEXT_ANSWER] = "generation"};
+
+static int read_row(const char *index, const json_t *row, unsigned columns, unsigned texts,
+                    struct records *out, struct err *e)
+{
+    size_t n = 1;
+    bool list = false;
+    for (int c = 0; c < COLUMN_COUNT; c++) {
+        const json_t *x = json_object_get(row, column_keys[c]);
+        if (!(columns & COLUMN_BIT(c)) || !json_is_array(x))
+            continue;
+        list = true;
+        n = json_array_size(x) > n ? json_array_size(x) : n;
+    }
+    struct cell *cell = records_add(out, index, (int)n, list, e);
+    if (!cell)
+        return -1;
+    for (int c = 0; c < COLUMN_COUNT; c++) {
+        const json_t *x = json_object_get(row, column_keys[c]);
+        for (size_t i = 0; columns & COLUMN_BIT(c) && i < n; i++)
+            cell[i].x[c] = peer_value(json_is_array(x) ? json_array_get(x, i) : x);
+    }
+    for (int t = 0; t < TEXT_COUNT; t++) {
+        const char *text = json_string_value(json_object_get(row, text_keys[t]));
+        if (texts & TEXT_BIT(t) && text && !(cell->text[t] = mem_strdup(text, e)))
+            return -1;
+    }
+    return 0;
+}
+
+int peer_read_rows(json_t *rows, unsigned columns, unsigned texts, struct records *out,
+                   struct err *e)
+{
+    const char *index;
+    json_t *row;
+    json_object_foreach(rows, index,
+                        row) if (read_row(index, row, columns, texts, out, e)) return -1;
+    return 0;
+}
+
+/* A column of one row: a number, or a list of them. */
+static json_t *write_column(const struct records *r, int i, enum column_id column)
+{
+    const struct cell *cell = records_cell(r, i);
+    if (!r->v[i].list)
+        return peer_number(cell->x[column]);
+    json_t *list = json_array();
+    for (int k = 0; k < r->v[i].n; k++)
+        json_array_append_new(list, peer_number(cell[k].x[column]));
+    return list;
+}
+
+static json_t *write_row(const struct records *r, int i, unsigned columns, unsigned texts,
+                         struct err *e)
+{
+    json_t *row = json_object();
+    const struct cell *cell = records_cell(r, i);
+    int rc = row ? 0 : -1;
+    for (int c = 0; c < COLUMN_COUNT && !rc; c++)
+        if (columns & COLUMN_BIT(c))
+            rc = json_object_set_new(row, column_keys[c], write_column(r, i, (enum column_id)c));
+    for (int t = 0; t < TEXT_COUNT && !rc; t++)
+        if (texts & TEXT_BIT(t))
+            rc = json_object_set_new(row, text_keys[t], json_string(cell->text[t]));
+    if (!rc)
+        return row;
+    json_decref(row);
+    err_set(e, texts ? "a text is not valid UTF-8" : "out of memory (rows)");
+    return NULL;
+}
+
+json_t *peer_write_rows(const struct records *r, unsigned columns, unsigned texts, struct err *e)
+{
+    json_t *rows = json_object(), *row;
+    int rc = rows ? 0 : err_set(e, "out of memory (rows)");
+    for (int i = 0; i < r->n && !rc; i++)
+        rc = !(row = write_row(r, i, columns, texts, e))    ? -1
+             : json_object_set_new(rows, r->v[i].name, row) ? err_set(e, "out of memory (rows)")
+                                                            : 0;
+    if (!rc)
+        return rows;
+    json_decref(rows);
+    return NULL;
+}
+
+const char *peer_truth(const json_t *eval, const char *metric, const char *index)
+{
+    size_t n = strcspn(metric, "_");
+    const char *name;
+    json_t *of;
+    json_object_foreach((json_t *)eval, name, of)
+    {
+        const json_t *row = json_object_get(json_object_get(of, "value_by_index"), index);
+        const char *text = json_string_value(json_object_get(row, text_keys[TEXT_TRUTH]));
+        if (text && !strncmp(name, metric, n))
+            return text;
+    }
+    return NULL;
+}
+
 int peer_log_add(struct peer_log *log, const char *name, json_t *metric, bool in_summary,
                  struct err *e)
 {

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "eval/records.h"
 
 struct peer_log {
     json_t *eval, *summary; /* owned objects; zero-initialise */
@@ -40,5 +41,15 @@ double peer_value(const json_t *j);
 double peer_aggregate(const json_t *log, const char *metric);
 /* The rows of a metric in an EVAL object, borrowed; NULL if it has none. */
 json_t *peer_rows(const json_t *eval, const char *metric);
+
+/* "value_by_index" as records: these columns and texts (bits). A list of numbers is a row of that
+ * many cells. Appends to *out; rows = NULL adds none. */
+int peer_read_rows(json_t *rows, unsigned columns, unsigned texts, struct records *out,
+                   struct err *e);
+/* The other way, a new reference; NULL on failure. */
+json_t *peer_write_rows(const struct records *r, unsigned columns, unsigned texts, struct err *e);
+/* The true answer of row `index` in any metric of the log whose name begins as that of `metric`, up
+ * to its first _ ("forget"); NULL if none has it. */
+const char *peer_truth(const json_t *eval, const char *metric, const char *index);
 
 #endif

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "eval/template.h"
-#include "suites/kinds.h"
+#include "suites/metrics.h"
 #include "suites/names.h"
 #include "suites/tasks.h"
 
@@ -87,16 +87,6 @@ static int read_sets(struct suite_recipe *r, json_t *sets, struct err *e)
     return 0;
 }
 
-static const struct metric_kind *kind_by_name(const char *name, struct err *e)
-{
-    const char *names[MOST];
-    int n = 0;
-    for (; metric_kinds[n] && n < MOST; n++)
-        names[n] = metric_kinds[n]->name;
-    int i = names_find("kind", name, names, n, e);
-    return i < 0 ? NULL : metric_kinds[i];
-}
-
 /* A metric is computed from ones above it, so that none can be made of itself. */
 static int read_inputs(const struct suite_recipe *r, struct metric *m, const json_t *list,
                        struct err *e)
@@ -129,7 +119,7 @@ static int read_metric(const struct suite_recipe *r, struct metric *m, const jso
     m->k = 0.4; /* OpenUnlearning's choice */
     m->fpr = 0.01;
     if (NAMES_CHECK_KEYS(j, keys, e) || json_need_str(j, "kind", &kind, e) ||
-        !(m->kind = kind_by_name(kind, e)) || json_opt_str(j, "set", &set, e) ||
+        !(m->kind = metric_kind_find(kind, e)) || json_opt_str(j, "set", &set, e) ||
         json_opt_str(j, "against", &against, e) || json_opt_str(j, "field", &m->answer, e) ||
         json_opt_str(j, "truth", &truth, e) || json_opt_bool(j, "summary", &m->in_summary, e) ||
         json_opt_real(j, "k", &m->k, e) || json_opt_real(j, "fpr", &m->fpr, e) ||
@@ -146,7 +136,7 @@ static int read_metric(const struct suite_recipe *r, struct metric *m, const jso
         return 0;
     if (!set || !m->answer)
         return err_set(e, "'%s' needs a 'set' and a 'field'", kind);
-    if (m->kind->against && !against)
+    if (m->kind->flags & METRIC_ATTACK && !against)
         return err_set(e, "'%s' needs a set of non-members, 'against'", kind);
     m->set = set_by_name(r, set, e);
     m->against = against ? set_by_name(r, against, e) : 0;

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "suites/kinds.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "suites/metrics.h"
+#include "suites/names.h"
 #include "suites/recipe.h"
 
 int suite_no_memory(struct err *e)
@@ -13,42 +16,34 @@ int suite_no_memory(struct err *e)
     return err_set(e, "out of memory (results)");
 }
 
-int suite_add_row(json_t *rows, int number, json_t *row, struct err *e)
+static const struct metric_kind *const tables[] = {metrics_scored, metrics_generated,
+                                                   metrics_derived, metrics_attack};
+
+const struct metric_kind *metric_kind_at(int i)
 {
-    char key[16];
-    snprintf(key, sizeof key, "%d", number);
-    return json_object_set_new(rows, key, row) ? suite_no_memory(e) : 0;
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        for (const struct metric_kind *k = tables[t]; k->name; k++)
+            if (!i--)
+                return k;
+    return NULL;
 }
 
-void result_fini(struct result *r)
+const struct metric_kind *metric_kind_find(const char *name, struct err *e)
 {
-    json_decref(r->json);
-    json_decref(r->odd);
-    free(r->values);
-    *r = (struct result){0};
+    enum { MOST = 64 };
+    const char *names[MOST];
+    int n = 0;
+    for (; n < MOST && metric_kind_at(n); n++)
+        names[n] = metric_kind_at(n)->name;
+    return metric_kind_at(names_find("kind", name, names, n, e));
 }
 
-int suite_mean(json_t *rows, double *value, int n, struct result *out, struct err *e)
+const struct result *suite_result(const struct suite *s, const char *name)
 {
-    const char *index;
-    json_t *row;
-    int i = 0;
-    out->values = value;
-    out->n = n;
-    out->json = json_pack("{s:o, s:o}", "agg_value", peer_number(stats_mean(value, n)),
-                          "value_by_index", rows);
-    if (!out->json)
-        return suite_no_memory(e);
-    json_object_foreach(rows, index,
-                        row) if (isnan(value[i++]) &&
-                                 odd_add(&out->odd, ODD_MISSING, n, "", index, e)) return -1;
-    return 0;
-}
-
-int suite_figure(double x, struct result *out, struct err *e)
-{
-    out->json = json_pack("{s:o}", "agg_value", peer_number(x));
-    return out->json ? 0 : suite_no_memory(e);
+    for (int i = 0; i < s->n_results; i++)
+        if (!strcmp(s->recipe->metrics[i].name, name))
+            return s->results[i].there ? &s->results[i] : NULL;
+    return NULL;
 }
 
 const struct rows *suite_rows(const struct suite *s, int set, const char *answer)
@@ -60,15 +55,16 @@ const struct rows *suite_rows(const struct suite *s, int set, const char *answer
     return NULL;
 }
 
-const struct exhibit *suite_exhibit(const struct suite *s, const struct metric *m, int set)
+const struct observed *suite_observed(const struct suite *s, const struct metric *m, int set)
 {
-    return s->sets && s->sets[set] ? evidence_find(&s->evidence, s->sets[set], m->answer) : NULL;
+    return s->sets && s->sets[set] ? observations_find(&s->observations, s->sets[set], m->answer)
+                                   : NULL;
 }
 
-struct questioning suite_questioning(const struct suite *s, int set)
+struct prompt_settings suite_prompt_settings(const struct suite *s, int set)
 {
     const struct suite_set *of = &s->recipe->sets[set];
-    return (struct questioning){
+    return (struct prompt_settings){
         .question = of->plain      ? NULL
                     : of->question ? of->question
                                    : s->question,
@@ -79,8 +75,8 @@ struct questioning suite_questioning(const struct suite *s, int set)
 
 static void want(struct suite *s, int set, const struct metric *m)
 {
-    const struct questioning how = suite_questioning(s, set);
-    evidence_want(&s->evidence, s->sets[set], &how, m->answer, m->kind->needs);
+    const struct prompt_settings how = suite_prompt_settings(s, set);
+    observations_want(&s->observations, s->sets[set], &how, m->answer, m->kind->needs);
 }
 
 /* "forget: 40 rows", set by set. */
@@ -96,13 +92,13 @@ static int gather(struct suite *s, struct err *e)
     int n = 0;
     while (s->recipe->metrics[n].name)
         n++;
-    if (evidence_init(&s->evidence, 2 * n, e))
+    if (observations_init(&s->observations, 2 * n, e))
         return -1;
     for (const struct metric *m = s->recipe->metrics; m->name; m++) {
         unsigned needs = m->kind->needs;
         if (!needs || (needs & NEED_SECOND && !s->reference))
             continue;
-        const int sets[] = {m->set, m->against}, n_sets = 1 + m->kind->against;
+        const int sets[] = {m->set, m->against}, n_sets = m->kind->flags & METRIC_ATTACK ? 2 : 1;
         bool there = true;
         for (int i = 0; i < n_sets; i++)
             there = there && suite_rows(s, sets[i], m->answer);
@@ -110,8 +106,90 @@ static int gather(struct suite *s, struct err *e)
             want(s, sets[i], m);
     }
     note_sets(s);
-    const struct evidence_source from = {s->encoder, s->model, s->reference};
-    return evidence_gather(&s->evidence, &from, e);
+    const struct observer from = {s->encoder, s->model, s->reference};
+    return observations_gather(&s->observations, &from, e);
+}
+
+/* The scores of all answers of a data set, a row each. */
+static int fill_scores(const struct metric *m, const struct suite *s, const struct observed *x,
+                       struct records *out, struct err *e)
+{
+    for (int i = 0; i < x->d.n; i++) {
+        const struct one_row r = {m, s, x, i};
+        char name[16];
+        if (observed_has_list(x, i))
+            return rows_err(x->rows, x->d.rows[i], e, "it needs one answer, '%s' is a list",
+                            x->answer);
+        snprintf(name, sizeof name, "%d", x->d.rows[i]);
+        struct cell *c = records_add(out, name, 1, false, e);
+        /* Some scores of nothing are numbers. */
+        bool nothing = m->kind->needs & NEED_LOGP && !x->scores[i].n;
+        if (!c || (!nothing && m->kind->score(&r, &c->x[COLUMN_SCORE], e)))
+            return -1;
+    }
+    return 0;
+}
+
+/* Rows from what was observed of the model; none if its data are not given. */
+static int observe(const struct suite *s, const struct metric *m, struct result *out, struct err *e)
+{
+    const int sets[] = {m->set, m->against}, n = m->kind->flags & METRIC_ATTACK ? 2 : 1;
+    if (m->kind->needs & NEED_SECOND && !s->reference)
+        return 0;
+    for (int i = 0; i < n; i++)
+        if (!suite_observed(s, m, sets[i]))
+            return 0;
+    for (int i = 0; i < n; i++) {
+        const struct observed *x = suite_observed(s, m, sets[i]);
+        int (*fill)(const struct metric *, const struct suite *, const struct observed *,
+                    struct records *, struct err *) = m->kind->fill ? m->kind->fill : fill_scores;
+        out->n_sides++;
+        if (fill(m, s, x, &out->side[i], e))
+            return -1;
+    }
+    return 0;
+}
+
+/* The cells of row i of one column, into v; a row that is not there is one missing cell. */
+static int column_of(const struct records *r, int i, enum column_id column, double *v)
+{
+    *v = NAN;
+    for (int k = 0; i >= 0 && k < r->v[i].n; k++)
+        v[k] = records_cell(r, i)[k].x[column];
+    return i >= 0 ? r->v[i].n : 1;
+}
+
+static int most_cells(const struct records *r)
+{
+    int most = 1;
+    for (int i = 0; i < r->n; i++)
+        most = r->v[i].n > most ? r->v[i].n : most;
+    return most;
+}
+
+/* Rows from those of both inputs. */
+static int join(const struct suite *s, const struct metric *m, struct result *out, struct err *e)
+{
+    const struct metric_kind *k = m->kind;
+    const struct result *in[] = {suite_result(s, m->inputs[0]), suite_result(s, m->inputs[1])};
+    if (!in[0] || !in[1] || !in[0]->n_sides || !in[1]->n_sides)
+        return 0;
+    const struct records *right = &in[0]->side[0], *wrong = &in[1]->side[0];
+    double *a = mem_alloc((size_t)most_cells(right), sizeof *a, e);
+    double *b = a ? mem_alloc((size_t)most_cells(wrong), sizeof *b, e) : NULL;
+    int rc = b ? 0 : -1;
+    out->n_sides = 1;
+    for (int i = 0; i < right->n && !rc; i++) {
+        int n_right = column_of(right, i, k->joined, a);
+        int n_wrong = column_of(wrong, records_find(wrong, right->v[i].name, i), k->joined, b);
+        struct cell *c = records_add(&out->side[0], right->v[i].name, 1, false, e);
+        if (c)
+            k->join(m, s, a, n_right, b, n_wrong, c);
+        rc = c ? 0 : -1;
+    }
+    free(a);
+    free(b);
+    return rc;
 }
 
 /* Whether a log holds rows of a metric. */
@@ -128,57 +206,82 @@ static bool has_figure(const json_t *logged)
 }
 
 /* A figure of which the log holds no rows stays as it is. */
-static int keep(const json_t *log, const struct metric *m, struct result *r, struct err *e)
+static void keep(const json_t *log, const struct metric *m, struct result *r)
 {
     json_t *logged = json_object_get(log, m->name);
     snprintf(r->note, sizeof r->note, "as the log has it: there is nothing to compute it from");
-    r->json = json_is_object(logged) ? json_incref(logged) : NULL;
-    return r->json ? 0 : suite_figure(peer_aggregate(log, m->name), r, e);
+    r->kept = json_is_object(logged) ? json_incref(logged) : NULL;
+    r->figure = peer_aggregate(log, m->name);
+    r->there = true;
 }
 
 /* log: an evaluation log that the metric is to come from, if it is not asked of a model. */
+static int compute(const struct suite *s, const struct metric *m, const json_t *log,
+                   struct result *r, struct err *e)
+{
+    json_t *logged = json_object_get(log, m->name);
+    int rc = m->kind->figure ? m->kind->figure(m, s, r, e)
+             : m->kind->join ? join(s, m, r, e)
+                             : observe(s, m, r, e);
+    if (!rc && r->n_sides)
+        rc = result_aggregate(r, m, e);
+    else if (!rc && !r->there && logged && !m->kind->figure &&
+             (has_rows(logged) || !has_figure(logged)))
+        rc = result_from_log(r, m, logged, e);
+    else if (!rc && !r->there && !*r->note && has_figure(logged))
+        keep(log, m, r);
+    return rc;
+}
+
 static int add(struct suite *s, const struct metric *m, const json_t *log, struct err *e)
 {
-    struct result r = {0};
-    json_t *logged = json_object_get(log, m->name);
-    int rc = m->kind->compute(m, s, &r, e);
-    if (!rc && !r.json && logged && m->kind->rescore && (has_rows(logged) || !has_figure(logged)))
-        rc = m->kind->rescore(m, logged, &r, e);
-    if (!rc && !r.json && !*r.note && has_figure(logged))
-        rc = keep(log, m, &r, e);
-    if (!rc && (r.json || *r.note))
-        rc = suite_tabulate(s, m, &r, e);
-    if (!rc && r.json) {
-        rc = peer_log_add(&s->log, m->name, r.json, m->in_summary, e);
-        r.json = NULL;
-    }
-    result_fini(&r);
+    struct result *r = &s->results[s->n_results];
+    int rc = compute(s, m, log, r, e);
+    if (!rc && (r->there || *r->note))
+        rc = result_tabulate(r, s, m, e);
+    if (!rc && r->there)
+        rc = peer_log_add(&s->log, m->name, result_json(r, m, e), m->in_summary, e);
+    s->n_results++;
     return rc ? err_prefix(e, "%s: ", m->name) : 0;
+}
+
+/* Every metric, in order. */
+static int add_all(struct suite *s, const json_t *log, struct err *e)
+{
+    int n = 0, rc;
+    while (s->recipe->metrics[n].name)
+        n++;
+    rc = (s->results = mem_alloc((size_t)n, sizeof *s->results, e)) ? 0 : -1;
+    for (int i = 0; i < n && !rc; i++)
+        rc = add(s, &s->recipe->metrics[i], log, e);
+    return rc;
 }
 
 int suite_run(struct suite *s, struct err *e)
 {
     s->log.nan = s->compat & COMPAT_NAN;
-    int rc = gather(s, e);
-    for (const struct metric *m = s->recipe->metrics; !rc && m->name; m++)
-        rc = add(s, m, NULL, e);
-    evidence_fini(&s->evidence);
+    int rc = gather(s, e) || add_all(s, NULL, e) ? -1 : 0;
+    observations_fini(&s->observations);
     return rc;
 }
 
 int suite_rescore(struct suite *s, const json_t *eval, struct err *e)
 {
-    for (const struct metric *m = s->recipe->metrics; m->name; m++)
-        if (add(s, m, eval, e))
-            return -1;
+    if (add_all(s, eval, e))
+        return -1;
     return s->table ? 0 : err_set(e, "the log has none of the suite's metrics");
 }
 
 void suite_fini(struct suite *s)
 {
-    evidence_fini(&s->evidence);
+    observations_fini(&s->observations);
+    for (int i = 0; i < s->n_results; i++)
+        result_fini(&s->results[i]);
+    free(s->results);
     peer_log_fini(&s->log);
     json_decref(s->table);
     json_decref(s->beside);
+    s->results = NULL;
+    s->n_results = 0;
     s->table = s->beside = NULL;
 }

@@ -1,7 +1,7 @@
 /* A suite is a list of metrics over a few data sets (suites/recipe.h), computed in order; a metric
  * may use those before it. To add a metric, add a line to suites/NAME.json or to a file of one's
- * own; to add a kind of metric, write one function of kinds.h. A metric whose data set, field,
- * input or reference log is not there is left out of the log.
+ * own; to add a kind of metric, write one function and a row of a table (suites/metrics.h). A
+ * metric whose data set, field, input or reference log is not there is left out of the log.
  *
  * Each result is a JSON object in the peer's form (suites/peer_json.h): probabilities are
  * length-normalised, losses in nats, rows keyed by their number in the data set.
@@ -10,13 +10,14 @@
 #define SUITES_SUITE_H
 
 #include "eval/stats.h"
-#include "suites/evidence.h"
+#include "suites/observations.h"
 #include "suites/peer_json.h"
 
 enum { SUITE_INPUTS = 9 };
 
 struct suite_recipe;
-struct metric_kind; /* suites/kinds.h */
+struct metric_kind; /* suites/metrics.h */
+struct result;
 
 struct metric {
     const char *name;
@@ -44,8 +45,10 @@ struct suite {
     enum truth_mean truth_mean;
     unsigned compat;
     const json_t *retain_log; /* the retrained model's EVAL object; NULL: none */
-    struct evidence evidence;
-    struct peer_log log; /* the results */
+    struct observations observations;
+    struct result *results; /* owned [n_results], of the metrics so far */
+    int n_results;
+    struct peer_log log; /* them, in the form of a log */
     json_t *table;       /* {metric: {value, rows, ...}}, in order: see below */
     json_t *beside;      /* {data set: {...}}: see suites/beside.h; NULL: nothing */
 };

@@ -1,4 +1,4 @@
-#include "suites/evidence.h"
+#include "suites/observations.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -10,14 +10,15 @@
 #include "eval/textclean.h"
 #include "suites/continued.h"
 
-int evidence_init(struct evidence *v, int most, struct err *e)
+int observations_init(struct observations *v, int most, struct err *e)
 {
-    *v = (struct evidence){0};
+    *v = (struct observations){0};
     v->v = mem_alloc((size_t)most, sizeof *v->v, e);
     return v->v ? 0 : -1;
 }
 
-static struct exhibit *find(const struct evidence *v, const struct rows *rows, const char *answer)
+static struct observed *find(const struct observations *v, const struct rows *rows,
+                             const char *answer)
 {
     for (int i = 0; i < v->n; i++)
         if (v->v[i].rows == rows && !strcmp(v->v[i].answer, answer))
@@ -25,26 +26,26 @@ static struct exhibit *find(const struct evidence *v, const struct rows *rows, c
     return NULL;
 }
 
-void evidence_want(struct evidence *v, const struct rows *rows, const struct questioning *how,
-                   const char *answer, unsigned needs)
+void observations_want(struct observations *v, const struct rows *rows,
+                       const struct prompt_settings *how, const char *answer, unsigned needs)
 {
-    struct exhibit *x = find(v, rows, answer);
+    struct observed *x = find(v, rows, answer);
     if (!x) {
         x = &v->v[v->n++];
-        *x = (struct exhibit){.rows = rows, .how = *how, .answer = answer};
+        *x = (struct observed){.rows = rows, .how = *how, .answer = answer};
     }
     x->needs |= needs;
 }
 
-const struct exhibit *evidence_find(const struct evidence *v, const struct rows *rows,
-                                    const char *answer)
+const struct observed *observations_find(const struct observations *v, const struct rows *rows,
+                                         const char *answer)
 {
     return find(v, rows, answer);
 }
 
-/* The sequences of all exhibits that have one of these needs, one after another. The joined set
+/* The sequences of all fields that have one of these needs, one after another. The joined set
  * borrows everything but its list, which is the caller's to free. */
-static int join(const struct evidence *v, unsigned needs, struct dataset *all, struct err *e)
+static int join(const struct observations *v, unsigned needs, struct dataset *all, struct err *e)
 {
     size_t n = 0;
     *all = (struct dataset){.role = ROLE_GENERIC};
@@ -64,16 +65,16 @@ static int join(const struct evidence *v, unsigned needs, struct dataset *all, s
     return 0;
 }
 
-/* Runs one kind of pass over all that need it; then hand_out gives each exhibit its part. */
+/* Runs one kind of pass over all that need it; then hand_out gives each field its part. */
 struct kind {
     const char *name;
     unsigned needs;
-    int (*run)(struct evidence *v, const struct evidence_source *from, const struct dataset *all,
+    int (*run)(struct observations *v, const struct observer *from, const struct dataset *all,
                struct err *e);
-    void (*hand_out)(struct evidence *v, struct exhibit *x, int first);
+    void (*hand_out)(struct observations *v, struct observed *x, int first);
 };
 
-static int run_scores(struct evidence *v, const struct evidence_source *from,
+static int run_scores(struct observations *v, const struct observer *from,
                       const struct dataset *all, struct err *e)
 {
     bool distribution = false;
@@ -82,20 +83,20 @@ static int run_scores(struct evidence *v, const struct evidence_source *from,
     return from->model->score(from->model->ctx, all, distribution, &v->scores, e);
 }
 
-static int run_reference(struct evidence *v, const struct evidence_source *from,
+static int run_reference(struct observations *v, const struct observer *from,
                          const struct dataset *all, struct err *e)
 {
     return from->reference->score(from->reference->ctx, all, false, &v->reference, e);
 }
 
-static int run_lower(struct evidence *v, const struct evidence_source *from,
-                     const struct dataset *all, struct err *e)
+static int run_lower(struct observations *v, const struct observer *from, const struct dataset *all,
+                     struct err *e)
 {
     return from->model->score(from->model->ctx, all, false, &v->lower_scores, e);
 }
 
 /* The limits of all answers, in their order; owned by the caller. */
-static struct answer_limit *join_limits(const struct evidence *v, int n, struct err *e)
+static struct answer_limit *join_limits(const struct observations *v, int n, struct err *e)
 {
     struct answer_limit *all = mem_alloc((size_t)n, sizeof *all, e), *to = all;
     for (int i = 0; all && i < v->n; i++)
@@ -104,7 +105,7 @@ static struct answer_limit *join_limits(const struct evidence *v, int n, struct 
     return all;
 }
 
-static int run_answers(struct evidence *v, const struct evidence_source *from,
+static int run_answers(struct observations *v, const struct observer *from,
                        const struct dataset *all, struct err *e)
 {
     struct answer_limit *limits = join_limits(v, all->n, e);
@@ -119,17 +120,17 @@ static int run_answers(struct evidence *v, const struct evidence_source *from,
     return rc;
 }
 
-static int run_norms(struct evidence *v, const struct evidence_source *from,
-                     const struct dataset *all, struct err *e)
+static int run_norms(struct observations *v, const struct observer *from, const struct dataset *all,
+                     struct err *e)
 {
     if (!(v->norms = mem_alloc((size_t)all->n, sizeof *v->norms, e)))
         return -1;
     return from->model->gradnorm(from->model->ctx, all, v->norms, e);
 }
 
-/* The answers of all exhibits that are to be judged, in their order. */
-static int run_judge(struct evidence *v, const struct evidence_source *from,
-                     const struct dataset *all, struct err *e)
+/* The answers of all fields that are to be judged, in their order. */
+static int run_judge(struct observations *v, const struct observer *from, const struct dataset *all,
+                     struct err *e)
 {
     const char **texts = mem_alloc((size_t)all->n, sizeof *texts, e);
     v->perplexities = texts ? mem_alloc((size_t)all->n, sizeof *v->perplexities, e) : NULL;
@@ -144,32 +145,32 @@ static int run_judge(struct evidence *v, const struct evidence_source *from,
     return rc;
 }
 
-static void give_scores(struct evidence *v, struct exhibit *x, int first)
+static void give_scores(struct observations *v, struct observed *x, int first)
 {
     x->scores = v->scores.v + first;
 }
 
-static void give_reference(struct evidence *v, struct exhibit *x, int first)
+static void give_reference(struct observations *v, struct observed *x, int first)
 {
     x->reference = v->reference.v + first;
 }
 
-static void give_lower(struct evidence *v, struct exhibit *x, int first)
+static void give_lower(struct observations *v, struct observed *x, int first)
 {
     x->lower_scores = v->lower_scores.v + first;
 }
 
-static void give_answers(struct evidence *v, struct exhibit *x, int first)
+static void give_answers(struct observations *v, struct observed *x, int first)
 {
     x->answers = v->answers + first;
 }
 
-static void give_norms(struct evidence *v, struct exhibit *x, int first)
+static void give_norms(struct observations *v, struct observed *x, int first)
 {
     x->norms = v->norms + first;
 }
 
-static void give_perplexities(struct evidence *v, struct exhibit *x, int first)
+static void give_perplexities(struct observations *v, struct observed *x, int first)
 {
     x->perplexities = v->perplexities + first;
 }
@@ -182,7 +183,7 @@ static const struct kind kinds[] = {
     {"judge", NEED_JUDGE, run_judge, give_perplexities},
     {"gradient", NEED_GRADNORM, run_norms, give_norms}};
 
-static int run(struct evidence *v, const struct evidence_source *from, const struct kind *k,
+static int run(struct observations *v, const struct observer *from, const struct kind *k,
                struct err *e)
 {
     struct dataset all;
@@ -199,8 +200,9 @@ static int run(struct evidence *v, const struct evidence_source *from, const str
     return rc;
 }
 
-int evidence_dataset(struct dataset *d, const struct rows *rows, const struct questioning *how,
-                     const char *answer, const struct encoder *encoder, struct err *e)
+int observations_dataset(struct dataset *d, const struct rows *rows,
+                         const struct prompt_settings *how, const char *answer,
+                         const struct encoder *encoder, struct err *e)
 {
     struct continued c;
     continued_init(&c, encoder);
@@ -225,7 +227,7 @@ static json_t *lower_row(const json_t *row, const char *answer, struct err *e)
     return copy;
 }
 
-static int build_lower(struct exhibit *x, const struct evidence_source *from, struct err *e)
+static int build_lower(struct observed *x, const struct observer *from, struct err *e)
 {
     struct rows rows = *x->rows; /* messages name the rows' own places */
     int n = 0, rc = -1;
@@ -234,18 +236,18 @@ static int build_lower(struct exhibit *x, const struct evidence_source *from, st
     while (n < rows.n && (rows.v[n] = lower_row(x->rows->v[n], x->answer, e)))
         n++;
     if (n == rows.n)
-        rc = evidence_dataset(&x->lower, &rows, &x->how, x->answer, from->encoder, e);
+        rc = observations_dataset(&x->lower, &rows, &x->how, x->answer, from->encoder, e);
     while (n > 0)
         json_decref(rows.v[--n]);
     free(rows.v);
     return rc;
 }
 
-int evidence_gather(struct evidence *v, const struct evidence_source *from, struct err *e)
+int observations_gather(struct observations *v, const struct observer *from, struct err *e)
 {
     for (int i = 0; i < v->n; i++) {
-        struct exhibit *x = &v->v[i];
-        if (evidence_dataset(&x->d, x->rows, &x->how, x->answer, from->encoder, e) ||
+        struct observed *x = &v->v[i];
+        if (observations_dataset(&x->d, x->rows, &x->how, x->answer, from->encoder, e) ||
             (x->needs & NEED_ANSWERS &&
              dataset_check_room(&x->d, x->rows, from->encoder, x->how.limit.max_new_tokens, e)) ||
             (x->needs & NEED_LOWER && build_lower(x, from, e)))
@@ -257,7 +259,20 @@ int evidence_gather(struct evidence *v, const struct evidence_source *from, stru
     return 0;
 }
 
-void evidence_fini(struct evidence *v)
+int observed_answers(const struct observed *x, int i)
+{
+    int n = 1;
+    while (i + n < x->d.n && x->d.rows[i + n] == x->d.rows[i])
+        n++;
+    return n;
+}
+
+bool observed_has_list(const struct observed *x, int i)
+{
+    return json_is_array(json_object_get(x->rows->v[x->d.rows[i]], x->answer));
+}
+
+void observations_fini(struct observations *v)
 {
     for (int i = 0; i < v->n; i++) {
         dataset_fini(&v->v[i].d);
@@ -270,5 +285,5 @@ void evidence_fini(struct evidence *v)
     answers_free(v->answers, v->n_answers);
     free(v->norms);
     free(v->perplexities);
-    *v = (struct evidence){0};
+    *v = (struct observations){0};
 }

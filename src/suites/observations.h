@@ -2,8 +2,8 @@
  * the model once however many metrics look at it, all of them in one call, so that answers to the
  * same question share its computation and generations fill each other's places.
  */
-#ifndef SUITES_EVIDENCE_H
-#define SUITES_EVIDENCE_H
+#ifndef SUITES_OBSERVATIONS_H
+#define SUITES_OBSERVATIONS_H
 
 #include "eval/scores.h"
 
@@ -20,21 +20,21 @@ enum need {
 };
 
 /* How one data set is asked; all borrowed. */
-struct questioning {
+struct prompt_settings {
     const char *question;      /* field of the prompt; NULL: plain texts */
     bool continued;            /* the prompt is a text that the answer goes on (continued.h) */
     struct answer_limit limit; /* of the model's own answers */
 };
 
 /* One field of one data set. */
-struct exhibit {
+struct observed {
     const struct rows *rows; /* borrowed */
-    struct questioning how;
+    struct prompt_settings how;
     const char *answer;   /* borrowed: the field with the answer or the list of answers */
     unsigned needs;       /* bits of enum need */
     struct dataset d;     /* owned: a sequence an answer, rows in order */
     struct dataset lower; /* the same with answers in lower case, if needed */
-    struct score *scores; /* [d.n] borrowed from the evidence; so are those below */
+    struct score *scores; /* [d.n] borrowed from the observations; so are those below */
     struct score *reference;
     struct score *lower_scores;
     double *norms;
@@ -42,8 +42,8 @@ struct exhibit {
     struct answer *answers; /* `whole` is the true answer alone, `answer` is cut at its end */
 };
 
-struct evidence {
-    struct exhibit *v; /* owned [n] */
+struct observations {
+    struct observed *v; /* owned [n] */
     int n;
     /* Of all that need them, joined; so are norms and answers. */
     struct scores scores, reference, lower_scores;
@@ -52,26 +52,30 @@ struct evidence {
     int n_answers;
 };
 
-struct evidence_source {
+struct observer {
     const struct encoder *encoder;
     const struct scorer *model;
     const struct scorer *reference; /* NULL: none; then nothing may need it */
 };
 
 /* The sequences of a field of rows. */
-int evidence_dataset(struct dataset *d, const struct rows *rows, const struct questioning *how,
-                     const char *answer, const struct encoder *encoder, struct err *e);
+int observations_dataset(struct dataset *d, const struct rows *rows,
+                         const struct prompt_settings *how, const char *answer,
+                         const struct encoder *encoder, struct err *e);
 
-/* Room for `most` exhibits; evidence_fini is due also after a failure. */
-int evidence_init(struct evidence *v, int most, struct err *e);
+/* Room for `most` fields; observations_fini is due also after a failure. */
+int observations_init(struct observations *v, int most, struct err *e);
 /* Notes what is needed of a field; there must be room if it is a new one. */
-void evidence_want(struct evidence *v, const struct rows *rows, const struct questioning *how,
-                   const char *answer, unsigned needs);
+void observations_want(struct observations *v, const struct rows *rows,
+                       const struct prompt_settings *how, const char *answer, unsigned needs);
 /* Builds all sequences and runs the model. */
-int evidence_gather(struct evidence *v, const struct evidence_source *from, struct err *e);
+int observations_gather(struct observations *v, const struct observer *from, struct err *e);
 /* NULL: nobody asked for it. */
-const struct exhibit *evidence_find(const struct evidence *v, const struct rows *rows,
-                                    const char *answer);
-void evidence_fini(struct evidence *v);
+const struct observed *observations_find(const struct observations *v, const struct rows *rows,
+                                         const char *answer);
+/* How many answers, from i on, are of the row of answer i; whether the row holds a list of them. */
+int observed_answers(const struct observed *x, int i);
+bool observed_has_list(const struct observed *x, int i);
+void observations_fini(struct observations *v);
 
 #endif

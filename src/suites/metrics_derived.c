@@ -1,0 +1,233 @@
+/* Metrics computed from other metrics: row by row from two (the probabilities of right and of wrong
+ * answers), or from figures and rows and those of the retrained model's log. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "eval/ks.h"
+#include "suites/metrics.h"
+
+static void options(const struct metric *m, const struct suite *s, const double *right, int n_right,
+                    const double *wrong, int n_wrong, struct cell *out)
+{
+    (void)m, (void)s;
+    out->x[COLUMN_PROB] =
+        stats_probability_with_options(stats_mean(right, n_right), wrong, n_wrong);
+}
+
+static int options_value(const struct metric *m, struct records *r, int i, double *out,
+                         struct err *e)
+{
+    (void)m, (void)e;
+    *out = records_mean(r, COLUMN_PROB, i);
+    return 0;
+}
+
+static void truth_ratio(const struct metric *m, const struct suite *s, const double *right,
+                        int n_right, const double *wrong, int n_wrong, struct cell *out)
+{
+    double c = stats_answer_probability(right, n_right, s->truth_mean);
+    double w = stats_answer_probability(wrong, n_wrong, s->truth_mean);
+    out->x[COLUMN_SCORE] = stats_truth_score(c, w, m->truth);
+}
+
+static int truth_value(const struct metric *m, struct records *r, int i, double *out, struct err *e)
+{
+    (void)e;
+    *out = stats_truth_value(records_cell(r, i)->x[COLUMN_SCORE], m->truth);
+    return 0;
+}
+
+/* log2 |R| - log2 rank of the right answer's loss among all |R| (arXiv 1802.08232). */
+static void exposure(const struct metric *m, const struct suite *s, const double *right,
+                     int n_right, const double *wrong, int n_wrong, struct cell *out)
+{
+    double loss = stats_mean(right, n_right);
+    int rank = 1;
+    (void)m, (void)s;
+    for (int i = 0; i < n_wrong; i++)
+        rank += wrong[i] < loss;
+    out->x[COLUMN_SCORE] =
+        isnan(loss) || isnan(stats_mean(wrong, n_wrong)) ? NAN : log2(n_wrong + 1) - log2(rank);
+}
+
+/* Whether both logs are of the same rows, as far as their texts tell. */
+static int check_texts(const struct suite *s, const char *metric, const struct records *own,
+                       struct err *e)
+{
+    for (int i = 0; i < own->n; i++) {
+        const char *row = own->v[i].name;
+        const char *a = peer_truth(s->log.eval, metric, row);
+        const char *b = peer_truth(s->retain_log, metric, row);
+        if (a && b && strcmp(a, b))
+            return err_set(e,
+                           "row %s of the retrained model's log is of another data set ('%.60s', "
+                           "here '%.60s'): evaluate both models on the same forget file",
+                           row, b, a);
+    }
+    return 0;
+}
+
+/* KS test of the scores that are there. */
+static int compare_scores(const struct records *own, const struct records *gold, struct result *out,
+                          struct err *e)
+{
+    struct ks ks = {.p = NAN};
+    int rc = -1;
+    out->n = own->n;
+    double *a = metric_scores(own, "", WARN_MISSING, out, e);
+    double *b = a ? metric_scores(gold, "", WARN_MISSING_RETRAINED, out, e) : NULL;
+    if (b)
+        rc = ks_two_sample(a, stats_present(a, own->n), b, stats_present(b, gold->n), &ks, e);
+    free(a);
+    free(b);
+    out->figure = ks.p;
+    out->there = !rc;
+    return rc;
+}
+
+static int forget_quality(const struct metric *m, const struct suite *s, struct result *out,
+                          struct err *e)
+{
+    const struct result *own = suite_result(s, m->inputs[0]);
+    struct records gold = {0};
+    if (!own || !own->n_sides || !s->retain_log)
+        return 0;
+    int n = own->side[0].n, rc;
+    if (peer_read_rows(peer_rows(s->retain_log, m->inputs[0]), COLUMN_BIT(COLUMN_SCORE), 0, &gold,
+                       e))
+        rc = -1;
+    else if (n != gold.n) {
+        snprintf(out->note, sizeof out->note,
+                 "not computed: the retrained model's log has %d rows of '%s', this model %d; "
+                 "evaluate both on the same forget file",
+                 gold.n, m->inputs[0], n);
+        rc = 0;
+    } else
+        rc = check_texts(s, m->inputs[0], &own->side[0], e) ||
+             compare_scores(&own->side[0], &gold, out, e);
+    records_fini(&gold);
+    return rc;
+}
+
+static int utility(const struct metric *m, const struct suite *s, struct result *out, struct err *e)
+{
+    double v[SUITE_INPUTS];
+    int n = 0, wanted = 0;
+    for (; wanted < SUITE_INPUTS && m->inputs[wanted]; wanted++) {
+        const struct result *part = suite_result(s, m->inputs[wanted]);
+        if (part)
+            v[n++] = part->figure;
+    }
+    if (!n)
+        return 0;
+    if (n < wanted)
+        snprintf(out->note, sizeof out->note,
+                 "the mean of %d of its %d parts: not comparable with published figures", n,
+                 wanted);
+    out->there = true;
+    return stats_harmonic_mean(v, n, &out->figure, e);
+}
+
+/* Against the retrained model's figure, for want of it an AUC against 0.5. */
+static int relate(const struct metric *m, const struct suite *s, bool auc,
+                  double (*f)(double, double), struct result *out)
+{
+    const struct result *own = suite_result(s, m->inputs[0]);
+    double gold = peer_aggregate(s->retain_log, m->inputs[0]);
+    if (!own)
+        return 0;
+    if (isnan(gold) && !auc && !(own->n_sides > 1 || json_object_get(own->kept, "auc"))) {
+        snprintf(out->note, sizeof out->note,
+                 "not computed: it needs the retrained model's '%s' (--retain-logs)", m->inputs[0]);
+        return 0;
+    }
+    if (isnan(gold)) {
+        snprintf(out->note, sizeof out->note,
+                 "against an AUC of 0.5, for want of the retrained model's (--retain-logs)");
+        gold = 0.5;
+    }
+    out->there = true;
+    out->figure = f(own->figure, gold);
+    return 0;
+}
+
+static int privleak(const struct metric *m, const struct suite *s, struct result *out,
+                    struct err *e)
+{
+    (void)e;
+    return relate(m, s, true, stats_privleak, out);
+}
+
+static int rel_diff(const struct metric *m, const struct suite *s, struct result *out,
+                    struct err *e)
+{
+    (void)e;
+    return relate(m, s, false, stats_relative_difference, out);
+}
+
+const struct metric_kind metrics_derived[] = {
+    {.name = "options",
+     .help = "the right answer's share of the probability of all; inputs: right, wrong "
+             "probabilities",
+     .forgotten = "low on forget",
+     .verified = "OpenUnlearning",
+     .columns = COLUMN_BIT(COLUMN_PROB),
+     .joined = COLUMN_PROB,
+     .join = options,
+     .value = options_value,
+     .inputs_least = 2,
+     .inputs_most = 2},
+    {.name = "truth_ratio",
+     .help = "r = p(wrong) / p(right), means over answers; 'truth': min(r, 1/r), max(0, 1 - r) or "
+             "the right one's share; inputs: right, wrong probabilities",
+     .forgotten = "as in the retrained model",
+     .verified = "OpenUnlearning, logs of TOFU",
+     .joined = COLUMN_LOSS,
+     .join = truth_ratio,
+     .value = truth_value,
+     .inputs_least = 2,
+     .inputs_most = 2},
+    {.name = "exposure",
+     .help = "of a canary: bits by which it is likelier than the alternatives (arXiv 1802.08232); "
+             "inputs: canary, alternatives",
+     .forgotten = "about 1",
+     .verified = "its definition",
+     .joined = COLUMN_LOSS,
+     .join = exposure,
+     .inputs_least = 2,
+     .inputs_most = 2},
+    {.name = "privleak",
+     .help = "percent by which 1 - AUC lies above the retrained model's (arXiv 2407.06460); input: "
+             "an attack",
+     .forgotten = "0",
+     .verified = "OpenUnlearning, published logs",
+     .figure = privleak,
+     .inputs_least = 1,
+     .inputs_most = 1},
+    {.name = "rel_diff",
+     .help = "percent by which a figure lies above the retrained model's; input: any metric",
+     .forgotten = "0",
+     .verified = "OpenUnlearning",
+     .figure = rel_diff,
+     .inputs_least = 1,
+     .inputs_most = 1},
+    {.name = "forget_quality",
+     .help = "p-value of the two-sample Kolmogorov-Smirnov test against the retrained model's log, "
+             "exact up to 10,000 rows; input: a truth ratio",
+     .forgotten = "high: cannot be told apart",
+     .verified = "scipy, published logs",
+     .figure = forget_quality,
+     .inputs_least = 1,
+     .inputs_most = 1},
+    {.name = "utility",
+     .help = "harmonic mean of its inputs: model utility of retain, real authors and world facts "
+             "(arXiv 2401.06121)",
+     .forgotten = "must stay high",
+     .verified = "scipy, published logs",
+     .figure = utility,
+     .inputs_least = 1,
+     .inputs_most = SUITE_INPUTS},
+    {0}};

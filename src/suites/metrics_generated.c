@@ -1,0 +1,185 @@
+/* Metrics of the model's own answers: likeness to the true answer, and how much an answer repeats
+ * itself. */
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "eval/bleu.h"
+#include "eval/fluency.h"
+#include "eval/rouge.h"
+#include "suites/metrics.h"
+
+enum { REPEATED = 4, ENTROPY = 2 }; /* words of an n-gram */
+
+#define SAME 1e-9 /* two computations of one ROUGE value */
+
+static int fill_texts(const struct metric *m, const struct suite *s, const struct observed *x,
+                      struct records *out, struct err *e)
+{
+    (void)m, (void)s;
+    for (int i = 0; i < x->d.n; i++) {
+        const struct answer *a = &x->answers[i];
+        char name[16];
+        if (observed_has_list(x, i))
+            return rows_err(x->rows, x->d.rows[i], e, "ROUGE needs one answer, '%s' is a list",
+                            x->answer);
+        snprintf(name, sizeof name, "%d", x->d.rows[i]);
+        struct cell *c = records_add(out, name, 1, false, e);
+        if (!c || !(c->text[TEXT_INPUT] = mem_strdup(a->input, e)) ||
+            !(c->text[TEXT_TRUTH] = mem_strdup(a->whole, e)) ||
+            !(c->text[TEXT_ANSWER] = mem_strdup(a->answer, e)))
+            return -1;
+    }
+    return 0;
+}
+
+/* ROUGE of the row's texts; what it holds for it where it has no texts. */
+static int read_rouge(const struct metric *m, struct records *r, int i, enum column_id column,
+                      double *out, struct err *e)
+{
+    struct cell *c = records_cell(r, i);
+    double held = c->x[column];
+    struct rouge rouge;
+    *out = held;
+    if (!c->text[TEXT_TRUTH] || !c->text[TEXT_ANSWER])
+        return 0;
+    if (rouge_score(c->text[TEXT_TRUTH], c->text[TEXT_ANSWER], true, &rouge, e))
+        return -1;
+    c->x[COLUMN_ROUGE_1] = rouge.recall_1;
+    c->x[COLUMN_ROUGE_F1] = rouge.f1_l;
+    c->x[COLUMN_ROUGE_L] = rouge.recall_l;
+    *out = c->x[column];
+    if (fabs(*out - held) > SAME)
+        log_warn("%s: a row holds ROUGE %.6g, its texts give %.6g, which counts", m->name, held,
+                 *out);
+    return 0;
+}
+
+static int rouge_l(const struct metric *m, struct records *r, int i, double *out, struct err *e)
+{
+    return read_rouge(m, r, i, COLUMN_ROUGE_L, out, e);
+}
+
+static int rouge_1(const struct metric *m, struct records *r, int i, double *out, struct err *e)
+{
+    return read_rouge(m, r, i, COLUMN_ROUGE_1, out, e);
+}
+
+static int rouge_f1(const struct metric *m, struct records *r, int i, double *out, struct err *e)
+{
+    return read_rouge(m, r, i, COLUMN_ROUGE_F1, out, e);
+}
+
+static int bleu(const struct one_row *r, double *out, struct err *e)
+{
+    const struct answer *a = &r->x->answers[r->i];
+    struct bleu b = {0};
+    if (bleu_add(&b, a->whole, a->answer, e))
+        return -1;
+    *out = bleu_sentence(&b);
+    return 0;
+}
+
+static int exact_match(const struct one_row *r, double *out, struct err *e)
+{
+    const struct answer *a = &r->x->answers[r->i];
+    (void)e;
+    *out = !strcmp(a->whole, a->answer);
+    return 0;
+}
+
+static int unique_words(const struct one_row *r, double *out, struct err *e)
+{
+    struct fluency f;
+    if (fluency_of(r->x->answers[r->i].answer, 1, &f, e))
+        return -1;
+    *out = f.unique;
+    return 0;
+}
+
+static int repetition(const struct one_row *r, double *out, struct err *e)
+{
+    struct fluency f;
+    if (fluency_of(r->x->answers[r->i].answer, REPEATED, &f, e))
+        return -1;
+    *out = f.repetition;
+    return 0;
+}
+
+static int word_entropy(const struct one_row *r, double *out, struct err *e)
+{
+    struct fluency f;
+    if (fluency_of(r->x->answers[r->i].answer, ENTROPY, &f, e))
+        return -1;
+    *out = f.entropy;
+    return 0;
+}
+
+static int perplexity(const struct one_row *r, double *out, struct err *e)
+{
+    (void)e;
+    *out = r->x->perplexities[r->i];
+    return 0;
+}
+
+#define ROUGE(f)                                                                                   \
+    .forgotten = "low on forget", .needs = NEED_ANSWERS,                                           \
+    .columns =                                                                                     \
+        COLUMN_BIT(COLUMN_ROUGE_1) | COLUMN_BIT(COLUMN_ROUGE_F1) | COLUMN_BIT(COLUMN_ROUGE_L),     \
+    .texts = TEXT_BIT(TEXT_INPUT) | TEXT_BIT(TEXT_TRUTH) | TEXT_BIT(TEXT_ANSWER),                  \
+    .fill = fill_texts, .value = f
+
+const struct metric_kind metrics_generated[] = {
+    {.name = "rouge",
+     .help = "ROUGE-L recall of the model's own greedy answer, stemmed: longest common subsequence",
+     .verified = "rouge_score, logs of TOFU",
+     ROUGE(rouge_l)},
+    {.name = "rouge_1",
+     .help = "ROUGE-1 recall of the model's own greedy answer, stemmed: common words",
+     .verified = "rouge_score, logs of TOFU",
+     ROUGE(rouge_1)},
+    {.name = "rouge_f1",
+     .help = "ROUGE-L F of the same: knowledge and, where a text is continued, verbatim "
+             "memorisation (arXiv 2407.06460)",
+     .verified = "rouge_score, OpenUnlearning's logs",
+     ROUGE(rouge_f1)},
+    {.name = "bleu",
+     .help = "BLEU of the model's own answer, tokenizer 13a",
+     .forgotten = "low on forget",
+     .verified = "sacrebleu",
+     .needs = NEED_ANSWERS,
+     .score = bleu},
+    {.name = "exact_match",
+     .help = "the generated answer equals the reference answer",
+     .forgotten = "0 on forget",
+     .verified = "its definition",
+     .needs = NEED_ANSWERS,
+     .flags = METRIC_RATE,
+     .score = exact_match},
+    {.name = "unique_words",
+     .help = "share of different words in the model's own answer",
+     .forgotten = "fluent: as in the retrained model",
+     .verified = "plain Python",
+     .needs = NEED_ANSWERS,
+     .score = unique_words},
+    {.name = "repetition",
+     .help = "share of 4-grams that came before in the model's own answer (arXiv 1908.04319)",
+     .forgotten = "fluent: as in the retrained model",
+     .verified = "plain Python",
+     .needs = NEED_ANSWERS,
+     .score = repetition},
+    {.name = "word_entropy",
+     .help = "of bigrams in the model's own answer, in bits (arXiv 1809.05972)",
+     .forgotten = "fluent: as in the retrained model",
+     .verified = "plain Python",
+     .needs = NEED_ANSWERS,
+     .score = word_entropy},
+    {.name = "perplexity",
+     .help = "of the model's own answer under another model (`--reference`)",
+     .forgotten = "fluent: as in the retrained model",
+     .verified = "its definition",
+     .needs = NEED_ANSWERS | NEED_JUDGE,
+     .score = perplexity},
+    {0}};
