@@ -15,6 +15,7 @@
 #define BYTES       "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}"
 #define STEPS(list) "{\"pre_tokenizer\":{\"pretokenizers\":[" list "]}}"
 #define SPLIT(rest) "{\"type\":\"Split\",\"behavior\":\"Isolated\"," rest "}"
+#define POST(p)     "{\"post_processor\":" p "}"
 #define ADDED(rest) "{\"added_tokens\":[{\"id\":514,\"content\":\"<x>\"," rest "}]}"
 
 /* What is changed in a good tokenizer.json, and a part of the message. */
@@ -42,7 +43,6 @@ static const struct {
     {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0],[\"a\",1]]}}", "gives a token twice"},
     {"{\"model\":{\"type\":\"WordPiece\"}}", "a WordPiece tokenizer is not supported"},
     {"{\"model\":{\"type\":[]}}", "'type' must be a string"},
-    {"{\"model\":{\"unk_token\":\"zz\"}}", "unk_token 'zz' is not in the vocabulary"},
     {"{\"model\":{\"dropout\":0.1}}", "dropout"},
     {"{\"model\":{\"end_of_word_suffix\":\"</w>\"}}", "end_of_word_suffix"},
     {"{\"normalizer\":{\"type\":\"Nmt\"}}", "normaliser 'Nmt' is not supported"},
@@ -67,6 +67,9 @@ static const struct {
     {"{\"added_tokens\":[{\"id\":600,\"content\":\"th\"}]}", "token 'th' is given twice"},
     {"{\"added_tokens\":[{\"id\":3000000000,\"content\":\"x\"}]}", "added token 0: 'id' must be"},
     {"{\"added_tokens\":[{\"id\":5,\"content\":7}]}", "'content' must be a string"},
+    {POST("{\"type\":\"RobertaProcessing\",\"cls\":[\"<s>\",9999]}"), "'cls' is no token"},
+    {POST("{\"single\":[{\"SpecialToken\":{\"id\":\"<s>\"}}],\"type\":\"TemplateProcessing\"}"),
+     "the post-processor's token '<s>' is not in the vocabulary"},
     {ADDED("\"lstrip\":3"), "'lstrip' must be"},
     {ADDED("\"special\":2"), "'special' must be"},
 };
@@ -110,19 +113,72 @@ static void test_slow_pattern(const char *base)
     free(path);
 }
 
+/* Normalisers and decoders that make much of little: a limit, and the step is named. */
+static void test_growth(const char *base)
+{
+#define REPLACE(from, to) "{\"type\":\"Replace\",\"pattern\":{" from "},\"content\":\"" to "\"}"
+#define A64               "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define B64               "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+    static const struct {
+        const char *patch, *message; /* NULL: within the limit */
+    } rows[] = {
+        {"{\"normalizer\":" REPLACE("\"String\":\" \"", A64) "}", NULL},
+        {"{\"normalizer\":{\"normalizers\":[" REPLACE("\"String\":\" \"", A64) "," REPLACE(
+             "\"String\":\"a\"", B64) "]}}",
+         "normaliser Replace of 'a' makes a text longer than "},
+        {"{\"normalizer\":{\"normalizers\":[" REPLACE("\"Regex\":\"[ ]\"", A64 A64) "]}}",
+         "normaliser Replace of '[ ]' makes a text longer than "},
+        {"{\"decoder\":{\"decoders\":[" REPLACE("\"String\":\"\u0120\"", A64 A64) "," REPLACE(
+             "\"String\":\"a\"", A64 A64) "]}}",
+         "decoder Replace of 'a' makes a text longer than "},
+    };
+    char text[4001];
+    memset(text, ' ', sizeof text);
+    char *path = file_join(test_dir(), "grown.json", &(struct err){""});
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct err e = {""};
+        struct ids ids = {0};
+        struct buf out = {0};
+        json_t *doc = json_read_file(base, &e), *patch = json_loads(rows[i].patch, 0, NULL);
+        json_object_update(doc, patch);
+        struct tokenizer *t = json_write_file(doc, path, 0, &e) ? NULL : tokenizer_open(path, &e);
+        bool fine = t && !tokenizer_encode(t, text, sizeof text, true, &ids, &e) &&
+                    !tokenizer_decode(t, ids.v, ids.n, false, &out, &e);
+        ok(patch && t && fine == !rows[i].message && (fine || strstr(e.msg, rows[i].message)),
+           "a text that grows, %zu: %s", i, e.msg);
+        tokenizer_close(t);
+        json_decref(patch);
+        json_decref(doc);
+        buf_fini(&out);
+        free(ids.v);
+    }
+    free(path);
+}
+
 /* tokenizer_config.json beside a good tokenizer.json. */
 static void test_configs(const char *base)
 {
     static const struct {
         const char *text, *message;
     } rows[] = {
-        {"{\"bos_token\":\"<s>\"}", "bos_token '<s>' is not in the vocabulary"},
-        {"{\"eos_token\":{\"content\":\"<e>\"}}", "eos_token '<e>' is not in the vocabulary"},
+        {"{\"bos_token\":\"<s>\"}", NULL},
+        {"{\"eos_token\":{\"content\":\"<e>\"}}", NULL},
         {"[", "tokenizer_config.json"},
         {"{\"eos_token\":{\"content\":\"<|im_end|>\"},\"pad_token\":null}", NULL},
         {"{\"chat_template\":[{\"name\":\"rag\",\"template\":\"R\"},"
          "{\"name\":\"default\",\"template\":\"D\"}]}",
          NULL},
+        {"[]", "tokenizer_config.json' must be an object"},
+        {"{\"eos_token\":7}", "'eos_token' must be a text, or an object"},
+        {"{\"bos_token\":{\"content\":\"<e>\",\"lstrip\":1}}", "bos_token: 'lstrip' must be"},
+        {"{\"add_bos_token\":1}", "'add_bos_token' must be"},
+        {"{\"added_tokens_decoder\":[]}", "'added_tokens_decoder' must be an object"},
+        {"{\"added_tokens_decoder\":{\"x\":{\"content\":\"a\"}}}", "'x' is no token id"},
+        {"{\"added_tokens_decoder\":{\"-1\":{\"content\":\"a\"}}}", "'-1' is no token id"},
+        {"{\"added_tokens_decoder\":{\"99999999999\":{\"content\":\"a\"}}}", "is no token id"},
+        {"{\"added_tokens_decoder\":{\"600\":\"a\"}}", "token 600 must be an object with its"},
+        {"{\"added_tokens_decoder\":{\"600\":{\"content\":\"\"}}}", "token 600 must be an object"},
+        {"{\"added_tokens_decoder\":{\"2000000000\":{\"content\":\"<z>\"}}}", NULL},
     };
     struct err e = {""};
     char *file = file_join(test_dir(), "tokenizer.json", &e);
@@ -348,6 +404,7 @@ int main(void)
     char *gguf = file_join(test_dir(), "t.gguf", &e);
     if (ok(dir && base, "test/data/tok is there")) {
         test_patches(base);
+        test_growth(base);
         test_slow_pattern(base);
         test_truncated(base, "cut.json");
         walk_memory(use, dir, "tokenizer.json");

@@ -193,8 +193,10 @@ static int run(const struct args *a, void *options, struct err *e)
     int rc = -1;
     if (!(o->stop && stop_list_parse(&stops, o->stop, e)) && !read_rows(&rows, a, o, e) &&
         !setup_open(&s, &o->setup, false, e) && !(o->stop && setup_tokenizer(&s, e)) &&
-        !read_prompts(&p, &s, &rows, o, e))
+        !read_prompts(&p, &s, &rows, o, e)) {
+        setup_has_tokenizer(&s); /* if there is one, ids without a token are not chosen */
         rc = generate(&s, &p, &rows, (const char *const *)stops.v, o, e);
+    }
     dataset_fini(&p);
     rows_close(&rows);
     setup_close(&s);

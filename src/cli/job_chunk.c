@@ -74,8 +74,7 @@ int job_chunk(struct dataset *set, enum role role, const struct rows *rows, int 
     if (!rc && s->compat & COMPAT_CHUNK_REENCODE)
         rc = encode_again(set, role, &ids, length, bos, s, e);
     else if (!rc)
-        rc = dataset_chunk(set, role, ids.v, ids.n, length, bos ? tokenizer_bos(s->tokenizer) : -1,
-                           e);
+        rc = dataset_chunk(set, role, ids.v, ids.n, length, tokenizer_front(s->tokenizer), e);
     free(ids.v);
     return rc;
 }

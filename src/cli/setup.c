@@ -4,6 +4,7 @@
 
 #include "base/compat.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "model/lora.h"
 
@@ -117,6 +118,19 @@ bool setup_has_tokenizer(struct setup *s)
     return s->tokenizer || !setup_tokenizer(s, &ignored);
 }
 
+/* Rows of the embedding that stand for no token, which padding leaves: a model may still favour
+ * them. */
+static int ban_ids(struct setup *s, struct err *e)
+{
+    struct model *m = &s->model;
+    if (m->banned || !(m->banned = mem_alloc((size_t)m->cfg.vocab, sizeof *m->banned, e)))
+        return m->banned ? 0 : -1;
+    for (int id = 0; id < m->cfg.vocab; id++)
+        if (!tokenizer_has_text(s->tokenizer, id))
+            m->banned[m->n_banned++] = id;
+    return 0;
+}
+
 int setup_tokenizer(struct setup *s, struct err *e)
 {
     if (s->tokenizer)
@@ -124,15 +138,16 @@ int setup_tokenizer(struct setup *s, struct err *e)
     struct tokenizer *t = tokenizer_open(s->model.path, e);
     if (!t)
         return -1;
-    if (tokenizer_vocab_size(t) > s->model.cfg.vocab) {
-        err_set(e, "'%s': its tokenizer has %d tokens, but the model only %d embeddings",
-                s->model.path, tokenizer_vocab_size(t), s->model.cfg.vocab);
-        tokenizer_close(t);
-        return -1;
-    }
+    const int rows = s->model.cfg.vocab, n = tokenizer_vocab_size(t);
+    if (n > rows)
+        log_note(
+            "'%s': its tokenizer has %d tokens, the model %d embeddings; a text with one of the "
+            "others is refused",
+            s->model.path, n, rows);
+    tokenizer_limit(t, rows);
     s->tokenizer = t;
-    s->encoder.pad_id = tokenizer_pad(t);
-    return 0;
+    s->encoder.pad_id = tokenizer_pad(t) < rows ? tokenizer_pad(t) : -1;
+    return ban_ids(s, e);
 }
 
 int setup_text(struct setup *s, struct err *e)

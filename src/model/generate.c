@@ -161,9 +161,10 @@ static int choose(struct running *r, const float *x, const struct label_rows *ro
     if (head_init(&h, r->m, x, rows, false, a, e))
         return -1;
     for (int first = 0; first < rows->n; first += n) {
-        const float *z = head_logits(&h, first, &n);
+        float *z = head_logits(&h, first, &n);
         for (int i = first; i < first + n; i++, z += r->m->cfg.vocab) {
             int slot = r->live[i];
+            sample_ban(z, r->m->banned, r->m->n_banned);
             bool on = take(r, &r->lanes[slot], z, &id, e);
             if (id < 0)
                 return -1;

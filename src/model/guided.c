@@ -74,8 +74,10 @@ static int speak(struct running *r, struct err *e)
         int p = r->live[i];
         struct generation *g = &r->out[p];
         int *id = &g->ids[g->n];
-        *id = sample_token(r->z + (size_t)i * (size_t)c->vocab, c->vocab, r->o->temperature,
-                           r->o->top_p, &r->rng[p], &g->margins[g->n], e);
+        float *z = r->z + (size_t)i * (size_t)c->vocab;
+        sample_ban(z, r->m->banned, r->m->n_banned);
+        *id = sample_token(z, c->vocab, r->o->temperature, r->o->top_p, &r->rng[p],
+                           &g->margins[g->n], e);
         if (*id < 0)
             return -1;
         for (int k = 0; k < VOICES; k++)

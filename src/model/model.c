@@ -105,6 +105,7 @@ void model_close(struct model *m)
     free(m->merged);
     lora_free(m->lora);
     free(m->path);
+    free(m->banned);
     weight_table_fini(&m->table);
     *m = (struct model){0};
 }

@@ -35,6 +35,8 @@ struct model {
     bool rope_long;        /* made for sequences longer than rope.original_positions */
     const struct ops *ops; /* borrowed */
     char *path;            /* owned; for messages and for what is copied on save */
+    int *banned;           /* owned [n_banned]: ids that generation never chooses; NULL: none */
+    int n_banned;
 };
 
 /* writable: `own` holds every weight, in one array, for training. */

@@ -21,7 +21,8 @@ static int add(struct added *a, int id, const struct normal *normal, struct err 
 {
     struct added_token t = {.id = id, .at = a->texts.len};
     const char *s = vocab_text(a->vocab, id, &t.n);
-    if (normal ? normal_run(normal, s, t.n, &a->texts, e) : buf_add(&a->texts, s, t.n, e))
+    if (normal && !(a->vocab->flags[id] & TOKEN_AS_IS) ? normal_run(normal, s, t.n, &a->texts, e)
+                                                       : buf_add(&a->texts, s, t.n, e))
         return -1;
     if ((t.n = a->texts.len - t.at))
         a->v[a->n++] = t;

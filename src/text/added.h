@@ -29,7 +29,7 @@ struct added_hit {
 };
 
 /* The added tokens of the vocabulary that are looked for before (or after) normalisation. `normal`,
- * unless NULL, is what their own texts go through first. */
+ * unless NULL, is what their own texts go through first but for those with TOKEN_AS_IS. */
 int added_init(struct added *a, const struct vocab *v, bool after, const struct normal *normal,
                struct err *e);
 void added_fini(struct added *a);

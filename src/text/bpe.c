@@ -91,7 +91,7 @@ static int add_unk(const struct bpe *b, struct bpe_work *w, int k)
 /* One character of n bytes: its token, those of its bytes, or unk. */
 static int add_char(const struct bpe *b, struct bpe_work *w, int k, const char *s, size_t n)
 {
-    int id = vocab_find(b->vocab, s, n);
+    int id = vocab_find_own(b->vocab, s, n);
     bool spelt = id < 0;
     for (size_t i = 0; i < n; i++)
         spelt = spelt && b->byte_id[(uint8_t)s[i]] >= 0;
@@ -132,8 +132,8 @@ static int whole_word(const struct bpe *b, struct bpe_work *w, const char *word,
         if (buf_add(&w->symbols, symbol, bytelevel_symbol((uint8_t)word[i], symbol), e))
             return -1;
     }
-    *id = b->chars ? vocab_find(b->vocab, word, n)
-                   : vocab_find(b->vocab, w->symbols.data, w->symbols.len);
+    *id = b->chars ? vocab_find_own(b->vocab, word, n)
+                   : vocab_find_own(b->vocab, w->symbols.data, w->symbols.len);
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "text/bytelevel.h"
+#include "text/normal.h"
 #include "text/pretok.h"
 
 void decoder_fini(struct decoder *d)
@@ -145,9 +146,15 @@ static int add_replaced(struct strings *out, const char *s, size_t n, const char
                         const char *to, struct err *e)
 {
     const char *end = s + n, *hit;
-    for (; (hit = memmem(s, (size_t)(end - s), from, strlen(from))); s = hit + strlen(from))
+    for (; (hit = memmem(s, (size_t)(end - s), from, strlen(from))); s = hit + strlen(from)) {
+        if (out->text.len + (size_t)(hit - s) + strlen(to) > out->most)
+            return err_set(e,
+                           "decoder Replace of '%.32s' makes a text longer than %zu bytes; 64 for "
+                           "each byte of the tokens and 4096 more are accepted",
+                           from, out->most);
         if (buf_add(&out->text, s, (size_t)(hit - s), e) || buf_str(&out->text, to, e))
             return -1;
+    }
     return strings_add(out, s, (size_t)(end - s), e);
 }
 
@@ -200,10 +207,11 @@ int decoder_run(const struct decoder *d, struct strings *s, struct err *e)
         [DECODE_REPLACE] = replace,       [DECODE_FUSE] = NULL,
         [DECODE_STRIP] = strip,           [DECODE_METASPACE] = metaspace,
     };
+    const size_t most = normal_most(s->text.len);
     int rc = 0;
     for (int i = 0; i < d->n && !rc; i++) {
         const struct decoder_step *step = &d->steps[i];
-        struct strings out = {0};
+        struct strings out = {.most = most};
         if (step->kind == DECODE_FUSE) {
             rc = fuse(s, e);
         } else if (!(rc = steps[step->kind](step, s, &out, e))) {

@@ -1,5 +1,6 @@
 /* Decoders: what makes text of the texts of tokens. The tokens are a list of strings, and each step
- * makes another list of it; at the end the strings are joined.
+ * makes another list of it; at the end the strings are joined. No step may make more of n bytes
+ * than normal_most(n) (normal.h).
  */
 #ifndef TEXT_DECODER_H
 #define TEXT_DECODER_H
@@ -41,6 +42,7 @@ struct strings {
     struct buf text;
     size_t *end; /* [n] owned: where each ends */
     size_t n, cap;
+    size_t most; /* bytes that replacements may make; of decoder_run alone */
 };
 
 int strings_add(struct strings *s, const char *text, size_t n, struct err *e);

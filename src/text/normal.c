@@ -70,22 +70,49 @@ static int unicode_form(enum normal_kind kind, const char *s, size_t n, struct b
     return rc;
 }
 
-static int replace_text(const struct normal_step *step, const char *s, size_t n, struct buf *out,
-                        struct err *e)
+/* What a step appends to, and how long that may get. */
+struct grown {
+    struct buf *out;
+    size_t most;
+    const struct normal_step *step;
+};
+
+static int too_long(const struct grown *g, struct err *e)
+{
+    const struct normal_step *s = g->step;
+    static const char *const names[] = {
+        [NORMAL_NFC] = "NFC",      [NORMAL_NFD] = "NFD",         [NORMAL_NFKC] = "NFKC",
+        [NORMAL_NFKD] = "NFKD",    [NORMAL_PREPEND] = "Prepend", [NORMAL_REPLACE] = "Replace",
+        [NORMAL_LSTRIP] = "Strip", [NORMAL_RSTRIP] = "Strip"};
+    return err_set(e,
+                   "normaliser %s%s%.32s%s makes a text longer than %zu bytes; 64 for each byte of "
+                   "the text and 4096 more are accepted",
+                   names[s->kind], s->from ? " of '" : "", s->from ? s->from : "",
+                   s->from ? "'" : "", g->most);
+}
+
+static int put(const struct grown *g, const char *s, size_t n, struct err *e)
+{
+    return g->out->len > g->most || n > g->most - g->out->len ? too_long(g, e)
+                                                              : buf_add(g->out, s, n, e);
+}
+
+static int replace_text(const struct normal_step *step, const char *s, size_t n,
+                        const struct grown *out, struct err *e)
 {
     size_t from = strlen(step->from), to = strlen(step->to);
     for (const char *end = s + n, *hit; s < end; s = hit + from) {
         hit = memmem(s, (size_t)(end - s), step->from, from);
         if (!hit)
-            return buf_add(out, s, (size_t)(end - s), e);
-        if (buf_add(out, s, (size_t)(hit - s), e) || buf_add(out, step->to, to, e))
+            return put(out, s, (size_t)(end - s), e);
+        if (put(out, s, (size_t)(hit - s), e) || put(out, step->to, to, e))
             return -1;
     }
     return 0;
 }
 
-static int replace_pattern(const struct normal_step *step, const char *s, size_t n, struct buf *out,
-                           struct err *e)
+static int replace_pattern(const struct normal_step *step, const char *s, size_t n,
+                           const struct grown *out, struct err *e)
 {
     struct pretok_work *w = pretok_work_new(e);
     if (!w)
@@ -93,46 +120,49 @@ static int replace_pattern(const struct normal_step *step, const char *s, size_t
     size_t at = 0, from, to;
     int rc;
     while (!(rc = pretok_match(step->regex, w, s, n, at, &from, &to, e)) && from < n)
-        if ((rc = buf_add(out, s + at, from - at, e) || buf_str(out, step->to, e) ? -1 : 0))
+        if ((rc = put(out, s + at, from - at, e) || put(out, step->to, strlen(step->to), e) ? -1
+                                                                                            : 0))
             break;
         else
             at = to;
     if (!rc)
-        rc = buf_add(out, s + at, n - at, e);
+        rc = put(out, s + at, n - at, e);
     else
         err_prefix(e, "pattern '%s': ", step->from);
     pretok_work_free(w);
     return rc;
 }
 
-static int run_step(const struct normal_step *step, const char *s, size_t n, struct buf *out,
-                    struct err *e)
+static int run_step(const struct normal_step *step, const char *s, size_t n,
+                    const struct grown *out, struct err *e)
 {
     switch (step->kind) {
     case NORMAL_PREPEND:
-        return (n && buf_str(out, step->to, e)) || buf_add(out, s, n, e) ? -1 : 0;
+        return (n && put(out, step->to, strlen(step->to), e)) || put(out, s, n, e) ? -1 : 0;
     case NORMAL_REPLACE:
         return step->regex ? replace_pattern(step, s, n, out, e) : replace_text(step, s, n, out, e);
     case NORMAL_LSTRIP: {
         size_t k = space_leading(s, n);
-        return buf_add(out, s + k, n - k, e);
+        return put(out, s + k, n - k, e);
     }
     case NORMAL_RSTRIP:
-        return buf_add(out, s, n - space_trailing(s, n), e);
+        return put(out, s, n - space_trailing(s, n), e);
     default:
-        return unicode_form(step->kind, s, n, out, e);
+        return unicode_form(step->kind, s, n, out->out, e) || put(out, "", 0, e) ? -1 : 0;
     }
 }
 
 int normal_run(const struct normal *m, const char *s, size_t n, struct buf *out, struct err *e)
 {
     struct buf text[2] = {{0}, {0}};
+    const size_t most = normal_most(n);
     int rc = 0;
     for (int i = 0; i < m->n && !rc; i++) {
         struct buf *to = i == m->n - 1 ? out : &text[i & 1];
         if (to != out)
             buf_clear(to);
-        rc = run_step(&m->steps[i], s, n, to, e);
+        const struct grown g = {to, to->len + most, &m->steps[i]};
+        rc = run_step(&m->steps[i], s, n, &g, e);
         if (!rc && to != out) {
             s = to->data ? to->data : "";
             n = to->len;

@@ -1,4 +1,6 @@
-/* Normalisers: what is done to text before it is cut into words. Steps follow each other.
+/* Normalisers: what is done to text before it is cut into words. Steps follow each other, and what
+ * any of them makes of a text of n bytes has at most normal_most(n) bytes: a file cannot make a
+ * short text fill the memory. (NFKC makes 11 bytes of one at most.)
  */
 #ifndef TEXT_NORMAL_H
 #define TEXT_NORMAL_H
@@ -34,10 +36,15 @@ struct normal {
 };
 
 void normal_fini(struct normal *m);
+static inline size_t normal_most(size_t n)
+{
+    return 4096 + 64 * n;
+}
 /* `pattern`: `from` is a regular expression. */
 int normal_add(struct normal *m, enum normal_kind kind, const char *from, const char *to,
                bool pattern, struct err *e);
-/* Appends what becomes of the valid UTF-8 s[0..n). */
+/* Appends what becomes of the valid UTF-8 s[0..n). Refuses to let it grow without bound, naming the
+ * step. */
 int normal_run(const struct normal *m, const char *s, size_t n, struct buf *out, struct err *e);
 
 #endif

@@ -57,6 +57,20 @@ int pretok_add(struct pretok *p, const struct pretok_step *step, struct err *e)
     return 0;
 }
 
+int pretok_prefix(struct pretok *p, bool prefix, struct err *e)
+{
+    const struct pretok_step space = {.kind = PRETOK_SPACE};
+    if (!prefix) {
+        memmove(p->steps, p->steps + 1, (size_t)--p->n * sizeof *p->steps);
+        return 0;
+    }
+    if (pretok_add(p, &space, e))
+        return -1;
+    memmove(p->steps + 1, p->steps, (size_t)(p->n - 1) * sizeof *p->steps);
+    p->steps[0] = space;
+    return 0;
+}
+
 int pretok_add_split(struct pretok *p, const char *pattern, bool literal, enum pretok_keep keep,
                      bool invert, struct err *e)
 {

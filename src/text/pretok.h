@@ -50,6 +50,8 @@ struct pretok {
 
 void pretok_fini(struct pretok *p);
 int pretok_add(struct pretok *p, const struct pretok_step *step, struct err *e);
+/* Puts PRETOK_SPACE in front of the steps, or takes it away from there. */
+int pretok_prefix(struct pretok *p, bool prefix, struct err *e);
 /* `literal`: the pattern is plain text. */
 int pretok_add_split(struct pretok *p, const char *pattern, bool literal, enum pretok_keep keep,
                      bool invert, struct err *e);

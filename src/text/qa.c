@@ -6,9 +6,10 @@ static int encode(const struct qa_format *q, const struct chat_text *t, struct i
                   struct err *e)
 {
     const struct buf *text = &t->text;
-    bool bos = tokenizer_adds_bos(q->tok) && tokenizer_bos(q->tok) >= 0;
+    const int front = tokenizer_front(q->tok);
     out->n = 0;
-    if (bos && !(q->chat && chat_end_token(q->chat)) && ids_add(out, tokenizer_bos(q->tok), e))
+    if (front >= 0 && !(q->chat && chat_end_token(q->chat)) &&
+        tokenizer_append(q->tok, front, out, e))
         return -1;
     const char *s = text->data ? text->data : "";
     return q->chat ? tokenizer_encode_around(q->tok, s, text->len, t->spans, t->n, out, e)
@@ -20,7 +21,7 @@ static int append_eos(const struct qa_format *q, struct ids *out, struct err *e)
     int eos = tokenizer_eos(q->tok);
     if (eos < 0)
         return err_set(e, "the tokenizer names no end-of-text token, which must follow an answer");
-    return out->n && out->v[out->n - 1] == eos ? 0 : ids_add(out, eos, e);
+    return out->n && out->v[out->n - 1] == eos ? 0 : tokenizer_append(q->tok, eos, out, e);
 }
 
 /* Appends the conversation; answer NULL: up to where the answer begins. */
@@ -89,15 +90,17 @@ static int encode_pair(struct qa_format *q, const char *prompt, const char *answ
                : 0;
 }
 
-/* A text that answers nothing: scored whole, but for the token it starts with. */
+/* A text that answers nothing: scored whole, but for the token it starts with; with what the
+ * tokenizer's post-processor puts behind it. */
 static int encode_text(struct qa_format *q, const char *answer, struct err *e)
 {
-    bool bos = tokenizer_adds_bos(q->tok) && tokenizer_bos(q->tok) >= 0;
+    const int front = tokenizer_front(q->tok), back = tokenizer_back(q->tok);
     q->prompt.n = q->whole.n = 0;
-    if (bos && (ids_add(&q->prompt, tokenizer_bos(q->tok), e) ||
-                ids_add(&q->whole, tokenizer_bos(q->tok), e)))
+    if (front >= 0 && (tokenizer_append(q->tok, front, &q->prompt, e) ||
+                       tokenizer_append(q->tok, front, &q->whole, e)))
         return -1;
-    if (tokenizer_encode(q->tok, answer, strlen(answer), true, &q->whole, e))
+    if (tokenizer_encode(q->tok, answer, strlen(answer), true, &q->whole, e) ||
+        (back >= 0 && tokenizer_append(q->tok, back, &q->whole, e)))
         return -1;
     return cut_and_end(q, false, &q->whole, e);
 }

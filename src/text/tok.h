@@ -22,6 +22,9 @@ enum {
     TYPE_BYTE
 };
 
+/* The files that others may stand beside, and the rest. */
+enum tok_source { SOURCE_OTHER, SOURCE_JSON, SOURCE_MODEL, SOURCE_VOCAB };
+
 enum tok_kind { TOK_BYTES, TOK_CHARS, TOK_UNIGRAM };
 
 struct tokenizer {
@@ -34,13 +37,16 @@ struct tokenizer {
     struct pretok pretok;
     struct decoder decoder;
     struct added added[2]; /* looked for before and after normalisation */
-    bool added_as_is;      /* after normalisation too, their texts are as the vocabulary has them */
     int bos, eos, pad, unk;
-    bool add_bos;
-    const char *pre;      /* constant: the pre-tokeniser's name in a GGUF, or NULL */
-    char *chat_template;  /* owned, or NULL */
-    char *file, *dir;     /* owned: what was read and its directory; NULL: a GGUF */
-    bool is_json;         /* `file` is a tokenizer.json */
+    bool add_bos, add_eos; /* around a plain text: */
+    int front, back;       /* ids of a post-processor; -1: bos, eos; once open -1: nothing */
+    bool split_specials;   /* special tokens are plain text everywhere */
+    bool lone_bytelevel;   /* cut by GPT-2's pattern alone: add_prefix_space counts */
+    int limit;             /* embeddings of the model; 0: not known */
+    const char *pre;       /* constant: the pre-tokeniser's name in a GGUF, or NULL */
+    char *chat_template;   /* owned, or NULL */
+    char *file, *dir;      /* owned: what was read and its directory; NULL: a GGUF */
+    enum tok_source source;
     struct work *idle;    /* owned scratch that no thread uses now */
     pthread_mutex_t lock; /* of idle */
 };
@@ -69,6 +75,12 @@ int tok_read_tokens(struct tokenizer *t, const struct json_t *vocab, const struc
 int tok_read_pretok(struct tokenizer *t, const struct json_t *j, bool *bytes, struct err *e);
 int tok_read_normal(struct tokenizer *t, const struct json_t *j, struct err *e);
 int tok_read_decoder(struct tokenizer *t, const struct json_t *j, struct err *e);
+int tok_read_post(struct tokenizer *t, const struct json_t *j, struct err *e);
+/* The flags (vocab.h) that an added token's object spells out. */
+int tok_read_flags(const struct json_t *token, unsigned *flags, struct err *e);
+/* Tokens that the files beside the tokenizer add. */
+struct beside;
+int tok_add_beside(struct tokenizer *t, const struct beside *b, struct err *e);
 
 /* The pre-tokeniser that a GGUF names; NULL: it names none. */
 int tok_named_pretok(struct tokenizer *t, const char *name, struct err *e);
@@ -77,6 +89,8 @@ const char *tok_pretok_name(const struct tokenizer *t);
 
 /* The flags (vocab.h) of a token of this type; none for a type that does not exist. */
 uint16_t tok_flags_of(int64_t type);
+/* Whether a sign for a space is put in front of a text. */
+bool tok_marks_front(const struct tokenizer *t);
 /* What is usual where a file does not say: normaliser and decoder of SentencePiece, with or without
  * a space in front of the text; the decoder of byte-level BPE. */
 int tok_usual_marks(struct tokenizer *t, bool prefix, struct err *e);

@@ -1,22 +1,13 @@
-/* What lies beside a tokenizer: tokenizer_config.json, special_tokens_map.json and the template. */
+/* What lies beside a tokenizer: its settings and special tokens (beside.h), and the template. */
+#include <limits.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "text/beside.h"
 #include "text/tok.h"
-
-/* "bos_token": a string, or an object with its "content". */
-static int read_named(const struct tokenizer *t, const json_t *config, const char *key, int *id,
-                      struct err *e)
-{
-    const json_t *v = json_object_get(config, key), *content = json_object_get(v, "content");
-    const char *s = json_string_value(content ? content : v);
-    if (!s)
-        return 0;
-    *id = tokenizer_id(t, s);
-    return *id < 0 ? err_set(e, "%s '%.64s' is not in the vocabulary", key, s) : 0;
-}
 
 /* "chat_template": a string, or a list of {"name", "template"} of which "default" counts. */
 static const char *find_template(const json_t *config)
@@ -32,39 +23,6 @@ static const char *find_template(const json_t *config)
     return json_string_value(v);
 }
 
-static int read_config(struct tokenizer *t, const json_t *config, struct err *e)
-{
-    const char *chat = find_template(config);
-    if (read_named(t, config, "bos_token", &t->bos, e) ||
-        read_named(t, config, "eos_token", &t->eos, e) ||
-        read_named(t, config, "pad_token", &t->pad, e) ||
-        read_named(t, config, "unk_token", &t->unk, e))
-        return -1;
-    if (json_opt_bool(config, "add_bos_token", &t->add_bos, e))
-        return -1;
-    if (chat && !t->chat_template && !(t->chat_template = mem_strdup(chat, e)))
-        return -1;
-    return 0;
-}
-
-/* A file beside tokenizer.json, if it is there. */
-static int read_beside(struct tokenizer *t, const char *name, struct err *e)
-{
-    char *path = file_join(t->dir, name, e);
-    if (!path)
-        return -1;
-    int rc = 0;
-    if (file_exists(path)) {
-        json_t *j = json_read_file(path, e);
-        rc = j ? read_config(t, j, e) : -1;
-        if (j && rc)
-            err_prefix(e, "'%s': ", path);
-        json_decref(j);
-    }
-    free(path);
-    return rc;
-}
-
 /* Newer checkpoints keep the template in a file of its own, which then is the one that counts. */
 static int read_template(struct tokenizer *t, struct err *e)
 {
@@ -78,10 +36,178 @@ static int read_template(struct tokenizer *t, struct err *e)
     return rc;
 }
 
+/* --- the classes of transformers --- */
+
+enum {
+    REBUILDS =
+        1, /* the class writes the post-processor anew, from add_bos_token and add_eos_token */
+    ADDS_BOS = 2, /* add_bos_token is true unless it is given */
+    LLAMA = 4     /* "legacy" and "add_prefix_space" say how tokenizer.model becomes a tokenizer */
+};
+
+/* Classes, without "Fast": tokens that they name where the files do not. */
+static const struct class
+{
+    const char *name;
+    unsigned flags;
+    const char *bos, *eos, *pad, *unk;
+    const char *pre; /* the pre-tokeniser of vocab.json, as in a GGUF; NULL: GPT-2's */
+} classes[] = {
+    {"LlamaTokenizer", REBUILDS | ADDS_BOS | LLAMA, "<s>", "</s>", NULL, "<unk>", NULL},
+    {"CodeLlamaTokenizer", REBUILDS | ADDS_BOS | LLAMA, "<s>", "</s>", NULL, "<unk>", NULL},
+    {"GemmaTokenizer", REBUILDS | ADDS_BOS, "<bos>", "<eos>", "<pad>", "<unk>", NULL},
+    {"CohereTokenizer", REBUILDS | ADDS_BOS, "<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", NULL, "<UNK>",
+     NULL},
+#define GPT2_END "<|endoftext|>"
+    {"GPTNeoXTokenizer", REBUILDS, GPT2_END, GPT2_END, NULL, GPT2_END, NULL},
+    {"GPT2Tokenizer", 0, GPT2_END, GPT2_END, NULL, GPT2_END, NULL},
+    {"CodeGenTokenizer", 0, GPT2_END, GPT2_END, NULL, GPT2_END, NULL},
+    {"Qwen2Tokenizer", 0, NULL, GPT2_END, GPT2_END, GPT2_END, "qwen2"},
+};
+
+static const struct class *find_class(const json_t *config)
+{
+    const char *name = json_string_value(json_object_get(config, "tokenizer_class"));
+    size_t n = name ? strlen(name) : 0;
+    if (n > 4 && !strcmp(name + n - 4, "Fast"))
+        n -= 4;
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (strlen(classes[i].name) == n && !memcmp(classes[i].name, name, n))
+            return &classes[i];
+    return NULL;
+}
+
+/* --- special tokens --- */
+
+/* The first of a config's "eos_token_id", which may be a list; -1: none that is a token. */
+static int model_id(const struct tokenizer *t, const json_t *config, const char *key)
+{
+    const json_t *v = json_object_get(config, key);
+    v = json_is_array(v) ? json_array_get(v, 0) : v;
+    return json_is_integer(v) ? vocab_id(&t->vocab, json_integer_value(v)) : -1;
+}
+
+/* By name; else what the class calls it; else, for bos and eos, what the model's files say. */
+static void find_named(struct tokenizer *t, const struct beside *b, const struct class *c)
+{
+    const struct {
+        const char *key, *of_class, *of_model;
+        int *id;
+    } named[] = {{"bos_token", c ? c->bos : NULL, "bos_token_id", &t->bos},
+                 {"eos_token", c ? c->eos : NULL, "eos_token_id", &t->eos},
+                 {"pad_token", c ? c->pad : NULL, NULL, &t->pad},
+                 {"unk_token", c ? c->unk : NULL, NULL, &t->unk}};
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
+        const json_t *v = beside_token(b, named[i].key), *content = json_object_get(v, "content");
+        const char *s = json_string_value(content ? content : v);
+        int *id = named[i].id, found = s ? tokenizer_id(t, s) : -1;
+        *id = found >= 0 ? found : *id;
+        if (*id < 0 && !v && named[i].of_class && (*id = tokenizer_id(t, named[i].of_class)) >= 0)
+            t->vocab.flags[*id] |= TOKEN_ADDED | TOKEN_SPECIAL;
+        if (*id >= 0 || !named[i].of_model || (v && id == &t->bos))
+            continue;
+        *id = model_id(t, b->generation, named[i].of_model);
+        if (*id < 0)
+            *id = model_id(t, b->model, named[i].of_model);
+    }
+}
+
+/* Whether bos goes in front of a text and eos behind it. transformers' class decides whether the
+ * keys or the post-processor of tokenizer.json count. */
+static int read_around(struct tokenizer *t, const json_t *config, const struct class *c,
+                       struct err *e)
+{
+    const bool rebuilds = c && c->flags & REBUILDS;
+    const bool has_class = json_is_string(json_object_get(config, "tokenizer_class"));
+    bool add_bos = rebuilds ? c->flags & ADDS_BOS : t->add_bos, add_eos = !rebuilds && t->add_eos;
+    if (json_opt_bool(config, "add_bos_token", &add_bos, e) ||
+        json_opt_bool(config, "add_eos_token", &add_eos, e))
+        return -1;
+    if (!rebuilds && has_class && t->source == SOURCE_JSON) {
+        if (add_bos != t->add_bos || add_eos != t->add_eos)
+            log_warn("tokenizer_config.json: %s is not what tokenizer.json does, which counts, as "
+                     "with transformers",
+                     add_bos != t->add_bos ? "'add_bos_token'" : "'add_eos_token'");
+        return 0;
+    }
+    if (add_bos != t->add_bos || rebuilds)
+        t->front = -1;
+    if (add_eos != t->add_eos || rebuilds)
+        t->back = -1;
+    t->add_bos = add_bos;
+    t->add_eos = add_eos;
+    return 0;
+}
+
+/* --- how text is prepared --- */
+
+/* GPT-2's kind: a space in front of every piece of text. */
+static int prefix_bytes(struct tokenizer *t, bool prefix, struct err *e)
+{
+    const bool has = t->pretok.n && t->pretok.steps[0].kind == PRETOK_SPACE;
+    if (prefix == has)
+        return 0;
+    t->pre = NULL; /* no GGUF has a name for it */
+    return pretok_prefix(&t->pretok, prefix, e);
+}
+
+/* Of a tokenizer.model by the Llama class. legacy: a space in front of every piece between special
+ * tokens; else in front of the text only. */
+static int prefix_llama(struct tokenizer *t, bool legacy, bool prefix, struct err *e)
+{
+    if (legacy && prefix)
+        return 0;
+    const struct pretok_step marks = {.kind = PRETOK_METASPACE,
+                                      .prepend = prefix ? PREPEND_FIRST : PREPEND_NEVER};
+    normal_fini(&t->normal);
+    decoder_fini(&t->decoder);
+    if (!legacy)
+        return pretok_add(&t->pretok, &marks, e) || tok_usual_decoder(t, prefix, e) ? -1 : 0;
+    return tok_usual_marks(t, false, e);
+}
+
+static int read_prefix(struct tokenizer *t, const json_t *config, const struct class *c,
+                       struct err *e)
+{
+    bool legacy = true, prefix = t->kind == TOK_CHARS;
+    if (json_opt_bool(config, "legacy", &legacy, e) ||
+        json_opt_bool(config, "add_prefix_space", &prefix, e) ||
+        json_opt_bool(config, "split_special_tokens", &t->split_specials, e))
+        return -1;
+    const bool llama = c && c->flags & LLAMA && t->kind == TOK_CHARS;
+    if (llama && t->source == SOURCE_MODEL)
+        return prefix_llama(t, legacy, prefix, e);
+    if (llama && t->source == SOURCE_JSON && !prefix && tok_marks_front(t))
+        log_warn("tokenizer_config.json: 'add_prefix_space' is false, but tokenizer.json puts a "
+                 "space in front of a text, which counts");
+    if (c && c->pre && t->source == SOURCE_VOCAB) {
+        normal_fini(&t->normal);
+        pretok_fini(&t->pretok);
+        return tok_named_pretok(t, c->pre, e);
+    }
+    return t->lone_bytelevel ? prefix_bytes(t, prefix, e) : 0;
+}
+
+static int read_config(struct tokenizer *t, const struct beside *b, struct err *e)
+{
+    const struct class *c = find_class(b->config);
+    const char *chat = find_template(b->config);
+    if (tok_add_beside(t, b, e) || read_around(t, b->config, c, e) ||
+        ((b->config || b->model) && read_prefix(t, b->config, c, e)))
+        return -1;
+    find_named(t, b, c);
+    beside_warn(b);
+    return chat && !t->chat_template && !(t->chat_template = mem_strdup(chat, e)) ? -1 : 0;
+}
+
 int tok_read_config(struct tokenizer *t, struct err *e)
 {
-    return read_template(t, e) || read_beside(t, "special_tokens_map.json", e) ||
-                   read_beside(t, "tokenizer_config.json", e)
-               ? -1
-               : 0;
+    struct beside b;
+    if (read_template(t, e) || beside_read(&b, t->dir, e))
+        return -1;
+    int rc = read_config(t, &b, e);
+    if (rc)
+        err_prefix(e, "'%s', tokenizer_config.json and special_tokens_map.json: ", t->dir);
+    beside_fini(&b);
+    return rc;
 }

@@ -186,6 +186,19 @@ static int encode_cut(struct encoding *c, int pass, const char *s, size_t n, boo
     return 0;
 }
 
+static int check_limit(const struct tokenizer *t, int id, struct err *e)
+{
+    size_t n;
+    if (id < t->limit)
+        return 0;
+    const char *s = vocab_text(&t->vocab, id, &n);
+    return err_set(e, "token %d, '%.*s', has no embedding: the model has %d", id,
+                   !s       ? 0
+                   : n > 64 ? 64
+                            : (int)n,
+                   s ? s : "", t->limit);
+}
+
 static int encode(const struct tokenizer *t, const char *text, size_t n, bool specials,
                   const struct span *plain, size_t n_plain, struct ids *out, struct err *e)
 {
@@ -199,12 +212,19 @@ static int encode(const struct tokenizer *t, const char *text, size_t n, bool sp
     if (!w)
         return -1;
     size_t before = out->n;
-    struct encoding c = {t, w, specials, out, text, plain, n_plain};
+    struct encoding c = {t, w, specials && !t->split_specials, out, text, plain, n_plain};
     int rc = encode_cut(&c, 0, text, n, true, e);
+    for (size_t i = before; i < out->n && !rc && t->limit; i++)
+        rc = check_limit(t, out->v[i], e);
     if (rc)
         out->n = before;
     work_give(t, w);
     return rc;
+}
+
+int tokenizer_append(const struct tokenizer *t, int id, struct ids *out, struct err *e)
+{
+    return (t->limit && check_limit(t, id, e)) || ids_add(out, id, e) ? -1 : 0;
 }
 
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool specials,

@@ -50,7 +50,22 @@ int tokenizer_pad(const struct tokenizer *t)
 
 bool tokenizer_adds_bos(const struct tokenizer *t)
 {
-    return t->add_bos;
+    return t->front >= 0;
+}
+
+int tokenizer_front(const struct tokenizer *t)
+{
+    return t->front;
+}
+
+int tokenizer_back(const struct tokenizer *t)
+{
+    return t->back;
+}
+
+void tokenizer_limit(struct tokenizer *t, int rows)
+{
+    t->limit = rows;
 }
 
 const char *tokenizer_chat_template(const struct tokenizer *t)
@@ -66,6 +81,15 @@ int tokenizer_id(const struct tokenizer *t, const char *token)
 const char *tokenizer_token(const struct tokenizer *t, int id, size_t *n)
 {
     return vocab_text(&t->vocab, id, n);
+}
+
+bool tokenizer_has_text(const struct tokenizer *t, int id)
+{
+    char filler[32];
+    size_t n;
+    const char *s = vocab_text(&t->vocab, id, &n);
+    const int len = snprintf(filler, sizeof filler, "[PAD%d]", id);
+    return s && !(t->vocab.flags[id] & TOKEN_UNUSED && n == (size_t)len && !memcmp(s, filler, n));
 }
 
 bool tokenizer_is_special(const struct tokenizer *t, int id)

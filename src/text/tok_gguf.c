@@ -65,10 +65,13 @@ static int read_scores(struct tokenizer *t, struct gguf_meta *m, struct err *e)
     return 0;
 }
 
-static int read_named(const struct gguf_meta *m, const char *key, int *id, struct err *e)
+/* `needed`: an id that cannot be one is refused; else it is as if it were not there, as converters
+ * write -1 for none. */
+static int read_named(const struct gguf_meta *m, const char *key, bool needed, int *id,
+                      struct err *e)
 {
     int64_t v;
-    if (!gguf_int(m, key, &v))
+    if (!gguf_int(m, key, &v) || (!needed && (v < 0 || v > INT_MAX)))
         return 0;
     if (v < 0 || v > INT_MAX)
         return err_set(e, "'%s' is %lld", key, (long long)v);
@@ -103,7 +106,7 @@ static int read_sentencepiece(struct tokenizer *t, struct gguf_meta *m, struct e
     gguf_bool(m, "tokenizer.ggml.add_space_prefix", &prefix);
     t->add_bos = t->kind == TOK_CHARS;
     if (read_scores(t, m, e) || tok_usual_marks(t, prefix, e) ||
-        read_named(m, "tokenizer.ggml.unknown_token_id", &t->unk, e))
+        read_named(m, "tokenizer.ggml.unknown_token_id", false, &t->unk, e))
         return -1;
     return tok_use_scores(t, true, e);
 }
@@ -136,13 +139,14 @@ static int read_kind(struct tokenizer *t, struct gguf_meta *m, struct err *e)
 
 static int read_meta(struct tokenizer *t, struct gguf_meta *m, struct err *e)
 {
-    if (read_kind(t, m, e) || read_named(m, "tokenizer.ggml.bos_token_id", &t->bos, e) ||
-        read_named(m, "tokenizer.ggml.eos_token_id", &t->eos, e) ||
-        read_named(m, "tokenizer.ggml.padding_token_id", &t->pad, e) ||
-        read_named(m, "tokenizer.ggml.unknown_token_id", &t->unk, e) ||
+    if (read_kind(t, m, e) || read_named(m, "tokenizer.ggml.bos_token_id", true, &t->bos, e) ||
+        read_named(m, "tokenizer.ggml.eos_token_id", true, &t->eos, e) ||
+        read_named(m, "tokenizer.ggml.padding_token_id", false, &t->pad, e) ||
+        read_named(m, "tokenizer.ggml.unknown_token_id", false, &t->unk, e) ||
         read_text(m, "tokenizer.chat_template", &t->chat_template, e))
         return -1;
     gguf_bool(m, "tokenizer.ggml.add_bos_token", &t->add_bos);
+    gguf_bool(m, "tokenizer.ggml.add_eos_token", &t->add_eos);
     return 0;
 }
 

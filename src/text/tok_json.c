@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "text/tok.h"
 
@@ -40,28 +41,18 @@ static int read_size(const json_t *vocab, const json_t *added, int *n, struct er
 
 static int read_added(struct tokenizer *t, const json_t *j, struct err *e)
 {
-    static const struct {
-        const char *key;
-        unsigned flag;
-    } marks[] = {{"special", TOKEN_SPECIAL},
-                 {"lstrip", TOKEN_LSTRIP},
-                 {"rstrip", TOKEN_RSTRIP},
-                 {"single_word", TOKEN_WORD},
-                 {"normalized", TOKEN_NORMAL}};
     int64_t id;
     const char *text;
-    unsigned flags = TOKEN_ADDED;
-    if (json_need_int(j, "id", 0, t->vocab.n - 1, &id, e) || json_need_str(j, "content", &text, e))
+    unsigned flags;
+    if (json_need_int(j, "id", 0, t->vocab.n - 1, &id, e) ||
+        json_need_str(j, "content", &text, e) || tok_read_flags(j, &flags, e))
         return -1;
-    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
-        bool on = false;
-        if (json_opt_bool(j, marks[i].key, &on, e))
-            return -1;
-        flags |= on ? marks[i].flag : 0;
-    }
     size_t n = json_string_length(json_object_get(j, "content"));
-    if (vocab_find(&t->vocab, text, n) != (int)id && vocab_set(&t->vocab, (int)id, text, n, e))
-        return -1;
+    if (vocab_find(&t->vocab, text, n) != (int)id) {
+        if (vocab_set(&t->vocab, (int)id, text, n, e))
+            return -1;
+        flags |= TOKEN_EXTRA;
+    }
     t->vocab.flags[id] |= (uint16_t)flags;
     return 0;
 }
@@ -130,7 +121,9 @@ static int read_merges(struct tokenizer *t, const json_t *model, struct err *e)
         return -1;
     t->bpe.unk = unk ? vocab_find(&t->vocab, unk, strlen(unk)) : -1;
     if (unk && t->bpe.unk < 0)
-        return err_set(e, "unk_token '%.64s' is not in the vocabulary", unk);
+        log_warn("tokenizer.json: unk_token '%.64s' is not in the vocabulary: what has no token is "
+                 "left out",
+                 unk);
     return 0;
 }
 
@@ -148,17 +141,6 @@ static int refuse_options(const json_t *model, struct err *e)
     if (json_opt_real(model, "dropout", &dropout, e))
         return -1;
     return dropout > 0 ? err_set(e, "BPE with 'dropout' is not supported") : 0;
-}
-
-/* Whether the post-processor puts a special token in front of a text. */
-static bool adds_bos(const json_t *post, int depth)
-{
-    const json_t *list = json_object_get(post, "processors"), *p;
-    size_t i;
-    if (depth < 4)
-        json_array_foreach(list, i, p) if (adds_bos(p, depth + 1)) return true;
-    const json_t *single = json_object_get(post, "single");
-    return json_object_get(json_array_get(single, 0), "SpecialToken") != NULL;
 }
 
 static int read_bpe(struct tokenizer *t, const json_t *model, const json_t *added, struct err *e)
@@ -243,8 +225,7 @@ static int read_doc(struct tokenizer *t, const json_t *j, struct err *e)
     if ((unigram ? read_unigram(t, model, added, e) : read_bpe(t, model, added, e)) ||
         (json_is_object(decoder) && tok_read_decoder(t, decoder, e)))
         return -1;
-    t->add_bos = adds_bos(json_object_get(j, "post_processor"), 0);
-    return 0;
+    return tok_read_post(t, json_object_get(j, "post_processor"), e);
 }
 
 int tok_read_json(struct tokenizer *t, const char *data, size_t n, struct err *e)
@@ -252,7 +233,7 @@ int tok_read_json(struct tokenizer *t, const char *data, size_t n, struct err *e
     json_t *j = json_read_text(data, n, "tokenizer.json", e);
     if (!j)
         return -1;
-    t->is_json = true;
+    t->source = SOURCE_JSON;
     int rc = read_doc(t, j, e);
     json_decref(j);
     return rc;

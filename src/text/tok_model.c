@@ -43,7 +43,7 @@ static int read_piece(struct tokenizer *t, int id, struct protobuf p, struct err
         return err_set(e, "the score of piece %d is no number", id);
     t->vocab.flags[id] |= tok_flags_of(type);
     if (type == TYPE_USER) /* found in text whose spaces are marked already */
-        t->vocab.flags[id] |= TOKEN_NORMAL;
+        t->vocab.flags[id] |= TOKEN_NORMAL | TOKEN_AS_IS;
     return 0;
 }
 
@@ -138,7 +138,7 @@ int tok_read_model(struct tokenizer *t, const char *data, size_t n, struct err *
     t->eos = id_of(s.eos, n_pieces);
     t->pad = id_of(s.pad, n_pieces);
     t->add_bos = t->kind == TOK_CHARS && t->bos >= 0;
-    t->added_as_is = true;
+    t->source = SOURCE_MODEL;
     if (s.remove_spaces && (normal_add(&t->normal, NORMAL_REPLACE, "\\A +| +\\z", "", true, e) ||
                             normal_add(&t->normal, NORMAL_REPLACE, " +", " ", true, e)))
         return -1;

@@ -155,6 +155,13 @@ uint16_t tok_flags_of(int64_t type)
     return type > 0 && type < (int64_t)(sizeof flags / sizeof *flags) ? flags[type] : 0;
 }
 
+bool tok_marks_front(const struct tokenizer *t)
+{
+    const struct pretok_step *p = t->pretok.steps;
+    return (t->normal.n && t->normal.steps[0].kind == NORMAL_PREPEND) ||
+           (t->pretok.n && p->kind == PRETOK_METASPACE && p->prepend != PREPEND_NEVER);
+}
+
 int tok_usual_marks(struct tokenizer *t, bool prefix, struct err *e)
 {
     return (prefix && normal_add(&t->normal, NORMAL_PREPEND, NULL, PRETOK_MARK, false, e)) ||

@@ -131,5 +131,7 @@ int tok_read_pretok(struct tokenizer *t, const json_t *j, bool *bytes, struct er
     /* Symbols as the last step change nothing but the spelling of complete words. */
     if (t->pretok.n && t->pretok.steps[t->pretok.n - 1].kind == PRETOK_SYMBOLS)
         t->pretok.n--;
+    const char *type = json_string_value(json_object_get(j, "type"));
+    t->lone_bytelevel = type && !strcmp(type, "ByteLevel");
     return 0;
 }

@@ -20,10 +20,11 @@ static json_t *added_json(const struct tokenizer *t)
     for (int id = 0; id < t->vocab.n; id++) {
         unsigned flags = t->vocab.flags[id];
         if (flags & TOKEN_ADDED)
-            json_array_append_new(list, json_pack("{sisosbsbsbsbsb}", "id", id, "content",
-                                                  token_json(t, id), "single_word", 0, "lstrip", 0,
-                                                  "rstrip", 0, "normalized", flags & TOKEN_NORMAL,
-                                                  "special", flags & TOKEN_SPECIAL));
+            json_array_append_new(
+                list, json_pack("{sisosbsbsbsbsb}", "id", id, "content", token_json(t, id),
+                                "single_word", flags & TOKEN_WORD, "lstrip", flags & TOKEN_LSTRIP,
+                                "rstrip", flags & TOKEN_RSTRIP, "normalized", flags & TOKEN_NORMAL,
+                                "special", flags & TOKEN_SPECIAL));
     }
     return list;
 }
@@ -34,21 +35,36 @@ static json_t *part_json(const char *kind, json_t *id, int type_id)
     return json_pack("{s{sosi}}", kind, "id", id, "type_id", type_id);
 }
 
-/* What puts bos in front of a text, or null. */
-static json_t *post_json(const struct tokenizer *t)
+/* A special token, unless it is -1, at the end of these lists. */
+static void add_part(const struct tokenizer *t, int id, int type_id, json_t *parts,
+                     json_t *specials)
 {
     size_t n;
-    const char *bos = t->add_bos ? vocab_text(&t->vocab, t->bos, &n) : NULL;
-    if (!bos)
+    const char *s = vocab_text(&t->vocab, id, &n);
+    if (!s)
+        return;
+    json_array_append_new(parts, part_json("SpecialToken", token_json(t, id), type_id));
+    json_object_setn_new(
+        specials, s, n,
+        json_pack("{sos[i]s[o]}", "id", token_json(t, id), "ids", id, "tokens", token_json(t, id)));
+}
+
+/* What puts a text between special tokens, or null. */
+static json_t *post_json(const struct tokenizer *t)
+{
+    static const char *const texts[] = {"A", "B"};
+    if (t->front < 0 && t->back < 0)
         return json_null();
-    json_t *single = json_pack("[oo]", part_json("SpecialToken", token_json(t, t->bos), 0),
-                               part_json("Sequence", json_string("A"), 0));
-    json_t *pair = json_copy(single);
-    json_array_append_new(pair, part_json("SpecialToken", token_json(t, t->bos), 1));
-    json_array_append_new(pair, part_json("Sequence", json_string("B"), 1));
-    return json_pack("{sssosos{s%{s[i]s[o]so}}}", "type", "TemplateProcessing", "single", single,
-                     "pair", pair, "special_tokens", bos, n, "ids", t->bos, "tokens",
-                     token_json(t, t->bos), "id", token_json(t, t->bos));
+    json_t *specials = json_object(), *pair = json_array(), *single = NULL;
+    for (int i = 0; i < 2; i++) {
+        add_part(t, t->front, i, pair, specials);
+        json_array_append_new(pair, part_json("Sequence", json_string(texts[i]), i));
+        add_part(t, t->back, i, pair, specials);
+        if (!single)
+            single = json_copy(pair);
+    }
+    return json_pack("{sssososo}", "type", "TemplateProcessing", "single", single, "pair", pair,
+                     "special_tokens", specials);
 }
 
 static json_t *vocab_json(const struct tokenizer *t)
@@ -69,6 +85,10 @@ static json_t *scored_json(const struct tokenizer *t)
     json_t *list = json_array();
     for (int id = 0; id < t->vocab.n; id++) {
         json_t *text = token_json(t, id);
+        if (json_is_null(text)) {
+            json_decref(text);
+            text = json_sprintf("[PAD%d]", id);
+        }
         json_array_append_new(list, json_pack("[of]", text, (double)t->scores[id]));
     }
     return list;
@@ -198,10 +218,10 @@ int tokenizer_save(const struct tokenizer *t, const char *dir, struct err *e)
 {
     if (file_make_dir(dir, e))
         return -1;
-    if (t->is_json ? copy(t->file, dir, "tokenizer.json", e)
-                   : write_json(dir, "tokenizer.json", tokenizer_json(t), e))
+    if (t->source == SOURCE_JSON ? copy(t->file, dir, "tokenizer.json", e)
+                                 : write_json(dir, "tokenizer.json", tokenizer_json(t), e))
         return -1;
-    if (t->is_json) /* what it does not need beside it may be missing */
+    if (t->source == SOURCE_JSON) /* what it does not need beside it may be missing */
         return copy_beside(t, dir, "tokenizer_config.json", e) < 0 ||
                        copy_beside(t, dir, "special_tokens_map.json", e) < 0
                    ? -1

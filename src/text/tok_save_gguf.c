@@ -22,8 +22,9 @@ static int32_t token_type(const struct tokenizer *t, int id)
 /* The lists of a vocabulary of `n` ids; texts of unused ones are in `names`. */
 struct lists {
     struct gguf_str *tokens, *merges; /* owned */
-    int32_t *types;                   /* owned */
-    struct buf text;                  /* what they point at, where it is made here */
+    size_t n_merges;
+    int32_t *types;  /* owned */
+    struct buf text; /* what they point at, where it is made here */
 };
 
 static void lists_fini(struct lists *l)
@@ -56,7 +57,7 @@ static int list_tokens(struct lists *l, const struct tokenizer *t, int n, struct
         l->types[i] = token_type(t, i);
         const char *s = vocab_text(&t->vocab, i, &token->n);
         const size_t at = l->text.len;
-        const bool spaced = s && l->types[i] == TYPE_USER && t->added_as_is;
+        const bool spaced = s && l->types[i] == TYPE_USER && t->vocab.flags[i] & TOKEN_AS_IS;
         token->s = spaced ? NULL : s;
         if (spaced ? add_spaced(&l->text, s, token->n, e)
                    : !s && buf_printf(&l->text, e, "[PAD%d]", i))
@@ -73,25 +74,28 @@ static int list_tokens(struct lists *l, const struct tokenizer *t, int n, struct
     return 0;
 }
 
-static int list_merges(struct lists *l, const struct tokenizer *t, struct err *e)
+/* Merges of tokens below `rows`. */
+static int list_merges(struct lists *l, const struct tokenizer *t, int rows, struct err *e)
 {
-    const int n = (int)t->bpe.n;
-    l->merges = mem_alloc((size_t)n, sizeof *l->merges, e);
+    l->merges = mem_alloc(t->bpe.n, sizeof *l->merges, e);
     if (!l->merges)
         return -1;
     buf_clear(&l->text);
-    for (int i = 0; i < n; i++) {
+    for (size_t i = 0; i < t->bpe.n; i++) {
+        const struct bpe_merge *m = &t->bpe.merges[i];
         const size_t at = l->text.len;
         size_t left, right;
+        if (m->left >= rows || m->right >= rows || m->id >= rows)
+            continue;
         const char *a = vocab_text(&t->vocab, t->bpe.merges[i].left, &left);
         const char *b = vocab_text(&t->vocab, t->bpe.merges[i].right, &right);
         if (buf_add(&l->text, a, left, e) || buf_add(&l->text, " ", 1, e) ||
             buf_add(&l->text, b, right, e))
             return -1;
-        l->merges[i].n = l->text.len - at;
+        l->merges[l->n_merges++].n = l->text.len - at;
     }
     const char *made = l->text.data;
-    for (int i = 0; i < n; made += l->merges[i++].n)
+    for (size_t i = 0; i < l->n_merges; made += l->merges[i++].n)
         l->merges[i].s = made;
     return 0;
 }
@@ -108,11 +112,13 @@ static int put_scores(const struct tokenizer *t, int n, struct gguf_pairs *p, st
     return rc;
 }
 
-static int put_merges(struct lists *l, const struct tokenizer *t, struct gguf_pairs *p,
+static int put_merges(struct lists *l, const struct tokenizer *t, int rows, struct gguf_pairs *p,
                       struct err *e)
 {
-    return list_merges(l, t, e) || gguf_put_strings(p, KEY "merges", l->merges, t->bpe.n, e) ? -1
-                                                                                             : 0;
+    return list_merges(l, t, rows, e) ||
+                   gguf_put_strings(p, KEY "merges", l->merges, l->n_merges, e)
+               ? -1
+               : 0;
 }
 
 static int put_vocab(const struct tokenizer *t, int n, struct gguf_pairs *p, struct err *e)
@@ -121,12 +127,12 @@ static int put_vocab(const struct tokenizer *t, int n, struct gguf_pairs *p, str
     int rc = list_tokens(&l, t, n, e) ||
              gguf_put_strings(p, KEY "tokens", l.tokens, (size_t)n, e) ||
              gguf_put_ints(p, KEY "token_type", l.types, (size_t)n, e) ||
-             (t->kind == TOK_BYTES ? put_merges(&l, t, p, e) : put_scores(t, n, p, e));
+             (t->kind == TOK_BYTES ? put_merges(&l, t, n, p, e) : put_scores(t, n, p, e));
     lists_fini(&l);
     return rc ? -1 : 0;
 }
 
-static int put_ids(const struct tokenizer *t, struct gguf_pairs *p, struct err *e)
+static int put_ids(const struct tokenizer *t, int rows, struct gguf_pairs *p, struct err *e)
 {
     const struct {
         const char *key;
@@ -136,9 +142,13 @@ static int put_ids(const struct tokenizer *t, struct gguf_pairs *p, struct err *
                {KEY "padding_token_id", t->pad},
                {KEY "unknown_token_id", t->unk}};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
-        if (ids[i].id >= 0 && gguf_put_u32(p, ids[i].key, (uint32_t)ids[i].id, e))
+        if (ids[i].id >= 0 && ids[i].id < rows &&
+            gguf_put_u32(p, ids[i].key, (uint32_t)ids[i].id, e))
             return -1;
-    return gguf_put_bool(p, KEY "add_bos_token", t->add_bos, e);
+    return gguf_put_bool(p, KEY "add_bos_token", t->front >= 0, e) ||
+                   gguf_put_bool(p, KEY "add_eos_token", t->back >= 0, e)
+               ? -1
+               : 0;
 }
 
 /* Text is prepared as SentencePiece does it; *prefix: with a space in front. */
@@ -176,7 +186,7 @@ static int put_kind(const struct tokenizer *t, struct gguf_pairs *p, struct err 
 
 int tokenizer_to_gguf(const struct tokenizer *t, int rows, struct gguf_pairs *p, struct err *e)
 {
-    if (put_kind(t, p, e) || put_vocab(t, rows, p, e) || put_ids(t, p, e))
+    if (put_kind(t, p, e) || put_vocab(t, rows, p, e) || put_ids(t, rows, p, e))
         return -1;
     return t->chat_template ? gguf_put_text(p, "tokenizer.chat_template", t->chat_template, e) : 0;
 }

@@ -31,24 +31,29 @@ json_t *tok_normal_json(const struct tokenizer *t)
     return json_null();
 }
 
-static json_t *byte_level_json(void)
+static json_t *byte_level_json(bool prefix, bool regex)
 {
-    return json_pack("{sssbsbsb}", "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1,
-                     "use_regex", 0);
+    return json_pack("{sssbsbsb}", "type", "ByteLevel", "add_prefix_space", prefix, "trim_offsets",
+                     1, "use_regex", regex);
 }
 
 json_t *tok_pretok_json(const struct tokenizer *t)
 {
+    static const char *const schemes[] = {
+        [PREPEND_NEVER] = "never", [PREPEND_FIRST] = "first", [PREPEND_ALWAYS] = "always"};
+    const struct pretok_step *s = t->pretok.steps;
+    if (t->kind != TOK_BYTES) /* of the readers whose files are written so, Metaspace alone */
+        return t->pretok.n
+                   ? json_pack("{sssssssb}", "type", "Metaspace", "replacement", PRETOK_MARK,
+                               "prepend_scheme", schemes[s->prepend], "split", 0)
+                   : json_null();
+    if (t->pretok.n && s->kind == PRETOK_SPACE) /* vocab.json with add_prefix_space */
+        return byte_level_json(true, true);
     json_t *list = json_array();
-    if (t->kind != TOK_BYTES) {
-        json_decref(list);
-        return json_null();
-    }
     for (int i = 0; i < t->pretok.n; i++)
         json_array_append_new(list, json_pack("{sss{ss}sssb}", "type", "Split", "pattern", "Regex",
-                                              t->pretok.steps[i].pattern, "behavior", "Isolated",
-                                              "invert", 0));
-    json_array_append_new(list, byte_level_json());
+                                              s[i].pattern, "behavior", "Isolated", "invert", 0));
+    json_array_append_new(list, byte_level_json(false, false));
     return json_pack("{ssso}", "type", "Sequence", "pretokenizers", list);
 }
 
@@ -57,7 +62,7 @@ json_t *tok_decoder_json(const struct tokenizer *t)
     json_t *list = json_array();
     if (t->kind == TOK_BYTES) {
         json_decref(list);
-        return byte_level_json();
+        return byte_level_json(false, false);
     }
     for (int i = 0; i < t->decoder.n; i++) {
         const struct decoder_step *s = &t->decoder.steps[i];

@@ -64,5 +64,7 @@ int tok_read_vocab(struct tokenizer *t, const char *data, size_t n, struct err *
     if (rc || read_merges_file(t, e))
         return -1;
     mark_end(t);
+    t->source = SOURCE_VOCAB;
+    t->lone_bytelevel = true;
     return tok_named_pretok(t, "gpt-2", e);
 }

@@ -35,6 +35,9 @@ int tokenizer_bos(const struct tokenizer *t);       /* -1: none */
 int tokenizer_eos(const struct tokenizer *t);       /* -1: none */
 int tokenizer_pad(const struct tokenizer *t);       /* eos if the checkpoint names none */
 bool tokenizer_adds_bos(const struct tokenizer *t); /* plain text was trained on behind a bos */
+/* What a plain text is put between: bos and eos, or the post-processor's tokens. -1: nothing. */
+int tokenizer_front(const struct tokenizer *t);
+int tokenizer_back(const struct tokenizer *t);
 /* The Jinja text the checkpoint came with, or NULL. */
 const char *tokenizer_chat_template(const struct tokenizer *t);
 /* The id of this exact token text, or -1. */
@@ -42,6 +45,15 @@ int tokenizer_id(const struct tokenizer *t, const char *token);
 /* The text of this token, n bytes without a NUL, borrowed; NULL: no such id. */
 const char *tokenizer_token(const struct tokenizer *t, int id, size_t *n);
 bool tokenizer_is_special(const struct tokenizer *t, int id);
+/* False for ids that stand for nothing: those that the vocabulary lacks, and what a GGUF fills up
+ * its list with ("[PAD7]", unused). */
+bool tokenizer_has_text(const struct tokenizer *t, int id);
+
+/* A model with this many rows of embeddings is used: encoding a text that holds a token beyond them
+ * is then an error that names the token. */
+void tokenizer_limit(struct tokenizer *t, int rows);
+/* Appends an id, of a special token, within that limit. */
+int tokenizer_append(const struct tokenizer *t, int id, struct ids *out, struct err *e);
 
 /* Appends the ids of text[0..n). `specials`: strings like <|im_end|> become their token; else they
  * are plain text. Refuses invalid UTF-8, saying where. */

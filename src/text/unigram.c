@@ -12,7 +12,7 @@ static const float unk_penalty = 10;
 static bool usable(const struct vocab *v, int id)
 {
     return id >= 0 && v->flags[id] & TOKEN_USED &&
-           !(v->flags[id] & (TOKEN_SPECIAL | TOKEN_BYTE | TOKEN_UNUSED));
+           !(v->flags[id] & (TOKEN_SPECIAL | TOKEN_BYTE | TOKEN_UNUSED | TOKEN_EXTRA));
 }
 
 void unigram_init(struct unigram *u, struct vocab *v, const float *scores, int unk, bool fallback)

@@ -15,7 +15,7 @@ static size_t hash(const char *s, size_t n)
 
 int vocab_init(struct vocab *v, int n, struct err *e)
 {
-    *v = (struct vocab){.n = n, .n_slots = 16};
+    *v = (struct vocab){.n = n, .cap = n, .n_slots = 16};
     while (v->n_slots < 2 * (size_t)n)
         v->n_slots *= 2;
     v->at = mem_alloc((size_t)n, sizeof *v->at, e);
@@ -52,6 +52,45 @@ static size_t slot_of(const struct vocab *v, const char *s, size_t n)
     return i;
 }
 
+static int rehash(struct vocab *v, struct err *e)
+{
+    size_t n_slots = v->n_slots;
+    while (n_slots < 2 * (size_t)v->cap)
+        n_slots *= 2;
+    if (n_slots == v->n_slots)
+        return 0;
+    int *slots = mem_alloc(n_slots, sizeof *slots, e);
+    if (!slots)
+        return -1;
+    free(v->slots);
+    v->slots = slots;
+    v->n_slots = n_slots;
+    memset(slots, 0xff, n_slots * sizeof *slots);
+    for (int id = 0; id < v->n; id++)
+        if (v->flags[id] & TOKEN_USED)
+            slots[slot_of(v, v->pool.data + v->at[id], v->len[id])] = id;
+    return 0;
+}
+
+int vocab_grow(struct vocab *v, int n, struct err *e)
+{
+    if (n <= v->n)
+        return 0;
+    if (n > v->cap) {
+        size_t room[3] = {(size_t)v->cap, (size_t)v->cap, (size_t)v->cap};
+        if (mem_reserve(&v->at, &room[0], (size_t)n, sizeof *v->at, e) ||
+            mem_reserve(&v->len, &room[1], (size_t)n, sizeof *v->len, e) ||
+            mem_reserve(&v->flags, &room[2], (size_t)n, sizeof *v->flags, e))
+            return -1;
+        v->cap = (int)room[0];
+        if (rehash(v, e))
+            return -1;
+    }
+    memset(v->flags + v->n, 0, (size_t)(n - v->n) * sizeof *v->flags);
+    v->n = n;
+    return 0;
+}
+
 int vocab_set(struct vocab *v, int id, const char *s, size_t n, struct err *e)
 {
     if (id < 0 || id >= v->n)
@@ -82,9 +121,20 @@ int vocab_find(const struct vocab *v, const char *s, size_t n)
     return v->n ? v->slots[slot_of(v, s, n)] : -1;
 }
 
+int vocab_find_own(const struct vocab *v, const char *s, size_t n)
+{
+    int id = vocab_find(v, s, n);
+    return id >= 0 && v->flags[id] & TOKEN_EXTRA ? -1 : id;
+}
+
+int vocab_id(const struct vocab *v, int64_t id)
+{
+    return id >= 0 && id < v->n && v->flags[id] & TOKEN_USED ? (int)id : -1;
+}
+
 const char *vocab_text(const struct vocab *v, int id, size_t *n)
 {
-    if (id < 0 || id >= v->n || !(v->flags[id] & TOKEN_USED))
+    if (vocab_id(v, id) < 0)
         return NULL;
     *n = v->len[id];
     return v->pool.data + v->at[id];

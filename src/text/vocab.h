@@ -19,10 +19,12 @@ enum token_flags {
     TOKEN_WORD = 64,    /* ... only where no letter or digit touches it */
     TOKEN_BYTE = 128,   /* stands for a byte of a character that has no token */
     TOKEN_UNUSED = 256, /* has a text, but text never becomes it */
+    TOKEN_EXTRA = 512,  /* is none of the model's own tokens: text is only cut at it */
+    TOKEN_AS_IS = 1024, /* with TOKEN_NORMAL: its own text is normalised already */
 };
 
 struct vocab {
-    int n;           /* ids are in [0, n) */
+    int n, cap;      /* ids are in [0, n); the arrays have room for cap */
     size_t *at;      /* [n] owned: offset of the text in the pool */
     uint32_t *len;   /* [n] owned: its length in bytes */
     uint16_t *flags; /* [n] owned: token_flags */
@@ -33,11 +35,17 @@ struct vocab {
 
 int vocab_init(struct vocab *v, int n, struct err *e);
 void vocab_fini(struct vocab *v);
+/* Ids become [0, n), the new ones without a text. */
+int vocab_grow(struct vocab *v, int n, struct err *e);
 /* Gives the id its text. Refuses an id outside [0, n) or used before, a text that is empty, seen
  * before or no UTF-8. */
 int vocab_set(struct vocab *v, int id, const char *s, size_t n, struct err *e);
 /* -1: no such token. */
 int vocab_find(const struct vocab *v, const char *s, size_t n);
+/* The same among the model's own tokens: not those with TOKEN_EXTRA. */
+int vocab_find_own(const struct vocab *v, const char *s, size_t n);
+/* The id if it has a text, else -1. */
+int vocab_id(const struct vocab *v, int64_t id);
 /* Borrowed until the next vocab_set; NULL for a hole or an id outside. */
 const char *vocab_text(const struct vocab *v, int id, size_t *n);
 

@@ -1,0 +1,117 @@
+#include "text/beside.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+
+static int read_one(json_t **out, const char *dir, const char *name, struct err *e)
+{
+    char *path = file_join(dir, name, e);
+    int rc = path ? 0 : -1;
+    if (path && file_exists(path)) {
+        *out = json_read_file(path, e);
+        if (*out && !json_is_object(*out))
+            err_set(e, "'%s' must be an object", path);
+        rc = json_is_object(*out) ? 0 : -1;
+    }
+    free(path);
+    return rc;
+}
+
+int beside_read(struct beside *b, const char *dir, struct err *e)
+{
+    *b = (struct beside){0};
+    const struct {
+        const char *name;
+        json_t **out;
+    } files[] = {{"tokenizer_config.json", &b->config},
+                 {"special_tokens_map.json", &b->map},
+                 {"added_tokens.json", &b->added},
+                 {"config.json", &b->model},
+                 {"generation_config.json", &b->generation}};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (read_one(files[i].out, dir, files[i].name, e)) {
+            beside_fini(b);
+            return -1;
+        }
+    return 0;
+}
+
+void beside_fini(struct beside *b)
+{
+    json_decref(b->config);
+    json_decref(b->map);
+    json_decref(b->added);
+    json_decref(b->model);
+    json_decref(b->generation);
+    *b = (struct beside){0};
+}
+
+/* In the order in which transformers adds those that the vocabulary lacks. */
+static const char *const named[] = {
+    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
+};
+static const char additional[] = "additional_special_tokens", extra[] = "extra_special_tokens";
+
+enum { N_NAMED = sizeof named / sizeof *named };
+
+static bool has_decoder(const struct beside *b)
+{
+    return json_is_object(json_object_get(b->config, "added_tokens_decoder"));
+}
+
+const json_t *beside_token(const struct beside *b, const char *key)
+{
+    const json_t *of_config = json_object_get(b->config, key),
+                 *of_map = json_object_get(b->map, key);
+    const json_t *first = has_decoder(b) ? of_config : of_map;
+    return first ? first : of_config ? of_config : of_map;
+}
+
+/* A list of tokens, or an object of them by name. */
+static int each_listed(const json_t *list, const char *key,
+                       int (*one)(void *ctx, const char *key, const json_t *value, struct err *e),
+                       void *ctx, struct err *e)
+{
+    const char *name;
+    json_t *v;
+    size_t i;
+    json_array_foreach(list, i, v) if (one(ctx, key, v, e)) return -1;
+    json_object_foreach((json_t *)list, name, v) if (one(ctx, key, v, e)) return -1;
+    return 0;
+}
+
+int beside_each_named(const struct beside *b,
+                      int (*one)(void *ctx, const char *key, const json_t *value, struct err *e),
+                      void *ctx, struct err *e)
+{
+    for (int i = 0; i < N_NAMED; i++) {
+        const json_t *v = beside_token(b, named[i]);
+        if (v && !json_is_null(v) && one(ctx, named[i], v, e))
+            return -1;
+    }
+    if (each_listed(json_object_get(b->config, additional), additional, one, ctx, e) ||
+        (!has_decoder(b) &&
+         each_listed(json_object_get(b->map, additional), additional, one, ctx, e)))
+        return -1;
+    return each_listed(json_object_get(b->config, extra), extra, one, ctx, e);
+}
+
+/* 1, as a failure, at the first that is this text. */
+static int is_text(void *text, const char *key, const json_t *value, struct err *e)
+{
+    (void)key;
+    (void)e;
+    const char *s =
+        json_string_value(json_is_object(value) ? json_object_get(value, "content") : value);
+    return s && !strcmp(s, text);
+}
+
+bool beside_names(const struct beside *b, const char *text)
+{
+    struct err unused;
+    return beside_each_named(b, is_text, (char *)text, &unused);
+}

@@ -1,0 +1,197 @@
+/* Tokens that are added to a vocabulary: "added_tokens" of tokenizer.json, and what the files
+ * beside a tokenizer add to it: "added_tokens_decoder" of tokenizer_config.json, or without it
+ * added_tokens.json; then every special token that is named but was not added yet. transformers
+ * gives new ones the ids that follow the vocabulary, in this order, and a listed id only orders
+ * them; the same is done here.
+ */
+#include <limits.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "text/beside.h"
+#include "text/tok.h"
+
+int tok_read_flags(const json_t *token, unsigned *flags, struct err *e)
+{
+    static const struct {
+        const char *key;
+        unsigned flag;
+    } marks[] = {{"special", TOKEN_SPECIAL},
+                 {"lstrip", TOKEN_LSTRIP},
+                 {"rstrip", TOKEN_RSTRIP},
+                 {"single_word", TOKEN_WORD},
+                 {"normalized", TOKEN_NORMAL}};
+    *flags = TOKEN_ADDED;
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+        bool on = false;
+        if (json_opt_bool(token, marks[i].key, &on, e))
+            return -1;
+        *flags |= on ? marks[i].flag : 0;
+    }
+    return 0;
+}
+
+/* One token to add; text and flags as the files have them. */
+struct addition {
+    const char *s;
+    size_t n;
+    int64_t id;        /* that the file lists; -1: none */
+    unsigned flags;    /* token_flags */
+    const char *named; /* key of a special token; NULL: the token is listed with an id */
+};
+
+static void set_flags(struct vocab *v, int id, unsigned flags)
+{
+    const unsigned replaced = TOKEN_LSTRIP | TOKEN_RSTRIP | TOKEN_WORD | TOKEN_NORMAL | TOKEN_AS_IS;
+    v->flags[id] = (uint16_t)((v->flags[id] & ~replaced) | flags);
+}
+
+/* Its id: the one it has, else the next. */
+static int add(struct tokenizer *t, const struct addition *a, int *id, struct err *e)
+{
+    const int next = t->vocab.n;
+    *id = vocab_find(&t->vocab, a->s, a->n);
+    const bool is_new = *id < 0;
+    if (is_new) {
+        if (next >= INT_MAX / 4 || vocab_grow(&t->vocab, next + 1, e) ||
+            vocab_set(&t->vocab, next, a->s, a->n, e))
+            return -1;
+        t->vocab.flags[ *id = next] |= TOKEN_EXTRA;
+    }
+    set_flags(&t->vocab, *id, a->flags);
+    if (is_new && a->named)
+        log_warn("%s '%.64s' is not in the vocabulary of %d: it becomes token %d, as with "
+                 "transformers",
+                 a->named, a->s, next, next);
+    else if (a->id >= 0 && a->id != *id)
+        log_warn("added token '%.64s' is listed as %lld but is token %d, as with transformers",
+                 a->s, (long long)a->id, *id);
+    return 0;
+}
+
+/* --- lists with ids --- */
+
+static int by_id(const void *a, const void *b)
+{
+    const struct addition *x = a, *y = b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+/* {"32000": {"content": "<|im_end|>", ...}}. */
+static int read_decoder_entry(struct addition *a, const char *key, const json_t *token,
+                              struct err *e)
+{
+    char *end;
+    const json_t *content = json_object_get(token, "content");
+    *a = (struct addition){.id = strtoll(key, &end, 10)};
+    if (!*key || *end || a->id < 0 || a->id > INT_MAX)
+        return err_set(e, "added_tokens_decoder: '%.32s' is no token id", key);
+    if (!json_string_length(content))
+        return err_set(e, "added_tokens_decoder: token %s must be an object with its 'content'",
+                       key);
+    a->s = json_string_value(content);
+    a->n = json_string_length(content);
+    return tok_read_flags(token, &a->flags, e);
+}
+
+/* {"<|im_end|>": 32000}; special if some key names it so. */
+static int read_added_entry(struct addition *a, const struct beside *b, const char *key,
+                            const json_t *id, struct err *e)
+{
+    *a = (struct addition){.s = key, .n = strlen(key), .id = json_integer_value(id)};
+    if (!json_is_integer(id) || a->id < 0 || a->id > INT_MAX || !a->n)
+        return err_set(e, "added_tokens.json: '%.64s' must have an id", key);
+    a->flags = TOKEN_ADDED | (beside_names(b, key) ? TOKEN_SPECIAL : TOKEN_NORMAL);
+    return 0;
+}
+
+static int read_list(const struct beside *b, const json_t *decoder, struct addition *list,
+                     struct err *e)
+{
+    const char *key;
+    json_t *v;
+    size_t n = 0;
+    json_object_foreach((json_t *)(decoder ? decoder : b->added), key, v)
+    {
+        struct addition *a = &list[n++];
+        if (decoder ? read_decoder_entry(a, key, v, e) : read_added_entry(a, b, key, v, e))
+            return -1;
+        if (beside_names(b, a->s))
+            a->flags |= TOKEN_SPECIAL;
+    }
+    return 0;
+}
+
+static int add_listed(struct tokenizer *t, const struct beside *b, struct err *e)
+{
+    const json_t *decoder = json_object_get(b->config, "added_tokens_decoder");
+    if (decoder && !json_is_object(decoder) && !json_is_null(decoder))
+        return err_set(e, "'added_tokens_decoder' must be an object of ids and tokens");
+    if (b->added && !json_is_object(b->added))
+        return err_set(e, "'added_tokens.json' must be an object of tokens and ids");
+    if (!json_is_object(decoder))
+        decoder = NULL;
+    const size_t n = json_object_size(decoder ? decoder : b->added);
+    struct addition *list = mem_alloc(n, sizeof *list, e);
+    int id, rc = list ? read_list(b, decoder, list, e) : -1;
+    if (!rc)
+        qsort(list, n, sizeof *list, by_id);
+    for (size_t i = 0; i < n && !rc; i++)
+        rc = add(t, &list[i], &id, e);
+    free(list);
+    return rc;
+}
+
+/* --- named ones --- */
+
+static bool is_added(const struct tokenizer *t, const char *s, size_t n)
+{
+    int id = vocab_find(&t->vocab, s, n);
+    return id >= 0 && t->vocab.flags[id] & TOKEN_ADDED;
+}
+
+/* A text, or an object with its "content". */
+static int add_named(void *ctx, const char *key, const json_t *value, struct err *e)
+{
+    struct tokenizer *t = ctx;
+    const json_t *content = json_is_object(value) ? json_object_get(value, "content") : value;
+    struct addition a = {.s = json_string_value(content),
+                         .n = json_string_length(content),
+                         .id = -1,
+                         .flags = TOKEN_ADDED,
+                         .named = key};
+    int id;
+    if (!a.s)
+        return err_set(e, "'%s' must be a text, or an object with its 'content'", key);
+    if (!a.n || is_added(t, a.s, a.n))
+        return 0;
+    if (json_is_object(value) && tok_read_flags(value, &a.flags, e))
+        return err_prefix(e, "%s: ", key);
+    a.flags |= TOKEN_SPECIAL;
+    return add(t, &a, &id, e);
+}
+
+/* Scores of the new tokens, which no text is compared by. */
+static int fit_scores(struct tokenizer *t, int before, struct err *e)
+{
+    size_t cap = (size_t)before;
+    if (!t->scores || t->vocab.n == before)
+        return 0;
+    if (mem_reserve(&t->scores, &cap, (size_t)t->vocab.n, sizeof *t->scores, e))
+        return -1;
+    for (int id = before; id < t->vocab.n; id++)
+        t->scores[id] = 0;
+    if (t->kind == TOK_UNIGRAM)
+        t->unigram.scores = t->scores;
+    return 0;
+}
+
+int tok_add_beside(struct tokenizer *t, const struct beside *b, struct err *e)
+{
+    const int before = t->vocab.n;
+    return add_listed(t, b, e) || beside_each_named(b, add_named, t, e) || fit_scores(t, before, e)
+               ? -1
+               : 0;
+}
