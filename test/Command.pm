@@ -101,10 +101,10 @@ sub text_logps {
     return map { decode_json($_)->{sum} } split /\n/, $out;
 }
 
-# A checkpoint of one layer, 514 tokens and a tokenizer; all weights 0, so that every token is as likely.
+# A checkpoint of one layer, 514 tokens (or `vocab_size`) and a tokenizer of 514; all weights 0, so that every token is as likely.
 sub flat_model {
     my ($name, %config) = @_;
-    my $vocab = 514;
+    my $vocab = $config{vocab_size} // 514;
     my %c = (architectures => ['LlamaForCausalLM'], hidden_size => 8, num_hidden_layers => 1,
         num_attention_heads => 2, num_key_value_heads => 1, intermediate_size => 8, vocab_size => $vocab,
         max_position_embeddings => 200, eos_token_id => 2, %config);

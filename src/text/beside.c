@@ -58,7 +58,7 @@ static const char additional[] = "additional_special_tokens", extra[] = "extra_s
 
 enum { N_NAMED = sizeof named / sizeof *named };
 
-static bool has_decoder(const struct beside *b)
+bool beside_has_list(const struct beside *b)
 {
     return json_is_object(json_object_get(b->config, "added_tokens_decoder"));
 }
@@ -67,7 +67,7 @@ const json_t *beside_token(const struct beside *b, const char *key)
 {
     const json_t *of_config = json_object_get(b->config, key),
                  *of_map = json_object_get(b->map, key);
-    const json_t *first = has_decoder(b) ? of_config : of_map;
+    const json_t *first = beside_has_list(b) ? of_config : of_map;
     return first ? first : of_config ? of_config : of_map;
 }
 
@@ -94,7 +94,7 @@ int beside_each_named(const struct beside *b,
             return -1;
     }
     if (each_listed(json_object_get(b->config, additional), additional, one, ctx, e) ||
-        (!has_decoder(b) &&
+        (!beside_has_list(b) &&
          each_listed(json_object_get(b->map, additional), additional, one, ctx, e)))
         return -1;
     return each_listed(json_object_get(b->config, extra), extra, one, ctx, e);

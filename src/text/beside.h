@@ -20,6 +20,8 @@ struct beside {
 int beside_read(struct beside *b, const char *dir, struct err *e);
 void beside_fini(struct beside *b);
 
+/* tokenizer_config.json lists the added tokens. */
+bool beside_has_list(const struct beside *b);
 /* The value of a special token's key; NULL: in no file; it may be a JSON null. Borrowed. */
 const json_t *beside_token(const struct beside *b, const char *key);
 /* Calls one for every special token that is named, in transformers' order, with the key; null ones

@@ -42,10 +42,14 @@ struct addition {
     const char *named; /* key of a special token; NULL: the token is listed with an id */
 };
 
+/* As the `tokenizers` library has it: what is listed again may strip otherwise, but one that was
+ * special already is looked for where it was. */
 static void set_flags(struct vocab *v, int id, unsigned flags)
 {
-    const unsigned replaced = TOKEN_LSTRIP | TOKEN_RSTRIP | TOKEN_WORD | TOKEN_NORMAL | TOKEN_AS_IS;
-    v->flags[id] = (uint16_t)((v->flags[id] & ~replaced) | flags);
+    const unsigned strips = TOKEN_LSTRIP | TOKEN_RSTRIP | TOKEN_WORD,
+                   place = TOKEN_NORMAL | TOKEN_AS_IS;
+    const unsigned old = v->flags[id], kept = old & TOKEN_SPECIAL ? place : 0;
+    v->flags[id] = (uint16_t)((old & ~(strips | (place & ~kept))) | (flags & ~kept));
 }
 
 /* Its id: the one it has, else the next. */
@@ -152,10 +156,16 @@ static bool is_added(const struct tokenizer *t, const char *s, size_t n)
     return id >= 0 && t->vocab.flags[id] & TOKEN_ADDED;
 }
 
-/* A text, or an object with its "content". */
+struct naming {
+    struct tokenizer *t;
+    const struct beside *b;
+};
+
+/* A text, or an object with its "content", whose flags count unless a list has the token's. */
 static int add_named(void *ctx, const char *key, const json_t *value, struct err *e)
 {
-    struct tokenizer *t = ctx;
+    const struct naming *c = ctx;
+    struct tokenizer *t = c->t;
     const json_t *content = json_is_object(value) ? json_object_get(value, "content") : value;
     struct addition a = {.s = json_string_value(content),
                          .n = json_string_length(content),
@@ -165,7 +175,8 @@ static int add_named(void *ctx, const char *key, const json_t *value, struct err
     int id;
     if (!a.s)
         return err_set(e, "'%s' must be a text, or an object with its 'content'", key);
-    if (!a.n || is_added(t, a.s, a.n))
+    const bool counts = json_is_object(value) && !beside_has_list(c->b);
+    if (!a.n || (is_added(t, a.s, a.n) && !counts))
         return 0;
     if (json_is_object(value) && tok_read_flags(value, &a.flags, e))
         return err_prefix(e, "%s: ", key);
@@ -191,7 +202,8 @@ static int fit_scores(struct tokenizer *t, int before, struct err *e)
 int tok_add_beside(struct tokenizer *t, const struct beside *b, struct err *e)
 {
     const int before = t->vocab.n;
-    return add_listed(t, b, e) || beside_each_named(b, add_named, t, e) || fit_scores(t, before, e)
+    struct naming c = {t, b};
+    return add_listed(t, b, e) || beside_each_named(b, add_named, &c, e) || fit_scores(t, before, e)
                ? -1
                : 0;
 }
