@@ -162,8 +162,8 @@ static void test_settings(const char *dir)
         {"\"vocab_size\": 104", "\"vocab_size\": \"104\"", "vocab_size"},
         {"\"rope_theta\": 10000.0", "\"rope_theta\": 0.5", "rope base"},
         {"\"rms_norm_eps\": 1e-05", "\"rms_norm_eps\": 0", "epsilon"},
-        {"\"LlamaForCausalLM\"", "\"NoSuchModel\"", "'NoSuchModel'"},
-        {"\"LlamaForCausalLM\"", "7", "architecture"},
+        {"\"llama\"", "\"no_such_model\", \"architectures\": [\"NoSuchModel\"]", "'NoSuchModel'"},
+        {"\"llama\"", "7, \"architectures\": [7]", "architecture"},
     };
     struct err e;
     size_t n;
@@ -215,8 +215,9 @@ int main(void)
 {
     char dir[600], path[620];
     /* Keys with a byte exchanged are warned of; sanitizers write to the descriptor. */
-    stderr = fopen("/dev/null", "w");
-    BUG_ON(!stderr);
+    FILE *nowhere = fopen("/dev/null", "w");
+    BUG_ON(!nowhere);
+    stderr = nowhere;
     snprintf(dir, sizeof dir, "%s/pieces", test_dir());
     make_pieces(dir);
     test_damage(dir, "config.json");

@@ -1,11 +1,14 @@
 /* config.json of every family: what is refused and in which words, what missing keys and null mean,
  * and that what is written reads the same.
  */
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "model/config.h"
 #include "model/family.h"
+#include "model/rope.h"
 #include "tap.h"
 
 /* The config.json of a golden model with the keys of `patch` put over it. */
@@ -27,9 +30,12 @@ static json_t *patched(const char *model, const char *patch)
 static const struct refusal {
     const char *model, *patch, *says;
 } refusals[] = {
-    {"llama", "{\"architectures\": [\"MambaForCausalLM\"]}",
+    {"llama", "{\"model_type\": \"mamba\", \"architectures\": [\"MambaForCausalLM\"]}",
      "architecture 'MambaForCausalLM' is not supported; supported: llama (LlamaForCausalLM), "},
-    {"llama", "{\"architectures\": null}", "config.json names no architecture"},
+    {"llama", "{\"model_type\": null, \"architectures\": null}",
+     "config.json names no 'model_type' and no architecture"},
+    {"llama", "{\"model_type\": \"mamba\", \"architectures\": null}",
+     "architecture 'mamba' is not supported"},
     {"llama", "{\"hidden_size\": null}", "config.json: 'hidden_size' is missing"},
     {"llama", "{\"hidden_size\": \"64\"}",
      "config.json: 'hidden_size' must be an integer from 1 to 16777216, not \"64\""},
@@ -37,7 +43,7 @@ static const struct refusal {
     {"llama", "{\"num_key_value_heads\": 3}", "4 attention heads do not go with 3 key-value heads"},
     {"llama", "{\"head_dim\": 258}", "head dimension 258 is not in 1 to 256"},
     {"llama", "{\"head_dim\": 15}", "15 of a head's 15 numbers cannot be rotated"},
-    {"qwen2", "{\"hidden_size\": 18}", "a width of 18 does not go with 4 heads of 4 numbers"},
+    {"gpt_neox", "{\"hidden_size\": 18}", "a width of 18 does not go with 4 heads of 4 numbers"},
     {"llama", "{\"eos_token_id\": [2, \"</s>\"]}",
      "config.json: 'eos_token_id' must be an id or a list of ids"},
     {"llama", "{\"eos_token_id\": 4294967298}", "config.json: 'eos_token_id' must be an id"},
@@ -46,13 +52,36 @@ static const struct refusal {
     {"llama", "{\"hidden_act\": \"mish\"}", "config.json: activation 'mish' is not supported"},
     {"llama", "{\"rms_norm_eps\": 0}", "norm epsilon, attention scale, window or soft cap"},
     {"llama", "{\"rope_theta\": 0.5}", "rope base is out of range"},
-    {"llama", "{\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 2}}",
-     "config.json: rope scaling 'yarn' is not supported; supported: linear, llama3, longrope"},
-    {"llama", "{\"rope_scaling\": {\"type\": \"linear\"}}", "config.json: 'factor' is missing"},
+    {"llama", "{\"rope_scaling\": {\"rope_type\": \"mrope\", \"factor\": 2}}",
+     "config.json: rope scaling 'mrope' is not supported; supported: linear, dynamic, llama3, "
+     "yarn"},
+    {"llama", "{\"rope_scaling\": 4.0}",
+     "config.json: 'rope_scaling' must be an object or null, not 4.0"},
+    {"llama", "{\"rope_scaling\": {\"factor\": 4.0}}",
+     "config.json: 'rope_scaling' names no 'rope_type': it is {\"factor\": 4.0}"},
+    {"llama", "{\"rope_scaling\": {\"rope_type\": \"linear\", \"type\": null}}",
+     "config.json: 'rope_scaling' names no 'rope_type'"},
+    {"llama", "{\"rope_scaling\": {\"rope_type\": 3}}",
+     "config.json: 'rope_type' of 'rope_scaling' must be a string, not 3"},
+    {"llama", "{\"rope_parameters\": {\"full_attention\": {\"rope_type\": \"default\"}}}",
+     "config.json: 'rope_scaling' names no 'rope_type'"},
+    {"llama", "{\"rope_parameters\": [1]}", "config.json: 'rope_scaling' must be an object"},
+    {"llama", "{\"rope_scaling\": {\"type\": \"linear\"}}",
+     "config.json: 'rope_scaling': 'factor' is missing"},
+    {"llama", "{\"rope_scaling\": {\"type\": \"linear\", \"factor\": \"4\"}}",
+     "config.json: 'rope_scaling': 'factor' must be a number, not \"4\""},
     {"llama", "{\"rope_scaling\": {\"type\": \"linear\", \"factor\": 0.5}}",
-     "rope scaling factor must be at least 1"},
+     "rope scaling factor must be from 1 to a million, not 0.5"},
+    {"llama", "{\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4, \"beta_slow\": 40}}",
+     "yarn scaling wants 'beta_fast' of at least 'beta_slow'"},
+    {"llama", "{\"quantization_config\": {\"quant_method\": \"gptq\", \"bits\": 4}}",
+     "the checkpoint is quantised by gptq ('quantization_config' of config.json), which is not "},
+    {"llama", "{\"quantization_config\": {\"load_in_8bit\": true}}",
+     "the checkpoint is quantised by bitsandbytes"},
+    {"llama", "{\"quantization\": {\"bits\": 4}, \"quantization_config\": {\"bits\": 4}}",
+     "the checkpoint is quantised by mlx"},
     {"phi3_longrope", "{\"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1]}}",
-     "config.json: 'short_factor' must be a list of 2 numbers"},
+     "config.json: 'rope_scaling': 'short_factor' must be a list of 2 numbers"},
     {"phi3_longrope",
      "{\"rope_scaling\": {\"type\": \"su\", \"short_factor\": [1, 1], \"long_factor\": [1, 0]}}",
      "longrope scaling wants 2 positive factors"},
@@ -116,6 +145,59 @@ static void check_presets(void)
         ok(c.act == ACT_GELU_TANH, "GPT-NeoX-20B's activation");
 }
 
+/* Frequencies and the attention factor against transformers' (tools/make_rope_golden.py): the
+ * tables' row of position 1 has their cosines and sines. */
+static void check_frequencies(const json_t *row)
+{
+    const json_t *freqs = json_object_get(row, "inv_freq");
+    const double factor = json_number_value(json_object_get(row, "attention_factor"));
+    const char *model = json_string_value(json_object_get(row, "model"));
+    const int half = (int)json_array_size(freqs);
+    float cs[2 * OPS_MAX_HEAD], sn[2 * OPS_MAX_HEAD];
+    struct model_config c;
+    struct err e = {0};
+    double worst = 0;
+    char *patch = json_dumps(json_object_get(row, "patch"), JSON_SORT_KEYS);
+    json_t *j = patched(model, patch);
+    bool read = !config_from_json(&c, j, NULL, &e) && c.rope.rot == 2 * half;
+    if (read)
+        rope_tables(&c.rope, 2, false, cs, sn);
+    for (int i = 0; read && i < half; i++) {
+        double f = json_number_value(json_array_get(freqs, (size_t)i));
+        worst = fmax(worst, fabs((double)cs[half + i] - cos(f) * factor));
+        worst = fmax(worst, fabs((double)sn[half + i] / (sin(f) * factor) - 1));
+    }
+    if (!ok(read && worst < 1e-6, "%s %s: %d frequencies, off by %g", model, patch, half, worst))
+        note("%s", e.msg);
+    json_decref(j);
+    free(patch);
+}
+
+static void check_rope(void)
+{
+    struct err e;
+    char *path = test_data("rope.json");
+    json_t *rows = path ? json_read_file(path, &e) : NULL, *row;
+    size_t i;
+    ok(json_array_size(rows) > 20, "figures of rope");
+    json_array_foreach(rows, i, row) check_frequencies(row);
+    json_decref(rows);
+    free(path);
+}
+
+static void check_named(const char *model, const char *patch, const char *want)
+{
+    struct model_config c;
+    struct err e = {0};
+    struct buf names = {0};
+    json_t *j = patched(model, patch);
+    ok(!config_from_json(&c, j, NULL, &e) && !config_unread(&c, j, &names, &e) &&
+           !strcmp(names.data ? names.data : "", want),
+       "%s: not read: %s", model, names.len ? names.data : "nothing");
+    buf_fini(&names);
+    json_decref(j);
+}
+
 /* What is not read and may change numbers is named, in every family; what changes nothing is not.
  */
 static void check_unread(void)
@@ -130,17 +212,16 @@ static void check_unread(void)
          "'x_multiplier' (true), 'x_list' ([1, 2])"},
     };
     for (const struct family *f = families; f->name; f++)
-        for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
-            struct model_config c;
-            struct err e = {0};
-            struct buf names = {0};
-            json_t *j = patched(f->name, odd[i][0]);
-            ok(!config_from_json(&c, j, NULL, &e) && !config_unread(&c, j, &names, &e) &&
-                   !strcmp(names.data ? names.data : "", odd[i][1]),
-               "%s: not read: %s", f->name, names.len ? names.data : "nothing");
-            buf_fini(&names);
-            json_decref(j);
-        }
+        for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++)
+            check_named(f->name, odd[i][0], odd[i][1]);
+    check_named("llama",
+                "{\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2.0, \"beta_fast\": 32}}",
+                "'rope_scaling.beta_fast' (32)");
+    check_named("llama",
+                "{\"max_position_embeddings\": 64, \"rope_scaling\": {\"type\": \"yarn\", "
+                "\"factor\": 4, \"original_max_position_embeddings\": 32}}",
+                "'rope_scaling.factor' (4)");
+    check_named("qwen2", "{\"attention_bias\": true}", "'attention_bias' (true)");
 }
 
 static void check_generation_unread(void)
@@ -171,6 +252,18 @@ static void check_newer_files(void)
         ok(c.rope.kind == ROPE_LINEAR && c.rope.factor == 2 && c.rope.base == 500 &&
                c.rope.rot == 4,
            "rope_parameters");
+    if (read_twice(&c, "llama",
+                   "{\"max_position_embeddings\": 512, \"rope_scaling\": {\"type\": \"yarn\", "
+                   "\"factor\": 4, \"original_max_position_embeddings\": 128, \"mscale\": 1, "
+                   "\"mscale_all_dim\": 0.5}}"))
+        ok(c.rope.kind == ROPE_YARN && c.rope.original_positions == 128 && c.rope.magnitude > 1,
+           "yarn");
+    if (read_twice(&c, "llama", "{\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4}}"))
+        ok(c.rope.factor == 4 && c.rope.original_positions == c.positions, "yarn of no context");
+    if (read_twice(&c, "mistral", "{\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 4}}"))
+        ok(c.rope.kind == ROPE_DYNAMIC, "dynamic");
+    if (read_twice(&c, "llama", "{\"rope_parameters\": {\"rope_theta\": 500.0}}"))
+        ok(c.rope.kind == ROPE_PLAIN && c.rope.base == 500, "rope_parameters of no type");
     if (read_twice(&c, "gemma2", "{\"layer_types\": [\"sliding_attention\", \"full_attention\"]}"))
         ok(config_windowed(&c, 0) && !config_windowed(&c, 1), "layer_types");
     if (read_twice(&c, "phi3_longrope",
@@ -213,6 +306,7 @@ int main(void)
     check_refusals();
     check_presets();
     check_meanings();
+    check_rope();
     check_unread();
     check_generation_unread();
     check_newer_files();

@@ -72,6 +72,22 @@ for my $name (map { m{([^/]+)/config.json$} } glob("$models/*/config.json")) {
     same_config($name, "$dir/$name/config.json", $name eq 'mistral' ? ('architectures', 'model_type') : ());
 }
 
+# Rope scaling that GGUF has other words for: the same log-probs.
+put('ids.jsonl', '{"ids": [1, 5, 9, 14, 3, 20, 31, 8], "labels": [1, 5, 9, 14, 3, 20, 31, 8]}' . "\n");
+for ({type => 'yarn', factor => 4.0, original_max_position_embeddings => 16}, {type => 'yarn', factor => 2.5, mscale => 0.7,
+    mscale_all_dim => 1, beta_fast => 16}, {type => 'dynamic', factor => 4.0}, {type => 'linear', factor => 4.0}) {
+    my $what = "$_->{type}$_->{factor}";
+    mkdir "$dir/$what.from";
+    copy("$models/llama/model.safetensors", "$dir/$what.from/model.safetensors");
+    my $config = decode_json(get("$models/llama/config.json"));
+    put("$what.from/config.json", encode_json({%$config, max_position_embeddings => 64, rope_scaling => $_}));
+    runs("convert $dir/$what.from $dir/$what.gguf");
+    runs("convert $dir/$what.gguf $dir/$what.back");
+    my @sums = map { decode_json(runs("score --model $_ --data $dir/ids.jsonl --json"))->{sum} }
+        "$dir/$what.from", "$dir/$what.gguf", "$dir/$what.back";
+    cmp_ok(abs($sums[$_] - $sums[0]), '<', 1e-5, "$what: $sums[0], $sums[$_]") for 1, 2;
+}
+
 # Storage types: what was stored so is stored so again, byte for byte.
 for my $type ('bf16', 'f16', 'q8_0') {
     runs("convert $models/llama $dir/a.$type.gguf --dtype $type");

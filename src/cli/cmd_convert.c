@@ -150,10 +150,15 @@ static int put_ends(const struct setup *s, struct gguf_pairs *p, struct err *e)
     static const char *const keys[] = {"tokenizer.ggml.eot_token_id",
                                        "tokenizer.ggml.eom_token_id"};
     const struct model_config *c = &s->model.cfg;
-    for (int i = 0, k = 0; i < c->n_eos && k < 2; i++)
-        if (c->eos[i] != tokenizer_eos(s->tokenizer) &&
-            gguf_put_u32(p, keys[k++], (uint32_t)c->eos[i], e))
-            return -1;
+    int k = 0, left_out = 0;
+    for (int i = 0; i < c->n_eos; i++)
+        if (c->eos[i] != tokenizer_eos(s->tokenizer)) {
+            if (k < 2 && gguf_put_u32(p, keys[k], (uint32_t)c->eos[i], e))
+                return -1;
+            left_out += k++ >= 2;
+        }
+    if (left_out)
+        log_warn("a GGUF has room for three end tokens: %d of the model's are left out", left_out);
     return 0;
 }
 

@@ -6,7 +6,7 @@
 #include "model/store.h"
 
 const char *const info_format_name[] = {"safetensors", "GGUF", "llama2.c"};
-const char *const info_rope_name[] = {"plain", "linear", "llama3", "longrope"};
+const char *const info_rope_name[] = {"plain", "linear", "llama3", "longrope", "dynamic", "yarn"};
 const char *const info_act_name[] = {"silu", "gelu_tanh", "gelu", "relu"};
 
 void info_pattern(const struct weight *w, char name[INFO_NAME])

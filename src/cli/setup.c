@@ -131,6 +131,13 @@ static int ban_ids(struct setup *s, struct err *e)
     return 0;
 }
 
+/* Where no file of the model names an end token, the tokenizer's ends what is generated. */
+static void use_end(struct model_config *c, const struct tokenizer *t)
+{
+    if (!c->n_eos && tokenizer_eos(t) >= 0)
+        c->eos[c->n_eos++] = tokenizer_eos(t);
+}
+
 int setup_tokenizer(struct setup *s, struct err *e)
 {
     if (s->tokenizer)
@@ -147,6 +154,7 @@ int setup_tokenizer(struct setup *s, struct err *e)
     tokenizer_limit(t, rows);
     s->tokenizer = t;
     s->encoder.pad_id = tokenizer_pad(t) < rows ? tokenizer_pad(t) : -1;
+    use_end(&s->model.cfg, t);
     return ban_ids(s, e);
 }
 

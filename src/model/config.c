@@ -36,8 +36,12 @@ static int check_rope(const struct rope_config *r, int head_dim, struct err *e)
         return 0;
     if (!isfinite(r->base) || r->base <= 1)
         return err_set(e, "rope base is out of range");
-    if ((r->kind == ROPE_LINEAR || r->kind == ROPE_LLAMA3) && !(r->factor >= 1))
-        return err_set(e, "rope scaling factor must be at least 1");
+    if (r->kind != ROPE_PLAIN && r->kind != ROPE_LONG && !(r->factor >= 1 && r->factor < 1e6))
+        return err_set(e, "rope scaling factor must be from 1 to a million, not %g", r->factor);
+    if (r->kind == ROPE_YARN && !(r->beta_fast >= r->beta_slow && r->beta_slow > 0))
+        return err_set(e, "yarn scaling wants 'beta_fast' of at least 'beta_slow', above 0");
+    if (!(r->magnitude > 0) || !isfinite(r->magnitude))
+        return err_set(e, "rope scaling's attention factor must be above 0");
     for (int i = 0; r->kind == ROPE_LONG && i < r->rot / 2; i++)
         if (!(r->short_factor[i] > 0) || !(r->long_factor[i] > 0))
             return err_set(e, "longrope scaling wants %d positive factors", r->rot / 2);

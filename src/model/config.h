@@ -13,22 +13,26 @@
 #include "tensor/file.h"
 #include "tensor/ops.h"
 
-#define MODEL_MAX_EOS 8
+#define MODEL_MAX_EOS 128
 
-/* ROPE_LONG: longrope (arXiv 2402.13753), which the first Phi-3 checkpoints call su. */
-enum rope_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3, ROPE_LONG };
+/* ROPE_LONG: longrope (arXiv 2402.13753), which the first Phi-3 checkpoints call su.
+ * ROPE_DYNAMIC: the base grows with sequences longer than `positions`, which this program refuses:
+ * it is plain. ROPE_YARN: arXiv 2309.00071. */
+enum rope_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3, ROPE_LONG, ROPE_DYNAMIC, ROPE_YARN };
 
 /* `rot` numbers of each head, the first ones, are rotated, in pairs (i, i + rot/2). */
 struct rope_config {
     enum rope_kind kind;
     int rot;                            /* head_dim, less (partial rotary), or 0: no rotation */
     double base;                        /* theta */
-    double factor, low_freq, high_freq; /* linear and llama3 scaling */
-    int original_positions;             /* llama3, longrope: context length before scaling */
+    double factor, low_freq, high_freq; /* linear, llama3, dynamic, yarn scaling */
+    double beta_fast, beta_slow;        /* yarn: turns within the context, from kept to slowed */
+    int original_positions;             /* llama3, longrope, yarn: context length before scaling */
     /* longrope: frequency i is divided by one of these; which one, the longest sequence of the
      * batch decides: up to original_positions the short one. */
     double short_factor[OPS_MAX_HEAD / 2], long_factor[OPS_MAX_HEAD / 2];
-    double magnitude; /* cosines and sines are multiplied by it; longrope's attention factor */
+    double
+        magnitude; /* cosines and sines are multiplied by it; attention factor of longrope, yarn */
 };
 
 enum norm_kind { NORM_RMS, NORM_LAYER };

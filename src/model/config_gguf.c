@@ -97,17 +97,34 @@ static int read_longrope(struct rope_config *r, struct source *s, struct err *e)
                : 0;
 }
 
+static bool text_is(const struct gguf_str *t, const char *word)
+{
+    return t->n == strlen(word) && !memcmp(t->s, word, t->n);
+}
+
+/* llama.cpp multiplies the attention factor of the paper by that of the file. */
+static int read_yarn(struct rope_config *r, struct source *s, struct err *e)
+{
+    r->kind = ROPE_YARN;
+    r->beta_fast = opt_real(s, "rope.scaling.yarn_beta_fast", 32);
+    r->beta_slow = opt_real(s, "rope.scaling.yarn_beta_slow", 1);
+    r->magnitude = opt_real(s, "rope.scaling.attn_factor", 1) * rope_yarn_magnitude(r->factor, 1);
+    return read_dim(s, "rope.scaling.original_context_length", 0, &r->original_positions, e);
+}
+
 /* A factor without a type is linear, as in llama.cpp. */
 static int read_formula(struct rope_config *r, struct source *s, struct err *e)
 {
     struct gguf_str type = {"linear", 6};
     r->factor = opt_real(s, "rope.scaling.factor", 0);
     gguf_text(s->m, own_key(s, "rope.scaling.type"), &type);
-    if (!(r->factor > 0) || (type.n == 4 && !memcmp(type.s, "none", 4)))
+    if (!(r->factor > 0) || text_is(&type, "none"))
         return 0;
-    if (type.n != 6 || memcmp(type.s, "linear", 6))
-        return err_set(e, "rope scaling '%.*s' is not supported", (int)(type.n < 40 ? type.n : 40),
-                       type.s);
+    if (text_is(&type, "yarn"))
+        return read_yarn(r, s, e);
+    if (!text_is(&type, "linear"))
+        return err_set(e, "rope scaling '%.*s' is not supported; supported: none, linear, yarn",
+                       (int)(type.n < 40 ? type.n : 40), type.s);
     r->kind = ROPE_LINEAR;
     return 0;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "model/family.h"
+#include "model/rope.h"
 #include "model/save.h"
 
 /* The pairs under construction; after a failure the rest is left out. */
@@ -64,6 +65,13 @@ static void put_rope(struct pairs *o, const struct model_config *c)
     if (r->kind == ROPE_LINEAR) {
         put_text(o, "rope.scaling.type", "linear");
         put_real(o, "rope.scaling.factor", r->factor);
+    } else if (r->kind == ROPE_YARN) {
+        put_text(o, "rope.scaling.type", "yarn");
+        put_real(o, "rope.scaling.factor", r->factor);
+        put_int(o, "rope.scaling.original_context_length", r->original_positions);
+        put_real(o, "rope.scaling.yarn_beta_fast", r->beta_fast);
+        put_real(o, "rope.scaling.yarn_beta_slow", r->beta_slow);
+        put_real(o, "rope.scaling.attn_factor", r->magnitude / rope_yarn_magnitude(r->factor, 1));
     } else if (r->kind == ROPE_LLAMA3) { /* llama.cpp has the divisors and needs none of these */
         put_int(o, "rope.scaling.original_context_length", r->original_positions);
         put_real(o, "rope.scaling.low_freq_factor", r->low_freq);

@@ -15,8 +15,12 @@ static int read_eos(struct model_config *c, const json_t *ids, struct err *e)
             one = json_array_get(ids, i);
         int64_t id = json_is_integer(one) ? json_integer_value(one) : -1;
         if ((one && !json_is_null(one) && !json_is_integer(one)) || id < -1 || id > INT32_MAX)
-            return err_set(e, "'eos_token_id' must be an id or a list of ids");
-        if (id >= 0 && c->n_eos < MODEL_MAX_EOS)
+            return err_set(e, "'eos_token_id' must be an id or a list of ids, not %s",
+                           json_brief(ids, (char[JSON_BRIEF]){0}));
+        if (id >= 0 && c->n_eos == MODEL_MAX_EOS)
+            return err_set(e, "'eos_token_id' lists %zu ids, at most %d are supported", n,
+                           MODEL_MAX_EOS);
+        if (id >= 0)
             c->eos[c->n_eos++] = (int)id;
     }
     return 0;
@@ -51,32 +55,49 @@ static int check_layer_types(const struct model_config *c, const json_t *config,
 }
 
 /* transformers 5 writes what rope is told into one object: its keys as older files have them. A new
- * reference. */
+ * reference. There a missing type is the default, which takes no factor. */
 static json_t *with_flat_rope(json_t *config)
 {
     static const char *const outside[] = {"rope_theta", "partial_rotary_factor"};
     json_t *rope = json_object_get(config, "rope_parameters");
-    json_t *flat = json_is_object(rope) ? json_copy(config) : json_incref(config);
+    json_t *flat = rope && !json_is_null(rope) ? json_copy(config) : json_incref(config);
     if (!flat || flat == config)
         return flat;
-    int rc = json_object_set(flat, "rope_scaling", rope);
-    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++)
-        if (json_object_get(rope, outside[i]))
-            rc |= json_object_set(flat, outside[i], json_object_get(rope, outside[i]));
-    if (!rc)
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
+        json_t *v = json_object_get(rope, outside[i]);
+        n += v && !json_object_set(flat, outside[i], v);
+    }
+    const bool plain = json_is_object(rope) && n == json_object_size(rope);
+    if (!json_object_set(flat, "rope_scaling", plain ? json_null() : rope))
         return flat;
     json_decref(flat);
+    return NULL;
+}
+
+/* transformers goes by 'model_type'; 'architectures' may name a class that is not there, or one of
+ * the family with another head. */
+static const struct family *find_family(const json_t *config, struct err *e)
+{
+    const json_t *type = json_object_get(config, "model_type");
+    const json_t *class = json_array_get(json_object_get(config, "architectures"), 0);
+    const struct family *f = NULL;
+    if (json_is_string(type) && (f = family_by_type(json_string_value(type))))
+        return f;
+    if (json_is_string(class))
+        return family_by_architecture(json_string_value(class), e);
+    if (json_is_string(type))
+        return family_by_architecture(json_string_value(type), e);
+    err_set(e, json_is_object(config) ? "config.json names no 'model_type' and no architecture"
+                                      : "config.json must be an object");
     return NULL;
 }
 
 static int read_config(struct model_config *c, const json_t *config, const json_t *generation,
                        struct err *e)
 {
-    const struct family *f;
-    const json_t *arch = json_array_get(json_object_get(config, "architectures"), 0);
-    if (!json_is_string(arch))
-        return err_set(e, "config.json names no architecture");
-    if (!(f = family_by_architecture(json_string_value(arch), e)))
+    const struct family *f = find_family(config, e);
+    if (!f || config_quantised(config, e))
         return -1;
     *c = f->preset;
     c->family = f;

@@ -60,11 +60,13 @@
     {                                                                                              \
         "attention_bias", &kind_attn_bias, AT(qkv_bias)                                            \
     }
-#define SCALING                                                                                    \
+/* preset: of two names of the type, 'type' counts before 'rope_type'. */
+#define SCALING(type_first)                                                                        \
     {                                                                                              \
-        "rope_scaling", &kind_rope_scaling, .at = 0                                                \
+        "rope_scaling", &kind_rope_scaling, .preset = type_first                                   \
     }
-#define ROPE REAL("rope_theta", rope.base), SCALING
+#define ROPE       REAL("rope_theta", rope.base), SCALING(1)
+#define ROPE_NEWER REAL("rope_theta", rope.base), SCALING(0)
 #define QWEN_WINDOW                                                                                \
     {"use_sliding_window", &kind_use_window, .at = 0},                                             \
         {"sliding_window", &kind_window_again, AT(window)},                                        \
@@ -87,11 +89,12 @@ const struct config_key llama_keys[] = {
 };
 
 const struct config_key mistral_keys[] = {
-    SHAPE, FF, KV_HEADS, HEAD_DIM, RMS_EPS, ACT("hidden_act"), ROPE, WINDOW("sliding_window"), END,
+    SHAPE, FF, KV_HEADS, HEAD_DIM, RMS_EPS, ACT("hidden_act"), ROPE_NEWER, WINDOW("sliding_window"),
+    END,
 };
 
 const struct config_key qwen2_keys[] = {
-    SHAPE, FF, KV_HEADS, RMS_EPS, ACT("hidden_act"), ROPE, QWEN_WINDOW, END,
+    SHAPE, FF, KV_HEADS, HEAD_DIM, RMS_EPS, ACT("hidden_act"), ROPE, QWEN_WINDOW, END,
 };
 
 const struct config_key qwen3_keys[] = {
@@ -102,6 +105,7 @@ const struct config_key phi3_keys[] = {
     SHAPE,
     FF,
     KV_HEADS,
+    HEAD_DIM,
     RMS_EPS,
     ACT("hidden_act"),
     ROTARY("partial_rotary_factor", 1),
@@ -115,6 +119,7 @@ const struct config_key phi_keys[] = {
     SHAPE,
     FF,
     KV_HEADS,
+    HEAD_DIM,
     LAYER_EPS,
     ACT("hidden_act"),
     ROTARY("partial_rotary_factor", 0.5),
@@ -124,7 +129,7 @@ const struct config_key phi_keys[] = {
 };
 
 const struct config_key gemma_keys[] = {
-    SHAPE, FF, KV_HEADS, HEAD_DIM, RMS_EPS, GEMMA_ACT, ROPE, ATTN_BIAS, END,
+    SHAPE, FF, KV_HEADS, HEAD_DIM, RMS_EPS, GEMMA_ACT, ROPE_NEWER, ATTN_BIAS, END,
 };
 
 const struct config_key gemma2_keys[] = {
@@ -134,7 +139,7 @@ const struct config_key gemma2_keys[] = {
     HEAD_DIM,
     RMS_EPS,
     GEMMA_ACT,
-    ROPE,
+    ROPE_NEWER,
     ATTN_BIAS,
     WINDOW("sliding_window"),
     CAP("attn_logit_softcapping", attn_softcap),
@@ -144,7 +149,7 @@ const struct config_key gemma2_keys[] = {
 };
 
 const struct config_key olmo2_keys[] = {
-    SHAPE, FF, KV_HEADS, RMS_EPS, ACT("hidden_act"), ROPE, ATTN_BIAS, END,
+    SHAPE, FF, KV_HEADS, HEAD_DIM, RMS_EPS, ACT("hidden_act"), ROPE, ATTN_BIAS, END,
 };
 
 /* Newer checkpoints have both names of the rope's keys, older ones the first. */

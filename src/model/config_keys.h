@@ -44,6 +44,13 @@ extern const struct config_key llama_keys[], mistral_keys[], qwen2_keys[], qwen3
     phi3_keys[], phi_keys[], gemma_keys[], gemma2_keys[], olmo2_keys[], gpt_neox_keys[],
     gpt2_keys[], opt_keys[];
 
+/* Refuses a checkpoint whose weights are quantised, with what to do (config_quantised.c). */
+int config_quantised(const json_t *config, struct err *e);
+
+/* Appends the keys of rope_scaling that its type does not read: "'rope_scaling.x' (2)". */
+int config_rope_unread(const struct model_config *c, const json_t *scaling, struct buf *names,
+                       struct err *e);
+
 /* The double nearest to what a user would write for this float: 1e-05, not 9.99999974e-06. */
 double config_short_real(double v);
 

@@ -206,7 +206,10 @@ int config_unread(const struct model_config *c, const json_t *config, struct buf
             add_name(names, key, v, e))
             return -1;
     }
-    return 0;
+    return config_rope_unread(c, json_object_get(config, "rope_scaling"), names, e) ||
+                   config_rope_unread(c, json_object_get(config, "rope_parameters"), names, e)
+               ? -1
+               : 0;
 }
 
 int config_generation_unread(const json_t *generation, struct buf *names, struct err *e)

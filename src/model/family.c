@@ -27,6 +27,14 @@ const struct family *family_by_architecture(const char *architecture, struct err
     return unknown("architecture", architecture, strlen(architecture), e);
 }
 
+const struct family *family_by_type(const char *model_type)
+{
+    const struct family *f = families;
+    while (f->name && strcmp(f->name, model_type))
+        f++;
+    return f->name ? f : NULL;
+}
+
 const struct family *family_by_gguf(const char *name, size_t n, struct err *e)
 {
     for (int i = 0; families[i].name; i++)

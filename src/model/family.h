@@ -120,6 +120,7 @@ struct family {
 extern const struct family families[]; /* ended by name NULL */
 
 const struct family *family_by_architecture(const char *architecture, struct err *e);
+const struct family *family_by_type(const char *model_type); /* of config.json; or NULL */
 const struct family *family_by_gguf(const char *name, size_t n, struct err *e);
 /* The row of a slot that a model of this configuration has, or NULL. */
 const struct slot_name *family_slot(const struct model_config *c, enum slot slot);

@@ -15,6 +15,28 @@ double rope_llama3_scale(const struct rope_config *r, double inv_freq)
     return (1 - smooth) * inv_freq / r->factor + smooth * inv_freq;
 }
 
+double rope_yarn_magnitude(double factor, double scale)
+{
+    return factor > 1 ? 0.1 * scale * log(factor) + 1 : 1;
+}
+
+/* The pair that turns so many times within the context. */
+static double yarn_pair(const struct rope_config *r, double turns)
+{
+    return r->rot * log(r->original_positions / (turns * 2 * M_PI)) / (2 * log(r->base));
+}
+
+/* Pairs up to that of beta_fast turns are kept, from that of beta_slow on slowed by `factor`,
+ * blended between. */
+static float yarn_frequency(const struct rope_config *r, int i, float power)
+{
+    const double low = fmax(floor(yarn_pair(r, r->beta_fast)), 0);
+    const double high = fmin(ceil(yarn_pair(r, r->beta_slow)), r->rot - 1);
+    const double width = high == low ? 0.001 : high - low;
+    const float kept = 1 - (float)fmin(fmax(((double)i - low) / width, 0), 1);
+    return 1.0f / ((float)r->factor * power) * (1 - kept) + 1.0f / power * kept;
+}
+
 /* The angle between neighbours of pair i. */
 static float frequency(const struct rope_config *r, int i, bool long_context)
 {
@@ -22,6 +44,7 @@ static float frequency(const struct rope_config *r, int i, bool long_context)
     double inv = (double)(1.0f / power);
     switch (r->kind) {
     case ROPE_PLAIN:
+    case ROPE_DYNAMIC:
         break;
     case ROPE_LINEAR:
         return (float)(inv / r->factor);
@@ -29,6 +52,8 @@ static float frequency(const struct rope_config *r, int i, bool long_context)
         return (float)rope_llama3_scale(r, inv);
     case ROPE_LONG:
         return 1.0f / ((float)(long_context ? r->long_factor : r->short_factor)[i] * power);
+    case ROPE_YARN:
+        return yarn_frequency(r, i, power);
     }
     return (float)inv;
 }
