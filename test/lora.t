@@ -57,6 +57,22 @@ check("$train --lora-targets q_proj,v_proj --lora-rank 2 --use-rslora --save-ada
 $config = decode_json(get("$dir/two/adapter_config.json"));
 is_deeply([@$config{qw(r target_modules use_rslora)}], [2, ['q_proj', 'v_proj'], JSON::PP::true], 'are named');
 
+# --- keys of adapter_config.json ---
+
+sub changed {
+    my ($key, $value) = @_;
+    my %keys = (%{decode_json(get("$dir/adapter/adapter_config.json"))}, $key => $value);
+    mkdir "$dir/changed";
+    system('cp', "$dir/adapter/adapter_model.safetensors", "$dir/changed") == 0 or die;
+    open my $g, '>', "$dir/changed/adapter_config.json" or die;
+    print $g encode_json(\%keys);
+    close $g;
+    return "score --model $cur --adapter $dir/changed --data $retain --json";
+}
+
+check(changed('new_knob', 3), 0, qr/warning: adapter_config.json: 'new_knob' is not known and has no effect/, 'a warning');
+check(changed('new_knob', JSON::PP::null), 0, qr/^\{/, 'none for a key that is not set');
+check(changed('layer_replication', [[0, 2], [1, 3]]), 1, qr/'layer_replication' is not supported: it adds layers/, 'refused');
 # --- the reference is the model without adapters ---
 
 for my $method ('NPO', 'GradDiff --retain-loss-type KL', 'RMU --layer 1', 'UNDIAL') {

@@ -157,10 +157,10 @@ static void test_refusals(void)
 {
     static const char *const rows[][3] = {
         {"\"peft_type\": \"LORA\"", "\"peft_type\": \"IA3\"", "'IA3'"},
-        {"\"bias\": \"none\"", "\"bias\": \"all\"", "'all'"},
+        {"\"bias\": \"none\"", "\"bias\": \"some\"", "'some'"},
         {"\"use_dora\": false", "\"use_dora\": true", "'use_dora'"},
-        {"\"rank_pattern\": {}", "\"rank_pattern\": {\"q_proj\": 2}", "'rank_pattern'"},
-        {"\"modules_to_save\": null", "\"modules_to_save\": [\"x\"]", "'modules_to_save'"},
+        {"\"rank_pattern\": {}", "\"rank_pattern\": {\"q_proj\": 2}", "rank 2"},
+        {"\"modules_to_save\": null", "\"modules_to_save\": [\"norm\"]", "'modules_to_save'"},
         {"\"r\": 3", "\"r\": 4", "rank 4"},
         {"\"r\": 3", "\"r\": 0", "'r'"},
     };
@@ -170,7 +170,7 @@ static void test_refusals(void)
         ok(merge_changed(rows[i][0], rows[i][1], NULL, &e) && strstr(e.msg, rows[i][2]), "%s",
            e.msg);
     char *root = test_data("lora"), *other = joined(root, "gpt_neox/adapter_model.safetensors");
-    ok(merge_changed("\"r\": 3", "\"r\": 2", other, &e) && strstr(e.msg, "no matrix"), "%s", e.msg);
+    ok(merge_changed("\"r\": 3", "\"r\": 2", other, &e) && strstr(e.msg, "no weight"), "%s", e.msg);
     free(root);
     free(other);
 }

@@ -1,5 +1,7 @@
 #include "base/regex.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 
 static void *memory_take(size_t n, void *ctx)
@@ -37,4 +39,40 @@ pcre2_code *regex_compile(const char *pattern, size_t n, uint32_t flags, struct 
     pcre2_compile_context_free(ctx);
     pcre2_general_context_free(general);
     return code;
+}
+
+enum { MOST_STEPS = 1000000 };
+
+int pattern_init(struct pattern *p, const char *text, uint32_t flags, struct err *e)
+{
+    *p = (struct pattern){0};
+    if (!(p->code = regex_compile(text, strlen(text), flags, e)))
+        return -1;
+    pcre2_general_context *general = regex_memory();
+    p->match = general ? pcre2_match_data_create_from_pattern(p->code, general) : NULL;
+    p->limits = general ? pcre2_match_context_create(general) : NULL;
+    pcre2_general_context_free(general);
+    if (!p->match || !p->limits)
+        return err_set(e, "out of memory");
+    pcre2_set_match_limit(p->limits, MOST_STEPS);
+    return 0;
+}
+
+int pattern_matches(const struct pattern *p, const char *name, size_t n, bool *yes, struct err *e)
+{
+    int rc = pcre2_match(p->code, (PCRE2_SPTR)name, n, 0, 0, p->match, p->limits);
+    *yes = rc >= 0;
+    if (rc >= 0 || rc == PCRE2_ERROR_NOMATCH)
+        return 0;
+    PCRE2_UCHAR why[120];
+    pcre2_get_error_message(rc, why, sizeof why);
+    return err_set(e, "on '%.*s': %s", (int)(n > 100 ? 100 : n), name, (char *)why);
+}
+
+void pattern_fini(struct pattern *p)
+{
+    pcre2_match_context_free(p->limits);
+    pcre2_match_data_free(p->match);
+    pcre2_code_free(p->code);
+    *p = (struct pattern){0};
 }

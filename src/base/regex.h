@@ -3,6 +3,7 @@
 #ifndef BASE_REGEX_H
 #define BASE_REGEX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,5 +17,20 @@ pcre2_general_context *regex_memory(void);
 /* Compiles n bytes of pattern with the PCRE2_* flags; NULL and PCRE2's own words on failure, to
  * which the caller adds what the pattern is for. Release with pcre2_code_free. */
 pcre2_code *regex_compile(const char *pattern, size_t n, uint32_t flags, struct err *e);
+
+/* A pattern that names are compared with, one after the other. */
+struct pattern {
+    pcre2_code *code;
+    pcre2_match_data *match;
+    pcre2_match_context *limits;
+};
+
+/* Zeroed or failed ones can be given to pattern_fini. */
+int pattern_init(struct pattern *p, const char *text, uint32_t flags, struct err *e);
+/* The flags for a pattern that has to match all of a name. */
+#define PATTERN_WHOLE (PCRE2_ANCHORED | PCRE2_ENDANCHORED)
+/* *yes: whether the first n bytes of `name` match. A search of more than a million steps fails. */
+int pattern_matches(const struct pattern *p, const char *name, size_t n, bool *yes, struct err *e);
+void pattern_fini(struct pattern *p);
 
 #endif

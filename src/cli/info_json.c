@@ -90,11 +90,13 @@ json_t *info_json(const struct info *in, const struct info_options *o)
                                         : json_null());
     json_object_set_new(j, "chat_template", in->chat ? json_string(in->chat->name) : json_null());
     json_object_set_new(j, "eos", eos);
-    if (in->adapter.pairs)
+    const struct lora_facts *f = &in->adapter;
+    if (f->pairs || f->whole)
         json_object_set_new(j, "adapter",
-                            json_pack("{s:i, s:i, s:f, s:I}", "rank", in->adapter.rank, "matrices",
-                                      in->adapter.pairs, "scale", in->adapter.scale, "numbers",
-                                      (json_int_t)in->adapter.numbers));
+                            json_pack("{s:i, s:i, s:i, s:f, s:f, s:i, s:b, s:I}", "rank", f->rank,
+                                      "rank_most", f->rank_most, "matrices", f->pairs, "scale",
+                                      f->scale, "scale_most", f->scale_most, "whole", f->whole,
+                                      "dora", (int)f->dora, "numbers", (json_int_t)f->numbers));
     json_object_set_new(j, "memory", memory_json(m, o));
     json_object_set_new(j, "groups", groups_json(in));
     if (o->all)

@@ -40,6 +40,21 @@ static void print_decoder(const struct model_config *c)
                c->window_step == 1 ? "all layers" : "every second layer");
 }
 
+static void print_adapter(const struct lora_facts *f)
+{
+    if (!f->pairs && !f->whole)
+        return;
+    printf("  adapter       rank %d", f->rank);
+    if (f->rank_most > f->rank)
+        printf(" to %d", f->rank_most);
+    printf(" beside %d matrices, times %g", f->pairs, f->scale);
+    if (f->scale_most > f->scale)
+        printf(" to %g", f->scale_most);
+    if (f->whole)
+        printf(", %d whole tensors", f->whole);
+    printf("%s, %zu numbers\n", f->dora ? ", DoRA" : "", f->numbers);
+}
+
 static void print_sizes(const struct info *in)
 {
     const struct model *m = &in->s.model;
@@ -63,9 +78,7 @@ static void print_sizes(const struct info *in)
             printf(" %d %s", n, type_name((enum dtype)t));
     }
     printf("\n");
-    if (in->adapter.pairs)
-        printf("  adapter       rank %d beside %d matrices, times %g, %zu numbers\n",
-               in->adapter.rank, in->adapter.pairs, in->adapter.scale, in->adapter.numbers);
+    print_adapter(&in->adapter);
 }
 
 static void print_text(const struct info *in)

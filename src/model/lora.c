@@ -14,8 +14,8 @@
 /* "all-linear" is empty names; a list has names; a pattern is compiled. */
 struct targets {
     const char *names;
-    pcre2_code *code;
-    pcre2_match_data *match;
+    bool compiled;
+    struct pattern pattern;
 };
 
 /* A list of names has no character that only patterns have. */
@@ -29,17 +29,14 @@ static int targets_init(struct targets *t, const char *s, struct err *e)
     *t = (struct targets){.names = s};
     if (!is_pattern(s))
         return 0;
-    uint32_t flags = PCRE2_ANCHORED | PCRE2_ENDANCHORED;
-    if (!(t->code = regex_compile(s, strlen(s), flags, e)))
-        return err_prefix(e, "lora_targets '%s': ", s);
-    t->match = pcre2_match_data_create_from_pattern(t->code, NULL);
-    return t->match ? 0 : err_set(e, "out of memory");
+    t->compiled = true;
+    return pattern_init(&t->pattern, s, PATTERN_WHOLE, e) ? err_prefix(e, "lora_targets '%s': ", s)
+                                                          : 0;
 }
 
 static void targets_fini(struct targets *t)
 {
-    pcre2_match_data_free(t->match);
-    pcre2_code_free(t->code);
+    pattern_fini(&t->pattern);
 }
 
 /* module[0..n) is one of the names, or ends with ".name". */
@@ -60,8 +57,10 @@ static bool is_target(const struct targets *t, const struct weight *w)
     size_t n = end ? (size_t)(end - w->name) : 0;
     if (!n || w->n_dims != 2 || w->slot == W_EMBED || w->slot == W_POS)
         return false;
-    if (t->code)
-        return pcre2_match(t->code, (PCRE2_SPTR)w->name, n, 0, 0, t->match, NULL) >= 0;
+    struct err ignored;
+    bool yes;
+    if (t->compiled)
+        return !pattern_matches(&t->pattern, w->name, n, &yes, &ignored) && yes;
     return !strcmp(t->names, "all-linear") ? w->slot != W_HEAD : is_listed(t->names, w->name, n);
 }
 

@@ -72,13 +72,16 @@ void lora_base(const struct model *m, struct model *view);
 /* PEFT's files, adapter_config.json and adapter_model.safetensors, in the directory `dir`, which is
  * created. */
 int lora_save(const struct model *m, const char *dir, struct err *e);
-/* Merges PEFT's adapter in `dir` into the weights. Those of a model that is open for reading are
- * copied first, if the adapter changes them. */
+/* Merges PEFT's adapter in `dir` into the weights (adapter.h), as PEFT computes with it. Those of a
+ * model that is open for reading are copied first, if the adapter changes them. A head that is tied
+ * to the embedding becomes one of its own if they differ then. */
 int lora_merge_dir(struct model *m, const char *dir, struct err *e);
-/* Looks at it only; the model may be open by its header. */
+/* Reads and checks it only; the model may be open by its header. */
 struct lora_facts {
-    int rank, pairs; /* pairs of A and B */
-    double scale;
+    int rank, rank_most;      /* of its pairs of A and B, the lowest and the highest */
+    double scale, scale_most; /* likewise */
+    int pairs, whole;         /* pairs; other tensors that stand in for a weight or its rows */
+    bool dora;
     size_t numbers; /* in all of its tensors */
 };
 int lora_look(const struct model *m, const char *dir, struct lora_facts *f, struct err *e);

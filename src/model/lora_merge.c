@@ -1,119 +1,20 @@
-/* Reading PEFT's adapters. Its names: base_model.model.MODULE.lora_A.weight [r,in] and
- * ...lora_B.weight [out,r], which belong to MODULE.weight. A head or embedding that is an adapter's
- * target, or was trained beside it, may be there whole. */
-#include <math.h>
+/* Merging PEFT's adapters into a model's weights: in PEFT's order, first what loading changes of
+ * the weights themselves, then A and B. What the files hold is read and checked before (adapter.h).
+ */
 #include <string.h>
 
-#include "base/file.h"
-#include "base/json.h"
 #include "base/mem.h"
+#include "model/adapter.h"
 #include "model/layout.h"
 #include "model/lora.h"
-
-static const char prefix[] = "base_model.model.";
+#include "tensor/matrix.h"
 
 bool lora_reorders(const struct model *m, const struct weight *w)
 {
     return family_slot(&m->cfg, w->slot)->hf_layout == LAYOUT_HEAD_QKV;
 }
 
-/* Anything but plain LoRA would be merged wrongly. */
-static int check_plain(const json_t *j, struct err *e)
-{
-    static const char *const unset[] = {"modules_to_save", "rank_pattern", "alpha_pattern",
-                                        "use_dora",        "lora_bias",    "megatron_config"};
-    const char *type, *bias = "none";
-    if (json_need_str(j, "peft_type", &type, e) || json_opt_str(j, "bias", &bias, e))
-        return -1;
-    if (strcmp(type, "LORA"))
-        return err_set(e, "it is a '%s' adapter; only LORA is supported", type);
-    if (strcmp(bias, "none"))
-        return err_set(e, "its bias is '%s'; only 'none' is supported", bias);
-    for (size_t i = 0; i < sizeof unset / sizeof *unset; i++) {
-        const json_t *v = json_object_get(j, unset[i]);
-        if (json_is_true(v) || json_object_size(v) || json_array_size(v))
-            return err_set(e, "its '%s' is not supported", unset[i]);
-    }
-    return 0;
-}
-
-static int read_config(const char *dir, struct lora_facts *f, struct err *e)
-{
-    char *path = file_join(dir, "adapter_config.json", e);
-    json_t *j = path ? json_read_file(path, e) : NULL;
-    bool rslora = false;
-    double alpha = 8;
-    int64_t rank;
-    int rc = -1;
-    if (j && !check_plain(j, e) && !json_need_int(j, "r", 1, 1 << 16, &rank, e) &&
-        !json_opt_real(j, "lora_alpha", &alpha, e) && !json_opt_bool(j, "use_rslora", &rslora, e)) {
-        *f = (struct lora_facts){.rank = (int)rank};
-        f->scale = alpha / (rslora ? sqrt((double)rank) : (double)rank);
-        rc = 0;
-    }
-    json_decref(j);
-    free(path);
-    return rc;
-}
-
-/* The row of the matrix that the tensor `name`, which ends with `part`, belongs to; or -1. */
-static int base_of(const struct model *m, const char *name, const char *part)
-{
-    char base[sizeof m->table.v->name];
-    size_t n = strlen(name), tail = strlen(part), skip = sizeof prefix - 1;
-    if (strncmp(name, prefix, skip) || n < skip + tail || strcmp(name + n - tail, part) ||
-        n - skip - tail > sizeof base - sizeof ".weight")
-        return -1;
-    snprintf(base, sizeof base, "%.*s.weight", (int)(n - skip - tail), name + skip);
-    int i = weight_by_name(&m->table, base);
-    return i >= 0 && m->table.v[i].n_dims == 2 ? i : -1;
-}
-
-static bool has_shape(const struct tensor *t, int64_t rows, int64_t cols)
-{
-    return t && t->n_dims == 2 && t->shape[0] == rows && t->shape[1] == cols;
-}
-
-/* What a tensor of the file is for. */
-struct part {
-    int i;                      /* the model's weight; -1: nothing, it is the second of a pair */
-    const struct tensor *a, *b; /* a pair; or b NULL: a stands in for the weight */
-};
-
-static int find_pair(const struct model *m, const struct tensor_file *f, int rank, struct part *p,
-                     struct err *e)
-{
-    static const char a[] = ".lora_A.weight", b[] = ".lora_B.weight";
-    const struct weight *w = &m->table.v[p->i];
-    char name[sizeof prefix + sizeof w->name + sizeof b];
-    snprintf(name, sizeof name, "%.*s%s", (int)(strlen(p->a->name) - strlen(a)), p->a->name, b);
-    p->b = tensor_find(f, name);
-    if (has_shape(p->a, rank, w->shape[1]) && has_shape(p->b, w->shape[0], rank))
-        return 0;
-    return err_set(e, "tensor '%s' or its '%s' is missing or of the wrong shape for rank %d",
-                   p->a->name, b + 1, rank);
-}
-
-static int find_part(const struct model *m, const struct tensor_file *f, const struct tensor *t,
-                     int rank, struct part *p, struct err *e)
-{
-    static const char *const whole[] = {".base_layer.weight", ".weight"};
-    *p = (struct part){.i = base_of(m, t->name, ".lora_A.weight"), .a = t};
-    if (p->i >= 0)
-        return find_pair(m, f, rank, p, e);
-    if (base_of(m, t->name, ".lora_B.weight") >= 0)
-        return 0;
-    for (int k = 0; k < 2 && p->i < 0; k++)
-        p->i = base_of(m, t->name, whole[k]);
-    if (p->i < 0)
-        return err_set(e, "tensor '%s' belongs to no matrix of the model", t->name);
-    const struct weight *w = &m->table.v[p->i];
-    if (family_slot(&m->cfg, w->slot)->hf_layout == LAYOUT_PLAIN &&
-        has_shape(t, w->shape[0], w->shape[1]))
-        return 0;
-    return err_set(e, "tensor '%s' cannot stand in for '%s': its shape or order differs", t->name,
-                   w->name);
-}
+/* --- numbers --- */
 
 /* The numbers of a weight, which may be changed. */
 static float *own_copy(struct model *m, int i, struct err *e)
@@ -132,80 +33,245 @@ static float *own_copy(struct model *m, int i, struct err *e)
     return m->merged[i];
 }
 
-/* w += s B A; b [out,r] is overwritten. */
-static int add_pair(const struct model *m, int i, float *to, const float *a, float *b,
-                    const struct lora_facts *f, struct err *e)
+static int check_finite(const struct model *m, int i, struct err *e)
 {
     const struct weight *w = &m->table.v[i];
+    return m->ops->all_finite(m->w[i], w->count)
+               ? 0
+               : err_set(e, "with it, weight '%s' holds NaN or infinity", w->name);
+}
+
+/* The model's weight that is row i of the adapter's table: of a head that is tied, the embedding.
+ */
+static int model_row(const struct model *m, const struct adapter_file *f, int i)
+{
+    const struct weight *w = &f->table.v[i];
+    int row = weight_by_name(&m->table, w->name);
+    return row < 0 ? weight_index(&m->table, W_EMBED, -1) : row;
+}
+
+/* A tensor with a row for each of the weight's, in the order of memory; owned by the caller. */
+static float *sorted_rows(const struct model *m, const struct weight *w, const struct tensor *t,
+                          struct err *e)
+{
+    float *file = tensor_f32(t, e);
+    if (!file || !lora_reorders(m, w))
+        return file;
     struct weight rows = *w;
-    rows.shape[1] = f->rank;
-    rows.count = (size_t)w->shape[0] * (size_t)f->rank;
-    float *sorted = lora_reorders(m, w) ? mem_alloc(rows.count, sizeof(float), e) : b;
-    if (!sorted)
+    rows.shape[1] = t->n_dims > 1 ? t->shape[1] : 1;
+    rows.count = t->count;
+    float *sorted = mem_alloc(t->count, sizeof *sorted, e);
+    if (sorted)
+        layout_load(LAYOUT_HEAD_QKV, &m->cfg, &rows, sorted, file);
+    free(file);
+    return sorted;
+}
+
+/* The weight = the tensor. */
+static int put_whole(const struct model *m, const struct weight *w, float *to,
+                     const struct tensor *t, struct err *e)
+{
+    float *file = t ? tensor_f32(t, e) : NULL;
+    if (file)
+        layout_load(family_slot(&m->cfg, w->slot)->hf_layout, &m->cfg, w, to, file);
+    free(file);
+    return t && !file ? -1 : 0;
+}
+
+static int put_tokens(const struct adapter_file *f, const struct weight *w, float *to,
+                      const struct tensor *t, struct err *e)
+{
+    const json_t *list = adapter_config_tokens(&f->config, w);
+    const size_t c = (size_t)w->shape[1];
+    float *rows = t ? tensor_f32(t, e) : NULL;
+    for (size_t i = 0; rows && i < json_array_size(list); i++)
+        memcpy(to + (size_t)json_integer_value(json_array_get(list, i)) * c, rows + i * c,
+               c * sizeof *to);
+    free(rows);
+    return t && !rows ? -1 : 0;
+}
+
+static int take_part(const struct adapter_file *f, const struct weight *w, float *to,
+                     const struct adapter_part *p, struct err *e)
+{
+    const int rows = (int)w->shape[0], cols = (int)w->shape[1];
+    if (!p->a || p->base || adapter_is_embedding(w) || f->config.init == ADAPTER_NO_PART)
+        return 0;
+    return (f->config.init == ADAPTER_PISSA ? matrix_take_principal(to, rows, cols, p->rank, e)
+                                            : matrix_take_qr(to, rows, cols, p->rank, p->scale, e))
+               ? err_prefix(e, "'%s': ", w->name)
+               : 0;
+}
+
+/* --- A and B --- */
+
+/* a [r,in] and b [out,r] of a linear layer; of an embedding, whose memory is [V,C], B^T and A^T. */
+static int read_pair(const struct model *m, const struct weight *w, const struct adapter_part *p,
+                     float **a, float **b, struct err *e)
+{
+    if (!adapter_is_embedding(w)) {
+        *a = tensor_f32(p->a, e);
+        *b = *a ? sorted_rows(m, w, p->b, e) : NULL;
+        return *b ? 0 : -1;
+    }
+    float *fa = tensor_f32(p->a, e), *fb = fa ? tensor_f32(p->b, e) : NULL;
+    *a = fb ? mem_alloc(p->b->count, sizeof **a, e) : NULL;
+    *b = *a ? mem_alloc(p->a->count, sizeof **b, e) : NULL;
+    if (*b) {
+        matrix_transpose(*a, fb, (int)p->b->shape[0], p->rank);
+        matrix_transpose(*b, fa, p->rank, (int)p->a->shape[1]);
+    }
+    free(fa);
+    free(fb);
+    return *b ? 0 : -1;
+}
+
+/* DoRA: rows, or columns of an embedding, of the length that was trained. */
+static int set_lengths(const struct model *m, const struct weight *w, float *to,
+                       const struct tensor *t, struct err *e)
+{
+    const int rows = (int)w->shape[0], cols = (int)w->shape[1];
+    float *length = t ? sorted_rows(m, w, t, e) : NULL;
+    int rc = t && !length ? -1 : 0;
+    if (length && adapter_is_embedding(w))
+        rc = matrix_set_column_lengths(to, rows, cols, length, e);
+    else if (length)
+        matrix_set_row_lengths(to, rows, cols, length);
+    free(length);
+    return rc;
+}
+
+/* w += s B A; then DoRA's lengths. */
+static int add_pair(const struct model *m, const struct weight *w, float *to,
+                    const struct adapter_part *p, struct err *e)
+{
+    float *a = NULL, *b = NULL;
+    int rc = read_pair(m, w, p, &a, &b, e);
+    if (!rc) {
+        m->ops->scale(b, (float)p->scale, (size_t)w->shape[0] * (size_t)p->rank);
+        m->ops->linear_dx(to, b, a, (int)w->shape[0], (int)w->shape[1], p->rank, 1);
+        rc = set_lengths(m, w, to, p->magnitude, e);
+    }
+    free(a);
+    free(b);
+    return rc;
+}
+
+/* The bias of weight i += s times B's. */
+static int add_bias(struct model *m, int i, const struct adapter_part *p, struct err *e)
+{
+    const struct weight *w = &m->table.v[i];
+    if (!p->b_bias)
+        return 0;
+    BUG_ON(!weight_has(&m->table, slot_bias(w->slot)));
+    int at = weight_index(&m->table, slot_bias(w->slot), w->layer);
+    float *to = own_copy(m, at, e), *add = to ? sorted_rows(m, w, p->b_bias, e) : NULL;
+    if (!add)
         return -1;
-    if (sorted != b)
-        layout_load(LAYOUT_HEAD_QKV, &m->cfg, &rows, sorted, b);
-    m->ops->scale(sorted, (float)f->scale, rows.count);
-    m->ops->linear_dx(to, sorted, a, (int)w->shape[0], (int)w->shape[1], f->rank, 1);
-    if (sorted != b)
-        free(sorted);
+    m->ops->scale(add, (float)p->scale, p->b_bias->count);
+    m->ops->add(to, add, p->b_bias->count);
+    free(add);
+    return check_finite(m, at, e);
+}
+
+/* --- an adapter --- */
+
+/* Whether the weight has a whole tensor for itself: a tied embedding or head, not both. */
+static bool is_single(const struct adapter_file *f, int i)
+{
+    return f->parts[i].whole && adapter_config_saves(&f->config, &f->table.v[i]);
+}
+
+/* What PEFT changes in weights when it loads an adapter, which reaches both the embedding and the
+ * head that is tied to it. */
+static int change_weight(struct model *m, const struct adapter_file *f, int i, struct err *e)
+{
+    const struct adapter_part *p = &f->parts[i];
+    const struct tensor *whole = is_single(f, i) ? NULL : p->whole;
+    if (!p->base && !whole && !p->tokens && !(p->a && f->config.init))
+        return 0;
+    int row = model_row(m, f, i);
+    const struct weight *w = &m->table.v[row];
+    float *to = own_copy(m, row, e);
+    return to && !take_part(f, w, to, p, e) && !put_whole(m, w, to, p->base, e) &&
+                   !put_whole(m, w, to, whole, e) && !put_tokens(f, w, to, p->tokens, e) &&
+                   !check_finite(m, row, e)
+               ? 0
+               : -1;
+}
+
+static int adapt_weight(struct model *m, const struct adapter_file *f, int i, struct err *e)
+{
+    const struct adapter_part *p = &f->parts[i];
+    const struct tensor *whole = is_single(f, i) ? p->whole : NULL;
+    if (!whole && !p->a)
+        return 0;
+    int row = model_row(m, f, i);
+    const struct weight *w = &m->table.v[row];
+    float *to = own_copy(m, row, e);
+    return to && !put_whole(m, w, to, whole, e) && (!p->a || !add_pair(m, w, to, p, e)) &&
+                   !add_bias(m, row, p, e) && !check_finite(m, row, e)
+               ? 0
+               : -1;
+}
+
+static int merge(struct model *m, const struct adapter_file *f, struct err *e)
+{
+    for (int i = 0; i < f->table.n; i++)
+        if (change_weight(m, f, i, e))
+            return -1;
+    if (adapter_unties(f) && model_untie(m, e))
+        return -1;
+    for (int i = 0; i < f->table.n; i++)
+        if (adapt_weight(m, f, i, e))
+            return -1;
     return 0;
 }
 
-static int merge_part(struct model *m, const struct part *p, const struct lora_facts *f,
-                      struct err *e)
+/* A bias that lora_bias adds to has to be there. */
+static int check_biases(const struct adapter_file *f, struct err *e)
 {
-    const struct weight *w = &m->table.v[p->i];
-    float *to = own_copy(m, p->i, e), *a = to ? tensor_f32(p->a, e) : NULL,
-          *b = a && p->b ? tensor_f32(p->b, e) : NULL;
-    int rc = !a || (p->b && !b) ? -1 : 0;
-    if (!rc && p->b)
-        rc = add_pair(m, p->i, to, a, b, f, e);
-    else if (!rc)
-        memcpy(to, a, w->count * sizeof(float));
-    free(a);
-    free(b);
-    if (!rc && !m->ops->all_finite(to, w->count))
-        rc = err_set(e, "with it, weight '%s' holds NaN or infinity", w->name);
-    return rc;
-}
-
-/* Checks the adapter against the model, and merges it if there is one to be changed. */
-static int read_adapter(const struct model *m, struct model *into, const char *dir,
-                        struct lora_facts *facts, struct err *e)
-{
-    struct tensor_file f;
-    if (read_config(dir, facts, e))
-        return -1;
-    char *path = file_join(dir, "adapter_model.safetensors", e);
-    int rc = path ? tensor_file_open(&f, path, e) : -1;
-    free(path);
-    if (rc)
-        return -1;
-    for (int i = 0; i < f.n_tensors && !rc; i++) {
-        struct part p;
-        rc = find_part(m, &f, &f.tensors[i], facts->rank, &p, e);
-        if (rc || p.i < 0)
-            continue;
-        facts->pairs += p.b != NULL;
-        facts->numbers += p.a->count + (p.b ? p.b->count : 0);
-        if (into) /* a whole weight comes before its pair: files are sorted by name */
-            rc = merge_part(into, &p, facts, e);
-    }
-    if (!rc && !facts->pairs)
-        rc = err_set(e, "it holds no adapters");
-    tensor_file_close(&f);
-    return rc;
+    for (int i = 0; i < f->table.n; i++)
+        if (f->parts[i].b_bias && (adapter_is_embedding(&f->table.v[i]) ||
+                                   !weight_has(&f->table, slot_bias(f->table.v[i].slot))))
+            return err_set(e, "'lora_bias' is true, but the model has no bias for '%s' to add to",
+                           f->table.v[i].name);
+    return 0;
 }
 
 int lora_merge_dir(struct model *m, const char *dir, struct err *e)
 {
-    struct lora_facts f;
+    struct adapter_file f;
     BUG_ON(m->lora);
-    return read_adapter(m, m, dir, &f, e) ? err_prefix(e, "adapter '%s': ", dir) : 0;
+    int rc = adapter_open(&f, m, dir, e) || check_biases(&f, e) || merge(m, &f, e);
+    adapter_close(&f);
+    return rc ? err_prefix(e, "adapter '%s': ", dir) : 0;
 }
 
-int lora_look(const struct model *m, const char *dir, struct lora_facts *f, struct err *e)
+static void gather_facts(const struct adapter_file *f, struct lora_facts *facts)
 {
-    return read_adapter(m, NULL, dir, f, e) ? err_prefix(e, "adapter '%s': ", dir) : 0;
+    *facts = (struct lora_facts){.dora = f->config.dora};
+    for (int i = 0; i < f->table.n; i++) {
+        const struct adapter_part *p = &f->parts[i];
+        facts->whole += (p->base != NULL) + (p->whole != NULL) + (p->tokens != NULL);
+        if (!p->a)
+            continue;
+        bool first = !facts->pairs++;
+        facts->rank = first || p->rank < facts->rank ? p->rank : facts->rank;
+        facts->scale = first || p->scale < facts->scale ? p->scale : facts->scale;
+        facts->rank_most = p->rank > facts->rank_most ? p->rank : facts->rank_most;
+        facts->scale_most = p->scale > facts->scale_most ? p->scale : facts->scale_most;
+    }
+    for (int i = 0; i < f->tensors.n_tensors; i++)
+        facts->numbers += f->tensors.tensors[i].count;
+}
+
+int lora_look(const struct model *m, const char *dir, struct lora_facts *facts, struct err *e)
+{
+    struct adapter_file f;
+    int rc = adapter_open(&f, m, dir, e) || check_biases(&f, e);
+    if (!rc)
+        gather_facts(&f, facts);
+    adapter_close(&f);
+    return rc ? err_prefix(e, "adapter '%s': ", dir) : 0;
 }

@@ -139,6 +139,66 @@ int model_reserve_positions(struct model *m, int n_pos, struct err *e)
     return 0;
 }
 
+/* The arrays of a model by its new table; those that were made are owned by the caller on failure,
+ * too. */
+static int make_arrays(const struct model *m, const struct weight_table *t, const float ***w,
+                       float ***merged, float **own, struct err *e)
+{
+    size_t n = (size_t)t->n_model;
+    return (*w = mem_alloc(n, sizeof **w, e)) && (*merged = mem_alloc(n, sizeof **merged, e)) &&
+                   (!m->own || (*own = mem_alloc(t->total, sizeof **own, e)))
+               ? 0
+               : -1;
+}
+
+static int move_weight(struct model *m, const struct weight *row, const float **w, float **merged,
+                       float *own, struct err *e)
+{
+    bool head = row->slot == W_HEAD;
+    int from = head ? weight_index(&m->table, W_EMBED, -1) : weight_by_name(&m->table, row->name);
+    float *copy = own ? own + row->offset : NULL;
+    if (head && !own && !(copy = *merged = mem_alloc(row->count, sizeof *copy, e)))
+        return -1;
+    if (copy)
+        memcpy(copy, m->w[from], row->count * sizeof *copy);
+    else if (m->merged)
+        *merged = m->merged[from];
+    *w = copy ? copy : m->w[from];
+    return 0;
+}
+
+int model_untie(struct model *m, struct err *e)
+{
+    struct model_config cfg = m->cfg;
+    struct weight_table t = {0};
+    const float **w = NULL;
+    float **merged = NULL, *own = NULL;
+    BUG_ON(m->lora || m->of);
+    if (!cfg.tied_head)
+        return 0;
+    cfg.tied_head = false;
+    int rc = weight_table_init(&t, &cfg, e) || make_arrays(m, &t, &w, &merged, &own, e) ? -1 : 0;
+    for (int i = t.n_model - 1; i >= 0 && !rc; i--) /* the head, which may fail, comes first */
+        rc = move_weight(m, &t.v[i], &w[i], &merged[i], own, e);
+    if (rc) {
+        free(w);
+        free(merged);
+        free(own);
+        weight_table_fini(&t);
+        return -1;
+    }
+    free(m->w);
+    free(m->merged);
+    free(m->own);
+    weight_table_fini(&m->table);
+    m->cfg = cfg;
+    m->table = t;
+    m->w = w;
+    m->merged = merged;
+    m->own = own;
+    return 0;
+}
+
 size_t model_n_params(const struct model *m)
 {
     size_t n = 0;

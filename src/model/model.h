@@ -53,6 +53,10 @@ const float *model_weight(const struct model *m, enum slot slot, int layer);
 /* Makes the rotation tables cover positions 0..n_pos-1, for sequences that long. */
 int model_reserve_positions(struct model *m, int n_pos, struct err *e);
 
+/* Gives a model whose head is tied to its embedding a head of its own, a copy; nothing where it is
+ * not tied. No adapters may be attached. */
+int model_untie(struct model *m, struct err *e);
+
 /* Numbers in all weights; a tied head counts once. */
 size_t model_n_params(const struct model *m);
 

@@ -1,0 +1,186 @@
+#include "tensor/matrix.h"
+
+#include <cblas.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/mem.h"
+
+/* Eigenvalues and eigenvectors of a symmetric matrix. Weak: OpenBLAS may be built without LAPACK.
+ */
+extern void dsyevr_(const char *jobz, const char *range, const char *uplo, const int *n, double *a,
+                    const int *lda, const double *vl, const double *vu, const int *il,
+                    const int *iu, const double *abstol, int *m, double *w, double *z,
+                    const int *ldz, int *isuppz, double *work, const int *lwork, int *iwork,
+                    const int *liwork, int *info, size_t, size_t, size_t) __attribute__((weak));
+
+static void widen(double *to, const float *w, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = (double)w[i];
+}
+
+/* gram [n,n] = W^T W where cols are fewer, else W W^T; the lower triangle. */
+static void fill_gram(double *gram, const double *w, int rows, int cols)
+{
+    if (cols <= rows)
+        cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, cols, rows, 1, w, cols, 0, gram, cols);
+    else
+        cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, rows, cols, 1, w, cols, 0, gram, rows);
+}
+
+/* z [r,n]: the eigenvectors of the r largest eigenvalues of a symmetric matrix [n,n], which is
+ * overwritten. */
+static int top_vectors(double *z, double *matrix, int n, int r, struct err *e)
+{
+    if (!dsyevr_)
+        return err_set(e, "singular values need LAPACK, which this BLAS library lacks");
+    const int first = n - r + 1, lwork = 32 * n, liwork = 12 * n;
+    const double none = 0;
+    int found = 0, info = -1;
+    double *values = mem_alloc((size_t)n, sizeof *values, e),
+           *work = values ? mem_alloc((size_t)lwork, sizeof *work, e) : NULL;
+    int *support = work ? mem_alloc((size_t)(2 * r), sizeof *support, e) : NULL,
+        *iwork = support ? mem_alloc((size_t)liwork, sizeof *iwork, e) : NULL;
+    int rc = -1;
+    if (iwork) { /* the lower triangle by rows is the upper one by columns */
+        dsyevr_("V", "I", "U", &n, matrix, &n, &none, &none, &first, &n, &none, &found, values, z,
+                &n, support, work, &lwork, iwork, &liwork, &info, 1, 1, 1);
+        rc = !info && found == r ? 0 : err_set(e, "its singular values cannot be computed");
+    }
+    free(values);
+    free(work);
+    free(support);
+    free(iwork);
+    return rc;
+}
+
+/* w -= scale times the part of `wide` that lies in the space of z's rows, which are orthonormal:
+ * on the left, of columns, z [r,rows]; else of rows, z [r,cols]. */
+static int take_part(float *w, const double *wide, int rows, int cols, const double *z, int r,
+                     bool left, double scale, struct err *e)
+{
+    size_t count = (size_t)rows * (size_t)cols;
+    double *part = mem_alloc(count, sizeof *part, e),
+           *in = part ? mem_alloc((size_t)r * (size_t)(left ? cols : rows), sizeof *in, e) : NULL;
+    if (!in) {
+        free(part);
+        return -1;
+    }
+    if (left) { /* in [r,cols] = z W; part = z^T in */
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, r, cols, rows, 1, z, rows, wide,
+                    cols, 0, in, cols);
+        cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, rows, cols, r, scale, z, rows, in,
+                    cols, 0, part, cols);
+    } else { /* in [rows,r] = W z^T; part = in z */
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, r, cols, 1, wide, cols, z, cols,
+                    0, in, r);
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, cols, r, scale, in, r, z, cols,
+                    0, part, cols);
+    }
+    for (size_t i = 0; i < count; i++)
+        w[i] = (float)(wide[i] - part[i]);
+    free(part);
+    free(in);
+    return 0;
+}
+
+int matrix_take_principal(float *w, int rows, int cols, int r, struct err *e)
+{
+    const int n = rows < cols ? rows : cols;
+    size_t count = (size_t)rows * (size_t)cols;
+    BUG_ON(r > n);
+    double *wide = mem_alloc(count, sizeof *wide, e),
+           *gram = wide ? mem_alloc((size_t)n * (size_t)n, sizeof *gram, e) : NULL,
+           *z = gram ? mem_alloc((size_t)n * (size_t)r, sizeof *z, e) : NULL;
+    int rc = -1;
+    if (z) {
+        widen(wide, w, count);
+        fill_gram(gram, wide, rows, cols);
+        rc = top_vectors(z, gram, n, r, e) ||
+             take_part(w, wide, rows, cols, z, r, cols > rows, 1, e);
+    }
+    free(wide);
+    free(gram);
+    free(z);
+    return rc ? -1 : 0;
+}
+
+/* Row k of z [.,n] becomes orthogonal to those before it, and of length 1: Gram and Schmidt's way,
+ * twice. False: it depends on them. */
+static bool orthonormalise(double *z, int k, int n)
+{
+    double *row = z + (size_t)k * (size_t)n, before = cblas_dnrm2(n, row, 1), after;
+    for (int twice = 0; twice < 2; twice++)
+        for (int j = 0; j < k; j++) {
+            const double *other = z + (size_t)j * (size_t)n;
+            cblas_daxpy(n, -cblas_ddot(n, other, 1, row, 1), other, 1, row, 1);
+        }
+    after = cblas_dnrm2(n, row, 1);
+    if (!(after > 1e-12 * before))
+        return false;
+    cblas_dscal(n, 1 / after, row, 1);
+    return true;
+}
+
+int matrix_take_qr(float *w, int rows, int cols, int r, double scale, struct err *e)
+{
+    size_t count = (size_t)rows * (size_t)cols;
+    BUG_ON(r > rows || r > cols);
+    double *wide = mem_alloc(count, sizeof *wide, e),
+           *z = wide ? mem_alloc((size_t)r * (size_t)rows, sizeof *z, e) : NULL;
+    int rc = z ? 0 : -1;
+    if (z)
+        widen(wide, w, count);
+    for (int k = 0; k < r && !rc; k++) {
+        for (int i = 0; i < rows; i++)
+            z[(size_t)k * (size_t)rows + (size_t)i] = wide[(size_t)i * (size_t)cols + (size_t)k];
+        if (!orthonormalise(z, k, rows))
+            rc = err_set(e, "its first %d columns are linearly dependent", r);
+    }
+    rc = rc || take_part(w, wide, rows, cols, z, r, true, scale, e);
+    free(wide);
+    free(z);
+    return rc ? -1 : 0;
+}
+
+static float factor(double squares, float length)
+{
+    return (float)((double)length / sqrt(squares));
+}
+
+void matrix_set_row_lengths(float *w, int rows, int cols, const float *length)
+{
+    for (int i = 0; i < rows; i++, w += cols) {
+        double squares = 0;
+        for (int j = 0; j < cols; j++)
+            squares += (double)w[j] * (double)w[j];
+        float by = factor(squares, length[i]);
+        for (int j = 0; j < cols; j++)
+            w[j] *= by;
+    }
+}
+
+int matrix_set_column_lengths(float *w, int rows, int cols, const float *length, struct err *e)
+{
+    double *squares = mem_alloc((size_t)cols, sizeof *squares, e);
+    if (!squares)
+        return -1;
+    const float *row = w;
+    for (int i = 0; i < rows; i++, row += cols)
+        for (int j = 0; j < cols; j++)
+            squares[j] += (double)row[j] * (double)row[j];
+    for (int i = 0; i < rows; i++, w += cols)
+        for (int j = 0; j < cols; j++)
+            w[j] *= factor(squares[j], length[j]);
+    free(squares);
+    return 0;
+}
+
+void matrix_transpose(float *to, const float *w, int rows, int cols)
+{
+    for (size_t i = 0; i < (size_t)rows; i++)
+        for (size_t j = 0; j < (size_t)cols; j++)
+            to[j * (size_t)rows + i] = w[i * (size_t)cols + j];
+}
