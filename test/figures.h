@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval/rouge.h"
 #include "tap.h"
 
 #define RTOL 1e-12
@@ -83,6 +84,13 @@ static inline double *reals(const json_t *a, int *n)
         v[i] = real(json_is_array(a) ? json_array_get(a, i) : a);
     *n = (int)len;
     return v;
+}
+
+/* ROUGE of two C strings. */
+static inline int rouge(const char *truth, const char *guess, enum rouge_words how,
+                        struct rouge *out, struct err *e)
+{
+    return rouge_score(truth, strlen(truth), guess, strlen(guess), how, out, e);
 }
 
 #endif

@@ -44,8 +44,8 @@ static double *tofu_ratios(const json_t *set, enum truth_mean mean, int *n)
     json_object_foreach(wrong, row, w)
     {
         double *losses = reals(w, &nw);
-        v[i] = stats_truth_score(exp(-v[i]), stats_answer_probability(losses, nw, mean),
-                                 TRUTH_TRUE_BETTER);
+        v[i] =
+            stats_truth_score(-v[i], stats_answer_logp(losses, nw, mean), TRUTH_TRUE_BETTER, false);
         free(losses);
         i++;
     }
@@ -57,7 +57,7 @@ static double truth_mean_of(const json_t *set, enum truth_mean mean, enum truth_
     int n;
     double *v = tofu_ratios(set, mean, &n);
     for (int i = 0; i < n; i++)
-        v[i] = stats_truth_value(v[i], kind);
+        v[i] = stats_truth_value(v[i], kind, false);
     double out = stats_mean(v, n);
     free(v);
     return out;
@@ -73,8 +73,8 @@ static double options_mean(const json_t *set)
     {
         double *p = reals(w, &nw);
         for (int k = 0; k < nw; k++)
-            p[k] = exp(-p[k]);
-        v[i] = stats_probability_with_options(exp(-v[i]), p, nw);
+            p[k] = -p[k];
+        v[i] = stats_share(-v[i], p, nw, false);
         free(p);
         i++;
     }
@@ -119,7 +119,7 @@ static void tofu_rouge(const json_t *log, struct worst *w)
         struct rouge r;
         struct err e;
         const char *guess = json_string_value(json_array_get(text, 1));
-        if (rouge_score(json_string_value(json_array_get(text, 2)), guess, true, &r, &e))
+        if (rouge(json_string_value(json_array_get(text, 2)), guess, ROUGE_STEMMED, &r, &e))
             continue;
         compare(w, r.recall_1, get(json_object_get(set, "rouge1_recall"), row), name, atol(row));
         compare(w, r.recall_l, get(json_object_get(set, "rougeL_recall"), row), name, atol(row));
@@ -222,7 +222,7 @@ static void test_peer_log(void)
             {
                 struct rouge r;
                 struct err e;
-                if (rouge_score(str(c, "ground_truth"), str(c, "generation"), true, &r, &e))
+                if (rouge(str(c, "ground_truth"), str(c, "generation"), ROUGE_STEMMED, &r, &e))
                     continue;
                 compare(&w, r.recall_1, get(c, "rouge1_recall"), rouges[i], atol(row));
                 compare(&w, r.recall_l, get(c, "rougeL_recall"), rouges[i], atol(row));

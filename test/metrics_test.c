@@ -29,11 +29,11 @@ static void check_truth(const json_t *cases, const char *what)
             int nr, nw;
             double *rs = reals(json_array_get(right, (size_t)k), &nr);
             double *ws = reals(json_array_get(wrong, (size_t)k), &nw);
-            double score = stats_truth_score(stats_answer_probability(rs, nr, TRUTH_GEOMETRIC),
-                                             stats_answer_probability(ws, nw, TRUTH_GEOMETRIC),
-                                             (enum truth_kind)kind);
+            double score = stats_truth_score(stats_answer_logp(rs, nr, TRUTH_GEOMETRIC),
+                                             stats_answer_logp(ws, nw, TRUTH_GEOMETRIC),
+                                             (enum truth_kind)kind, true);
             compare(&w, score, real(json_array_get(want, (size_t)k)), names[kind], (long)i);
-            value[k] = stats_truth_value(score, (enum truth_kind)kind);
+            value[k] = stats_truth_value(score, (enum truth_kind)kind, true);
             free(rs);
             free(ws);
         }
@@ -56,7 +56,9 @@ static void check_options(const json_t *cases, const char *what)
         for (int k = 0; k < n; k++) {
             int nw;
             double *ws = reals(json_array_get(wrong, (size_t)k), &nw);
-            right[k] = stats_probability_with_options(right[k], ws, nw);
+            for (int j = 0; j < nw; j++)
+                ws[j] = log(ws[j]);
+            right[k] = stats_share(log(right[k]), ws, nw, true);
             compare(&w, right[k], real(json_array_get(want, (size_t)k)), "prob", (long)i);
             free(ws);
         }
@@ -253,15 +255,53 @@ static void test_missing(void)
     ok(!stats_auc(v, 4, v, 4, &auc, &e) && auc == 0.5, "auc skips what is missing");
     ok(!stats_auc(&nan, 1, v, 4, &auc, &e) && isnan(auc), "auc of one side only is missing");
     double losses[] = {1, 3};
-    near(stats_answer_probability(losses, 2, TRUTH_GEOMETRIC), exp(-2), RTOL, 0, "geometric mean");
-    near(stats_answer_probability(losses, 2, TRUTH_ARITHMETIC), (exp(-1) + exp(-3)) / 2, RTOL, 0,
+    near(stats_answer_logp(losses, 2, TRUTH_GEOMETRIC), -2, RTOL, 0, "geometric mean");
+    near(stats_answer_logp(losses, 2, TRUTH_ARITHMETIC), log((exp(-1) + exp(-3)) / 2), RTOL, 0,
          "arithmetic mean");
     for (int k = TRUTH_CLOSER_TO_1; k <= TRUTH_PROB_MEAN; k++) {
-        double score = stats_truth_score(0.5, stats_answer_probability(v, 2, TRUTH_GEOMETRIC),
-                                         (enum truth_kind)k);
-        ok(isnan(score) && isnan(stats_truth_value(score, (enum truth_kind)k)),
+        double score = stats_truth_score(-1, stats_answer_logp(v, 2, TRUTH_GEOMETRIC),
+                                         (enum truth_kind)k, k % 2);
+        ok(isnan(score) && isnan(stats_truth_value(score, (enum truth_kind)k, k % 2)),
            "a truth ratio of kind %d with a missing loss is missing", k);
     }
+}
+
+/* A constant added to every loss is one factor on every probability: ratios and shares stay,
+ * however small the probabilities are. With the peer's 1e-10 they do not. */
+static void test_small_probabilities(void)
+{
+    static const double added[] = {0, 10, 45, 800, 1e6};
+    for (size_t i = 0; i < sizeof added / sizeof *added; i++) {
+        double right[] = {1.5 + added[i], 2 + added[i]}, wrong[] = {1 + added[i], 3 + added[i]};
+        double tolerance = 1e-12 * (1 + added[i]); /* the losses themselves are rounded */
+        double arithmetic[] = {log((exp(-1.5) + exp(-2)) / 2), log((exp(-1) + exp(-3)) / 2)};
+        double c = stats_answer_logp(right, 2, TRUTH_ARITHMETIC);
+        double w = stats_answer_logp(wrong, 2, TRUTH_ARITHMETIC);
+        double ratio = exp(arithmetic[1] - arithmetic[0]);
+        double score = stats_truth_score(c, w, TRUTH_CLOSER_TO_1, false);
+        near(score, ratio, tolerance, 0, "losses + %g: ratio", added[i]);
+        near(stats_truth_value(score, TRUTH_CLOSER_TO_1, false), fmin(ratio, 1 / ratio), tolerance,
+             0, "closer to 1");
+        near(stats_truth_score(c, w, TRUTH_PROB_MEAN, false), 1 / (1 + ratio), tolerance, 0,
+             "the share of both");
+        const double logp[] = {-wrong[0], -wrong[1]};
+        near(stats_share(-right[0], logp, 2, false), exp(-1.5) / (exp(-1.5) + exp(-1) + exp(-3)),
+             tolerance, 0, "the share of all");
+        const double gap = stats_truth_score(c, w, TRUTH_CLOSER_TO_1, true) / ratio;
+        ok(added[i] < 40 ? gap > 0.99 : gap < 1e-6, "under compat %g times that", gap);
+    }
+    ok(isinf(stats_truth_score(-800, 0, TRUTH_CLOSER_TO_1, false)) &&
+           stats_truth_value(INFINITY, TRUTH_CLOSER_TO_1, false) == 0 &&
+           stats_truth_value(0, TRUTH_CLOSER_TO_1, false) == 0,
+       "ratios without bound, and 0, are as far from 1 as can be");
+    ok(isnan(stats_truth_score(-INFINITY, -INFINITY, TRUTH_CLOSER_TO_1, false)) &&
+           isnan(stats_share(-INFINITY, &(double){-INFINITY}, 1, false)),
+       "of two impossible answers there is none");
+    double v[] = {NAN, -3, -1};
+    near(stats_log_mean_exp(v, 3), log((exp(-3) + exp(-1)) / 2), RTOL, 0,
+         "the mean of what is there");
+    ok(isnan(stats_log_mean_exp(v, 1)) && isinf(stats_log_mean_exp(&(double){-INFINITY}, 1)),
+       "of nothing, and of 0");
 }
 
 static int run_all(struct err *e)
@@ -272,7 +312,7 @@ static int run_all(struct err *e)
     struct bleu bleu = {0};
     struct fluency f;
     struct interval i;
-    return rouge_score("the quick brown fox", "the slow brown dog jumps", true, &r, e) ||
+    return rouge("the quick brown fox", "the slow brown dog jumps", ROUGE_STEMMED, &r, e) ||
            ks_two_sample(a, 3, b, 2, &ks, e) || stats_auc(a, 3, b, 2, &auc, e) ||
            stats_tpr_at_fpr(a, 3, b, 2, 0.1, &auc, e) ||
            interval_of_mean(a, 3, 10, 0.9, 1, &i, e) ||
@@ -299,6 +339,7 @@ int main(void)
     test_ks();
     test_properties();
     test_missing();
+    test_small_probabilities();
     test_no_memory();
     check_files(test_data, "metrics", "metrics", "cut:");
     check_files(test_shared, "golden/metrics", "golden/stats", "whole:");

@@ -158,7 +158,7 @@ static void test_nearest(void)
 static void test_compat(void)
 {
     unsigned bits = 99;
-    ok(!compat_parse("ou", &bits, &e) && bits == (8191 | 7 << 16), "ou is all of them");
+    ok(!compat_parse("ou", &bits, &e) && bits == (8191 | 31 << 16), "ou is all of them");
     ok(!compat_parse("none", &bits, &e) && bits == 0, "none");
     ok(!compat_parse("append_eos,micro_mean", &bits, &e) &&
            bits == (COMPAT_APPEND_EOS | COMPAT_MICRO_MEAN),

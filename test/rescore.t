@@ -46,7 +46,7 @@ sub rescore {
 # Every aggregate that the log holds.
 sub all_agree {
     my ($what, $log, $retained, @without) = @_;
-    my ($mine) = rescore($log, $retained ? "--retain-logs $retained" : ());
+    my ($mine) = rescore($log, '--compat ou', $retained ? "--retain-logs $retained" : ());
     my $theirs = get($log);
     my ($n, @off) = (0);
     for my $name (sort keys %$theirs) {
@@ -69,20 +69,39 @@ sub near {
 
 my $log = 'test/data/tofu/TOFU_EVAL.json';
 all_agree('a small log', $log, 'test/data/tofu/retain_EVAL.json', 'privleak');
-my ($again) = rescore("$dir/out/TOFU_EVAL.json --retain-logs test/data/tofu/retain_EVAL.json");
+my ($again) = rescore("$dir/out/TOFU_EVAL.json --compat ou --retain-logs test/data/tofu/retain_EVAL.json");
 my $first = get($log);
+my ($plain) = rescore("$log --retain-logs test/data/tofu/retain_EVAL.json");
+near($plain->{$_} / $first->{$_}{agg_value}, 1, 1e-7, "$_ without the peer's 1e-10") for qw(model_utility forget_truth_ratio);
 near($again->{model_utility}, $first->{model_utility}{agg_value}, 1e-12, 'and again from what it wrote');
 my ($status, $out, $err) = run("$log --json");
 is($json->decode($out)->{forget_quality}, $first->{forget_quality}{agg_value}, 'forget quality stays without the retrained model');
 like($err, qr/forget_quality.*: as the log has it: there is nothing to compute it from/, 'and the program says so');
 
 # Every figure beside the retrained model's: of itself it cannot be told apart.
-run("$log --retain-logs $log --out $dir/out");
-my $table = get("$dir/out/TOFU_TABLE.json");
-my @apart = grep { defined $table->{$_}{low} && ($table->{$_}{ks} // -1) != 1 || $table->{$_}{retrained} != $first->{$_}{agg_value} }
-    grep { !/^forget_quality|^privleak|^mia/ } keys %$table;
-is("@apart", '', 'a model beside itself');
-is($table->{forget_quality}{value}, 1, 'and forget quality is 1');
+my ($table, $exact);
+for my $compat ('none', 'ou') {
+    run("$log --compat $compat --retain-logs $log --out $dir/out");
+    ($table, $exact) = (get("$dir/out/TOFU_TABLE.json"), $compat eq 'ou' ? 0 : 1e-7);
+    my @apart = grep { defined $table->{$_}{low} && ($table->{$_}{ks} // -1) != 1
+        || abs($table->{$_}{retrained} - $first->{$_}{agg_value}) > $exact * $first->{$_}{agg_value} }
+        grep { !/^forget_quality|^privleak|^mia/ } keys %$table;
+    is("@apart", '', "a model beside itself, --compat $compat");
+    is($table->{forget_quality}{value}, 1, 'and forget quality is 1');
+}
+
+# After ascent all losses are large (spec: the figure is the mean of min(r, 1/r) with r a ratio of losses' exponentials).
+sub losses { return {value_by_index => {map { $_ => {prob => 0, avg_loss => $_[$_]} } 0 .. $#_}} }
+my $forgot = put('forgot.json', {forget_Q_A_PARA_Prob => losses(44.4, 900, 24), forget_Q_A_PERT_Prob => losses([43.7, 43.8], [900, 901], [1000, 2000])});
+my ($large) = rescore($forgot);
+near($large->{forget_truth_ratio}, (exp(-.65) + exp(-.5)) / 3, 1e-14, 'truth ratio of losses from 24 to 2000 nats');
+is((rescore("$forgot --compat truth_tiny"))[0]{forget_truth_ratio} < 1e-8, 1, '0 under the peer\'s definition');
+
+# An infinite loss is a value, as is Infinity in what Python wrote.
+my $endless = put('endless.json', '{"forget_Q_A_Prob": {"value_by_index": {"0": {"prob": 0.0, "avg_loss": Infinity}, "1": {"prob": 0.5, "avg_loss": 0.7}}},
+    "forget_truth_ratio": {"value_by_index": {"0": {"score": Infinity}, "1": {"score": 0.5}, "2": {"score": NaN}}}}');
+my ($infinite) = rescore($endless);
+is($infinite->{forget_truth_ratio}, 0.25, 'Infinity as a ratio is as far from 1 as 0 is; NaN is missing');
 sub eight { return put($_[0], {exact_memorization => {agg_value => $_[1], value_by_index => {map { $_ => {score => $_[1] + $_ / 100} } 1 .. 8}}}) }
 ($status, $out, $err) = run(eight('low.json', 0.1) . ' --retain-logs ' . eight('high.json', 0.8));
 like($out, qr/^exact_memorization +0\.145 .* 8 +0 +0\.8 +0\.000155 /m, 'eight rows below eight: p = 2 / C(16, 8)');
@@ -126,8 +145,19 @@ like($out, qr/^privleak +-50 /m, 'and are computed with');
 my ($fewer, $more) = map { my $n = $_; put("$n.json", {forget_truth_ratio => {value_by_index => {map { $_ => {score => $_ / 10} } 1 .. $n}}}) } 3, 5;
 ($status, $out, $err) = run("$fewer --retain-logs $more");
 is($status, 0, 'logs of different size') or diag $err;
-like($out, qr/^forget_quality +- /m, 'give no forget quality');
-like($out, qr/^forget_quality: not computed: the retrained model's log has 5 rows of 'forget_truth_ratio', this model 3; evaluate both/m, 'with both counts');
+like($out, qr/^forget_quality +0\.857143 /m, 'the two-sample test takes them: 48 of the 56 orders are as far apart');
+like($out, qr/^forget_quality: the retrained model's log has 5 rows of 'forget_truth_ratio', this model 3: comparable .* only if both/m, 'with both counts');
+
+# ROUGE where its words, a-z and 0-9, are not those of the texts; texts that hold U+0000.
+sub texts { my ($i, %rows) = (0); $rows{$i++} = {ground_truth => shift, generation => shift} while @_; return {value_by_index => \%rows} }
+($status, $out, $err) = run(put('scripts.json', {forget_Q_A_ROUGE => texts("\xe6\x9d\xb1\xe4\xba\xac", "\xe4\xba\xac", 'Basil was born', 'Basil')}));
+like($out, qr/^forget_Q_A_ROUGE: 1 of 2 rows are mostly in letters .* leave out \(0\)$/m, 'a row in Chinese is named');
+like($out, qr/^forget_Q_A_ROUGE: ROUGE-L recall of words of all scripts \(kind rouge_unicode\) is 0\.416667 over 2 rows$/m, 'with what it is of all scripts: (1/2 + 1/3) / 2');
+($status, $out, $err) = run(put('nul.json', {forget_Q_A_ROUGE => texts("one\0two three four", "one\0two")}));
+like($out, qr/^forget_Q_A_ROUGE +0\.5 /m, 'U+0000 does not end a text');
+like((run(put('nul_a.json', {forget_truth_ratio => {value_by_index => {0 => {score => 1}}}, forget_Q_A_ROUGE => texts("a\0b", 'a')}) . ' --retain-logs '
+    . put('nul_b.json', {forget_truth_ratio => {value_by_index => {0 => {score => 1}}}, forget_Q_A_ROUGE => texts("a\0c", 'a')})))[2],
+    qr/row 0 of the retrained model's log is of another data set/, 'nor does the comparison of two logs end there');
 
 my %pair = (forget_truth_ratio => {value_by_index => {0 => {score => 0.5}}},
     forget_Q_A_PARA_Prob => {value_by_index => {0 => {prob => 0.5, avg_loss => 0.7}}},
@@ -174,10 +204,10 @@ SKIP: { # The figures that are printed for these logs (CHECKED.md, spec metrics.
         mia_gradnorm => .99848125);
     my $logs = "$shared/data/openunlearning_evals/tofu_Llama-3.2-1B-Instruct_";
     skip "$logs* is not there", 1 unless -f "${logs}retain90/TOFU_EVAL.json";
-    my ($mine) = rescore("${logs}full/evals_forget10/TOFU_EVAL.json --retain-logs ${logs}retain90/TOFU_EVAL.json");
+    my ($mine) = rescore("${logs}full/evals_forget10/TOFU_EVAL.json --compat ou --retain-logs ${logs}retain90/TOFU_EVAL.json");
     my @off = grep { abs($mine->{$_} / $printed{$_} - 1) > 1e-12 } sort keys %printed;
     is("@off", '', scalar(keys %printed) . ' printed figures');
-    ($mine) = rescore("${logs}retain90/TOFU_EVAL.json");
+    ($mine) = rescore("${logs}retain90/TOFU_EVAL.json --compat ou");
     near($mine->{model_utility}, 0.5911246639353407, 1e-15, 'and of the retrained model');
 }
 SKIP: {

@@ -4,13 +4,14 @@
 #include "eval/porter.h"
 #include "eval/rouge.h"
 #include "eval/textclean.h"
+#include "eval/words.h"
 #include "figures.h"
 
-static bool same_tokens(const char *text, const json_t *want)
+static bool same_tokens(const json_t *text, enum rouge_words how, const json_t *want)
 {
     struct buf b = {0};
     struct err e;
-    int n = rouge_tokens(text, true, &b, &e);
+    int n = rouge_tokens(json_string_value(text), json_string_length(text), how, &b, &e);
     bool same = n == (int)json_array_size(want);
     const char *s = b.data;
     for (int i = 0; same && i < n; i++, s += strlen(s) + 1)
@@ -30,21 +31,72 @@ static void check_rouge(json_t *cases, const char *what)
         struct rouge r;
         struct err e;
         const char *truth = str(c, "ground_truth"), *guess = str(c, "generation");
-        if (rouge_score(truth, guess, true, &r, &e))
+        if (rouge(truth, guess, ROUGE_STEMMED, &r, &e))
             continue;
         compare(&w, r.recall_1, get(c, "rouge1_recall"), "rouge1_recall", (long)i);
         compare(&w, r.f1_l, get(c, "rougeL_f1"), "rougeL_f1", (long)i);
         compare(&w, r.recall_l, get(c, "rougeL_recall"), "rougeL_recall", (long)i);
-        tokens_bad += !same_tokens(truth, json_object_get(c, "tokens_ground_truth")) ||
-                      !same_tokens(guess, json_object_get(c, "tokens_generation"));
+        tokens_bad += !same_tokens(json_object_get(c, "ground_truth"), ROUGE_STEMMED,
+                                   json_object_get(c, "tokens_ground_truth")) ||
+                      !same_tokens(json_object_get(c, "generation"), ROUGE_STEMMED,
+                                   json_object_get(c, "tokens_generation"));
         double all = json_array_size(json_object_get(c, "tokens_ground_truth")) > 0;
-        not_itself += rouge_score(truth, truth, true, &r, &e) || r.recall_1 != all ||
+        not_itself += rouge(truth, truth, ROUGE_STEMMED, &r, &e) || r.recall_1 != all ||
                       r.recall_l != all || r.f1_l != all;
     }
     report(&w, what);
     ok(!tokens_bad && w.n == 3 * (int)json_array_size(cases), "%s: token lists are identical",
        what);
     ok(!not_itself, "%s: each text with words has 1 with itself", what);
+}
+
+/* Words of all scripts, by plain Python. */
+static void check_unicode(json_t *cases, const char *what)
+{
+    struct worst w = {0};
+    size_t i;
+    json_t *c;
+    json_array_foreach(cases, i, c)
+    {
+        const json_t *truth = json_object_get(c, "ground_truth");
+        const json_t *guess = json_object_get(c, "generation");
+        struct rouge r;
+        struct err e;
+        if (rouge_score(json_string_value(truth), json_string_length(truth),
+                        json_string_value(guess), json_string_length(guess), ROUGE_UNICODE, &r, &e))
+            continue;
+        compare(&w, r.recall_1, get(c, "rouge1_recall"), "rouge1_recall", (long)i);
+        compare(&w, r.f1_l, get(c, "rougeL_f1"), "rougeL_f1", (long)i);
+        compare(&w, r.recall_l, get(c, "rougeL_recall"), "rougeL_recall", (long)i);
+        ok(same_tokens(truth, ROUGE_UNICODE, json_object_get(c, "tokens_ground_truth")) &&
+               same_tokens(guess, ROUGE_UNICODE, json_object_get(c, "tokens_generation")),
+           "words of '%s'", json_string_value(truth));
+    }
+    report(&w, what);
+    ok(w.n == 3 * (int)json_array_size(cases), "%s: all are scored", what);
+}
+
+static void test_unseen(void)
+{
+    static const struct {
+        const char *text;
+        bool unseen;
+    } t[] = {{"東京です。", true},
+             {"сорок две лодки 42", true},
+             {"أحمر", true},
+             {"Größe für François", false},
+             {"iPhone 15 手机", false},
+             {"", false},
+             {"?!", false},
+             {"plain words", false},
+             {"iPad 是一部很好的平板电脑", true}};
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++)
+        ok(words_are_unseen(t[i].text, strlen(t[i].text)) == t[i].unseen, "%s: '%s'",
+           t[i].unseen ? "unseen" : "seen", t[i].text);
+    struct rouge r;
+    struct err e;
+    ok(!rouge_score("a\0b c", 5, "b c\0", 4, ROUGE_STEMMED, &r, &e) && r.recall_l == 2. / 3,
+       "U+0000 does not end a text");
 }
 
 static void check_stems(json_t *stems, const char *what)
@@ -114,9 +166,10 @@ static void test_rouge_limits(void)
 {
     struct rouge r;
     struct err e;
-    ok(!rouge_score("", "", true, &r, &e) && r.recall_1 == 0 && r.f1_l == 0, "empty texts score 0");
-    ok(!rouge_score("running", "runs", false, &r, &e) && r.recall_l == 0 &&
-           !rouge_score("running", "runs", true, &r, &e) && r.recall_l == 1,
+    ok(!rouge("", "", ROUGE_STEMMED, &r, &e) && r.recall_1 == 0 && r.f1_l == 0,
+       "empty texts score 0");
+    ok(!rouge("running", "runs", ROUGE_LATIN, &r, &e) && r.recall_l == 0 &&
+           !rouge("running", "runs", ROUGE_STEMMED, &r, &e) && r.recall_l == 1,
        "stemming is what makes 'runs' match 'running'");
 
     int n = 10000;
@@ -125,7 +178,7 @@ static void test_rouge_limits(void)
         buf_printf(&a, &e, "w%d ", i);
         buf_printf(&b, &e, "w%d ", i % 2 ? n + i : i);
     }
-    ok(!rouge_score(a.data, b.data, true, &r, &e) && r.recall_l == 0.5 && r.recall_1 == 0.5,
+    ok(!rouge(a.data, b.data, ROUGE_STEMMED, &r, &e) && r.recall_l == 0.5 && r.recall_1 == 0.5,
        "two texts of %d tokens", n);
     buf_fini(&a);
     buf_fini(&b);
@@ -133,7 +186,7 @@ static void test_rouge_limits(void)
     char *word = malloc(100001);
     memset(word, 'y', 100000);
     word[100000] = 0;
-    ok(!rouge_score(word, word, true, &r, &e) && r.f1_l == 1, "one word of 100,000 letters");
+    ok(!rouge(word, word, ROUGE_STEMMED, &r, &e) && r.f1_l == 1, "one word of 100,000 letters");
     free(word);
 }
 
@@ -142,8 +195,11 @@ static void check_files(char *(*find)(const char *), const char *dir, const char
     static const struct {
         const char *file;
         void (*check)(json_t *cases, const char *what);
-    } files[] = {{"rouge", check_rouge}, {"stems", check_stems}, {"text_cleanup", check_cleanup}};
-    for (int i = 0; i < 3; i++) {
+    } files[] = {{"rouge", check_rouge},
+                 {"stems", check_stems},
+                 {"text_cleanup", check_cleanup},
+                 {"rouge_unicode", check_unicode}};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char name[96];
         snprintf(name, sizeof name, "%s/%s.json", dir, files[i].file);
         json_t *cases = load(find(name));
@@ -160,6 +216,7 @@ int main(void)
 {
     test_text();
     test_rouge_limits();
+    test_unseen();
     check_files(test_data, "metrics", "cut:");
     check_files(test_shared, "golden/metrics", "whole:");
     return done();

@@ -15,7 +15,8 @@ enum {
                 COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN |
                 COMPAT_UNDIAL_ALL_POSITIONS | COMPAT_PDU_UNSHIFTED | COMPAT_RMU_BXB |
                 COMPAT_RMU_CLIP_ALL | COMPAT_RMU_DRAW | COMPAT_ADAMW_DECAY_LAST |
-                COMPAT_CHUNK_REENCODE | COMPAT_DROP_LAST_TOKEN | COMPAT_ES_FLOOR | COMPAT_NAN
+                COMPAT_CHUNK_REENCODE | COMPAT_DROP_LAST_TOKEN | COMPAT_ES_FLOOR | COMPAT_NAN |
+                COMPAT_TRUTH_TINY | COMPAT_DECAY_NORMS
 };
 
 static const struct compat_row rows[] = {
@@ -42,6 +43,10 @@ static const struct compat_row rows[] = {
      "memorisation and membership attacks leave out an answer's last token"},
     {"es_floor", COMPAT_ES_FLOOR, "extraction strength is at least one token"},
     {"nan", COMPAT_NAN, "evaluation logs hold NaN, as Python writes it, where a number is missing"},
+    {"truth_tiny", COMPAT_TRUTH_TINY,
+     "truth ratios and options add 1e-10 to the probabilities they divide by"},
+    {"decay_norms", COMPAT_DECAY_NORMS,
+     "weight decay moves RMSNorms of mistral, qwen2, phi3, gemma and their like"},
     {"micro_mean", COMPAT_MICRO_MEAN, "a step averages micro-batch means, not tokens"},
 };
 

@@ -25,6 +25,8 @@ enum compat {
     COMPAT_DROP_LAST_TOKEN = 1 << 16,  /* memorisation and attacks leave out the last label */
     COMPAT_ES_FLOOR = 1 << 17,         /* extraction strength is at least 1/N */
     COMPAT_NAN = 1 << 18,              /* logs hold NaN, not null, for missing numbers */
+    COMPAT_TRUTH_TINY = 1 << 19,       /* truth ratios and options add 1e-10 to divisors */
+    COMPAT_DECAY_NORMS = 1 << 20,      /* RMSNorms that the peer takes for no norm are decayed */
 };
 
 /* "ou", "none" or names joined by commas -> bits. */

@@ -120,6 +120,9 @@ int param_set_json(const struct param *p, void *obj, const json_t *value, struct
     bool text = p->type == PARAM_STRING || p->type == PARAM_CHOICE;
     if (number && json_is_number(value))
         return set_json_number(p, obj, value, e);
+    if (text && json_is_string(value) &&
+        strlen(json_string_value(value)) != json_string_length(value))
+        return err_set(e, "'%s' holds U+0000", p->name);
     if (text && json_is_string(value))
         return param_set_text(p, obj, json_string_value(value), e);
     if (text && json_is_null(value) && !p->value) {

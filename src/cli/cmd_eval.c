@@ -182,6 +182,8 @@ static int run_suite(struct evaluation *v, const struct options *o, struct err *
                               .truth_mean = strcmp(o->truth_ratio, "arithmetic") ? TRUTH_GEOMETRIC
                                                                                  : TRUTH_ARITHMETIC,
                               .compat = v->s.compat};
+    if (v->retain_log && suite_align(&v->suite, v->retain_log, e))
+        return -1;
     if (eval_retrained_run(&v->retrained, &v->suite, o->out, &v->retain_log, e))
         return -1;
     v->suite.retain_log = v->retain_log;

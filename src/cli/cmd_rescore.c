@@ -11,7 +11,7 @@
 #include "suites/tofu_log.h"
 
 struct options {
-    const char *suite, *retain_logs, *truth_ratio, *out;
+    const char *suite, *retain_logs, *truth_ratio, *compat, *out;
     bool json;
 };
 
@@ -23,6 +23,8 @@ static const struct param params[] = {
      "the retrained model's log, for forget quality and privacy leak"},
     {"truth_ratio", PARAM_CHOICE, OPT(truth_ratio), 0, 0, "geometric|arithmetic", "geometric", NULL,
      "mean over the wrong answers"},
+    {"compat", PARAM_STRING, OPT(compat), 0, 0, NULL, "none", "NAMES",
+     "as of eval: under ou the figures that OpenUnlearning computes; see 'unlearn help compat'"},
     {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR",
      "writes TOFU_EVAL.json, TOFU_SUMMARY.json and TOFU_TABLE.json, or as the suite is called"},
     {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print the summary as JSON"},
@@ -53,18 +55,19 @@ static json_t *read_log(const char *path, bool *tofu, struct err *e)
     return own;
 }
 
-/* As it is, or computed again where it holds no truth ratios of this kind. */
+/* The retrained model's log, whose truth ratios are computed as `like` computes its own. */
 static json_t *read_retained(const char *path, const struct suite *like, struct err *e)
 {
     bool tofu;
     json_t *log = read_log(path, &tofu, e), *out = NULL;
-    if (!log || (!tofu && like->truth_mean == TRUTH_GEOMETRIC))
+    if (log && !tofu && like->truth_mean == TRUTH_GEOMETRIC && !suite_align(like, log, e))
         return log;
-    struct suite s = {.recipe = like->recipe, .truth_mean = like->truth_mean};
-    if (suite_rescore(&s, log, e))
-        err_prefix(e, "'%s': ", path);
-    else
+    struct suite s = {
+        .recipe = like->recipe, .truth_mean = like->truth_mean, .compat = like->compat};
+    if (log && (tofu || like->truth_mean != TRUTH_GEOMETRIC) && !suite_rescore(&s, log, e))
         out = json_incref(s.log.eval);
+    else if (log)
+        err_prefix(e, "'%s': ", path);
     suite_fini(&s);
     json_decref(log);
     return out;
@@ -76,6 +79,8 @@ static int rescore_metrics(const char *path, const struct suite_recipe *recipe,
     struct suite s = {.recipe = recipe};
     s.truth_mean = strcmp(o->truth_ratio, "arithmetic") ? TRUTH_GEOMETRIC : TRUTH_ARITHMETIC;
     bool tofu;
+    if (compat_parse(o->compat, &s.compat, e))
+        return -1;
     json_t *log = read_log(path, &tofu, e), *retained = NULL;
     int rc = log ? 0 : -1;
     if (!rc && o->retain_logs) {

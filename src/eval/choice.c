@@ -130,8 +130,10 @@ void choice_judge(struct choice_score *s, const struct question *q)
             per_letter = by_letter;
             s->best_letter = i;
         }
-        share[i < q->n_right] += exp(s->logp[i]);
     }
+    /* against the likeliest: log-probabilities of long texts are beyond exp's range */
+    for (int i = 0; i < q->n; i++)
+        share[i < q->n_right] += exp(s->logp[i] - s->logp[s->best]);
     s->acc = s->best == q->gold;
     s->acc_norm = s->best_letter == q->gold;
     if (q->n_right)

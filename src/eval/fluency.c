@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -12,7 +13,7 @@ int fluency_of(const char *text, int n, struct fluency *out, struct err *e)
 {
     struct buf words = {0};
     struct ngrams g;
-    int count = rouge_tokens(text, false, &words, e), rc = -1;
+    int count = rouge_tokens(text, strlen(text), ROUGE_LATIN, &words, e), rc = -1;
     int *ids = count < 0 ? NULL : mem_alloc((size_t)count, sizeof *ids, e);
     int different = ids ? words_number(words.data, count, ids, e) : -1;
     if (different >= 0)

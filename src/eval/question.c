@@ -92,7 +92,7 @@ static int number(const json_t *v)
         return json_is_true(v);
     if (json_is_integer(v))
         return json_integer_value(v) < QUESTION_CHOICES ? (int)json_integer_value(v) : -1;
-    return text && text[0] >= '0' && text[0] <= '9' && strlen(text) < 3 ? atoi(text) : -1;
+    return text && text[0] >= '0' && text[0] <= '9' && json_string_length(v) < 3 ? atoi(text) : -1;
 }
 
 /* A text, or a whole number as text, without the spaces around it. */
@@ -112,8 +112,9 @@ static int label_of(const json_t *labels, const json_t *answer)
     int found = -1;
     if (!label_text(answer, &name, &ignored))
         for (size_t i = 0; i < list_size(labels) && found < 0; i++) {
-            const char *label = json_string_value(list_item(labels, i, &key));
-            if (label && !strcmp(label, name.data ? name.data : ""))
+            const json_t *label = list_item(labels, i, &key);
+            if (json_is_string(label) && json_string_length(label) == name.len &&
+                (!name.len || !memcmp(json_string_value(label), name.data, name.len)))
                 found = (int)i;
         }
     buf_fini(&name);

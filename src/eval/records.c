@@ -21,7 +21,7 @@ struct cell *records_add(struct records *r, const char *name, int n, bool list, 
         return NULL;
     struct cell *first = r->cell + r->cells;
     for (int i = 0; i < n; i++) {
-        first[i] = (struct cell){.text = {NULL}};
+        first[i] = (struct cell){.text = {{NULL, 0}}};
         for (int c = 0; c < COLUMN_COUNT; c++)
             first[i].x[c] = NAN;
     }
@@ -30,13 +30,23 @@ struct cell *records_add(struct records *r, const char *name, int n, bool list, 
     return first;
 }
 
+int cell_set_text(struct cell *c, enum text_id id, const char *s, size_t n, struct err *e)
+{
+    char *copy = mem_strndup(s, n, e);
+    if (!copy)
+        return -1;
+    free(c->text[id].s);
+    c->text[id] = (struct record_text){copy, n};
+    return 0;
+}
+
 void records_fini(struct records *r)
 {
     for (int i = 0; i < r->n; i++)
         free(r->v[i].name);
     for (int i = 0; i < r->cells; i++)
         for (int t = 0; t < TEXT_COUNT; t++)
-            free(r->cell[i].text[t]);
+            free(r->cell[i].text[t].s);
     free(r->v);
     free(r->cell);
     *r = (struct records){0};

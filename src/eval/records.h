@@ -27,7 +27,10 @@ enum text_id { TEXT_INPUT, TEXT_TRUTH, TEXT_ANSWER, TEXT_COUNT };
 
 struct cell {
     double x[COLUMN_COUNT];
-    char *text[TEXT_COUNT]; /* owned, UTF-8 */
+    struct record_text {
+        char *s; /* owned UTF-8, may hold U+0000; NULL: missing */
+        size_t n;
+    } text[TEXT_COUNT];
 };
 
 struct record {
@@ -47,6 +50,8 @@ struct records {
 /* Appends a row of n cells, all missing; the first of them, NULL on failure. */
 struct cell *records_add(struct records *r, const char *name, int n, bool list, struct err *e);
 void records_fini(struct records *r);
+/* Sets a text of a cell to a copy of s[0..n). */
+int cell_set_text(struct cell *c, enum text_id id, const char *s, size_t n, struct err *e);
 /* The first cell of row i. */
 struct cell *records_cell(const struct records *r, int i);
 /* Mean over the cells of row i, NaN if one is missing. */

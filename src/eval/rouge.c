@@ -1,11 +1,13 @@
 #include "eval/rouge.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "eval/ngrams.h"
 #include "eval/porter.h"
+#include "eval/words.h"
 
 /* Both texts as numbers: equal words have equal numbers, counted from 0. */
 struct pair {
@@ -16,20 +18,21 @@ struct pair {
 /* The letter or digit that the text at s becomes when lower-cased, or 0; *len its bytes. Beyond
  * ASCII only two code points become ASCII letters: U+0130 (i, then a combining dot) and U+212A (k).
  */
-static char lower(const char *s, size_t *len)
+static char lower(const char *s, const char *end, size_t *len)
 {
     const unsigned char *u = (const unsigned char *)s;
+    size_t left = (size_t)(end - s);
     *len = 1;
     if ((*u >= 'a' && *u <= 'z') || (*u >= '0' && *u <= '9'))
         return (char)*u;
     if (*u >= 'A' && *u <= 'Z')
         return (char)(*u + ('a' - 'A'));
-    if (!strncmp(s, "\xE2\x84\xAA", 3)) {
+    if (left >= 3 && !memcmp(s, "\xE2\x84\xAA", 3)) {
         *len = 3;
         return 'k';
     }
     /* The dot splits the word: leave the second byte to be read as a separator. */
-    return strncmp(s, "\xC4\xB0", 2) ? 0 : 'i';
+    return left >= 2 && !memcmp(s, "\xC4\xB0", 2) ? 'i' : 0;
 }
 
 static void end_word(struct buf *b, size_t start, bool stem)
@@ -38,26 +41,29 @@ static void end_word(struct buf *b, size_t start, bool stem)
         b->len = start + porter_stem(b->data + start, b->len - start);
 }
 
-int rouge_tokens(const char *text, bool stem, struct buf *out, struct err *e)
+int rouge_tokens(const char *text, size_t n, enum rouge_words how, struct buf *out, struct err *e)
 {
-    int n = 0;
+    const char *end = text + n;
+    int count = 0;
     size_t start = out->len, len = 0;
+    if (how == ROUGE_UNICODE)
+        return words_unicode(text, n, out, e);
     for (;; text += len) {
-        char c = *text ? lower(text, &len) : 0;
+        char c = text < end ? lower(text, end, &len) : 0;
         if (c) {
             if (buf_add(out, &c, 1, e))
                 return -1;
             continue;
         }
         if (out->len > start) {
-            end_word(out, start, stem);
+            end_word(out, start, how == ROUGE_STEMMED);
             if (buf_add(out, "", 1, e))
                 return -1;
             start = out->len;
-            n++;
+            count++;
         }
-        if (!*text)
-            return n;
+        if (text == end)
+            return count;
     }
 }
 
@@ -122,13 +128,14 @@ static int score_pair(const struct pair *p, struct rouge *out, struct err *e)
     return 0;
 }
 
-int rouge_score(const char *truth, const char *guess, bool stem, struct rouge *out, struct err *e)
+int rouge_score(const char *truth, size_t n_truth, const char *guess, size_t n_guess,
+                enum rouge_words how, struct rouge *out, struct err *e)
 {
     struct buf text = {0};
     struct pair p = {0};
     int rc = -1;
-    if ((p.n_truth = rouge_tokens(truth, stem, &text, e)) >= 0 &&
-        (p.n_guess = rouge_tokens(guess, stem, &text, e)) >= 0)
+    if ((p.n_truth = rouge_tokens(truth, n_truth, how, &text, e)) >= 0 &&
+        (p.n_guess = rouge_tokens(guess, n_guess, how, &text, e)) >= 0)
         rc = number_words(&text, &p, e);
     if (!rc)
         rc = score_pair(&p, out, e);

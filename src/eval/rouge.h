@@ -2,14 +2,15 @@
  * subsequence of the two token lists (ROUGE-L). All scores lie in [0,1]; they are 0 where either
  * text has no tokens. Definitions: C.-Y. Lin, ROUGE, ACL 2004 workshop; spec metrics.md section 2.
  *
- * Tokens: lower-case as Python does it, split at everything but a-z and 0-9, and, with `stem`,
- * words of more than three letters stemmed (eval/porter.h). Texts are UTF-8; memory is linear in
- * their length.
+ * Texts are UTF-8 of n bytes and may hold U+0000; memory is linear in their length. What a token
+ * is: ROUGE_LATIN    lower-case as Python does it, split at everything but a-z and 0-9
+ *   ROUGE_STEMMED  the same, words of more than three letters stemmed (eval/porter.h)
+ *   ROUGE_UNICODE  words of all scripts (eval/words.h)
  */
 #ifndef EVAL_ROUGE_H
 #define EVAL_ROUGE_H
 
-#include <stdbool.h>
+#include <stddef.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -19,9 +20,12 @@ struct rouge {
     double precision_l, recall_l, f1_l; /* ROUGE-L */
 };
 
-int rouge_score(const char *truth, const char *guess, bool stem, struct rouge *out, struct err *e);
+enum rouge_words { ROUGE_LATIN, ROUGE_STEMMED, ROUGE_UNICODE };
+
+int rouge_score(const char *truth, size_t n_truth, const char *guess, size_t n_guess,
+                enum rouge_words how, struct rouge *out, struct err *e);
 
 /* Appends the tokens, each followed by a NUL; their number, or -1. */
-int rouge_tokens(const char *text, bool stem, struct buf *out, struct err *e);
+int rouge_tokens(const char *text, size_t n, enum rouge_words how, struct buf *out, struct err *e);
 
 #endif

@@ -71,36 +71,59 @@ double stats_privleak(double auc, double reference_auc)
     return stats_relative_difference(1 - auc, 1 - reference_auc);
 }
 
-double stats_probability_with_options(double correct, const double *wrong, int n_wrong)
+double stats_share(double correct, const double *wrong, int n_wrong, bool tiny)
 {
-    double sum = correct;
+    double sum = tiny ? exp(correct) : 1;
     for (int i = 0; i < n_wrong; i++)
-        sum += wrong[i];
-    return correct / (sum + TINY);
+        sum += exp(tiny ? wrong[i] : wrong[i] - correct);
+    return tiny ? exp(correct) / (sum + TINY) : 1 / sum;
 }
 
-double stats_answer_probability(const double *loss, int n, enum truth_mean mean)
+double stats_log_mean_exp(const double *v, int n)
 {
-    double sum = 0;
+    double top = -INFINITY, sum = 0;
+    int count = 0;
     for (int i = 0; i < n; i++)
-        sum += mean == TRUTH_GEOMETRIC ? loss[i] : exp(-loss[i]);
-    return mean == TRUTH_GEOMETRIC ? exp(-sum / n) : sum / n;
+        top = fmax(top, v[i]); /* passes over NaN */
+    for (int i = 0; i < n; i++)
+        if (!isnan(v[i])) {
+            sum += exp(v[i] - top);
+            count++;
+        }
+    if (!count)
+        return NAN;
+    return isinf(top) ? top : top + log(sum / count);
 }
 
-double stats_truth_score(double correct, double wrong, enum truth_kind kind)
+double stats_answer_logp(const double *loss, int n, enum truth_mean mean)
+{
+    double sum = 0, least = INFINITY;
+    for (int i = 0; i < n; i++) {
+        sum += loss[i];
+        least = fmin(least, loss[i]);
+    }
+    if (mean == TRUTH_GEOMETRIC || isnan(sum) || isinf(least))
+        return -sum / n;
+    sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += exp(least - loss[i]);
+    return log(sum / n) - least;
+}
+
+double stats_truth_score(double correct, double wrong, enum truth_kind kind, bool tiny)
 {
     if (kind == TRUTH_PROB_MEAN)
-        return correct / (correct + wrong + TINY);
-    return wrong / (correct + TINY);
+        return stats_share(correct, &wrong, 1, tiny);
+    return tiny ? exp(wrong) / (exp(correct) + TINY) : exp(wrong - correct);
 }
 
-double stats_truth_value(double score, enum truth_kind kind)
+double stats_truth_value(double score, enum truth_kind kind, bool tiny)
 {
     if (isnan(score))
         return NAN;
     switch (kind) {
     case TRUTH_CLOSER_TO_1:
-        return fmin(score, 1 / (score + TINY));
+        return fmin(score, 1 / (tiny ? score + TINY : score));
     case TRUTH_TRUE_BETTER:
         return fmax(0, 1 - score);
     default:

@@ -6,6 +6,8 @@
 #ifndef EVAL_STATS_H
 #define EVAL_STATS_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 /* Moves the values that are there to the front, in order; how many they are. */
@@ -32,8 +34,13 @@ int stats_tpr_at_fpr(const double *zero, int n_zero, const double *one, int n_on
 double stats_privleak(double auc, double reference_auc);
 double stats_relative_difference(double auc, double reference_auc);
 
-/* The right answer's share of the probability of all answers. */
-double stats_probability_with_options(double correct, const double *wrong, int n_wrong);
+/* Probabilities as natural logarithms, so that none is too small to be divided by: after ascent a
+ * mean loss of 50 nats and more is common. `tiny` adds 1e-10 to what probabilities are divided by,
+ * as OpenUnlearning does, and forms them first (COMPAT_TRUTH_TINY): figures then go to 0 where
+ * probabilities are below that. */
+
+/* The right answer's share of the probability of all answers. Missing where all are 0. */
+double stats_share(double correct, const double *wrong, int n_wrong, bool tiny);
 
 /* Truth ratio (TOFU, arXiv 2401.06121). Losses are per-token means of one answer; several right or
  * wrong answers are joined by their geometric (mean of losses; the default) or arithmetic mean. */
@@ -45,10 +52,13 @@ enum truth_kind {
     TRUTH_PROB_MEAN    /* the right answer's share of both */
 };
 
-double stats_answer_probability(const double *loss, int n, enum truth_mean mean);
-/* The score of a row, from those two probabilities: wrong/correct, or the share. */
-double stats_truth_score(double correct, double wrong, enum truth_kind kind);
+/* Logarithm of the answers' mean probability, from their losses. */
+double stats_answer_logp(const double *loss, int n, enum truth_mean mean);
+/* The logarithm of the mean of exp(v); NaN counts as missing. */
+double stats_log_mean_exp(const double *v, int n);
+/* The score of a row, from those two: wrong/correct, or the share. */
+double stats_truth_score(double correct, double wrong, enum truth_kind kind, bool tiny);
 /* What a row's score adds to the mean of the set, in [0,1]. */
-double stats_truth_value(double score, enum truth_kind kind);
+double stats_truth_value(double score, enum truth_kind kind, bool tiny);
 
 #endif

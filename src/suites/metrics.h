@@ -10,6 +10,7 @@
 
 #include "eval/interval.h"
 #include "eval/records.h"
+#include "eval/rouge.h"
 #include "suites/suite.h"
 #include "suites/warnings.h"
 
@@ -40,6 +41,7 @@ struct one_row {
 /* flags */
 #define METRIC_ATTACK (1u << 0) /* of two data sets, members and non-members */
 #define METRIC_RATE   (1u << 1) /* each value is 0 or 1 */
+#define METRIC_LATIN  (1u << 2) /* of words that are made of a-z and 0-9, as ROUGE's are */
 
 struct metric_kind {
     const char *name, *help; /* as recipes and `unlearn eval --list` have them */
@@ -53,14 +55,16 @@ struct metric_kind {
     /* All rows of one data set. */
     int (*fill)(const struct metric *m, const struct suite *s, const struct observed *x,
                 struct records *out, struct err *e);
-    /* Row by row from a column of both inputs: its right answers and its wrong ones. */
+    /* Row by row from a column of both inputs, its right answers and its wrong ones: of COLUMN_PROB
+     * the logarithms, of probabilities too small for a double from the loss. */
     enum column_id joined;
     void (*join)(const struct metric *m, const struct suite *s, const double *right, int n_right,
                  const double *wrong, int n_wrong, struct cell *out);
     /* out->figure from other metrics; left as it is where it cannot be had. */
     int (*figure)(const struct metric *m, const struct suite *s, struct result *out, struct err *e);
     /* What row i adds to the mean; NULL: its COLUMN_SCORE. It may fill columns of the row in. */
-    int (*value)(const struct metric *m, struct records *r, int i, double *out, struct err *e);
+    int (*value)(const struct metric *m, unsigned compat, struct records *r, int i, double *out,
+                 struct err *e);
     int inputs_least, inputs_most; /* how many metrics it is computed from */
 };
 
@@ -81,10 +85,15 @@ struct score metric_tokens(const struct one_row *r);
 double *metric_scores(const struct records *r, const char *side, enum warning missing,
                       struct result *out, struct err *e);
 
+/* ROUGE of the texts of row i; 1 if it has none. */
+int metric_rouge(const struct records *r, int i, enum rouge_words words, struct rouge *out,
+                 struct err *e);
+
 /* From rows that are filled in: values and mean, or AUC. */
-int result_aggregate(struct result *r, const struct metric *m, struct err *e);
+int result_aggregate(struct result *r, const struct metric *m, unsigned compat, struct err *e);
 /* The rows that a log holds of the metric, then the same; an error if there are none. */
-int result_from_log(struct result *r, const struct metric *m, json_t *logged, struct err *e);
+int result_from_log(struct result *r, const struct metric *m, unsigned compat, json_t *logged,
+                    struct err *e);
 /* In the form of a log, a new reference. */
 json_t *result_json(const struct result *r, const struct metric *m, struct err *e);
 /* Adds the metric's line to the table. */

@@ -27,9 +27,9 @@ static int fill_texts(const struct metric *m, const struct suite *s, const struc
                             x->answer);
         snprintf(name, sizeof name, "%d", x->d.rows[i]);
         struct cell *c = records_add(out, name, 1, false, e);
-        if (!c || !(c->text[TEXT_INPUT] = mem_strdup(a->input, e)) ||
-            !(c->text[TEXT_TRUTH] = mem_strdup(a->whole, e)) ||
-            !(c->text[TEXT_ANSWER] = mem_strdup(a->answer, e)))
+        if (!c || cell_set_text(c, TEXT_INPUT, a->input, strlen(a->input), e) ||
+            cell_set_text(c, TEXT_TRUTH, a->whole, strlen(a->whole), e) ||
+            cell_set_text(c, TEXT_ANSWER, a->answer, strlen(a->answer), e))
             return -1;
     }
     return 0;
@@ -37,16 +37,15 @@ static int fill_texts(const struct metric *m, const struct suite *s, const struc
 
 /* ROUGE of the row's texts; what it holds for it where it has no texts. */
 static int read_rouge(const struct metric *m, struct records *r, int i, enum column_id column,
-                      double *out, struct err *e)
+                      enum rouge_words words, double *out, struct err *e)
 {
     struct cell *c = records_cell(r, i);
     double held = c->x[column];
     struct rouge rouge;
     *out = held;
-    if (!c->text[TEXT_TRUTH] || !c->text[TEXT_ANSWER])
-        return 0;
-    if (rouge_score(c->text[TEXT_TRUTH], c->text[TEXT_ANSWER], true, &rouge, e))
-        return -1;
+    int rc = metric_rouge(r, i, words, &rouge, e);
+    if (rc)
+        return rc < 0 ? -1 : 0;
     c->x[COLUMN_ROUGE_1] = rouge.recall_1;
     c->x[COLUMN_ROUGE_F1] = rouge.f1_l;
     c->x[COLUMN_ROUGE_L] = rouge.recall_l;
@@ -57,19 +56,42 @@ static int read_rouge(const struct metric *m, struct records *r, int i, enum col
     return 0;
 }
 
-static int rouge_l(const struct metric *m, struct records *r, int i, double *out, struct err *e)
+int metric_rouge(const struct records *r, int i, enum rouge_words words, struct rouge *out,
+                 struct err *e)
 {
-    return read_rouge(m, r, i, COLUMN_ROUGE_L, out, e);
+    const struct record_text *truth = &records_cell(r, i)->text[TEXT_TRUTH];
+    const struct record_text *answer = &records_cell(r, i)->text[TEXT_ANSWER];
+    if (!truth->s || !answer->s)
+        return 1;
+    return rouge_score(truth->s, truth->n, answer->s, answer->n, words, out, e);
 }
 
-static int rouge_1(const struct metric *m, struct records *r, int i, double *out, struct err *e)
+static int rouge_l(const struct metric *m, unsigned compat, struct records *r, int i, double *out,
+                   struct err *e)
 {
-    return read_rouge(m, r, i, COLUMN_ROUGE_1, out, e);
+    (void)compat;
+    return read_rouge(m, r, i, COLUMN_ROUGE_L, ROUGE_STEMMED, out, e);
 }
 
-static int rouge_f1(const struct metric *m, struct records *r, int i, double *out, struct err *e)
+static int rouge_1(const struct metric *m, unsigned compat, struct records *r, int i, double *out,
+                   struct err *e)
 {
-    return read_rouge(m, r, i, COLUMN_ROUGE_F1, out, e);
+    (void)compat;
+    return read_rouge(m, r, i, COLUMN_ROUGE_1, ROUGE_STEMMED, out, e);
+}
+
+static int rouge_f1(const struct metric *m, unsigned compat, struct records *r, int i, double *out,
+                    struct err *e)
+{
+    (void)compat;
+    return read_rouge(m, r, i, COLUMN_ROUGE_F1, ROUGE_STEMMED, out, e);
+}
+
+static int rouge_unicode(const struct metric *m, unsigned compat, struct records *r, int i,
+                         double *out, struct err *e)
+{
+    (void)compat;
+    return read_rouge(m, r, i, COLUMN_ROUGE_L, ROUGE_UNICODE, out, e);
 }
 
 static int bleu(const struct one_row *r, double *out, struct err *e)
@@ -135,16 +157,24 @@ const struct metric_kind metrics_generated[] = {
     {.name = "rouge",
      .help = "ROUGE-L recall of the model's own greedy answer, stemmed: longest common subsequence",
      .verified = "rouge_score, logs of TOFU",
+     .flags = METRIC_LATIN,
      ROUGE(rouge_l)},
     {.name = "rouge_1",
      .help = "ROUGE-1 recall of the model's own greedy answer, stemmed: common words",
      .verified = "rouge_score, logs of TOFU",
+     .flags = METRIC_LATIN,
      ROUGE(rouge_1)},
     {.name = "rouge_f1",
      .help = "ROUGE-L F of the same: knowledge and, where a text is continued, verbatim "
              "memorisation (arXiv 2407.06460)",
      .verified = "rouge_score, OpenUnlearning's logs",
+     .flags = METRIC_LATIN,
      ROUGE(rouge_f1)},
+    {.name = "rouge_unicode",
+     .help = "ROUGE-L recall over words of all scripts, not stemmed: runs of letters and digits, "
+             "single letters where a script has no spaces (Chinese, Japanese, Thai)",
+     .verified = "plain Python",
+     ROUGE(rouge_unicode)},
     {.name = "bleu",
      .help = "BLEU of the model's own answer, tokenizer 13a",
      .forgotten = "low on forget",
@@ -163,18 +193,21 @@ const struct metric_kind metrics_generated[] = {
      .forgotten = "fluent: as in the retrained model",
      .verified = "plain Python",
      .needs = NEED_ANSWERS,
+     .flags = METRIC_LATIN,
      .score = unique_words},
     {.name = "repetition",
      .help = "share of 4-grams that came before in the model's own answer (arXiv 1908.04319)",
      .forgotten = "fluent: as in the retrained model",
      .verified = "plain Python",
      .needs = NEED_ANSWERS,
+     .flags = METRIC_LATIN,
      .score = repetition},
     {.name = "word_entropy",
      .help = "of bigrams in the model's own answer, in bits (arXiv 1809.05972)",
      .forgotten = "fluent: as in the retrained model",
      .verified = "plain Python",
      .needs = NEED_ANSWERS,
+     .flags = METRIC_LATIN,
      .score = word_entropy},
     {.name = "perplexity",
      .help = "of the model's own answer under another model (`--reference`)",

@@ -27,9 +27,10 @@ static int fill_probability(const struct metric *m, const struct suite *s, const
     return 0;
 }
 
-static int probability(const struct metric *m, struct records *r, int i, double *out, struct err *e)
+static int probability(const struct metric *m, unsigned compat, struct records *r, int i,
+                       double *out, struct err *e)
 {
-    (void)m, (void)e;
+    (void)m, (void)compat, (void)e;
     *out = records_mean(r, COLUMN_PROB, i);
     return 0;
 }

@@ -62,8 +62,10 @@ static int read_row(const char *index, const json_t *row, unsigned columns, unsi
             cell[i].x[c] = peer_value(json_is_array(x) ? json_array_get(x, i) : x);
     }
     for (int t = 0; t < TEXT_COUNT; t++) {
-        const char *text = json_string_value(json_object_get(row, text_keys[t]));
-        if (texts & TEXT_BIT(t) && text && !(cell->text[t] = mem_strdup(text, e)))
+        const json_t *text = json_object_get(row, text_keys[t]);
+        if (texts & TEXT_BIT(t) && json_is_string(text) &&
+            cell_set_text(cell, (enum text_id)t, json_string_value(text), json_string_length(text),
+                          e))
             return -1;
     }
     return 0;
@@ -102,7 +104,8 @@ static json_t *write_row(const struct records *r, int i, unsigned columns, unsig
             rc = json_object_set_new(row, column_keys[c], write_column(r, i, (enum column_id)c));
     for (int t = 0; t < TEXT_COUNT && !rc; t++)
         if (texts & TEXT_BIT(t))
-            rc = json_object_set_new(row, text_keys[t], json_string(cell->text[t]));
+            rc = json_object_set_new(row, text_keys[t],
+                                     json_stringn(cell->text[t].s, cell->text[t].n));
     if (!rc)
         return row;
     json_decref(row);
@@ -124,7 +127,7 @@ json_t *peer_write_rows(const struct records *r, unsigned columns, unsigned text
     return NULL;
 }
 
-const char *peer_truth(const json_t *eval, const char *metric, const char *index)
+const json_t *peer_truth(const json_t *eval, const char *metric, const char *index)
 {
     size_t n = strcspn(metric, "_");
     const char *name;
@@ -132,8 +135,8 @@ const char *peer_truth(const json_t *eval, const char *metric, const char *index
     json_object_foreach((json_t *)eval, name, of)
     {
         const json_t *row = json_object_get(json_object_get(of, "value_by_index"), index);
-        const char *text = json_string_value(json_object_get(row, text_keys[TEXT_TRUTH]));
-        if (text && !strncmp(name, metric, n))
+        const json_t *text = json_object_get(row, text_keys[TEXT_TRUTH]);
+        if (json_is_string(text) && !strncmp(name, metric, n))
             return text;
     }
     return NULL;

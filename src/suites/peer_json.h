@@ -50,6 +50,6 @@ int peer_read_rows(json_t *rows, unsigned columns, unsigned texts, struct record
 json_t *peer_write_rows(const struct records *r, unsigned columns, unsigned texts, struct err *e);
 /* The true answer of row `index` in any metric of the log whose name begins as that of `metric`, up
  * to its first _ ("forget"); NULL if none has it. */
-const char *peer_truth(const json_t *eval, const char *metric, const char *index);
+const json_t *peer_truth(const json_t *eval, const char *metric, const char *index);
 
 #endif

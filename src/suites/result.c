@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "eval/ks.h"
+#include "eval/words.h"
 #include "suites/metrics.h"
 #include "suites/recipe.h"
 
@@ -27,7 +28,7 @@ void result_fini(struct result *r)
     *r = (struct result){0};
 }
 
-static int take_mean(struct result *r, const struct metric *m, struct err *e)
+static int take_mean(struct result *r, const struct metric *m, unsigned compat, struct err *e)
 {
     struct records *rows = &r->side[0];
     r->n = rows->n;
@@ -35,7 +36,7 @@ static int take_mean(struct result *r, const struct metric *m, struct err *e)
         return -1;
     for (int i = 0; i < rows->n; i++) {
         r->values[i] = records_cell(rows, i)->x[COLUMN_SCORE];
-        if (m->kind->value && m->kind->value(m, rows, i, &r->values[i], e))
+        if (m->kind->value && m->kind->value(m, compat, rows, i, &r->values[i], e))
             return err_prefix(e, "row %s: ", rows->v[i].name);
         if (isnan(r->values[i]))
             warnings_add(&r->warnings, WARN_MISSING, r->n, "", rows->v[i].name);
@@ -60,12 +61,13 @@ static int take_auc(struct result *r, struct err *e)
     return rc ? -1 : 0;
 }
 
-int result_aggregate(struct result *r, const struct metric *m, struct err *e)
+int result_aggregate(struct result *r, const struct metric *m, unsigned compat, struct err *e)
 {
-    return m->kind->flags & METRIC_ATTACK ? take_auc(r, e) : take_mean(r, m, e);
+    return m->kind->flags & METRIC_ATTACK ? take_auc(r, e) : take_mean(r, m, compat, e);
 }
 
-int result_from_log(struct result *r, const struct metric *m, json_t *logged, struct err *e)
+int result_from_log(struct result *r, const struct metric *m, unsigned compat, json_t *logged,
+                    struct err *e)
 {
     static const char *const sides[] = {"forget", "holdout"};
     bool attack = m->kind->flags & METRIC_ATTACK;
@@ -81,7 +83,7 @@ int result_from_log(struct result *r, const struct metric *m, json_t *logged, st
         if (peer_read_rows(rows, columns_of(m->kind), m->kind->texts, &r->side[i], e))
             return -1;
     }
-    return result_aggregate(r, m, e);
+    return result_aggregate(r, m, compat, e);
 }
 
 /* {"agg_value": mean, "value_by_index": rows} of one side. */
@@ -134,20 +136,22 @@ json_t *result_json(const struct result *r, const struct metric *m, struct err *
     return out;
 }
 
-static bool is_garbled(const char *text)
+static bool is_garbled(const char *text, size_t n)
 {
-    return strstr(text, "\xEF\xBF\xBD") != NULL; /* U+FFFD, in place of what is no UTF-8 */
+    return memmem(text, n, "\xEF\xBF\xBD", 3) != NULL; /* U+FFFD, in place of what is no UTF-8 */
 }
 
 /* The warnings that answer i of what was observed deserves, as bits. */
-static unsigned warnings_of(const struct observed *x, unsigned needs, int i)
+static unsigned warnings_of(const struct observed *x, const struct metric_kind *k, int i)
 {
-    const char *answer = needs & NEED_ANSWERS ? x->answers[i].answer : NULL;
+    const char *answer = k->needs & NEED_ANSWERS ? x->answers[i].answer : NULL;
     unsigned bits = 0;
     if (answer && !*answer)
         bits |= 1u << WARN_EMPTY;
-    if (answer && is_garbled(answer))
+    if (answer && is_garbled(answer, strlen(answer)))
         bits |= 1u << WARN_GARBLED;
+    if (answer && k->flags & METRIC_LATIN && k->score && words_are_unseen(answer, strlen(answer)))
+        bits |= 1u << WARN_UNSEEN;
     if (dataset_is_unscored(&x->d, i))
         bits |= 1u << WARN_UNSCORED;
     if (x->d.left_out[i])
@@ -164,19 +168,19 @@ static int count_rows(const struct observed *x)
 }
 
 /* Warns of rows that were observed, each once for all its answers, among `of` rows. */
-static void warn_observed(const struct observed *x, unsigned needs, int of, const char *side,
-                          struct warnings *w)
+static void warn_observed(const struct observed *x, const struct metric_kind *k, int of,
+                          const char *side, struct warnings *w)
 {
     for (int i = 0, n; x && i < x->d.n; i += n) {
         unsigned bits = 0;
         char row[16];
         n = observed_answers(x, i);
-        for (int k = 0; k < n; k++)
-            bits |= warnings_of(x, needs, i + k);
+        for (int a = 0; a < n; a++)
+            bits |= warnings_of(x, k, i + a);
         snprintf(row, sizeof row, "%d", x->d.rows[i]);
-        for (int k = 0; k < WARN_COUNT; k++)
-            if (bits & 1u << k)
-                warnings_add(w, (enum warning)k, of, side, row);
+        for (int b = 0; b < WARN_COUNT; b++)
+            if (bits & 1u << b)
+                warnings_add(w, (enum warning)b, of, side, row);
     }
 }
 
@@ -184,15 +188,45 @@ static void warn_observed(const struct observed *x, unsigned needs, int of, cons
 static void warn_logged(const struct records *r, struct warnings *w)
 {
     for (int i = 0; i < r->n; i++) {
-        const char *text = records_cell(r, i)->text[TEXT_ANSWER];
-        if (text && !*text)
+        const struct record_text *text = &records_cell(r, i)->text[TEXT_ANSWER];
+        if (text->s && !text->n)
             warnings_add(w, WARN_EMPTY, r->n, "", r->v[i].name);
-        if (text && is_garbled(text))
+        if (text->s && is_garbled(text->s, text->n))
             warnings_add(w, WARN_GARBLED, r->n, "", r->v[i].name);
     }
 }
 
-static void warn(struct result *r, const struct suite *s, const struct metric *m)
+/* Of rows whose true answers ROUGE does not see. */
+static void warn_unseen(const struct records *rows, struct warnings *w)
+{
+    for (int i = 0; i < rows->n; i++) {
+        const struct record_text *truth = &records_cell(rows, i)->text[TEXT_TRUTH];
+        if (truth->s && words_are_unseen(truth->s, truth->n))
+            warnings_add(w, WARN_UNSEEN, rows->n, "", rows->v[i].name);
+    }
+}
+
+/* Where there are such rows: what ROUGE is of words of all scripts. */
+static int note_unicode(struct result *r, struct err *e)
+{
+    double sum = 0;
+    int n = 0;
+    for (int i = 0; r->warnings.kind[WARN_UNSEEN].count && i < r->side[0].n; i++) {
+        struct rouge got;
+        int rc = metric_rouge(&r->side[0], i, ROUGE_UNICODE, &got, e);
+        if (rc < 0)
+            return -1;
+        sum += rc ? 0 : got.recall_l;
+        n += !rc;
+    }
+    if (n && !*r->note)
+        snprintf(r->note, sizeof r->note,
+                 "ROUGE-L recall of words of all scripts (kind rouge_unicode) is %.6g over %d rows",
+                 sum / n, n);
+    return 0;
+}
+
+static int warn(struct result *r, const struct suite *s, const struct metric *m, struct err *e)
 {
     const struct metric_kind *k = m->kind;
     const struct observed *x = k->needs ? suite_observed(s, m, m->set) : NULL;
@@ -201,8 +235,12 @@ static void warn(struct result *r, const struct suite *s, const struct metric *m
     int of = count_rows(x) + count_rows(y);
     if (!x)
         warn_logged(&r->side[0], &r->warnings);
-    warn_observed(x, k->needs, of, "", &r->warnings);
-    warn_observed(y, k->needs, of, "holdout ", &r->warnings);
+    warn_observed(x, k, of, "", &r->warnings);
+    warn_observed(y, k, of, "holdout ", &r->warnings);
+    if (!(k->flags & METRIC_LATIN) || !k->fill)
+        return 0;
+    warn_unseen(&r->side[0], &r->warnings);
+    return note_unicode(r, e);
 }
 
 static int find_interval(const struct result *r, const struct metric *m, struct interval *out,
@@ -269,7 +307,7 @@ static int compare(struct result *own, const struct suite *s, const struct metri
     if (!logged)
         return 0;
     if (own->values && json_object_size(peer_rows(s->retain_log, m->name)))
-        rc = result_from_log(&gold, m, logged, e);
+        rc = result_from_log(&gold, m, s->compat, logged, e);
     if (!rc && gold.values && gold.n != own->n && !*own->note)
         snprintf(own->note, sizeof own->note, "the retrained model's log has %d rows, this one %d",
                  gold.n, own->n);
@@ -290,10 +328,10 @@ int result_tabulate(struct result *r, struct suite *s, const struct metric *m, s
     json_t *line = json_object();
     if (!s->table)
         s->table = json_object();
-    warn(r, s, m);
-    int rc = !line || !s->table ? suite_no_memory(e)
-                                : fill_line(line, r, m, e) || compare(r, s, m, line, e) ||
-                                      warnings_to_json(&r->warnings, line, e);
+    int rc = !line || !s->table
+                 ? suite_no_memory(e)
+                 : warn(r, s, m, e) || fill_line(line, r, m, e) || compare(r, s, m, line, e) ||
+                       warnings_to_json(&r->warnings, line, e);
     if (!rc && *r->note && json_object_set_new(line, "note", json_string(r->note)))
         rc = suite_no_memory(e);
     if (!rc)

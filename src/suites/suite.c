@@ -1,5 +1,6 @@
 #include "suites/suite.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,12 +151,21 @@ static int observe(const struct suite *s, const struct metric *m, struct result 
     return 0;
 }
 
+/* The logarithm of a cell's probability; of one that is too small for a double, from the loss. */
+static double logp_of(const struct cell *c)
+{
+    double p = c->x[COLUMN_PROB], loss = c->x[COLUMN_LOSS];
+    return p < DBL_MIN && !isnan(loss) ? -loss : log(p);
+}
+
 /* The cells of row i of one column, into v; a row that is not there is one missing cell. */
 static int column_of(const struct records *r, int i, enum column_id column, double *v)
 {
     *v = NAN;
-    for (int k = 0; i >= 0 && k < r->v[i].n; k++)
-        v[k] = records_cell(r, i)[k].x[column];
+    for (int k = 0; i >= 0 && k < r->v[i].n; k++) {
+        const struct cell *c = &records_cell(r, i)[k];
+        v[k] = column == COLUMN_PROB ? logp_of(c) : c->x[column];
+    }
     return i >= 0 ? r->v[i].n : 1;
 }
 
@@ -224,10 +234,10 @@ static int compute(const struct suite *s, const struct metric *m, const json_t *
              : m->kind->join ? join(s, m, r, e)
                              : observe(s, m, r, e);
     if (!rc && r->n_sides)
-        rc = result_aggregate(r, m, e);
+        rc = result_aggregate(r, m, s->compat, e);
     else if (!rc && !r->there && logged && !m->kind->figure &&
              (has_rows(logged) || !has_figure(logged)))
-        rc = result_from_log(r, m, logged, e);
+        rc = result_from_log(r, m, s->compat, logged, e);
     else if (!rc && !r->there && !*r->note && has_figure(logged))
         keep(log, m, r);
     return rc;
@@ -267,9 +277,47 @@ int suite_run(struct suite *s, struct err *e)
 
 int suite_rescore(struct suite *s, const json_t *eval, struct err *e)
 {
+    s->log.nan = s->compat & COMPAT_NAN;
     if (add_all(s, eval, e))
         return -1;
     return s->table ? 0 : err_set(e, "the log has none of the suite's metrics");
+}
+
+/* Metric m of a log whose probabilities are read and whose joined metrics are computed from them.
+ */
+static int align(const struct suite *of, const struct metric *m, json_t *log, struct result *r,
+                 struct err *e)
+{
+    json_t *logged = json_object_get(log, m->name);
+    if (m->kind->columns & COLUMN_BIT(COLUMN_LOSS) && has_rows(logged))
+        return result_from_log(r, m, of->compat, logged, e);
+    if (!m->kind->join || !logged)
+        return 0;
+    if (join(of, m, r, e) || (r->n_sides && result_aggregate(r, m, of->compat, e)))
+        return -1;
+    json_t *own = r->n_sides ? result_json(r, m, e) : NULL;
+    return r->n_sides && (!own || json_object_set_new(log, m->name, own)) ? -1 : 0;
+}
+
+int suite_align(const struct suite *s, json_t *retain_log, struct err *e)
+{
+    struct suite of = {.recipe = s->recipe, .truth_mean = s->truth_mean, .compat = s->compat};
+    int n = 0, rc = 0;
+    if (s->compat & COMPAT_TRUTH_TINY && s->truth_mean == TRUTH_GEOMETRIC)
+        return 0; /* as the peer writes it */
+    while (s->recipe->metrics[n].name)
+        n++;
+    if (!(of.results = mem_alloc((size_t)n, sizeof *of.results, e)))
+        return -1;
+    while (of.n_results < n && !rc) {
+        const struct metric *m = &s->recipe->metrics[of.n_results];
+        rc = align(&of, m, retain_log, &of.results[of.n_results], e);
+        if (rc)
+            err_prefix(e, "the retrained model's log: %s: ", m->name);
+        of.n_results++;
+    }
+    suite_fini(&of);
+    return rc;
 }
 
 void suite_fini(struct suite *s)

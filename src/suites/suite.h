@@ -57,6 +57,10 @@ int suite_run(struct suite *s, struct err *e);
 /* The same without a model: every metric again from the rows of an evaluation log. */
 int suite_rescore(struct suite *s, const json_t *eval, struct err *e);
 void suite_fini(struct suite *s);
+/* Computes what the retrained model's log holds of truth ratios and options again from its own
+ * losses and probabilities, where it has them, as `s` computes its own (truth_mean, compat): else
+ * two definitions would be compared. Others of its metrics stay. */
+int suite_align(const struct suite *s, json_t *retain_log, struct err *e);
 /* Fails for lack of memory. */
 int suite_no_memory(struct err *e);
 

@@ -11,7 +11,9 @@ static const struct {
     [WARN_UNSCORED] = {"unscored", "rows have no token of an answer to score"},
     [WARN_CUT] = {"cut", "rows are cut to the greatest length"},
     [WARN_EMPTY] = {"empty", "answers of the model are empty"},
-    [WARN_GARBLED] = {"garbled", "answers of the model hold bytes that are no text"}};
+    [WARN_GARBLED] = {"garbled", "answers of the model hold bytes that are no text"},
+    [WARN_UNSEEN] = {"unseen", "rows are mostly in letters that the words of this metric, made of "
+                               "a-z and 0-9, leave out"}};
 
 static int n_named(const struct warnings *w, enum warning kind)
 {

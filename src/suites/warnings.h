@@ -16,6 +16,7 @@ enum warning {
     WARN_CUT,               /* truncated to the greatest length */
     WARN_EMPTY,             /* the model's answer is empty */
     WARN_GARBLED,           /* the model's answer is not valid UTF-8 */
+    WARN_UNSEEN,            /* the metric's words are a-z and 0-9, the text's are mostly others */
     WARN_COUNT
 };
 
