@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "data/dataset.h"
-#include "model/decoder.h"
+#include "model/forward.h"
 #include "model/head.h"
 #include "model/layout.h"
 #include "model/lora.h"
@@ -161,19 +161,19 @@ static inline double pass(struct bench *b, float **logits)
     arena_init(&a);
     BUG_ON(batch_pack(&batch, b->d.seqs, b->d.n, m->cfg.vocab, m->cfg.positions, &a, &e) ||
            batch_label_rows(&rows, &batch, b->d.seqs, &a, &e) ||
-           decoder_forward(m, &batch, m->cfg.layers, true, &p, &a, &e));
+           model_forward(m, &batch, &(struct forward){.keep = true, .training = true}, &p, &a, &e));
     if (logits) {
         struct label_rows all = {.n = batch.n_tokens};
         all.token = arena_take(&a, (size_t)all.n, sizeof(int), &e);
         for (int i = 0; i < all.n; i++)
             all.token[i] = i;
-        BUG_ON(head_init(&h, m, p.x, &all, false, &a, &e));
+        BUG_ON(head_init(&h, &p, &all, false, &a, &e));
         int n;
         float *z = head_logits(&h, 0, &n);
         *logits = mem_alloc((size_t)n * (size_t)m->cfg.vocab, sizeof(float), &e);
         memcpy(*logits, z, (size_t)n * (size_t)m->cfg.vocab * sizeof(float));
     }
-    BUG_ON(head_init(&h, m, p.x, &rows, true, &a, &e));
+    BUG_ON(head_init(&h, &p, &rows, true, &a, &e));
     size_t n = (size_t)rows.n, nc = (size_t)batch.n_tokens * (size_t)m->cfg.width;
     float *logp = arena_take(&a, n, sizeof(float), &e), *lse = arena_take(&a, n, sizeof(float), &e),
           *g = arena_take(&a, n, sizeof(float), &e), *dx = arena_take(&a, nc, sizeof(float), &e);
@@ -187,7 +187,7 @@ static inline double pass(struct bench *b, float **logits)
         memset(b->grads, 0, m->table.grads * sizeof(float));
         head_logp_back(&h, g, lse, b->grads);
         BUG_ON(head_finish_back(&h, dx, b->grads, &a, &e) ||
-               decoder_backward(m, &p, dx, NULL, b->grads, &a, &e));
+               pass_backward(&p, dx, b->grads, &a, &e));
     }
     arena_fini(&a);
     return loss;

@@ -1,6 +1,6 @@
 /* Attacks within a step: perturbed hidden states (lat), an attacker who fine-tunes (tar), and the
  * direction of refusal. Derivatives by central differences; bounds and bits that must hold. */
-#include "model/decoder.h"
+#include "model/forward.h"
 #include "train/direction.h"
 #include "bench.h"
 
@@ -119,7 +119,7 @@ static void check_away(const char *name, enum role role, int extra)
        "lat: away from %s labels, if asked for", name);
     b.g.obj[2].weight = 0.5;
     away->weight = 2;
-    b.g.latent_too = role;
+    at.too = role;
     memset(v, 0, sizeof v);
     attack_loss(&b, &at, delta, v, 0);
     memcpy(v, d, sizeof v);
@@ -127,7 +127,6 @@ static void check_away(const char *name, enum role role, int extra)
     double slope = attack_loss(&b, &at, delta, v, h) - attack_loss(&b, &at, delta, v, -h);
     near(length, slope / (2 * h * length), 2e-3, 0, "lat: away from %s, d/d delta is the slope",
          name);
-    b.g.latent_too = ROLE_FORGET;
     set(b.wrap.wrapper->params, b.wrap.params, "lat_layer", "1");
     set(b.wrap.wrapper->params, b.wrap.params, "lat_eps", "0.5");
     set(b.wrap.wrapper->params, b.wrap.params, "lat_away_role", name);
@@ -138,10 +137,9 @@ static void check_away(const char *name, enum role role, int extra)
         away->weight = 1;
         b.g.obj[2].weight = 1e-30; /* its tokens carry delta */
         b.g.latent = b.step.latent;
-        b.g.latent_too = role;
+        b.step.latent->too = role;
         BUG_ON(gradient_add_rows(&b.step, ~GOALS_METHOD, &b.mb, &found[way], &e));
         b.g.latent = NULL;
-        b.g.latent_too = ROLE_FORGET;
     }
     ok(found[1] < found[0], "lat: away from %s: %.4g, without %.4g", name, found[1], found[0]);
     bench_close(&b);
@@ -235,13 +233,14 @@ static void mean_state(struct bench *b, enum role role, int layer, double sign, 
     const struct dataset *d = &b->sets[role];
     arena_init(&a);
     BUG_ON(batch_pack(&batch, d->seqs, d->n, b->m.cfg.vocab, b->m.cfg.positions, &a, &e) ||
-           decoder_forward(&b->m, &batch, b->m.cfg.layers, true, &p, &a, &e));
+           model_forward(&b->m, &batch, &(struct forward){.keep = true}, &p, &a, &e));
     for (int s = 0; s < d->n; s++) {
         int t = 0;
         while (d->seqs[s].labels[t + 1] == LABEL_NONE)
             t++;
         for (int i = 0; i < 24; i++)
-            mean[i] += sign / d->n * (double)p.acts[layer + 1].x[(batch.start[s] + t) * 24 + i];
+            mean[i] +=
+                sign / d->n * (double)pass_states(&p, layer + 1)[(batch.start[s] + t) * 24 + i];
     }
     arena_fini(&a);
 }

@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "model/decoder.h"
+#include "model/forward.h"
 #include "model/generate.h"
 #include "model/head.h"
 #include "model/layout.h"
@@ -31,8 +31,9 @@ static void sequences(struct seq *s, int *ids, uint8_t *mask)
         mask[t] = t != 2 && t != 3;
 }
 
-/* The sum of all labels' log-probabilities, negated; and its gradient if grads is not NULL. */
-static double loss_of(struct model *m, float *grads, struct arena *a)
+/* The sum of all labels' log-probabilities, negated; with how.keep its gradient in grads, unless
+ * that is NULL. */
+static double loss_with(struct model *m, const struct forward *how, float *grads, struct arena *a)
 {
     struct err e;
     struct seq s[SEQS];
@@ -48,29 +49,34 @@ static double loss_of(struct model *m, float *grads, struct arena *a)
     arena_reset(a);
     sequences(s, ids, mask);
     if (batch_pack(&b, s, SEQS, VOCAB, m->cfg.positions, a, &e) ||
-        batch_label_rows(&rows, &b, s, a, &e) ||
-        decoder_forward(m, &b, m->cfg.layers, grads != NULL, &p, a, &e) ||
-        head_init(&h, m, p.x, &rows, grads != NULL, a, &e))
+        batch_label_rows(&rows, &b, s, a, &e) || model_forward(m, &b, how, &p, a, &e) ||
+        head_init(&h, &p, &rows, how->keep, a, &e))
         return NAN;
     head_logp(&h, logp, lse, NULL);
     for (int r = 0; r < rows.n; r++) {
         loss -= (double)logp[r];
         g[r] = -1;
     }
-    if (!grads)
+    if (!how->keep)
         return loss;
-    memset(grads, 0, m->table.grads * sizeof *grads);
+    if (grads)
+        memset(grads, 0, m->table.grads * sizeof *grads);
     head_logp_back(&h, g, lse, grads);
-    if (head_finish_back(&h, dx, grads, a, &e) || decoder_backward(m, &p, dx, NULL, grads, a, &e))
+    if (head_finish_back(&h, dx, grads, a, &e) || pass_backward(&p, dx, grads, a, &e))
         return NAN;
     return loss;
+}
+
+static double loss_of(struct model *m, float *grads, struct arena *a)
+{
+    return loss_with(m, &(struct forward){.keep = grads != NULL}, grads, a);
 }
 
 /* The bytes that the functions above took, against what is planned for as many tokens and rows. */
 static void check_plan(const struct model_config *c, const struct arena *a, const char *name)
 {
     int tokens = 7 + LONGEST + 2, rows = tokens - SEQS;
-    size_t want = decoder_bytes(c, tokens, true) + decoder_back_bytes(c, tokens) +
+    size_t want = forward_bytes(c, tokens, true) + backward_bytes(c, tokens) +
                   head_bytes(c, rows, true) - (size_t)tokens * 24 * sizeof(float); /* dx is ours */
     /* Each array starts at a cache line, and the batch's own arrays are small. */
     ok(a->used >= want && a->used < want + 4096, "%s: %zu bytes, planned %zu", name, a->used, want);
@@ -164,8 +170,8 @@ static int count_agreeing(struct model *m, const int *ids, int n_prompt, const s
         token[i] = n_prompt - 1 + i;
     struct label_rows last = {.n = g->n, .token = token};
     if (batch_pack(&b, &s, 1, VOCAB, m->cfg.positions, a, &e) ||
-        decoder_forward(m, &b, m->cfg.layers, false, &p, a, &e) ||
-        head_init(&h, m, p.x, &last, false, a, &e))
+        model_forward(m, &b, &(struct forward){.keep = false}, &p, a, &e) ||
+        head_init(&h, &p, &last, false, a, &e))
         return -1;
     const float *z = head_logits(&h, 0, &rows);
     for (int i = 0; i < g->n; i++)
@@ -191,6 +197,119 @@ static void check_generation(struct model *m, const char *name, struct arena *a)
        2 * NEW);
     generation_fini(&g[0]);
     generation_fini(&g[1]);
+}
+
+enum { WIDTH = 24, ALL = SEQS * LONGEST * WIDTH };
+
+/* Adds delta to the stream, and reads the derivative there. */
+struct nudge {
+    float delta[ALL], d[ALL];
+};
+
+static void nudge_forward(void *ctx, const struct pass *p, float *x)
+{
+    const struct nudge *g = ctx;
+    p->m->ops->add(x, g->delta, (size_t)p->batch->n_tokens * WIDTH);
+}
+
+static void nudge_backward(void *ctx, const struct pass *p, float *dx)
+{
+    struct nudge *g = ctx;
+    memcpy(g->d, dx, (size_t)p->batch->n_tokens * WIDTH * sizeof(float));
+}
+
+/* The derivative that a tap reads at each place is the slope of what it adds there, whether any
+ * weight wants a gradient or none; and weights get the same gradient with a tap that adds nothing.
+ */
+static void check_taps(struct model *m, const char *name, struct arena *a)
+{
+    static struct nudge g;
+    static const char *const places[] = {"embedding", "residual", "attention output", "MLP input",
+                                         "MLP output"};
+    struct err e;
+    struct rng r;
+    const size_t n = m->table.grads;
+    float *plain = mem_alloc(n, sizeof *plain, &e), *tapped = mem_alloc(n, sizeof *tapped, &e);
+    loss_of(m, plain, a);
+    rng_seed(&r, 29);
+    for (enum place k = PLACE_EMBED; k <= PLACE_MLP_OUT; k++) {
+        const struct tap tap = {k,   k == PLACE_EMBED ? -1 : 1, nudge_forward, nudge_backward, &g,
+                                true};
+        const struct forward how = {.keep = true, .taps = &tap, .n_taps = 1};
+        struct forward look = how;
+        look.keep = false;
+        memset(&g, 0, sizeof g);
+        loss_with(m, &how, tapped, a);
+        double apart = 0, size = 0, slope = 0;
+        for (size_t i = 0; i < n; i++) {
+            apart = fmax(apart, fabs((double)tapped[i] - (double)plain[i]));
+            size = fmax(size, fabs((double)plain[i]));
+        }
+        near(apart, 0, 0, 1e-5 * size, "%s, %s: a tap changes no gradient", name, places[k]);
+        for (int i = 0; i < ALL; i++)
+            g.delta[i] = 0.1f * (float)rng_normal(&r);
+        loss_with(m, &how, NULL, a);
+        float along[ALL];
+        const double h = 2e-3;
+        for (int i = 0; i < ALL; i++) {
+            along[i] = (float)rng_normal(&r);
+            slope += (double)along[i] * (double)g.d[i];
+        }
+        m->ops->axpy(g.delta, (float)h, along, ALL);
+        double up = loss_with(m, &look, NULL, a);
+        m->ops->axpy(g.delta, (float)(-2 * h), along, ALL);
+        double down = loss_with(m, &look, NULL, a);
+        near((up - down) / (2 * h), slope, m->cfg.act == ACT_RELU ? 5e-2 : 5e-3, 2e-2,
+             "%s, %s: what a tap reads is the slope", name, places[k]);
+    }
+    free(plain);
+    free(tapped);
+}
+
+/* Gradients of the layers' matrices from what a linear tap sees of them. */
+struct products {
+    const struct model *m;
+    float *grads;
+    int forward, backward;
+    bool right; /* sequences, and x is the same both times */
+};
+
+static void product_forward(void *ctx, const struct product *y)
+{
+    struct products *s = ctx;
+    s->forward++;
+    s->right &= !y->dy && y->n_seqs == SEQS && y->start[SEQS] == y->n;
+}
+
+static void product_backward(void *ctx, const struct product *y)
+{
+    struct products *s = ctx;
+    const struct weight *w = &s->m->table.v[y->weight];
+    s->backward++;
+    s->right &= y->n_seqs == SEQS && y->start[SEQS] == y->n;
+    s->m->ops->linear_dw(s->grads + w->at + (size_t)y->first * (size_t)y->in, y->dy, y->x, y->n,
+                         y->in, y->out);
+}
+
+static void check_products(struct model *m, const char *name, struct arena *a)
+{
+    struct err e;
+    const size_t n = m->table.grads;
+    float *grads = mem_alloc(n, sizeof *grads, &e);
+    struct products s = {.m = m, .grads = mem_alloc(n, sizeof(float), &e), .right = true};
+    const struct linear_tap tap = {product_forward, product_backward, &s};
+    bool same = true;
+    loss_with(m, &(struct forward){.keep = true, .linear = &tap}, grads, a);
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        if (w->layer >= 0 && w->n_dims == 2)
+            same &= !memcmp(grads + w->at, s.grads + w->at, w->count * sizeof *grads);
+    }
+    ok(same && s.right && s.forward == s.backward && s.forward >= 3 * 6,
+       "%s: a linear tap sees %d products, from which every matrix's gradient follows", name,
+       s.backward);
+    free(grads);
+    free(s.grads);
 }
 
 /* layout_load undoes layout_store, which moves every number of the weights that it concerns. */
@@ -248,6 +367,8 @@ int main(void)
         snprintf(name, sizeof name, "%s%s", kinds[i].family, kinds[i].what);
         if (ok(build(&m, &kinds[i]), "%s", name)) {
             check_gradient(&m, name, &a);
+            check_taps(&m, name, &a);
+            check_products(&m, name, &a);
             check_frozen(&m, name, &a);
             check_generation(&m, name, &a);
             check_layouts(&m, name);

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "figures.h"
-#include "model/decoder.h"
+#include "model/forward.h"
 #include "model/generate.h"
 #include "model/head.h"
 
@@ -325,14 +325,14 @@ static void check_plan(struct model *m)
         arena_init(&a);
         bool fine = !batch_pack(&b, &s, 1, m->cfg.vocab, N, &a, &e) &&
                     !batch_label_rows(&rows, &b, &s, &a, &e) &&
-                    !decoder_forward(m, &b, m->cfg.layers, keep, &p, &a, &e) &&
-                    !head_init(&h, m, p.x, &rows, keep, &a, &e);
+                    !model_forward(m, &b, &(struct forward){.keep = keep}, &p, &a, &e) &&
+                    !head_init(&h, &p, &rows, keep, &a, &e);
         if (keep)
             fine = fine && !head_finish_back(&h, dx, grads, &a, &e) &&
-                   !decoder_backward(m, &p, dx, NULL, grads, &a, &e);
+                   !pass_backward(&p, dx, grads, &a, &e);
         ok(fine, "%s: done", keep ? "both" : "forward");
-        size_t want = decoder_bytes(&m->cfg, N, keep) + head_bytes(&m->cfg, N, keep);
-        want += keep ? decoder_back_bytes(&m->cfg, N) - sizeof dx : 0; /* dx is ours */
+        size_t want = forward_bytes(&m->cfg, N, keep) + head_bytes(&m->cfg, N, keep);
+        want += keep ? backward_bytes(&m->cfg, N) - sizeof dx : 0; /* dx is ours */
         near((double)a.high, (double)want, 0.02, 0, "bytes of %s", keep ? "both" : "a forward");
         arena_fini(&a);
     }

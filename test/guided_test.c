@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "model/decoder.h"
+#include "model/forward.h"
 #include "model/guided.h"
 #include "model/head.h"
 #include "tap.h"
@@ -79,8 +79,8 @@ static void add_logits(struct model *m, const struct seq *s, const struct genera
     memcpy(ids + s->n, g->ids, (size_t)n * sizeof *ids);
     arena_init(&a);
     BUG_ON(batch_pack(&b, &all, 1, m->cfg.vocab, m->cfg.positions, &a, &e) ||
-           decoder_forward(m, &b, m->cfg.layers, false, &p, &a, &e) ||
-           head_init(&h, m, p.x, &rows, false, &a, &e));
+           model_forward(m, &b, &(struct forward){.keep = false}, &p, &a, &e) ||
+           head_init(&h, &p, &rows, false, &a, &e));
     const float *from = head_logits(&h, 0, &block);
     for (int i = 0; i < m->cfg.vocab; i++)
         z[i] += share * (double)from[i];

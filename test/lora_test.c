@@ -124,16 +124,14 @@ static void test_dropout(void)
     for (int k = 0; k < N * in; k++)
         x[k] = 1;
     size_t bytes = (size_t)(N * out) * sizeof(float);
-    lora_begin(b.m.lora, false);
-    lora_forward(&b.m, i, 0, out, y[0], x, N);
-    lora_begin(b.m.lora, true);
+    lora_forward(&b.m, i, 0, out, y[0], x, N, false);
     double sum = 0, want = 0;
     int same = 0;
     for (int d = 0; d < DRAWS; d++) {
         for (int twice = 1; twice < 3; twice++) {
             memset(y[twice], 0, bytes);
             lora_draw(b.m.lora, d + (twice == 2 && d == 1));
-            lora_forward(&b.m, i, 0, out, y[twice], x, N);
+            lora_forward(&b.m, i, 0, out, y[twice], x, N, true);
         }
         same += !memcmp(y[1], y[2], bytes);
         for (int k = 0; k < N * out; k++) {
@@ -153,8 +151,8 @@ static void test_dropout(void)
     for (int k = 0; k < N * out; k++)
         y[0][k] = (float)rng_normal(&r);
     memset(y[1], 0, bytes);
-    lora_forward(&b.m, i, 0, out, y[1], x, N);
-    lora_backward(&b.m, i, 0, out, NULL, dx, y[0], x, N);
+    lora_forward(&b.m, i, 0, out, y[1], x, N, true);
+    lora_backward(&b.m, i, 0, out, NULL, dx, y[0], x, N, true);
     near(b.m.ops->dot(x, dx, (size_t)(N * in)), b.m.ops->dot(y[0], y[1], (size_t)(N * out)), 1e-4,
          0, "the backward of %d rows is the forward's", N);
     free(dx);

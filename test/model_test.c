@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 #include "data/dataset.h"
-#include "model/decoder.h"
+#include "model/forward.h"
 #include "model/head.h"
 #include "model/layout.h"
 #include "model/save.h"
@@ -70,7 +70,7 @@ static void check_forward(const char *name, struct model *m, const struct tensor
     arena_init(&a);
     if (!ok(!open_batch(&d, f, true, &e) &&
                 !batch_pack(&b, d.seqs, d.n, m->cfg.vocab, m->cfg.positions, &a, &e) &&
-                !decoder_forward(m, &b, m->cfg.layers, true, &p, &a, &e),
+                !model_forward(m, &b, &(struct forward){.keep = true}, &p, &a, &e),
             "%s: forward", name))
         return note("%s", e.msg);
     int n = b.n_tokens, c = m->cfg.width;
@@ -86,11 +86,10 @@ static void check_forward(const char *name, struct model *m, const struct tensor
         snprintf(key, sizeof key, "hidden.%d", l);
         float *want = golden(f, key, &e);
         if (want)
-            near(rows_diff(l < m->cfg.layers ? p.acts[l].x : p.x, want, mask, n, c), 0, 0, 5e-5,
-                 "%s: %s", name, key);
+            near(rows_diff(pass_states(&p, l), want, mask, n, c), 0, 0, 5e-5, "%s: %s", name, key);
         free(want);
     }
-    head_init(&h, m, p.x, &all, false, &a, &e);
+    head_init(&h, &p, &all, false, &a, &e);
     float *want = golden(f, "final_norm", &e);
     if (want)
         near(rows_diff(h.norm, want, mask, n, c), 0, 0, 5e-5, "%s: final norm", name);
@@ -142,8 +141,8 @@ static void check_gradients(const char *name, struct model *m, const struct tens
     float *grads = mem_alloc(m->table.total, sizeof(float), &e);
     batch_pack(&b, d.seqs, d.n, m->cfg.vocab, m->cfg.positions, &a, &e);
     batch_label_rows(&rows, &b, d.seqs, &a, &e);
-    decoder_forward(m, &b, m->cfg.layers, true, &p, &a, &e);
-    head_init(&h, m, p.x, &rows, true, &a, &e);
+    model_forward(m, &b, &(struct forward){.keep = true}, &p, &a, &e);
+    head_init(&h, &p, &rows, true, &a, &e);
     float *logp = arena_take(&a, (size_t)rows.n, sizeof(float), &e);
     float *lse = arena_take(&a, (size_t)rows.n, sizeof(float), &e);
     float *g = arena_take(&a, (size_t)rows.n, sizeof(float), &e);
@@ -160,7 +159,7 @@ static void check_gradients(const char *name, struct model *m, const struct tens
     free(want);
     head_logp_back(&h, g, lse, grads);
     head_finish_back(&h, dx, grads, &a, &e);
-    decoder_backward(m, &p, dx, NULL, grads, &a, &e);
+    pass_backward(&p, dx, grads, &a, &e);
     check_weights(name, m, f, grads);
     free(grads);
     dataset_fini(&d);

@@ -3,7 +3,6 @@
 #include "base/rng.h"
 #include "figures.h"
 #include "model/score.h"
-#include "model/shared.h"
 
 static const struct score_options all = {.distribution = true};
 
@@ -77,7 +76,7 @@ static void check_prefix(void)
     int a[] = {1, 2, 3, 4}, b[] = {1, 2, 3, 5};
     uint8_t hidden[] = {1, 0, 1, 1};
     struct seq x = {4, a, NULL, NULL}, y = {4, b, NULL, NULL}, z = {3, a, NULL, hidden};
-    ok(shared_prefix(&x, &y) == 3 && shared_prefix(&x, &x) == 4 && shared_prefix(&x, &z) == 1,
+    ok(seq_common(&x, &y) == 3 && seq_common(&x, &x) == 4 && seq_common(&x, &z) == 1,
        "what sequences have in common ends at another id or mask");
 }
 

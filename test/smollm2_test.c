@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "figures.h"
-#include "model/decoder.h"
+#include "model/forward.h"
 #include "model/generate.h"
 #include "model/head.h"
 #include "model/score.h"
@@ -189,8 +189,8 @@ static float *gradients(struct model *m, const struct seq *s, double *loss, stru
     arena_init(&a);
     if (!grads || batch_pack(&b, s, 1, m->cfg.vocab, m->cfg.positions, &a, e) ||
         batch_label_rows(&rows, &b, s, &a, e) ||
-        decoder_forward(m, &b, m->cfg.layers, true, &p, &a, e) ||
-        head_init(&h, m, p.x, &rows, true, &a, e) ||
+        model_forward(m, &b, &(struct forward){.keep = true}, &p, &a, e) ||
+        head_init(&h, &p, &rows, true, &a, e) ||
         !(lse = arena_take(&a, (size_t)rows.n, sizeof *lse, e)) ||
         !(g = arena_take(&a, (size_t)rows.n, sizeof *g, e)) ||
         !(dx = arena_take(&a, (size_t)b.n_tokens * (size_t)m->cfg.width, sizeof *dx, e)))
@@ -209,7 +209,7 @@ static float *gradients(struct model *m, const struct seq *s, double *loss, stru
     if (!kept || head_finish_back(&h, dx, grads, &a, e))
         goto fail;
     memcpy(kept, row, row_bytes);
-    if (decoder_backward(m, &p, dx, NULL, grads, &a, e))
+    if (pass_backward(&p, dx, grads, &a, e))
         goto fail;
     memcpy(row, kept, row_bytes);
     arena_fini(&a);

@@ -99,6 +99,19 @@ for (["--stop-el $el", $first_el, qr/stopped: el [\d.e-]+ is below stop_el 0.5$/
 }
 is((steps('m'))[0]{eval}{retain_nll} > 0, 1, 'the retain data are looked at beside them');
 
+# --- dropout is for training alone ---
+
+run("forget --quiet --model $dir/knows --forget $texts --retain $retain --lr 1e-2 --batch 2 --method GradAscent --locate lora --lora-dropout 0.5 --schedule constant --max-steps 2 "
+    . "--eval-every 1 --stop-el 1e-9 --stop-ma 1e-9 --stop-nll 1e5 --out $dir/lora");
+my $last = (steps("lora"))[1]{eval};
+for (['forget_nll', $texts], ['retain_nll', $retain]) {
+    my ($figure, $set) = @$_;
+    cmp_ok(abs($last->{$figure} - nll("$dir/lora", $set)), '<', 1e-4, "$figure with dropout is what score says of the saved model");
+}
+($el, $ma) = by_hand("$dir/lora");
+cmp_ok(abs($last->{el} - $el), '<', 1e-9, "el: $el");
+cmp_ok(abs($last->{ma} - $ma), '<', 1e-9, "ma: $ma");
+
 # --- a stop is final ---
 
 mkdir "$dir/kept" and mkdir "$dir/kept/model.safetensors";

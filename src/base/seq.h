@@ -5,6 +5,7 @@
 #ifndef BASE_SEQ_H
 #define BASE_SEQ_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define LABEL_NONE (-100)
@@ -32,6 +33,27 @@ static inline int seq_prompt(const struct seq *s)
     while (n < s->n && (!s->labels || s->labels[n] == LABEL_NONE))
         n++;
     return n;
+}
+
+/* The tokens from t on, without labels. */
+static inline struct seq seq_rest(const struct seq *s, int t)
+{
+    return (struct seq){.n = s->n - t, .ids = s->ids + t, .mask = s->mask ? s->mask + t : NULL};
+}
+
+/* Whether token t is attended to. */
+static inline int seq_shows(const struct seq *s, int t)
+{
+    return !s->mask || s->mask[t];
+}
+
+/* Tokens that two sequences have in common at their beginning: equal ids and masks. */
+static inline int seq_common(const struct seq *a, const struct seq *b)
+{
+    int n = a->n < b->n ? a->n : b->n, t = 0;
+    while (t < n && a->ids[t] == b->ids[t] && seq_shows(a, t) == seq_shows(b, t))
+        t++;
+    return t;
 }
 
 #endif

@@ -1,6 +1,5 @@
 #include "cli/plan.h"
 
-#include "model/decoder.h"
 #include "model/head.h"
 #include "model/lora.h"
 #include "model/store.h"
@@ -33,11 +32,11 @@ struct plan plan_memory(const struct model *m, enum plan_job job, int tokens, in
                                [PLAN_REFERENCE] = refers ? copied : 0,
                                [PLAN_GRADIENTS] = moves ? moving : 0,
                                [PLAN_OPTIMISER] = moves ? 2 * moving : 0,
-                               [PLAN_ACTIVATIONS] = decoder_bytes(&m->cfg, n, moves) +
-                                                    (moves ? decoder_back_bytes(&m->cfg, n) : 0),
+                               [PLAN_ACTIVATIONS] = forward_bytes(&m->cfg, n, moves) +
+                                                    (moves ? backward_bytes(&m->cfg, n) : 0),
                                [PLAN_LOGITS] = head_bytes(&m->cfg, n, moves)}};
     if (refers || lora) { /* the reference looks at the same tokens */
-        p.bytes[PLAN_ACTIVATIONS] += decoder_bytes(&m->cfg, n, false);
+        p.bytes[PLAN_ACTIVATIONS] += forward_bytes(&m->cfg, n, false);
         p.bytes[PLAN_LOGITS] += head_bytes(&m->cfg, n, false);
     }
     for (int i = 0; i < PLAN_PARTS; i++)

@@ -5,9 +5,47 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "model/decoder.h"
-#include "model/grad_norms.h"
 #include "model/head.h"
+
+/* Whether products of tokens are less work than the gradient. */
+static bool by_tokens(int n, int in, int out)
+{
+    return (double)n * ((double)in + out) < (double)in * out;
+}
+
+/* Floats of room for sequences of n tokens. */
+static size_t room_floats(const struct model *m, int n)
+{
+    size_t room = 2 * (size_t)n * (size_t)n;
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        bool made =
+            w->layer >= 0 && w->n_dims == 2 && !by_tokens(n, (int)w->shape[1], (int)w->shape[0]);
+        room = made && w->count > room ? w->count : room;
+    }
+    return room;
+}
+
+/* Adds |dW|^2 of the rows of a weight, which no two products of one backward share. */
+static void add_square(void *ctx, const struct product *y)
+{
+    struct gradnorm *g = ctx;
+    const struct ops *o = g->m->ops;
+    double *square = &g->square[y->weight];
+    if (g->m->table.v[y->weight].wants_grad)
+        return;
+    if (by_tokens(y->n, y->in, y->out)) {
+        size_t nn = (size_t)y->n * (size_t)y->n;
+        o->linear(g->room, y->dy, y->dy, y->n, y->out, y->n, 0);
+        o->linear(g->room + nn, y->x, y->x, y->n, y->in, y->n, 0);
+        *square += o->dot(g->room, g->room + nn, nn);
+    } else {
+        size_t count = (size_t)y->in * (size_t)y->out;
+        memset(g->room, 0, count * sizeof *g->room);
+        o->linear_dw(g->room, y->dy, y->x, y->n, y->in, y->out);
+        *square += o->dot(g->room, g->room, count);
+    }
+}
 
 static double mean_norm(const struct gradnorm *g)
 {
@@ -22,15 +60,19 @@ static double mean_norm(const struct gradnorm *g)
 }
 
 /* Adds the gradient of the mean loss over `rows` to grads. */
-static int backward(struct model *m, const struct batch *b, const struct label_rows *rows,
-                    float *grads, struct arena *a, struct err *e)
+static int backward(struct gradnorm *ctx, const struct batch *b, const struct label_rows *rows,
+                    struct err *e)
 {
+    struct model *m = ctx->m;
+    struct arena *a = &ctx->a;
+    const struct linear_tap tap = {.backward = add_square, .ctx = ctx};
+    const struct forward how = {.keep = true, .linear = &tap};
     struct pass p;
     struct head h;
     float *logp, *lse, *g, *dx;
     size_t n = (size_t)rows->n, floats = (size_t)b->n_tokens * (size_t)m->cfg.width;
-    if (decoder_forward(m, b, m->cfg.layers, true, &p, a, e) ||
-        head_init(&h, m, p.x, rows, true, a, e) || !(logp = arena_take(a, n, sizeof(float), e)) ||
+    if (model_forward(m, b, &how, &p, a, e) || head_init(&h, &p, rows, true, a, e) ||
+        !(logp = arena_take(a, n, sizeof(float), e)) ||
         !(lse = arena_take(a, n, sizeof(float), e)) || !(g = arena_take(a, n, sizeof(float), e)) ||
         !(dx = arena_take(a, floats, sizeof(float), e)))
         return -1;
@@ -38,10 +80,10 @@ static int backward(struct model *m, const struct batch *b, const struct label_r
     for (size_t i = 0; i < n; i++)
         g[i] = -1 / (float)n;
     memset(dx, 0, floats * sizeof(float));
-    head_logp_back(&h, g, lse, grads);
-    if (head_finish_back(&h, dx, grads, a, e))
+    head_logp_back(&h, g, lse, ctx->grads);
+    if (head_finish_back(&h, dx, ctx->grads, a, e))
         return -1;
-    return decoder_backward(m, &p, dx, NULL, grads, a, e);
+    return pass_backward(&p, dx, ctx->grads, a, e);
 }
 
 /* Whether the gradients of the layers' matrices are made. */
@@ -69,26 +111,23 @@ int gradnorm_init(struct gradnorm *g, struct model *m, bool drop_last, struct er
 int gradnorm_of(struct gradnorm *g, const struct seq *s, double *out, struct err *e)
 {
     struct model *m = g->m;
-    struct grad_norms norms = {.square = g->square};
     struct batch b;
     struct label_rows rows;
     arena_reset(&g->a);
     *out = NAN;
     if (batch_pack(&b, s, 1, m->cfg.vocab, m->cfg.positions, &g->a, e) ||
         batch_label_rows(&rows, &b, s, &g->a, e) ||
-        !(norms.room = arena_take(&g->a, grad_norms_room(m, s->n), sizeof(float), e)))
+        !(g->room = arena_take(&g->a, room_floats(m, s->n), sizeof(float), e)))
         return -1;
     rows.n -= g->drop_last && rows.n;
     if (!rows.n)
         return 0;
     memset(g->grads, 0, m->table.grads * sizeof *g->grads);
     memset(g->square, 0, (size_t)m->table.n * sizeof *g->square);
-    m->norms = &norms;
-    int rc = backward(m, &b, &rows, g->grads, &g->a, e);
-    m->norms = NULL;
-    if (!rc)
-        *out = mean_norm(g);
-    return rc;
+    if (backward(g, &b, &rows, e))
+        return -1;
+    *out = mean_norm(g);
+    return 0;
 }
 
 void gradnorm_fini(struct gradnorm *g)

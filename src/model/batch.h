@@ -6,24 +6,13 @@
 #include "base/err.h"
 #include "base/seq.h"
 
-/* Vectors that are added to the hidden states of tokens after one layer, and the derivative there.
- */
-struct latent {
-    int layer;          /* 0-based */
-    int n;              /* vectors */
-    const float *delta; /* [n,C] borrowed */
-    float *ddelta;      /* [n,C] borrowed, overwritten with d loss / d delta; NULL: not wanted */
-    const int *of;      /* [N] borrowed: which of them each token of the batch gets; -1: none */
-};
-
 struct batch {
     int n_seqs, n_tokens;
-    int *start;                  /* [S+1] first token of each sequence */
-    int *len;                    /* [S] */
-    int *ids;                    /* [N] */
-    int *pos;                    /* [N] position within the sequence */
-    uint8_t *mask;               /* [N]; NULL: every token is attended */
-    const struct latent *latent; /* borrowed; NULL: none */
+    int *start;    /* [S+1] first token of each sequence */
+    int *len;      /* [S] */
+    int *ids;      /* [N] */
+    int *pos;      /* [N] position within the sequence */
+    uint8_t *mask; /* [N]; NULL: every token is attended */
 };
 
 /* All arrays live in `a`. Refuses ids outside [0, vocab) and sequences longer than `max_positions`.

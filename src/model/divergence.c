@@ -45,13 +45,13 @@ static int said_init(struct said *s, int rows, struct arena *a, struct err *e)
 static void ask_heads(struct said *s, struct head *h)
 {
     const struct label_rows *all = h[0].rows;
-    int vocab = h[0].m->cfg.vocab, rows;
+    int vocab = h[0].p->m->cfg.vocab, rows;
     for (int first = 0; first < all->n; first += rows) {
         const float *z[2];
         for (int k = 0; k < 2; k++) {
             z[k] = head_logits(&h[k], first, &rows);
-            h[k].m->ops->label_logp(s->logp[k] + first, NULL, s->best[k] + first, z[k],
-                                    all->label + first, rows, vocab);
+            h[k].p->m->ops->label_logp(s->logp[k] + first, NULL, s->best[k] + first, z[k],
+                                       all->label + first, rows, vocab);
         }
 #pragma omp parallel for schedule(static)
         for (int r = 0; r < rows; r++) {
@@ -77,12 +77,11 @@ static int run_batch(struct divergence *out, struct model *const *m, const struc
 {
     struct head h[2];
     struct said said;
-    for (int k = 0; k < 2; k++) {
-        float *x;
-        if (shared_forward(m[k], &b->shared, &x, a, e) ||
-            head_init(&h[k], m[k], x, &b->rows, false, a, e))
+    struct pass p[2];
+    for (int k = 0; k < 2; k++)
+        if (label_batch_forward(m[k], b, &p[k], a, e) ||
+            head_init(&h[k], &p[k], &b->rows, false, a, e))
             return -1;
-    }
     if (said_init(&said, b->rows.n, a, e))
         return -1;
     ask_heads(&said, h);

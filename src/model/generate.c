@@ -7,7 +7,6 @@
 #include "model/head.h"
 #include "model/kv.h"
 #include "model/sample.h"
-#include "model/shared.h"
 
 enum {
     DEFAULT_BATCH = 32,
@@ -51,7 +50,7 @@ static bool is_end(const struct model *m, int id)
  * of logits is wanted. */
 static int common(const struct running *r, int p)
 {
-    int n = shared_prefix(&r->prompts[r->longest], &r->prompts[p]);
+    int n = seq_common(&r->prompts[r->longest], &r->prompts[p]);
     return n < r->prompts[p].n ? n : n - 1;
 }
 
@@ -98,13 +97,6 @@ static int place_prompt(const struct seq *s, int from, struct batch *b, int firs
     return real - 1;
 }
 
-/* The tokens of s from token `from` on. */
-static struct seq rest_of(const struct seq *s, int from)
-{
-    return (struct seq){
-        .n = s->n - from, .ids = s->ids + from, .mask = s->mask ? s->mask + from : NULL};
-}
-
 /* What enters the cache in this step: a new prompt, or the token chosen last, for every live slot.
  * rows: the last token of each. */
 static int pack(struct running *r, struct batch *b, struct label_rows *rows, struct arena *a,
@@ -118,7 +110,7 @@ static int pack(struct running *r, struct batch *b, struct label_rows *rows, str
     for (int i = 0; i < r->n_live; i++) {
         const struct lane *s = &r->lanes[r->live[i]];
         seqs[i] = s->fed ? (struct seq){.n = 1, .ids = &s->next}
-                         : rest_of(&r->prompts[s->prompt], s->held);
+                         : seq_rest(&r->prompts[s->prompt], s->held);
     }
     if (batch_pack(b, seqs, r->n_live, r->m->cfg.vocab, r->m->cfg.positions, a, e))
         return -1;
@@ -153,12 +145,12 @@ static bool take(struct running *r, struct lane *s, const float *z, int *id, str
 }
 
 /* Chooses a token for every live slot from its row of x, and frees the slots that are done. */
-static int choose(struct running *r, const float *x, const struct label_rows *rows, struct arena *a,
-                  struct err *e)
+static int choose(struct running *r, const struct pass *p, const struct label_rows *rows,
+                  struct arena *a, struct err *e)
 {
     struct head h;
     int n, id, kept = 0;
-    if (head_init(&h, r->m, x, rows, false, a, e))
+    if (head_init(&h, p, rows, false, a, e))
         return -1;
     for (int first = 0; first < rows->n; first += n) {
         float *z = head_logits(&h, first, &n);
@@ -183,11 +175,11 @@ static int step(struct running *r, struct arena *a, struct err *e)
 {
     struct batch b;
     struct label_rows rows;
-    float *x;
+    struct pass p;
     arena_reset(a);
-    if (admit(r, e) || pack(r, &b, &rows, a, e) || kv_extend(r->m, &b, r->live, &r->kv, &x, a, e))
+    if (admit(r, e) || pack(r, &b, &rows, a, e) || kv_extend(r->m, &b, r->live, &r->kv, &p, a, e))
         return -1;
-    return choose(r, x, &rows, a, e);
+    return choose(r, &p, &rows, a, e);
 }
 
 /* Prompts at once: as asked for, or as many as a cache of some size holds. */
@@ -218,7 +210,7 @@ static void find_shared(struct running *r)
 static int hold_shared(struct running *r, struct arena *a, struct err *e)
 {
     struct batch b;
-    float *x;
+    struct pass p;
     struct seq s = r->prompts[r->longest];
     s.n = r->shared;
     if (!s.n)
@@ -226,7 +218,7 @@ static int hold_shared(struct running *r, struct arena *a, struct err *e)
     if (batch_pack(&b, &s, 1, r->m->cfg.vocab, r->m->cfg.positions, a, e))
         return -1;
     place_prompt(&s, 0, &b, 0, !r->o->mask_positions);
-    return kv_extend(r->m, &b, &r->n_slots, &r->kv, &x, a, e);
+    return kv_extend(r->m, &b, &r->n_slots, &r->kv, &p, a, e);
 }
 
 static int running_init(struct running *r, struct err *e)

@@ -34,7 +34,7 @@ static int listen(struct running *r, struct arena *a, struct err *e)
     struct label_rows rows = {.token = token};
     struct batch b;
     struct head h;
-    float *x;
+    struct pass p;
     arena_reset(a);
     for (int i = 0; i < r->n_live; i++)
         for (int k = 0; k < VOICES; k++, n++)
@@ -46,7 +46,7 @@ static int listen(struct running *r, struct arena *a, struct err *e)
             b.pos[t] = r->kv.len[slots[s]] + t - b.start[s];
         token[rows.n++] = b.start[s + 1] - 1;
     }
-    if (kv_extend(r->m, &b, slots, &r->kv, &x, a, e) || head_init(&h, r->m, x, &rows, false, a, e))
+    if (kv_extend(r->m, &b, slots, &r->kv, &p, a, e) || head_init(&h, &p, &rows, false, a, e))
         return -1;
     memset(r->z, 0, (size_t)r->n_live * v * sizeof *r->z);
     for (int first = 0; first < n; first += block) {

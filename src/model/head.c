@@ -21,12 +21,13 @@ size_t head_bytes(const struct model_config *c, int n_rows, bool backward)
            sizeof(float);
 }
 
-int head_init(struct head *h, const struct model *m, const float *hidden,
-              const struct label_rows *rows, bool backward, struct arena *a, struct err *e)
+int head_init(struct head *h, const struct pass *p, const struct label_rows *rows, bool backward,
+              struct arena *a, struct err *e)
 {
+    const struct model *m = p->m;
     int c = m->cfg.width, n = rows->n;
     size_t nc = (size_t)n * (size_t)c;
-    *h = (struct head){.m = m, .rows = rows, .first = -1};
+    *h = (struct head){.p = p, .rows = rows, .first = -1};
     h->block = block_rows(&m->cfg, n);
     size_t block = (size_t)h->block * (size_t)m->cfg.vocab;
     bool capped = backward && m->cfg.logit_softcap > 0;
@@ -39,7 +40,7 @@ int head_init(struct head *h, const struct model *m, const float *hidden,
         return -1;
     if (!n)
         return 0;
-    m->ops->gather(h->x, hidden, rows->token, n, c);
+    m->ops->gather(h->x, p->x, rows->token, n, c);
     norm_forward(m, W_NORM_OUT, -1, h->norm, &h->stats, h->x, nc);
     for (size_t i = 0; backward && i < nc; i++)
         h->dnorm[i] = 0;
@@ -48,13 +49,13 @@ int head_init(struct head *h, const struct model *m, const float *hidden,
 
 float *head_logits(struct head *h, int first, int *n)
 {
-    const struct model_config *c = &h->m->cfg;
+    const struct model_config *c = &h->p->m->cfg;
     int rows = h->rows->n - first < h->block ? h->rows->n - first : h->block;
     if (h->first != first) {
         size_t count = (size_t)rows * (size_t)c->vocab;
-        linear_forward(h->m, W_HEAD, -1, h->z, h->norm + (size_t)first * (size_t)c->width, rows, 0);
+        linear_forward(h->p, W_HEAD, -1, h->z, h->norm + (size_t)first * (size_t)c->width, rows, 0);
         if (c->logit_softcap > 0)
-            h->m->ops->softcap(h->z, count, c->logit_softcap);
+            h->p->m->ops->softcap(h->z, count, c->logit_softcap);
         if (h->capped)
             memcpy(h->capped, h->z, count * sizeof(float));
         h->first = first;
@@ -71,16 +72,16 @@ void head_drop(struct head *h)
 
 void head_back(struct head *h, int first, int n, float *dz, float *grads)
 {
-    const struct model *m = h->m;
+    const struct model *m = h->p->m;
     size_t at = (size_t)first * (size_t)m->cfg.width, count = (size_t)n * (size_t)m->cfg.vocab;
     if (h->capped)
         m->ops->softcap_back(dz, h->capped, count, m->cfg.logit_softcap);
-    linear_backward(m, W_HEAD, -1, grads, h->dnorm + at, dz, h->norm + at, n, 1);
+    linear_backward(h->p, W_HEAD, -1, grads, h->dnorm + at, dz, h->norm + at, n, 1);
 }
 
 int head_finish_back(struct head *h, float *dhidden, float *grads, struct arena *a, struct err *e)
 {
-    const struct model *m = h->m;
+    const struct model *m = h->p->m;
     int n = h->rows->n, c = m->cfg.width;
     size_t nc = (size_t)n * (size_t)c;
     float *dx = arena_take(a, nc, sizeof(float), e);
@@ -100,8 +101,8 @@ void head_logp(struct head *h, float *logp, float *lse, int *best)
     int n;
     for (int first = 0; first < h->rows->n; first += n) {
         const float *z = head_logits(h, first, &n);
-        h->m->ops->label_logp(logp + first, lse ? lse + first : NULL, best ? best + first : NULL, z,
-                              h->rows->label + first, n, h->m->cfg.vocab);
+        h->p->m->ops->label_logp(logp + first, lse ? lse + first : NULL, best ? best + first : NULL,
+                                 z, h->rows->label + first, n, h->p->m->cfg.vocab);
     }
 }
 
@@ -113,8 +114,8 @@ void head_logp_back(struct head *h, const float *g, const float *lse, float *gra
          first -= h->block) {
         float *z = head_logits(h, first, &n);
         head_drop(h);
-        h->m->ops->label_logp_back(z, lse + first, g + first, h->rows->label + first, n,
-                                   h->m->cfg.vocab);
+        h->p->m->ops->label_logp_back(z, lse + first, g + first, h->rows->label + first, n,
+                                      h->p->m->cfg.vocab);
         head_back(h, first, n, z, grads);
     }
 }

@@ -6,11 +6,10 @@
 #define MODEL_HEAD_H
 
 #include "base/arena.h"
-#include "model/batch.h"
-#include "model/norm.h"
+#include "model/forward.h"
 
 struct head {
-    const struct model *m;         /* borrowed */
+    const struct pass *p;          /* borrowed: the hidden rows and the model */
     const struct label_rows *rows; /* borrowed; R rows */
     float *x, *norm;               /* [R,C] gathered inputs, [R,C] after the final norm */
     struct norm_stats stats;       /* of x */
@@ -20,9 +19,9 @@ struct head {
     int block, first, held;
 };
 
-/* Gathers and normalises the rows of hidden [N,C]; backward: dnorm is there too. */
-int head_init(struct head *h, const struct model *m, const float *hidden,
-              const struct label_rows *rows, bool backward, struct arena *a, struct err *e);
+/* Gathers and normalises the rows of p->x [N,C]; backward: dnorm is there too. */
+int head_init(struct head *h, const struct pass *p, const struct label_rows *rows, bool backward,
+              struct arena *a, struct err *e);
 /* Bytes that head_init takes for R rows, and head_finish_back with it; for planning. */
 size_t head_bytes(const struct model_config *c, int n_rows, bool backward);
 /* The logits of the block that starts at row `first` (a multiple of h->block): h->z, *n rows.
@@ -30,7 +29,7 @@ size_t head_bytes(const struct model_config *c, int n_rows, bool backward);
  * forward and backward. The caller may overwrite h->z, and then says so by head_drop. */
 float *head_logits(struct head *h, int first, int *n);
 void head_drop(struct head *h);
-/* In the three below grads may be NULL: none are wanted. Takes d loss / d logits of the block that
+/* In what follows grads may be NULL: none are wanted. Takes d loss / d logits of the block that
  * starts at `first`, whose logits head_logits gave last (dz [n,V], overwritten): adds to the head's
  * gradient in grads (skipped if it is frozen) and to dnorm. */
 void head_back(struct head *h, int first, int n, float *dz, float *grads);

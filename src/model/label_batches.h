@@ -6,9 +6,9 @@
 #ifndef MODEL_LABEL_BATCHES_H
 #define MODEL_LABEL_BATCHES_H
 
-#include "model/shared.h"
+#include "model/forward.h"
 
-/* A sequence on its way: what must be computed of it, which ends before its last label. */
+/* A queued sequence, truncated after the last position whose logits are needed. */
 struct label_item {
     struct seq seq;
     int index; /* of the sequence as it was given */
@@ -22,9 +22,12 @@ struct label_batches {
 };
 
 struct label_batch {
-    const struct label_item *items; /* [n] borrowed */
+    const struct label_item *items; /* [S] borrowed */
     int n;
-    struct shared shared;
+    struct batch batch;     /* each sequence's own tokens: those after what it shares with the one
+                             * before it */
+    int *start;             /* [S+1] where the tokens of each whole sequence begin in `token` */
+    int *token;             /* [start[S]] the batch's token at each place of each whole sequence */
     struct label_rows rows; /* of logits, all different; `seq` is not filled in */
     int *row;               /* the row of each label, label after label over the items */
 };
@@ -45,5 +48,9 @@ void label_batches_fini(struct label_batches *b);
 /* Packs the next batch into `a`, which is reset: b->next moves on, unless it is b->n already. */
 int label_batches_take(struct label_batches *b, struct label_batch *out,
                        const struct model_config *c, struct arena *a, struct err *e);
+
+/* All layers over a batch: p->x holds the last one's output for its own tokens. */
+int label_batch_forward(struct model *m, const struct label_batch *b, struct pass *p,
+                        struct arena *a, struct err *e);
 
 #endif

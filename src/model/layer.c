@@ -109,49 +109,89 @@ int layer_acts_init(struct layer_acts *l, const struct model_config *c, int n, s
     return 0;
 }
 
-void layer_attn(const struct model_config *c, int l, struct attn *a)
+struct attn layer_attn(const struct pass *p, int l)
 {
-    a->heads = c->heads;
-    a->kv_heads = c->kv_heads;
-    a->head_dim = c->head_dim;
-    a->scale = c->attn_scale;
-    a->window = config_windowed(c, l) ? c->window : 0;
-    a->softcap = c->attn_softcap;
+    const struct model_config *c = &p->m->cfg;
+    const struct batch *b = p->batch;
+    struct attn at = {.n_seqs = b->n_seqs,
+                      .q_start = b->start,
+                      .n_q = b->len,
+                      .k_start = b->start,
+                      .n_k = b->len,
+                      .key_mask = b->mask};
+    if (p->how.keys)
+        at = p->how.keys->at;
+    at.heads = c->heads;
+    at.kv_heads = c->kv_heads;
+    at.head_dim = c->head_dim;
+    at.scale = c->attn_scale;
+    at.window = config_windowed(c, l) ? c->window : 0;
+    at.softcap = c->attn_softcap;
+    return at;
 }
 
-/* y [n,heads,D] = the rotated, and before that normalised, rows of a projection of h. */
-static void project(const struct model *m, int l, enum slot slot, enum slot norm, float *y,
-                    float *y0, const struct norm_stats *stats, const float *h, const int *pos,
-                    int n, int heads)
+/* y [N,heads,D] = h [N,C] W^T, normalised if the model does that, and rotated; y0: before that. */
+static void project(const struct pass *p, int l, enum slot slot, enum slot norm, float *y,
+                    float *y0, const struct norm_stats *stats, const float *h, int heads)
 {
+    const struct model *m = p->m;
     const struct model_config *c = &m->cfg;
-    linear_forward(m, slot, l, y0 ? y0 : y, h, n, 0);
+    const int n = p->batch->n_tokens;
+    linear_forward(p, slot, l, y0 ? y0 : y, h, n, 0);
     if (y0)
         norm_forward(m, norm, l, y, stats, y0, (size_t)n * (size_t)(heads * c->head_dim));
     if (c->rope.rot)
-        m->ops->rope(y, m->rope_cos, m->rope_sin, pos, n, heads, c->head_dim, c->rope.rot, 0);
+        m->ops->rope(y, m->rope_cos, m->rope_sin, p->batch->pos, n, heads, c->head_dim, c->rope.rot,
+                     0);
 }
 
-void layer_project(const struct model *m, int l, struct layer_acts *s, float *norm, const int *pos,
-                   int n)
+/* to [rows,G*D]: what was computed for tokens, put where the pass wants it. */
+static void put_rows(float *to, const float *x, const struct keys *k, size_t wide)
 {
-    const struct model_config *c = &m->cfg;
-    size_t nc = (size_t)n * (size_t)c->width;
-    const float *h = norm_forward(m, W_NORM_ATTN, l, norm, &s->n1, s->x, nc);
-    project(m, l, W_Q, W_NORM_Q, s->q, s->q0, &s->nq, h, pos, n, c->heads);
-    project(m, l, W_K, W_NORM_K, s->k, s->k0, &s->nk, h, pos, n, c->kv_heads);
-    linear_forward(m, W_V, l, s->v, h, n, 0);
+#pragma omp parallel for schedule(static) if (k->n > 64)
+    for (int i = 0; i < k->n; i++) {
+        size_t from = (size_t)(k->from ? k->from[i] : i), row = (size_t)(k->to ? k->to[i] : i);
+        memcpy(to + row * wide, x + from * wide, wide * sizeof(float));
+    }
 }
 
-/* sum [n,C] += what a branch ends with: a product, and a norm of it if the model has one there. */
-static void add_branch(const struct model *m, int l, enum slot slot, enum slot post, float *sum,
-                       const float *x, float *raw, const struct norm_stats *stats, float *norm,
-                       int n)
+/* att [N,H*D] from q, and the k and v of the batch or of what the pass's keys hold. */
+static void attend(const struct pass *p, int l, struct layer_acts *s)
 {
-    size_t nc = (size_t)n * (size_t)m->cfg.width;
-    linear_forward(m, slot, l, raw ? raw : sum, x, n, raw ? 0 : 1);
+    const struct model_config *c = &p->m->cfg;
+    const struct keys *keys = p->how.keys;
+    const struct attn at = layer_attn(p, l);
+    const float *k = s->k, *v = s->v;
+    if (keys) {
+        const size_t wide = (size_t)(c->kv_heads * c->head_dim);
+        float *own_k = keys->k + (size_t)l * keys->stride,
+              *own_v = keys->v + (size_t)l * keys->stride;
+        put_rows(own_k, s->k, keys, wide);
+        put_rows(own_v, s->v, keys, wide);
+        k = own_k;
+        v = own_v;
+    }
+    p->m->ops->attention(s->att, s->lse, s->q, k, v, &at);
+}
+
+/* sum [N,C] += what a branch ends with: the product of x [N,in], and a norm of it if the model has
+ * one there (raw: before that). */
+static void add_branch(const struct pass *p, int l, enum place place, enum slot slot,
+                       enum slot post, float *sum, const float *x, float *raw,
+                       const struct norm_stats *stats)
+{
+    const struct model *m = p->m;
+    const int n = p->batch->n_tokens;
+    const size_t nc = (size_t)n * (size_t)m->cfg.width;
+    if (!raw && !pass_is_tapped(p, place, l)) {
+        linear_forward(p, slot, l, sum, x, n, 1);
+        return;
+    }
+    linear_forward(p, slot, l, raw ? raw : p->norm, x, n, 0);
     if (raw)
-        m->ops->add(sum, norm_forward(m, post, l, norm, stats, raw, nc), nc);
+        norm_forward(m, post, l, p->norm, stats, raw, nc);
+    pass_tap(p, place, l, p->norm);
+    m->ops->add(sum, p->norm, nc);
 }
 
 struct layer_norm layer_mlp_norm(const struct model *m, const struct layer_acts *s)
@@ -164,21 +204,51 @@ struct layer_norm layer_mlp_norm(const struct model *m, const struct layer_acts 
     };
 }
 
-void layer_finish(const struct model *m, int l, struct layer_acts *s, float *norm, float *act,
-                  float *out, int n)
+/* h [N,C]: the MLP's input. */
+static const float *mlp_input(const struct pass *p, int l, struct layer_acts *s)
 {
+    const struct layer_norm mlp = layer_mlp_norm(p->m, s);
+    const size_t nc = (size_t)p->batch->n_tokens * (size_t)p->m->cfg.width;
+    const float *h = norm_forward(p->m, mlp.slot, l, p->norm, mlp.stats, mlp.x, nc);
+    if (!pass_is_tapped(p, PLACE_MLP_IN, l))
+        return h;
+    if (h != p->norm) /* a model without that norm */
+        memcpy(p->norm, h, nc * sizeof(float));
+    pass_tap(p, PLACE_MLP_IN, l, p->norm);
+    if (s->mlp_in)
+        memcpy(s->mlp_in, p->norm, nc * sizeof(float));
+    return p->norm;
+}
+
+void layer_forward(const struct pass *p, int l, struct layer_acts *s, float *out)
+{
+    const struct model *m = p->m;
     const struct model_config *c = &m->cfg;
-    const struct layer_norm mlp = layer_mlp_norm(m, s);
-    size_t nc = (size_t)n * (size_t)c->width;
+    const int n = p->batch->n_tokens;
+    const size_t nc = (size_t)n * (size_t)c->width;
+
+    /* h [N,C] = norm(x);  q [N,H,D], k, v [N,G,D] = h W^T;  att [N,H*D] */
+    const float *h = norm_forward(m, W_NORM_ATTN, l, p->norm, &s->n1, s->x, nc);
+    project(p, l, W_Q, W_NORM_Q, s->q, s->q0, &s->nq, h, c->heads);
+    project(p, l, W_K, W_NORM_K, s->k, s->k0, &s->nk, h, c->kv_heads);
+    linear_forward(p, W_V, l, s->v, h, n, 0);
+    attend(p, l, s);
+
+    /* x2 [N,C] = x + att W_o^T; where the MLP runs in parallel, this is already `out` */
     float *sum = c->parallel ? out : s->x2;
     memcpy(sum, s->x, nc * sizeof(float));
-    add_branch(m, l, W_O, W_NORM_ATTN_POST, sum, s->att, s->att_out, &s->n1p, norm, n);
-    const float *h = norm_forward(m, mlp.slot, l, norm, mlp.stats, mlp.x, nc);
-    linear_forward(m, s->up ? W_GATE : W_UP, l, s->gate, h, n, 0);
+    add_branch(p, l, PLACE_ATTN_OUT, W_O, W_NORM_ATTN_POST, sum, s->att, s->att_out, &s->n1p);
+
+    /* h [N,C] = norm(x2);  gate, up [N,F] = h W^T;  act [N,F] = f(gate) * up */
+    h = mlp_input(p, l, s);
+    linear_forward(p, s->up ? W_GATE : W_UP, l, s->gate, h, n, 0);
     if (s->up)
-        linear_forward(m, W_UP, l, s->up, h, n, 0);
-    m->ops->glu(act, c->act, s->gate, s->up, (size_t)n * (size_t)c->ff);
+        linear_forward(p, W_UP, l, s->up, h, n, 0);
+    m->ops->glu(p->act, c->act, s->gate, s->up, (size_t)n * (size_t)c->ff);
+
+    /* out [N,C] = x2 + act W_down^T */
     if (!c->parallel)
         memcpy(out, s->x2, nc * sizeof(float));
-    add_branch(m, l, W_DOWN, W_NORM_MLP_POST, out, act, s->mlp_out, &s->n2p, norm, n);
+    add_branch(p, l, PLACE_MLP_OUT, W_DOWN, W_NORM_MLP_POST, out, p->act, s->mlp_out, &s->n2p);
+    pass_tap(p, PLACE_RESID, l, out);
 }

@@ -1,6 +1,5 @@
 #include "model/linear.h"
 
-#include "model/grad_norms.h"
 #include "model/lora.h"
 
 /* What stands behind a slot: rows `first` to `first + out` of a weight. */
@@ -47,31 +46,58 @@ static struct matrix find(const struct model *m, enum slot slot, int layer)
     return w;
 }
 
-void linear_forward(const struct model *m, enum slot slot, int layer, float *y, const float *x,
-                    int n, float beta)
+/* What a linear tap sees. */
+static struct product product_of(const struct pass *p, const struct matrix *w, int weight,
+                                 const float *x, const float *dy, int n)
 {
-    const struct matrix w = find(m, slot, layer);
-    m->ops->linear(y, x, model_weight(m, w.weight, layer) + w.first * (size_t)w.in, n, w.in, w.out,
-                   beta);
-    if (weight_has(&m->table, w.bias))
-        m->ops->bias(y, model_weight(m, w.bias, layer) + w.first, n, w.out);
-    lora_forward(m, weight_index(&m->table, w.weight, layer), w.first, w.out, y, x, n);
+    bool tokens = n == p->batch->n_tokens;
+    return (struct product){.weight = weight,
+                            .first = (int)w->first,
+                            .n = n,
+                            .in = w->in,
+                            .out = w->out,
+                            .x = x,
+                            .dy = dy,
+                            .start = tokens ? p->batch->start : NULL,
+                            .n_seqs = tokens ? p->batch->n_seqs : 0};
 }
 
-void linear_backward(const struct model *m, enum slot slot, int layer, float *grads, float *dx,
+void linear_forward(const struct pass *p, enum slot slot, int layer, float *y, const float *x,
+                    int n, float beta)
+{
+    const struct model *m = p->m;
+    const struct linear_tap *tap = layer < 0 ? NULL : p->how.linear;
+    const struct matrix w = find(m, slot, layer);
+    const int i = weight_index(&m->table, w.weight, layer);
+    m->ops->linear(y, x, m->w[i] + w.first * (size_t)w.in, n, w.in, w.out, beta);
+    if (weight_has(&m->table, w.bias))
+        m->ops->bias(y, model_weight(m, w.bias, layer) + w.first, n, w.out);
+    lora_forward(m, i, w.first, w.out, y, x, n, p->how.training);
+    if (tap && tap->forward) {
+        const struct product seen = product_of(p, &w, i, x, NULL, n);
+        tap->forward(tap->ctx, &seen);
+    }
+}
+
+void linear_backward(const struct pass *p, enum slot slot, int layer, float *grads, float *dx,
                      const float *dy, const float *x, int n, float beta)
 {
+    const struct model *m = p->m;
+    const struct linear_tap *tap = layer < 0 ? NULL : p->how.linear;
     const struct matrix w = find(m, slot, layer);
+    const int i = weight_index(&m->table, w.weight, layer);
     float *dw = weight_grad(&m->table, w.weight, layer, grads);
     float *db = weight_grad(&m->table, w.bias, layer, grads);
     size_t at = w.first * (size_t)w.in;
     if (dw)
         m->ops->linear_dw(dw + at, dy, x, n, w.in, w.out);
-    else if (m->norms && layer >= 0)
-        grad_norms_add(m, weight_index(&m->table, w.weight, layer), dy, x, n, w.in, w.out);
     if (db)
         m->ops->bias_back(db + w.first, dy, n, w.out);
+    if (tap && tap->backward) {
+        const struct product seen = product_of(p, &w, i, x, dy, n);
+        tap->backward(tap->ctx, &seen);
+    }
     if (dx)
-        m->ops->linear_dx(dx, dy, model_weight(m, w.weight, layer) + at, n, w.in, w.out, beta);
-    lora_backward(m, weight_index(&m->table, w.weight, layer), w.first, w.out, grads, dx, dy, x, n);
+        m->ops->linear_dx(dx, dy, m->w[i] + at, n, w.in, w.out, beta);
+    lora_backward(m, i, w.first, w.out, grads, dx, dy, x, n, p->how.training);
 }

@@ -37,8 +37,7 @@ struct lora {
     /* Dropout draws depend on these and on the place alone, so that a forward, its backward, and a
      * run that goes on after a stop draw the same. */
     unsigned seed;
-    long draw;     /* number of the micro-batch; lora_draw */
-    bool dropping; /* the pass that runs is one of training */
+    long draw; /* number of the micro-batch; lora_draw */
 
     float *u, *du, *x; /* owned scratch [LORA_ROWS, rank], the same, [LORA_ROWS, widest] */
 };
@@ -50,15 +49,13 @@ int lora_attach(struct model *m, const struct lora_options *o, unsigned seed, st
 void lora_free(struct lora *l);
 /* What the next passes of training draw; NULL is fine. */
 void lora_draw(struct lora *l, long micro);
-/* A pass begins; of training, or to look only. NULL is fine. */
-void lora_begin(struct lora *l, bool training);
 /* y[n,out] += s (x A^T) B^T, of the rows first..first+out-1 of weight i. Nothing where it has no
- * adapter. */
+ * adapter. training: with dropout; a backward has that of its forward. */
 void lora_forward(const struct model *m, int i, size_t first, int out, float *y, const float *x,
-                  int n);
+                  int n, bool training);
 /* dA, dB += ...  in grads, flat by weight.at; dx += ... unless it is NULL. */
 void lora_backward(const struct model *m, int i, size_t first, int out, float *grads, float *dx,
-                   const float *dy, const float *x, int n);
+                   const float *dy, const float *x, int n, bool training);
 
 /* Weight i with its adapter merged, W + s B A: in `room`, lora_room(m) floats, or where W is if it
  * has none. */

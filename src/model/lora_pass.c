@@ -17,12 +17,6 @@ void lora_draw(struct lora *l, long micro)
         l->draw = micro;
 }
 
-void lora_begin(struct lora *l, bool training)
-{
-    if (l)
-        l->dropping = training && l->dropout > 0;
-}
-
 /* to[count] = x, some of it zero, the rest larger, so that the mean stays. May run in place. `at`
  * is where x stands in the whole input of weight i. */
 static void drop(const struct lora *l, int i, size_t at, float *to, const float *x, size_t count)
@@ -40,10 +34,11 @@ struct block {
     const struct weight *a, *b;
     const float *wa, *wb; /* wb: from row `first` on */
     int i, n, in;
-    size_t at; /* of x in its whole */
+    size_t at;  /* of x in its whole */
+    bool drops; /* dropout */
 };
 
-static struct block block_of(const struct model *m, int i, size_t first)
+static struct block block_of(const struct model *m, int i, size_t first, bool training)
 {
     int k = m->lora->of[i];
     const struct weight *a = &m->table.v[k];
@@ -52,7 +47,8 @@ static struct block block_of(const struct model *m, int i, size_t first)
                           .wa = m->w[k],
                           .wb = m->w[k + 1] + first * (size_t)m->lora->rank,
                           .i = i,
-                          .in = (int)a->shape[1]};
+                          .in = (int)a->shape[1],
+                          .drops = training && m->lora->dropout > 0};
 }
 
 static void block_take(struct block *b, int row, int n)
@@ -65,7 +61,7 @@ static void block_take(struct block *b, int row, int n)
 static const float *project(const struct model *m, const struct block *b, const float *x)
 {
     struct lora *l = m->lora;
-    if (l->dropping) {
+    if (b->drops) {
         drop(l, b->i, b->at, l->x, x, (size_t)b->n * (size_t)b->in);
         x = l->x;
     }
@@ -75,12 +71,12 @@ static const float *project(const struct model *m, const struct block *b, const 
 }
 
 void lora_forward(const struct model *m, int i, size_t first, int out, float *y, const float *x,
-                  int n)
+                  int n, bool training)
 {
     const struct lora *l = m->lora;
     if (!l || l->of[i] < 0)
         return;
-    struct block b = block_of(m, i, first);
+    struct block b = block_of(m, i, first, training);
     for (int row = 0; row < n; row += b.n) {
         block_take(&b, row, n);
         project(m, &b, x + b.at);
@@ -102,19 +98,19 @@ static void block_back(const struct model *m, const struct block *b, size_t firs
         m->ops->linear_dw(grads + b->a->at, l->du, x, b->n, b->in, l->rank);
     if (!dx)
         return;
-    m->ops->linear_dx(l->dropping ? l->x : dx, l->du, b->wa, b->n, b->in, l->rank, !l->dropping);
-    if (l->dropping) {
+    m->ops->linear_dx(b->drops ? l->x : dx, l->du, b->wa, b->n, b->in, l->rank, !b->drops);
+    if (b->drops) {
         drop(l, b->i, b->at, l->x, l->x, count);
         m->ops->add(dx, l->x, count);
     }
 }
 
 void lora_backward(const struct model *m, int i, size_t first, int out, float *grads, float *dx,
-                   const float *dy, const float *x, int n)
+                   const float *dy, const float *x, int n, bool training)
 {
     if (!m->lora || m->lora->of[i] < 0)
         return;
-    struct block b = block_of(m, i, first);
+    struct block b = block_of(m, i, first, training);
     for (int row = 0; row < n; row += b.n) {
         block_take(&b, row, n);
         block_back(m, &b, first, out, grads, dx ? dx + b.at : NULL, dy + (size_t)row * (size_t)out,
@@ -139,7 +135,7 @@ const float *lora_merged(const struct model *m, int i, float *room)
     if (!l || l->of[i] < 0)
         return m->w[i];
     const struct weight *w = &m->table.v[i];
-    struct block b = block_of(m, i, 0);
+    struct block b = block_of(m, i, 0, false);
     float *sb = room + w->count;
     memcpy(room, m->w[i], w->count * sizeof(float));
     memcpy(sb, b.wb, b.b->count * sizeof(float));

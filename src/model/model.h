@@ -14,8 +14,7 @@
 #include "tensor/file.h"
 #include "tensor/ops.h"
 
-struct lora;       /* model/lora.h */
-struct grad_norms; /* model/grad_norms.h */
+struct lora; /* model/lora.h */
 
 struct model {
     struct model_config cfg;
@@ -26,7 +25,6 @@ struct model {
     float *copies;     /* owned: of a model open for reading, weights that cannot be borrowed */
     float **merged;    /* owned [table.n_model]: ... that an adapter was merged into; NULL: none */
     struct lora *lora; /* owned; NULL: no adapters */
-    const struct grad_norms *norms; /* borrowed; NULL: only gradients that are wanted count */
     const struct model *of; /* a view (lora_base) of this one, which owns all but the rope tables */
     struct tensor_file *files;
     int n_files;

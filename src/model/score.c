@@ -53,8 +53,8 @@ static int ask_head(struct said *s, struct head *h, bool distribution, struct ar
                          !(s->variance = arena_take(a, n, sizeof(float), e)) ||
                          !(s->rank = arena_take(a, n, sizeof(int), e))))
         return -1;
-    const struct ops *o = h->m->ops;
-    int v = h->m->cfg.vocab, rows;
+    const struct ops *o = h->p->m->ops;
+    int v = h->p->m->cfg.vocab, rows;
     for (int r = 0; r < h->rows->n; r += rows) {
         const float *z = head_logits(h, r, &rows);
         const int *label = h->rows->label + r;
@@ -85,8 +85,8 @@ static int compute(struct scores *out, struct model *m, const struct label_batch
 {
     struct head h;
     struct said said;
-    float *x;
-    if (shared_forward(m, &b->shared, &x, a, e) || head_init(&h, m, x, &b->rows, false, a, e) ||
+    struct pass p;
+    if (label_batch_forward(m, b, &p, a, e) || head_init(&h, &p, &b->rows, false, a, e) ||
         ask_head(&said, &h, distribution, a, e))
         return -1;
     const int *row = b->row;

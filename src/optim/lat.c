@@ -91,7 +91,7 @@ static int find_worst(const struct lat *p, struct gradient *g, struct micro *mb,
     bool retain = param_choice(away_roles, p->away_role) == 0;
     int rc = 0;
     en->latent = a->at;
-    en->latent_too = retain ? ROLE_RETAIN : ROLE_ALTERNATE;
+    a->at->too = retain ? ROLE_RETAIN : ROLE_ALTERNATE;
     en->frozen = true;
     for (int64_t i = 1; i <= p->steps && !rc; i++) {
         struct adamw o = {.lr = p->lr, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .step = (long)i};
@@ -105,7 +105,7 @@ static int find_worst(const struct lat *p, struct gradient *g, struct micro *mb,
         project(a, p->eps);
     }
     en->latent = NULL;
-    en->latent_too = ROLE_FORGET;
+    a->at->too = ROLE_FORGET;
     en->frozen = false;
     return rc;
 }

@@ -6,7 +6,7 @@
 #include "base/compat.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "model/decoder.h"
+#include "model/forward.h"
 
 /* Draws that the loader has made by then: two when it starts, one for each retain row. */
 static long draws_before(const struct order *o)
@@ -43,6 +43,7 @@ void direction_draw(float *u, int n, unsigned seed, const struct order *o, unsig
 static int add_mean(double *mean, double share, struct model *m, const struct dataset *d,
                     int layers, struct arena *a, struct err *e)
 {
+    const struct forward how = {.layers = layers};
     size_t c = (size_t)m->cfg.width;
     for (int s = 0; s < d->n; s++) {
         struct seq q = d->seqs[s];
@@ -51,7 +52,7 @@ static int add_mean(double *mean, double share, struct model *m, const struct da
         int n = q.n = seq_prompt(&q);
         arena_reset(a);
         if (batch_pack(&b, &q, 1, m->cfg.vocab, m->cfg.positions, a, e) ||
-            decoder_forward(m, &b, layers, false, &p, a, e))
+            model_forward(m, &b, &how, &p, a, e))
             return -1;
         for (size_t i = 0; i < c; i++)
             mean[i] += share / d->n * (double)p.x[(size_t)(n - 1) * c + i];

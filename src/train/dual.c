@@ -28,10 +28,9 @@ static int measure(struct gradient *g, int i, int first, int n, double *value, s
     struct engine *en = g->engine;
     struct norm norm;
     unsigned goals = en->goals;
-    bool frozen = en->frozen;
     int rc = 0;
     en->goals = GOAL_BIT(en->obj[i].goal);
-    en->frozen = true;
+    en->frozen = en->measuring = true;
     engine_count(en, g->order, first, n, &norm);
     *value = 0;
     for (int k = first; k < first + n && !rc; k++) {
@@ -40,7 +39,7 @@ static int measure(struct gradient *g, int i, int first, int n, double *value, s
         *value += rc ? 0 : res.loss[i];
     }
     en->goals = goals;
-    en->frozen = frozen;
+    en->frozen = en->measuring = false;
     return rc;
 }
 

@@ -54,6 +54,17 @@ struct engine_tokens {
     double forward;             /* in passes without: of frozen models, or to look only */
 };
 
+/* A perturbation: vectors that are added to the hidden states of the forget role's tokens after one
+ * layer, and the derivative there. */
+struct latent {
+    int layer;          /* 0-based */
+    int n;              /* vectors, one a token */
+    const float *delta; /* [n,C] borrowed */
+    float *ddelta;      /* [n,C] borrowed, overwritten with d loss / d delta; NULL: not wanted */
+    enum role too;      /* tokens of this role get that of the forget token at the same place of the
+                         * sequence of the same number; ROLE_FORGET: of no other role */
+};
+
 struct engine {
     struct model *model; /* borrowed, trained by others */
     struct model *ref;   /* borrowed, frozen; NULL if nothing needs its logits */
@@ -63,16 +74,15 @@ struct engine {
     int n_obj;
     unsigned goals; /* which count for now; all at first */
     unsigned compat;
-    int pad_id;             /* for padded rows under compat */
-    double l1;              /* weight of the sum of |w| over the weights that move */
-    const float *direction; /* borrowed [C]; for terms on hidden states */
-    uint32_t noise;         /* for terms that draw */
-    double gap;             /* for terms that want it */
-    struct latent *latent;  /* borrowed; for the tokens of the forget role; NULL: none */
-    enum role latent_too; /* tokens of this role get those of the forget token at the same place of
-                             the sequence of the same number; ROLE_FORGET: of no other role */
-    bool frozen;          /* no gradient of weights is wanted */
-    float *grads;         /* owned, flat by weight.at; NULL until the first micro-batch */
+    int pad_id;                  /* for padded rows under compat */
+    double l1;                   /* weight of the sum of |w| over the weights that move */
+    const float *direction;      /* borrowed [C]; for terms on hidden states */
+    uint32_t noise;              /* for terms that draw */
+    double gap;                  /* for terms that want it */
+    const struct latent *latent; /* borrowed; NULL: none */
+    bool frozen;                 /* no gradient of weights is wanted */
+    bool measuring;              /* losses are wanted as of the finished model: without dropout */
+    float *grads;                /* owned, flat by weight.at; NULL until the first micro-batch */
     size_t grads_room;
     struct ref_cache ref_logp[ROLE_COUNT];
     struct engine_tokens tokens;

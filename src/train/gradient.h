@@ -4,7 +4,6 @@
 #ifndef TRAIN_GRADIENT_H
 #define TRAIN_GRADIENT_H
 
-#include "model/batch.h"
 #include "train/engine.h"
 
 struct gradient {

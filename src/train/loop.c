@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "model/decoder.h"
+#include "model/forward.h"
 #include "model/lora.h"
 #include "train/checkpoint.h"
 #include "train/dual.h"
@@ -112,8 +112,8 @@ static void note_memory(const struct run *r)
     }
     double mib = 1.0 / (1 << 20), floats = sizeof(float) * mib, w = (double)t->total * floats;
     double adapters = r->m->lora ? (double)r->m->lora->floats * floats : 0;
-    double acts = (double)(decoder_bytes(&r->m->cfg, (int)most, true) +
-                           decoder_back_bytes(&r->m->cfg, (int)most)) *
+    double acts = (double)(forward_bytes(&r->m->cfg, (int)most, true) +
+                           backward_bytes(&r->m->cfg, (int)most)) *
                   mib;
     log_note("memory: weights %.0f MiB, gradients %.0f, optimiser and wrapper %.0f, "
              "frozen models %.0f, activations about %.0f (%zu tokens)",

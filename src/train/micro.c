@@ -1,16 +1,223 @@
-/* One micro-batch: pack the roles, run the decoder, let the terms look, take the derivatives back.
- */
+/* One micro-batch: the sequences of all roles in use are packed into one batch and run through the
+ * decoder, the terms take their share, and their derivatives go back. */
+#include <string.h>
+
 #include "train/work.h"
+
+void *work_take(struct work *w, size_t n, size_t size)
+{
+    return arena_zeros(w->a, n, size, w->e);
+}
+
+bool work_is_widened(const struct engine *g, const struct objective *o)
+{
+    return (o->term->widen & g->compat) != 0;
+}
+
+/* Some objective averages over every row of this role's padded batch. */
+static bool needs_padding(const struct engine *g, enum role role)
+{
+    for (int i = 0; i < g->n_obj; i++)
+        if (engine_counts(g, &g->obj[i]) && g->obj[i].role[0] == role &&
+            work_is_widened(g, &g->obj[i]))
+            return true;
+    return false;
+}
+
+static int pad_to(struct work *w, struct seq *s, int n)
+{
+    int *ids = work_take(w, (size_t)n, sizeof *ids),
+        *labels = work_take(w, (size_t)n, sizeof *labels);
+    uint8_t *mask = work_take(w, (size_t)n, 1);
+    if (!ids || !labels || !mask)
+        return -1;
+    for (int t = 0; t < n; t++) {
+        ids[t] = t < s->n ? s->ids[t] : w->g->pad_id;
+        labels[t] = t < s->n && s->labels ? s->labels[t] : LABEL_NONE;
+        mask[t] = t < s->n && (!s->mask || s->mask[t]);
+    }
+    *s = (struct seq){.n = n, .ids = ids, .labels = labels, .mask = mask};
+    return 0;
+}
+
+static int collect(struct work *w)
+{
+    int total = 0;
+    for (int r = 0; r < ROLE_COUNT; r++)
+        total += w->mb->n[r];
+    if (!(w->seqs = work_take(w, (size_t)total, sizeof *w->seqs)))
+        return -1;
+    for (int r = 0; r < ROLE_COUNT; r++) {
+        struct part *p = &w->part[r];
+        if (!engine_uses(w->g, (enum role)r))
+            continue;
+        p->first_seq = w->n_seqs;
+        p->n_seqs = w->mb->n[r];
+        int longest = 0;
+        for (int i = 0; i < p->n_seqs; i++) {
+            struct seq *s = &w->seqs[w->n_seqs++];
+            *s = w->g->sets[r]->seqs[w->mb->rows[r][i]];
+            longest = s->n > longest ? s->n : longest;
+        }
+        for (int i = 0; i < p->n_seqs && needs_padding(w->g, (enum role)r); i++)
+            if (w->seqs[p->first_seq + i].n < longest &&
+                pad_to(w, &w->seqs[p->first_seq + i], longest))
+                return -1;
+    }
+    return 0;
+}
+
+static int locate_parts(struct work *w)
+{
+    for (int r = 0, row = 0; r < ROLE_COUNT; r++) {
+        struct part *p = &w->part[r];
+        if (!p->n_seqs)
+            continue;
+        p->first_token = w->batch.start[p->first_seq];
+        p->n_tokens = w->batch.start[p->first_seq + p->n_seqs] - p->first_token;
+        p->first_row = row;
+        while (row < w->rows.n && w->rows.seq[row] < p->first_seq + p->n_seqs)
+            row++;
+        p->n_rows = row - p->first_row;
+        if (!(p->n_labels = work_take(w, (size_t)p->n_seqs, sizeof(int))) ||
+            !(p->nll = work_take(w, (size_t)p->n_seqs, sizeof(double))) ||
+            !(p->ref_nll = work_take(w, (size_t)p->n_seqs, sizeof(double))))
+            return -1;
+        for (int i = p->first_row; i < row; i++) {
+            w->rows.seq[i] -= p->first_seq; /* from here on: within the role */
+            p->n_labels[w->rows.seq[i]]++;
+        }
+    }
+    return 0;
+}
+
+/* Gives tokens of another role the vectors of the forget tokens at the same places. */
+static void share_latent(struct work *w, const struct part *too, int *of)
+{
+    const struct part *forget = &w->part[ROLE_FORGET];
+    int n = too->n_seqs < forget->n_seqs ? too->n_seqs : forget->n_seqs;
+    for (int s = 0; s < n; s++) {
+        int from = w->batch.start[forget->first_seq + s], to = w->batch.start[too->first_seq + s];
+        for (int t = 0; t < w->seqs[forget->first_seq + s].n && t < w->seqs[too->first_seq + s].n;
+             t++)
+            of[to + t] = of[from + t];
+    }
+}
+
+/* x [N,C]: adds the perturbation of each token that has one. */
+static void add_latent(void *ctx, const struct pass *p, float *x)
+{
+    const struct work *w = ctx;
+    size_t c = (size_t)p->m->cfg.width;
+    for (int i = 0; i < p->batch->n_tokens; i++)
+        if (w->latent_of[i] >= 0)
+            p->m->ops->add(x + (size_t)i * c, w->g->latent->delta + (size_t)w->latent_of[i] * c, c);
+}
+
+/* d loss / d delta, from dx [N,C]. */
+static void read_latent(void *ctx, const struct pass *p, float *dx)
+{
+    const struct work *w = ctx;
+    const struct latent *at = w->g->latent;
+    size_t c = (size_t)p->m->cfg.width;
+    if (!at->ddelta)
+        return;
+    memset(at->ddelta, 0, (size_t)at->n * c * sizeof(float));
+    for (int i = 0; i < p->batch->n_tokens; i++)
+        if (w->latent_of[i] >= 0)
+            p->m->ops->add(at->ddelta + (size_t)w->latent_of[i] * c, dx + (size_t)i * c, c);
+}
+
+/* The input embedding of padding gets no gradient. */
+static void drop_padding(void *ctx, const struct pass *p, float *dx)
+{
+    const struct work *w = ctx;
+    size_t c = (size_t)p->m->cfg.width;
+    for (int i = 0; i < p->batch->n_tokens; i++)
+        if (p->batch->ids[i] == w->g->pad_id)
+            memset(dx + (size_t)i * c, 0, c * sizeof(float));
+}
+
+/* dx [N,C] += what terms on these hidden states gave. */
+static void add_hidden(void *ctx, const struct pass *p, float *dx)
+{
+    float *const *d = ctx;
+    if (*d)
+        p->m->ops->add(dx, *d, (size_t)p->batch->n_tokens * (size_t)p->m->cfg.width);
+}
+
+static int place_latent(struct work *w)
+{
+    const struct latent *at = w->g->latent;
+    const struct part *p = &w->part[ROLE_FORGET];
+    if (at->n != p->n_tokens)
+        return err_set(w->e, "hidden states of padded forget rows cannot be perturbed: leave out "
+                             "the --compat switches that average over padding");
+    if (!(w->latent_of = work_take(w, (size_t)w->batch.n_tokens, sizeof(int))))
+        return -1;
+    for (int i = 0; i < w->batch.n_tokens; i++) {
+        int k = i - p->first_token;
+        w->latent_of[i] = k >= 0 && k < p->n_tokens ? k : -1;
+    }
+    if (at->too != ROLE_FORGET)
+        share_latent(w, &w->part[at->too], w->latent_of);
+    w->taps[w->n_taps++] = (struct tap){.place = PLACE_RESID,
+                                        .layer = at->layer,
+                                        .forward = add_latent,
+                                        .backward = read_latent,
+                                        .ctx = w,
+                                        .reads = at->ddelta != NULL};
+    return 0;
+}
+
+/* The perturbation first: terms see the states that it has changed. */
+static int place_taps(struct work *w, int layers)
+{
+    const struct engine *g = w->g;
+    if (!(w->taps = work_take(w, (size_t)layers + 1, sizeof *w->taps)) ||
+        !(w->dhidden = work_take(w, (size_t)layers, sizeof *w->dhidden)) ||
+        (g->latent && w->part[ROLE_FORGET].n_seqs && place_latent(w)))
+        return -1;
+    for (int l = 1; l < layers; l++)
+        w->taps[w->n_taps++] = (struct tap){
+            .place = PLACE_RESID, .layer = l - 1, .backward = add_hidden, .ctx = &w->dhidden[l]};
+    if (g->compat & COMPAT_PAD_EMBED_FROZEN)
+        w->taps[w->n_taps++] =
+            (struct tap){.place = PLACE_EMBED, .backward = drop_padding, .ctx = w};
+    return 0;
+}
+
+int work_forward(struct work *w, int layers)
+{
+    struct engine *g = w->g;
+    const struct model_config *c = &g->model->cfg;
+    arena_reset(&g->arena);
+    if ((!g->frozen && engine_reserve_grads(g, w->e)) || collect(w) ||
+        batch_pack(&w->batch, w->seqs, w->n_seqs, c->vocab, c->positions, w->a, w->e) ||
+        batch_label_rows(&w->rows, &w->batch, w->seqs, w->a, w->e) || locate_parts(w) ||
+        place_taps(w, layers))
+        return -1;
+    const struct forward how = {.layers = layers,
+                                .keep = true,
+                                .training = !g->measuring,
+                                .taps = w->taps,
+                                .n_taps = w->n_taps};
+    w->grads = g->frozen ? NULL : g->grads;
+    if (model_forward(g->model, &w->batch, &how, &w->pass, w->a, w->e) ||
+        !(w->dx = work_take(w, (size_t)w->batch.n_tokens * (size_t)c->width, sizeof(float))))
+        return -1;
+    for (int r = 0; r < ROLE_COUNT; r++)
+        g->tokens.trained[r] += w->part[r].n_tokens;
+    return 0;
+}
 
 int engine_micro(struct engine *g, const struct micro *mb, const struct norm *norm,
                  struct micro_result *r, struct err *e)
 {
     struct work w = {.g = g, .mb = mb, .norm = norm, .a = &g->arena, .e = e, .result = r};
-    int layers = engine_depth(g);
     *r = (struct micro_result){0};
-    if (work_forward(&w, layers) || !(w.dhidden = work_take(&w, (size_t)layers, sizeof(float *))) ||
-        work_run_terms(&w))
+    if (work_forward(&w, engine_depth(g)) || work_run_terms(&w))
         return -1;
     r->tokens = w.batch.n_tokens;
-    return decoder_backward(g->model, &w.pass, w.dx, w.dhidden, w.grads, w.a, e);
+    return pass_backward(&w.pass, w.dx, w.grads, w.a, e);
 }

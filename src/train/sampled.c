@@ -27,7 +27,7 @@ int engine_sampled(struct engine *g, const struct micro *mb, double n_labels, st
     const struct model_config *c = &g->model->cfg;
     const struct ops *ops = g->model->ops;
     struct head h;
-    if (work_forward(&w, c->layers) || head_init(&h, g->model, w.pass.x, &w.rows, true, w.a, e) ||
+    if (work_forward(&w, c->layers) || head_init(&h, &w.pass, &w.rows, true, w.a, e) ||
         !(w.logp = work_take(&w, (size_t)w.rows.n, sizeof(float))) ||
         !(w.lse = work_take(&w, (size_t)w.rows.n, sizeof(float))) ||
         !(w.dlogp = work_take(&w, (size_t)w.rows.n, sizeof(float))))
@@ -47,5 +47,5 @@ int engine_sampled(struct engine *g, const struct micro *mb, double n_labels, st
     *tokens = w.batch.n_tokens;
     if (head_finish_back(&h, w.dx, w.grads, w.a, e))
         return -1;
-    return decoder_backward(g->model, &w.pass, w.dx, NULL, w.grads, w.a, e);
+    return pass_backward(&w.pass, w.dx, w.grads, w.a, e);
 }

@@ -25,30 +25,38 @@ static int describe_tokens(struct work *w, const struct part *p, struct view *v)
     return 0;
 }
 
-/* The frozen model over the role's sequences; keep: the states after each layer stay. */
-static int run_reference(struct work *w, const struct part *p, int layers, bool keep,
-                         struct batch *b, struct pass *pass)
+static void copy_states(void *ctx, const struct pass *p, float *x)
 {
-    struct model *ref = w->g->ref;
-    BUG_ON(!ref);
-    if (batch_pack(b, w->seqs + p->first_seq, p->n_seqs, ref->cfg.vocab, ref->cfg.positions, w->a,
-                   w->e))
-        return -1;
-    w->g->tokens.forward += b->n_tokens;
-    return decoder_forward(ref, b, layers, keep, pass, w->a, w->e);
+    size_t nc = (size_t)p->batch->n_tokens * (size_t)p->m->cfg.width;
+    memcpy(ctx, x, nc * sizeof(float));
 }
 
-/* [N,C] after so many layers. */
-static const float *states_after(const struct pass *p, int layers)
+/* states[l - first] [N,C]: the reference's over the role's sequences after l = first..layers
+ * layers. */
+static int run_reference(struct work *w, const struct part *p, int first, int layers,
+                         float **states)
 {
-    return layers == p->layers ? p->x : p->acts[layers].x;
+    const int n = layers - first + 1;
+    struct tap *taps = work_take(w, (size_t)n, sizeof *taps);
+    struct batch b;
+    struct pass pass;
+    for (int i = 0; taps && i < n; i++) {
+        size_t nc = (size_t)p->n_tokens * (size_t)w->g->ref->cfg.width;
+        if (!(states[i] = work_take(w, nc, sizeof(float))))
+            return -1;
+        taps[i] = (struct tap){
+            .place = PLACE_RESID, .layer = first + i - 1, .forward = copy_states, .ctx = states[i]};
+    }
+    const struct forward how = {.layers = layers, .taps = taps, .n_taps = n};
+    return taps ? work_run_frozen(w, w->g->ref, w->seqs + p->first_seq, p->n_seqs, &how, &b, &pass)
+                : -1;
 }
 
 /* Where d loss / d hidden after so many layers is added up, for the whole batch. */
 static float *derivative_after(struct work *w, int layers)
 {
     size_t n = (size_t)w->batch.n_tokens * (size_t)w->g->model->cfg.width;
-    if (layers == w->pass.layers)
+    if (layers == w->pass.how.layers)
         return w->dx;
     if (!w->dhidden[layers])
         w->dhidden[layers] = work_take(w, n, sizeof(float));
@@ -61,10 +69,9 @@ int work_run_hidden(struct work *w, const struct objective *o, double *loss)
     struct view v = work_view(w, o->role[0]), *views[] = {&v};
     size_t c = (size_t)v.width, at = (size_t)p->first_token * c, nc = (size_t)p->n_tokens * c;
     int layers = objective_layers(w->g, o), first = o->term->all_layers ? 1 : layers;
-    struct batch ref_batch;
-    struct pass ref_pass;
-    if (describe_tokens(w, p, &v) || !(v.dhidden = work_take(w, nc, sizeof(float))) ||
-        (o->term->needs_ref && run_reference(w, p, layers, first < layers, &ref_batch, &ref_pass)))
+    float **ref = work_take(w, (size_t)layers, sizeof *ref);
+    if (!ref || describe_tokens(w, p, &v) || !(v.dhidden = work_take(w, nc, sizeof(float))) ||
+        (o->term->needs_ref && run_reference(w, p, first, layers, ref)))
         return -1;
     v.n_layers = layers - first + 1;
     for (int l = first; l <= layers; l++) {
@@ -72,8 +79,8 @@ int work_run_hidden(struct work *w, const struct objective *o, double *loss)
         if (!d)
             return -1;
         v.layer = l - 1;
-        v.hidden = states_after(&w->pass, l) + at;
-        v.ref_hidden = o->term->needs_ref ? states_after(&ref_pass, l) : NULL;
+        v.hidden = pass_states(&w->pass, l) + at;
+        v.ref_hidden = ref[l - first];
         memset(v.dhidden, 0, nc * sizeof(float));
         if (term_loss(o->term, o->params, views, loss, w->e))
             return -1;

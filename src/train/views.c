@@ -17,7 +17,7 @@ static int forward_logp(struct work *w, enum role role)
     struct part *p = &w->part[role];
     const struct ref_cache *c = &w->g->ref_logp[role];
     p->rows = part_rows(w, p);
-    if (head_init(&p->head, w->g->model, w->pass.x, &p->rows, true, w->a, w->e))
+    if (head_init(&p->head, &w->pass, &p->rows, true, w->a, w->e))
         return -1;
     head_logp(&p->head, w->logp + p->first_row, w->lse + p->first_row, NULL);
     for (int s = 0, row = p->first_row; s < p->n_seqs; row += p->n_labels[s++]) {
@@ -75,15 +75,14 @@ static int run_logp_term(struct work *w, const struct objective *o, double *loss
     return 0;
 }
 
-/* A frozen model over the same sequences as one role's, to the given depth. */
-static int run_frozen(struct work *w, struct model *m, const struct seq *seqs, int n_seqs,
-                      int layers, struct batch *b, struct pass *pass)
+int work_run_frozen(struct work *w, struct model *m, const struct seq *seqs, int n_seqs,
+                    const struct forward *how, struct batch *b, struct pass *pass)
 {
     BUG_ON(!m);
     if (batch_pack(b, seqs, n_seqs, m->cfg.vocab, m->cfg.positions, w->a, w->e))
         return -1;
     w->g->tokens.forward += b->n_tokens;
-    return decoder_forward(m, b, layers, false, pass, w->a, w->e);
+    return model_forward(m, b, how, pass, w->a, w->e);
 }
 
 /* *seen counts the scored rows of the sequence so far. */
@@ -170,8 +169,9 @@ static int open_frozen(struct work *w, const struct objective *o, struct model *
     for (int i = 0; !set && i < rows->n; i++)
         own->token[i] = rows->token[i] - p->first_token;
     BUG_ON(own->n != rows->n);
-    return run_frozen(w, m, set ? others : seqs, p->n_seqs, m->cfg.layers, b, pass) ||
-                   head_init(h, m, pass->x, own, false, w->a, w->e)
+    const struct forward how = {.keep = false};
+    return work_run_frozen(w, m, set ? others : seqs, p->n_seqs, &how, b, pass) ||
+                   head_init(h, pass, own, false, w->a, w->e)
                ? -1
                : 0;
 }
@@ -185,8 +185,7 @@ struct heads {
 static int open_heads(struct work *w, const struct objective *o, struct view *v, struct heads *h)
 {
     struct engine *g = w->g;
-    if (pick_rows(w, o, v, &h->rows) ||
-        head_init(&h->own, g->model, w->pass.x, &h->rows, true, w->a, w->e) ||
+    if (pick_rows(w, o, v, &h->rows) || head_init(&h->own, &w->pass, &h->rows, true, w->a, w->e) ||
         (o->term->needs_ref && open_frozen(w, o, g->ref, NULL, &h->rows, &h->ref)))
         return -1;
     for (int k = 0; k < HELPER_COUNT; k++)

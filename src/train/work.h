@@ -1,10 +1,9 @@
-/* One micro-batch while the engine works on it. Private to train/: pack.c packs and runs, views.c
- * shows the terms what was computed.
+/* One micro-batch while the engine works on it. Private to train/: micro.c packs and runs, views.c
+ * and view_hidden.c show the terms what was computed.
  */
 #ifndef TRAIN_WORK_H
 #define TRAIN_WORK_H
 
-#include "model/decoder.h"
 #include "model/head.h"
 #include "train/engine.h"
 
@@ -31,8 +30,11 @@ struct work {
     struct pass pass;
     float *logp, *lse, *dlogp, *ref_logp; /* [rows.n] */
     float *dx;                            /* [N,C] d loss / d pass.x */
-    float **dhidden;                      /* [layers] */
-    float *grads;                         /* flat by weight.at; NULL: none are wanted */
+    float **dhidden;                      /* [layers] d loss / d pass_states(l), [N,C] or NULL */
+    struct tap *taps;                     /* [n_taps] of the pass */
+    int n_taps;
+    int *latent_of; /* [N] which vector of the engine's perturbation each token gets; -1: none */
+    float *grads;   /* flat by weight.at; NULL: none are wanted */
     struct micro_result *result;
 };
 
@@ -42,6 +44,9 @@ void *work_take(struct work *w, size_t n, size_t size);
 bool work_is_widened(const struct engine *g, const struct objective *o);
 /* Packs the roles in use and runs them through the first layers; makes room for dx. */
 int work_forward(struct work *w, int layers);
+/* A frozen model over n_seqs sequences, counted as forward-only tokens. */
+int work_run_frozen(struct work *w, struct model *m, const struct seq *seqs, int n_seqs,
+                    const struct forward *how, struct batch *b, struct pass *pass);
 /* The fields that all kinds of views share. */
 struct view work_view(const struct work *w, enum role role);
 /* One objective on hidden states: its loss is added, its derivative too. */

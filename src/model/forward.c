@@ -1,0 +1,185 @@
+#include "model/forward.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "model/layer.h"
+
+size_t forward_bytes(const struct model_config *c, int n_tokens, bool keep)
+{
+    size_t layers = keep ? (size_t)c->layers : 1, rows = keep ? 3 : 2; /* norm, x, dx */
+    size_t per_token = layer_floats(c) * layers + rows * (size_t)c->width + (size_t)c->ff;
+    return per_token * (size_t)n_tokens * sizeof(float);
+}
+
+size_t backward_bytes(const struct model_config *c, int n_tokens)
+{
+    return layer_scratch_floats(c) * (size_t)n_tokens * sizeof(float);
+}
+
+static bool is_at(const struct tap *t, enum place place, int layer)
+{
+    return t->place == place && (place == PLACE_EMBED || t->layer == layer);
+}
+
+bool pass_is_tapped(const struct pass *p, enum place place, int layer)
+{
+    for (int i = 0; i < p->how.n_taps; i++)
+        if (is_at(&p->how.taps[i], place, layer))
+            return true;
+    return false;
+}
+
+void pass_tap(const struct pass *p, enum place place, int layer, float *x)
+{
+    const struct tap *t = p->how.taps;
+    for (int i = 0; i < p->how.n_taps; i++)
+        if (is_at(&t[i], place, layer) && t[i].forward)
+            t[i].forward(t[i].ctx, p, x);
+}
+
+void pass_tap_back(const struct pass *p, enum place place, int layer, float *dx)
+{
+    const struct tap *t = p->how.taps;
+    for (int i = p->how.n_taps - 1; i >= 0; i--)
+        if (is_at(&t[i], place, layer) && t[i].backward)
+            t[i].backward(t[i].ctx, p, dx);
+}
+
+static float embed_scale(const struct model_config *c)
+{
+    return c->embed_root ? sqrtf((float)c->width) : 1;
+}
+
+/* Where row 0 of the learned positions stands in their table. */
+static size_t first_position(const struct model_config *c)
+{
+    return (size_t)c->position_offset * (size_t)c->width;
+}
+
+/* x [N,C] = rows of the embedding table [V,C], scaled where the model says so, and of the learned
+ * positions where it has them. */
+static void embed(const struct pass *p, float *x)
+{
+    const struct model *m = p->m;
+    const struct model_config *c = &m->cfg;
+    const struct batch *b = p->batch;
+    int n = b->n_tokens;
+    m->ops->embed(x, model_weight(m, W_EMBED, -1), b->ids, n, c->width, embed_scale(c));
+    pass_tap(p, PLACE_EMBED, -1, x);
+    if (!weight_has(&m->table, W_POS))
+        return;
+    m->ops->gather(p->norm, model_weight(m, W_POS, -1) + first_position(c), b->pos, n, c->width);
+    m->ops->add(x, p->norm, (size_t)n * (size_t)c->width);
+}
+
+/* Adds what dx [N,C] gives the tables, where it is wanted. */
+static void embed_back(const struct pass *p, float *dx, float *grads)
+{
+    const struct model *m = p->m;
+    const struct model_config *c = &m->cfg;
+    const struct batch *b = p->batch;
+    float *dpos = weight_grad(&m->table, W_POS, -1, grads);
+    float *dembed = weight_grad(&m->table, W_EMBED, -1, grads);
+    if (dpos)
+        m->ops->embed_back(dpos + first_position(c), dx, b->pos, b->n_tokens, c->width, 1);
+    pass_tap_back(p, PLACE_EMBED, -1, dx);
+    if (dembed)
+        m->ops->embed_back(dembed, dx, b->ids, b->n_tokens, c->width, embed_scale(c));
+}
+
+static int n_positions(const struct batch *b)
+{
+    int top = 0;
+    for (int i = 0; i < b->n_tokens; i++)
+        top = b->pos[i] > top ? b->pos[i] : top;
+    return top + 1;
+}
+
+/* acts, x and scratch. */
+static int pass_init(struct pass *p, struct arena *a, struct err *e)
+{
+    const struct model_config *c = &p->m->cfg;
+    const struct forward *how = &p->how;
+    size_t n = (size_t)p->batch->n_tokens, w = (size_t)c->width;
+    int kept = how->keep ? how->layers : 1;
+    if (!(p->acts = arena_take(a, (size_t)kept + 1, sizeof *p->acts, e)) ||
+        !(p->norm = arena_take(a, n * w, sizeof(float), e)) ||
+        !(p->act = arena_take(a, n * (size_t)c->ff, sizeof(float), e)) ||
+        !(p->x = arena_take(a, n * w, sizeof(float), e)))
+        return -1;
+    for (int l = 0; l < kept; l++)
+        if (layer_acts_init(&p->acts[l], c, p->batch->n_tokens, a, e) ||
+            (how->keep && pass_is_tapped(p, PLACE_MLP_IN, l) &&
+             !(p->acts[l].mlp_in = arena_take(a, n * w, sizeof(float), e))))
+            return -1;
+    return 0;
+}
+
+int model_forward(struct model *m, const struct batch *b, const struct forward *how, struct pass *p,
+                  struct arena *a, struct err *e)
+{
+    *p = (struct pass){.m = m, .batch = b, .how = *how};
+    const bool keep = how->keep;
+    const int layers = how->layers ? how->layers : m->cfg.layers;
+    p->how.layers = layers;
+    BUG_ON(how->keep && how->keys);
+    if (model_reserve_positions(m, how->keys ? how->keys->positions : n_positions(b), e) ||
+        pass_init(p, a, e))
+        return -1;
+    embed(p, p->acts[0].x);
+    for (int l = 0; l < layers; l++) {
+        struct layer_acts *s = &p->acts[keep ? l : 0];
+        /* Without keep, input and output swap places. */
+        float *out = l + 1 == layers || !keep ? p->x : p->acts[l + 1].x;
+        layer_forward(p, l, s, out);
+        if (!keep && l + 1 < layers) {
+            p->x = s->x;
+            s->x = out;
+        }
+    }
+    return 0;
+}
+
+const float *pass_states(const struct pass *p, int layers)
+{
+    BUG_ON(!p->how.keep || layers > p->how.layers);
+    return layers == p->how.layers ? p->x : p->acts[layers].x;
+}
+
+/* The lowest layer that the derivative must go through: 0 for the embedding's sake. */
+static int lowest_layer(const struct pass *p, const float *grads)
+{
+    const struct weight_table *t = &p->m->table;
+    int lowest = p->how.linear && p->how.linear->backward ? 0 : p->m->cfg.layers;
+    for (int i = 0; i < p->how.n_taps; i++) {
+        const struct tap *tap = &p->how.taps[i];
+        int l = tap->place == PLACE_EMBED ? 0 : tap->layer + (tap->place == PLACE_RESID);
+        lowest = tap->reads && l < lowest ? l : lowest;
+    }
+    for (int i = 0; grads && i < t->n; i++) {
+        const struct weight *w = &t->v[i];
+        if (w->wants_grad && (w->slot == W_EMBED || w->slot == W_POS))
+            return 0;
+        if (w->wants_grad && w->layer >= 0 && w->layer < lowest)
+            lowest = w->layer;
+    }
+    return lowest;
+}
+
+int pass_backward(struct pass *p, float *dx, float *grads, struct arena *a, struct err *e)
+{
+    struct layer_scratch r;
+    BUG_ON(!p->how.keep);
+    if (layer_scratch_init(&r, &p->m->cfg, p->batch->n_tokens, a, e))
+        return -1;
+    const int lowest = lowest_layer(p, grads);
+    for (int l = p->how.layers - 1; l >= lowest - 1 && l >= 0; l--) {
+        pass_tap_back(p, PLACE_RESID, l, dx);
+        if (l >= lowest)
+            layer_backward(p, l, &p->acts[l], &r, dx, grads);
+    }
+    if (!lowest)
+        embed_back(p, dx, grads);
+    return 0;
+}
