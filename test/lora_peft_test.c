@@ -74,7 +74,7 @@ static void test_peft(const struct example *x)
                                       .lr = 1e-2,
                                       .weight_decay = 0.1,
                                       .step = s + 1};
-            optim_adamw.step(adam, &step);
+            optim_apply(&optim_adamw, adam, &step);
         }
         check_arrays(&b, "step3.", b.m.own, false, 2e-4);
         free(losses);

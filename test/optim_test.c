@@ -55,7 +55,7 @@ static void check_sophia_figures(const char *file, const struct optim *o)
             label_with(&b, &f, step / 2);
             gradient_of(&b, step);
             struct optim_step s = optim_step_of(&b, 1e-3, 0.1, step);
-            o->estimate(p, &s, d->n_labels);
+            optim_estimate(o, p, &s, d->n_labels);
             for (int k = 0; k < d->n; k++)
                 memcpy((int *)(uintptr_t)d->seqs[k].labels, own + 64 * k,
                        (size_t)d->seqs[k].n * sizeof(int));
@@ -66,7 +66,7 @@ static void check_sophia_figures(const char *file, const struct optim *o)
         if (step == 6)
             break;
         struct optim_step s = optim_step_of(&b, 1e-3, 0.1, step);
-        o->step(p, &s);
+        optim_apply(o, p, &s);
     }
     compare(&b, &f, "final", b.m.own, 0, 2e-5, o->name);
     free(own);
@@ -128,7 +128,7 @@ static void check_decay_last(void)
         for (int k = 0; k < optim_adamw.n_states; k++)
             memset(s.state[k], 0, n * sizeof(float));
         memcpy(b.m.own, start, n * sizeof(float));
-        optim_adamw.step(p, &s);
+        optim_apply(&optim_adamw, p, &s);
         w[way] = copy_of(b.m.own, n);
     }
     for (int i = 0; i < b.m.table.n; i++) {
@@ -166,7 +166,7 @@ static void check_formula(const struct optim *o)
         m[0] = 0.99 * m[0] + 0.01 * g;
         struct optim_step s = optim_step_of(&b, lr, 0.1, step);
         s.grad_scale = 0.5f;
-        o->step(p, &s);
+        optim_apply(o, p, &s);
         worst = fmax(worst, fabs((double)b.m.own[i] - x));
         w[i] = b.m.own[i];
     }

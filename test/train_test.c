@@ -108,7 +108,7 @@ static void check_steps(const char *file, const char *method)
                                   .lr = lr,
                                   .weight_decay = 0.01,
                                   .step = s + 1};
-        optim_adamw.step(adam, &step);
+        optim_apply(&optim_adamw, adam, &step);
     }
     for (int i = 0; i < b.m.table.n; i++) {
         const struct weight *w = &b.m.table.v[i];

@@ -93,7 +93,7 @@ static void update(struct bench *b, const struct train_options *o, const void *a
                                  .lr = o->lr,
                                  .weight_decay = o->weight_decay,
                                  .step = step + 1};
-    optim_adamw.step(adam, &s);
+    optim_apply(&optim_adamw, adam, &s);
 }
 
 static void plain_loop(struct bench *b, const char *how, const struct train_options *o)

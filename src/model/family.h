@@ -151,7 +151,15 @@ struct weight_table {
     /* Floats of flat gradients, which hold only what wants_grad, and of an optimiser state, their
      * first part, which holds only what is trainable. */
     size_t grads, moving;
+    /* Which numbers of the model's own weights may move: bit offset % 64 of word offset / 64, by
+     * weight.offset; borrowed. NULL: all of what is trainable. Set by train/mask.h. */
+    const uint64_t *mask;
 };
+
+static inline bool weight_may_move(const struct weight_table *t, size_t offset)
+{
+    return !t->mask || t->mask[offset / 64] >> offset % 64 & 1;
+}
 
 int weight_table_init(struct weight_table *t, const struct model_config *c, struct err *e);
 void weight_table_fini(struct weight_table *t);

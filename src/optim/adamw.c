@@ -18,27 +18,20 @@ static const struct param params[] = {
     {0},
 };
 
-static void step(const void *p, const struct optim_step *s)
+static void step(const void *p, const struct optim_step *s, const struct optim_span *x)
 {
     const struct adamw_params *a = p;
-    for (int i = 0; i < s->table->n; i++) {
-        const struct weight *w = &s->table->v[i];
-        if (!w->trainable)
-            continue;
-        double decay = w->decay ? s->weight_decay : 0;
-        struct adamw o = {
-            .lr = (float)s->lr,
-            .beta1 = (float)a->beta1,
-            .beta2 = (float)a->beta2,
-            .eps = (float)a->eps,
-            .decay = s->decay_last ? 0 : (float)decay,
-            .step = s->step,
-        };
-        s->ops->adamw(s->w + w->offset, s->state[0] + w->at, s->state[1] + w->at, s->grad + w->at,
-                      w->count, s->grad_scale, &o);
-        if (s->decay_last && decay > 0)
-            s->ops->scale(s->w + w->offset, (float)(1 - s->lr * decay), w->count);
-    }
+    struct adamw o = {
+        .lr = (float)s->lr,
+        .beta1 = (float)a->beta1,
+        .beta2 = (float)a->beta2,
+        .eps = (float)a->eps,
+        .decay = s->decay_last ? 0 : (float)x->decay,
+        .step = s->step,
+    };
+    s->ops->adamw(x->w, x->state[0], x->state[1], x->grad, x->n, s->grad_scale, &o);
+    if (s->decay_last && x->decay > 0)
+        s->ops->scale(x->w, (float)(1 - s->lr * x->decay), x->n);
 }
 
 const struct optim optim_adamw = {

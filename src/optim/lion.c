@@ -15,25 +15,19 @@ static const struct param params[] = {
     {0},
 };
 
-static void move(const struct lion *p, const struct optim_step *s, const struct weight *w)
+static void step(const void *params_, const struct optim_step *s, const struct optim_span *x)
 {
-    const float *g = s->grad + w->at;
-    float *x = s->w + w->offset, *m = s->state[0] + w->at;
-    const float keep = w->decay ? (float)(1 - s->lr * s->weight_decay) : 1, lr = (float)s->lr;
+    const struct lion *p = params_;
+    const float *g = x->grad;
+    float *w = x->w, *m = x->state[0];
+    const float keep = (float)(1 - s->lr * x->decay), lr = (float)s->lr;
     const float b1 = (float)p->beta1, b2 = (float)p->beta2, scale = s->grad_scale;
-#pragma omp parallel for simd schedule(static) if (w->count > 32768)
-    for (size_t i = 0; i < w->count; i++) {
+#pragma omp parallel for simd schedule(static) if (x->n > 32768)
+    for (size_t i = 0; i < x->n; i++) {
         float d = scale * g[i], to = b1 * m[i] + (1 - b1) * d;
-        x[i] = x[i] * keep - lr * (float)((to > 0) - (to < 0));
+        w[i] = w[i] * keep - lr * (float)((to > 0) - (to < 0));
         m[i] = b2 * m[i] + (1 - b2) * d;
     }
-}
-
-static void step(const void *p, const struct optim_step *s)
-{
-    for (int i = 0; i < s->table->n; i++)
-        if (s->table->v[i].trainable)
-            move(p, s, &s->table->v[i]);
 }
 
 const struct optim optim_lion = {

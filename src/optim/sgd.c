@@ -1,18 +1,12 @@
 /* Stochastic gradient descent with decoupled weight decay: w *= 1 - lr decay; w -= lr g. */
 #include "optim/optims.h"
 
-static void step(const void *params, const struct optim_step *s)
+static void step(const void *params, const struct optim_step *s, const struct optim_span *x)
 {
     (void)params;
-    for (int i = 0; i < s->table->n; i++) {
-        const struct weight *w = &s->table->v[i];
-        if (!w->trainable)
-            continue;
-        float *x = s->w + w->offset;
-        if (w->decay && s->weight_decay != 0)
-            s->ops->scale(x, (float)(1 - s->lr * s->weight_decay), w->count);
-        s->ops->axpy(x, (float)(-s->lr * (double)s->grad_scale), s->grad + w->at, w->count);
-    }
+    if (x->decay != 0)
+        s->ops->scale(x->w, (float)(1 - s->lr * x->decay), x->n);
+    s->ops->axpy(x->w, (float)(-s->lr * (double)s->grad_scale), x->grad, x->n);
 }
 
 const struct optim optim_sgd = {

@@ -38,42 +38,32 @@ static bool wants_estimate(const void *params, long step)
     return (step - 1) % p->interval == 0;
 }
 
-static void estimate(const void *params, const struct optim_step *s, double labels)
+static void estimate(const void *params, const struct optim_step *s, const struct optim_span *x,
+                     double labels)
 {
     const struct sophia *p = params;
-    const float b2 = (float)p->beta2, share = (float)((1 - p->beta2) * labels);
-    for (int k = 0; k < s->table->n; k++) {
-        const struct weight *w = &s->table->v[k];
-        if (!w->trainable)
-            continue;
-        const float *g = s->grad + w->at;
-        float *h = s->state[1] + w->at;
-#pragma omp parallel for simd schedule(static) if (w->count > 32768)
-        for (size_t i = 0; i < w->count; i++)
-            h[i] = b2 * h[i] + share * g[i] * g[i];
-    }
+    const float b2 = (float)p->beta2, share = (float)((1 - p->beta2) * labels), *g = x->grad;
+    float *h = x->state[1];
+    (void)s;
+#pragma omp parallel for simd schedule(static) if (x->n > 32768)
+    for (size_t i = 0; i < x->n; i++)
+        h[i] = b2 * h[i] + share * g[i] * g[i];
 }
 
-static void move(const struct sophia *p, const struct optim_step *s, const struct weight *w)
+static void step(const void *params, const struct optim_step *s, const struct optim_span *x)
 {
-    const float *g = s->grad + w->at, *h = s->state[1] + w->at;
-    float *x = s->w + w->offset, *m = s->state[0] + w->at;
-    const float keep = w->decay ? (float)(1 - s->lr * s->weight_decay) : 1, lr = (float)s->lr;
+    const struct sophia *p = params;
+    const float *g = x->grad, *h = x->state[1];
+    float *w = x->w, *m = x->state[0];
+    const float keep = (float)(1 - s->lr * x->decay), lr = (float)s->lr;
     const float b1 = (float)p->beta1, gamma = (float)p->gamma, eps = (float)p->eps;
     const float scale = s->grad_scale;
-#pragma omp parallel for simd schedule(static) if (w->count > 32768)
-    for (size_t i = 0; i < w->count; i++) {
+#pragma omp parallel for simd schedule(static) if (x->n > 32768)
+    for (size_t i = 0; i < x->n; i++) {
         m[i] = b1 * m[i] + (1 - b1) * scale * g[i];
         float ratio = m[i] / fmaxf(gamma * h[i], eps);
-        x[i] = x[i] * keep - lr * fmaxf(-1, fminf(ratio, 1));
+        w[i] = w[i] * keep - lr * fmaxf(-1, fminf(ratio, 1));
     }
-}
-
-static void step(const void *params, const struct optim_step *s)
-{
-    for (int i = 0; i < s->table->n; i++)
-        if (s->table->v[i].trainable)
-            move(params, s, &s->table->v[i]);
 }
 
 struct soul {
@@ -93,29 +83,23 @@ static const struct param soul_params[] = {
     {0},
 };
 
-static void soul_move(const struct soul *p, const struct optim_step *s, const struct weight *w)
+static void soul_step(const void *params, const struct optim_step *s, const struct optim_span *x)
 {
-    const float *g = s->grad + w->at;
-    float *x = s->w + w->offset, *m = s->state[0] + w->at, *h = s->state[1] + w->at;
-    const float keep = w->decay ? (float)(1 - s->lr * s->weight_decay) : 1, lr = (float)s->lr;
+    const struct soul *p = params;
+    const float *g = x->grad;
+    float *w = x->w, *m = x->state[0], *h = x->state[1];
+    const float keep = (float)(1 - s->lr * x->decay), lr = (float)s->lr;
     const float b1 = (float)p->beta1, b2 = (float)p->beta2, scale = s->grad_scale;
     const float c = (float)(p->rho * (double)p->bs);
-#pragma omp parallel for simd schedule(static) if (w->count > 32768)
-    for (size_t i = 0; i < w->count; i++) {
+#pragma omp parallel for simd schedule(static) if (x->n > 32768)
+    for (size_t i = 0; i < x->n; i++) {
         float d = scale * g[i];
         h[i] = b2 * h[i] + (1 - b2) * d * d;
         m[i] = b1 * m[i] + (1 - b1) * d;
         m[i] = b1 * m[i] + (1 - b1) * d;
         float ratio = fminf(fabsf(m[i]) / (c * h[i] + 1e-15f), 1);
-        x[i] = x[i] * keep - lr * (float)((m[i] > 0) - (m[i] < 0)) * ratio;
+        w[i] = w[i] * keep - lr * (float)((m[i] > 0) - (m[i] < 0)) * ratio;
     }
-}
-
-static void soul_step(const void *params, const struct optim_step *s)
-{
-    for (int i = 0; i < s->table->n; i++)
-        if (s->table->v[i].trainable)
-            soul_move(params, s, &s->table->v[i]);
 }
 
 const struct optim optim_sophia = {

@@ -183,6 +183,8 @@ double engine_add_penalty(struct engine *g)
         const float *x = g->model->w[i];
         float *dx = g->grads + w->at;
         for (size_t k = 0; k < w->count; k++) {
+            if (!weight_may_move(t, w->offset + k))
+                continue;
             sum += fabs((double)x[k]);
             dx[k] += (float)g->l1 * (float)((x[k] > 0) - (x[k] < 0));
         }

@@ -5,6 +5,7 @@
 
 #include "model/lora.h"
 #include "train/dual.h"
+#include "train/mask.h"
 
 void gradient_start(struct gradient *g, long step, int n, long repeats)
 {
@@ -70,6 +71,7 @@ int gradient_add(struct gradient *g, unsigned goals, struct err *e)
     g->engine->latent = NULL;
     g->engine->goals = GOALS_METHOD;
     g->seen |= goals;
+    mask_gradient(&g->engine->model->table, g->engine->grads);
     return rc;
 }
 
@@ -87,6 +89,7 @@ int gradient_add_rows(struct gradient *g, unsigned goals, struct micro *mb, doub
         *loss += objective_weight(&g->engine->obj[i]) * res.loss[i];
     g->tokens += rc ? 0 : res.tokens;
     g->engine->goals = GOALS_METHOD;
+    mask_gradient(&g->engine->model->table, g->engine->grads);
     return rc;
 }
 
@@ -106,6 +109,7 @@ int gradient_add_sampled(struct gradient *g, double *labels, struct err *e)
             return -1;
         g->tokens += tokens;
     }
+    mask_gradient(&g->engine->model->table, g->engine->grads);
     return 0;
 }
 
@@ -161,7 +165,7 @@ void weights_restore(struct model *m, const float *copy)
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
         if (w->trainable)
-            memcpy(m->own + w->offset, copy + w->at, w->count * sizeof *copy);
+            mask_copy(&m->table, w->offset, w->count, true, m->own + w->offset, copy + w->at);
     }
 }
 
@@ -179,6 +183,7 @@ void weights_noise(struct model *m, double sigma, struct rng *r)
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
         for (size_t k = 0; w->trainable && k < w->count; k++)
-            m->own[w->offset + k] += (float)(sigma * rng_normal(r));
+            if (weight_may_move(&m->table, w->offset + k))
+                m->own[w->offset + k] += (float)(sigma * rng_normal(r));
     }
 }

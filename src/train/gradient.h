@@ -1,5 +1,6 @@
 /* The gradient of one optimiser step: passes of the engine over the step's micro-batches, for some
- * or all of the objectives, and the moves in weight space that a wrapper makes between them.
+ * or all of the objectives, and the moves in weight space that a wrapper makes between them. What a
+ * mask (train/mask.h) holds has no gradient and is not moved.
  */
 #ifndef TRAIN_GRADIENT_H
 #define TRAIN_GRADIENT_H

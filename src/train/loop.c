@@ -140,7 +140,7 @@ static int estimate_curvature(struct run *r, long step, struct err *e)
     if (gradient_add_sampled(&r->g, &labels, e))
         return -1;
     struct optim_step s = optim_step_of(r, step);
-    r->t->optim->estimate(r->t->optim_params, &s, labels);
+    optim_estimate(r->t->optim, r->t->optim_params, &s, labels);
     engine_zero_grads(r->t->engine);
     return 0;
 }
@@ -175,7 +175,7 @@ static void update(struct run *r, long step, double lr)
     struct optim_step s = optim_step_of(r, step);
     s.grad_scale = (float)(scale < 1 ? scale : 1);
     s.lr = lr;
-    t->optim->step(t->optim_params, &s);
+    optim_apply(t->optim, t->optim_params, &s);
     if (t->wrapper && t->wrapper->follow)
         t->wrapper->follow(t->wrapper_params, r->m, r->g.copy, step + 1);
 }

@@ -1,0 +1,183 @@
+#include "train/derivatives.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "train/mask.h"
+
+/* The rows as the micro-batches of one step. Owned by the caller: order_fini. */
+static int order_of(const struct data_rows *rows, struct order *o, struct err *e)
+{
+    int batch = rows->batch > 0 ? rows->batch : 1, n = (rows->n + batch - 1) / batch;
+    *o = (struct order){.per_epoch = n};
+    if (rows->n < 1)
+        return err_set(e, "no rows to take a derivative over");
+    if (!(o->micro = mem_alloc((size_t)n, sizeof *o->micro, e)))
+        return -1;
+    for (; o->n < n; o->n++) {
+        struct micro *mb = &o->micro[o->n];
+        int first = o->n * batch, left = rows->n - first, count = left < batch ? left : batch;
+        if (!(mb->rows[rows->role] = mem_alloc((size_t)count, sizeof(int), e))) {
+            order_fini(o);
+            return -1;
+        }
+        memcpy(mb->rows[rows->role], rows->row + first, (size_t)count * sizeof(int));
+        mb->n[rows->role] = count;
+    }
+    return 0;
+}
+
+/* Over all micro-batches of an order, into the engine's own gradient. */
+static int run(struct engine *en, unsigned goals, const struct order *o, double *loss,
+               struct err *e)
+{
+    double *micro = mem_alloc((size_t)o->n, sizeof *micro, e);
+    struct gradient g = {.engine = en, .order = o, .micro = micro};
+    int rc = micro ? engine_reserve_grads(en, e) : -1;
+    if (!rc) {
+        gradient_start(&g, 0, o->n, 1);
+        rc = gradient_add(&g, goals, e);
+    }
+    *loss = 0;
+    for (int i = 0; i < en->n_obj && !rc; i++)
+        if (goals & GOAL_BIT(en->obj[i].goal))
+            *loss += objective_weight(&en->obj[i]) * g.loss[i];
+    arena_fini(&g.kept);
+    free(micro);
+    return rc;
+}
+
+int derivative_gradient(struct engine *en, unsigned goals, const struct data_rows *rows, float *out,
+                        double *loss, struct err *e)
+{
+    struct order o;
+    if (order_of(rows, &o, e))
+        return -1;
+    int rc = run(en, goals, &o, loss, e);
+    if (!rc)
+        memcpy(out, en->grads, en->model->table.grads * sizeof *out);
+    order_fini(&o);
+    return rc;
+}
+
+int derivative_each(struct engine *en, unsigned goals, const struct data_rows *rows,
+                    use_gradient *use, void *ctx, struct err *e)
+{
+    for (int i = 0; i < rows->n; i++) {
+        const struct data_rows one = {rows->role, rows->row + i, 1, 1};
+        struct order o;
+        double loss;
+        if (order_of(&one, &o, e))
+            return -1;
+        int rc = run(en, goals, &o, &loss, e);
+        order_fini(&o);
+        if (rc || use(ctx, rows->row[i], loss, en->grads, e))
+            return err_prefix(e, "row %d: ", rows->row[i]);
+    }
+    return 0;
+}
+
+/* L2 norm over what moves, of a vector by weight.at, or (NULL) of the weights. */
+static double length(const struct model *m, const float *v)
+{
+    double sum = 0;
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        const float *x = v ? v + w->at : m->own + w->offset;
+        if (w->trainable)
+            sum += m->ops->dot(x, x, w->count);
+    }
+    return sqrt(sum);
+}
+
+/* out = or += scale * the gradient at w + r v. */
+static int gradient_at(struct engine *en, unsigned goals, const struct order *o, const float *v,
+                       double r, double scale, float *out, struct err *e)
+{
+    const struct model *m = en->model;
+    double loss;
+    weights_shift(en->model, r, v);
+    if (run(en, goals, o, &loss, e))
+        return -1;
+    m->ops->axpy(out, (float)scale, en->grads, m->table.grads);
+    return 0;
+}
+
+int derivative_hvp(struct engine *en, unsigned goals, const struct data_rows *rows, const float *v,
+                   double r, float *out, struct err *e)
+{
+    struct model *m = en->model;
+    double along = length(m, v);
+    struct order o;
+    memset(out, 0, m->table.grads * sizeof *out);
+    if (along == 0)
+        return 0;
+    r = r > 0 ? r : DERIVATIVE_STEP * length(m, NULL);
+    float *kept = mem_alloc(m->table.moving, sizeof *kept, e);
+    if (!kept || order_of(rows, &o, e)) {
+        free(kept);
+        return -1;
+    }
+    weights_save(m, kept);
+    int rc = gradient_at(en, goals, &o, v, r / along, along / (2 * r), out, e);
+    weights_restore(m, kept);
+    if (!rc)
+        rc = gradient_at(en, goals, &o, v, -r / along, -along / (2 * r), out, e);
+    weights_restore(m, kept);
+    order_fini(&o);
+    free(kept);
+    return rc;
+}
+
+struct squares {
+    size_t n;
+    double share;
+    float *sum;
+};
+
+static int add_squares(void *ctx, int row, double loss, const float *grad, struct err *e)
+{
+    const struct squares *s = ctx;
+    (void)row, (void)loss, (void)e;
+    for (size_t k = 0; k < s->n; k++)
+        s->sum[k] += (float)(s->share * (double)grad[k] * (double)grad[k]);
+    return 0;
+}
+
+static int fisher_sampled(struct engine *en, unsigned goals, const struct data_rows *rows,
+                          int draws, unsigned seed, struct squares *s, struct err *e)
+{
+    struct rng r;
+    double labels = 0;
+    for (int i = 0; i < rows->n; i++)
+        labels += seq_labels(&en->sets[rows->role]->seqs[rows->row[i]]);
+    s->share = 1 / (labels * draws);
+    rng_stream(&r, seed, RNG_SAMPLE, 0);
+    en->goals = goals;
+    int rc = engine_reserve_grads(en, e);
+    for (int i = 0; i < rows->n * draws && !rc; i++) {
+        int row = rows->row[i % rows->n];
+        struct micro mb = {.n = {0}};
+        long tokens;
+        mb.rows[rows->role] = &row;
+        mb.n[rows->role] = 1;
+        engine_zero_grads(en);
+        if (!(rc = engine_sampled(en, &mb, 1, &r, &tokens, e))) {
+            mask_gradient(&en->model->table, en->grads);
+            add_squares(s, row, 0, en->grads, e);
+        }
+    }
+    en->goals = GOALS_METHOD;
+    return rc;
+}
+
+int derivative_fisher(struct engine *en, unsigned goals, const struct data_rows *rows,
+                      enum fisher kind, int draws, unsigned seed, float *out, struct err *e)
+{
+    struct squares s = {.n = en->model->table.grads, .share = 1.0 / rows->n, .sum = out};
+    memset(out, 0, s.n * sizeof *out);
+    return kind == FISHER_EMPIRICAL ? derivative_each(en, goals, rows, add_squares, &s, e)
+                                    : fisher_sampled(en, goals, rows, draws, seed, &s, e);
+}

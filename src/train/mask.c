@@ -1,0 +1,67 @@
+#include "train/mask.h"
+
+#include <string.h>
+
+#include "model/lora.h"
+
+size_t mask_words(const struct weight_table *t)
+{
+    return (t->total + 63) / 64;
+}
+
+size_t mask_count(const struct weight_table *t)
+{
+    size_t n = 0;
+    for (int i = 0; i < t->n; i++) {
+        const struct weight *w = &t->v[i];
+        for (size_t k = 0; w->trainable && k < w->count; k++)
+            n += weight_may_move(t, w->offset + k);
+    }
+    return n;
+}
+
+int mask_apply(struct model *m, const uint64_t *bits, struct err *e)
+{
+    struct weight_table *t = &m->table;
+    if (bits && m->lora)
+        return err_set(e, "a mask is over the model's own weights, which do not move beside LoRA "
+                          "adapters");
+    t->mask = bits;
+    if (!bits || mask_count(t))
+        return 0;
+    t->mask = NULL;
+    return err_set(e, "the mask leaves no weight that may move");
+}
+
+/* The next whole word is the same for all its numbers: 0 or 1; -1: mixed, or cut by an end. */
+static int whole_word(const struct weight_table *t, size_t offset, size_t left)
+{
+    uint64_t word = t->mask[offset / 64];
+    return offset % 64 || left < 64 ? -1 : word == 0 ? 0 : word == ~(uint64_t)0 ? 1 : -1;
+}
+
+/* Words of zeros or ones are taken at once: masks of rows and neurons consist of them. */
+void mask_gradient(const struct weight_table *t, float *grads)
+{
+    for (int i = 0; t->mask && i < t->n; i++) {
+        const struct weight *w = &t->v[i];
+        for (size_t k = 0, n; w->trainable && k < w->count; k += n) {
+            int whole = whole_word(t, w->offset + k, w->count - k);
+            n = whole < 0 ? 1 : 64;
+            if (!whole)
+                memset(grads + w->at + k, 0, n * sizeof *grads);
+            else if (whole < 0 && !weight_may_move(t, w->offset + k))
+                grads[w->at + k] = 0;
+        }
+    }
+}
+
+void mask_copy(const struct weight_table *t, size_t first, size_t n, bool moving, float *to,
+               const float *from)
+{
+    if (!t->mask && moving)
+        memcpy(to, from, n * sizeof *to);
+    for (size_t k = 0; t->mask && k < n; k++)
+        if (weight_may_move(t, first + k) == moving)
+            to[k] = from[k];
+}
