@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "text/tokenizer.h"
@@ -42,6 +43,21 @@ static inline void fuzz_write(const char *name, const uint8_t *data, size_t size
     FILE *f = fopen(fuzz_path(name), "wb");
     if (!f || fwrite(data, 1, size, f) != size || fclose(f))
         abort();
+}
+
+/* A file of each name from the stretches between NULs, the last one to the end; a stretch that is
+ * missing is an empty object of JSON. */
+static inline void fuzz_split(const char *const *names, size_t n, const uint8_t *data, size_t size)
+{
+    const uint8_t *end = data + size, *next;
+    for (size_t i = 0; i < n; i++, data = next < end ? next + 1 : end) {
+        const uint8_t *nul = i + 1 < n && data < end ? memchr(data, 0, (size_t)(end - data)) : NULL;
+        next = nul ? nul : end;
+        if (data == end && i > 0)
+            fuzz_write(names[i], (const uint8_t *)"{}", 2);
+        else
+            fuzz_write(names[i], data, (size_t)(next - data));
+    }
 }
 
 static inline void fuzz_open(const char *name)

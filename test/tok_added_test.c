@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "tap.h"
 #include "text/tokenizer.h"
+#include "walk.h"
 
 /* A fresh directory. */
 static char *make_dir(int number)
@@ -135,6 +136,23 @@ static void compare(const struct tokenizer *t, const json_t *texts, const json_t
        tokenizer_pad(t), tokenizer_vocab_size(t));
 }
 
+static int use(const char *path, const char *dir, long *sum, struct err *e)
+{
+    static const char text[] = "<x>the woman<y> a</s>b";
+    struct ids ids = {0};
+    struct tokenizer *t = tokenizer_open(path, e);
+    int rc =
+        t && !tokenizer_encode(t, text, strlen(text), true, &ids, e) && !tokenizer_save(t, dir, e)
+            ? 0
+            : -1;
+    *sum = 0;
+    for (size_t i = 0; i < ids.n; i++)
+        *sum += ids.v[i];
+    free(ids.v);
+    tokenizer_close(t);
+    return rc;
+}
+
 static void test_set(const json_t *texts, const json_t *set, int number)
 {
     struct err e = {""};
@@ -145,6 +163,8 @@ static void test_set(const json_t *texts, const json_t *set, int number)
         s = tokenizer_save(t, saved, &e) ? NULL : tokenizer_open(saved, &e);
         if (ok(s != NULL, "and is saved %s", e.msg))
             compare(s, texts, set, ", saved");
+        if (json_is_true(json_object_get(set, "walk")))
+            walk_memory(use, dir, json_string_value(json_object_get(set, "name")));
     }
     tokenizer_close(t);
     tokenizer_close(s);

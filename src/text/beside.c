@@ -100,18 +100,22 @@ int beside_each_named(const struct beside *b,
     return each_listed(json_object_get(b->config, extra), extra, one, ctx, e);
 }
 
-/* 1, as a failure, at the first that is this text. */
-static int is_text(void *text, const char *key, const json_t *value, struct err *e)
+static int put_name(void *names, const char *key, const json_t *value, struct err *e)
 {
-    (void)key;
-    (void)e;
     const char *s =
         json_string_value(json_is_object(value) ? json_object_get(value, "content") : value);
-    return s && !strcmp(s, text);
+    if (!s)
+        return err_set(e, "'%s' must be a text, or an object with its 'content'", key);
+    return json_object_set_new(names, s, json_true()) ? err_set(e, "out of memory") : 0;
 }
 
-bool beside_names(const struct beside *b, const char *text)
+json_t *beside_names(const struct beside *b, struct err *e)
 {
-    struct err unused;
-    return beside_each_named(b, is_text, (char *)text, &unused);
+    json_t *names = json_object();
+    if (names && !beside_each_named(b, put_name, names, e))
+        return names;
+    if (!names)
+        err_set(e, "out of memory");
+    json_decref(names);
+    return NULL;
 }

@@ -29,8 +29,8 @@ const json_t *beside_token(const struct beside *b, const char *key);
 int beside_each_named(const struct beside *b,
                       int (*one)(void *ctx, const char *key, const json_t *value, struct err *e),
                       void *ctx, struct err *e);
-/* Whether some key names this text a special token. */
-bool beside_names(const struct beside *b, const char *text);
+/* The texts that some key names special tokens, as keys of a new object that the caller owns. */
+json_t *beside_names(const struct beside *b, struct err *e);
 /* Warns of keys that change ids and are not understood, by name. */
 void beside_warn(const struct beside *b);
 

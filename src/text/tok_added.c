@@ -52,26 +52,54 @@ static void set_flags(struct vocab *v, int id, unsigned flags)
     v->flags[id] = (uint16_t)((old & ~(strips | (place & ~kept))) | (flags & ~kept));
 }
 
-/* Its id: the one it has, else the next. */
-static int add(struct tokenizer *t, const struct addition *a, int *id, struct err *e)
+/* Tokens whose ids are not what a user may expect: the first in words, and how many. */
+struct notice {
+    char text[256];
+    int n;
+};
+
+struct adding {
+    struct tokenizer *t;
+    const struct beside *b;
+    struct notice made, moved;
+};
+
+static void notice_print(const struct notice *n)
 {
-    const int next = t->vocab.n;
-    *id = vocab_find(&t->vocab, a->s, a->n);
-    const bool is_new = *id < 0;
-    if (is_new) {
-        if (next >= INT_MAX / 4 || vocab_grow(&t->vocab, next + 1, e) ||
-            vocab_set(&t->vocab, next, a->s, a->n, e))
-            return -1;
-        t->vocab.flags[ *id = next] |= TOKEN_EXTRA;
-    }
-    set_flags(&t->vocab, *id, a->flags);
-    if (is_new && a->named)
-        log_warn("%s '%.64s' is not in the vocabulary of %d: it becomes token %d, as with "
-                 "transformers",
-                 a->named, a->s, next, next);
-    else if (a->id >= 0 && a->id != *id)
-        log_warn("added token '%.64s' is listed as %lld but is token %d, as with transformers",
-                 a->s, (long long)a->id, *id);
+    if (n->n > 1)
+        log_warn("%s, as with transformers; so do %d more", n->text, n->n - 1);
+    else if (n->n)
+        log_warn("%s, as with transformers", n->text);
+}
+
+static int make_token(struct tokenizer *t, const char *s, size_t n, int *id, struct err *e)
+{
+    *id = t->vocab.n;
+    if (*id >= INT_MAX / 4)
+        return err_set(e, "more than %d tokens", INT_MAX / 4);
+    if (vocab_grow(&t->vocab, *id + 1, e) || vocab_set(&t->vocab, *id, s, n, e))
+        return -1;
+    t->vocab.flags[*id] |= TOKEN_EXTRA;
+    return 0;
+}
+
+/* It keeps the id that it has, else gets the next one. */
+static int add(struct adding *c, const struct addition *a, struct err *e)
+{
+    struct vocab *v = &c->t->vocab;
+    int id = vocab_find(v, a->s, a->n);
+    const bool is_new = id < 0;
+    if (is_new && make_token(c->t, a->s, a->n, &id, e))
+        return -1;
+    set_flags(v, id, a->flags);
+    if (is_new && a->named && !c->made.n++)
+        snprintf(c->made.text, sizeof c->made.text,
+                 "%s '%.64s' is not in the vocabulary of %d and becomes token %d", a->named, a->s,
+                 id, id);
+    if (a->id >= 0 && a->id != id && !c->moved.n++)
+        snprintf(c->moved.text, sizeof c->moved.text,
+                 "added token '%.64s' is listed as %lld and becomes token %d", a->s,
+                 (long long)a->id, id);
     return 0;
 }
 
@@ -101,35 +129,40 @@ static int read_decoder_entry(struct addition *a, const char *key, const json_t 
 }
 
 /* {"<|im_end|>": 32000}; special if some key names it so. */
-static int read_added_entry(struct addition *a, const struct beside *b, const char *key,
-                            const json_t *id, struct err *e)
+static int read_added_entry(struct addition *a, const char *key, const json_t *id, bool special,
+                            struct err *e)
 {
     *a = (struct addition){.s = key, .n = strlen(key), .id = json_integer_value(id)};
     if (!json_is_integer(id) || a->id < 0 || a->id > INT_MAX || !a->n)
         return err_set(e, "added_tokens.json: '%.64s' must have an id", key);
-    a->flags = TOKEN_ADDED | (beside_names(b, key) ? TOKEN_SPECIAL : TOKEN_NORMAL);
+    a->flags = TOKEN_ADDED | (special ? TOKEN_SPECIAL : TOKEN_NORMAL);
     return 0;
 }
 
 static int read_list(const struct beside *b, const json_t *decoder, struct addition *list,
                      struct err *e)
 {
+    json_t *names = beside_names(b, e), *v;
     const char *key;
-    json_t *v;
     size_t n = 0;
+    int rc = names ? 0 : -1;
     json_object_foreach((json_t *)(decoder ? decoder : b->added), key, v)
     {
         struct addition *a = &list[n++];
-        if (decoder ? read_decoder_entry(a, key, v, e) : read_added_entry(a, b, key, v, e))
-            return -1;
-        if (beside_names(b, a->s))
+        if (rc)
+            break;
+        rc = decoder ? read_decoder_entry(a, key, v, e)
+                     : read_added_entry(a, key, v, json_object_get(names, key) != NULL, e);
+        if (!rc && json_object_get(names, a->s))
             a->flags |= TOKEN_SPECIAL;
     }
-    return 0;
+    json_decref(names);
+    return rc;
 }
 
-static int add_listed(struct tokenizer *t, const struct beside *b, struct err *e)
+static int add_listed(struct adding *c, struct err *e)
 {
+    const struct beside *b = c->b;
     const json_t *decoder = json_object_get(b->config, "added_tokens_decoder");
     if (decoder && !json_is_object(decoder) && !json_is_null(decoder))
         return err_set(e, "'added_tokens_decoder' must be an object of ids and tokens");
@@ -139,11 +172,11 @@ static int add_listed(struct tokenizer *t, const struct beside *b, struct err *e
         decoder = NULL;
     const size_t n = json_object_size(decoder ? decoder : b->added);
     struct addition *list = mem_alloc(n, sizeof *list, e);
-    int id, rc = list ? read_list(b, decoder, list, e) : -1;
+    int rc = list ? read_list(b, decoder, list, e) : -1;
     if (!rc)
         qsort(list, n, sizeof *list, by_id);
     for (size_t i = 0; i < n && !rc; i++)
-        rc = add(t, &list[i], &id, e);
+        rc = add(c, &list[i], e);
     free(list);
     return rc;
 }
@@ -156,32 +189,25 @@ static bool is_added(const struct tokenizer *t, const char *s, size_t n)
     return id >= 0 && t->vocab.flags[id] & TOKEN_ADDED;
 }
 
-struct naming {
-    struct tokenizer *t;
-    const struct beside *b;
-};
-
 /* A text, or an object with its "content", whose flags count unless a list has the token's. */
 static int add_named(void *ctx, const char *key, const json_t *value, struct err *e)
 {
-    const struct naming *c = ctx;
-    struct tokenizer *t = c->t;
+    struct adding *c = ctx;
     const json_t *content = json_is_object(value) ? json_object_get(value, "content") : value;
     struct addition a = {.s = json_string_value(content),
                          .n = json_string_length(content),
                          .id = -1,
                          .flags = TOKEN_ADDED,
                          .named = key};
-    int id;
     if (!a.s)
         return err_set(e, "'%s' must be a text, or an object with its 'content'", key);
     const bool counts = json_is_object(value) && !beside_has_list(c->b);
-    if (!a.n || (is_added(t, a.s, a.n) && !counts))
+    if (!a.n || (is_added(c->t, a.s, a.n) && !counts))
         return 0;
     if (json_is_object(value) && tok_read_flags(value, &a.flags, e))
         return err_prefix(e, "%s: ", key);
     a.flags |= TOKEN_SPECIAL;
-    return add(t, &a, &id, e);
+    return add(c, &a, e);
 }
 
 /* Scores of the new tokens, which no text is compared by. */
@@ -202,8 +228,10 @@ static int fit_scores(struct tokenizer *t, int before, struct err *e)
 int tok_add_beside(struct tokenizer *t, const struct beside *b, struct err *e)
 {
     const int before = t->vocab.n;
-    struct naming c = {t, b};
-    return add_listed(t, b, e) || beside_each_named(b, add_named, &c, e) || fit_scores(t, before, e)
-               ? -1
-               : 0;
+    struct adding c = {.t = t, .b = b};
+    if (add_listed(&c, e) || beside_each_named(b, add_named, &c, e) || fit_scores(t, before, e))
+        return -1;
+    notice_print(&c.made);
+    notice_print(&c.moved);
+    return 0;
 }

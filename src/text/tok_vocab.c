@@ -45,7 +45,7 @@ static int read_merges_file(struct tokenizer *t, struct err *e)
     return rc;
 }
 
-/* GPT-2's only special token. Checkpoints with more of them come with a tokenizer.json. */
+/* GPT-2's only special token; others stand in the files beside it. */
 static void mark_end(struct tokenizer *t)
 {
     t->eos = t->bos = tokenizer_id(t, "<|endoftext|>");
