@@ -121,6 +121,12 @@ static int check_shape(const struct model *m, const struct weight *w, const stru
     layout_shape(layout_of(m, w), w, shape);
     if (!t)
         return err_set(e, "tensor '%s' is missing", w->name);
+    if (t->dtype == DT_OTHER)
+        return err_set(
+            e,
+            "tensor '%s' has type %s, which is no weight: a quantised checkpoint must be "
+            "dequantised first",
+            t->name, t->type);
     bool same = t->n_dims == w->n_dims;
     for (int d = 0; same && d < w->n_dims; d++)
         same = t->shape[d] == shape[d];

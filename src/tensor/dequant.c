@@ -143,13 +143,13 @@ static void iq4_nl_blocks(float *restrict y, const uint8_t *restrict b, size_t n
 }
 
 static void (*const blocks_to_f32[DT_COUNT])(float *, const uint8_t *, size_t) = {
-    [DT_F32] = f32_blocks,       [DT_F16] = f16_blocks,   [DT_BF16] = bf16_blocks,
-    [DT_F64] = f64_blocks,       [DT_I32] = i32_blocks,   [DT_I64] = i64_blocks,
-    [DT_U8] = u8_blocks,         [DT_Q4_0] = q4_0_blocks, [DT_Q4_1] = q4_1_blocks,
-    [DT_Q5_0] = q5_0_blocks,     [DT_Q5_1] = q5_1_blocks, [DT_Q8_0] = q8_0_blocks,
-    [DT_Q2_K] = q2_k_blocks,     [DT_Q3_K] = q3_k_blocks, [DT_Q4_K] = q4_k_blocks,
-    [DT_Q5_K] = q5_k_blocks,     [DT_Q6_K] = q6_k_blocks, [DT_IQ4_NL] = iq4_nl_blocks,
-    [DT_IQ4_XS] = iq4_xs_blocks,
+    [DT_F32] = f32_blocks,       [DT_F16] = f16_blocks,       [DT_BF16] = bf16_blocks,
+    [DT_F64] = f64_blocks,       [DT_I32] = i32_blocks,       [DT_I64] = i64_blocks,
+    [DT_U8] = u8_blocks,         [DT_OTHER] = u8_blocks,      [DT_Q4_0] = q4_0_blocks,
+    [DT_Q4_1] = q4_1_blocks,     [DT_Q5_0] = q5_0_blocks,     [DT_Q5_1] = q5_1_blocks,
+    [DT_Q8_0] = q8_0_blocks,     [DT_Q2_K] = q2_k_blocks,     [DT_Q3_K] = q3_k_blocks,
+    [DT_Q4_K] = q4_k_blocks,     [DT_Q5_K] = q5_k_blocks,     [DT_Q6_K] = q6_k_blocks,
+    [DT_IQ4_NL] = iq4_nl_blocks, [DT_IQ4_XS] = iq4_xs_blocks,
 };
 
 void dtype_to_f32(enum dtype t, float *dst, const void *src, size_t n)

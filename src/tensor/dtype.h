@@ -7,9 +7,11 @@
 
 #include "base/err.h"
 
+/* DT_OTHER: bytes of a type, or of more dimensions, that nothing here computes with: a tensor that
+ * no weight needs may have it. */
 /* clang-format off */
 enum dtype {
-    DT_F32, DT_F16, DT_BF16, DT_F64, DT_I32, DT_I64, DT_U8,
+    DT_F32, DT_F16, DT_BF16, DT_F64, DT_I32, DT_I64, DT_U8, DT_OTHER,
     DT_Q4_0, DT_Q4_1, DT_Q5_0, DT_Q5_1, DT_Q8_0,
     DT_Q2_K, DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K, DT_IQ4_NL, DT_IQ4_XS,
     DT_COUNT

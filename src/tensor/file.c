@@ -33,7 +33,8 @@ int tensor_list_add(struct tensor_list *l, const char *name, size_t name_len, st
                        shown, name);
     t.data = base + at;
     if (mem_reserve(&l->t, &l->cap, l->n + 1, sizeof *l->t, e) ||
-        buf_add(&l->names, name, name_len, e) || buf_add(&l->names, "", 1, e))
+        buf_add(&l->names, name, name_len, e) || buf_add(&l->names, "", 1, e) ||
+        (t.type && buf_add(&l->names, t.type, strlen(t.type) + 1, e)))
         return -1;
     l->t[l->n++] = t;
     return 0;
@@ -57,8 +58,11 @@ int tensor_list_finish(struct tensor_list *l, struct tensor_file *f, struct err 
     if (l->n > INT_MAX)
         return err_set(e, "too many tensors");
     const char *name = l->names.data;
-    for (size_t i = 0; i < l->n; i++, name += strlen(name) + 1)
+    for (size_t i = 0; i < l->n; i++, name += strlen(name) + 1) {
         l->t[i].name = name;
+        if (l->t[i].type)
+            l->t[i].type = name += strlen(name) + 1;
+    }
     if (l->n > 1)
         qsort(l->t, l->n, sizeof *l->t, by_data);
     for (size_t i = 1; i < l->n; i++) {

@@ -16,7 +16,8 @@
 struct tensor {
     const char *name; /* borrowed from its file */
     enum dtype dtype;
-    int n_dims;
+    const char *type; /* borrowed from its file: what DT_OTHER stands for; NULL: another dtype */
+    int n_dims;       /* DT_OTHER: 1, the bytes */
     int64_t shape[TENSOR_MAX_DIMS]; /* row-major, as PyTorch prints it (GGUF's order reversed) */
     size_t count;                   /* elements */
     const void *data;               /* borrowed from the map; any alignment */

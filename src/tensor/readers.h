@@ -12,11 +12,11 @@
 struct tensor_list {
     struct tensor *t; /* owned; names are set by tensor_list_finish */
     size_t n, cap;
-    struct buf names; /* in order of t, each with its NUL */
+    struct buf names; /* in order of t, each with its NUL; the type of DT_OTHER follows */
 };
 
-/* Appends a tensor whose dtype, n_dims and shape are set and whose data start at byte `at` of the
- * `size` bytes at `base`. Name, shape and range are checked here. */
+/* Appends a tensor whose dtype (type), n_dims and shape are set and whose data start at byte `at`
+ * of the `size` bytes at `base`. Name, shape and range are checked here. */
 int tensor_list_add(struct tensor_list *l, const char *name, size_t name_len, struct tensor t,
                     const uint8_t *base, size_t size, uint64_t at, struct err *e);
 /* Moves the list to the file, sorted; refuses tensors that share bytes or a name. */

@@ -9,39 +9,50 @@
 
 enum { HEADER_MAX = 100 * 1000 * 1000 }; /* as the reference reader: no model comes near */
 
-static int read_dtype(struct tensor *t, const char *name, const json_t *entry, struct err *e)
+enum { TYPE_TEXT = 64 };
+
+/* Tensors that no weight needs have any type (masks, counters): one that is not known here is left
+ * as bytes, with its name in `type`. */
+static int read_dtype(struct tensor *t, const char *name, const json_t *entry, char *type,
+                      struct err *e)
 {
     const char *dtype = json_string_value(json_object_get(entry, "dtype"));
-    if (!dtype)
+    if (!dtype || !*dtype)
         return err_set(e, "tensor '%.128s' has no dtype", name);
     t->dtype = dtype_by_safetensors(dtype);
-    if (t->dtype == DT_COUNT)
-        return err_set(e, "tensor '%.128s' has the unknown dtype '%.32s'", name, dtype);
+    if (t->dtype == DT_COUNT) {
+        t->dtype = DT_OTHER;
+        snprintf(type, TYPE_TEXT, "%.32s", dtype);
+    }
     return 0;
 }
 
-static int read_shape(struct tensor *t, const char *name, const json_t *entry, struct err *e)
+/* More dimensions than any weight has: bytes. */
+static int read_shape(struct tensor *t, const char *name, const json_t *entry, char *type,
+                      struct err *e)
 {
     const json_t *shape = json_object_get(entry, "shape");
     if (!json_is_array(shape))
         return err_set(e, "tensor '%.128s' has no shape", name);
     const size_t n = json_array_size(shape);
-    if (n > TENSOR_MAX_DIMS)
-        return err_set(e, "tensor '%.128s' has %zu dimensions, at most %d are supported", name, n,
-                       TENSOR_MAX_DIMS);
     for (size_t i = 0; i < n; i++) {
         const json_t *dim = json_array_get(shape, i);
         if (!json_is_integer(dim) || json_integer_value(dim) < 0)
             return err_set(e, "tensor '%.128s' has a bad shape", name);
-        t->shape[i] = json_integer_value(dim);
+        if (i < TENSOR_MAX_DIMS)
+            t->shape[i] = json_integer_value(dim);
     }
     t->n_dims = (int)n;
+    if (n > TENSOR_MAX_DIMS && t->dtype != DT_OTHER)
+        snprintf(type, TYPE_TEXT, "%s of %zu dimensions", dtype_info[t->dtype].name, n);
+    if (n > TENSOR_MAX_DIMS)
+        t->dtype = DT_OTHER;
     return 0;
 }
 
-/* [begin, end) must hold exactly the tensor's elements. */
-static int read_range(const struct tensor *t, const char *name, const json_t *entry,
-                      uint64_t *begin, struct err *e)
+/* [begin, end) must hold exactly the tensor's elements, where their size is known. */
+static int read_range(struct tensor *t, const char *name, const json_t *entry, uint64_t *begin,
+                      struct err *e)
 {
     const json_t *range = json_object_get(entry, "data_offsets");
     const json_t *from = json_array_get(range, 0), *to = json_array_get(range, 1);
@@ -49,6 +60,11 @@ static int read_range(const struct tensor *t, const char *name, const json_t *en
         json_integer_value(from) < 0 || json_integer_value(to) < json_integer_value(from))
         return err_set(e, "tensor '%.128s' has bad data_offsets", name);
     *begin = (uint64_t)json_integer_value(from);
+    if (t->dtype == DT_OTHER) {
+        t->n_dims = 1;
+        t->shape[0] = json_integer_value(to) - json_integer_value(from);
+        return 0;
+    }
     uint64_t want = (uint64_t)dtype_info[t->dtype].bytes;
     bool fits = true;
     for (int i = 0; i < t->n_dims; i++)
@@ -68,11 +84,14 @@ static int read_header(struct tensor_list *l, json_t *header, const uint8_t *bas
     {
         struct tensor t = {0};
         uint64_t begin = 0;
+        char type[TYPE_TEXT] = "";
         if (!strcmp(name, "__metadata__"))
             continue;
-        if (read_dtype(&t, name, entry, e) || read_shape(&t, name, entry, e) ||
-            read_range(&t, name, entry, &begin, e) ||
-            tensor_list_add(l, name, len, t, base, size, begin, e))
+        if (read_dtype(&t, name, entry, type, e) || read_shape(&t, name, entry, type, e) ||
+            read_range(&t, name, entry, &begin, e))
+            return -1;
+        t.type = *type ? type : NULL;
+        if (tensor_list_add(l, name, len, t, base, size, begin, e))
             return -1;
     }
     return 0;
