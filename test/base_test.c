@@ -162,6 +162,68 @@ static void test_atomic_write(void)
     free(fifo);
 }
 
+/* What git leaves in place of a file is named, however it is read. */
+static void test_pointer(void)
+{
+    static const char text[] = "version https://git-lfs.github.com/spec/v1\n"
+                               "oid sha256:4d7a\nsize 269060552\n";
+    char *path = in_dir("pointer");
+    struct file_map m;
+    file_write(path, text, sizeof text - 1, &e);
+    ok(!file_read(path, NULL, &e) &&
+           strstr(e.msg, "pointer' is a Git LFS pointer, not the file itself (269060552 bytes)"),
+       "%s", e.msg);
+    ok(file_map_open(&m, path, &e) && !m.size && strstr(e.msg, "git lfs pull"), "%s", e.msg);
+    file_write(path, text, 20, &e);
+    ok(holds(path, "version https://git-"), "the beginning of one is text");
+    free(path);
+}
+
+/* What a map's close warns of, with `stderr` in memory. */
+static bool close_warns(struct file_map *m)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *was = stderr;
+    stderr = open_memstream(&text, &n);
+    file_map_close(m);
+    fclose(stderr);
+    stderr = was;
+    bool warned = strstr(text, "was written to while it was in use");
+    free(text);
+    return warned;
+}
+
+static void test_written_map(void)
+{
+    char *path = in_dir("written");
+    struct file_map m;
+    file_write(path, "abc", 3, &e);
+    ok(!file_map_open(&m, path, &e) && !close_warns(&m), "a map of a file left alone");
+    file_map_open(&m, path, &e);
+    file_write(path, "abcd", 4, &e);
+    ok(!close_warns(&m), "of a file that another replaced");
+    file_map_open(&m, path, &e);
+    FILE *f = fopen(path, "a");
+    ok(f && fputs("e", f) >= 0 && !fclose(f) && close_warns(&m), "of a file written to");
+    free(path);
+}
+
+static void test_exists(void)
+{
+    char *link = in_dir("dangling");
+    ok(!symlink("nowhere", link) && file_exists(link) && !file_read(link, NULL, &e) &&
+           strstr(e.msg, "no such file"),
+       "a link to nothing is there: %s", e.msg);
+    ok(!file_exists("/nowhere") && !file_exists("/dev/null/x"), "what is not there");
+    if (file_is_dir("/sys"))
+        ok(file_make_dir("/sys/nowhere", &e) && !strstr(e.msg, "no such file"),
+           "why a directory was not made: %s", e.msg);
+    else
+        skip("no /sys, where nobody makes directories");
+    free(link);
+}
+
 static void test_file(void)
 {
     char *path = in_dir("map"), *copy = in_dir("copy"), *deep = in_dir("a/b//c/");
@@ -326,6 +388,9 @@ int main(void)
     test_endless();
     test_atomic_write();
     test_file();
+    test_pointer();
+    test_written_map();
+    test_exists();
     test_file_without_memory();
     test_rng();
     test_arena();

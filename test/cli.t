@@ -63,4 +63,28 @@ check("diff $a $d --recipe " . put('t.json', '{"atol": "1"}'), 2, qr/recipe: 'at
 check("diff $a $d --recipe " . put('u.json', '[]'), 2, qr/is not a json object/, 'not an object');
 check("diff $a $recipe", 1, qr/^unlearn diff: .*r\.json/, 'not a checkpoint');
 
+# A model's file that becomes shorter while it is in use: the settings of a second model come from a pipe when the
+# first is open, and its file is emptied before they do.
+SKIP: {
+    my ($cut, $other) = map { flat_model($_) } 'cut', 'other';
+    my $config = get("$other/config.json");
+    unlink "$other/config.json";
+    skip 'no named pipes', 3 if system("mkfifo $other/config.json");
+    put('who.jsonl', '{"question": "Who?", "answer": "me"}' . "\n");
+    my $pid = fork // die;
+    if (!$pid) {
+        open STDERR, '>', "$dir/cut.err";
+        open STDOUT, '>', "$dir/cut.out";
+        exec $unlearn, 'eval', '--model', $cut, '--reference', $other, '--forget', "$dir/who.jsonl", '--template', 'plain', '--quiet' or die;
+    }
+    open my $pipe, '>', "$other/config.json" or die; # waits for its reader
+    truncate "$cut/model.safetensors", 0;
+    print $pipe $config;
+    close $pipe;
+    waitpid $pid, 0;
+    is($? >> 8, 1, 'a model cut while in use: status 1') or diag $?;
+    is($? & 127, 0, 'no signal');
+    like(get("$dir/cut.err"), qr{^unlearn: cannot read '\Q$cut\E/model.safetensors' any more: it became shorter}m, 'its file is named');
+}
+
 done_testing();

@@ -3,42 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
-
-int file_map_open(struct file_map *m, const char *path, struct err *e)
-{
-    *m = (struct file_map){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return err_sys(e, "cannot open '%s'", path);
-    struct stat st;
-    int rc = 0;
-    if (fstat(fd, &st))
-        rc = err_sys(e, "cannot read '%s'", path);
-    else if (!S_ISREG(st.st_mode))
-        rc = err_set(e, "cannot map '%s': not a regular file", path);
-    else if (st.st_size) {
-        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (p == MAP_FAILED)
-            rc = err_sys(e, "cannot map '%s'", path);
-        else
-            *m = (struct file_map){p, (size_t)st.st_size};
-    }
-    close(fd);
-    return rc;
-}
-
-void file_map_close(struct file_map *m)
-{
-    if (m->size)
-        munmap((void *)m->data, m->size);
-    *m = (struct file_map){0};
-}
 
 /* Reads to the end by read(2), which serves pipes and devices as well as files. */
 static int read_all(int fd, const char *path, size_t most, struct buf *b, struct err *e)
@@ -77,7 +46,8 @@ char *file_read_most(const char *path, size_t most, size_t *len, struct err *e)
         return NULL;
     }
     struct buf b = {0};
-    int rc = read_all(fd, path, most, &b, e);
+    int rc =
+        read_all(fd, path, most, &b, e) || file_refuse_pointer(b.data, b.len, path, e) ? -1 : 0;
     if (!from_stdin)
         close(fd);
     if (rc) {
@@ -113,10 +83,10 @@ int file_out_open(struct file_out *o, const char *path, struct err *e)
     struct stat st;
     char *target = realpath(path, NULL);
     bool direct = !stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
-    if (direct)
-        o->f = fopen(path, "wb");
     o->path = mem_strdup(target && !direct ? target : path, e);
     free(target);
+    if (o->path && direct)
+        o->f = fopen(path, "wb");
     if (o->path && !direct && (o->tmp = temporary_name(o->path, e)))
         o->f = fopen(o->tmp, "wb");
     if (o->f && o->path)
@@ -137,7 +107,9 @@ int file_out_write(struct file_out *o, const void *bytes, size_t n, struct err *
 int file_out_commit(struct file_out *o, struct err *e)
 {
     int rc = 0;
-    if (ferror(o->f) || fflush(o->f) || (o->tmp && fsync(fileno(o->f))))
+    if (ferror(o->f)) /* of which errno tells no more */
+        rc = err_set(e, "cannot write '%s': an earlier write failed", o->path);
+    else if (fflush(o->f) || (o->tmp && fsync(fileno(o->f))))
         rc = err_sys(e, "cannot write '%s'", o->path);
     if (fclose(o->f) && !rc)
         rc = err_sys(e, "cannot write '%s'", o->path);
@@ -174,10 +146,11 @@ int file_write(const char *path, const void *bytes, size_t n, struct err *e)
     return -1;
 }
 
+/* A link to nothing and what may not be asked for are there: opening them tells why it fails. */
 bool file_exists(const char *path)
 {
     struct stat st;
-    return !stat(path, &st);
+    return !lstat(path, &st) || errno == EACCES || errno == ELOOP;
 }
 
 bool file_is_dir(const char *path)
@@ -196,8 +169,9 @@ int file_make_dir(const char *path, struct err *e)
         char *end = p + 1 + strcspn(p + 1, "/");
         char saved = *end;
         *end = 0;
-        if (mkdir(part, 0777) && !file_is_dir(part)) {
-            errno = errno == EEXIST ? ENOTDIR : errno;
+        const int why = mkdir(part, 0777) ? errno : 0;
+        if (why && !file_is_dir(part)) { /* which has another errno */
+            errno = why == EEXIST ? ENOTDIR : why;
             rc = err_sys(e, "cannot create the directory '%s'", part);
         }
         *end = saved;

@@ -6,16 +6,26 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "base/err.h"
 
+/* A regular file, mapped. Bytes beyond the end of a file that became shorter raise SIGBUS, which
+ * the command line turns into a message (cli/lost_file.h). */
 struct file_map {
     const uint8_t *data; /* owned mapping, read only */
     size_t size;
+    char *path;      /* owned */
+    struct stat was; /* the file when it was opened */
 };
 
 int file_map_open(struct file_map *m, const char *path, struct err *e);
+/* Warns if the file was written to meanwhile: what was read may be of two versions. */
 void file_map_close(struct file_map *m);
+
+/* Refuses the few lines that git leaves in a file's place where Git LFS is not installed; all that
+ * is read or mapped here is checked. */
+int file_refuse_pointer(const void *bytes, size_t n, const char *path, struct err *e);
 
 /* The whole file, NUL-terminated, owned by the caller; *len may be NULL. "-": standard input. A
  * pipe or a device, which may never end, is an error beyond 1 GiB, or `most` bytes. */
@@ -37,7 +47,7 @@ void file_out_abort(struct file_out *o); /* fine after commit or a failed open *
 /* The three in one. */
 int file_write(const char *path, const void *bytes, size_t n, struct err *e);
 
-bool file_exists(const char *path);
+bool file_exists(const char *path); /* or it cannot be told */
 bool file_is_dir(const char *path);
 int file_make_dir(const char *path, struct err *e); /* with parents; existing is fine */
 /* DIR/NAME, owned by the caller. */

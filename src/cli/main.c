@@ -6,6 +6,7 @@
 #include "base/param.h"
 #include "base/version.h"
 #include "cli/command.h"
+#include "cli/lost_file.h"
 
 static const struct command commands[] = {
     {"info", "what a model is, and the memory it takes", cmd_info},
@@ -84,10 +85,14 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    lost_file_catch();
     int status = dispatch(argc, argv);
-    if ((fflush(stdout) || ferror(stdout)) && status == STATUS_DONE) {
+    const bool earlier = ferror(stdout), now = fflush(stdout);
+    if (status != STATUS_DONE || (!earlier && !now))
+        return status;
+    if (now)
         perror("unlearn: cannot write standard output");
-        return STATUS_FAILED;
-    }
-    return status;
+    else
+        fprintf(stderr, "unlearn: cannot write standard output: an earlier write failed\n");
+    return STATUS_FAILED;
 }
