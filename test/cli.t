@@ -75,7 +75,7 @@ SKIP: {
     if (!$pid) {
         open STDERR, '>', "$dir/cut.err";
         open STDOUT, '>', "$dir/cut.out";
-        exec $unlearn, 'eval', '--model', $cut, '--reference', $other, '--forget', "$dir/who.jsonl", '--template', 'plain', '--quiet' or die;
+        exec $unlearn, 'eval', '--model', $cut, '--reference', $other, '--forget', "$dir/who.jsonl", '--template', 'plain', '--max-new-tokens', '5', '--quiet' or die;
     }
     open my $pipe, '>', "$other/config.json" or die; # waits for its reader
     truncate "$cut/model.safetensors", 0;
