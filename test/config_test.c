@@ -272,6 +272,45 @@ static void check_newer_files(void)
         ok(c.rope.magnitude == 1.5, "a factor of attention that is given");
 }
 
+/* Weight decay: never of norms and biases; under compat what HF's trainer as of 4.45 does. */
+static void check_decay(void)
+{
+    char *path = test_data("decay.json");
+    struct err e = {""};
+    json_t *want = path ? json_read_file(path, &e) : NULL, *excluded;
+    const char *model;
+    free(path);
+    ok(json_object_size(want) > 15, "figures of weight decay %s", e.msg);
+    json_object_foreach(want, model, excluded)
+    {
+        struct model_config c;
+        struct weight_table t = {0};
+        json_t *j = patched(model, "{}");
+        bool read = !config_from_json(&c, j, NULL, &e) && !weight_table_init(&t, &c, &e);
+        int off = 0, vectors = 0, found = 0;
+        for (int i = 0; i < t.n; i++)
+            off += t.v[i].decay != (t.v[i].n_dims == 2);
+        if (read)
+            weight_table_decay_norms(&t, &c);
+        for (int i = 0; i < t.n; i++) {
+            size_t k;
+            json_t *name;
+            bool left_out = false;
+            json_array_foreach(excluded, k, name) left_out |=
+                !strcmp(json_string_value(name), t.v[i].name);
+            off += t.v[i].decay == left_out;
+            found += left_out;
+            vectors += t.v[i].n_dims == 1;
+        }
+        ok(read && !off && found == (int)json_array_size(excluded),
+           "%s: %d of %d vectors are not decayed under compat, as in transformers", model, found,
+           vectors);
+        weight_table_fini(&t);
+        json_decref(j);
+    }
+    json_decref(want);
+}
+
 static void check_meanings(void)
 {
     struct model_config c;
@@ -305,6 +344,7 @@ int main(void)
 {
     check_refusals();
     check_presets();
+    check_decay();
     check_meanings();
     check_rope();
     check_unread();

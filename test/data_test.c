@@ -462,7 +462,7 @@ static int everything(const struct encoder *enc, const char *spec, const char *o
     if (!rc)
         rc = order_write(&o, order_path, &e);
     if (!rc)
-        rc = order_read(&back, order_path, counts, &e);
+        rc = order_read(&back, order_path, counts, NULL, &e);
     order_fini(&back);
     order_fini(&o);
     dataset_fini(&d);

@@ -1,4 +1,5 @@
 /* Orders of micro-batches: against the peer's own loader, and against bad files. */
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -31,7 +32,7 @@ static void test_golden(void)
     struct order o, golden, back;
     struct err e;
     char *path = test_data("order_graddiff.jsonl");
-    if (!ok(path && !order_read(&golden, path, counts, &e), "the peer's order is read"))
+    if (!ok(path && !order_read(&golden, path, counts, NULL, &e), "the peer's order is read"))
         return;
     ok(!order_draw(&o, counts, ROLE_FORGET, NULL, 2, 3, 0, 0, &e) && o.per_epoch == 5 &&
            o.n == 15 && golden.n == 12,
@@ -39,7 +40,7 @@ static void test_golden(void)
     ok(same_orders(&o, &golden) == 12, "the 12 micro-batches the peer went through are the same");
     char out[600];
     snprintf(out, sizeof out, "%s/order.jsonl", test_dir());
-    ok(!order_write(&o, out, &e) && !order_read(&back, out, counts, &e) &&
+    ok(!order_write(&o, out, &e) && !order_read(&back, out, counts, NULL, &e) &&
            same_orders(&o, &back) == 15,
        "an order survives a file");
     order_fini(&back);
@@ -115,6 +116,27 @@ static void test_partner(void)
     ok(order_draw(&a, plain, ROLE_FORGET, NULL, 1, 400000000, 5, 0, &e), "too many: %s", e.msg);
 }
 
+/* Rows of a role whose term has no weight are checked, and left out. */
+static void test_unused(void)
+{
+    const int counts[ROLE_COUNT] = {[ROLE_FORGET] = 9, [ROLE_RETAIN] = 3};
+    const bool used[ROLE_COUNT] = {[ROLE_FORGET] = true};
+    const char *text = "{\"forget\": [0, 1], \"retain\": [2, 2]}\n";
+    struct order o;
+    struct err e = {""};
+    char path[600];
+    snprintf(path, sizeof path, "%s/unused.jsonl", test_dir());
+    ok(!file_write(path, text, strlen(text), &e) && !order_read(&o, path, counts, used, &e) &&
+           o.n == 1 && o.micro[0].n[ROLE_FORGET] == 2 && !o.micro[0].rows[ROLE_RETAIN] &&
+           !o.micro[0].n[ROLE_RETAIN],
+       "rows of an unused role are left out %s", e.msg);
+    order_fini(&o);
+    text = "{\"forget\": [0], \"retain\": [3]}\n";
+    ok(!file_write(path, text, strlen(text), &e) && order_read(&o, path, counts, used, &e) &&
+           strstr(e.msg, "no example 3"),
+       "but not unread: %s", e.msg);
+}
+
 static void test_refused(void)
 {
     static const char *const bad[][2] = {
@@ -133,7 +155,7 @@ static void test_refused(void)
         struct order o;
         struct err e = {""};
         ok(!file_write(path, bad[i][0], strlen(bad[i][0]), &e) &&
-               order_read(&o, path, counts, &e) && strstr(e.msg, bad[i][1]),
+               order_read(&o, path, counts, NULL, &e) && strstr(e.msg, bad[i][1]),
            "order refused: %s", e.msg);
     }
 }
@@ -186,6 +208,7 @@ int main(void)
     test_trace("golden_ou_smollm2/from_base/RMU/trace.json", two, 4, 576, 8); /* its direction */
     test_partner();
     test_turns();
+    test_unused();
     test_refused();
     return done();
 }

@@ -102,11 +102,29 @@ check("diff $dir/npo/model.safetensors $dir/npo4/model.safetensors", 3, qr/^outs
 my ($line) = split /\n/, get("$dir/order");
 is_deeply([sort keys %{decode_json($line)}], ['forget', 'retain'], 'an order has the roles in use');
 
+run("$both --method UNDIAL --alpha 0 --epochs 2 --out $dir/alone --order $dir/order");
+run("forget --quiet --model $cur --forget $forget --method UNDIAL --alpha 0 --lr 1e-2 --epochs 2 --batch 4 --out $dir/alone2 --order "
+    . put('forget_order', join '', map { encode_json({forget => decode_json($_)->{forget}}) . "\n" } split /\n/, get("$dir/order")));
+is((steps('alone'))[-1]{loss}, (steps('alone2'))[-1]{loss}, 'its rows of a role without weight change nothing');
+
 my $recipe = put('recipe.json', encode_json({
     method => 'GradDiff', forget => $forget, retain => $retain, lr => 0.5, batch => 4, alpha => 0.5, epochs => 1}));
 run("forget --quiet --model $cur --recipe $recipe --lr 1e-2 --out $dir/recipe");
 run("$both --method GradDiff --alpha 0.5 --epochs 1 --out $dir/flags");
 same('recipe', 'flags', 'a recipe with flags over it is the flags alone');
+
+# One recipe for forget and probe: a locator's options are probe's, too. It writes the gradients of what moves.
+my $mlp = put('mlp.json', encode_json({method => 'GradDiff', alpha => 0.5, locate => 'regex', trainable_params_regex => 'model\.layers\.1\.mlp\..*'}));
+run("forget --quiet --model $cur --forget $forget --retain $retain --recipe $mlp --max-steps 1 --out $dir/mlp");
+my $probe = "probe --model $cur --batch test/data/methods/batches.safetensors --out";
+check("$probe $dir/all.st --method GradDiff --alpha 0.5", 0, qr/^loss -1\.19/, "probe: all gradients");
+check("$probe $dir/moving.st --recipe $mlp", 0, qr/^loss -1\.19/, "probe: of a recipe with a locator");
+check("$probe $dir/counted.st --recipe $mlp --compat rmu_clip_all", 0, qr/^loss -1\.19/, "probe: where all count in the norm");
+
+check("diff $dir/all.st $dir/moving.st", 3, qr/^6 equal, 0 within, 0 outside, 0 shape, 27 only_a, 0 only_b$/m, 'probe: three losses and the three matrices that move, the same values');
+check("diff $dir/all.st $dir/counted.st", 0, qr/^\d+ equal, 0 within, 0 outside,/m, 'all where they count in the norm');
+check("$probe $dir/x.st --method GradDiff --locate lora", 1, qr/--locate lora is not for probe/, 'no adapters');
+
 run("$both --epochs 1 --beta 0.5 --out $dir/beta");
 run("$both --epochs 1 --set beta=0.5 --out $dir/set");
 same('beta', 'set', '--set beta=0.5 is --beta 0.5');

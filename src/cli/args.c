@@ -216,6 +216,15 @@ int args_take(struct args *a, const char *title, const struct param *params, voi
     return apply(a, params, obj, &e) ? args_usage(a, &e) : ARGS_GO;
 }
 
+bool args_has(const struct args *a, const char *name)
+{
+    bool found = json_object_get(a->recipe, name);
+    const struct param one[] = {{.name = name}, {0}};
+    for (size_t i = 0; i < a->n_settings && !found; i++)
+        found = param_find(one, a->settings[i].name);
+    return found;
+}
+
 static void print_help(const struct args *a)
 {
     printf("usage: unlearn %s %s\n\n%s", a->command, a->usage, a->about);

@@ -62,6 +62,8 @@ struct args {
 int args_parse(struct args *a, int argc, char **argv);
 /* The same for one more table of an open command. */
 int args_take(struct args *a, const char *title, const struct param *params, void *obj);
+/* Whether an option is given, on the command line or in a recipe. */
+bool args_has(const struct args *a, const char *name);
 /* Prints the help if asked for; refuses names that no table has. */
 int args_finish(struct args *a);
 /* Every option of every table with its value, as a new object. */

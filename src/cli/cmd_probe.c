@@ -12,7 +12,7 @@
 #include "train/direction.h"
 
 struct options {
-    const char *ref, *reinforced, *batch, *out;
+    const char *ref, *reinforced, *batch, *out, *locate;
 };
 
 #define OPT(f) offsetof(struct options, f)
@@ -27,6 +27,8 @@ static const struct param params[] = {
     {0},
 };
 
+static const struct param choice_params[] = {LOCATE_PARAM(OPT(locate)), {0}};
+
 static const char about[] =
     "Runs a method once, forward and backward, on token ids given as "
     "tensors, and writes loss, forget_loss,\n"
@@ -34,7 +36,11 @@ static const char about[] =
     "batch through another implementation and\n"
     "'unlearn diff' tells where the two part. Roles: forget, retain, "
     "alternate ...; 'control_vec' [C] is\n"
-    "the direction that methods on hidden states steer to, whatever its length.\n";
+    "the direction that methods on hidden states steer to, whatever its length. With --locate, or "
+    "an "
+    "option of a locator,\n"
+    "gradients of weights that do not move are left out, unless --compat rmu_clip_all counts "
+    "them.\n";
 
 struct probe {
     struct setup s;
@@ -42,7 +48,9 @@ struct probe {
     struct engine engine;
     struct dataset sets[ROLE_COUNT];
     bool has[ROLE_COUNT];
-    float *direction; /* owned [C], of length 1 */
+    float *direction;              /* owned [C], of length 1 */
+    const struct locator *locator; /* NULL: none was asked for, all weights have gradients */
+    void *locator_params;          /* owned */
 };
 
 /* ROLE.suffix as ints [b,t], or NULL with *missing set. */
@@ -167,6 +175,8 @@ static int write_out(const struct probe *p, const struct recipe *r, const struct
             goto fail;
     for (int i = 0; i < t->n; i++) {
         int64_t shape[2];
+        if (!t->v[i].wants_grad)
+            continue;
         layout_hf_shape(c, &t->v[i], shape);
         snprintf(name, sizeof name, "grad.%s", t->v[i].name);
         if (tensor_out_add(o, name, DT_F32, t->v[i].n_dims, shape, e))
@@ -176,7 +186,8 @@ static int write_out(const struct probe *p, const struct recipe *r, const struct
         if (there[i] && tensor_out_write(o, &value[i], e))
             goto fail;
     for (int i = 0; i < t->n; i++)
-        if (tensor_out_write(o, layout_hf(c, &t->v[i], p->engine.grads + t->v[i].at, room), e))
+        if (t->v[i].wants_grad &&
+            tensor_out_write(o, layout_hf(c, &t->v[i], p->engine.grads + t->v[i].at, room), e))
             goto fail;
     free(room);
     if (tensor_out_commit(o, e))
@@ -199,7 +210,14 @@ static int run(struct probe *p, const struct setup_options *so, const struct opt
     int rc = -1;
     if (!o->out)
         return err_set(e, "no output given: use --out FILE");
-    if (setup_open(&p->s, so, false, e))
+    if (p->locator && p->locator->keeps_base)
+        return err_set(e,
+                       "--locate %s is not for probe, which writes gradients of the model's own "
+                       "weights",
+                       p->locator->name);
+    if (setup_open(&p->s, so, false, e) ||
+        (p->locator &&
+         locate_weights(p->locator, p->locator_params, p->s.compat, &p->s.model, 0, e)))
         return -1;
     engine_init(&p->engine, &p->s.model);
     if (read_batch(p, o->batch, e) || check_roles(p, r, e) || whole_batch(p, &mb, e) ||
@@ -232,6 +250,15 @@ out:
     return rc;
 }
 
+/* Whether --locate or a parameter of the locator is given, on the command line or in a recipe. */
+static bool is_asked(const struct args *a, const struct locator *l)
+{
+    bool asked = args_has(a, "locate");
+    for (const struct param *p = l->params; p && p->name && !asked; p++)
+        asked = args_has(a, p->name);
+    return asked;
+}
+
 int cmd_probe(int argc, char **argv)
 {
     struct setup_options so;
@@ -246,16 +273,24 @@ int cmd_probe(int argc, char **argv)
                                 {"options", params, &o},
                                 {"what to run", recipe_params, &ro}},
                      .open = true};
+    struct probe p = {0};
     int status = args_parse(&a, argc, argv);
     if (status == ARGS_GO)
         status = recipe_args(&a, &ro, &r);
     if (status == ARGS_GO)
+        status = args_take(&a, "which weights move", choice_params, &o);
+    if (status == ARGS_GO)
+        status = locator_args(&a, o.locate, &p.locator, &p.locator_params);
+    if (status == ARGS_GO)
         status = args_finish(&a);
+    /* a method's own preset is for a model of some size: a locator counts where it is asked for */
+    if (status == ARGS_GO && !is_asked(&a, p.locator))
+        p.locator = NULL;
     if (status == ARGS_GO) {
         struct err e = {""};
-        struct probe p = {0};
         status = run(&p, &so, &o, &r, &e) ? args_fail(&a, &e) : STATUS_DONE;
     }
+    free(p.locator_params);
     recipe_fini(&r);
     args_fini(&a);
     return status;

@@ -63,6 +63,19 @@ static int draw_turns(struct order *o, const struct draw *forget, const struct d
     return rc;
 }
 
+/* From a file, which may name rows of roles that are given and whose terms have no weight here. */
+static int read_order(struct order *o, const char *path, const struct engine *g, const int *counts,
+                      struct err *e)
+{
+    int given[ROLE_COUNT];
+    bool used[ROLE_COUNT];
+    for (int i = 0; i < ROLE_COUNT; i++) {
+        used[i] = counts[i] > 0;
+        given[i] = used[i] ? counts[i] : g->sets[i] ? g->sets[i]->n : 0;
+    }
+    return order_read(o, path, given, used, e);
+}
+
 int job_order_make(struct order *o, struct engine *g, const struct train_options *to,
                    const struct pairing *pairs, int turns, struct err *e)
 {
@@ -77,7 +90,7 @@ int job_order_make(struct order *o, struct engine *g, const struct train_options
         return -1;
     *o = shape;
     bool draws = g->compat & COMPAT_RMU_DRAW && engine_steered(g);
-    int rc = to->order ? order_read(o, to->order, all.counts, e)
+    int rc = to->order ? read_order(o, to->order, g, all.counts, e)
              : turns   ? draw_turns(o, &forget, &retain, pairs, to, e)
                        : draw(o, &all, pairs, train_order_epochs(to, &shape), to,
                             draws ? g->model->cfg.width : 0, e);

@@ -2,6 +2,8 @@
 
 #include <stddef.h>
 
+#include "base/mem.h"
+
 const struct param recipe_params[] = {
     {"method", PARAM_STRING, offsetof(struct recipe_options, method), 0, 0, NULL, "NPO", "NAME",
      "what to run; 'unlearn methods' lists all"},
@@ -24,4 +26,12 @@ int recipe_args(struct args *a, const struct recipe_options *o, struct recipe *r
         if (r->part[i].term && r->part[i].term->params)
             status = args_take(a, titles[i], r->part[i].term->params, r->part[i].params);
     return status;
+}
+
+int locator_args(struct args *a, const char *name, const struct locator **l, void **params)
+{
+    struct err e = {""};
+    if (!(*l = locator_by_name(name, &e)) || !(*params = mem_alloc(1, (*l)->params_size, &e)))
+        return args_usage(a, &e);
+    return (*l)->params ? args_take(a, (*l)->name, (*l)->params, *params) : ARGS_GO;
 }

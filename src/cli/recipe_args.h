@@ -3,6 +3,7 @@
 #define CLI_RECIPE_ARGS_H
 
 #include "cli/args.h"
+#include "locate/locators.h"
 #include "methods/method.h"
 
 struct recipe_options {
@@ -10,6 +11,16 @@ struct recipe_options {
 };
 
 extern const struct param recipe_params[];
+
+/* The row of --locate in a table of options. */
+#define LOCATE_PARAM(offset)                                                                       \
+    {                                                                                              \
+        "locate", PARAM_STRING, offset, 0, 0, NULL, "all", "NAME",                                 \
+            "which weights may move: all, regex, lora (adapters beside them)"                      \
+    }
+/* The locator of that name, and its parameters, owned by the caller also on failure, from an open
+ * command line: ARGS_GO or an exit status. */
+int locator_args(struct args *a, const char *name, const struct locator **l, void **params);
 
 /* Takes the tables of the chosen method from an open command line: ARGS_GO or an exit status.
  * recipe_fini is due in every case. */

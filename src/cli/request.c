@@ -30,8 +30,7 @@ static const struct param job_params[] = {
 };
 
 static const struct param choice_params[] = {
-    {"locate", PARAM_STRING, offsetof(struct choice_options, locate), 0, 0, NULL, "all", "NAME",
-     "which weights may move: all, regex, lora (adapters beside them)"},
+    LOCATE_PARAM(offsetof(struct choice_options, locate)),
     {"wrapper", PARAM_STRING, offsetof(struct choice_options, wrapper), 0, 0, NULL, "none", "NAME",
      "how the gradient is made: none, sam, rs, gnr, cr, wa, lat, tar"},
     {0},
@@ -67,12 +66,9 @@ static int take_chosen(struct args *a, struct request *q)
         status = args_take(a, "which weights move, and how", choice_params, &q->chosen);
     if (status != ARGS_GO)
         return status;
-    if (!(q->locator = locator_by_name(q->chosen.locate, &e)) ||
-        !(q->locator_params = mem_alloc(1, q->locator->params_size, &e)) ||
-        wrapping_choose(&q->wrapping, q->chosen.wrapper, &e))
+    if (wrapping_choose(&q->wrapping, q->chosen.wrapper, &e))
         return args_usage(a, &e);
-    if (q->locator->params)
-        status = args_take(a, q->locator->name, q->locator->params, q->locator_params);
+    status = locator_args(a, q->chosen.locate, &q->locator, &q->locator_params);
     const struct wrapper *w = q->wrapping.wrapper;
     return status == ARGS_GO && w && w->params
                ? args_take(a, w->name, w->params, q->wrapping.params)

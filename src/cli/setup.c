@@ -88,8 +88,11 @@ static int begin(struct setup *s, const struct setup_options *o, struct err *e)
     return 0;
 }
 
-static void start_encoder(struct setup *s)
+/* What follows from options once the model is open. */
+static void adapt(struct setup *s)
 {
+    if (s->compat & COMPAT_DECAY_NORMS)
+        weight_table_decay_norms(&s->model.table, &s->model.cfg);
     s->encoder = (struct encoder){.pad_id = s->model.cfg.pad,
                                   .max_length = (int)s->o->max_length,
                                   .positions = s->model.cfg.positions,
@@ -100,7 +103,7 @@ int setup_open(struct setup *s, const struct setup_options *o, bool writable, st
 {
     if (begin(s, o, e) || setup_open_model(&s->model, o->model, o->adapter, writable, e))
         return -1;
-    start_encoder(s);
+    adapt(s);
     return 0;
 }
 
@@ -108,7 +111,7 @@ int setup_open_scratch(struct setup *s, const struct setup_options *o, unsigned 
 {
     if (begin(s, o, e) || open_scratch(&s->model, o->model, seed, e))
         return -1;
-    start_encoder(s);
+    adapt(s);
     return 0;
 }
 

@@ -183,7 +183,7 @@ int order_take_turns(struct order *o, struct order *first, struct order *then, i
 }
 
 static int read_micro(struct micro *m, const struct rows *r, int i, const int counts[ROLE_COUNT],
-                      struct err *e)
+                      const bool *used, struct err *e)
 {
     const char *key;
     json_t *list;
@@ -200,12 +200,18 @@ static int read_micro(struct micro *m, const struct rows *r, int i, const int co
             if (m->rows[role][k] >= counts[role])
                 return rows_err(r, i, e, "there is no example %d among the %d of the role '%s'",
                                 m->rows[role][k], counts[role], key);
+        if (used && !used[role]) {
+            free(m->rows[role]);
+            m->rows[role] = NULL;
+            m->n[role] = 0;
+        }
         some += m->n[role];
     }
     return some ? 0 : rows_err(r, i, e, "the micro-batch is empty");
 }
 
-int order_read(struct order *o, const char *path, const int counts[ROLE_COUNT], struct err *e)
+int order_read(struct order *o, const char *path, const int counts[ROLE_COUNT], const bool *used,
+               struct err *e)
 {
     struct rows r;
     *o = (struct order){0};
@@ -216,7 +222,7 @@ int order_read(struct order *o, const char *path, const int counts[ROLE_COUNT], 
     if (!rc)
         o->n = o->per_epoch = r.n;
     for (int i = 0; !rc && i < r.n; i++)
-        rc = read_micro(&o->micro[i], &r, i, counts, e);
+        rc = read_micro(&o->micro[i], &r, i, counts, used, e);
     rows_close(&r);
     if (rc)
         order_fini(o);

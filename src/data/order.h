@@ -55,8 +55,11 @@ int order_take_turns(struct order *o, struct order *first, struct order *then, i
 int order_epoch(const struct order *o, int k);
 int order_epoch_start(const struct order *o, int epoch);
 bool order_is_turn(const struct order *o, int epoch);
-/* Refuses unknown roles, and example numbers beyond counts[role], naming the line. */
-int order_read(struct order *o, const char *path, const int counts[ROLE_COUNT], struct err *e);
+/* Refuses unknown roles, and example numbers beyond counts[role], naming the line. Rows of a role
+ * with a count that `used` [ROLE_COUNT] leaves out are checked, and not taken; NULL: all are used.
+ */
+int order_read(struct order *o, const char *path, const int counts[ROLE_COUNT], const bool *used,
+               struct err *e);
 int order_write(const struct order *o, const char *path, struct err *e);
 void order_fini(struct order *o);
 

@@ -224,7 +224,8 @@ static const struct slot_name opt_names[] = {
 
 /* Mistral's GGUF files are llama's, and read as such. GGUF has no opt. */
 const struct family families[] = {
-    {"llama", "LlamaForCausalLM", "llama", llama_names, llama_keys, .preset = {.norm_eps = 1e-6f}},
+    {"llama", "LlamaForCausalLM", "llama", llama_names, llama_keys, .preset = {.norm_eps = 1e-6f},
+     .norm_registered = true},
     {"mistral", "MistralForCausalLM", "llama", llama_names, mistral_keys,
      .preset = {.window = 4096, .norm_eps = 1e-6f}},
     {"qwen2", "Qwen2ForCausalLM", "qwen2", qwen2_names, qwen2_keys,

@@ -153,6 +153,13 @@ int weight_table_init(struct weight_table *t, const struct model_config *c, stru
     return check_total(t, e);
 }
 
+void weight_table_decay_norms(struct weight_table *t, const struct model_config *c)
+{
+    bool known = c->norm == NORM_LAYER || c->family->norm_registered;
+    for (int i = 0; i < t->n && !known; i++)
+        t->v[i].decay = !strstr(t->v[i].name, "bias");
+}
+
 void weight_table_fini(struct weight_table *t)
 {
     free(t->v);

@@ -115,6 +115,7 @@ struct family {
     /* What all checkpoints of the family have alike (norm, act ...), and what config.json means
      * where it does not say; readers start from it. */
     struct model_config preset;
+    bool norm_registered; /* HF's trainer knows its RMSNorm class for a norm: COMPAT_DECAY_NORMS */
 };
 
 extern const struct family families[]; /* ended by name NULL */
@@ -162,6 +163,9 @@ static inline bool weight_may_move(const struct weight_table *t, size_t offset)
 }
 
 int weight_table_init(struct weight_table *t, const struct model_config *c, struct err *e);
+/* Lets weight decay apply to what HF's trainer applies it to: also to the norms of families whose
+ * RMSNorm class it does not know. Biases stay out. */
+void weight_table_decay_norms(struct weight_table *t, const struct model_config *c);
 void weight_table_fini(struct weight_table *t);
 /* Gives gradients and states their places, for what is trainable and what wants_grad now. While all
  * weights move, `at` is `offset`. */
