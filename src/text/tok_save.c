@@ -201,14 +201,15 @@ static int copy_or_write(const struct tokenizer *t, const char *dir, const char 
     return rc ? rc : write_json(dir, name, make(t), e);
 }
 
-/* Also what older or newer versions of the loader look for. */
+/* Also what older or newer versions of the loader look for. A tokenizer.json that was written here
+ * has the tokens of added_tokens.json, with flags that a copy would override. */
 static int copy_others(const struct tokenizer *t, const char *dir, struct err *e)
 {
     static const char *const beside[] = {
-        "chat_template.jinja", "added_tokens.json", "vocab.json",
-        "merges.txt",          "tokenizer.model",   "qwen.tiktoken",
+        "added_tokens.json", "chat_template.jinja", "vocab.json",
+        "merges.txt",        "tokenizer.model",     "qwen.tiktoken",
     };
-    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
+    for (size_t i = t->source != SOURCE_JSON; i < sizeof beside / sizeof *beside; i++)
         if (copy_beside(t, dir, beside[i], e) < 0)
             return -1;
     return 0;
