@@ -5,9 +5,24 @@
 #include "base/json.h"
 #include "job.h"
 
+static volatile sig_atomic_t stop;
+static long stop_at = -1; /* the step in which the flag is set, after half of its passes */
+
+static int in_halves(const void *params, struct gradient *g, struct err *e)
+{
+    (void)params;
+    if (gradient_add(g, GOAL_BIT(GOAL_FORGET), e))
+        return -1;
+    if (g->step == stop_at)
+        stop = 1;
+    return gradient_add(g, GOAL_BIT(GOAL_RETAIN), e);
+}
+
+static const struct wrapper halves = {.name = "halves", .gradient = in_halves};
+
 /* The loop on the rows of golden/loop; out: a fresh directory under the scratch one. */
 static int run_loop(struct bench *b, const struct train_options *o, const char *name,
-                    struct train_report *rep, const volatile sig_atomic_t *stop, struct err *e)
+                    struct train_report *rep, const struct wrapper *wrapper, struct err *e)
 {
     static char out[512];
     void *adam = mem_alloc(1, optim_adamw.params_size, e);
@@ -26,7 +41,8 @@ static int run_loop(struct bench *b, const struct train_options *o, const char *
                         .order = &b->order,
                         .out = out,
                         .what = "test",
-                        .stop = stop};
+                        .wrapper = wrapper,
+                        .stop = &stop};
     int rc = train_run(&t, rep, e);
     free(adam);
     return rc;
@@ -112,30 +128,57 @@ static void check_loop(void)
     bench_close(&b);
 }
 
-/* Stopped after some steps and resumed, the weights are those of never having stopped, bit for bit.
- */
-static void check_resume(void)
+/* Stopped within a step, or before the first one, and resumed, the weights are those of never
+ * having stopped, bit for bit. */
+static void check_resume(long at)
 {
     struct bench a, b;
     struct err e;
     struct train_options o = loop_options();
     struct train_report rep;
-    volatile sig_atomic_t stop = 1;
     open_loop(&a, 0);
-    BUG_ON(run_loop(&a, &o, "through", &rep, NULL, &e));
+    BUG_ON(run_loop(&a, &o, "through", &rep, &halves, &e));
+    const double tokens = a.g.tokens.trained[ROLE_FORGET];
     open_loop(&b, 0);
-    ok(!run_loop(&b, &o, "stopped", &rep, &stop, &e) && rep.interrupted && rep.steps == 1,
-       "interrupt: finishes its step and saves");
+    stop_at = at;
+    stop = at < 0;
+    ok(!run_loop(&b, &o, "stopped", &rep, &halves, &e) && rep.interrupted &&
+           rep.steps == (at < 0 ? 0 : at),
+       "interrupt: gives up step %ld and saves", at);
+    const double before = b.g.tokens.trained[ROLE_FORGET];
     bench_close(&b);
     open_loop(&b, 0);
     o.resume = true;
-    ok(!run_loop(&b, &o, "stopped", &rep, NULL, &e) && rep.steps == 5,
+    stop_at = -1;
+    stop = 0;
+    ok(!run_loop(&b, &o, "stopped", &rep, &halves, &e) && rep.steps == 6 - (at < 0 ? 0 : at),
        "resume: runs the other steps");
     ok(!memcmp(a.m.own, b.m.own, a.m.table.total * sizeof(float)),
        "resume: the same bits as not stopping");
-    o.resume = true;
+    near(before + b.g.tokens.trained[ROLE_FORGET], tokens, 0, 0, "resume: and as many tokens");
     ok(run_loop(&b, &o, "nothing", &rep, NULL, &e) && strstr(e.msg, "cannot resume"),
        "resume without a checkpoint is refused: %s", e.msg);
+    bench_close(&a);
+    bench_close(&b);
+}
+
+/* More micro-batches to a step than an epoch has: one step an epoch, of what it has. */
+static void check_short_steps(void)
+{
+    struct bench a, b;
+    struct err e;
+    struct train_options o = loop_options();
+    struct train_report rep;
+    open_loop(&a, 0);
+    const int64_t rows = a.sets[ROLE_FORGET].n;
+    o.accumulate = (rows + o.batch - 1) / o.batch;
+    BUG_ON(run_loop(&a, &o, "whole", &rep, NULL, &e));
+    const long steps = rep.steps, tokens = rep.tokens;
+    open_loop(&b, 0);
+    o.accumulate = 1000;
+    ok(!run_loop(&b, &o, "short", &rep, NULL, &e) && rep.steps == steps && rep.tokens == tokens,
+       "%ld steps of %ld tokens, as with %d", rep.steps, rep.tokens, a.order.per_epoch);
+    ok(!memcmp(a.m.own, b.m.own, a.m.table.total * sizeof(float)), "and the same bits");
     bench_close(&a);
     bench_close(&b);
 }
@@ -196,7 +239,9 @@ int main(void)
     char *dir = test_data("");
     root = dir;
     check_loop();
-    check_resume();
+    check_resume(-1);
+    check_resume(2);
+    check_short_steps();
     check_accumulation();
     check_divergence();
     free(dir);

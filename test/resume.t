@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use FindBin;
+use JSON::PP;
 use Test::More;
 use lib $FindBin::Bin;
 use Command;
@@ -10,11 +11,11 @@ use Training;
 
 my $one = 'RMU --layer 1 --trainable-params-regex model.layers.1.mlp.down_proj.weight';
 for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL --eval-every 40 --stop-nll 1e5', 'TERM', '--save-every 7'],
-              [$one, 'INT', ''], ['NPO', 'KILL', '--save-every 2'],
+              [$one, 'INT', ''], ['NPO', 'KILL', '--save-every 2'], ['NPO', 'PIPE', ''],
               ['GradDiff --optimiser sophia --sophia-interval 4', 'INT', '--clip 0.1'],
               ['PDU --retain-loss-eps 4 --dual-step-size 0.5 --dual-warmup-epochs 1', 'INT', ''],
               ['PDU --retain-loss-eps 4 --dual-update-upon epoch --dual-warmup-epochs 0', 'KILL', '--save-every 3'],
-              ['NPO --wrapper rs --optimiser lion', 'INT', ''],
+              ['NPO --wrapper rs --optimiser lion', 'HUP', ''],
               ['TAR --first none --tar-steps 2 --tar-every 1 --batch 2', 'INT', ''],
               ['LAT --layer 1 --lat-layer 0 --lat-steps 2 --trainable-params-regex .*[01].mlp.down_proj.weight',
                'INT', '--save-every 9'],
@@ -58,14 +59,45 @@ for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL --eval-every 
 
 check("$train --out $dir/none --resume", 1, qr/^unlearn train: cannot resume: cannot open '.*checkpoint.safetensors'/,
     '--resume without a checkpoint');
+# Within a step of many micro-batches: all of an epoch of 20000 rows, of which there are only two. The first epoch is over
+# in some seconds; the signal comes in its middle.
+{
+    my $many = put('many.jsonl', qq({"ids":[3,4,5,6,7,8]}\n) x 20000);
+    my @words = split ' ', "$unlearn train --model $cur --data $many --batch 1 --accumulate 65536 --epochs 2 --quiet --out $dir/many";
+    my $pid = fork // die;
+    if (!$pid) {
+        open STDERR, '>', "$dir/said";
+        exec @words or die;
+    }
+    for (my $wait = 0; $wait < 2000 && !-e "$dir/many/train.jsonl"; $wait++) { select undef, undef, undef, 0.01 }
+    select undef, undef, undef, 0.2;
+    my $start = time;
+    kill TERM => $pid;
+    waitpid $pid, 0;
+    is($? >> 8, 1, 'within a step: status 1');
+    cmp_ok(time - $start, '<', 5, 'within a step: it leaves at once');
+    like(get("$dir/said"), qr/only 20000 micro-batches: each step takes these, not 65536\n.*interrupted; repeat the command/s,
+        'within a step: how to go on');
+    ok(-s "$dir/many/checkpoint.safetensors" && !-s "$dir/many/train.jsonl", 'a checkpoint of no step');
+}
 {
     interrupt('INT', "$both --max-steps 300 --out $dir/stop");
     my $whole = get("$dir/stop/checkpoint.safetensors");
-    my $broken = substr($whole, 0, -4);
-    put('stop/checkpoint.safetensors', $broken . pack('l<', -1));
+    my $at = 8 + unpack('Q<', $whole);
+    my $step = decode_json(substr($whole, 8, $at - 8))->{step}{data_offsets}[0];
+    my $negative = $whole;
+    substr($negative, $at + $step, 4) = pack('l<', -1);
+    put('stop/checkpoint.safetensors', $negative);
     check("$both --max-steps 300 --out $dir/stop --resume", 1, qr/cannot resume: .* was made at step -1$/,
         'a checkpoint of a negative step');
-    put('stop/checkpoint.safetensors', $broken);
+    for my $place (map { int($_ * (length($whole) - 1) / 20) } 0 .. 20) {
+        my $flipped = $whole;
+        substr($flipped, $place, 1) ^= "\x10";
+        put('stop/checkpoint.safetensors', $flipped);
+        my ($status, $out) = run("$both --max-steps 300 --out $dir/stop --resume");
+        ok($status == 1 && $out =~ /cannot resume: /, "a bit of byte $place flipped") or diag $out;
+    }
+    put('stop/checkpoint.safetensors', substr($whole, 0, -4));
     check("$both --max-steps 300 --out $dir/stop --resume", 1, qr/cannot resume: /, 'a checkpoint cut short');
     put('stop/checkpoint.safetensors', get("$cur/model.safetensors"));
     check("$both --max-steps 300 --out $dir/stop --resume", 1, qr/cannot resume: .* is no training checkpoint/,

@@ -2,10 +2,13 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/escape.h"
 
 #define QUICK        2.0 /* seconds of work that show no bar */
 #define REDRAW_EVERY 0.1
@@ -30,10 +33,14 @@ static void clear_bar(void)
 
 static void print_line(const char *prefix, const char *fmt, va_list ap)
 {
+    char *text;
     clear_bar();
+    if (vasprintf(&text, fmt, ap) < 0)
+        return;
     fputs(prefix, stderr);
-    vfprintf(stderr, fmt, ap);
+    escape_line(stderr, text);
     fputc('\n', stderr);
+    free(text);
 }
 
 void log_note(const char *fmt, ...)

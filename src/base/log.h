@@ -1,6 +1,7 @@
 /* What a user sees while a command runs, all on standard error: notes, warnings and a progress bar.
  * `quiet` keeps warnings only. The bar redraws one line on a terminal and prints a plain line every
- * few seconds elsewhere; it shows nothing for work that ends within two seconds.
+ * few seconds elsewhere; control characters in texts are escaped (base/escape.h). It shows nothing
+ * for work that ends within two seconds.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/escape.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -23,7 +24,9 @@ static const struct param common_params[] = {
 int args_fail(const struct args *a, const struct err *e)
 {
     const char *why = e->msg[0] ? e->msg : "it failed without an error's text, a fault of unlearn";
-    fprintf(stderr, "unlearn %s: %s\n", a->command, why);
+    fprintf(stderr, "unlearn %s: ", a->command);
+    escape_line(stderr, why);
+    fputc('\n', stderr);
     return STATUS_FAILED;
 }
 

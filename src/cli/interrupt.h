@@ -1,10 +1,13 @@
-/* Ctrl-C, for commands that can go on later. */
+/* Ctrl-C and its like, for commands that can go on later. */
 #ifndef CLI_INTERRUPT_H
 #define CLI_INTERRUPT_H
 
+#include <stdbool.h>
+
 #include "base/interrupt.h"
 
-/* From now on the first SIGINT or SIGTERM sets the flag that is returned; the second one kills. */
+/* From now on SIGINT, SIGTERM, SIGHUP (unless it is ignored, as by nohup) and SIGPIPE set the flag
+ * that is returned; a second SIGINT or SIGTERM kills. */
 const volatile sig_atomic_t *interrupt_catch(void);
 
 #endif

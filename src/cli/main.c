@@ -3,10 +3,12 @@
 #include <string.h>
 
 #include "base/compat.h"
+#include "base/escape.h"
 #include "base/param.h"
 #include "base/version.h"
 #include "cli/command.h"
 #include "cli/lost_file.h"
+#include "cli/start.h"
 
 static const struct command commands[] = {
     {"info", "what a model is, and the memory it takes", cmd_info},
@@ -44,7 +46,9 @@ static int refuse(const char *word)
     for (int i = 0; i < N_COMMANDS; i++)
         names[i] = commands[i].name;
     const char *near = param_nearest(word, names, N_COMMANDS);
-    fprintf(stderr, "unlearn: unknown command '%s'", word);
+    fputs("unlearn: unknown command '", stderr);
+    escape_line(stderr, word);
+    fputc('\'', stderr);
     if (near)
         fprintf(stderr, ": did you mean '%s'?", near);
     fprintf(stderr, "\nsee 'unlearn help'\n");
@@ -86,6 +90,7 @@ static int dispatch(int argc, char **argv)
 int main(int argc, char **argv)
 {
     lost_file_catch();
+    start_process();
     int status = dispatch(argc, argv);
     const bool earlier = ferror(stdout), now = fflush(stdout);
     if (status != STATUS_DONE || (!earlier && !now))

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -73,10 +74,17 @@ int tensor_out_add(struct tensor_out *o, const char *name, enum dtype dtype, int
     return 0;
 }
 
+static int emit(struct tensor_out *o, const void *bytes, size_t n, struct err *e)
+{
+    if (o->checked)
+        o->crc = (uint32_t)crc32_z(o->crc, bytes, n);
+    return file_out_write(&o->file, bytes, n, e);
+}
+
 static int write_header(struct tensor_out *o, struct err *e)
 {
     struct buf b = {0};
-    int rc = o->header(o, &b, e) ? -1 : file_out_write(&o->file, b.data, b.len, e);
+    int rc = o->header(o, &b, e) ? -1 : emit(o, b.data, b.len, e);
     buf_fini(&b);
     o->started = true;
     return rc;
@@ -87,7 +95,7 @@ static int pad(struct tensor_out *o, size_t to, struct err *e)
 {
     static const char zeros[64];
     BUG_ON(to < o->written || to - o->written > sizeof zeros);
-    int rc = file_out_write(&o->file, zeros, to - o->written, e);
+    int rc = emit(o, zeros, to - o->written, e);
     o->written = to;
     return rc;
 }
@@ -129,7 +137,7 @@ int tensor_out_write(struct tensor_out *o, const float *data, struct err *e)
         if (check_range(t, data + at, n, e))
             return -1;
         dtype_from_f32(t->dtype, piece, data + at, n);
-        if (file_out_write(&o->file, piece, bytes, e))
+        if (emit(o, piece, bytes, e))
             return -1;
     }
     return 0;
@@ -138,13 +146,46 @@ int tensor_out_write(struct tensor_out *o, const float *data, struct err *e)
 int tensor_out_write_raw(struct tensor_out *o, const void *data, struct err *e)
 {
     const struct out_tensor *t = next_tensor(o, e);
-    return t ? file_out_write(&o->file, data, t->bytes, e) : -1;
+    return t ? emit(o, data, t->bytes, e) : -1;
+}
+
+/* --- a check sum of the whole file --- */
+
+static const char sum_name[] = "crc32";
+
+int tensor_out_add_check(struct tensor_out *o, struct err *e)
+{
+    const int64_t bytes = sizeof o->crc;
+    o->checked = true;
+    return tensor_out_add(o, sum_name, DT_U8, 1, &bytes, e);
+}
+
+static int write_check(struct tensor_out *o, struct err *e)
+{
+    if (!next_tensor(o, e))
+        return -1;
+    const uint32_t c = o->crc;
+    const uint8_t little_endian[] = {(uint8_t)c, (uint8_t)(c >> 8), (uint8_t)(c >> 16),
+                                     (uint8_t)(c >> 24)};
+    return emit(o, little_endian, sizeof little_endian, e);
+}
+
+bool tensor_file_is_whole(const struct tensor_file *f)
+{
+    const struct tensor *t = tensor_find(f, sum_name);
+    if (!t || t->dtype != DT_U8 || t->count != sizeof(uint32_t))
+        return false;
+    const uint8_t *v = t->data;
+    const uint32_t sum = v[0] | (uint32_t)v[1] << 8 | (uint32_t)v[2] << 16 | (uint32_t)v[3] << 24;
+    return crc32_z(0, f->map.data, (size_t)(v - f->map.data)) == sum;
 }
 
 int tensor_out_commit(struct tensor_out *o, struct err *e)
 {
-    BUG_ON(o->next != o->n);
-    int rc = o->started ? 0 : write_header(o, e);
+    int rc = o->checked ? write_check(o, e) : 0;
+    BUG_ON(!rc && o->next != o->n);
+    if (!rc && !o->started)
+        rc = write_header(o, e);
     if (!rc)
         rc = pad(o, o->end, e);
     if (!rc)

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "tensor/dtype.h"
+#include "tensor/file.h"
 #include "tensor/gguf_pairs.h"
 
 struct tensor_out;
@@ -23,6 +24,10 @@ int tensor_out_add(struct tensor_out *o, const char *name, enum dtype t, int n_d
 int tensor_out_write(struct tensor_out *o, const float *data, struct err *e);
 /* The same for raw bytes of the announced size. */
 int tensor_out_write_raw(struct tensor_out *o, const void *data, struct err *e);
+/* Announces the last tensor, "crc32", which commit fills in: the CRC-32 of all bytes before it. */
+int tensor_out_add_check(struct tensor_out *o, struct err *e);
+/* Whether a file has that tensor, and it is right. */
+bool tensor_file_is_whole(const struct tensor_file *f);
 /* Writes what is left, fsync, rename. Closes in every case. */
 int tensor_out_commit(struct tensor_out *o, struct err *e);
 void tensor_out_abort(struct tensor_out *o); /* NULL is fine */

@@ -27,6 +27,8 @@ struct tensor_out {
     size_t n, cap, next;            /* announced, allocated, written */
     size_t end, written;            /* data bytes announced and written so far, padding included */
     bool started;                   /* the header is written */
+    bool checked;                   /* the last tensor is the sum of the bytes before it */
+    uint32_t crc;                   /* of the bytes so far, if so */
 };
 
 /* A file of the format that these functions describe. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "tensor/out.h"
 
 /* Array k of the file, of which only what moves is kept: the weights, then the optimiser's states.
@@ -20,14 +21,20 @@ static void tensor_name(char *name, size_t size, int k, const struct weight *w)
         snprintf(name, size, "%s", w->name);
 }
 
-static int announce(struct tensor_out *o, const struct checkpoint *c, size_t options, struct err *e)
+/* Objects of JSON, kept as their texts. */
+struct texts {
+    struct buf options, run;
+};
+
+static int announce(struct tensor_out *o, const struct checkpoint *c, const struct texts *t,
+                    struct err *e)
 {
-    const struct weight_table *t = &c->model->table;
-    const int64_t one = 1, length = (int64_t)options;
+    const struct weight_table *table = &c->model->table;
+    const int64_t one = 1, options = (int64_t)t->options.len, run = (int64_t)t->run.len;
     char name[128];
     for (int k = 0; k <= c->n_states; k++)
-        for (int i = 0; i < t->n; i++) {
-            const struct weight *w = &t->v[i];
+        for (int i = 0; i < table->n; i++) {
+            const struct weight *w = &table->v[i];
             tensor_name(name, sizeof name, k, w);
             if (w->trainable && tensor_out_add(o, name, DT_F32, w->n_dims, w->shape, e))
                 return -1;
@@ -35,8 +42,9 @@ static int announce(struct tensor_out *o, const struct checkpoint *c, size_t opt
     const int64_t terms = c->engine ? c->engine->n_obj : 0;
     if (terms && tensor_out_add(o, "term_weights", DT_F64, 1, &terms, e))
         return -1;
-    return tensor_out_add(o, "options", DT_U8, 1, &length, e) ||
-                   tensor_out_add(o, "step", DT_I32, 1, &one, e)
+    return tensor_out_add(o, "options", DT_U8, 1, &options, e) ||
+                   tensor_out_add(o, "run", DT_U8, 1, &run, e) ||
+                   tensor_out_add(o, "step", DT_I32, 1, &one, e) || tensor_out_add_check(o, e)
                ? -1
                : 0;
 }
@@ -54,23 +62,37 @@ static int write_arrays(struct tensor_out *o, const struct checkpoint *c, struct
     return c->engine && c->engine->n_obj ? tensor_out_write_raw(o, weights, e) : 0;
 }
 
+static int write_texts(struct texts *t, const struct checkpoint *c, struct err *e)
+{
+    json_t *none = json_object();
+    json_t *run = json_pack("{s:s, s:i, s:b, s:O?, s:O?}", "isa", c->model->ops->name, "threads",
+                            ops_threads(), "estimated", (int)c->estimated, "files", c->files,
+                            "ledger", c->ledger);
+    int rc = !run || !none
+                 ? err_set(e, "out of memory (checkpoint)")
+                 : json_write_buf(c->options ? c->options : none, &t->options, JSON_COMPACT, e) ||
+                       json_write_buf(run, &t->run, JSON_COMPACT, e);
+    json_decref(none);
+    json_decref(run);
+    return rc ? -1 : 0;
+}
+
 int checkpoint_save(const struct checkpoint *c, long step, struct err *e)
 {
-    struct buf text = {0};
-    int32_t step32 = (int32_t)step;
-    json_t *none = json_object();
-    int rc = json_write_buf(c->options ? c->options : none, &text, JSON_COMPACT, e);
-    json_decref(none);
-    struct tensor_out *o = rc ? NULL : tensor_out_open(c->path, e);
-    if (!o || announce(o, c, text.len, e) || write_arrays(o, c, e) ||
-        tensor_out_write_raw(o, text.data, e) || tensor_out_write_raw(o, &step32, e)) {
-        if (o)
-            tensor_out_abort(o);
-        rc = -1;
-    } else {
+    struct texts t = {0};
+    const int32_t step32 = (int32_t)step;
+    struct tensor_out *o = write_texts(&t, c, e) ? NULL : tensor_out_open(c->path, e);
+    int rc = !o || announce(o, c, &t, e) || write_arrays(o, c, e) ||
+                     tensor_out_write_raw(o, t.options.data, e) ||
+                     tensor_out_write_raw(o, t.run.data, e) || tensor_out_write_raw(o, &step32, e)
+                 ? -1
+                 : 0;
+    if (rc)
+        tensor_out_abort(o);
+    else
         rc = tensor_out_commit(o, e);
-    }
-    buf_fini(&text);
+    buf_fini(&t.options);
+    buf_fini(&t.run);
     return rc;
 }
 
@@ -158,6 +180,64 @@ int checkpoint_compare(const json_t *then, const json_t *now, struct err *e)
                    key, was, is);
 }
 
+int checkpoint_compare_files(const json_t *then, const json_t *now, struct err *e)
+{
+    const char *key = differing(now, then);
+    if (!key)
+        key = differing(then, now);
+    if (!key)
+        return 0;
+    const char *was = json_string_value(json_object_get(then, key));
+    const char *is = json_string_value(json_object_get(now, key));
+    if (!was || !is)
+        return err_set(e, "'%s' %s when the run began: put it back, or begin anew", key,
+                       was ? "is gone, which was there" : "is there, which was not");
+    return err_set(e,
+                   "'%s' holds something else than when the run began (SHA-256 %.8s... then, "
+                   "%.8s... now): put it back, or begin anew",
+                   key, was, is);
+}
+
+/* An object that is kept as text; NULL: there is none. */
+static json_t *read_text(const struct tensor_file *f, const char *name, struct err *e)
+{
+    const struct tensor *t = tensor_find(f, name);
+    return t && t->dtype == DT_U8 ? json_read_text(t->data, t->count, name, e) : NULL;
+}
+
+/* The bits of a sum depend on both. */
+static void warn_of_machine(const json_t *run, const struct checkpoint *c)
+{
+    const char *isa = json_string_value(json_object_get(run, "isa"));
+    const int threads = (int)json_integer_value(json_object_get(run, "threads"));
+    if (isa && strcmp(isa, c->model->ops->name))
+        log_warn("the run began with %s operations, now they are %s: the last bits of its numbers "
+                 "will differ from those of a run that was not interrupted",
+                 isa, c->model->ops->name);
+    if (threads && threads != ops_threads())
+        log_warn("the run began with %d threads, now there are %d: the last bits of its numbers "
+                 "may differ from those of a run that was not interrupted",
+                 threads, ops_threads());
+}
+
+static int load_run(const struct tensor_file *f, struct checkpoint *c, struct err *e)
+{
+    json_t *run = read_text(f, "run", e);
+    if (!json_is_object(run)) {
+        json_decref(run);
+        return err_set(e, "'%s' is no training checkpoint of this version", c->path);
+    }
+    const json_t *files = json_object_get(run, "files");
+    int rc = c->files && files ? checkpoint_compare_files(files, c->files, e) : 0;
+    if (!rc) {
+        warn_of_machine(run, c);
+        c->estimated = json_is_true(json_object_get(run, "estimated"));
+        c->ledger = json_incref(json_object_get(run, "ledger"));
+    }
+    json_decref(run);
+    return rc;
+}
+
 static int check_options(const struct tensor_file *f, const struct checkpoint *c, struct err *e)
 {
     const struct tensor *t = tensor_find(f, "options");
@@ -173,12 +253,22 @@ static int check_options(const struct tensor_file *f, const struct checkpoint *c
     return rc;
 }
 
-int checkpoint_load(const struct checkpoint *c, long *step, struct err *e)
+static int check_whole(const struct tensor_file *f, const char *path, struct err *e)
+{
+    return tensor_file_is_whole(f)
+               ? 0
+               : err_set(e, "'%s' is damaged: its check sum is not that of its bytes", path);
+}
+
+int checkpoint_load(struct checkpoint *c, long *step, struct err *e)
 {
     struct tensor_file f;
     if (tensor_file_open(&f, c->path, e))
         return -1;
-    int rc = load_step(&f, c->path, step, e) || check_options(&f, c, e) ? -1 : 0;
+    int rc = load_step(&f, c->path, step, e) || check_whole(&f, c->path, e) ||
+                     check_options(&f, c, e) || load_run(&f, c, e)
+                 ? -1
+                 : 0;
     for (int k = 0; k <= c->n_states && !rc; k++)
         rc = load_array(&f, c, k, e);
     if (!rc)

@@ -7,6 +7,12 @@
 #include "train/dual.h"
 #include "train/mask.h"
 
+static int check_stop(struct gradient *g, struct err *e)
+{
+    g->stopped = g->stop && *g->stop;
+    return interrupt_check(g->stop, e);
+}
+
 void gradient_start(struct gradient *g, long step, int n, long repeats)
 {
     g->step = step;
@@ -56,6 +62,8 @@ int gradient_add(struct gradient *g, unsigned goals, struct err *e)
     int rc = engine_reserve_grads(g->engine, e);
     for (int k = 0; k < g->n && !rc; k++) {
         struct micro_result res;
+        if ((rc = check_stop(g, e)))
+            break;
         if (!has_rows(g->engine, &g->order->micro[g->first + k]))
             continue;
         g->engine->latent = g->latent && g->latent[k].n ? &g->latent[k] : NULL;
@@ -83,7 +91,7 @@ int gradient_add_rows(struct gradient *g, unsigned goals, struct micro *mb, doub
     struct micro_result res;
     g->engine->goals = goals;
     engine_count(g->engine, &o, 0, 1, &norm);
-    int rc = engine_micro(g->engine, mb, &norm, &res, e);
+    int rc = check_stop(g, e) || engine_micro(g->engine, mb, &norm, &res, e) ? -1 : 0;
     *loss = 0;
     for (int i = 0; i < g->engine->n_obj && !rc; i++)
         *loss += objective_weight(&g->engine->obj[i]) * res.loss[i];
@@ -105,7 +113,8 @@ int gradient_add_sampled(struct gradient *g, double *labels, struct err *e)
     rng_stream(&r, g->seed, RNG_SAMPLE, (uint32_t)g->step);
     for (int k = 0; k < g->n; k++) {
         long tokens;
-        if (engine_sampled(g->engine, &g->order->micro[g->first + k], *labels, &r, &tokens, e))
+        if (check_stop(g, e) ||
+            engine_sampled(g->engine, &g->order->micro[g->first + k], *labels, &r, &tokens, e))
             return -1;
         g->tokens += tokens;
     }

@@ -5,6 +5,7 @@
 #ifndef TRAIN_GRADIENT_H
 #define TRAIN_GRADIENT_H
 
+#include "base/interrupt.h"
 #include "train/engine.h"
 
 struct gradient {
@@ -17,6 +18,8 @@ struct gradient {
     struct latent *latent;     /* [n] in `kept`: perturbations of the method's passes; NULL: none */
     unsigned seed;             /* of the run */
     float **copy;              /* borrowed [copies of the wrapper] flat by weight.at */
+    const volatile sig_atomic_t *stop; /* set: fail before the next micro-batch; NULL: never */
+    bool stopped;                      /* that is why it failed */
 
     /* What the step's losses were where an objective was first looked at: unweighted, and the
      * weighted sum by micro-batch. */

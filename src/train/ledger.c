@@ -88,7 +88,7 @@ static json_t *roles(const struct ledger *l, double *all)
     return out;
 }
 
-static json_t *describe(const struct ledger *l, bool finished)
+json_t *ledger_json(const struct ledger *l, bool finished)
 {
     const struct engine *g = l->engine;
     double n = (double)model_n_params(g->model), all, own = 0;
@@ -112,7 +112,7 @@ static json_t *describe(const struct ledger *l, bool finished)
 int ledger_write(const struct ledger *l, bool finished, struct err *e)
 {
     char *path = file_join(l->out, file_name, e);
-    json_t *run = path ? describe(l, finished) : NULL;
+    json_t *run = path ? ledger_json(l, finished) : NULL;
     int rc = run    ? json_write_file(run, path, JSON_INDENT(2), e)
              : path ? err_set(e, "out of memory (ledger)")
                     : -1;

@@ -37,6 +37,8 @@ struct ledger {
 
 /* Adds the costs of another ledger's object; NULL is fine. */
 void ledger_add(struct ledger *l, const json_t *run);
+/* What ledger_write writes, a new reference: kept in a checkpoint, so that both are of one step. */
+json_t *ledger_json(const struct ledger *l, bool finished);
 int ledger_write(const struct ledger *l, bool finished, struct err *e);
 void ledger_fini(struct ledger *l);
 

@@ -6,11 +6,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "model/forward.h"
-#include "model/lora.h"
 #include "train/checkpoint.h"
 #include "train/dual.h"
 #include "train/journal.h"
+#include "train/room.h"
 
 static const char checkpoint_name[] = "checkpoint.safetensors";
 
@@ -25,6 +24,8 @@ struct run {
     FILE *log;
     long total, last; /* steps of the schedule; and where the order ends, if sooner */
     long repeats;     /* steps on the same micro-batches */
+    int accumulate;   /* micro-batches of a step */
+    bool estimated;   /* the next step's curvature is in the optimiser's state already */
     double grad_norm; /* of the step, over all weights that want a gradient */
 };
 
@@ -38,7 +39,7 @@ static int reserve(struct run *r, struct err *e)
 {
     r->n_arrays = r->t->optim->n_states + (r->t->wrapper ? r->t->wrapper->n_copies : 0);
     if (!(r->state = mem_alloc((size_t)r->n_arrays, sizeof *r->state, e)) ||
-        !(r->g.micro = mem_alloc((size_t)r->t->o->accumulate, sizeof *r->g.micro, e)))
+        !(r->g.micro = mem_alloc((size_t)r->accumulate, sizeof *r->g.micro, e)))
         return -1;
     for (int k = 0; k < r->n_arrays; k++)
         if (!(r->state[k] = mem_alloc(r->m->table.moving, sizeof(float), e)))
@@ -54,7 +55,9 @@ static struct checkpoint checkpoint_of(const struct run *r)
                                .state = r->state,
                                .n_states = saved_arrays(r),
                                .engine = r->t->engine,
-                               .options = r->t->options};
+                               .options = r->t->options,
+                               .files = r->t->files,
+                               .estimated = r->estimated};
 }
 
 static int run_init(struct run *r, long *step, struct err *e)
@@ -68,6 +71,10 @@ static int run_init(struct run *r, long *step, struct err *e)
         if (checkpoint_load(&c, step, e))
             return err_prefix(e, "cannot resume: ");
         r->saved = *step;
+        r->estimated = c.estimated;
+        if (r->t->ledger)
+            ledger_add(r->t->ledger, c.ledger);
+        json_decref(c.ledger);
         log_note("going on after step %ld of %ld", *step, r->last);
     }
     return (r->log = journal_open(r->t->out, o->resume, *step, e)) ? 0 : -1;
@@ -83,42 +90,6 @@ static void run_fini(struct run *r)
     free(r->checkpoint);
     if (r->log)
         fclose(r->log);
-}
-
-/* Of the reference and the helpers, those whose weights are not used from their files. */
-static int frozen_copies(const struct engine *g)
-{
-    int n = g->ref && g->ref->copies;
-    for (int k = 0; k < HELPER_COUNT; k++) {
-        const struct model *m = g->helper[k].model;
-        n += m && m != g->ref && m->copies;
-    }
-    return n;
-}
-
-/* What a step holds in memory, told before training starts. */
-static void note_memory(const struct run *r)
-{
-    const struct engine *g = r->t->engine;
-    const struct order *o = r->t->order;
-    const struct weight_table *t = &r->m->table;
-    size_t most = 0;
-    for (int k = 0; k < o->n; k++) {
-        size_t tokens = 0;
-        for (int role = 0; role < ROLE_COUNT; role++)
-            for (int i = 0; engine_uses(g, (enum role)role) && i < o->micro[k].n[role]; i++)
-                tokens += (size_t)g->sets[role]->seqs[o->micro[k].rows[role][i]].n;
-        most = tokens > most ? tokens : most;
-    }
-    double mib = 1.0 / (1 << 20), floats = sizeof(float) * mib, w = (double)t->total * floats;
-    double adapters = r->m->lora ? (double)r->m->lora->floats * floats : 0;
-    double acts = (double)(forward_bytes(&r->m->cfg, (int)most, true) +
-                           backward_bytes(&r->m->cfg, (int)most)) *
-                  mib;
-    log_note("memory: weights %.0f MiB, gradients %.0f, optimiser and wrapper %.0f, "
-             "frozen models %.0f, activations about %.0f (%zu tokens)",
-             w + adapters, (double)t->grads * floats, (double)t->moving * floats * r->n_arrays,
-             frozen_copies(g) * w, acts, most);
 }
 
 static struct optim_step optim_step_of(const struct run *r, long step)
@@ -141,21 +112,62 @@ static int estimate_curvature(struct run *r, long step, struct err *e)
         return -1;
     struct optim_step s = optim_step_of(r, step);
     optim_estimate(r->t->optim, r->t->optim_params, &s, labels);
+    r->estimated = true;
     engine_zero_grads(r->t->engine);
     return 0;
 }
 
-/* The gradient of one step, by way of the wrapper, and its norm. */
+/* What the passes of a step move before its end: a step that is given up puts it back. */
+struct before {
+    struct engine_tokens tokens;
+    double weight[ENGINE_MAX_OBJECTIVES];
+};
+
+static void remember(const struct engine *g, struct before *b)
+{
+    b->tokens = g->tokens;
+    for (int i = 0; i < g->n_obj; i++)
+        b->weight[i] = g->obj[i].weight;
+}
+
+static void put_back(struct engine *g, const struct before *b)
+{
+    g->tokens = b->tokens;
+    for (int i = 0; i < g->n_obj; i++)
+        g->obj[i].weight = b->weight[i];
+}
+
+/* Passes of the method, by way of the wrapper, which leaves the weights as they were also where it
+ * fails. */
+static int add_gradient(struct run *r, struct err *e)
+{
+    const struct trainer *t = r->t;
+    return t->wrapper && t->wrapper->gradient ? t->wrapper->gradient(t->wrapper_params, &r->g, e)
+                                              : gradient_add(&r->g, GOALS_METHOD, e);
+}
+
+/* The gradient of one step and its norm. If the run is to stop (r->g.stopped), all is as before the
+ * step, but for an estimate of the curvature. */
 static int make_gradient(struct run *r, long step, struct err *e)
 {
     const struct trainer *t = r->t;
-    gradient_start(&r->g, step, (int)t->o->accumulate, r->repeats);
-    if (t->optim->wants_estimate && t->optim->wants_estimate(t->optim_params, step + 1) &&
-        estimate_curvature(r, step, e))
+    const struct optim *o = t->optim;
+    const bool estimates = o->wants_estimate && o->wants_estimate(t->optim_params, step + 1);
+    struct before before;
+    gradient_start(&r->g, step, r->accumulate, r->repeats);
+    /* What a wrapper keeps while its micro-batches repeat is in no checkpoint. */
+    r->g.stop = r->g.again ? NULL : t->stop;
+    remember(t->engine, &before);
+    int rc = estimates && !r->estimated ? estimate_curvature(r, step, e) : 0;
+    if (!rc) {
+        remember(t->engine, &before);
+        rc = add_gradient(r, e);
+    }
+    if (rc) {
+        put_back(t->engine, &before);
         return -1;
-    if (t->wrapper && t->wrapper->gradient ? t->wrapper->gradient(t->wrapper_params, &r->g, e)
-                                           : gradient_add(&r->g, GOALS_METHOD, e))
-        return -1;
+    }
+    r->estimated = false;
     r->g.penalty = engine_add_penalty(t->engine);
     double sum = 0;
     for (int i = 0; i < r->m->table.n; i++) {
@@ -183,7 +195,11 @@ static void update(struct run *r, long step, double lr)
 static int save(struct run *r, long done, struct err *e)
 {
     struct checkpoint c = checkpoint_of(r);
-    if (checkpoint_save(&c, done, e) || (r->t->ledger && ledger_write(r->t->ledger, false, e)))
+    if (r->t->ledger && !(c.ledger = ledger_json(r->t->ledger, false)))
+        return err_set(e, "out of memory (ledger)");
+    int rc = checkpoint_save(&c, done, e) || (r->t->ledger && ledger_write(r->t->ledger, false, e));
+    json_decref(c.ledger);
+    if (rc)
         return -1;
     r->saved = done;
     return 0;
@@ -203,7 +219,7 @@ static int diverged(struct run *r, long step, struct err *e)
 
 static int epoch_of(const struct run *r, long step)
 {
-    return order_epoch(r->t->order, (int)(step / r->repeats * r->t->o->accumulate));
+    return order_epoch(r->t->order, (int)(step / r->repeats * r->accumulate));
 }
 
 /* What the terms weigh in this step. */
@@ -240,12 +256,18 @@ static int look(struct run *r, long done, struct look *l, bool *looked, struct e
     return *looked ? watch_look(w, l, e) : 0;
 }
 
+/* A step was given up, since the run is to stop: it is that of the steps before. */
+static int give_up(struct run *r, long done, struct train_report *report, struct err *e)
+{
+    report->interrupted = true;
+    return save(r, done, e);
+}
+
 /* Once `done` steps are: whether the run was interrupted, and a checkpoint if one is due. A run
  * whose bound ends it is over, and its checkpoint says so to --resume. */
 static int conclude(struct run *r, long done, struct train_report *report, struct err *e)
 {
     const long every = (long)r->t->o->save_every;
-    /* What a wrapper keeps while its micro-batches repeat is in no checkpoint. */
     const bool whole = done % r->repeats == 0, ended = *report->look.stop;
     bool due = whole && every && done < r->last && done / every > (done - r->repeats) / every;
     report->interrupted = whole && !ended && r->t->stop && *r->t->stop;
@@ -263,8 +285,9 @@ static int loop(struct run *r, long first, struct train_report *report, struct e
     progress_start(&bar, r->t->what, r->last);
     while (!rc && step < r->last && !report->interrupted && !*report->look.stop) {
         const double lr = train_lr(r->t->o, step, r->total, r->t->order);
-        if (make_step(r, step, lr, e) || look(r, step + 1, &report->look, &looked, e)) {
-            rc = -1;
+        rc = make_step(r, step, lr, e) ? -1 : look(r, step + 1, &report->look, &looked, e);
+        if (rc) {
+            rc = r->g.stopped ? give_up(r, step, report, e) : -1;
             break;
         }
         report->loss = gradient_loss(&r->g);
@@ -290,6 +313,26 @@ static int loop(struct run *r, long first, struct train_report *report, struct e
     return rc;
 }
 
+/* What the order's length and its epochs' make of the steps that are asked for. */
+static int check_length(struct run *r, struct err *e)
+{
+    const struct train_options *o = r->t->o;
+    const struct order *order = r->t->order;
+    const long most = order->n / r->accumulate * r->repeats;
+    if (most < 1)
+        return err_set(e, "the order has %d micro-batches, too few for one step of %d", order->n,
+                       r->accumulate);
+    if (r->accumulate < o->accumulate)
+        log_warn("an epoch has only %d micro-batches: each step takes these, not %d", r->accumulate,
+                 (int)o->accumulate);
+    if (most < r->last)
+        log_warn("%s has %d micro-batches, enough for %ld of the %ld steps that are asked for: the "
+                 "run ends there",
+                 o->order ? o->order : "the order", order->n, most, r->last);
+    r->last = most < r->last ? most : r->last;
+    return 0;
+}
+
 int train_run(struct trainer *t, struct train_report *report, struct err *e)
 {
     struct run r = {.t = t,
@@ -305,16 +348,14 @@ int train_run(struct trainer *t, struct train_report *report, struct err *e)
     r.total = train_total_steps(t->o, t->order);
     r.total *= t->o->max_steps > 0 ? 1 : r.repeats; /* epochs are of data, max_steps of steps */
     r.last = r.total;
-    long most = t->order->n / (long)t->o->accumulate * r.repeats;
-    if (r.last > most)
-        r.last = most;
-    int rc = r.last < 1 ? err_set(e, "the order has %d micro-batches, too few for one step of %d",
-                                  t->order->n, (int)t->o->accumulate)
-                        : run_init(&r, &step, e);
+    r.accumulate = train_accumulate(t->o, t->order);
+    int rc = check_length(&r, e) || run_init(&r, &step, e) ? -1 : 0;
     if (!rc) {
-        note_memory(&r);
-        rc = loop(&r, step, report, e);
+        room_note_memory(t, r.n_arrays);
+        rc = room_check_disk(t, saved_arrays(&r), r.saved >= 0, e);
     }
+    if (!rc)
+        rc = loop(&r, step, report, e);
     if (!rc && !report->interrupted && t->wrapper && t->wrapper->finish)
         t->wrapper->finish(t->wrapper_params, r.m, r.g.copy, step + report->steps);
     run_fini(&r);

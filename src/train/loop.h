@@ -27,12 +27,14 @@ struct trainer {
     const struct weighting *weighting; /* NULL: the weights of the terms stay */
     const struct watch *watch;         /* NULL: nothing is measured on the way */
     const json_t *options; /* borrowed object: the run's options, which a resumed run must share */
+    const json_t *files; /* borrowed {path: SHA-256} of what the run reads, likewise; NULL: none */
     const struct train_options *o;
     const struct order *order;         /* borrowed */
-    const struct ledger *ledger;       /* borrowed: written with each checkpoint; NULL: none */
+    struct ledger *ledger;             /* borrowed: written with each checkpoint; NULL: none */
+    double model_bytes;                /* that the result will take on disk; 0: not known */
     const char *out;                   /* directory, created */
     const char *what;                  /* for the progress bar: "forget" */
-    const volatile sig_atomic_t *stop; /* set: finish the step, save, return; may be NULL */
+    const volatile sig_atomic_t *stop; /* set: give up the step, save, return; may be NULL */
 };
 
 struct train_report {

@@ -35,6 +35,11 @@ const struct param train_params[] = {
     {0},
 };
 
+int train_accumulate(const struct train_options *o, const struct order *d)
+{
+    return o->accumulate < d->per_epoch ? (int)o->accumulate : d->per_epoch;
+}
+
 static double whole_steps(const struct train_options *o, int micros)
 {
     return fmax(1, (double)(micros / (long)o->accumulate));
@@ -56,7 +61,7 @@ long train_total_steps(const struct train_options *o, const struct order *d)
 
 int train_order_epochs(const struct train_options *o, const struct order *d)
 {
-    double micros = (double)train_total_steps(o, d) * (double)o->accumulate;
+    double micros = (double)train_total_steps(o, d) * train_accumulate(o, d);
     int epoch = 0;
     for (; epoch < 2 * d->turns && micros > 0; epoch++)
         micros -= order_is_turn(d, epoch) ? d->per_turn : d->per_epoch;

@@ -27,6 +27,9 @@ struct train_options {
 
 extern const struct param train_params[];
 
+/* Micro-batches of one step: `accumulate`, or all of an epoch where it has fewer, as HF: one short
+ * step an epoch. Its means are over the data that are there. */
+int train_accumulate(const struct train_options *o, const struct order *d);
 /* Of `d` only the lengths of its epochs are looked at. Optimiser steps: max(per_epoch / accumulate,
  * 1) an epoch, as HF. */
 long train_total_steps(const struct train_options *o, const struct order *d);
