@@ -27,11 +27,6 @@ int job_ledger_open(struct ledger *l, const struct request *q, const struct engi
                          .start = log_seconds()};
     if (!l->about)
         return err_set(e, "out of memory (ledger)");
-    if (q->train.resume) {
-        json_t *before = ledger_read(q->job.out);
-        ledger_add(l, before);
-        json_decref(before);
-    }
     for (int k = 0; k < STAGE_COUNT && !q->train.resume && !q->stage; k++) {
         json_t *of_stage = q->stage_dir[k] ? ledger_read(q->stage_dir[k]) : NULL;
         ledger_add(l, of_stage);

@@ -5,8 +5,8 @@
 #include "cli/request.h"
 #include "train/ledger.h"
 
-/* Begins the ledger, with the costs of the run up to its interruption if it is resumed, else of the
- * stages it had. ledger_fini is due in every case. */
+/* Begins the ledger, with the costs of the stages it had; a run that is resumed adds those of its
+ * checkpoint. ledger_fini is due in every case. */
 int job_ledger_open(struct ledger *l, const struct request *q, const struct engine *g,
                     struct err *e);
 
