@@ -211,8 +211,8 @@ static void warn_of_machine(const json_t *run, const struct checkpoint *c)
     const char *isa = json_string_value(json_object_get(run, "isa"));
     const int threads = (int)json_integer_value(json_object_get(run, "threads"));
     if (isa && strcmp(isa, c->model->ops->name))
-        log_warn("the run began with %s operations, now they are %s: the last bits of its numbers "
-                 "will differ from those of a run that was not interrupted",
+        log_warn("the run began with the operations '%s', now they are '%s': the last bits of its "
+                 "numbers will differ from those of a run that was not interrupted",
                  isa, c->model->ops->name);
     if (threads && threads != ops_threads())
         log_warn("the run began with %d threads, now there are %d: the last bits of its numbers "
