@@ -1,6 +1,5 @@
-/* Chat templates: renderings against transformers' (tools/make_chat_golden.py), recognition by the
- * fragments of the public templates, tags of one's own, and that no message becomes a special
- * token. */
+/* Chat templates: renderings of the rows against transformers' of the public templates
+ * (tools/make_chat_golden.py), tags of one's own, and that no message becomes a special token. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,29 +38,45 @@ static bool renders(const struct chat *c, const json_t *conversation, const json
     return same;
 }
 
+/* The template of this name, as for a tokenizer with these tokens. */
+static bool open_row(struct chat *c, const char *name, const char *bos, const char *eos,
+                     const char *date, struct err *e)
+{
+    struct buf text = {0};
+    const struct chat_row *row = chat_by_name(name, e);
+    *c = (struct chat){.name = name, .date = date};
+    if (!row || buf_str(&text, chat_prelude, e) || buf_str(&text, row->jinja, e) ||
+        !(c->jinja = jinja_compile(text.data, text.len, e)))
+        return false;
+    c->vars = json_pack("{ss* ss* ss*}", "bos_token", bos, "eos_token", eos, "date_string", date);
+    buf_fini(&text);
+    return c->vars != NULL;
+}
+
+/* Figures of a public template: the row in its place renders the same. */
 static void test_template(const json_t *conversations, const json_t *t)
 {
-    struct err e;
+    struct err e = {""};
+    struct chat c;
     const char *name = text_of(t, "template"), *family = text_of(t, "family");
-    const struct chat_family *f = chat_recognise(text_of(t, "jinja"), &e);
-    if (!ok(family ? f && !strcmp(f->name, family) : !f, "%s is %s (%s)", name,
-            family ? family : "unknown", f ? f->name : "not known") ||
-        !family)
+    if (!family)
         return;
     if (!strcmp(name, "qwen3-nothink"))
-        f = chat_by_name(name, &e);
+        family = name;
     bool bos = strstr(text_of(t, "jinja"), "bos_token");
-    struct chat c = {
-        .f = *f, .bos = bos ? (char *)text_of(t, "bos") : NULL, .eos = (char *)text_of(t, "eos")};
     size_t i, good = 0, n = json_array_size(json_object_get(t, "rows"));
     const json_t *row;
     json_array_foreach(json_object_get(t, "rows"), i, row)
     {
         json_int_t which = json_integer_value(json_object_get(row, "conversation"));
-        c.date = text_of(row, "date") ? text_of(row, "date") : "26 Jul 2024";
-        good += renders(&c, json_array_get(conversations, (size_t)which), row);
+        if (open_row(&c, family, bos ? text_of(t, "bos") : NULL, text_of(t, "eos"),
+                     text_of(row, "date"), &e))
+            good += renders(&c, json_array_get(conversations, (size_t)which), row);
+        else
+            note("%s", e.msg);
+        chat_close(&c);
     }
-    ok(n && good == n, "%s: %zu of %zu renderings", name, good, n);
+    ok(n && good == n, "%s: %zu of %zu renderings by %s", name, good, n, family);
 }
 
 static bool opened(struct chat *c, const struct tokenizer *t, struct chat_choice choice)
@@ -78,12 +93,12 @@ static void test_choice(const struct tokenizer *t)
     const struct message m[] = {{"user", "Hi"}, {"assistant", " Ho "}, {"user", "{date}"}};
     struct chat_choice tags = {.tags = {"", "U{bos} ", "A{ "}, .ends = {NULL, "{eos}", "."}};
     if (opened(&c, t, (struct chat_choice){0}))
-        ok(!strcmp(c.f.name, "chatml") && !strcmp(chat_end_token(&c), "<|im_end|>") && !c.bos &&
-               chat_has_system_turn(&c),
+        ok(!strcmp(c.name, "its own") && !strcmp(chat_end_token(&c), "<|im_end|>") &&
+               chat_has_system_turn(&c) && !strcmp(chat_name_of(t), "chatml"),
            "the checkpoint's own is chatml");
     chat_close(&c);
-    if (opened(&c, t, tags))
-        ok(!chat_render(&c, m, 3, true, &out, &e) && !chat_end_token(&c) &&
+    if (opened(&c, t, tags) && !chat_render(&c, m, 3, true, &out, &e))
+        ok(!chat_end_token(&c) &&
                !strcmp(out.text.data, "U<|im_start|> Hi<|im_end|>A{  Ho .U<|im_start|> {date}"
                                       "<|im_end|>A{ "),
            "tags of one's own: '%s'", out.text.data);
@@ -95,7 +110,7 @@ static void test_choice(const struct tokenizer *t)
                !strcmp(out.text.data, "<|im_start|>[INST] Hi [/INST]=> "),
            "one tag of a family exchanged: '%s'", out.text.data);
     chat_close(&c);
-    ok(!chat_open(&c, t, &(struct chat_choice){.template = "none"}, &e) && !c.f.name &&
+    ok(!chat_open(&c, t, &(struct chat_choice){.template = "none"}, &e) && !c.name &&
            !chat_end_token(&c) && !chat_has_system_turn(&c),
        "none");
     chat_close(&c);
@@ -109,8 +124,8 @@ static void test_refusals(const struct tokenizer *t)
     struct chat_text out = {0};
     const struct message system = {"system", "S"}, tool = {"tool", "T"},
                          odd[] = {{"user", "a"}, {"user", "b"}},
-                         thought[] = {{"user", "a"}, {"assistant", "<think>x</think>b"}};
-    ok(!chat_recognise("{{ bos_token }}[INST]", &e) && strstr(e.msg, "smollm2, chatml, ") &&
+                         thought[] = {{"user", "a"}, {"assistant", "<think>\nx\n</think>\nb"}};
+    ok(!chat_by_name("nothing", &e) && strstr(e.msg, "smollm2, chatml, ") &&
            strstr(e.msg, ", plain"),
        "%s", e.msg);
     ok(!chat_by_name("llama", &e) && !chat_by_name("3.2", &e) && !chat_by_name("", &e) &&
@@ -124,12 +139,14 @@ static void test_refusals(const struct tokenizer *t)
     ok(chat_render(&c, &tool, 1, true, &out, &e) && strstr(e.msg, "'tool'"), "%s", e.msg);
     ok(chat_render(&c, odd, 2, true, &out, &e) && strstr(e.msg, "turn 2"), "%s", e.msg);
     chat_close(&c);
-    if (opened(&c, t, (struct chat_choice){.template = "qwen3"}))
-        ok(chat_render(&c, thought, 2, false, &out, &e) && strstr(e.msg, "</think>"), "%s", e.msg);
-    free(c.eos);
-    c.eos = NULL;
-    c.f = *chat_by_name("zephyr", &e);
-    ok(chat_render(&c, odd, 1, false, &out, &e) && strstr(e.msg, "names none"), "%s", e.msg);
+    if (opened(&c, t, (struct chat_choice){.template = "qwen3"}) &&
+        !chat_render(&c, thought, 2, false, &out, &e))
+        ok(strstr(out.text.data, "\n<think>\nx\n</think>\n\nb<|im_end|>"),
+           "thoughts of an answer stay: '%s'", out.text.data);
+    chat_close(&c);
+    ok(open_row(&c, "zephyr", NULL, NULL, NULL, &e) && chat_render(&c, odd, 1, false, &out, &e) &&
+           strstr(e.msg, "names none"),
+       "%s", e.msg);
     chat_close(&c);
     chat_text_fini(&out);
 }
@@ -222,15 +239,12 @@ static void test_ids(const json_t *conversations, const json_t *v)
     }
     struct tokenizer *t = tokenizer_open(path, &e);
     free(path);
-    const struct chat_family *f = t ? chat_by_name(text_of(v, "family"), &e) : NULL;
-    if (!ok(f, "%s %s", name, e.msg)) {
+    struct chat c = {0};
+    const char *family = text_of(v, "family"), *eos = text_of(v, "eos");
+    if (!ok(t && open_row(&c, family, text_of(v, "bos"), eos, NULL, &e), "%s %s", name, e.msg)) {
         tokenizer_close(t);
         return;
     }
-    struct chat c = {.f = *f,
-                     .bos = (char *)text_of(v, "bos"),
-                     .eos = (char *)text_of(v, "eos"),
-                     .date = "26 Jul 2024"};
     size_t i, good = 0, n = json_array_size(json_object_get(v, "rows"));
     const json_t *row;
     json_array_foreach(json_object_get(v, "rows"), i, row)
@@ -238,8 +252,9 @@ static void test_ids(const json_t *conversations, const json_t *v)
         json_int_t which = json_integer_value(json_object_get(row, "conversation"));
         good += encodes(t, &c, json_array_get(conversations, (size_t)which), row);
     }
-    ok(n && good == n, "%s in %s: ids of %zu of %zu conversations", f->name, name, good, n);
-    ok(keeps_out(t, &c, c.eos), "%s: a message cannot hold '%s'", name, c.eos);
+    ok(n && good == n, "%s in %s: ids of %zu of %zu conversations", family, name, good, n);
+    ok(keeps_out(t, &c, eos), "%s: a message cannot hold '%s'", name, eos);
+    chat_close(&c);
     tokenizer_close(t);
 }
 

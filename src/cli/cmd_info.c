@@ -57,7 +57,6 @@ static int gather_groups(struct info *in, struct err *e)
 
 static int gather(struct info *in, const char *name, const char *adapter, struct err *e)
 {
-    struct err ignored;
     struct model *m = &in->s.model;
     char *path = setup_model_path(name, e);
     int rc = path ? model_open_header(m, path, e) : -1;
@@ -70,8 +69,8 @@ static int gather(struct info *in, const char *name, const char *adapter, struct
         in->file_bytes += m->files[i].map.size;
     if (gather_groups(in, e))
         return -1;
-    if (setup_has_tokenizer(&in->s) && tokenizer_chat_template(in->s.tokenizer))
-        in->chat = chat_recognise(tokenizer_chat_template(in->s.tokenizer), &ignored);
+    if (setup_has_tokenizer(&in->s))
+        in->chat = chat_name_of(in->s.tokenizer);
     return 0;
 }
 

@@ -64,11 +64,11 @@ static int encode_chat(struct job *job, const struct message *m, int n, bool ope
 
 static int find_chat(struct job *job, struct err *e)
 {
-    if (job->chat.f.name)
+    if (job->chat.name)
         return 0;
     if (chat_open(&job->chat, job->t, &job->co->choice, e))
         return job->co->choice.template ? -1 : err_prefix(e, "'%s': ", job->o->model);
-    return job->chat.f.name ? 0 : err_set(e, "there is no conversation in template 'none'");
+    return job->chat.name ? 0 : err_set(e, "there is no conversation in template 'none'");
 }
 
 /* The ids of a text, which with --chat is a user's turn, in job->ids. */

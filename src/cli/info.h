@@ -21,8 +21,8 @@ struct info_group {
 
 struct info {
     struct setup s;
-    const struct chat_family *chat; /* NULL: none, or none that is known */
-    struct lora_facts adapter;      /* zeros: none was named */
+    const char *chat;          /* the chat template that its own renders like; NULL: it has none */
+    struct lora_facts adapter; /* zeros: none was named */
     size_t file_bytes;
     struct info_group *groups; /* owned */
     int n_groups;

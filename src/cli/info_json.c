@@ -88,7 +88,7 @@ json_t *info_json(const struct info *in, const struct info_options *o)
     json_object_set_new(j, "tokens",
                         in->s.tokenizer ? json_integer(tokenizer_vocab_size(in->s.tokenizer))
                                         : json_null());
-    json_object_set_new(j, "chat_template", in->chat ? json_string(in->chat->name) : json_null());
+    json_object_set_new(j, "chat_template", in->chat ? json_string(in->chat) : json_null());
     json_object_set_new(j, "eos", eos);
     const struct lora_facts *f = &in->adapter;
     if (f->pairs || f->whole)

@@ -84,9 +84,7 @@ static void print_sizes(const struct info *in)
 static void print_text(const struct info *in)
 {
     const struct tokenizer *t = in->s.tokenizer;
-    const char *chat = in->chat                          ? in->chat->name
-                       : t && tokenizer_chat_template(t) ? "of no known family"
-                                                         : "none";
+    const char *chat = in->chat ? in->chat : "none";
     const struct model_config *c = &in->s.model.cfg;
     if (t)
         printf("  tokenizer     %s, %d tokens\n", tokenizer_kind(t), tokenizer_vocab_size(t));

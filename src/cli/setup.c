@@ -170,7 +170,7 @@ int setup_text(struct setup *s, struct err *e)
     if (chat_open(&s->chat, s->tokenizer, &s->o->chat.choice, e))
         return s->o->chat.choice.template ? -1 : err_prefix(e, "'%s': ", s->model.path);
     s->qa.tok = s->tokenizer;
-    s->qa.chat = s->chat.f.name ? &s->chat : NULL;
+    s->qa.chat = s->chat.name ? &s->chat : NULL;
     s->qa.compat = s->compat;
     s->qa.max_length = (int)s->o->max_length;
     s->qa.system = chat_options_system(&s->o->chat, &s->chat);

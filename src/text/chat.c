@@ -3,63 +3,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/utf8.h"
 
-static const char default_date[] = "26 Jul 2024"; /* llama 3's, where nobody says what day it is */
-static const char thoughts[] = "<think>\n\n</think>\n\n";
-static const char *const role_names[CHAT_ROLES] = {"system", "user", "assistant"};
-
-static int role_of(const char *name)
-{
-    for (int r = 0; r < CHAT_ROLES; r++)
-        if (!strcmp(name, role_names[r]))
-            return r;
-    return -1;
-}
-
-/* The white space that Python's str.strip() knows: its bytes at s[0..n), or 0. */
-static size_t space(const char *s, size_t n)
-{
-    static const char *const wide[] = {"\xc2\x85", "\u00a0", "\u1680", "\u2000", "\u2001",
-                                       "\u2002",   "\u2003", "\u2004", "\u2005", "\u2006",
-                                       "\u2007",   "\u2008", "\u2009", "\u200a", "\u2028",
-                                       "\u2029",   "\u202f", "\u205f", "\u3000"};
-    if (*s == ' ' || (*s >= '\t' && *s <= '\r') || (*s >= 0x1c && *s <= 0x1f))
-        return 1;
-    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
-        if (strlen(wide[i]) <= n && !memcmp(s, wide[i], strlen(wide[i])))
-            return strlen(wide[i]);
-    return 0;
-}
-
-static const char *skip_space(const char *s)
-{
-    for (size_t n; *s && (n = space(s, strlen(s))); s += n)
-        ;
-    return s;
-}
-
-/* Takes white space off the end, but nothing before `floor`. */
-static void trim_end(struct chat_text *t, size_t floor)
-{
-    char *s = t->text.data;
-    size_t len = t->text.len;
-    for (;;) {
-        size_t at = len;
-        while (at > floor && at + 4 > len && (s[--at] & 0xc0) == 0x80)
-            ;
-        if (at == len || space(s + at, len - at) != len - at)
-            break;
-        len = at;
-    }
-    t->text.len = len;
-    if (s)
-        s[len] = 0;
-    for (size_t i = t->n; i-- && t->spans[i].to > len;) {
-        t->spans[i].to = len;
-        t->spans[i].from = t->spans[i].from < len ? t->spans[i].from : len;
-    }
-}
+static const char own_name[] = "its own", not_readable[] = "not readable";
 
 int chat_text_add(struct chat_text *out, const char *content, struct err *e)
 {
@@ -84,226 +29,263 @@ void chat_text_fini(struct chat_text *out)
     *out = (struct chat_text){0};
 }
 
-/* Writes what stands for the word at `s`, a brace, and returns what is behind it. */
-static const char *add_word(const struct chat *c, const char *s, struct buf *out, struct err *e)
-{
-    const struct {
-        const char *name, *text;
-    } words[] = {{"{bos}", c->bos ? c->bos : ""}, {"{eos}", c->eos}, {"{date}", c->date}};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        size_t n = strlen(words[i].name);
-        if (strncmp(s, words[i].name, n))
-            continue;
-        if (!words[i].text) {
-            err_set(e,
-                    "chat template '%s' needs an end-of-text token, and the tokenizer names none",
-                    c->f.name);
-            return NULL;
-        }
-        return buf_str(out, words[i].text, e) ? NULL : s + n;
-    }
-    return buf_add(out, s, 1, e) ? NULL : s + 1;
-}
-
-static int add_tag(const struct chat *c, const char *s, struct chat_text *out, struct err *e)
-{
-    while (s && *s) {
-        size_t n = strcspn(s, "{");
-        if (buf_add(&out->text, s, n, e))
-            return -1;
-        s += n;
-        if (*s && !(s = add_word(c, s, &out->text, e)))
-            return -1;
-    }
-    return 0;
-}
-
-struct turn {
-    enum chat_role role;
-    const char *content;
-    const char *system;      /* text of the system in front of a user's; NULL: none */
-    bool first, last, asked; /* of all turns; whether a user's came before */
-};
-
-static int add_content(const struct chat *c, const struct turn *t, struct chat_text *out,
-                       struct err *e)
-{
-    const struct chat_tag *system = &c->f.tags[CHAT_SYSTEM];
-    const char *s = t->content;
-    bool joined = t->system && c->f.rules & TRIM_JOINED, trim = c->f.rules & 1u << t->role;
-    size_t floor = out->text.len;
-    if (t->system && (add_tag(c, system->open, out, e) || chat_text_add(out, t->system, e) ||
-                      add_tag(c, system->close, out, e)))
-        return -1;
-    if (!joined)
-        floor = out->text.len;
-    if (trim && !joined)
-        s = skip_space(s);
-    if (chat_text_add(out, s, e))
-        return -1;
-    if (trim)
-        trim_end(out, floor);
-    return 0;
-}
-
-static int add_turn(const struct chat *c, struct turn *t, struct chat_text *out, struct err *e)
-{
-    const struct chat_family *f = &c->f;
-    if (t->role == CHAT_SYSTEM && f->rules & SKIP_EMPTY && !*t->content)
-        return 0;
-    if (add_tag(c, f->tags[t->role].open, out, e))
-        return -1;
-    if (t->role == CHAT_SYSTEM && t->first && add_tag(c, f->preface, out, e))
-        return -1;
-    if (t->role == CHAT_ASSISTANT && t->last && t->asked && f->rules & ENTER_THINKING) {
-        if (add_tag(c, thoughts, out, e))
-            return -1;
-        t->content += strspn(t->content, "\n");
-    }
-    bool last = t->role == CHAT_ASSISTANT && t->last && f->last_close;
-    return add_content(c, t, out, e) ||
-                   add_tag(c, last ? f->last_close : f->tags[t->role].close, out, e)
-               ? -1
-               : 0;
-}
-
-/* What the templates refuse themselves, or treat in ways that are not ours. */
-static int check(const struct chat_family *f, const struct message *m, int n, struct err *e)
-{
-    bool apart = n && f->system != SYSTEM_TURN && !strcmp(m[0].role, role_names[CHAT_SYSTEM]);
-    for (int i = 0; i < n; i++) {
-        int role = role_of(m[i].role);
-        bool placed = f->system == SYSTEM_TURN ? f->tags[CHAT_SYSTEM].open != NULL
-                                               : f->system != SYSTEM_NONE && i == 0;
-        if (role < 0 || (role == CHAT_SYSTEM && !placed))
-            return err_set(e, "chat template '%s' has no %sturn for the role '%.64s'", f->name,
-                           role < 0 || f->system == SYSTEM_NONE ? "" : "such ", m[i].role);
-        if (f->rules & ALTERNATE && role != CHAT_SYSTEM &&
-            (role == CHAT_USER) != ((i - apart) % 2 == 0))
-            return err_set(e,
-                           "turn %d is the %s's, but in chat template '%s' user and assistant "
-                           "take turns, the user first",
-                           i + 1, m[i].role, f->name);
-        if (f->rules & ENTER_THINKING && role == CHAT_ASSISTANT && strstr(m[i].content, "</think>"))
-            return err_set(e,
-                           "turn %d holds '</think>': thoughts cannot be given in chat template "
-                           "'%s'",
-                           i + 1, f->name);
-    }
-    return 0;
-}
-
 int chat_render(const struct chat *c, const struct message *m, int n, bool generation_prompt,
                 struct chat_text *out, struct err *e)
 {
-    const struct chat_family *f = &c->f;
-    const char *folded = NULL;
-    bool asked = false, any = n > 0;
-    if (check(f, m, n, e) || (any && add_tag(c, f->begin, out, e)))
-        return -1;
-    if (any && role_of(m[0].role) == CHAT_SYSTEM && f->system != SYSTEM_TURN) {
-        folded = m++->content;
-        n--;
-    } else if (any && role_of(m[0].role) != CHAT_SYSTEM && f->default_system) {
-        struct turn t = {.role = CHAT_SYSTEM, .content = f->default_system, .first = true};
-        if (add_turn(c, &t, out, e))
-            return -1;
-    }
-    for (int i = 0; i < n; i++) {
-        int role = role_of(m[i].role);
-        struct turn t = {.role = (enum chat_role)role,
-                         .content = m[i].content,
-                         .first = i == 0,
-                         .last = i == n - 1,
-                         .asked = asked};
-        asked |= role == CHAT_USER;
-        if (role == CHAT_USER && i == (f->system == SYSTEM_LAST ? n - 1 : 0))
-            t.system = folded;
-        if (add_turn(c, &t, out, e))
-            return -1;
-    }
-    if (!generation_prompt)
-        return any ? add_tag(c, f->end, out, e) : 0;
-    return add_tag(c, f->generation ? f->generation : f->tags[CHAT_ASSISTANT].open, out, e);
+    static const struct message none[1];
+    struct jinja_input in = {.vars = c->vars,
+                             .messages = m ? m : none,
+                             .n_messages = n,
+                             .generation_prompt = generation_prompt,
+                             .date = c->date};
+    if (jinja_render(c->jinja, &in, out, e))
+        return c->own ? -1 : err_prefix(e, "chat template '%s': ", c->name);
+    return 0;
 }
 
 const char *chat_end_token(const struct chat *c)
 {
-    const char *s = c->f.end_token;
-    return s && !strcmp(s, "{eos}") ? c->eos : s;
+    return c->end;
 }
 
 bool chat_has_system_turn(const struct chat *c)
 {
-    return c->f.name && c->f.system == SYSTEM_TURN && c->f.tags[CHAT_SYSTEM].open;
+    return c->system_turn;
 }
 
-/* The row to start from, in c->f; a name of "none" leaves it empty. */
-static int choose(struct chat *c, const char *jinja, const struct chat_choice *choice, bool tagged,
+/* Messages that no template holds, to see where they are put. */
+#define SYSTEM "qSystemq"
+#define ASKED  "qAskedq"
+#define ANSWER "qAnswerq"
+#define AGAIN  "qAgainq"
+static const struct message probe[] = {
+    {"system", SYSTEM}, {"user", ASKED}, {"assistant", ANSWER}, {"user", AGAIN}};
+
+/* The rendering of probe[from..to), or NULL. Owned by `out`. */
+static const char *try(const struct chat *c, int from, int to, struct chat_text *out, struct err *e)
+{
+    chat_text_clear(out);
+    if (chat_render(c, probe + from, to - from, false, out, e))
+        return NULL;
+    return out->text.data ? out->text.data : "";
+}
+
+static int set_text(struct chat *c, const char *key, const char *value, size_t n, struct err *e)
+{
+    json_t *s = json_stringn(value, n);
+    return !s || json_object_set_new(c->vars, key, s)
+               ? err_set(e, "out of memory, or '%s' is not valid UTF-8", key)
+               : 0;
+}
+
+/* The first special token of what follows an answer. */
+static int find_end(struct chat *c, const struct tokenizer *t, struct err *e)
+{
+    struct chat_text text = {0};
+    struct ids ids = {0};
+    const char *s = try(c, 1, 3, &text, e), *rest;
+    if (!s)
+        s = try(c, 0, 3, &text, e);
+    rest = s ? strstr(s, ANSWER) : NULL;
+    int rc = s ? 0 : -1;
+    if (rest) {
+        rest += strlen(ANSWER);
+        rc = tokenizer_encode(t, rest, strlen(rest), true, &ids, e);
+    }
+    for (size_t i = 0; i < ids.n && !c->end && !rc; i++) {
+        size_t n;
+        const char *token = tokenizer_token(t, ids.v[i], &n);
+        if (tokenizer_is_special(t, ids.v[i]) && token && !(c->end = mem_strndup(token, n, e)))
+            rc = -1;
+    }
+    free(ids.v);
+    chat_text_fini(&text);
+    return rc;
+}
+
+/* Bytes that a[0..n) and b[0..m) have in common at their ends. */
+static size_t common_end(const char *a, size_t n, const char *b, size_t m)
+{
+    size_t k = 0;
+    while (k < n && k < m && a[n - 1 - k] == b[m - 1 - k])
+        k++;
+    return k;
+}
+
+/* A system message is a turn of its own if what opens the user's turn stands between the two. What
+ * opens it is what stands in front of a first and a second question alike. */
+static void find_system(struct chat *c)
+{
+    struct chat_text first = {0}, second = {0}, with = {0};
+    struct err e;
+    const char *a = try(c, 1, 2, &first, &e), *b = try(c, 1, 4, &second, &e),
+               *s = try(c, 0, 2, &with, &e);
+    const char *asked = a ? strstr(a, ASKED) : NULL, *answer = b ? strstr(b, ANSWER) : NULL;
+    const char *again = answer ? strstr(answer, AGAIN) : NULL;
+    const char *system = s ? strstr(s, SYSTEM) : NULL,
+               *user = system ? strstr(system, ASKED) : NULL;
+    if (asked && again && user) {
+        const char *gap = answer + strlen(ANSWER), *from = system + strlen(SYSTEM);
+        size_t n = common_end(a, (size_t)(asked - a), gap, (size_t)(again - gap));
+        c->system_turn = n && n == common_end(asked - n, n, from, (size_t)(user - from));
+    }
+    if (system) {
+        s = try(c, 0, 3, &with, &e);
+        c->system_unlearnt = s && !strstr(s, SYSTEM);
+    }
+    chat_text_fini(&first);
+    chat_text_fini(&second);
+    chat_text_fini(&with);
+}
+
+/* A tag as the user writes it, with the tokens that {bos} and {eos} stand for. */
+static int set_tag(struct chat *c, const char *key, const char *s, struct err *e)
+{
+    static const char *const words[][2] = {{"{bos}", "bos_token"}, {"{eos}", "eos_token"}};
+    struct buf text = {0};
+    int rc = buf_str(&text, "", e);
+    while (*s && !rc) {
+        size_t i = 0;
+        while (i < 2 && strncmp(s, words[i][0], strlen(words[i][0])))
+            i++;
+        if (i == 2) {
+            rc = buf_add(&text, s++, 1, e);
+            continue;
+        }
+        const char *token = json_string_value(json_object_get(c->vars, words[i][1]));
+        if (!token && i)
+            rc = err_set(e, "a tag needs an end-of-text token, and the tokenizer names none");
+        else
+            rc = buf_str(&text, token ? token : "", e);
+        s += strlen(words[i][0]);
+    }
+    if (!rc)
+        rc = set_text(c, key, text.data, text.len, e);
+    buf_fini(&text);
+    return rc;
+}
+
+/* Special tokens by their names in transformers, then the user's tags and date. */
+static int make_vars(struct chat *c, const struct tokenizer *t, const struct chat_choice *choice,
+                     struct err *e)
+{
+    static const char *const roles[CHAT_ROLES] = {"system", "user", "assistant"};
+    char key[32];
+    if (!(c->vars = tokenizer_special_tokens(t, e)))
+        return -1;
+    if (choice->date && set_text(c, "date_string", choice->date, strlen(choice->date), e))
+        return -1;
+    for (int r = 0; r < CHAT_ROLES; r++) {
+        snprintf(key, sizeof key, "%s_tag", roles[r]);
+        if (choice->tags[r] && set_tag(c, key, choice->tags[r], e))
+            return -1;
+        snprintf(key, sizeof key, "%s_end", roles[r]);
+        if (choice->ends[r] && set_tag(c, key, choice->ends[r], e))
+            return -1;
+    }
+    return 0;
+}
+
+static int compile_row(struct chat *c, const struct chat_row *row, struct err *e)
+{
+    struct buf text = {0};
+    int rc = buf_str(&text, chat_prelude, e) || buf_str(&text, row->jinja, e) ? -1 : 0;
+    c->name = row->name;
+    c->jinja = rc ? NULL : jinja_compile(text.data, text.len, e);
+    buf_fini(&text);
+    if (!c->jinja)
+        return -1;
+    const char *end = row->end_token;
+    if (end && !strcmp(end, "{eos}"))
+        end = json_string_value(json_object_get(c->vars, "eos_token"));
+    return end && !(c->end = mem_strdup(end, e)) ? -1 : 0;
+}
+
+/* The template that is asked for, in c->jinja; a name of "none" leaves it empty. */
+static int choose(struct chat *c, const struct tokenizer *t, const struct chat_choice *choice,
                   struct err *e)
 {
-    const struct chat_family *f;
-    if (choice->template && !strcmp(choice->template, "none"))
+    const char *name = choice->template, *jinja = tokenizer_chat_template(t, name);
+    bool tagged = false;
+    for (int r = 0; r < CHAT_ROLES; r++)
+        tagged |= choice->tags[r] || choice->ends[r];
+    if (name && !strcmp(name, "none"))
         return tagged ? err_set(e, "template 'none' and tags cannot both be asked for") : 0;
-    if (!choice->template && tagged) {
-        c->f = (struct chat_family){.name = "tags", .system = SYSTEM_NONE};
-        return 0;
+    if (make_vars(c, t, choice, e))
+        return -1;
+    if (jinja && (name || !tagged)) {
+        c->name = own_name;
+        c->own = true;
+        c->jinja = jinja_compile(jinja, strlen(jinja), e);
+        return c->jinja && !find_end(c, t, e) ? 0 : -1;
     }
-    if (!choice->template && !jinja)
+    if (!name && !tagged)
         return err_set(e, "it has no chat template; name one by --template (plain: questions and "
                           "answers in plain text, none: text as it is)");
-    f = choice->template ? chat_by_name(choice->template, e) : chat_recognise(jinja, e);
-    if (f)
-        c->f = *f;
-    return f ? 0 : -1;
-}
-
-static void take_tags(struct chat_family *f, const struct chat_choice *choice)
-{
-    for (int r = 0; r < CHAT_ROLES; r++) {
-        if (choice->tags[r])
-            f->tags[r].open = choice->tags[r];
-        if (choice->ends[r])
-            f->tags[r].close = choice->ends[r];
-    }
-    if (choice->tags[CHAT_SYSTEM])
-        f->system = SYSTEM_TURN;
-    if (choice->tags[CHAT_ASSISTANT])
-        f->generation = NULL;
-}
-
-static int copy_token(const struct tokenizer *t, int id, char **out, struct err *e)
-{
-    size_t n;
-    const char *s = tokenizer_token(t, id, &n);
-    *out = s ? mem_strndup(s, n, e) : NULL;
-    return s && !*out ? -1 : 0;
+    const struct chat_row *row = name ? chat_by_name(name, e) : chat_row_tags();
+    return row ? compile_row(c, row, e) : -1;
 }
 
 int chat_open(struct chat *c, const struct tokenizer *t, const struct chat_choice *choice,
               struct err *e)
 {
-    const char *jinja = tokenizer_chat_template(t);
-    bool tagged = false;
-    *c = (struct chat){.date = choice->date ? choice->date : default_date};
-    for (int r = 0; r < CHAT_ROLES; r++)
-        tagged |= choice->tags[r] || choice->ends[r];
-    if (choose(c, jinja, choice, tagged, e))
-        return -1;
-    take_tags(&c->f, choice);
-    /* Variants of a template differ in who puts the begin-of-text token: it, or nobody. */
-    bool bos = choice->template || tagged || strstr(jinja, "bos_token");
-    if ((bos && copy_token(t, tokenizer_bos(t), &c->bos, e)) ||
-        copy_token(t, tokenizer_eos(t), &c->eos, e)) {
+    *c = (struct chat){.date = choice->date};
+    if (choose(c, t, choice, e)) {
         chat_close(c);
         return -1;
     }
+    if (c->jinja)
+        find_system(c);
     return 0;
 }
 
 void chat_close(struct chat *c)
 {
-    free(c->bos);
-    free(c->eos);
+    jinja_free(c->jinja);
+    json_decref(c->vars);
+    free(c->end);
     *c = (struct chat){0};
+}
+
+/* Whether two templates render all that they are shown alike. */
+static bool alike(const struct chat *a, const struct chat *b)
+{
+    static const struct message spaced[] = {{"system", " s "},
+                                            {"user", " u\n"},
+                                            {"assistant", "\n a "},
+                                            {"user", "\tv "},
+                                            {"tool", "t"}};
+    static const int parts[][2] = {{0, 2}, {1, 2}, {0, 3}, {1, 3}, {0, 4}, {1, 4}, {2, 3}, {0, 5}};
+    bool same = true;
+    for (size_t i = 0; same && i < 2 * sizeof parts / sizeof *parts; i++) {
+        const int *p = parts[i / 2];
+        struct chat_text x = {0}, y = {0};
+        struct err e;
+        bool fine = !chat_render(a, spaced + p[0], p[1] - p[0], i % 2, &x, &e);
+        same =
+            fine == !chat_render(b, spaced + p[0], p[1] - p[0], i % 2, &y, &e) &&
+            (!fine || (x.text.len == y.text.len && !memcmp(x.text.data, y.text.data, x.text.len)));
+        chat_text_fini(&x);
+        chat_text_fini(&y);
+    }
+    return same;
+}
+
+const char *chat_name_of(const struct tokenizer *t)
+{
+    const char *name = tokenizer_chat_template(t, NULL) ? not_readable : NULL;
+    struct chat own, other;
+    struct err e;
+    if (!name || chat_open(&own, t, &(struct chat_choice){0}, &e))
+        return name;
+    name = own_name;
+    for (int i = 0; name == own_name && chat_row_at(i); i++) {
+        other = (struct chat){0};
+        if (!make_vars(&other, t, &(struct chat_choice){0}, &e) &&
+            !compile_row(&other, chat_row_at(i), &e) && alike(&own, &other))
+            name = other.name;
+        chat_close(&other);
+    }
+    chat_close(&own);
+    return name;
 }

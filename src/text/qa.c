@@ -8,7 +8,7 @@ static int encode(const struct qa_format *q, const struct chat_text *t, struct i
     const struct buf *text = &t->text;
     const int front = tokenizer_front(q->tok);
     out->n = 0;
-    if (front >= 0 && !(q->chat && chat_end_token(q->chat)) &&
+    if (front >= 0 && !(q->chat && (q->chat->own || chat_end_token(q->chat))) &&
         tokenizer_append(q->tok, front, out, e))
         return -1;
     const char *s = text->data ? text->data : "";
@@ -30,11 +30,11 @@ static int render(const struct qa_format *q, const char *prompt, const char *ans
 {
     struct message m[3];
     int n = 0;
-    if (q->system && answer && q->chat->f.system == SYSTEM_LAST)
+    if (q->system && answer && q->chat->system_unlearnt)
         return err_set(e,
                        "chat template '%s' shows a system text in front of an unanswered question "
                        "only, so it cannot be learnt with an answer: give --system ''",
-                       q->chat->f.name);
+                       q->chat->name);
     if (q->system)
         m[n++] = (struct message){"system", q->system};
     m[n++] = (struct message){"user", prompt};
@@ -56,7 +56,7 @@ static int close_turn(const struct qa_format *q, const char *end_token, struct i
             return 0;
         }
     return err_set(e, "chat template '%s' ends a turn with '%s', which the tokenizer does not know",
-                   q->chat->f.name, end_token);
+                   q->chat->name, end_token);
 }
 
 static int cut_and_end(struct qa_format *q, bool end, struct ids *ids, struct err *e)

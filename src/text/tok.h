@@ -38,14 +38,15 @@ struct tokenizer {
     struct decoder decoder;
     struct added added[2]; /* looked for before and after normalisation */
     int bos, eos, pad, unk;
-    bool add_bos, add_eos; /* around a plain text: */
-    int front, back;       /* ids of a post-processor; -1: bos, eos; once open -1: nothing */
-    bool split_specials;   /* special tokens are plain text everywhere */
-    bool lone_bytelevel;   /* cut by GPT-2's pattern alone: add_prefix_space counts */
-    int limit;             /* embeddings of the model; 0: not known */
-    const char *pre;       /* constant: the pre-tokeniser's name in a GGUF, or NULL */
-    char *chat_template;   /* owned, or NULL */
-    char *file, *dir;      /* owned: what was read and its directory; NULL: a GGUF */
+    bool add_bos, add_eos;    /* around a plain text: */
+    int front, back;          /* ids of a post-processor; -1: bos, eos; once open -1: nothing */
+    bool split_specials;      /* special tokens are plain text everywhere */
+    bool lone_bytelevel;      /* cut by GPT-2's pattern alone: add_prefix_space counts */
+    int limit;                /* embeddings of the model; 0: not known */
+    const char *pre;          /* constant: the pre-tokeniser's name in a GGUF, or NULL */
+    struct json_t *templates; /* owned: chat templates by name, or NULL */
+    struct json_t *specials;  /* owned: special tokens that files name, or NULL */
+    char *file, *dir;         /* owned: what was read and its directory; NULL: a GGUF */
     enum tok_source source;
     struct work *idle;    /* owned scratch that no thread uses now */
     pthread_mutex_t lock; /* of idle */
@@ -68,7 +69,6 @@ int tok_read_config(struct tokenizer *t, struct err *e);
 void tok_free_work(struct tokenizer *t);
 
 /* Parts of tokenizer.json. *bytes: the pre-tokeniser makes symbols of bytes. */
-struct json_t;
 /* An object of tokens and their ids, and "added_tokens" or NULL. */
 int tok_read_tokens(struct tokenizer *t, const struct json_t *vocab, const struct json_t *added,
                     struct err *e);
@@ -81,6 +81,11 @@ int tok_read_flags(const struct json_t *token, unsigned *flags, struct err *e);
 /* Tokens that the files beside the tokenizer add. */
 struct beside;
 int tok_add_beside(struct tokenizer *t, const struct beside *b, struct err *e);
+/* Chat templates and special tokens by name. */
+int tok_read_templates(struct tokenizer *t, const struct beside *b, struct err *e);
+int tok_read_gguf_templates(struct tokenizer *t, struct gguf_meta *m, struct err *e);
+/* "chat_template" of tokenizer_config.json, new; NULL: there is none. */
+struct json_t *tok_template_json(const struct tokenizer *t);
 
 /* The pre-tokeniser that a GGUF names; NULL: it names none. */
 int tok_named_pretok(struct tokenizer *t, const char *name, struct err *e);

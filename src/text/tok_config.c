@@ -1,40 +1,12 @@
-/* What lies beside a tokenizer: its settings and special tokens (beside.h), and the template. */
+/* What lies beside a tokenizer: its settings and special tokens (beside.h), and its
+ * templates (tok_template.c). */
 #include <limits.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "text/beside.h"
 #include "text/tok.h"
-
-/* "chat_template": a string, or a list of {"name", "template"} of which "default" counts. */
-static const char *find_template(const json_t *config)
-{
-    const json_t *v = json_object_get(config, "chat_template"), *one;
-    size_t i;
-    json_array_foreach(v, i, one)
-    {
-        const char *name = json_string_value(json_object_get(one, "name"));
-        if (name && !strcmp(name, "default"))
-            return json_string_value(json_object_get(one, "template"));
-    }
-    return json_string_value(v);
-}
-
-/* Newer checkpoints keep the template in a file of its own, which then is the one that counts. */
-static int read_template(struct tokenizer *t, struct err *e)
-{
-    char *path = file_join(t->dir, "chat_template.jinja", e);
-    if (!path)
-        return -1;
-    int rc = 0;
-    if (file_exists(path) && !(t->chat_template = file_read(path, NULL, e)))
-        rc = -1;
-    free(path);
-    return rc;
-}
 
 /* --- the classes of transformers --- */
 
@@ -191,19 +163,18 @@ static int read_prefix(struct tokenizer *t, const json_t *config, const struct c
 static int read_config(struct tokenizer *t, const struct beside *b, struct err *e)
 {
     const struct class *c = find_class(b->config);
-    const char *chat = find_template(b->config);
     if (tok_add_beside(t, b, e) || read_around(t, b->config, c, e) ||
         ((b->config || b->model) && read_prefix(t, b->config, c, e)))
         return -1;
     find_named(t, b, c);
     beside_warn(b);
-    return chat && !t->chat_template && !(t->chat_template = mem_strdup(chat, e)) ? -1 : 0;
+    return tok_read_templates(t, b, e);
 }
 
 int tok_read_config(struct tokenizer *t, struct err *e)
 {
     struct beside b;
-    if (read_template(t, e) || beside_read(&b, t->dir, e))
+    if (beside_read(&b, t->dir, e))
         return -1;
     int rc = read_config(t, &b, e);
     if (rc)

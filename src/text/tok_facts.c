@@ -68,11 +68,6 @@ void tokenizer_limit(struct tokenizer *t, int rows)
     t->limit = rows;
 }
 
-const char *tokenizer_chat_template(const struct tokenizer *t)
-{
-    return t->chat_template;
-}
-
 int tokenizer_id(const struct tokenizer *t, const char *token)
 {
     return vocab_find(&t->vocab, token, strlen(token));

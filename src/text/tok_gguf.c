@@ -143,7 +143,7 @@ static int read_meta(struct tokenizer *t, struct gguf_meta *m, struct err *e)
         read_named(m, "tokenizer.ggml.eos_token_id", true, &t->eos, e) ||
         read_named(m, "tokenizer.ggml.padding_token_id", false, &t->pad, e) ||
         read_named(m, "tokenizer.ggml.unknown_token_id", false, &t->unk, e) ||
-        read_text(m, "tokenizer.chat_template", &t->chat_template, e))
+        tok_read_gguf_templates(t, m, e))
         return -1;
     gguf_bool(m, "tokenizer.ggml.add_bos_token", &t->add_bos);
     gguf_bool(m, "tokenizer.ggml.add_eos_token", &t->add_eos);

@@ -158,8 +158,9 @@ static json_t *config_json(const struct tokenizer *t)
     json_object_set_new(j, "tokenizer_class", json_string("PreTrainedTokenizerFast"));
     json_object_set_new(j, "add_prefix_space", json_false());
     json_object_set_new(j, "clean_up_tokenization_spaces", json_false());
-    if (t->chat_template)
-        json_object_set_new(j, "chat_template", json_string(t->chat_template));
+    json_t *template = tok_template_json(t);
+    if (template)
+        json_object_set_new(j, "chat_template", template);
     return j;
 }
 

@@ -188,5 +188,6 @@ int tokenizer_to_gguf(const struct tokenizer *t, int rows, struct gguf_pairs *p,
 {
     if (put_kind(t, p, e) || put_vocab(t, rows, p, e) || put_ids(t, rows, p, e))
         return -1;
-    return t->chat_template ? gguf_put_text(p, "tokenizer.chat_template", t->chat_template, e) : 0;
+    const char *template = tokenizer_chat_template(t, NULL);
+    return template ? gguf_put_text(p, "tokenizer.chat_template", template, e) : 0;
 }

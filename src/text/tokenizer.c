@@ -1,5 +1,6 @@
 #include "text/tokenizer.h"
 
+#include <jansson.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -94,7 +95,8 @@ void tokenizer_close(struct tokenizer *t)
     bpe_fini(&t->bpe);
     vocab_fini(&t->vocab);
     free(t->scores);
-    free(t->chat_template);
+    json_decref(t->templates);
+    json_decref(t->specials);
     free(t->file);
     free(t->dir);
     free(t);

@@ -38,8 +38,10 @@ bool tokenizer_adds_bos(const struct tokenizer *t); /* plain text was trained on
 /* What a plain text is put between: bos and eos, or the post-processor's tokens. -1: nothing. */
 int tokenizer_front(const struct tokenizer *t);
 int tokenizer_back(const struct tokenizer *t);
-/* The Jinja text the checkpoint came with, or NULL. */
-const char *tokenizer_chat_template(const struct tokenizer *t);
+/* The Jinja text of this name the checkpoint came with (NULL: its usual one), or NULL. */
+const char *tokenizer_chat_template(const struct tokenizer *t, const char *name);
+/* Special tokens by transformers' names: {"bos_token": "<s>", ...}. New, or NULL. */
+struct json_t *tokenizer_special_tokens(const struct tokenizer *t, struct err *e);
 /* The id of this exact token text, or -1. */
 int tokenizer_id(const struct tokenizer *t, const char *token);
 /* The text of this token, n bytes without a NUL, borrowed; NULL: no such id. */
