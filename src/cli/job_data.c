@@ -44,6 +44,11 @@ static int build(struct setup *s, const struct job_options *o, enum role role,
     bool text = has_field(rows, "text") && !has_field(rows, o->question_key);
     if (text && o->chunk > 0)
         return job_chunk(set, role, rows, (int)o->chunk, s, e);
+    if (!text && setup_check_rows(rows, o->question_key,
+                                  "rows are a prompt and its answer, whose fields --question-key "
+                                  "and --answer-key name, {text} or {ids}",
+                                  e))
+        return -1;
     bool bare = prompts && !has_field(rows, answer_key);
     return dataset_build(set, role, rows, text ? NULL : o->question_key,
                          text   ? "text"

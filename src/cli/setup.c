@@ -183,6 +183,15 @@ int setup_text(struct setup *s, struct err *e)
     return 0;
 }
 
+int setup_check_rows(const struct rows *rows, const char *key, const char *forms, struct err *e)
+{
+    char keys[200];
+    if (json_object_get(rows->v[0], key))
+        return 0;
+    rows_keys(rows, 0, keys, sizeof keys);
+    return rows_err(rows, 0, e, "the row has no field '%s'; it has %s; %s", key, keys, forms);
+}
+
 int setup_ids(struct setup *s, enum role role, const struct rows *rows, struct dataset *set,
               struct err *e)
 {

@@ -58,6 +58,9 @@ int setup_open_scratch(struct setup *s, const struct setup_options *o, unsigned 
                        struct err *e);
 /* Fine to call again. Refuses a tokenizer with more tokens than the model has embeddings. */
 int setup_text(struct setup *s, struct err *e);
+/* Fails if the first row has no field `key`, which holds the prompts: names the fields that it has,
+ * and `forms`, what rows may be. */
+int setup_check_rows(const struct rows *rows, const char *key, const char *forms, struct err *e);
 /* Rows {"ids"} or {"prompt_ids"}, whose first row tells which, as examples. */
 int setup_ids(struct setup *s, enum role role, const struct rows *rows, struct dataset *set,
               struct err *e);

@@ -155,15 +155,14 @@ int rows_err(const struct rows *r, int i, struct err *e, const char *fmt, ...)
                       : err_prefix(e, "'%s' line %d: ", r->files[at->file], at->line);
 }
 
-/* "'prompt', 'completion' and 3 more" */
-static void list_keys(json_t *row, char *text, size_t room)
+void rows_keys(const struct rows *r, int i, char *text, size_t room)
 {
     enum { NAMED = 6 };
     const char *key;
     json_t *value;
     size_t n = 0, at = 0;
-    *text = 0;
-    json_object_foreach(row, key, value)
+    snprintf(text, room, "none");
+    json_object_foreach(r->v[i], key, value)
     {
         if (n++ < NAMED && at < room)
             at += (size_t)snprintf(text + at, room - at, "%s'%.40s'", n > 1 ? ", " : "", key);
@@ -194,8 +193,8 @@ const char *rows_text(const struct rows *r, int i, const char *key, struct err *
     else if (v)
         rows_err(r, i, e, "the field '%s' is no text but %s", key, kind_of(v));
     else {
-        list_keys(r->v[i], keys, sizeof keys);
-        rows_err(r, i, e, "the row has no field '%s'; it has %s", key, *keys ? keys : "none");
+        rows_keys(r, i, keys, sizeof keys);
+        rows_err(r, i, e, "the row has no field '%s'; it has %s", key, keys);
     }
     return NULL;
 }

@@ -44,6 +44,8 @@ void rows_close(struct rows *r);
 /* Fails with a message about row i: 'people.jsonl' line 7: TEXT. */
 int rows_err(const struct rows *r, int i, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* The keys of row i, the first few: "'prompt', 'completion'". */
+void rows_keys(const struct rows *r, int i, char *text, size_t room);
 /* The text at `key` of row i, borrowed; or NULL and an error, also for a text that holds U+0000. */
 const char *rows_text(const struct rows *r, int i, const char *key, struct err *e);
 
