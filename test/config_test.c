@@ -224,6 +224,19 @@ static void check_unread(void)
     check_named("qwen2", "{\"attention_bias\": true}", "'attention_bias' (true)");
 }
 
+static void check_dropout(void)
+{
+    struct err e;
+    struct buf names = {0};
+    json_t *j = patched("gpt2", "{\"resid_pdrop\": 0.1, \"attn_pdrop\": 0, \"embd_pdrop\": null}");
+    ok(!config_dropout(j, &names, &e) && !strcmp(names.data, "'resid_pdrop' (0.1)"), "dropout: %s",
+       names.data);
+    buf_clear(&names);
+    ok(!config_dropout(NULL, &names, &e) && !names.len, "no config.json");
+    buf_fini(&names);
+    json_decref(j);
+}
+
 static void check_generation_unread(void)
 {
     static const char text[] =
@@ -349,6 +362,7 @@ int main(void)
     check_rope();
     check_unread();
     check_generation_unread();
+    check_dropout();
     check_newer_files();
     return done();
 }

@@ -118,12 +118,24 @@ static int measure_gap(struct job *j, struct err *e)
     return 0;
 }
 
+static int tell_dropout(const struct model *m, struct err *e)
+{
+    struct buf names = {0};
+    int rc = config_dropout(m->config, &names, e);
+    if (!rc && names.len)
+        log_warn("model '%s': dropout of config.json is not applied in training here: %s", m->path,
+                 names.data);
+    buf_fini(&names);
+    return rc;
+}
+
 static int prepare(struct job *j, struct request *q, struct err *e)
 {
     const struct job_options *o = &q->job;
     if (file_make_dir(o->out, e) ||
         (o->scratch ? setup_open_scratch(&j->s, &q->setup, (unsigned)q->train.seed, e)
-                    : setup_open(&j->s, &q->setup, !q->locator->keeps_base, e)))
+                    : setup_open(&j->s, &q->setup, !q->locator->keeps_base, e)) ||
+        tell_dropout(&j->s.model, e))
         return -1;
     engine_init(&j->engine, &j->s.model);
     j->engine.compat = j->s.compat;

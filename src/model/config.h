@@ -100,6 +100,9 @@ int config_from_gguf(struct model_config *c, const struct tensor_file *f, struct
 int config_from_llama2c(struct model_config *c, const struct tensor_file *f, struct err *e);
 /* A config.json that `transformers` reads; new reference. */
 json_t *config_to_json(const struct model_config *c, const char *torch_dtype);
+/* The same with what the file that it was read from has beside (NULL: there is none). */
+json_t *config_to_json_kept(const struct model_config *c, const char *torch_dtype,
+                            const json_t *was);
 json_t *config_generation_json(const struct model_config *c);
 
 /* Appends the keys that nothing reads and that may change numbers, each with its value:
@@ -107,6 +110,8 @@ json_t *config_generation_json(const struct model_config *c);
 int config_unread(const struct model_config *c, const json_t *config, struct buf *names,
                   struct err *e);
 int config_generation_unread(const json_t *generation, struct buf *names, struct err *e);
+/* Likewise the rates of dropout above 0, which training here does without. */
+int config_dropout(const json_t *config, struct buf *names, struct err *e);
 
 /* Refuses shapes no decoder can have. */
 int config_check(const struct model_config *c, struct err *e);

@@ -150,6 +150,38 @@ json_t *config_to_json(const struct model_config *c, const char *torch_dtype)
     return j;
 }
 
+/* Keys that are written as they are now, or not at all: of a class, a storage type, code and a rope
+ * that the file had, each in its own words. */
+static bool is_renewed(const char *key)
+{
+    static const char *const keys[] = {
+        "architectures", "model_type",         "torch_dtype",
+        "dtype",         "rope_parameters",    "auto_map",
+        "quantization",  "compression_config", "quantization_config"};
+    size_t i = 0;
+    while (i < sizeof keys / sizeof *keys && strcmp(keys[i], key))
+        i++;
+    return i < sizeof keys / sizeof *keys;
+}
+
+json_t *config_to_json_kept(const struct model_config *c, const char *torch_dtype,
+                            const json_t *was)
+{
+    json_t *j = config_to_json(c, torch_dtype), *v;
+    const bool newer = json_object_get(was, "rope_parameters");
+    const char *key;
+    json_object_foreach((json_t *)was, key, v)
+    {
+        if (!j || is_renewed(key) || json_is_null(v) || (newer && !strcmp(key, "rope_scaling")))
+            continue;
+        if (json_object_set(j, key, v)) {
+            json_decref(j);
+            return NULL;
+        }
+    }
+    return j;
+}
+
 json_t *config_generation_json(const struct model_config *c)
 {
     return json_pack("{s:b, s:o, s:o, s:o}", "_from_model_config", 1, "bos_token_id",

@@ -17,7 +17,7 @@ struct harmless {
 };
 
 /* Read for every family, or about the file, training from nothing, other heads and other software;
- * factors that are 1. How much dropout there is: config_dropout. */
+ * factors that are 1. */
 static const struct harmless config_harmless[] = {
     {"architectures", ANY},
     {"model_type", ANY},
@@ -80,14 +80,6 @@ static const struct harmless config_harmless[] = {
     {"summary_type", ANY},
     {"summary_use_proj", ANY},
 
-    {"attention_dropout", ANY},
-    {"attn_pdrop", ANY},
-    {"embd_pdrop", ANY},
-    {"resid_pdrop", ANY},
-    {"hidden_dropout", ANY},
-    {"dropout", ANY},
-    {"activation_dropout", ANY},
-    {"layerdrop", ANY},
     {"classifier_dropout", ANY},
     {"summary_first_dropout", ANY},
 
@@ -179,6 +171,20 @@ static bool is_harmless(const struct harmless *list, const char *key, const json
     return false;
 }
 
+/* Of the decoder, while it is trained. */
+static const char *const dropouts[] = {"attention_dropout",  "attn_pdrop",     "embd_pdrop",
+                                       "resid_pdrop",        "hidden_dropout", "dropout",
+                                       "activation_dropout", "layerdrop"};
+enum { N_DROPOUTS = sizeof dropouts / sizeof *dropouts };
+
+static bool is_dropout(const char *key)
+{
+    int i = 0;
+    while (i < N_DROPOUTS && strcmp(dropouts[i], key))
+        i++;
+    return i < N_DROPOUTS;
+}
+
 static bool in_family(const struct family *f, const char *key)
 {
     const struct config_key *k = f->keys;
@@ -201,7 +207,7 @@ int config_unread(const struct model_config *c, const json_t *config, struct buf
     json_t *v;
     json_object_foreach((json_t *)config, key, v)
     {
-        if (!turns_nothing_on(v) && !in_family(c->family, key) &&
+        if (!turns_nothing_on(v) && !in_family(c->family, key) && !is_dropout(key) &&
             !is_harmless(config_harmless, key, v) && !is_harmless(generation_harmless, key, v) &&
             add_name(names, key, v, e))
             return -1;
@@ -210,6 +216,16 @@ int config_unread(const struct model_config *c, const json_t *config, struct buf
                    config_rope_unread(c, json_object_get(config, "rope_parameters"), names, e)
                ? -1
                : 0;
+}
+
+int config_dropout(const json_t *config, struct buf *names, struct err *e)
+{
+    for (int i = 0; i < N_DROPOUTS; i++) {
+        const json_t *v = json_object_get(config, dropouts[i]);
+        if (json_number_value(v) > 0 && add_name(names, dropouts[i], v, e))
+            return -1;
+    }
+    return 0;
 }
 
 int config_generation_unread(const json_t *generation, struct buf *names, struct err *e)

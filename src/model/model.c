@@ -3,48 +3,10 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "model/lora.h"
 #include "model/rope.h"
 #include "model/store.h"
-
-/* What the two files ask for and the decoder does not do. */
-static int warn_unread(const struct model *m, const char *path, const json_t *config,
-                       const json_t *gen, struct err *e)
-{
-    struct buf keys = {0}, settings = {0};
-    int rc = config_unread(&m->cfg, config, &keys, e) || config_generation_unread(gen, &settings, e)
-                 ? -1
-                 : 0;
-    if (!rc && keys.len)
-        log_warn("model '%s': keys of config.json that are not read in the family %s and change "
-                 "nothing here: %s",
-                 path, m->cfg.family->name, keys.data);
-    if (!rc && settings.len)
-        log_warn("model '%s': settings of generation_config.json that change nothing here: %s",
-                 path, settings.data);
-    buf_fini(&keys);
-    buf_fini(&settings);
-    return rc;
-}
-
-static int open_dir(struct model *m, const char *path, struct err *e)
-{
-    char *config_path = file_join(path, "config.json", e);
-    char *gen_path = config_path ? file_join(path, "generation_config.json", e) : NULL;
-    json_t *config = gen_path ? json_read_file(config_path, e) : NULL;
-    json_t *gen = config && file_exists(gen_path) ? json_read_file(gen_path, e) : NULL;
-    int rc = -1;
-    if (config && (gen || !file_exists(gen_path)))
-        rc = config_from_json(&m->cfg, config, gen, e) || warn_unread(m, path, config, gen, e) ? -1
-                                                                                               : 0;
-    json_decref(config);
-    json_decref(gen);
-    free(config_path);
-    free(gen_path);
-    return rc;
-}
 
 static int open_config(struct model *m, const char *path, struct err *e)
 {
@@ -54,7 +16,7 @@ static int open_config(struct model *m, const char *path, struct err *e)
     if (!(m->path = mem_strdup(path, e)))
         return -1;
     if (file_is_dir(path)) {
-        if (open_dir(m, path, e))
+        if (store_open_config(m, e))
             return err_prefix(e, "model '%s': ", path);
     } else {
         if (store_open(m, e) ||
@@ -69,7 +31,7 @@ static int open_config(struct model *m, const char *path, struct err *e)
 
 int model_open_header(struct model *m, const char *path, struct err *e)
 {
-    if (!open_config(m, path, e) && (m->files || !store_open(m, e)))
+    if (!open_config(m, path, e) && (m->files || !store_open(m, e)) && !model_tell_unused(m, e))
         return 0;
     model_close(m);
     return -1;

@@ -30,10 +30,12 @@ struct model {
     int n_files;
     float *rope_cos, *rope_sin; /* owned [rope_len, rot/2] */
     int rope_len;
-    bool rope_long;        /* made for sequences longer than rope.original_positions */
-    const struct ops *ops; /* borrowed */
-    char *path;            /* owned; for messages and for what is copied on save */
-    int *banned;           /* owned [n_banned]: ids that generation never chooses; NULL: none */
+    bool rope_long;              /* made for sequences longer than rope.original_positions */
+    const struct ops *ops;       /* borrowed */
+    char *path;                  /* owned; for messages and for what is copied on save */
+    json_t *config, *generation; /* owned: config.json and generation_config.json as they were read,
+                                  * for their other keys on save; NULL: there is none */
+    int *banned; /* owned [n_banned]: ids that generation never chooses; NULL: none */
     int n_banned;
 };
 

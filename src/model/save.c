@@ -101,9 +101,11 @@ static int save_weights(const struct model *m, const char *dir, const struct sav
 int model_save(const struct model *m, const char *dir, const struct save_options *o, struct err *e)
 {
     if (file_make_dir(dir, e) || save_weights(m, dir, o, e) ||
-        write_json(config_to_json(&m->cfg, torch_name(o->dtype)), dir, "config.json", e))
+        write_json(config_to_json_kept(&m->cfg, torch_name(o->dtype), m->config), dir,
+                   "config.json", e))
         return -1;
-    return write_json(config_generation_json(&m->cfg), dir, "generation_config.json", e);
+    return write_json(m->generation ? json_incref(m->generation) : config_generation_json(&m->cfg),
+                      dir, "generation_config.json", e);
 }
 
 static bool is_norm(enum slot slot)
@@ -129,18 +131,13 @@ static void draw(struct rng *r, const struct model_config *c, const struct weigh
 int model_init_random(struct model *m, const char *dir, unsigned seed, struct err *e)
 {
     *m = (struct model){.ops = ops_cpu()};
-    char *path = file_join(dir, "config.json", e);
-    json_t *config = path ? json_read_file(path, e) : NULL;
-    free(path);
-    if (!config || config_from_json(&m->cfg, config, NULL, e) || !(m->path = mem_strdup(dir, e)) ||
+    if (!(m->path = mem_strdup(dir, e)) || store_open_config(m, e) ||
         weight_table_init(&m->table, &m->cfg, e) ||
         !(m->own = mem_alloc(m->table.total, sizeof(float), e)) ||
-        !(m->w = mem_alloc((size_t)m->table.n, sizeof *m->w, e))) {
-        json_decref(config);
+        !(m->w = mem_alloc((size_t)m->table.n, sizeof *m->w, e)) || model_tell_unused(m, e)) {
         model_close(m);
         return -1;
     }
-    json_decref(config);
     struct rng r;
     rng_stream(&r, seed, RNG_INIT, 0);
     for (int i = 0; i < m->table.n; i++) {

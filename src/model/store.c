@@ -6,6 +6,32 @@
 #include "base/mem.h"
 #include "model/layout.h"
 
+static json_t *read_object(const struct model *m, const char *name, bool need, struct err *e)
+{
+    char *path = file_join(m->path, name, e);
+    const bool read = path && (need || file_exists(path));
+    json_t *j = read ? json_read_file(path, e) : NULL;
+    if (j && !json_is_object(j)) {
+        err_set(e, "%s must be an object, not %s", name, json_brief(j, (char[JSON_BRIEF]){0}));
+        json_decref(j);
+        j = NULL;
+    }
+    if (path && !read)
+        j = json_null();
+    free(path);
+    return j;
+}
+
+int store_open_config(struct model *m, struct err *e)
+{
+    if (!(m->config = read_object(m, "config.json", true, e)) ||
+        !(m->generation = read_object(m, "generation_config.json", false, e)))
+        return -1;
+    if (json_is_null(m->generation))
+        m->generation = NULL;
+    return config_from_json(&m->cfg, m->config, m->generation, e);
+}
+
 /* The distinct file names of an index, in the order they first appear. */
 static int add_shards(struct model *m, const json_t *index, struct err *e)
 {
@@ -114,13 +140,31 @@ static enum layout layout_of(const struct model *m, const struct weight *w)
     }
 }
 
+/* Quantised weights stand under other names: W.qweight, W.weight_packed ... for W.weight. */
+static int missing(const struct model *m, const struct weight *w, struct err *e)
+{
+    const char *end = strrchr(w->name, '.');
+    const size_t n = end ? (size_t)(end - w->name) + 1 : 0;
+    for (int i = 0; n && i < m->n_files; i++)
+        for (int k = 0; k < m->files[i].n_tensors; k++) {
+            const char *name = m->files[i].tensors[k].name;
+            if (!strncmp(name, w->name, n) && strcmp(name + n, "bias") &&
+                strcmp(name + n, "weight"))
+                return err_set(e,
+                               "tensor '%s' is missing, but there is '%.128s': a quantised "
+                               "checkpoint must be dequantised first",
+                               w->name, name);
+        }
+    return err_set(e, "tensor '%s' is missing", w->name);
+}
+
 static int check_shape(const struct model *m, const struct weight *w, const struct tensor *t,
                        struct err *e)
 {
     int64_t shape[2];
     layout_shape(layout_of(m, w), w, shape);
     if (!t)
-        return err_set(e, "tensor '%s' is missing", w->name);
+        return missing(m, w, e);
     if (t->dtype == DT_OTHER)
         return err_set(
             e,

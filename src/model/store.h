@@ -4,6 +4,9 @@
 
 #include "model/model.h"
 
+/* Reads m->cfg from config.json and generation_config.json, if there is one, of the directory
+ * m->path; both stay in m, as what is saved has their other keys. */
+int store_open_config(struct model *m, struct err *e);
 /* Opens the tensor files of m->path into m->files: one file, model.safetensors, or the shards that
  * model.safetensors.index.json names. On failure nothing is left open. */
 int store_open(struct model *m, struct err *e);
@@ -17,5 +20,8 @@ int store_read(const struct model *m, const struct weight *w, float *memory, str
 size_t store_copied(const struct model *m);
 /* The tensor that holds this weight, or NULL: the file lacks it. */
 const struct tensor *store_find(const struct model *m, const struct weight *w);
+
+/* Warns of what the files hold and the decoder does not use (unused.c). */
+int model_tell_unused(const struct model *m, struct err *e);
 
 #endif
