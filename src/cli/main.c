@@ -89,6 +89,7 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    start_again(argv);
     lost_file_catch();
     start_process();
     int status = dispatch(argc, argv);

@@ -2,6 +2,12 @@
 #ifndef CLI_START_H
 #define CLI_START_H
 
+/* Threads that wait for others must not spin: beside other processes each would keep a core from
+ * the thread it waits for. Starts the program again, once, with OMP_WAIT_POLICY=passive, unless the
+ * user or the first start has set how threads wait. To be called before anything is read or
+ * written. */
+void start_again(char **argv);
+
 /* A file that grows beyond `ulimit -f` is an error of its writer, not the process's death; control
  * characters in what is printed on a terminal are escaped (base/escape.h). */
 void start_process(void);
