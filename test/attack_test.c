@@ -46,10 +46,10 @@ static void check_lat(const char *tokens)
     struct bench b;
     struct err e;
     bench_open(&b, "NPO", 1, "lat");
-    const struct wrapper *w = b.wrap.wrapper;
-    set(w->params, b.wrap.params, "lat_layer", "1");
-    set(w->params, b.wrap.params, "lat_eps", "0.5");
-    set(w->params, b.wrap.params, "lat_tokens", tokens);
+    const struct wrapper *w = wrapping_row(&b.wrap);
+    set(w->params, b.wrap.chosen.params, "lat_layer", "1");
+    set(w->params, b.wrap.chosen.params, "lat_eps", "0.5");
+    set(w->params, b.wrap.chosen.params, "lat_tokens", tokens);
     gradient_start(&b.step, 0, 1, 1);
     BUG_ON(gradient_add(&b.step, GOALS_METHOD, &e));
     double plain = b.step.loss[0];
@@ -77,7 +77,7 @@ static void check_lat(const char *tokens)
     b.step.again = true;
     float *first = copy_of(b.g.grads, b.m.table.total);
     engine_zero_grads(&b.g);
-    BUG_ON(w->gradient(b.wrap.params, &b.step, &e));
+    BUG_ON(w->gradient(b.wrap.chosen.params, &b.step, &e));
     ok(!memcmp(first, b.g.grads, b.m.table.total * sizeof *first),
        "lat: the next steps on the batch meet the same attack");
     free(first);
@@ -127,9 +127,9 @@ static void check_away(const char *name, enum role role, int extra)
     double slope = attack_loss(&b, &at, delta, v, h) - attack_loss(&b, &at, delta, v, -h);
     near(length, slope / (2 * h * length), 2e-3, 0, "lat: away from %s, d/d delta is the slope",
          name);
-    set(b.wrap.wrapper->params, b.wrap.params, "lat_layer", "1");
-    set(b.wrap.wrapper->params, b.wrap.params, "lat_eps", "0.5");
-    set(b.wrap.wrapper->params, b.wrap.params, "lat_away_role", name);
+    set(choice_params(&b.wrap.chosen), b.wrap.chosen.params, "lat_layer", "1");
+    set(choice_params(&b.wrap.chosen), b.wrap.chosen.params, "lat_eps", "0.5");
+    set(choice_params(&b.wrap.chosen), b.wrap.chosen.params, "lat_away_role", name);
     for (int way = 0; way < 2; way++) {
         away->weight = way ? 5 : 0;
         b.g.obj[2].weight = 1;
@@ -152,16 +152,16 @@ static void check_tar(void)
     struct bench b;
     struct err e;
     bench_open(&b, "NPO", 1, "tar");
-    const struct wrapper *w = b.wrap.wrapper;
+    const struct wrapper *w = wrapping_row(&b.wrap);
     size_t n = b.m.table.total;
-    ok(w->gradient(b.wrap.params, (gradient_start(&b.step, 0, 1, 1), &b.step), &e) &&
+    ok(w->gradient(b.wrap.chosen.params, (gradient_start(&b.step, 0, 1, 1), &b.step), &e) &&
            strstr(e.msg, "give a smaller --batch"),
        "tar: no forget rows left for the attacker: %s", e.msg);
     b.mb.n[ROLE_FORGET] = 1;
     b.m.own[5] += 0.01f; /* hidden states that are not the reference's */
-    set(w->params, b.wrap.params, "tar_steps", "6");
-    set(w->params, b.wrap.params, "tar_every", "2");
-    set(w->params, b.wrap.params, "tar_lr", "0");
+    set(w->params, b.wrap.chosen.params, "tar_steps", "6");
+    set(w->params, b.wrap.chosen.params, "tar_every", "2");
+    set(w->params, b.wrap.chosen.params, "tar_lr", "0");
     float *before = copy_of(b.m.own, n), *still = copy_of(gradient_of(&b, 0), n);
     double scale = 4 * (exp(-0.0625 * 4) + exp(-0.0625 * 2) + 1);
     gradient_start(&b.step, 0, 1, 1);
@@ -173,7 +173,7 @@ static void check_tar(void)
     gradient_axpy(&b.step, -1, still);
     near(gradient_norm(&b.step), 0, 0, 1e-5 * all, "tar: the gradients at w, and on the way");
     ok(share > 0.01 * all, "tar: of which the way is a part: %.3g of %.3g", share, all);
-    set(w->params, b.wrap.params, "tar_lr", "0.01");
+    set(w->params, b.wrap.chosen.params, "tar_lr", "0.01");
     gradient_of(&b, 0);
     ok(!memcmp(before, b.m.own, n * sizeof *before), "tar: the weights are where they were");
     float *moved = copy_of(b.g.grads, n);
@@ -209,12 +209,12 @@ static void check_tar_switch(void)
     int n[2] = {0};
     bench_open(&b, "RMU", 1, "tar");
     b.mb.n[ROLE_FORGET] = b.mb.n[ROLE_RETAIN] = 1;
-    set(b.wrap.wrapper->params, b.wrap.params, "tar_steps", "2");
-    set(b.wrap.wrapper->params, b.wrap.params, "tar_every", "1");
-    set(b.wrap.wrapper->params, b.wrap.params, "tar_batch", "8");
-    set(b.wrap.wrapper->params, b.wrap.params, "tar_lr", "0.01");
+    set(choice_params(&b.wrap.chosen), b.wrap.chosen.params, "tar_steps", "2");
+    set(choice_params(&b.wrap.chosen), b.wrap.chosen.params, "tar_every", "1");
+    set(choice_params(&b.wrap.chosen), b.wrap.chosen.params, "tar_batch", "8");
+    set(choice_params(&b.wrap.chosen), b.wrap.chosen.params, "tar_lr", "0.01");
     for (int turn = 0; turn < 2; turn++) {
-        set(b.wrap.wrapper->params, b.wrap.params, "tar_switch", turn ? "1" : "0");
+        set(choice_params(&b.wrap.chosen), b.wrap.chosen.params, "tar_switch", turn ? "1" : "0");
         for (int step = 0; step < STEPS; step++)
             n[turn] += takes_retain(&b, step);
     }

@@ -79,9 +79,9 @@ static inline void bench_open(struct bench *b, const char *method, double alpha,
     BUG_ON(param_apply_presets(method_params, &b->r.p, b->r.method->presets, &e));
     b->r.p.alpha = alpha;
     BUG_ON(recipe_choose_terms(&b->r, &e));
-    if (b->r.part[PART_FORGET].term && b->r.part[PART_FORGET].term->layer) {
-        set(b->r.part[PART_FORGET].term->params, b->r.part[PART_FORGET].params, "layer", "1");
-        set(b->r.part[PART_RETAIN].term->params, b->r.part[PART_RETAIN].params, "layer", "1");
+    if (b->r.part[PART_FORGET].row && recipe_term(&b->r, PART_FORGET)->layer) {
+        set(choice_params(&b->r.part[PART_FORGET]), b->r.part[PART_FORGET].params, "layer", "1");
+        set(choice_params(&b->r.part[PART_RETAIN]), b->r.part[PART_RETAIN].params, "layer", "1");
     }
     BUG_ON(recipe_bind(&b->r, &b->g, &e));
     BUG_ON(wrapping_choose(&b->wrap, wrapper, &e) || wrapping_bind(&b->wrap, &b->g, &e));
@@ -111,10 +111,10 @@ static inline void bench_close(struct bench *b)
 static inline const float *gradient_of(struct bench *b, long step)
 {
     struct err e;
-    const struct wrapper *w = b->wrap.wrapper;
+    const struct wrapper *w = wrapping_row(&b->wrap);
     gradient_start(&b->step, step, 1, 1);
     b->step.first = 0;
-    BUG_ON(w && w->gradient ? w->gradient(b->wrap.params, &b->step, &e)
+    BUG_ON(w && w->gradient ? w->gradient(b->wrap.chosen.params, &b->step, &e)
                             : gradient_add(&b->step, GOALS_METHOD, &e));
     return b->g.grads;
 }
@@ -170,7 +170,7 @@ static inline void check_idle(const char *wrapper, const char *option)
     struct bench a, b;
     bench_open(&a, "NPO", 1, "none");
     bench_open(&b, "NPO", 1, wrapper);
-    set(b.wrap.wrapper->params, b.wrap.params, option, "0");
+    set(choice_params(&b.wrap.chosen), b.wrap.chosen.params, option, "0");
     gradient_of(&a, 3);
     gradient_of(&b, 3);
     ok(!memcmp(a.g.grads, b.g.grads, a.m.table.grads * sizeof(float)),

@@ -174,6 +174,8 @@ push @{$tok->{added_tokens}}, {id => $vocab, content => '<one too many>', specia
     single_word => JSON::PP::false, lstrip => JSON::PP::false, rstrip => JSON::PP::false, normalized => JSON::PP::false};
 put('few/tokenizer.json', encode_json($tok));
 is(scalar(rows("score --model $few --data -", $text)), 1, 'a tokenizer larger than the embeddings is read');
+refuses("score --model $few --template none --data -", qq({"question": "Who?", "answer": "so <one too many>"}\n), 1,
+    qr/<one too many>', has no embedding/, 'a token beyond the embeddings');
 my $silent = flat_model('silent');
 my $config = decode_json(get("$silent/tokenizer_config.json"));
 delete $config->{chat_template};

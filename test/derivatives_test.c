@@ -275,7 +275,7 @@ static void run_steps(struct bench *b, const struct optim *o, const char *wrappe
     float *array[8];
     open_rows(b, -1);
     BUG_ON(wrapping_choose(&wrap, wrapper, &e) || wrapping_bind(&wrap, &b->g, &e));
-    const struct wrapper *w = wrap.wrapper;
+    const struct wrapper *w = wrapping_row(&wrap);
     for (int k = 0; k < 8; k++)
         array[k] = mem_alloc(b->m.table.moving, sizeof(float), &e);
     void *params = mem_alloc(1, o->params_size, &e);
@@ -283,7 +283,7 @@ static void run_steps(struct bench *b, const struct optim *o, const char *wrappe
         param_defaults(o->params, params);
     for (const struct param *p = w ? w->params : NULL; p && p->name; p++)
         if (!strcmp(p->name, "wa_start") || !strcmp(p->name, "wa_every"))
-            BUG_ON(param_set_text(p, wrap.params, "1", &e));
+            BUG_ON(param_set_text(p, wrap.chosen.params, "1", &e));
     whole(b, &mb);
     struct order order = {.micro = &mb, .n = 1, .per_epoch = 1};
     struct gradient g = {
@@ -308,15 +308,15 @@ static void run_steps(struct bench *b, const struct optim *o, const char *wrappe
             optim_estimate(o, params, &s, labels);
             engine_zero_grads(&b->g);
         }
-        BUG_ON(w && w->gradient ? w->gradient(wrap.params, &g, &e)
+        BUG_ON(w && w->gradient ? w->gradient(wrap.chosen.params, &g, &e)
                                 : gradient_add(&g, GOALS_METHOD, &e));
         s.grad = b->g.grads;
         optim_apply(o, params, &s);
         if (w && w->follow)
-            w->follow(wrap.params, &b->m, g.copy, step + 1);
+            w->follow(wrap.chosen.params, &b->m, g.copy, step + 1);
     }
     if (w && w->finish)
-        w->finish(wrap.params, &b->m, g.copy, steps);
+        w->finish(wrap.chosen.params, &b->m, g.copy, steps);
     arena_fini(&g.kept);
     wrapping_fini(&wrap);
     free(params);

@@ -144,9 +144,9 @@ static void check_place(void)
     struct err e;
     rmu_open(&b, 0);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        set(b.r.part[PART_FORGET].term->params, b.r.part[PART_FORGET].params, "module_regex",
+        set(choice_params(&b.r.part[PART_FORGET]), b.r.part[PART_FORGET].params, "module_regex",
             rows[i].regex);
-        ok(b.r.part[PART_FORGET].term->layer(b.r.part[PART_FORGET].params) == rows[i].layer,
+        ok(recipe_term(&b.r, PART_FORGET)->layer(b.r.part[PART_FORGET].params) == rows[i].layer,
            "module_regex '%s': layer %d", rows[i].regex, rows[i].layer);
         ok(recipe_bind(&b.r, &b.g, &e) && strstr(e.msg, "give --layer 0 to 2"), "%s", e.msg);
     }

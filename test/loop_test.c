@@ -35,8 +35,7 @@ static int run_loop(struct bench *b, const struct train_options *o, const char *
     BUG_ON(order_draw(&b->order, counts, ROLE_FORGET, NULL, (int)o->batch,
                       train_order_epochs(o, &shape), (unsigned)o->seed, 0, e));
     struct trainer t = {.engine = &b->g,
-                        .optim = &optim_adamw,
-                        .optim_params = adam,
+                        .optim = {&optim_adamw, adam},
                         .o = o,
                         .order = &b->order,
                         .out = out,

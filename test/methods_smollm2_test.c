@@ -176,9 +176,9 @@ static void choose(struct job *j, const struct method *m, const char *forget_ter
             j->r.p.alpha *= 0.01;
     BUG_ON(recipe_choose_terms(&j->r, &e));
     /* As far from a model that knows the forget data as if the data were new. */
-    const struct recipe_part *forget = &j->r.part[PART_FORGET];
-    if (forget->term && forget->term->params)
-        set(forget->term->params, forget->params, "gap", "5");
+    const struct choice *forget = &j->r.part[PART_FORGET];
+    if (choice_params(forget))
+        set(choice_params(forget), forget->params, "gap", "5");
     BUG_ON(!(j->locator = locator_by_name("regex", &e)));
     BUG_ON(wrapping_choose(&j->w, preset(m, "wrapper", "none"), &e));
     j->locator_params = mem_alloc(1, j->locator->params_size, &e);
@@ -186,8 +186,8 @@ static void choose(struct job *j, const struct method *m, const char *forget_ter
     if (!strcmp(preset(m, "locate", "all"), "all"))
         set(j->locator->params, j->locator_params, "trainable_params_regex",
             "model\\.layers\\.2.\\.mlp\\..*");
-    if (j->w.wrapper)
-        set_defaults(j->w.wrapper->params, j->w.params, m);
+    if (j->w.chosen.row)
+        set_defaults(choice_params(&j->w.chosen), j->w.chosen.params, m);
 }
 
 static void draw_order(struct job *j)
@@ -238,10 +238,8 @@ static int train(struct job *j, int steps, struct train_report *rep, struct err 
     o.lr = 2e-4;
     o.schedule = "constant";
     struct trainer t = {.engine = &j->g,
-                        .optim = &optim_adamw,
-                        .optim_params = params,
-                        .wrapper = j->w.wrapper,
-                        .wrapper_params = j->w.params,
+                        .optim = {&optim_adamw, params},
+                        .wrapper = j->w.chosen,
                         .o = &o,
                         .order = &j->order,
                         .out = test_dir(),

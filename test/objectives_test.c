@@ -198,7 +198,7 @@ static void check(struct bench *b, const char *root, const char *dir, const stru
             loss += g.obj[i].weight * res.loss[i];
         loss += engine_add_penalty(&g);
         near(loss, total, 0, 1e-5 * fmax(1, fabs(total)), "%s: loss", what);
-        if (r.part[PART_FORGET].term && tensor_find(&want, "forget_loss")) {
+        if (r.part[PART_FORGET].row && tensor_find(&want, "forget_loss")) {
             double forget = read_value(&want, "forget_loss", 0);
             near(res.loss[0], forget, 0, 1e-5 * fmax(1, fabs(forget)), "%s: forget loss", what);
         }

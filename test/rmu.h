@@ -39,9 +39,9 @@ static inline void rmu_open(struct bench *b, unsigned compat)
     tensor_file_close(&f);
     BUG_ON(param_apply_presets(method_params, &b->r.p, b->r.method->presets, &e));
     BUG_ON(recipe_choose_terms(&b->r, &e));
-    set(b->r.part[PART_FORGET].term->params, b->r.part[PART_FORGET].params, "module_regex",
+    set(choice_params(&b->r.part[PART_FORGET]), b->r.part[PART_FORGET].params, "module_regex",
         "model\\.layers\\.1");
-    set(b->r.part[PART_RETAIN].term->params, b->r.part[PART_RETAIN].params, "layer", "1");
+    set(choice_params(&b->r.part[PART_RETAIN]), b->r.part[PART_RETAIN].params, "layer", "1");
     BUG_ON(recipe_bind(&b->r, &b->g, &e));
     param_defaults(train_params, &b->o);
     b->o.batch = b->o.accumulate = b->o.warmup_steps = 2;
@@ -70,8 +70,7 @@ static inline int train(struct bench *b, const char *name, struct train_report *
     snprintf(out, sizeof out, "%s/%s", test_dir(), name);
     param_defaults(optim_adamw.params, adam);
     struct trainer t = {.engine = &b->g,
-                        .optim = &optim_adamw,
-                        .optim_params = adam,
+                        .optim = {&optim_adamw, adam},
                         .o = &b->o,
                         .order = &b->order,
                         .out = out,

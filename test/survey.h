@@ -145,8 +145,8 @@ static inline void open_recipe(struct recipe *r, const struct figure *f)
     set = set_all(f->settings, text[0], method_params, &r->p);
     BUG_ON(recipe_choose_terms(r, &e));
     for (int i = 0; i < PART_COUNT; i++)
-        if (r->part[i].term)
-            set += set_all(f->settings, text[1 + i], r->part[i].term->params, r->part[i].params);
+        if (r->part[i].row)
+            set += set_all(f->settings, text[1 + i], choice_params(&r->part[i]), r->part[i].params);
     BUG_ON(set < wanted);
 }
 

@@ -61,9 +61,9 @@ static int choose(struct job *j, const struct plan *p, struct err *e)
     param_defaults(p->optim->params, j->optim);
     if (!p->wrapper)
         return 0;
-    param_defaults(j->wrap.wrapper->params, j->wrap.params);
-    return param_set_text(param_find(j->wrap.wrapper->params, p->setting), j->wrap.params, p->value,
-                          e);
+    param_defaults(choice_params(&j->wrap.chosen), j->wrap.chosen.params);
+    return param_set_text(param_find(choice_params(&j->wrap.chosen), p->setting),
+                          j->wrap.chosen.params, p->value, e);
 }
 
 static int prepare(struct job *j, const struct plan *p, struct err *e)
@@ -95,10 +95,8 @@ static int train(struct job *j, const struct plan *p, const char *out, struct er
          gap_measure(&j->g.gap, &j->ref, &j->m, &j->sets[ROLE_RETAIN], e)))
         return -1;
     struct trainer t = {.engine = &j->g,
-                        .optim = p->optim,
-                        .optim_params = j->optim,
-                        .wrapper = j->wrap.wrapper,
-                        .wrapper_params = j->wrap.params,
+                        .optim = {p->optim, j->optim},
+                        .wrapper = j->wrap.chosen,
                         .o = &o,
                         .order = &j->order,
                         .out = out,

@@ -62,8 +62,7 @@ static int run(struct bench *b, const char *how, const struct train_options *o,
     void *adam = adam_params();
     const struct weighting_options w = {.term_weights = how, .msteps = 2};
     struct trainer t = {.engine = &b->g,
-                        .optim = &optim_adamw,
-                        .optim_params = adam,
+                        .optim = {&optim_adamw, adam},
                         .weighting = weighting_of(&w),
                         .o = o,
                         .order = &b->order,

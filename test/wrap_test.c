@@ -55,10 +55,11 @@ static void check_penalty(const char *wrapper, const char *rho_name, double rho,
     char text[32];
     bench_open(&b, "NPO", 1, wrapper);
     snprintf(text, sizeof text, "%g", rho);
-    set(b.wrap.wrapper->params, b.wrap.params, rho_name, text);
-    set(b.wrap.wrapper->params, b.wrap.params, mu > 0 ? "cr_difference" : "gnr_difference", "1e-3");
+    set(choice_params(&b.wrap.chosen), b.wrap.chosen.params, rho_name, text);
+    set(choice_params(&b.wrap.chosen), b.wrap.chosen.params,
+        mu > 0 ? "cr_difference" : "gnr_difference", "1e-3");
     if (mu > 0)
-        set(b.wrap.wrapper->params, b.wrap.params, "cr_mu", "0.05");
+        set(choice_params(&b.wrap.chosen), b.wrap.chosen.params, "cr_mu", "0.05");
     size_t n = b.m.table.total;
     gradient_start(&b.step, 0, 1, 1);
     BUG_ON(gradient_add(&b.step, GOAL_BIT(GOAL_FORGET), &e));
@@ -97,9 +98,9 @@ static void check_noise(void)
     gradient_of(&b, 2);
     ok(memcmp(one, b.g.grads, n * sizeof *one), "rs: another step, another draw");
     ok(!memcmp(before, b.m.own, n * sizeof *before), "rs: the weights are where they were");
-    set(b.wrap.wrapper->params, b.wrap.params, "rs_rho", "1e-7");
+    set(choice_params(&b.wrap.chosen), b.wrap.chosen.params, "rs_rho", "1e-7");
     double alone = b.m.ops->dot(one, gradient_of(&b, 1), n);
-    set(b.wrap.wrapper->params, b.wrap.params, "rs_samples", "3");
+    set(choice_params(&b.wrap.chosen), b.wrap.chosen.params, "rs_samples", "3");
     near(b.m.ops->dot(one, gradient_of(&b, 1), n), alone, 1e-3, 0, "rs: of three draws the mean");
     struct rng r;
     rng_stream(&r, 0, RNG_NOISE, 1);
@@ -118,25 +119,25 @@ static void check_average(void)
 {
     struct bench b;
     bench_open(&b, "FT", 1, "wa");
-    const struct wrapper *w = b.wrap.wrapper;
-    set(w->params, b.wrap.params, "wa_start", "2");
-    set(w->params, b.wrap.params, "wa_every", "2");
+    const struct wrapper *w = wrapping_row(&b.wrap);
+    set(w->params, b.wrap.chosen.params, "wa_start", "2");
+    set(w->params, b.wrap.chosen.params, "wa_every", "2");
     size_t k = b.m.table.v[3].offset + 5;
     for (long s = 1; s <= 7; s++) {
         b.m.own[k] = (float)(s * s);
-        w->follow(b.wrap.params, &b.m, b.copy, s);
+        w->follow(b.wrap.chosen.params, &b.m, b.copy, s);
     }
-    w->finish(b.wrap.params, &b.m, b.copy, 7);
+    w->finish(b.wrap.chosen.params, &b.m, b.copy, 7);
     near((double)b.m.own[k], (4 + 16 + 36) / 3.0, 1e-6, 0, "wa: the mean of the samples");
-    set(w->params, b.wrap.params, "wa_decay", "0.5");
+    set(w->params, b.wrap.chosen.params, "wa_decay", "0.5");
     for (long s = 1; s <= 7; s++) {
         b.m.own[k] = (float)(s * s);
-        w->follow(b.wrap.params, &b.m, b.copy, s);
+        w->follow(b.wrap.chosen.params, &b.m, b.copy, s);
     }
-    w->finish(b.wrap.params, &b.m, b.copy, 7);
+    w->finish(b.wrap.chosen.params, &b.m, b.copy, 7);
     near((double)b.m.own[k], 0.25 * 4 + 0.25 * 16 + 0.5 * 36, 1e-6, 0, "wa: exponential");
     b.m.own[k] = -1;
-    w->finish(b.wrap.params, &b.m, b.copy, 1);
+    w->finish(b.wrap.chosen.params, &b.m, b.copy, 1);
     ok(b.m.own[k] == -1, "wa: a run that ends before the first sample keeps its last weights");
     bench_close(&b);
 }

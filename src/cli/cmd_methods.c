@@ -45,7 +45,7 @@ static void print_sum(const struct recipe *r)
     static const char *const weights[] = {"gamma", "alpha", "extra_weight"};
     const char *before = "loss = ";
     for (int i = 0; i < PART_COUNT; i++)
-        if (r->part[i].term) {
+        if (r->part[i].row) {
             printf("%s%s * %s term", before, weights[i], place_name[i]);
             before = " + ";
         }
@@ -123,8 +123,8 @@ static int print_one(const char *name, struct err *e)
     printf("needs: %s\nverified against: %s\n", needs, m->verified);
     printf("loss on forget data: %s\n", method_forgets(m) ? "meant to rise" : "left open");
     for (int i = 0; i < PART_COUNT; i++)
-        if (r.part[i].term)
-            print_term(place_name[i], r.part[i].term);
+        if (r.part[i].row)
+            print_term(place_name[i], r.part[i].row);
     print_parts(m, needs);
     print_stages(&r);
     printf("\nof every method:\n");
@@ -146,7 +146,7 @@ static json_t *row_json(const struct recipe *r, const char *needs)
         char name[32];
         snprintf(name, sizeof name, "%s_term", place_name[i]);
         json_object_set_new(j, name,
-                            r->part[i].term ? json_string(r->part[i].term->name) : json_null());
+                            r->part[i].row ? json_string(choice_name(&r->part[i])) : json_null());
     }
     json_t *before = json_array();
     for (int k = 0; k < STAGE_COUNT; k++)

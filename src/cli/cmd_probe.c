@@ -27,7 +27,7 @@ static const struct param params[] = {
     {0},
 };
 
-static const struct param choice_params[] = {LOCATE_PARAM(OPT(locate)), {0}};
+static const struct param chosen_params[] = {LOCATE_PARAM(OPT(locate)), {0}};
 
 static const char about[] =
     "Runs a method once, forward and backward, on token ids given as "
@@ -48,9 +48,8 @@ struct probe {
     struct engine engine;
     struct dataset sets[ROLE_COUNT];
     bool has[ROLE_COUNT];
-    float *direction;              /* owned [C], of length 1 */
-    const struct locator *locator; /* NULL: none was asked for, all weights have gradients */
-    void *locator_params;          /* owned */
+    float *direction;      /* owned [C], of length 1 */
+    struct choice locator; /* none: none was asked for, all weights have gradients */
 };
 
 /* ROLE.suffix as ints [b,t], or NULL with *missing set. */
@@ -160,7 +159,7 @@ static int write_out(const struct probe *p, const struct recipe *r, const struct
     float value[1 + PART_COUNT] = {0};
     bool there[1 + PART_COUNT] = {true};
     for (int place = 0, i = 0; place < PART_COUNT; place++) /* they were bound in this order */
-        if ((there[1 + place] = r->part[place].term != NULL)) {
+        if ((there[1 + place] = r->part[place].row != NULL)) {
             loss += p->engine.obj[i].weight * res->loss[i];
             value[1 + place] = (float)res->loss[i++];
         }
@@ -210,14 +209,14 @@ static int run(struct probe *p, const struct setup_options *so, const struct opt
     int rc = -1;
     if (!o->out)
         return err_set(e, "no output given: use --out FILE");
-    if (p->locator && p->locator->keeps_base)
+    const struct locator *l = p->locator.row;
+    if (l && l->keeps_base)
         return err_set(e,
                        "--locate %s is not for probe, which writes gradients of the model's own "
                        "weights",
-                       p->locator->name);
+                       l->name);
     if (setup_open(&p->s, so, false, e) ||
-        (p->locator &&
-         locate_weights(p->locator, p->locator_params, p->s.compat, &p->s.model, 0, e)))
+        (l && locate_weights(l, p->locator.params, p->s.compat, &p->s.model, 0, e)))
         return -1;
     engine_init(&p->engine, &p->s.model);
     if (read_batch(p, o->batch, e) || check_roles(p, r, e) || whole_batch(p, &mb, e) ||
@@ -278,19 +277,19 @@ int cmd_probe(int argc, char **argv)
     if (status == ARGS_GO)
         status = recipe_args(&a, &ro, &r);
     if (status == ARGS_GO)
-        status = args_take(&a, "which weights move", choice_params, &o);
+        status = args_take(&a, "which weights move", chosen_params, &o);
     if (status == ARGS_GO)
-        status = locator_args(&a, o.locate, &p.locator, &p.locator_params);
+        status = locator_args(&a, o.locate, &p.locator);
     if (status == ARGS_GO)
         status = args_finish(&a);
     /* a method's own preset is for a model of some size: a locator counts where it is asked for */
-    if (status == ARGS_GO && !is_asked(&a, p.locator))
-        p.locator = NULL;
+    if (status == ARGS_GO && !is_asked(&a, p.locator.row))
+        choice_fini(&p.locator);
     if (status == ARGS_GO) {
         struct err e = {""};
         status = run(&p, &so, &o, &r, &e) ? args_fail(&a, &e) : STATUS_DONE;
     }
-    free(p.locator_params);
+    choice_fini(&p.locator);
     recipe_fini(&r);
     args_fini(&a);
     return status;

@@ -74,7 +74,8 @@ static int locate(struct job *j, const struct request *q, struct err *e)
 {
     struct model *m = &j->s.model;
     j->engine.goals = wrapping_goals(&q->wrapping);
-    if (locate_weights(q->locator, q->locator_params, j->s.compat, m, (unsigned)q->train.seed, e) ||
+    if (locate_weights(q->locator.row, q->locator.params, j->s.compat, m, (unsigned)q->train.seed,
+                       e) ||
         engine_hold_unreached(&j->engine, e) ||
         !(j->direction = mem_alloc((size_t)m->cfg.width, sizeof *j->direction, e)))
         return -1;
@@ -134,7 +135,7 @@ static int prepare(struct job *j, struct request *q, struct err *e)
     const struct job_options *o = &q->job;
     if (file_make_dir(o->out, e) ||
         (o->scratch ? setup_open_scratch(&j->s, &q->setup, (unsigned)q->train.seed, e)
-                    : setup_open(&j->s, &q->setup, !q->locator->keeps_base, e)) ||
+                    : setup_open(&j->s, &q->setup, !request_keeps_base(q), e)) ||
         tell_dropout(&j->s.model, e))
         return -1;
     engine_init(&j->engine, &j->s.model);
@@ -144,7 +145,7 @@ static int prepare(struct job *j, struct request *q, struct err *e)
     fluency_promise(&q->fluency, &q->recipe, &j->data, &j->engine);
     j->engine.pad_id = j->s.encoder.pad_id >= 0 ? j->s.encoder.pad_id : 0;
     if (recipe_bind(&q->recipe, &j->engine, e) || wrapping_bind(&q->wrapping, &j->engine, e) ||
-        open_reference(j, &q->setup, o, q->locator->keeps_base, e) || open_helpers(j, o, e) ||
+        open_reference(j, &q->setup, o, request_keeps_base(q), e) || open_helpers(j, o, e) ||
         job_data_order(&j->data, &j->engine, &q->train, &q->alternates,
                        weighting_turns(&q->weighting), e) ||
         locate(j, q, e) || measure_gap(j, e) || job_watch_init(&j->watch, &q->watch, &j->engine, e))
@@ -215,9 +216,7 @@ static int run_job(struct request *q)
     struct ledger ledger;
     struct trainer t = {.engine = &j.engine,
                         .optim = q->optim,
-                        .optim_params = q->optim_params,
-                        .wrapper = q->wrapping.wrapper,
-                        .wrapper_params = q->wrapping.params,
+                        .wrapper = q->wrapping.chosen,
                         .weighting = weighting_of(&q->weighting),
                         .watch = &j.watch.watch,
                         .options = q->options,

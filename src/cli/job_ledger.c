@@ -18,10 +18,11 @@ static json_t *describe(const struct request *q)
 int job_ledger_open(struct ledger *l, const struct request *q, const struct engine *g,
                     struct err *e)
 {
-    const struct wrapper *w = q->wrapping.wrapper;
+    const struct wrapper *w = wrapping_row(&q->wrapping);
+    const struct optim *o = q->optim.row;
     *l = (struct ledger){.out = q->job.out,
                          .engine = g,
-                         .optim_states = q->optim->n_states,
+                         .optim_states = o->n_states,
                          .wrapper_copies = w ? w->n_copies : 0,
                          .about = describe(q),
                          .start = log_seconds()};

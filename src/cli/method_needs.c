@@ -34,8 +34,8 @@ const char *method_preset(const struct method *m, const char *option)
 static void add_parts(struct looks *l, const struct recipe *r)
 {
     for (int i = 0; i < PART_COUNT; i++)
-        if (r->part[i].term)
-            l->v[l->n++] = (struct look){r->part[i].term, r->part[i].params,
+        if (r->part[i].row)
+            l->v[l->n++] = (struct look){r->part[i].row, r->part[i].params,
                                          recipe_role(r, (enum recipe_place)i)};
 }
 
@@ -44,14 +44,14 @@ static int add_wrapper(struct looks *l, const struct method *m, struct err *e)
     const char *name = method_preset(m, "wrapper");
     struct wrapping w = {0};
     int rc = name ? wrapping_choose(&w, name, e) : 0;
-    const struct wrapper *row = w.wrapper;
+    const struct wrapper *row = wrapping_row(&w);
     if (!rc && row && row->params)
-        rc = param_apply_presets(row->params, w.params, m->presets, e);
+        rc = param_apply_presets(row->params, w.chosen.params, m->presets, e);
     for (int k = 0; !rc && row && k < WRAPPER_MAX_EXTRAS && row->extra[k].term; k++) {
         const struct term *t = term_by_name(row->extra[k].term, e);
         if (!t)
             rc = -1;
-        else if (!row->weight || row->weight(w.params, k) != 0)
+        else if (!row->weight || row->weight(w.chosen.params, k) != 0)
             l->v[l->n++] = (struct look){t, NULL, row->extra[k].role};
     }
     wrapping_fini(&w);

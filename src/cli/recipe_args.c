@@ -2,8 +2,6 @@
 
 #include <stddef.h>
 
-#include "base/mem.h"
-
 const struct param recipe_params[] = {
     {"method", PARAM_STRING, offsetof(struct recipe_options, method), 0, 0, NULL, "NPO", "NAME",
      "what to run; 'unlearn methods' lists all"},
@@ -23,15 +21,20 @@ int recipe_args(struct args *a, const struct recipe_options *o, struct recipe *r
     if (status == ARGS_GO && recipe_choose_terms(r, &e))
         status = args_usage(a, &e);
     for (int i = 0; i < PART_COUNT && status == ARGS_GO; i++)
-        if (r->part[i].term && r->part[i].term->params)
-            status = args_take(a, titles[i], r->part[i].term->params, r->part[i].params);
+        if (choice_params(&r->part[i]))
+            status = args_take(a, titles[i], choice_params(&r->part[i]), r->part[i].params);
     return status;
 }
 
-int locator_args(struct args *a, const char *name, const struct locator **l, void **params)
+int choice_args(struct args *a, const struct choice *c)
+{
+    const struct param *params = choice_params(c);
+    return params ? args_take(a, choice_name(c), params, c->params) : ARGS_GO;
+}
+
+int locator_args(struct args *a, const char *name, struct choice *c)
 {
     struct err e = {""};
-    if (!(*l = locator_by_name(name, &e)) || !(*params = mem_alloc(1, (*l)->params_size, &e)))
-        return args_usage(a, &e);
-    return (*l)->params ? args_take(a, (*l)->name, (*l)->params, *params) : ARGS_GO;
+    const struct locator *l = locator_by_name(name, &e);
+    return !l || choice_init(c, l, NULL, &e) ? args_usage(a, &e) : choice_args(a, c);
 }

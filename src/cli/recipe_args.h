@@ -18,9 +18,10 @@ extern const struct param recipe_params[];
         "locate", PARAM_STRING, offset, 0, 0, NULL, "all", "NAME",                                 \
             "which weights may move: all, regex, lora (adapters beside them)"                      \
     }
-/* The locator of that name, and its parameters, owned by the caller also on failure, from an open
- * command line: ARGS_GO or an exit status. */
-int locator_args(struct args *a, const char *name, const struct locator **l, void **params);
+/* The parameters of what was chosen, if it has any. */
+int choice_args(struct args *a, const struct choice *c);
+/* Chooses the locator of that name and takes its parameters; choice_fini is due in every case. */
+int locator_args(struct args *a, const char *name, struct choice *c);
 
 /* Takes the tables of the chosen method from an open command line: ARGS_GO or an exit status.
  * recipe_fini is due in every case. */

@@ -29,7 +29,7 @@ static const struct param job_params[] = {
     {0},
 };
 
-static const struct param choice_params[] = {
+static const struct param chosen_params[] = {
     LOCATE_PARAM(offsetof(struct choice_options, locate)),
     {"wrapper", PARAM_STRING, offsetof(struct choice_options, wrapper), 0, 0, NULL, "none", "NAME",
      "how the gradient is made: none, sam, rs, gnr, cr, wa, lat, tar"},
@@ -63,16 +63,13 @@ static int take_chosen(struct args *a, struct request *q)
     if (status == ARGS_GO)
         status = args_take(a, "normal text", fluency_params, &q->fluency);
     if (status == ARGS_GO)
-        status = args_take(a, "which weights move, and how", choice_params, &q->chosen);
+        status = args_take(a, "which weights move, and how", chosen_params, &q->chosen);
     if (status != ARGS_GO)
         return status;
     if (wrapping_choose(&q->wrapping, q->chosen.wrapper, &e))
         return args_usage(a, &e);
-    status = locator_args(a, q->chosen.locate, &q->locator, &q->locator_params);
-    const struct wrapper *w = q->wrapping.wrapper;
-    return status == ARGS_GO && w && w->params
-               ? args_take(a, w->name, w->params, q->wrapping.params)
-               : status;
+    status = locator_args(a, q->chosen.locate, &q->locator);
+    return status == ARGS_GO ? choice_args(a, &q->wrapping.chosen) : status;
 }
 
 /* What only unlearning has: how it weighs its terms, when it ends, what it trains before. */
@@ -97,11 +94,10 @@ static int take_choices(struct args *a, const struct job_command *c, struct requ
         status = take_course(a, q);
     if (status != ARGS_GO)
         return status;
-    if (!(q->optim = optim_by_name(q->job.optimiser, &e)) ||
-        !(q->optim_params = mem_alloc(1, q->optim->params_size, &e)))
+    const struct optim *o = optim_by_name(q->job.optimiser, &e);
+    if (!o || choice_init(&q->optim, o, NULL, &e))
         return args_usage(a, &e);
-    return q->optim->params ? args_take(a, q->optim->name, q->optim->params, q->optim_params)
-                            : ARGS_GO;
+    return choice_args(a, &q->optim);
 }
 
 /* Options that change nothing in what a run computes may differ when it is resumed. */
@@ -119,11 +115,13 @@ static int check_required(const struct args *a, const struct job_command *c,
                           const struct request *q)
 {
     struct err e = {""};
+    const bool keeps_base = request_keeps_base(q);
     if (c->method && !q->job.files[ROLE_RETAIN])
         err_set(&e, "nothing to learn given: use --data FILE");
-    else if (q->locator->keeps_base && q->job.scratch)
-        err_set(&e, "--locate %s needs a model to start from, not --scratch", q->locator->name);
-    else if (q->job.save_adapter && !q->locator->keeps_base)
+    else if (keeps_base && q->job.scratch)
+        err_set(&e, "--locate %s needs a model to start from, not --scratch",
+                choice_name(&q->locator));
+    else if (q->job.save_adapter && !keeps_base)
         err_set(&e, "--save-adapter: there is no adapter without --locate lora");
     else if (!q->job.out || !*q->job.out)
         err_set(&e, "no output given: use --out DIR");
@@ -164,8 +162,8 @@ void request_fini(struct request *q)
     json_decref(q->options);
     for (int k = 0; k < STAGE_COUNT; k++)
         free(q->stage_dir[k]);
-    free(q->optim_params);
-    free(q->locator_params);
+    choice_fini(&q->optim);
+    choice_fini(&q->locator);
     wrapping_fini(&q->wrapping);
     recipe_fini(&q->recipe);
     args_fini(&q->args);

@@ -31,15 +31,13 @@ struct request {
     struct train_options train;
     struct recipe_options choice;
     struct recipe recipe;
-    const struct optim *optim;
-    void *optim_params; /* owned */
+    struct choice optim;
     struct choice_options chosen;
     struct alternate_options alternates;
     struct fluency_options fluency;
     struct weighting_options weighting;
     struct watch_options watch;
-    const struct locator *locator;
-    void *locator_params; /* owned */
+    struct choice locator;
     struct wrapping wrapping;
     const struct stage *first; /* NULL: none */
     struct stage_options stages[STAGE_COUNT];
@@ -51,5 +49,11 @@ struct request {
 /* ARGS_GO or an exit status; request_fini is due in every case. */
 int request_parse(struct request *q, const struct job_command *c, int argc, char **argv);
 void request_fini(struct request *q);
+
+/* The locator leaves the model's own weights as they are. */
+static inline bool request_keeps_base(const struct request *q)
+{
+    return ((const struct locator *)q->locator.row)->keeps_base;
+}
 
 #endif

@@ -1,18 +1,12 @@
 #include "locate/locators.h"
 
-#include <strings.h>
-
 #include "base/compat.h"
 
 const struct locator *const locators[] = {&locator_all, &locator_regex, &locator_lora, NULL};
 
 const struct locator *locator_by_name(const char *name, struct err *e)
 {
-    for (int i = 0; locators[i]; i++)
-        if (!strcasecmp(locators[i]->name, name))
-            return locators[i];
-    err_set(e, "unknown locator '%s'; there are: all, regex, lora", name);
-    return NULL;
+    return table_find(locators, "locator", name, e);
 }
 
 int locate_weights(const struct locator *l, const void *params, unsigned compat, struct model *m,

@@ -51,19 +51,20 @@ extern const struct param method_params[];
 /* The terms of a method, in the order they are added to the engine. */
 enum recipe_place { PART_FORGET, PART_RETAIN, PART_EXTRA, PART_COUNT };
 
-struct recipe_part {
-    const struct term *term; /* NULL: none */
-    void *params;            /* owned */
-};
-
 /* A method made ready: terms chosen, their parameters at hand. */
 struct recipe {
     const struct method *method;
     struct method_params p;
-    struct recipe_part part[PART_COUNT];
+    struct choice part[PART_COUNT]; /* terms */
 };
 
 extern const char *const place_name[PART_COUNT]; /* "forget", "retain", "extra" */
+
+/* NULL: the recipe has no term in that place. */
+static inline const struct term *recipe_term(const struct recipe *r, enum recipe_place place)
+{
+    return r->part[place].row;
+}
 
 /* The row at its defaults. recipe_fini is due in every case. */
 int recipe_open(struct recipe *r, const char *method, struct err *e);

@@ -1,6 +1,3 @@
-#include <strings.h>
-
-#include "base/mem.h"
 #include "methods/method.h"
 #include "objectives/terms.h"
 
@@ -42,21 +39,15 @@ enum role recipe_role(const struct recipe *r, enum recipe_place place)
 double recipe_weight(const struct recipe *r, enum recipe_place place)
 {
     const double weights[] = {r->p.gamma, r->p.alpha, r->p.extra_weight};
-    return r->part[place].term ? weights[place] : 0;
+    return r->part[place].row ? weights[place] : 0;
 }
 
-static int choose(struct recipe_part *part, const char *name, const struct param_preset *presets,
+static int choose(struct choice *part, const char *name, const struct param_preset *presets,
                   struct err *e)
 {
-    if (!name || !strcasecmp(name, "none"))
-        return 0;
-    if (!(part->term = term_by_name(name, e)) ||
-        !(part->params = mem_alloc(1, part->term->params_size, e)))
-        return -1;
-    if (!part->term->params)
-        return 0;
-    param_defaults(part->term->params, part->params);
-    return param_apply_presets(part->term->params, part->params, presets, e);
+    const void *term = NULL;
+    return (name && table_find_or_none(terms, "term", name, &term, e)) ||
+           choice_init(part, term, presets, e);
 }
 
 int recipe_open(struct recipe *r, const char *method, struct err *e)
@@ -100,7 +91,8 @@ bool recipe_uses(const struct recipe *r, enum role role)
     for (int i = 0; i < PART_COUNT; i++) {
         enum role own = recipe_role(r, (enum recipe_place)i);
         if (recipe_weight(r, (enum recipe_place)i) != 0 &&
-            (own == role || (r->part[i].term->n_views > 1 && partner_of(own) == role)))
+            (own == role ||
+             (recipe_term(r, (enum recipe_place)i)->n_views > 1 && partner_of(own) == role)))
             return true;
     }
     return false;
@@ -108,27 +100,27 @@ bool recipe_uses(const struct recipe *r, enum role role)
 
 static int bind(const struct recipe *r, enum recipe_place place, struct engine *g, struct err *e)
 {
-    const struct recipe_part *part = &r->part[place];
+    const struct term *term = recipe_term(r, place);
     enum role role = recipe_role(r, place);
     bool kept = role == ROLE_RETAIN || role == ROLE_GENERIC;
     struct objective o = {
-        .term = part->term,
-        .params = part->params,
+        .term = term,
+        .params = r->part[place].params,
         .role = {role, partner_of(role)},
         .weight = recipe_weight(r, place),
         .goal = place == PART_RETAIN || (place == PART_EXTRA && kept) ? GOAL_RETAIN : GOAL_FORGET};
-    if (part->term->n_views > 1 && role != ROLE_FORGET && role != ROLE_RETAIN)
+    if (term->n_views > 1 && role != ROLE_FORGET && role != ROLE_RETAIN)
         return err_set(e,
                        "term '%s' compares answers with their alternates, which %s data have "
                        "none of: give it the role forget or retain",
-                       part->term->name, role_name[role]);
+                       term->name, role_name[role]);
     return engine_add(g, &o, e);
 }
 
 int recipe_bind(const struct recipe *r, struct engine *g, struct err *e)
 {
     for (int i = 0; i < PART_COUNT; i++)
-        if (r->part[i].term && bind(r, (enum recipe_place)i, g, e))
+        if (r->part[i].row && bind(r, (enum recipe_place)i, g, e))
             return err_prefix(e, "method '%s': ", r->method->name);
     g->l1 = r->p.l1;
     return 0;
@@ -145,6 +137,6 @@ enum role recipe_anchor(const struct recipe *r)
 void recipe_fini(struct recipe *r)
 {
     for (int i = 0; i < PART_COUNT; i++)
-        free(r->part[i].params);
+        choice_fini(&r->part[i]);
     *r = (struct recipe){0};
 }

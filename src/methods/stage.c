@@ -57,7 +57,7 @@ bool stage_is_needed(const struct stage *s, const struct recipe *r, const struct
 {
     for (int i = 0; i < PART_COUNT && s->helper < HELPER_COUNT; i++)
         if (recipe_weight(r, (enum recipe_place)i) != 0 &&
-            term_looks_at(r->part[i].term, r->part[i].params, s->helper))
+            term_looks_at(r->part[i].row, r->part[i].params, s->helper))
             return true;
     return s == first;
 }

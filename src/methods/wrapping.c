@@ -6,21 +6,14 @@
 
 int wrapping_choose(struct wrapping *w, const char *name, struct err *e)
 {
+    const struct wrapper *row;
     *w = (struct wrapping){0};
-    if (wrapper_by_name(name, &w->wrapper, e))
-        return -1;
-    if (!w->wrapper)
-        return 0;
-    if (!(w->params = mem_alloc(1, w->wrapper->params_size, e)))
-        return -1;
-    if (w->wrapper->params)
-        param_defaults(w->wrapper->params, w->params);
-    return 0;
+    return wrapper_by_name(name, &row, e) || choice_init(&w->chosen, row, NULL, e);
 }
 
 int wrapping_bind(struct wrapping *w, struct engine *g, struct err *e)
 {
-    const struct wrapper *row = w->wrapper;
+    const struct wrapper *row = wrapping_row(w);
     for (int k = 0; row && k < WRAPPER_MAX_EXTRAS && row->extra[k].term; k++) {
         const struct term *t = term_by_name(row->extra[k].term, e);
         if (!t || !(w->extra[k] = mem_alloc(1, t->params_size, e)))
@@ -30,7 +23,7 @@ int wrapping_bind(struct wrapping *w, struct engine *g, struct err *e)
         struct objective o = {.term = t,
                               .params = w->extra[k],
                               .role = {row->extra[k].role, ROLE_ALTERNATE},
-                              .weight = row->weight ? row->weight(w->params, k) : 1,
+                              .weight = row->weight ? row->weight(w->chosen.params, k) : 1,
                               .goal = GOAL_WRAPPER + (unsigned)k};
         if (engine_add(g, &o, e))
             return err_prefix(e, "wrapper '%s': ", row->name);
@@ -40,13 +33,13 @@ int wrapping_bind(struct wrapping *w, struct engine *g, struct err *e)
 
 unsigned wrapping_goals(const struct wrapping *w)
 {
-    return GOALS_METHOD | (w->wrapper ? w->wrapper->moves : 0);
+    return GOALS_METHOD | (w->chosen.row ? wrapping_row(w)->moves : 0);
 }
 
 void wrapping_fini(struct wrapping *w)
 {
     for (int k = 0; k < WRAPPER_MAX_EXTRAS; k++)
         free(w->extra[k]);
-    free(w->params);
+    choice_fini(&w->chosen);
     *w = (struct wrapping){0};
 }

@@ -5,10 +5,14 @@
 #include "train/wrapper.h"
 
 struct wrapping {
-    const struct wrapper *wrapper;   /* NULL: none */
-    void *params;                    /* owned; NULL: none */
+    struct choice chosen;            /* a wrapper; none: no wrapper */
     void *extra[WRAPPER_MAX_EXTRAS]; /* owned parameters of the extra terms, at their defaults */
 };
+
+static inline const struct wrapper *wrapping_row(const struct wrapping *w)
+{
+    return w->chosen.row;
+}
 
 /* By name, or "none"; allocates the parameters, at their defaults. */
 int wrapping_choose(struct wrapping *w, const char *name, struct err *e);

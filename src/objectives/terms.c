@@ -1,7 +1,5 @@
 #include "objectives/terms.h"
 
-#include <strings.h>
-
 const struct term *const terms[] = {
     &term_nll,
     &term_ascent,
@@ -55,15 +53,5 @@ const struct term *const terms[] = {
 
 const struct term *term_by_name(const char *name, struct err *e)
 {
-    const char *names[64];
-    int n = 0;
-    for (; terms[n]; n++) {
-        if (!strcasecmp(terms[n]->name, name))
-            return terms[n];
-        names[n] = terms[n]->name;
-    }
-    const char *near = param_nearest(name, names, n);
-    err_set(e, "unknown term '%s'%s%s%s", name, near ? "; did you mean '" : "", near ? near : "",
-            near ? "'?" : "");
-    return NULL;
+    return table_find(terms, "term", name, e);
 }

@@ -4,13 +4,12 @@
 #ifndef TRAIN_LOCATOR_H
 #define TRAIN_LOCATOR_H
 
-#include "base/param.h"
+#include "base/table.h"
 #include "model/model.h"
 
 struct locator {
-    const char *name, *help;
-    const struct param *params; /* NULL: none */
-    size_t params_size;
+    ROW_FIELDS;
+    const char *help;
     bool keeps_base; /* the model's own weights stay: it is opened for reading */
     /* Sets `trainable` of every row of the model's table. */
     int (*apply)(const void *params, struct model *m, unsigned seed, struct err *e);

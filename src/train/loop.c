@@ -15,6 +15,8 @@ static const char checkpoint_name[] = "checkpoint.safetensors";
 
 struct run {
     struct trainer *t;
+    const struct optim *optim;
+    const struct wrapper *wrapper; /* NULL: none */
     struct model *m;
     float **state;     /* owned [n_arrays] flat arrays: the optimiser's, then the wrapper's */
     int n_arrays;      /* of them */
@@ -32,19 +34,19 @@ struct run {
 /* How many of its arrays a checkpoint holds. */
 static int saved_arrays(const struct run *r)
 {
-    return r->t->optim->n_states + (r->t->wrapper ? r->t->wrapper->n_states : 0);
+    return r->optim->n_states + (r->wrapper ? r->wrapper->n_states : 0);
 }
 
 static int reserve(struct run *r, struct err *e)
 {
-    r->n_arrays = r->t->optim->n_states + (r->t->wrapper ? r->t->wrapper->n_copies : 0);
+    r->n_arrays = r->optim->n_states + (r->wrapper ? r->wrapper->n_copies : 0);
     if (!(r->state = mem_alloc((size_t)r->n_arrays, sizeof *r->state, e)) ||
         !(r->g.micro = mem_alloc((size_t)r->accumulate, sizeof *r->g.micro, e)))
         return -1;
     for (int k = 0; k < r->n_arrays; k++)
         if (!(r->state[k] = mem_alloc(r->m->table.moving, sizeof(float), e)))
             return -1;
-    r->g.copy = r->state + r->t->optim->n_states;
+    r->g.copy = r->state + r->optim->n_states;
     return 0;
 }
 
@@ -111,7 +113,7 @@ static int estimate_curvature(struct run *r, long step, struct err *e)
     if (gradient_add_sampled(&r->g, &labels, e))
         return -1;
     struct optim_step s = optim_step_of(r, step);
-    optim_estimate(r->t->optim, r->t->optim_params, &s, labels);
+    optim_estimate(r->optim, r->t->optim.params, &s, labels);
     r->estimated = true;
     engine_zero_grads(r->t->engine);
     return 0;
@@ -142,7 +144,7 @@ static void put_back(struct engine *g, const struct before *b)
 static int add_gradient(struct run *r, struct err *e)
 {
     const struct trainer *t = r->t;
-    return t->wrapper && t->wrapper->gradient ? t->wrapper->gradient(t->wrapper_params, &r->g, e)
+    return r->wrapper && r->wrapper->gradient ? r->wrapper->gradient(t->wrapper.params, &r->g, e)
                                               : gradient_add(&r->g, GOALS_METHOD, e);
 }
 
@@ -151,8 +153,8 @@ static int add_gradient(struct run *r, struct err *e)
 static int make_gradient(struct run *r, long step, struct err *e)
 {
     const struct trainer *t = r->t;
-    const struct optim *o = t->optim;
-    const bool estimates = o->wants_estimate && o->wants_estimate(t->optim_params, step + 1);
+    const struct optim *o = r->optim;
+    const bool estimates = o->wants_estimate && o->wants_estimate(t->optim.params, step + 1);
     struct before before;
     gradient_start(&r->g, step, r->accumulate, r->repeats);
     /* What a wrapper keeps while its micro-batches repeat is in no checkpoint. */
@@ -187,9 +189,9 @@ static void update(struct run *r, long step, double lr)
     struct optim_step s = optim_step_of(r, step);
     s.grad_scale = (float)(scale < 1 ? scale : 1);
     s.lr = lr;
-    optim_apply(t->optim, t->optim_params, &s);
-    if (t->wrapper && t->wrapper->follow)
-        t->wrapper->follow(t->wrapper_params, r->m, r->g.copy, step + 1);
+    optim_apply(r->optim, t->optim.params, &s);
+    if (r->wrapper && r->wrapper->follow)
+        r->wrapper->follow(t->wrapper.params, r->m, r->g.copy, step + 1);
 }
 
 static int save(struct run *r, long done, struct err *e)
@@ -336,6 +338,8 @@ static int check_length(struct run *r, struct err *e)
 int train_run(struct trainer *t, struct train_report *report, struct err *e)
 {
     struct run r = {.t = t,
+                    .optim = t->optim.row,
+                    .wrapper = t->wrapper.row,
                     .m = t->engine->model,
                     .saved = -1,
                     .repeats = 1,
@@ -343,8 +347,8 @@ int train_run(struct trainer *t, struct train_report *report, struct err *e)
     long step = 0;
     *report = (struct train_report){0};
     BUG_ON(!r.m->own);
-    if (t->wrapper && t->wrapper->repeats)
-        r.repeats = t->wrapper->repeats(t->wrapper_params);
+    if (r.wrapper && r.wrapper->repeats)
+        r.repeats = r.wrapper->repeats(t->wrapper.params);
     r.total = train_total_steps(t->o, t->order);
     r.total *= t->o->max_steps > 0 ? 1 : r.repeats; /* epochs are of data, max_steps of steps */
     r.last = r.total;
@@ -356,8 +360,8 @@ int train_run(struct trainer *t, struct train_report *report, struct err *e)
     }
     if (!rc)
         rc = loop(&r, step, report, e);
-    if (!rc && !report->interrupted && t->wrapper && t->wrapper->finish)
-        t->wrapper->finish(t->wrapper_params, r.m, r.g.copy, step + report->steps);
+    if (!rc && !report->interrupted && r.wrapper && r.wrapper->finish)
+        r.wrapper->finish(t->wrapper.params, r.m, r.g.copy, step + report->steps);
     run_fini(&r);
     return rc;
 }

@@ -19,11 +19,8 @@
 #include "train/wrapper.h"
 
 struct trainer {
-    struct engine *engine; /* borrowed; sets, objectives and reference in place */
-    const struct optim *optim;
-    const void *optim_params;          /* borrowed */
-    const struct wrapper *wrapper;     /* NULL: none */
-    const void *wrapper_params;        /* borrowed */
+    struct engine *engine;             /* borrowed; sets, objectives and reference in place */
+    struct choice optim, wrapper;      /* borrowed; wrapper: may be none */
     const struct weighting *weighting; /* NULL: the weights of the terms stay */
     const struct watch *watch;         /* NULL: nothing is measured on the way */
     const json_t *options; /* borrowed object: the run's options, which a resumed run must share */

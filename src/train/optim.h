@@ -5,7 +5,7 @@
 #ifndef TRAIN_OPTIM_H
 #define TRAIN_OPTIM_H
 
-#include "base/param.h"
+#include "base/table.h"
 #include "model/model.h"
 
 struct optim_step {
@@ -33,10 +33,9 @@ struct optim_span {
 };
 
 struct optim {
-    const char *name, *paper, *help;
+    ROW_FIELDS;
+    const char *paper, *help;
     int n_states;
-    const struct param *params;
-    size_t params_size;
     void (*step)(const void *params, const struct optim_step *s, const struct optim_span *x);
     /* Second order. Whether step `step` begins with an estimate of the curvature, which `estimate`
      * takes into the state: s->grad is then the gradient, at the same weights, of the token mean

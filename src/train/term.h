@@ -19,7 +19,7 @@
 
 #include "base/compat.h"
 #include "base/err.h"
-#include "base/param.h"
+#include "base/table.h"
 
 enum view_kind {
     VIEW_LOGP,   /* log-probabilities of the labels */
@@ -134,7 +134,7 @@ enum mean {
 };
 
 struct term {
-    const char *name;    /* "npo" */
+    ROW_FIELDS;          /* "npo" */
     const char *paper;   /* arXiv id */
     const char *formula; /* plain text, one line */
     enum view_kind kind;
@@ -143,8 +143,6 @@ struct term {
     unsigned helpers; /* VIEW_LOGITS: bits of the helpers it looks at */
     unsigned widen;   /* VIEW_LOGITS: compat bit under which its rows are those of `widened` */
     enum row_set widened;
-    const struct param *params; /* NULL: none */
-    size_t params_size;
     /* One of the five. params: its own struct, filled from the table. token, seq, row and state
      * return the loss of one thing; only a row's has its share in it.
      * VIEW_LOGP: *d = d loss / d logp. */

@@ -9,7 +9,7 @@
 #ifndef TRAIN_WRAPPER_H
 #define TRAIN_WRAPPER_H
 
-#include "base/param.h"
+#include "base/table.h"
 #include "train/gradient.h"
 
 /* A loss that a wrapper looks at beside the method's. */
@@ -21,9 +21,8 @@ struct extra {
 #define WRAPPER_MAX_EXTRAS 4
 
 struct wrapper {
-    const char *name, *paper, *help, *formula;
-    const struct param *params; /* NULL: none */
-    size_t params_size;
+    ROW_FIELDS;
+    const char *paper, *help, *formula;
     struct extra extra[WRAPPER_MAX_EXTRAS];          /* objective k has the goal GOAL_WRAPPER + k */
     double (*weight)(const void *params, int extra); /* 0: not looked at. NULL: 1 each */
     unsigned moves; /* goals beside the method's whose gradient moves weights */
