@@ -115,6 +115,7 @@ static void test_other_shapes(void)
         "{\"forget\": [0, 1], \"retain\": [2, 2]}",
         "{\"messages\": [{\"role\": \"user\"}, {\"role\": \"user\"}]}",
         "{\"q\": \"one\", \"l\": [\"x\", \"y\"]}",
+        "{\"q\": [\"one\", \"two\"], \"a\": [\"x\"]}",
         "{\"a\": {\"b\": 1}, \"c\": {\"b\": 2}}",
         "{}"};
     for (size_t i = 0; i < sizeof single / sizeof *single; i++) {
