@@ -149,7 +149,8 @@ static void test_settings(const char *dir)
         const char *from, *to, *message;
     } cases[] = {
         {"\"num_hidden_layers\": 3", "\"num_hidden_layers\": 16000000", "layers"},
-        {"\"num_hidden_layers\": 3", "\"num_hidden_layers\": 16000", "missing"},
+        {"\"num_hidden_layers\": 3", "\"num_hidden_layers\": 1000", "missing"},
+        {"\"num_hidden_layers\": 3", "\"num_hidden_layers\": 1025", "too large"},
         {"\"num_hidden_layers\": 3", "\"num_hidden_layers\": 0", "num_hidden_layers"},
         {"\"num_hidden_layers\": 3", "\"num_hidden_layers\": 2.5", "num_hidden_layers"},
         {"\"hidden_size\": 24", "\"hidden_size\": 16777216", "wrong shape"},

@@ -97,6 +97,26 @@ static const struct refusal {
      "config.json: 'scale_attn_by_inverse_layer_idx' true is not supported"},
     {"opt", "{\"do_layer_norm_before\": false}",
      "config.json: 'do_layer_norm_before' false is not supported"},
+    {"llama", "{\"num_hidden_layers\": 1025}", "a model of 1025 layers is too large"},
+    {"llama", "{\"layer_types\": [\"full_attention\"]}",
+     "'layer_types' must be a list of 3 entries"},
+    {"gemma3_text", "{\"layer_types\": [\"full_attention\"]}",
+     "config.json: 'layer_types' must be a list of 6 entries, one a layer"},
+    {"gemma3_text",
+     "{\"num_hidden_layers\": 2, \"layer_types\": [\"full_attention\", \"chunked_attention\"]}",
+     "config.json: 'layer_types' says 'chunked_attention' for layer 1; supported: "
+     "full_attention, "},
+    {"gemma3_text", "{\"use_bidirectional_attention\": true}",
+     "config.json: 'use_bidirectional_attention' true is not supported"},
+    {"gemma3_text", "{\"rope_local_base_freq\": 0.5}", "rope base is out of range"},
+    {"smollm3", "{\"no_rope_layers\": [1, 1, 1, 1, 2]}",
+     "config.json: 'no_rope_layers' must be a list of 1 and 0; layer 4 has neither"},
+    {"smollm3",
+     "{\"num_hidden_layers\": 1, \"no_rope_layers\": [1], \"layer_types\": [\"sliding_"
+     "attention\"]}",
+     "config.json: 'layer_types' says sliding_attention for layer 0, and 'use_sliding_window'"},
+    {"granite", "{\"residual_multiplier\": 0}",
+     "config.json: 'residual_multiplier' must be positive"},
     {"opt", "{\"word_embed_proj_dim\": 8}",
      "config.json: 'word_embed_proj_dim' other than 'hidden_size' is not supported"},
 };
@@ -324,19 +344,84 @@ static void check_decay(void)
     json_decref(want);
 }
 
+static bool flags_are(const struct model_config *c, enum layer_flag flag, const char *want)
+{
+    for (int l = 0; l < c->layers; l++)
+        if (!(c->layer[l] & flag) != (want[l] == '-'))
+            return false;
+    return true;
+}
+
+/* Layers that differ, listed and by rule. */
+static void check_layers(void)
+{
+    struct model_config c;
+    if (read_twice(&c, "gemma3_text", "{\"layer_types\": null, \"sliding_window_pattern\": 3}"))
+        ok(flags_are(&c, LAYER_WINDOW, "ww-ww-") && !config_layers_by_rule(&c), "a pattern");
+    if (read_twice(&c, "gemma3_text", "{\"layer_types\": null}"))
+        ok(flags_are(&c, LAYER_WINDOW, "wwwww-") && config_layers_by_rule(&c), "gemma3's pattern");
+    if (read_twice(&c, "gemma3_text",
+                   "{\"num_hidden_layers\": 3, \"sliding_window_pattern\": 3, \"layer_types\": "
+                   "[\"full_attention\", \"sliding_attention\", \"full_attention\"]}"))
+        ok(flags_are(&c, LAYER_WINDOW, "-w-"), "a list counts more than a pattern");
+    if (read_twice(&c, "smollm3",
+                   "{\"no_rope_layers\": null, \"layer_types\": null, "
+                   "\"no_rope_layer_interval\": 2, \"use_sliding_window\": true, "
+                   "\"sliding_window\": 3}"))
+        ok(c.window == 3 && flags_are(&c, LAYER_NO_ROPE, "-n-n-") &&
+               flags_are(&c, LAYER_WINDOW, "-w-w-"),
+           "smollm3's window is in layers without rope");
+    if (read_twice(&c, "smollm3", "{\"no_rope_layers\": [0, 1, 1, 1, 0]}"))
+        ok(flags_are(&c, LAYER_NO_ROPE, "n---n"), "listed layers without rope");
+    if (read_twice(&c, "olmo3", "{\"layer_types\": null}"))
+        ok(flags_are(&c, LAYER_WINDOW, "www-w") && c.rope.local_base == c.rope.base,
+           "olmo3's layers; its scaling is of those without a window");
+    if (read_twice(
+            &c, "gemma3_text",
+            "{\"rope_theta\": null, \"rope_local_base_freq\": null, \"rope_scaling\": null, "
+            "\"rope_parameters\": {\"full_attention\": {\"rope_type\": \"linear\", "
+            "\"factor\": 4.0, \"rope_theta\": 500.0}, \"sliding_attention\": {\"rope_type\": "
+            "\"default\", \"rope_theta\": 50.0}}}"))
+        ok(c.rope.base == 500 && c.rope.local_base == 50 && c.rope.factor == 4,
+           "rope_parameters of two kinds of layers");
+    if (read_twice(&c, "olmo3", "{\"rope_scaling\": null}"))
+        ok(c.rope.local_base == 0, "no scaling, one rope");
+}
+
+/* Where the text part of an image model leaves out what is usual. */
+static void check_text_part(void)
+{
+    struct model_config c;
+    if (read_twice(
+            &c, "gemma3_text",
+            "{\"architectures\": [\"Gemma3ForConditionalGeneration\"], \"model_type\": "
+            "\"gemma3\", \"eos_token_id\": [1, 106], \"text_config\": {\"hidden_size\": 2560, "
+            "\"intermediate_size\": 10240, \"model_type\": \"gemma3_text\", "
+            "\"num_hidden_layers\": 34, \"rope_scaling\": {\"factor\": 8.0, \"rope_type\": "
+            "\"linear\"}, \"sliding_window\": 1024}}"))
+        ok(c.heads == 8 && c.kv_heads == 4 && c.head_dim == 256 && c.vocab == 262208 &&
+               c.positions == 131072 && c.layers == 34 && c.window == 1024 && c.n_eos == 2 &&
+               c.rope.base == 1e6 && c.rope.local_base == 1e4 && c.rope.kind == ROPE_LINEAR &&
+               c.tied_head && c.layer[33] & LAYER_WINDOW && !(c.layer[29] & LAYER_WINDOW),
+           "the text part of an image model");
+}
+
 static void check_meanings(void)
 {
     struct model_config c;
     if (read_twice(&c, "mistral", "{\"sliding_window\": null}"))
         ok(c.window == 0, "null is no window");
     if (read_twice(&c, "mistral", "{}"))
-        ok(c.window == 4 && c.window_first == 0 && c.window_step == 1, "a window in all layers");
+        ok(c.window == 4 && config_windowed(&c, 0) && config_windowed(&c, 1),
+           "a window in all layers");
     if (read_twice(&c, "gemma2", "{\"final_logit_softcapping\": null}"))
-        ok(c.logit_softcap == 0 && c.attn_softcap == 5 && c.window_step == 2, "null is no cap");
+        ok(c.logit_softcap == 0 && c.attn_softcap == 5 && !config_windowed(&c, 1),
+           "null is no cap");
     if (read_twice(&c, "qwen2",
                    "{\"use_sliding_window\": true, \"sliding_window\": 7, "
                    "\"max_window_layers\": 1}"))
-        ok(c.window == 7 && c.window_first == 1, "qwen's window starts at a layer");
+        ok(c.window == 7 && !config_windowed(&c, 0) && config_windowed(&c, 1),
+           "qwen's window starts at a layer");
     if (read_twice(&c, "qwen2", "{\"use_sliding_window\": false, \"sliding_window\": 7}"))
         ok(c.window == 0, "or nowhere");
     if (read_twice(&c, "gpt2", "{\"n_inner\": null}"))
@@ -363,6 +448,8 @@ int main(void)
     check_unread();
     check_generation_unread();
     check_dropout();
+    check_layers();
+    check_text_part();
     check_newer_files();
     return done();
 }

@@ -18,7 +18,10 @@ struct kind {
     int rot;
     int window;
     float softcap;
-    bool serial, biased, untied, longrope;
+    bool serial, biased, untied, longrope, yarn;
+    int full_every, no_rope_every; /* in place of the family's */
+    double local_base;
+    float multiplier; /* of embeddings, branches and logits */
 };
 
 static const struct kind kinds[] = {
@@ -32,7 +35,32 @@ static const struct kind kinds[] = {
     {.family = "phi", .what = "", .kv_heads = 4, .rot = 2, .untied = true},
     {.family = "gemma", .what = "", .kv_heads = 1, .head_dim = 10},
     {.family = "gemma2", .what = "", .kv_heads = 2, .head_dim = 10, .window = 3, .softcap = 2},
+    {.family = "gemma3_text",
+     .what = ", pattern",
+     .kv_heads = 2,
+     .head_dim = 10,
+     .window = 3,
+     .full_every = 2,
+     .local_base = 10},
+    {.family = "gemma3_text",
+     .what = "",
+     .kv_heads = 2,
+     .head_dim = 10,
+     .window = 3,
+     .local_base = 10},
     {.family = "olmo2", .what = "", .kv_heads = 2, .untied = true},
+    {.family = "olmo3",
+     .what = ", yarn",
+     .kv_heads = 2,
+     .window = 3,
+     .full_every = 3,
+     .local_base = 100,
+     .yarn = true,
+     .untied = true},
+    {.family = "smollm3", .what = "", .kv_heads = 2},
+    {.family = "smollm3", .what = ", pattern", .kv_heads = 2, .no_rope_every = 2},
+    {.family = "granite", .what = "", .kv_heads = 2, .multiplier = 0.7f},
+    {.family = "granite", .what = ", biases", .kv_heads = 2, .multiplier = 1.4f, .biased = true},
     {.family = "gpt_neox", .what = "", .kv_heads = 4, .rot = 2, .untied = true},
     {.family = "gpt_neox", .what = ", serial", .kv_heads = 4, .rot = 4, .serial = true},
     {.family = "gpt2", .what = "", .kv_heads = 4},
@@ -69,7 +97,19 @@ static void configure(struct model_config *c, const struct kind *k)
     c->mlp_bias = c->mlp_bias || k->biased;
     c->qkv_bias = c->qkv_bias || k->biased;
     c->out_bias = c->out_bias || k->biased;
+    c->rope.local_base = k->local_base;
+    c->full_every = k->full_every ? k->full_every : c->full_every;
+    c->no_rope_every = k->no_rope_every ? k->no_rope_every : c->no_rope_every;
+    c->embed_scale = c->residual_scale = c->logit_divisor = k->multiplier;
     c->bos = c->pad = -1;
+    if (k->yarn) {
+        c->rope.kind = ROPE_YARN;
+        c->rope.factor = 4;
+        c->rope.beta_fast = 4;
+        c->rope.beta_slow = 0.1;
+        c->rope.original_positions = 8;
+        c->rope.magnitude = 1.2;
+    }
     if (k->longrope) {
         c->rope.kind = ROPE_LONG;
         c->rope.original_positions = 8;

@@ -10,7 +10,7 @@ use lib $FindBin::Bin;
 use Command;
 
 my @models = qw(llama_bias mistral qwen2 qwen3 phi3 phi3_longrope phi gemma gemma2 olmo2 gpt_neox
-    gpt_neox_serial gpt2 opt);
+    gpt_neox_serial gpt2 opt gemma3_text smollm3 olmo3 granite);
 
 # What a command printed.
 sub out_of {
@@ -74,5 +74,26 @@ for my $name (@models) {
     my $want = put_tensors('want', retain_loss => $t{loss}, map { ($_ => $t{$_}) } grep { /^(grad\.|loss)/ } keys %t);
     out_of("probe --model $model --method FT --batch $batch --out $dir/probe");
     out_of("diff $dir/probe $want --rtol 1e-4 --atol 1e-5");
+}
+
+# The text part of an image model: the same numbers under longer names.
+{
+    my $config = decode_json(get('test/data/models/gemma3_text/config.json'));
+    my %whole = (architectures => ['Gemma3ForConditionalGeneration'], model_type => 'gemma3', text_config => $config,
+        vision_config => {hidden_size => 4});
+    my %t = tensors('test/data/models/gemma3_text/model.safetensors');
+    for my $prefix ('language_model.', 'model.language_model.') {
+        my $at = $prefix =~ /^model/ ? 'new' : 'old';
+        mkdir "$dir/$at" or die;
+        put("$at/config.json", encode_json(\%whole));
+        put_tensors("$at/model.safetensors", 'vision_tower.w' => ['F32', [1], pack 'f<', 1],
+            map { ($prefix . ($at eq 'new' ? s/^model\.//r : $_) => $t{$_}) } keys %t);
+        is(out_of("score --model $dir/$at --data $rows --json"),
+            out_of("score --model test/data/models/gemma3_text --data $rows --json"), "$prefix: the text part of an image model");
+        like(get("$dir/stderr"), qr/^$/, 'no warning where none is due');
+        out_of("info $dir/$at --json");
+        like(get("$dir/stderr"), qr/only the text part of the whole is read, as gemma3_text/,
+            'a word about the rest');
+    }
 }
 done_testing();

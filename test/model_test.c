@@ -217,9 +217,10 @@ static void check_models(const char *root, const char *const *names)
 int main(void)
 {
     const char *const first[] = {
-        "llama",    "llama3_tied",     "llama_bias", "mistral", "qwen2",  "qwen3",
-        "phi3",     "phi3_longrope",   "phi",        "gemma",   "gemma2", "olmo2",
-        "gpt_neox", "gpt_neox_serial", "gpt2",       "opt",     NULL};
+        "llama",    "llama3_tied",     "llama_bias", "mistral", "qwen2",       "qwen3",
+        "phi3",     "phi3_longrope",   "phi",        "gemma",   "gemma2",      "olmo2",
+        "gpt_neox", "gpt_neox_serial", "gpt2",       "opt",     "gemma3_text", "smollm3",
+        "olmo3",    "granite",         NULL};
     const char *const second[] = {"gemma", "gemma2",        "gpt_neox", "mistral", "mistral_window",
                                   "phi3",  "phi3_longrope", "qwen2",    NULL};
     char *root = test_data("models"), *shared = test_shared("golden/models");

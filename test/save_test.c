@@ -83,19 +83,19 @@ static bool same_config(const struct model_config *a, const struct model_config 
                       x.kv_heads == y.kv_heads && x.head_dim == y.head_dim && x.ff == y.ff &&
                       x.vocab == y.vocab && x.positions == y.positions},
         {"norms", x.norm == y.norm && x.norm_eps == y.norm_eps && x.norm_offset == y.norm_offset},
-        {"head", x.tied_head == y.tied_head && x.embed_root == y.embed_root &&
-                     x.logit_softcap == y.logit_softcap},
+        {"head", x.tied_head == y.tied_head && x.embed_scale == y.embed_scale &&
+                     x.logit_divisor == y.logit_divisor && x.logit_softcap == y.logit_softcap},
         {"rope",
          x.rope.kind == y.rope.kind && x.rope.rot == y.rope.rot &&
-             (!x.rope.rot || x.rope.base == y.rope.base) &&
+             (!x.rope.rot ||
+              (x.rope.base == y.rope.base && x.rope.local_base == y.rope.local_base)) &&
              x.rope.original_positions == y.rope.original_positions &&
              (float)x.rope.magnitude == (float)y.rope.magnitude &&
              !memcmp(x.rope.short_factor, y.rope.short_factor, sizeof x.rope.short_factor) &&
              !memcmp(x.rope.long_factor, y.rope.long_factor, sizeof x.rope.long_factor)},
         {"attention", x.attn_scale == y.attn_scale && x.attn_softcap == y.attn_softcap &&
-                          x.window == y.window && x.window_first == y.window_first &&
-                          x.window_step == y.window_step},
-        {"mlp", x.act == y.act && x.parallel == y.parallel},
+                          x.window == y.window && !memcmp(x.layer, y.layer, sizeof x.layer)},
+        {"mlp", x.act == y.act && x.parallel == y.parallel && x.residual_scale == y.residual_scale},
         {"biases",
          x.qkv_bias == y.qkv_bias && x.out_bias == y.out_bias && x.mlp_bias == y.mlp_bias},
     };
@@ -146,6 +146,8 @@ static void test_family(const struct kind *k, const char *dir, bool check)
                  model_save_gguf(&m, path, &extra, &as_f32, &e);
         if (!m.cfg.family->gguf)
             ok(rc && strstr(e.msg, "GGUF knows no family"), "%s: %s", name, e.msg);
+        else if (!config_layers_by_rule(&m.cfg))
+            ok(rc && strstr(e.msg, "GGUF cannot say which layers"), "%s: %s", name, e.msg);
         else if (ok(!rc, "%s: written", name) && check)
             check_back(&m, path, name);
     }

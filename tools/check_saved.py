@@ -2,7 +2,7 @@
 """Whether transformers loads what unlearn writes: every small model goes through `unlearn convert`,
 is loaded, and its logits are compared with those in forward.safetensors.
 
-transformers 4.51.3, torch 2.4.1, safetensors 0.4.5.
+transformers 4.51.3, torch 2.4.1, safetensors 0.4.5; the families of NEWER in make_golden.py: transformers 4.57.3.
 
     python tools/check_saved.py test/data/models [FOLDER ...]
 """

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A small random model of every family, and what PyTorch computes with it: test/data/models/<name>.
 
-transformers 4.51.3, torch 2.4.1, safetensors 0.8.0; f32, eager attention, one thread.
+transformers 4.51.3, torch 2.4.1, safetensors 0.8.0; f32, eager attention, one thread. The families of NEWER:
+transformers 4.57.3, torch 2.5.1.
 
     python tools/make_golden.py test/data/models [NAME ...]
 
@@ -40,12 +41,25 @@ MODELS = {
     "opt": ("opt", dict(BASE, ffn_dim=20, word_embed_proj_dim=16)),
 }
 
+SMALL = dict(IDS, vocab_size=V, hidden_size=8, num_attention_heads=2, num_key_value_heads=1, intermediate_size=12, max_position_embeddings=32)
+YARN = dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=8, beta_fast=1.0, beta_slow=0.25)
+EXPERTS = dict(GQA, num_experts_per_tok=2)
 
-def fill(model, offset_norms):
+NEWER = {
+    "gemma3_text": ("gemma3_text", dict(SMALL, num_hidden_layers=6, head_dim=6, sliding_window=4, query_pre_attn_scalar=8, rope_theta=1000.0, rope_local_base_freq=10.0, rope_scaling=dict(rope_type="linear", factor=8.0))),
+    "smollm3": ("smollm3", dict(SMALL, num_hidden_layers=5, tie_word_embeddings=False)),
+    "olmo3": ("olmo3", dict(SMALL, num_hidden_layers=5, sliding_window=4, rope_theta=4.0, rope_scaling=YARN)),
+    "granite": ("granite", dict(GQA, embedding_multiplier=6.0, residual_multiplier=0.3, attention_multiplier=0.2, logits_scaling=4.0, tie_word_embeddings=True)),
+    "qwen3_moe": ("qwen3_moe", dict(EXPERTS, head_dim=6, num_experts=4, moe_intermediate_size=6, norm_topk_prob=True)),
+    "mixtral": ("mixtral", dict(EXPERTS, num_local_experts=4, intermediate_size=8, sliding_window=None)),
+}
+
+
+def fill(model, offset_norms, width):
     """Weights that leave no part of the decoder idle."""
     for name, p in model.named_parameters():
         if p.dim() == 2:
-            p.normal_(0, 0.2)
+            p.normal_(0, 0.8 / width**0.5)
         elif name.endswith("bias"):
             p.normal_(0, 0.1)
         else:
@@ -61,12 +75,12 @@ def batch():
 
 
 def make(name, out):
-    kind, options = MODELS[name]
-    torch.manual_seed(sorted(MODELS).index(name))
+    kind, options = {**MODELS, **NEWER}[name]
+    torch.manual_seed(sorted(MODELS).index(name) if name in MODELS else 100 + list(NEWER).index(name))
     config = AutoConfig.for_model(kind, **options)
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
     with torch.no_grad():
-        fill(model, kind.startswith("gemma"))
+        fill(model, kind.startswith("gemma"), 16 if name in MODELS else options["hidden_size"])
     ids, labels = batch()
     got = model(input_ids=ids, attention_mask=(ids != 0).long(), output_hidden_states=True)
     loss = torch.nn.functional.cross_entropy(got.logits[:, :-1].reshape(-1, V), labels[:, 1:].reshape(-1))

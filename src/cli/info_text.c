@@ -25,8 +25,21 @@ static const char *type_name(enum dtype t)
     return t < DT_COUNT ? dtype_info[t].name : "missing";
 }
 
+/* Layers that a window, or no rope, is in. */
+static const char *which_layers(const struct model_config *c, enum layer_flag flag, char text[48])
+{
+    int n = 0;
+    for (int l = 0; l < c->layers; l++)
+        n += (c->layer[l] & flag) != 0;
+    if (n == c->layers)
+        return "all layers";
+    snprintf(text, 48, "%d of %d layers", n, c->layers);
+    return text;
+}
+
 static void print_decoder(const struct model_config *c)
 {
+    char text[48];
     printf("  norms, MLP    %s with epsilon %g, %s\n", c->norm == NORM_RMS ? "RMS" : "layer",
            (double)c->norm_eps, info_act_name[c->act]);
     if (c->rope.rot)
@@ -35,9 +48,13 @@ static void print_decoder(const struct model_config *c)
                c->head_dim);
     else
         printf("  positions     learned\n");
+    if (c->rope.local_base > 0)
+        printf("  local rope    base %g, no scaling, in layers with a window\n",
+               c->rope.local_base);
+    if (c->rope.rot && c->no_rope_every)
+        printf("  no rope       in %s\n", which_layers(c, LAYER_NO_ROPE, text));
     if (c->window)
-        printf("  window        %d tokens in %s\n", c->window,
-               c->window_step == 1 ? "all layers" : "every second layer");
+        printf("  window        %d tokens in %s\n", c->window, which_layers(c, LAYER_WINDOW, text));
 }
 
 static void print_adapter(const struct lora_facts *f)

@@ -7,13 +7,15 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "tensor/file.h"
 #include "tensor/ops.h"
 
-#define MODEL_MAX_EOS 128
+#define MODEL_MAX_EOS    128
+#define MODEL_MAX_LAYERS 1024
 
 /* ROPE_LONG: longrope (arXiv 2402.13753), which the first Phi-3 checkpoints call su.
  * ROPE_DYNAMIC: the base grows with sequences longer than `positions`, which this program refuses:
@@ -25,6 +27,7 @@ struct rope_config {
     enum rope_kind kind;
     int rot;                            /* head_dim, less (partial rotary), or 0: no rotation */
     double base;                        /* theta */
+    double local_base;                  /* theta in layers of the window, unscaled; 0: as others */
     double factor, low_freq, high_freq; /* linear, llama3, dynamic, yarn scaling */
     double beta_fast, beta_slow;        /* yarn: turns within the context, from kept to slowed */
     int original_positions;             /* llama3, longrope, yarn: context length before scaling */
@@ -36,6 +39,12 @@ struct rope_config {
 };
 
 enum norm_kind { NORM_RMS, NORM_LAYER };
+
+/* What a layer does that others may not. */
+enum layer_flag {
+    LAYER_WINDOW = 1, /* attention sees the window only; rope has local_base, if there is one */
+    LAYER_NO_ROPE = 2 /* queries and keys are not rotated */
+};
 
 struct family; /* model/family.h: names of tensors in files */
 
@@ -59,20 +68,30 @@ struct model_config {
     /* Embedding and head. */
     bool tied_head;      /* logits use the embedding matrix */
     bool embed_root;     /* embeddings are multiplied by sqrt(C): gemma */
+    float embed_scale;   /* embeddings are multiplied by this; 1 where the family has nothing */
     int position_offset; /* learned positions (slot W_POS): position p has row p + this; opt: 2 */
+    float logit_divisor; /* logits are divided by this; 1, but granite */
     float logit_softcap; /* z -> cap tanh(z / cap); 0: none */
 
     /* Attention. */
     struct rope_config rope;
-    float attn_scale;   /* of q.k; 1 / sqrt(D) but in gemma2, query_pre_attn_scalar ^ -0.5 */
+    float attn_scale;   /* of q.k; 1 / sqrt(D) but in gemma2, gemma3 and granite */
     float attn_softcap; /* 0: none */
     int window;         /* a token sees so many, itself included; 0: all before it */
-    int window_first;   /* the window holds in layers window_first, window_first + window_step */
-    int window_step;    /* and so on; gemma2: 0 and 2, mistral: 0 and 1 */
+
+    /* Layers that differ: flags of enum layer_flag. A checkpoint that does not list them (`listed`
+     * has no such flag) has them by these rules. */
+    uint8_t layer[MODEL_MAX_LAYERS];
+    unsigned listed;
+    int window_first;  /* the window holds from this layer on: qwen */
+    int full_every;    /* but not in every such layer, the last of so many; 0: in all */
+    int no_rope_every; /* every such layer, the last of so many, has no rope; 0: none */
 
     /* The MLP: act(gate) * up with a slot W_GATE or W_GATE_UP, act(up) without. */
     enum act_kind act;
     bool parallel; /* x + attention(n1(x)) + mlp(n2(x)); n1 serves both if there is no W_NORM_MLP */
+    float
+        residual_scale; /* branches are multiplied by this before they are added; 1, but granite */
 
     /* Biases that some checkpoints of a family have and others lack; see enum when. */
     bool qkv_bias, out_bias, mlp_bias;
@@ -85,8 +104,11 @@ struct model_config {
 /* Whether a layer's attention sees only the window. */
 static inline bool config_windowed(const struct model_config *c, int layer)
 {
-    return c->window && layer >= c->window_first && (layer - c->window_first) % c->window_step == 0;
+    return c->window && c->layer[layer] & LAYER_WINDOW;
 }
+
+/* Whether layers have a flag as the rules of the family have it, which is all that GGUF can say. */
+bool config_layers_by_rule(const struct model_config *c);
 
 /* Readers start from the family's preset (family.h), fill in what the checkpoint says, and call
  * this: fields that may not be 0 and still are get what they are where nothing is said. */
@@ -112,6 +134,10 @@ int config_unread(const struct model_config *c, const json_t *config, struct buf
 int config_generation_unread(const json_t *generation, struct buf *names, struct err *e);
 /* Likewise the rates of dropout above 0, which training here does without. */
 int config_dropout(const json_t *config, struct buf *names, struct err *e);
+
+/* The text part of an image model: its own settings, and the ids that the whole gives. A new
+ * reference; the whole where it is no such model. */
+json_t *config_text_part(json_t *config);
 
 /* Refuses shapes no decoder can have. */
 int config_check(const struct model_config *c, struct err *e);

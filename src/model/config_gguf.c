@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "model/config.h"
+#include "model/config_keys.h"
 #include "model/family.h"
 #include "model/rope.h"
 #include "tensor/gguf.h"
@@ -134,6 +134,8 @@ static int read_rope(struct model_config *c, struct source *s, struct err *e)
     struct rope_config *r = &c->rope;
     const struct tensor *divisors = tensor_find(s->f, "rope_freqs.weight");
     r->base = opt_real(s, "rope.freq_base", 10000);
+    if (r->local_base > 0)
+        r->local_base = opt_real(s, "rope.freq_base_swa", r->local_base);
     if (family_slot(c, W_POS))
         return 0;
     if (read_dim(s, "rope.dimension_count", c->head_dim, &r->rot, e))
@@ -148,6 +150,15 @@ static int read_rope(struct model_config *c, struct source *s, struct err *e)
 
 /* --- the rest --- */
 
+/* Some families' files share an architecture. */
+static bool arch_has_window(const char *arch)
+{
+    for (const struct family *f = families; f->name; f++)
+        if (f->gguf && !strcmp(f->gguf, arch) && config_has_key(f, "sliding_window"))
+            return true;
+    return false;
+}
+
 /* 0 is none, and another thing than a missing pair. */
 static int read_window(struct model_config *c, struct source *s, struct err *e)
 {
@@ -155,6 +166,9 @@ static int read_window(struct model_config *c, struct source *s, struct err *e)
     gguf_int(s->m, own_key(s, "attention.sliding_window"), &v);
     if (v < 0 || v > MAX_DIM)
         return err_set(e, "'%s' is %lld, out of range", s->key, (long long)v);
+    if (v && !arch_has_window(s->arch))
+        return err_set(e, "'%s' is %lld, but no window is supported in family '%s'", s->key,
+                       (long long)v, c->family->name);
     c->window = (int)v;
     return 0;
 }
@@ -176,10 +190,13 @@ static int read_shape(struct model_config *c, struct source *s, struct err *e)
     return 0;
 }
 
-/* Gemma 2's largest model, which llama.cpp tells by its 46 layers, scales by width over heads. */
+/* The largest models of Gemma 2 and 3, which llama.cpp tells by their layers, scale by width over
+ * heads. */
 static float attn_scale(const struct model_config *c)
 {
-    bool large = !strcmp(c->family->name, "gemma2") && c->layers == 46;
+    const char *name = c->family->name;
+    bool large = (!strcmp(name, "gemma2") && c->layers == 46) ||
+                 (!strcmp(name, "gemma3_text") && c->layers == 62);
     return 1.0f / sqrtf((float)(large ? c->width / c->heads : c->head_dim));
 }
 
@@ -189,6 +206,9 @@ static void read_numbers(struct model_config *c, struct source *s)
         c->norm == NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon";
     c->norm_eps = (float)opt_real(s, eps, 1e-5);
     c->attn_scale = (float)opt_real(s, "attention.scale", (double)attn_scale(c));
+    c->embed_scale = (float)opt_real(s, "embedding_scale", (double)c->embed_scale);
+    c->residual_scale = (float)opt_real(s, "residual_scale", (double)c->residual_scale);
+    c->logit_divisor = (float)opt_real(s, "logit_scale", (double)c->logit_divisor);
     c->attn_softcap = (float)opt_real(s, "attn_logit_softcapping", (double)c->attn_softcap);
     c->logit_softcap = (float)opt_real(s, "final_logit_softcapping", (double)c->logit_softcap);
     gguf_bool(s->m, own_key(s, "use_parallel_residual"), &c->parallel);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "model/config_keys.h"
 #include "model/family.h"
 #include "model/rope.h"
 #include "model/save.h"
@@ -62,6 +63,8 @@ static void put_rope(struct pairs *o, const struct model_config *c)
         return;
     put_int(o, "rope.dimension_count", r->rot);
     put_real(o, "rope.freq_base", r->base);
+    if (r->local_base > 0)
+        put_real(o, "rope.freq_base_swa", r->local_base);
     if (r->kind == ROPE_LINEAR) {
         put_text(o, "rope.scaling.type", "linear");
         put_real(o, "rope.scaling.factor", r->factor);
@@ -104,13 +107,37 @@ static void put_attention(struct pairs *o, const struct model_config *c)
         put_real(o, "final_logit_softcapping", (double)c->logit_softcap);
 }
 
+/* What llama.cpp has no setting for would be another model there. */
+static int check_sayable(const struct model_config *c, struct err *e)
+{
+    const char *name = c->family->name;
+    if (!c->family->gguf)
+        return err_set(e, "GGUF knows no family '%s': write a directory instead", name);
+    if (!config_layers_by_rule(c))
+        return err_set(e,
+                       "GGUF cannot say which layers of a '%s' have a window or no rope, and these "
+                       "are not the usual ones: write a directory instead",
+                       name);
+    return 0;
+}
+
+static void put_scales(struct pairs *o, const struct model_config *c)
+{
+    if (c->embed_scale != 1 && !c->embed_root)
+        put_real(o, "embedding_scale", (double)c->embed_scale);
+    if (c->residual_scale != 1)
+        put_real(o, "residual_scale", (double)c->residual_scale);
+    if (config_has_key(c->family, "logits_scaling"))
+        put_real(o, "logit_scale", (double)c->logit_divisor);
+}
+
 int config_to_gguf(const struct model_config *c, enum dtype dtype, struct gguf_pairs *p,
                    struct err *e)
 {
     const char *arch = c->family->gguf;
     struct pairs o = {p, arch, e, 0};
-    if (!arch)
-        return err_set(e, "GGUF knows no family '%s': write a directory instead", c->family->name);
+    if (check_sayable(c, e))
+        return -1;
     if (gguf_put_text(p, "general.architecture", arch, e) ||
         gguf_put_text(p, "general.type", "model", e) ||
         gguf_put_u32(p, "general.file_type", file_type(dtype), e) ||
@@ -122,6 +149,7 @@ int config_to_gguf(const struct model_config *c, enum dtype dtype, struct gguf_p
     put_int(&o, "block_count", c->layers);
     put_int(&o, "feed_forward_length", c->ff);
     put_attention(&o, c);
+    put_scales(&o, c);
     put_rope(&o, c);
     if (!o.rc && !strcmp(arch, "gptneox"))
         o.rc = gguf_put_bool(p, "gptneox.use_parallel_residual", c->parallel, e);

@@ -40,11 +40,16 @@ static int read_ids(struct model_config *c, const json_t *config, const json_t *
     return c->n_eos ? 0 : read_eos(c, json_object_get(config, "eos_token_id"), e);
 }
 
-/* Newer files also list what each layer's attention sees, which the family's rule must give. */
+/* Newer files also list what each layer's attention sees; where no key of the family reads that,
+ * its rule must give it. */
 static int check_layer_types(const struct model_config *c, const json_t *config, struct err *e)
 {
     const json_t *types = json_object_get(config, "layer_types"), *type;
     size_t l;
+    if (config_has_key(c->family, "layer_types"))
+        return 0;
+    if (json_is_array(types) && json_array_size(types) != (size_t)c->layers)
+        return err_set(e, "'layer_types' must be a list of %d entries, one a layer", c->layers);
     json_array_foreach(types, l, type)
     {
         const char *want = config_windowed(c, (int)l) ? "sliding_attention" : "full_attention";
@@ -52,27 +57,6 @@ static int check_layer_types(const struct model_config *c, const json_t *config,
             return err_set(e, "'layer_types' must say %s for layer %zu in this family", want, l);
     }
     return 0;
-}
-
-/* transformers 5 writes what rope is told into one object: its keys as older files have them. A new
- * reference. There a missing type is the default, which takes no factor. */
-static json_t *with_flat_rope(json_t *config)
-{
-    static const char *const outside[] = {"rope_theta", "partial_rotary_factor"};
-    json_t *rope = json_object_get(config, "rope_parameters");
-    json_t *flat = rope && !json_is_null(rope) ? json_copy(config) : json_incref(config);
-    if (!flat || flat == config)
-        return flat;
-    size_t n = 0;
-    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
-        json_t *v = json_object_get(rope, outside[i]);
-        n += v && !json_object_set(flat, outside[i], v);
-    }
-    const bool plain = json_is_object(rope) && n == json_object_size(rope);
-    if (!json_object_set(flat, "rope_scaling", plain ? json_null() : rope))
-        return flat;
-    json_decref(flat);
-    return NULL;
 }
 
 /* transformers goes by 'model_type'; 'architectures' may name a class that is not there, or one of
@@ -93,6 +77,55 @@ static const struct family *find_family(const json_t *config, struct err *e)
     return NULL;
 }
 
+json_t *config_text_part(json_t *config)
+{
+    static const char *const ids[] = {"bos_token_id", "eos_token_id", "pad_token_id"};
+    json_t *text = json_object_get(config, "text_config");
+    const char *type = json_string_value(json_object_get(text, "model_type"));
+    const struct family *f = type ? family_by_type(type) : NULL;
+    if (!f || !f->within)
+        return json_incref(config);
+    json_t *part = json_copy(text);
+    for (size_t i = 0; part && i < sizeof ids / sizeof *ids; i++) {
+        json_t *id = json_object_get(config, ids[i]);
+        if (id && json_object_set(part, ids[i], id)) {
+            json_decref(part);
+            part = NULL;
+        }
+    }
+    return part;
+}
+
+/* transformers 5 writes what rope is told into one object, or one for each of two kinds of layers:
+ * its keys as older files have them. A new reference. A missing type is the default, which takes no
+ * factor. */
+static json_t *with_flat_rope(json_t *config)
+{
+    struct err none;
+    const struct family *f = find_family(config, &none);
+    static const char *const outside[] = {"rope_theta", "partial_rotary_factor"};
+    json_t *rope = json_object_get(config, "rope_parameters");
+    json_t *flat = rope && !json_is_null(rope) ? json_copy(config) : json_incref(config);
+    if (!flat || flat == config)
+        return flat;
+    json_t *full = json_object_get(rope, "full_attention"),
+           *local = json_object_get(json_object_get(rope, "sliding_attention"), "rope_theta");
+    if (json_is_object(full) && local && f && config_has_key(f, "rope_local_base_freq")) {
+        json_object_set(flat, "rope_local_base_freq", local);
+        rope = full;
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
+        json_t *v = json_object_get(rope, outside[i]);
+        n += v && !json_object_set(flat, outside[i], v);
+    }
+    const bool plain = json_is_object(rope) && n == json_object_size(rope);
+    if (!json_object_set(flat, "rope_scaling", plain ? json_null() : rope))
+        return flat;
+    json_decref(flat);
+    return NULL;
+}
+
 static int read_config(struct model_config *c, const json_t *config, const json_t *generation,
                        struct err *e)
 {
@@ -101,7 +134,8 @@ static int read_config(struct model_config *c, const json_t *config, const json_
         return -1;
     *c = f->preset;
     c->family = f;
-    c->rope.base = 10000;
+    if (!c->rope.base)
+        c->rope.base = 10000;
     for (const struct config_key *k = f->keys; k->name; k++)
         if (k->kind->read && k->kind->read(c, config, k, e))
             return err_prefix(e, "config.json: ");
@@ -114,9 +148,10 @@ static int read_config(struct model_config *c, const json_t *config, const json_
 int config_from_json(struct model_config *c, json_t *config, const json_t *generation,
                      struct err *e)
 {
-    json_t *flat = with_flat_rope(config);
+    json_t *text = config_text_part(config), *flat = text ? with_flat_rope(text) : NULL;
     int rc = flat ? read_config(c, flat, generation, e) : err_set(e, "config.json: out of memory");
     json_decref(flat);
+    json_decref(text);
     return rc;
 }
 

@@ -22,6 +22,10 @@
     {                                                                                              \
         name, &kind_float, AT(f)                                                                   \
     }
+#define TIMES(name, f)                                                                             \
+    {                                                                                              \
+        name, &kind_multiplier, AT(f), .preset = 1                                                 \
+    }
 #define CAP(name, f)                                                                               \
     {                                                                                              \
         name, &kind_cap, AT(f)                                                                     \
@@ -67,6 +71,10 @@
     }
 #define ROPE       REAL("rope_theta", rope.base), SCALING(1)
 #define ROPE_NEWER REAL("rope_theta", rope.base), SCALING(0)
+#define LAYER_TYPES                                                                                \
+    {                                                                                              \
+        "layer_types", &kind_layer_types, .at = 0                                                  \
+    }
 #define QWEN_WINDOW                                                                                \
     {"use_sliding_window", &kind_use_window, .at = 0},                                             \
         {"sliding_window", &kind_window_again, AT(window)},                                        \
@@ -148,8 +156,85 @@ const struct config_key gemma2_keys[] = {
     END,
 };
 
+/* The text part of an image model's config.json leaves out what is as in the preset. A pattern
+ * stands for the list in files of the first version. */
+const struct config_key gemma3_keys[] = {
+    DIM("num_hidden_layers", layers),
+    DIM("hidden_size", width),
+    OPT_DIM("num_attention_heads", heads),
+    OPT_DIM("vocab_size", vocab),
+    OPT_DIM("max_position_embeddings", positions),
+    BOOL("tie_word_embeddings", tied_head),
+    FF,
+    KV_HEADS,
+    HEAD_DIM,
+    RMS_EPS,
+    GEMMA_ACT,
+    ROPE_NEWER,
+    REAL("rope_local_base_freq", rope.local_base),
+    ATTN_BIAS,
+    WINDOW("sliding_window"),
+    OPT_DIM("sliding_window_pattern", full_every),
+    LAYER_TYPES,
+    CAP("attn_logit_softcapping", attn_softcap),
+    CAP("final_logit_softcapping", logit_softcap),
+    {"query_pre_attn_scalar", &kind_query_scalar, .preset = 256},
+    FIXED("use_bidirectional_attention", 0),
+    END,
+};
+
 const struct config_key olmo2_keys[] = {
     SHAPE, FF, KV_HEADS, HEAD_DIM, RMS_EPS, ACT("hidden_act"), ROPE, ATTN_BIAS, END,
+};
+
+const struct config_key olmo3_keys[] = {
+    SHAPE,
+    FF,
+    KV_HEADS,
+    HEAD_DIM,
+    RMS_EPS,
+    ACT("hidden_act"),
+    REAL("rope_theta", rope.base),
+    {"rope_scaling", &kind_full_scaling, .at = 0},
+    ATTN_BIAS,
+    WINDOW("sliding_window"),
+    LAYER_TYPES,
+    END,
+};
+
+const struct config_key smollm3_keys[] = {
+    SHAPE,
+    FF,
+    KV_HEADS,
+    HEAD_DIM,
+    RMS_EPS,
+    ACT("hidden_act"),
+    ROPE,
+    ATTN_BIAS,
+    BOOL("mlp_bias", mlp_bias),
+    {"no_rope_layers", &kind_no_rope, .at = 0},
+    {"no_rope_layer_interval", &kind_no_rope_again, AT(no_rope_every)},
+    {"sliding_window", &kind_window_again, AT(window)},
+    LAYER_TYPES,
+    {"use_sliding_window", &kind_nope_window, AT(window)},
+    END,
+};
+
+const struct config_key granite_keys[] = {
+    SHAPE,
+    FF,
+    KV_HEADS,
+    HEAD_DIM,
+    RMS_EPS,
+    ACT("hidden_act"),
+    ROPE_NEWER,
+    ATTN_BIAS,
+    BOOL("mlp_bias", mlp_bias),
+    TIMES("embedding_multiplier", embed_scale),
+    TIMES("residual_multiplier", residual_scale),
+    TIMES("attention_multiplier", attn_scale),
+    TIMES("logits_scaling", logit_divisor),
+    END,
 };
 
 /* Newer checkpoints have both names of the rope's keys, older ones the first. */

@@ -28,6 +28,7 @@ struct config_key {
 extern const struct config_kind kind_dim, /* an int from 1 on, which must be there */
     kind_opt_dim,                         /* an int from 1 on */
     kind_bool, kind_real, kind_float,     /* fields of these types */
+    kind_multiplier,                      /* a positive float; preset: where it is missing */
     kind_cap, kind_window,                /* null: none */
     kind_window_again, kind_act_again,    /* written beside the key that was read */
     kind_use_window, kind_window_layers,  /* qwen's window */
@@ -37,12 +38,19 @@ extern const struct config_kind kind_dim, /* an int from 1 on, which must be the
     kind_rotary,                          /* the part of a head that is rotated */
     kind_fixed,                           /* true or false, as `preset` has it, or refused */
     kind_embed_width,                     /* refused if not the width */
-    kind_rope_scaling;
+    kind_layer_types,                     /* which layers have the window; a list */
+    kind_no_rope,                         /* smollm3's list of layers with rope, and ... */
+    kind_no_rope_again,                   /* ... their rule, read by the other */
+    kind_nope_window,                     /* smollm3's window, in layers without rope */
+    kind_rope_scaling, kind_full_scaling; /* of all layers; of those without a window */
 
 /* Lists end with name NULL. */
 extern const struct config_key llama_keys[], mistral_keys[], qwen2_keys[], qwen3_keys[],
-    phi3_keys[], phi_keys[], gemma_keys[], gemma2_keys[], olmo2_keys[], gpt_neox_keys[],
-    gpt2_keys[], opt_keys[];
+    phi3_keys[], phi_keys[], gemma_keys[], gemma2_keys[], gemma3_keys[], olmo2_keys[], olmo3_keys[],
+    smollm3_keys[], granite_keys[], gpt_neox_keys[], gpt2_keys[], opt_keys[];
+
+/* Whether config.json of the family has this key. */
+bool config_has_key(const struct family *f, const char *name);
 
 /* Refuses a checkpoint whose weights are quantised, with what to do (config_quantised.c). */
 int config_quantised(const json_t *config, struct err *e);

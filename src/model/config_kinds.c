@@ -76,6 +76,19 @@ static int read_float(struct model_config *c, const json_t *config, const struct
     return 0;
 }
 
+/* 0 would be taken for a field that nothing is said of. */
+static int read_multiplier(struct model_config *c, const json_t *config, const struct config_key *k,
+                           struct err *e)
+{
+    double v = k->preset;
+    if (json_opt_real(config, k->name, &v, e))
+        return -1;
+    *(float *)field(c, k) = (float)v;
+    return *(float *)field(c, k) > 0 && isfinite(*(float *)field(c, k))
+               ? 0
+               : err_set(e, "'%s' must be positive", k->name);
+}
+
 static json_t *write_float(const struct model_config *c, const struct config_key *k)
 {
     return json_real(config_short_real((double)*(const float *)field_of(c, k)));
@@ -275,6 +288,7 @@ const struct config_kind kind_opt_dim = {read_opt_dim, write_int};
 const struct config_kind kind_bool = {read_bool, write_bool};
 const struct config_kind kind_real = {read_real, write_real};
 const struct config_kind kind_float = {read_float, write_float};
+const struct config_kind kind_multiplier = {read_multiplier, write_float};
 const struct config_kind kind_cap = {read_cap, write_cap};
 const struct config_kind kind_act = {read_act, write_act};
 const struct config_kind kind_act_again = {NULL, write_act};

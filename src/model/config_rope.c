@@ -158,6 +158,16 @@ static int read_rope_scaling(struct model_config *c, const json_t *config,
     return kind->read && kind->read(c, s, e) ? err_prefix(e, "'rope_scaling': ") : 0;
 }
 
+/* Scaling that layers of the window are without: they rotate by the same theta. */
+static int read_full_scaling(struct model_config *c, const json_t *config,
+                             const struct config_key *k, struct err *e)
+{
+    if (read_rope_scaling(c, config, k, e))
+        return -1;
+    c->rope.local_base = c->rope.kind == ROPE_PLAIN ? 0 : c->rope.base;
+    return 0;
+}
+
 static json_t *factors_json(const double *v, int n)
 {
     json_t *list = json_array();
@@ -182,9 +192,10 @@ static json_t *longrope_to_json(const struct model_config *c)
 static json_t *yarn_to_json(const struct model_config *c)
 {
     const struct rope_config *r = &c->rope;
-    json_t *j = json_pack("{s:s, s:f, s:f, s:f, s:f}", "rope_type", "yarn", "factor", r->factor,
-                          "beta_fast", r->beta_fast, "beta_slow", r->beta_slow, "attention_factor",
-                          r->magnitude);
+    json_t *j = json_pack("{s:s, s:f, s:f, s:f}", "rope_type", "yarn", "factor", r->factor,
+                          "beta_fast", r->beta_fast, "beta_slow", r->beta_slow);
+    if (fabs(r->magnitude - rope_yarn_magnitude(r->factor, 1)) > 1e-6)
+        json_object_set_new(j, "attention_factor", json_real(r->magnitude));
     if (r->factor == c->positions / (double)r->original_positions)
         json_object_set_new(j, "original_max_position_embeddings",
                             json_integer(r->original_positions));
@@ -215,6 +226,7 @@ static json_t *write_rope_scaling(const struct model_config *c, const struct con
 }
 
 const struct config_kind kind_rope_scaling = {read_rope_scaling, write_rope_scaling};
+const struct config_kind kind_full_scaling = {read_full_scaling, write_rope_scaling};
 
 static bool has_word(const char *words, const char *word)
 {
@@ -233,7 +245,7 @@ int config_rope_unread(const struct model_config *c, const json_t *scaling, stru
     struct err ignored;
     const char *key;
     json_t *v;
-    while (k->name && k->kind != &kind_rope_scaling)
+    while (k->name && k->kind != &kind_rope_scaling && k->kind != &kind_full_scaling)
         k++;
     if (!k->name || !json_is_object(scaling) ||
         find_scaling(scaling, k->preset != 0, &kind, &ignored))

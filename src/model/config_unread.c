@@ -25,6 +25,7 @@ static const struct harmless config_harmless[] = {
     {"eos_token_id", ANY},
     {"pad_token_id", ANY},
     {"layer_types", ANY},
+    {"_sliding_window_pattern", ANY},
     {"rope_parameters", ANY},
     {"quantization_config", ANY},
 
@@ -185,14 +186,6 @@ static bool is_dropout(const char *key)
     return i < N_DROPOUTS;
 }
 
-static bool in_family(const struct family *f, const char *key)
-{
-    const struct config_key *k = f->keys;
-    while (k->name && strcmp(k->name, key))
-        k++;
-    return k->name;
-}
-
 static int add_name(struct buf *names, const char *key, const json_t *v, struct err *e)
 {
     return buf_printf(names, e, "%s'%.80s' (%s)", names->len ? ", " : "", key,
@@ -207,7 +200,7 @@ int config_unread(const struct model_config *c, const json_t *config, struct buf
     json_t *v;
     json_object_foreach((json_t *)config, key, v)
     {
-        if (!turns_nothing_on(v) && !in_family(c->family, key) && !is_dropout(key) &&
+        if (!turns_nothing_on(v) && !config_has_key(c->family, key) && !is_dropout(key) &&
             !is_harmless(config_harmless, key, v) && !is_harmless(generation_harmless, key, v) &&
             add_name(names, key, v, e))
             return -1;

@@ -68,6 +68,23 @@
 #define PRE_NORMS(y)                                                                               \
     RMS_NORM(W_NORM_ATTN, LAYER "input_layernorm", BLOCK "attn_norm", y),                          \
         RMS_NORM(W_NORM_MLP, LAYER "post_attention_layernorm", BLOCK "ffn_norm", y)
+/* Of branches, before they are added; y as above. */
+#define POST_NORMS(y)                                                                              \
+    RMS_NORM(W_NORM_ATTN_POST, LAYER "post_attention_layernorm", BLOCK "post_attention_norm", y),  \
+        RMS_NORM(W_NORM_MLP_POST, LAYER "post_feedforward_layernorm", BLOCK "post_ffw_norm", y)
+/* Norms before branches and after them. */
+#define SANDWICH_NORMS(y)                                                                          \
+    RMS_NORM(W_NORM_ATTN, LAYER "input_layernorm", BLOCK "attn_norm", y),                          \
+        RMS_NORM(W_NORM_MLP, LAYER "pre_feedforward_layernorm", BLOCK "ffn_norm", y),              \
+        POST_NORMS(y)
+/* Of q and k: rows of so many numbers. */
+#define HEAD_NORMS(q, k, y)                                                                        \
+    {W_NORM_Q, LAYER "self_attn.q_norm.weight", BLOCK "attn_q_norm.weight", VECTOR(q),             \
+     .gguf_layout = y},                                                                            \
+    {                                                                                              \
+        W_NORM_K, LAYER "self_attn.k_norm.weight", BLOCK "attn_k_norm.weight", VECTOR(k),          \
+            .gguf_layout = y                                                                       \
+    }
 #define OUT_NORM(y) RMS_NORM(W_NORM_OUT, "model.norm", "output_norm", y)
 
 static const struct slot_name llama_names[] = {
@@ -88,8 +105,7 @@ static const struct slot_name qwen2_names[] = {
 static const struct slot_name qwen3_names[] = {
     EMBED,
     QKVO(LAYOUT_PLAIN),
-    {W_NORM_Q, LAYER "self_attn.q_norm.weight", BLOCK "attn_q_norm.weight", VECTOR(DIM_D)},
-    {W_NORM_K, LAYER "self_attn.k_norm.weight", BLOCK "attn_k_norm.weight", VECTOR(DIM_D)},
+    HEAD_NORMS(DIM_D, DIM_D, LAYOUT_PLAIN),
     GATED_MLP,
     PRE_NORMS(LAYOUT_PLAIN),
     OUT_NORM(LAYOUT_PLAIN),
@@ -100,13 +116,9 @@ static const struct slot_name qwen3_names[] = {
 static const struct slot_name olmo2_names[] = {
     EMBED,
     QKVO(LAYOUT_PLAIN),
-    {W_NORM_Q, LAYER "self_attn.q_norm.weight", BLOCK "attn_q_norm.weight", VECTOR(DIM_Q)},
-    {W_NORM_K, LAYER "self_attn.k_norm.weight", BLOCK "attn_k_norm.weight", VECTOR(DIM_KV)},
+    HEAD_NORMS(DIM_Q, DIM_KV, LAYOUT_PLAIN),
     GATED_MLP,
-    RMS_NORM(W_NORM_ATTN_POST, LAYER "post_attention_layernorm", BLOCK "post_attention_norm",
-             LAYOUT_PLAIN),
-    RMS_NORM(W_NORM_MLP_POST, LAYER "post_feedforward_layernorm", BLOCK "post_ffw_norm",
-             LAYOUT_PLAIN),
+    POST_NORMS(LAYOUT_PLAIN),
     OUT_NORM(LAYOUT_PLAIN),
     HEAD,
     END,
@@ -126,12 +138,18 @@ static const struct slot_name gemma2_names[] = {
     EMBED,
     QKVO(LAYOUT_PLAIN),
     GATED_MLP,
-    RMS_NORM(W_NORM_ATTN, LAYER "input_layernorm", BLOCK "attn_norm", LAYOUT_PLUS_ONE),
-    RMS_NORM(W_NORM_ATTN_POST, LAYER "post_attention_layernorm", BLOCK "post_attention_norm",
-             LAYOUT_PLUS_ONE),
-    RMS_NORM(W_NORM_MLP, LAYER "pre_feedforward_layernorm", BLOCK "ffn_norm", LAYOUT_PLUS_ONE),
-    RMS_NORM(W_NORM_MLP_POST, LAYER "post_feedforward_layernorm", BLOCK "post_ffw_norm",
-             LAYOUT_PLUS_ONE),
+    SANDWICH_NORMS(LAYOUT_PLUS_ONE),
+    OUT_NORM(LAYOUT_PLUS_ONE),
+    HEAD,
+    END,
+};
+
+static const struct slot_name gemma3_names[] = {
+    EMBED,
+    QKVO(LAYOUT_PLAIN),
+    HEAD_NORMS(DIM_D, DIM_D, LAYOUT_PLUS_ONE),
+    GATED_MLP,
+    SANDWICH_NORMS(LAYOUT_PLUS_ONE),
     OUT_NORM(LAYOUT_PLUS_ONE),
     HEAD,
     END,
@@ -224,25 +242,25 @@ static const struct slot_name opt_names[] = {
 
 /* Mistral's GGUF files are llama's, and read as such. GGUF has no opt. */
 const struct family families[] = {
-    {"llama", "LlamaForCausalLM", "llama", llama_names, llama_keys, .preset = {.norm_eps = 1e-6f},
-     .norm_registered = true},
-    {"mistral", "MistralForCausalLM", "llama", llama_names, mistral_keys,
+    {"llama", "LlamaForCausalLM", NULL, "llama", llama_names, llama_keys,
+     .preset = {.norm_eps = 1e-6f}, .norm_registered = true},
+    {"mistral", "MistralForCausalLM", NULL, "llama", llama_names, mistral_keys,
      .preset = {.window = 4096, .norm_eps = 1e-6f}},
-    {"qwen2", "Qwen2ForCausalLM", "qwen2", qwen2_names, qwen2_keys,
+    {"qwen2", "Qwen2ForCausalLM", NULL, "qwen2", qwen2_names, qwen2_keys,
      .preset = {.norm_eps = 1e-6f, .qkv_bias = true}},
-    {"qwen3", "Qwen3ForCausalLM", "qwen3", qwen3_names, qwen3_keys,
+    {"qwen3", "Qwen3ForCausalLM", NULL, "qwen3", qwen3_names, qwen3_keys,
      .preset = {.head_dim = 128, .norm_eps = 1e-6f}},
-    {"phi3", "Phi3ForCausalLM", "phi3", phi3_names, phi3_keys, .preset = {.norm_eps = 1e-5f}},
-    {"phi", "PhiForCausalLM", "phi2", phi_names, phi_keys,
+    {"phi3", "Phi3ForCausalLM", NULL, "phi3", phi3_names, phi3_keys, .preset = {.norm_eps = 1e-5f}},
+    {"phi", "PhiForCausalLM", NULL, "phi2", phi_names, phi_keys,
      .preset = {.norm = NORM_LAYER, .norm_eps = 1e-5f, .act = ACT_GELU_TANH, .parallel = true}},
-    {"gemma", "GemmaForCausalLM", "gemma", gemma_names, gemma_keys,
+    {"gemma", "GemmaForCausalLM", NULL, "gemma", gemma_names, gemma_keys,
      .preset = {.head_dim = 256,
                 .norm_eps = 1e-6f,
                 .norm_offset = 1,
                 .tied_head = true,
                 .embed_root = true,
                 .act = ACT_GELU_TANH}},
-    {"gemma2", "Gemma2ForCausalLM", "gemma2", gemma2_names, gemma2_keys,
+    {"gemma2", "Gemma2ForCausalLM", NULL, "gemma2", gemma2_names, gemma2_keys,
      .preset = {.head_dim = 256,
                 .norm_eps = 1e-6f,
                 .norm_offset = 1,
@@ -251,23 +269,50 @@ const struct family families[] = {
                 .logit_softcap = 30,
                 .attn_softcap = 50,
                 .window = 4096,
-                .window_step = 2,
+                .full_every = 2,
                 .act = ACT_GELU_TANH}},
-    {"olmo2", "Olmo2ForCausalLM", "olmo2", olmo2_names, olmo2_keys, .preset = {.norm_eps = 1e-5f}},
-    {"gpt_neox", "GPTNeoXForCausalLM", "gptneox", gpt_neox_names, gpt_neox_keys,
+    {"gemma3_text", "Gemma3ForCausalLM", "Gemma3ForConditionalGeneration", "gemma3", gemma3_names,
+     gemma3_keys,
+     .preset = {.heads = 8,
+                .kv_heads = 4,
+                .head_dim = 256,
+                .vocab = 262208,
+                .positions = 131072,
+                .norm_eps = 1e-6f,
+                .norm_offset = 1,
+                .tied_head = true,
+                .embed_root = true,
+                .window = 4096,
+                .full_every = 6,
+                .rope = {.base = 1e6, .local_base = 1e4},
+                .act = ACT_GELU_TANH}},
+    {"olmo2", "Olmo2ForCausalLM", NULL, "olmo2", olmo2_names, olmo2_keys,
+     .preset = {.norm_eps = 1e-5f}},
+    {"olmo3", "Olmo3ForCausalLM", NULL, NULL, olmo2_names, olmo3_keys,
+     .preset = {.norm_eps = 1e-5f, .window = 4096, .full_every = 4}},
+    {"smollm3", "SmolLM3ForCausalLM", NULL, "smollm3", llama_names, smollm3_keys,
+     .preset = {.norm_eps = 1e-6f,
+                .tied_head = true,
+                .no_rope_every = 4,
+                .positions = 32768,
+                .kv_heads = 4,
+                .rope = {.base = 2e6}}},
+    {"granite", "GraniteForCausalLM", NULL, "granite", llama_names, granite_keys,
+     .preset = {.norm_eps = 1e-6f}},
+    {"gpt_neox", "GPTNeoXForCausalLM", NULL, "gptneox", gpt_neox_names, gpt_neox_keys,
      .preset = {.norm = NORM_LAYER,
                 .norm_eps = 1e-5f,
                 .act = ACT_GELU_ERF,
                 .parallel = true,
                 .qkv_bias = true,
                 .out_bias = true}},
-    {"gpt2", "GPT2LMHeadModel", "gpt2", gpt2_names, gpt2_keys,
+    {"gpt2", "GPT2LMHeadModel", NULL, "gpt2", gpt2_names, gpt2_keys,
      .preset = {.positions = 1024,
                 .norm = NORM_LAYER,
                 .norm_eps = 1e-5f,
                 .tied_head = true,
                 .act = ACT_GELU_TANH}},
-    {"opt", "OPTForCausalLM", NULL, opt_names, opt_keys,
+    {"opt", "OPTForCausalLM", NULL, NULL, opt_names, opt_keys,
      .preset = {.norm = NORM_LAYER,
                 .norm_eps = 1e-5f,
                 .tied_head = true,

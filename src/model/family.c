@@ -115,8 +115,6 @@ void weight_table_place(struct weight_table *t)
     }
 }
 
-enum { MAX_LAYERS = 1 << 14 };
-
 /* Sizes come from a file: beyond these no sum of them is a size_t. */
 static int check_total(const struct weight_table *t, struct err *e)
 {
@@ -129,8 +127,6 @@ static int check_total(const struct weight_table *t, struct err *e)
 int weight_table_init(struct weight_table *t, const struct model_config *c, struct err *e)
 {
     *t = (struct weight_table){0};
-    if (c->layers > MAX_LAYERS)
-        return err_set(e, "a model of %d layers is too large", c->layers);
     t->v = mem_alloc((size_t)SLOT_COUNT * ((size_t)c->layers + 1), sizeof *t->v, e);
     if (!t->v)
         return -1;

@@ -107,6 +107,7 @@ struct slot_name {
 struct family {
     const char *name;         /* "llama", HF model_type */
     const char *architecture; /* HF class */
+    const char *within;       /* HF class of a larger model whose text part it is; NULL: none */
     const char *gguf;         /* general.architecture, read as the first row that has it; NULL: GGUF
                                  has no such family */
     /* Slots before the layers, of a layer, after the layers, in this order; ended by hf NULL. */

@@ -1,6 +1,5 @@
 #include "model/forward.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "model/layer.h"
@@ -46,11 +45,6 @@ void pass_tap_back(const struct pass *p, enum place place, int layer, float *dx)
             t[i].backward(t[i].ctx, p, dx);
 }
 
-static float embed_scale(const struct model_config *c)
-{
-    return c->embed_root ? sqrtf((float)c->width) : 1;
-}
-
 /* Where row 0 of the learned positions stands in their table. */
 static size_t first_position(const struct model_config *c)
 {
@@ -65,7 +59,7 @@ static void embed(const struct pass *p, float *x)
     const struct model_config *c = &m->cfg;
     const struct batch *b = p->batch;
     int n = b->n_tokens;
-    m->ops->embed(x, model_weight(m, W_EMBED, -1), b->ids, n, c->width, embed_scale(c));
+    m->ops->embed(x, model_weight(m, W_EMBED, -1), b->ids, n, c->width, c->embed_scale);
     pass_tap(p, PLACE_EMBED, -1, x);
     if (!weight_has(&m->table, W_POS))
         return;
@@ -85,7 +79,7 @@ static void embed_back(const struct pass *p, float *dx, float *grads)
         m->ops->embed_back(dpos + first_position(c), dx, b->pos, b->n_tokens, c->width, 1);
     pass_tap_back(p, PLACE_EMBED, -1, dx);
     if (dembed)
-        m->ops->embed_back(dembed, dx, b->ids, b->n_tokens, c->width, embed_scale(c));
+        m->ops->embed_back(dembed, dx, b->ids, b->n_tokens, c->width, c->embed_scale);
 }
 
 static int n_positions(const struct batch *b)

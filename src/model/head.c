@@ -54,6 +54,8 @@ float *head_logits(struct head *h, int first, int *n)
     if (h->first != first) {
         size_t count = (size_t)rows * (size_t)c->vocab;
         linear_forward(h->p, W_HEAD, -1, h->z, h->norm + (size_t)first * (size_t)c->width, rows, 0);
+        if (c->logit_divisor != 1)
+            h->p->m->ops->scale(h->z, 1 / c->logit_divisor, count);
         if (c->logit_softcap > 0)
             h->p->m->ops->softcap(h->z, count, c->logit_softcap);
         if (h->capped)
@@ -76,6 +78,8 @@ void head_back(struct head *h, int first, int n, float *dz, float *grads)
     size_t at = (size_t)first * (size_t)m->cfg.width, count = (size_t)n * (size_t)m->cfg.vocab;
     if (h->capped)
         m->ops->softcap_back(dz, h->capped, count, m->cfg.logit_softcap);
+    if (m->cfg.logit_divisor != 1)
+        m->ops->scale(dz, 1 / m->cfg.logit_divisor, count);
     linear_backward(h->p, W_HEAD, -1, grads, h->dnorm + at, dz, h->norm + at, n, 1);
 }
 

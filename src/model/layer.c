@@ -140,9 +140,9 @@ static void project(const struct pass *p, int l, enum slot slot, enum slot norm,
     linear_forward(p, slot, l, y0 ? y0 : y, h, n, 0);
     if (y0)
         norm_forward(m, norm, l, y, stats, y0, (size_t)n * (size_t)(heads * c->head_dim));
-    if (c->rope.rot)
-        m->ops->rope(y, m->rope_cos, m->rope_sin, p->batch->pos, n, heads, c->head_dim, c->rope.rot,
-                     0);
+    const struct rope_table *t = model_rope(m, l);
+    if (t)
+        m->ops->rope(y, t->cos, t->sin, p->batch->pos, n, heads, c->head_dim, c->rope.rot, 0);
 }
 
 /* to [rows,G*D]: what was computed for tokens, put where the pass wants it. */
@@ -174,8 +174,8 @@ static void attend(const struct pass *p, int l, struct layer_acts *s)
     p->m->ops->attention(s->att, s->lse, s->q, k, v, &at);
 }
 
-/* sum [N,C] += what a branch ends with: the product of x [N,in], and a norm of it if the model has
- * one there (raw: before that). */
+/* sum [N,C] += what a branch ends with: the product of x [N,in], a norm of it if the model has one
+ * there (raw: before that), and the model's multiplier. */
 static void add_branch(const struct pass *p, int l, enum place place, enum slot slot,
                        enum slot post, float *sum, const float *x, float *raw,
                        const struct norm_stats *stats)
@@ -183,13 +183,16 @@ static void add_branch(const struct pass *p, int l, enum place place, enum slot 
     const struct model *m = p->m;
     const int n = p->batch->n_tokens;
     const size_t nc = (size_t)n * (size_t)m->cfg.width;
-    if (!raw && !pass_is_tapped(p, place, l)) {
+    const float times = m->cfg.residual_scale;
+    if (!raw && times == 1 && !pass_is_tapped(p, place, l)) {
         linear_forward(p, slot, l, sum, x, n, 1);
         return;
     }
     linear_forward(p, slot, l, raw ? raw : p->norm, x, n, 0);
     if (raw)
         norm_forward(m, post, l, p->norm, stats, raw, nc);
+    if (times != 1)
+        m->ops->scale(p->norm, times, nc);
     pass_tap(p, place, l, p->norm);
     m->ops->add(sum, p->norm, nc);
 }

@@ -37,14 +37,17 @@ struct back {
     float *grads;
 };
 
-/* y = x + tap(norm(raw)), or x + tap(raw): the gradient of raw, from that of y. */
+/* y = x + tap(s norm(raw)), or x + tap(s raw): the gradient of raw, from that of y. */
 static const float *branch_back(const struct back *b, enum place place, enum slot post,
                                 const float *dy, const float *raw, const struct norm_stats *stats)
 {
+    const float s = b->m->cfg.residual_scale;
     float *to = raw ? b->p->norm : b->r->dnorm;
-    if (pass_is_tapped(b->p, place, b->l)) {
+    if (s != 1 || pass_is_tapped(b->p, place, b->l)) {
         dy = memcpy(to, dy, b->nc * sizeof(float));
         pass_tap_back(b->p, place, b->l, to);
+        if (s != 1)
+            b->m->ops->scale(to, s, b->nc);
     }
     if (!raw)
         return dy;
@@ -84,9 +87,10 @@ static float *rotate_back(const struct back *b, enum slot norm, const struct nor
     const struct model *m = b->m;
     const struct model_config *c = &m->cfg;
     size_t count = (size_t)b->n * (size_t)(heads * c->head_dim);
-    if (c->rope.rot)
-        m->ops->rope(dy, m->rope_cos, m->rope_sin, b->p->batch->pos, b->n, heads, c->head_dim,
-                     c->rope.rot, 1);
+    const struct rope_table *t = model_rope(m, b->l);
+    if (t)
+        m->ops->rope(dy, t->cos, t->sin, b->p->batch->pos, b->n, heads, c->head_dim, c->rope.rot,
+                     1);
     if (!y0)
         return dy;
     memset(y, 0, count * sizeof(float));

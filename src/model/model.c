@@ -48,10 +48,18 @@ int model_open(struct model *m, const char *path, bool writable, struct err *e)
     return -1;
 }
 
+static void free_tables(struct rope_table t[2])
+{
+    for (int i = 0; i < 2; i++) {
+        free(t[i].cos);
+        free(t[i].sin);
+        t[i] = (struct rope_table){NULL, NULL};
+    }
+}
+
 void model_close(struct model *m)
 {
-    free(m->rope_cos);
-    free(m->rope_sin);
+    free_tables(m->rope);
     if (m->of) {
         *m = (struct model){0};
         return;
@@ -77,6 +85,25 @@ const float *model_weight(const struct model *m, enum slot slot, int layer)
     return m->w[weight_index(&m->table, slot, layer)];
 }
 
+const struct rope_table *model_rope(const struct model *m, int l)
+{
+    const struct model_config *c = &m->cfg;
+    if (!c->rope.rot || c->layer[l] & LAYER_NO_ROPE)
+        return NULL;
+    return &m->rope[c->rope.local_base > 0 && c->layer[l] & LAYER_WINDOW];
+}
+
+static int make_table(struct rope_table *t, const struct rope_config *r, int n, bool lengthy,
+                      struct err *e)
+{
+    size_t count = (size_t)n * ((size_t)r->rot / 2);
+    if (!(t->cos = mem_alloc(count, sizeof(float), e)) ||
+        !(t->sin = mem_alloc(count, sizeof(float), e)))
+        return -1;
+    rope_tables(r, n, lengthy, t->cos, t->sin);
+    return 0;
+}
+
 int model_reserve_positions(struct model *m, int n_pos, struct err *e)
 {
     const struct rope_config *r = &m->cfg.rope;
@@ -84,18 +111,15 @@ int model_reserve_positions(struct model *m, int n_pos, struct err *e)
     if (n_pos <= m->rope_len && lengthy == m->rope_long)
         return 0;
     int n = n_pos < 256 ? 256 : n_pos;
-    size_t half = (size_t)r->rot / 2;
-    float *cs = mem_alloc((size_t)n * half, sizeof(float), e);
-    float *sn = cs ? mem_alloc((size_t)n * half, sizeof(float), e) : NULL;
-    if (!sn) {
-        free(cs);
+    struct rope_table t[2] = {{NULL, NULL}, {NULL, NULL}};
+    const struct rope_config local = rope_local(r);
+    if (make_table(&t[0], r, n, lengthy, e) ||
+        (r->local_base > 0 && make_table(&t[1], &local, n, false, e))) {
+        free_tables(t);
         return -1;
     }
-    rope_tables(r, n, lengthy, cs, sn);
-    free(m->rope_cos);
-    free(m->rope_sin);
-    m->rope_cos = cs;
-    m->rope_sin = sn;
+    free_tables(m->rope);
+    memcpy(m->rope, t, sizeof t);
     m->rope_len = n;
     m->rope_long = lengthy;
     return 0;

@@ -16,6 +16,11 @@
 
 struct lora; /* model/lora.h */
 
+/* Cosines and sines of rotations, owned [rope_len, rot/2]; NULL: no layer uses them. */
+struct rope_table {
+    float *cos, *sin;
+};
+
 struct model {
     struct model_config cfg;
     struct weight_table table;
@@ -28,7 +33,7 @@ struct model {
     const struct model *of; /* a view (lora_base) of this one, which owns all but the rope tables */
     struct tensor_file *files;
     int n_files;
-    float *rope_cos, *rope_sin; /* owned [rope_len, rot/2] */
+    struct rope_table rope[2]; /* of layers that are not local, and of those that are */
     int rope_len;
     bool rope_long;              /* made for sequences longer than rope.original_positions */
     const struct ops *ops;       /* borrowed */
@@ -50,6 +55,8 @@ void model_close(struct model *m);
 
 /* Weights by place. */
 const float *model_weight(const struct model *m, enum slot slot, int layer);
+/* The rotations of layer l; NULL: its queries and keys are not rotated. */
+const struct rope_table *model_rope(const struct model *m, int l);
 /* Makes the rotation tables cover positions 0..n_pos-1, for sequences that long. */
 int model_reserve_positions(struct model *m, int n_pos, struct err *e);
 

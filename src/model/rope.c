@@ -37,6 +37,15 @@ static float yarn_frequency(const struct rope_config *r, int i, float power)
     return 1.0f / ((float)r->factor * power) * (1 - kept) + 1.0f / power * kept;
 }
 
+struct rope_config rope_local(const struct rope_config *r)
+{
+    struct rope_config local = *r;
+    local.kind = ROPE_PLAIN;
+    local.base = r->local_base;
+    local.magnitude = 1;
+    return local;
+}
+
 /* The angle between neighbours of pair i. */
 static float frequency(const struct rope_config *r, int i, bool long_context)
 {
@@ -50,10 +59,10 @@ static float frequency(const struct rope_config *r, int i, bool long_context)
         return (float)(inv / r->factor);
     case ROPE_LLAMA3:
         return (float)rope_llama3_scale(r, inv);
-    case ROPE_LONG:
-        return 1.0f / ((float)(long_context ? r->long_factor : r->short_factor)[i] * power);
     case ROPE_YARN:
         return yarn_frequency(r, i, power);
+    case ROPE_LONG:
+        return 1.0f / ((float)(long_context ? r->long_factor : r->short_factor)[i] * power);
     }
     return (float)inv;
 }

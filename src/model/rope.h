@@ -6,6 +6,8 @@
 
 /* One frequency under llama3 scaling. */
 double rope_llama3_scale(const struct rope_config *r, double inv_freq);
+/* That of layers with local_base: the same rotations without scaling. */
+struct rope_config rope_local(const struct rope_config *r);
 /* What yarn multiplies cosines and sines by, and so q and k. */
 double rope_yarn_magnitude(double factor, double scale);
 /* Tables cs, sn [n_pos, rot/2]: f32 angles pos * inv_freq. long_context: sequences are longer than

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "model/layout.h"
 
@@ -22,6 +23,19 @@ static json_t *read_object(const struct model *m, const char *name, bool need, s
     return j;
 }
 
+static int keep_text_part(struct model *m, struct err *e)
+{
+    json_t *part = config_text_part(m->config);
+    if (!part)
+        return err_set(e, "config.json: out of memory");
+    if (part != m->config)
+        log_warn("model '%s': only the text part of the whole is read, as %s", m->path,
+                 json_string_value(json_object_get(part, "model_type")));
+    json_decref(m->config);
+    m->config = part;
+    return 0;
+}
+
 int store_open_config(struct model *m, struct err *e)
 {
     if (!(m->config = read_object(m, "config.json", true, e)) ||
@@ -29,6 +43,8 @@ int store_open_config(struct model *m, struct err *e)
         return -1;
     if (json_is_null(m->generation))
         m->generation = NULL;
+    if (keep_text_part(m, e))
+        return -1;
     return config_from_json(&m->cfg, m->config, m->generation, e);
 }
 
@@ -110,7 +126,7 @@ int store_open(struct model *m, struct err *e)
 
 const struct tensor *store_find(const struct model *m, const struct weight *w)
 {
-    char name[sizeof w->name];
+    char name[sizeof w->name + 24];
     const char *wanted = w->name, *dot = strchr(wanted, '.');
     if (m->files[0].format == TENSOR_GGUF) {
         snprintf(name, sizeof name, family_slot(&m->cfg, w->slot)->gguf, w->layer);
@@ -124,6 +140,14 @@ const struct tensor *store_find(const struct model *m, const struct weight *w)
      * own. */
     for (int i = 0; i < m->n_files && !t && dot; i++)
         t = tensor_find(&m->files[i], dot + 1);
+    /* An image model's text part. */
+    static const char *const parts[] = {"language_model.", "model.language_model."};
+    for (size_t p = 0; !t && dot && m->cfg.family->within && p < sizeof parts / sizeof *parts;
+         p++) {
+        snprintf(name, sizeof name, "%s%s", parts[p], p ? dot + 1 : w->name);
+        for (int i = 0; i < m->n_files && !t; i++)
+            t = tensor_find(&m->files[i], name);
+    }
     return t;
 }
 
