@@ -243,8 +243,8 @@ int jv_iterate(struct jv_run *r, const struct jv *v, struct jv_list **out)
     case JV_STR:
         return iterate_str(r, v->str, l);
     case JV_ITER:
-        l->v = v->list->v + v->list->at;
-        l->n = v->list->n - v->list->at;
+        if ((l->n = v->list->n - v->list->at))
+            l->v = v->list->v + v->list->at;
         v->list->at = v->list->n;
         return 0;
     case JV_DICT:
