@@ -237,6 +237,101 @@ static void check_shared(struct model *m, bool masked, bool move)
     free_all(one, FAMILY);
 }
 
+/* Several answers to a prompt: the first is the one that a single answer is, each is its own draw
+ * and the same whatever the batch, and the prompt itself is computed once. */
+static void check_samples(struct model *m)
+{
+    enum { SAMPLES = 5, ALL = PROMPTS * SAMPLES };
+    struct golden g;
+    struct err e;
+    struct generate_options o = {
+        .max_new_tokens = 12, .temperature = 1.5, .top_p = 0.95, .seed = 7, .batch = 1};
+    struct generation one[PROMPTS] = {{0}}, first[ALL] = {{0}};
+    int same = 0, begins = 0, equal = 0;
+    if (!golden_open(&g, "llama", -1))
+        return;
+    model_generate(one, m, g.prompts, PROMPTS, &o, NULL, &e);
+    o.samples = SAMPLES;
+    model_generate(first, m, g.prompts, PROMPTS, &o, NULL, &e);
+    for (o.batch = 2; o.batch <= ALL; o.batch += 3) {
+        struct generation all[ALL] = {{0}};
+        model_generate(all, m, g.prompts, PROMPTS, &o, NULL, &e);
+        for (int i = 0; i < ALL; i++)
+            same += all[i].n != first[i].n ||
+                    memcmp(all[i].ids, first[i].ids, (size_t)all[i].n * sizeof(int)) != 0;
+        free_all(all, ALL);
+    }
+    for (int i = 0; i < ALL; i++) {
+        const struct generation *a = &first[i], *b = &one[i / SAMPLES];
+        bool is = a->n == b->n && !memcmp(a->ids, b->ids, (size_t)a->n * sizeof(int));
+        begins += i % SAMPLES == 0 && is;
+        equal += i % SAMPLES != 0 && is;
+    }
+    ok(!same, "%d answers a prompt are the same whatever the batch: %d differ", SAMPLES, same);
+    ok(begins == PROMPTS && !equal, "the first is that of one answer, the others are not");
+    free_all(one, PROMPTS);
+    free_all(first, ALL);
+    golden_close(&g);
+}
+
+/* Forbids the tokens it is told to, and counts the calls. */
+struct hook {
+    int forbidden, logits, tokens, last[PROMPTS];
+    bool right;
+};
+
+static int forbid(void *ctx, int answer, const int *ids, int n, float *z, struct err *e)
+{
+    struct hook *h = ctx;
+    h->logits++;
+    h->right &= n == 0 || ids[n - 1] == h->last[answer];
+    if (n == 3 && h->forbidden < 0)
+        return err_set(e, "no more");
+    if (h->forbidden >= 0)
+        z[h->forbidden] = -INFINITY;
+    return 0;
+}
+
+static bool count(void *ctx, int answer, const int *ids, int n)
+{
+    struct hook *h = ctx;
+    h->tokens++;
+    h->last[answer] = ids[n - 1];
+    return false;
+}
+
+static void check_hooks(struct model *m)
+{
+    struct golden g;
+    struct err e;
+    struct generation free_to[PROMPTS] = {{0}}, held[PROMPTS] = {{0}};
+    struct generate_options o = {.max_new_tokens = 8, .ignore_eos = true, .batch = 3};
+    if (!golden_open(&g, "llama", -1))
+        return;
+    model_generate(free_to, m, g.prompts, PROMPTS, &o, NULL, &e);
+    struct hook h = {.forbidden = free_to[0].ids[2], .right = true};
+    o.logits = forbid;
+    o.token = count;
+    o.logits_ctx = o.token_ctx = &h;
+    model_generate(held, m, g.prompts, PROMPTS, &o, NULL, &e);
+    int said = 0;
+    for (int i = 0; i < PROMPTS; i++)
+        for (int t = 0; t < held[i].n; t++)
+            said += held[i].ids[t] == h.forbidden;
+    ok(!said && !memcmp(held[0].ids, free_to[0].ids, 2 * sizeof(int)) &&
+           held[0].ids[2] != free_to[0].ids[2],
+       "a hook on the logits forbids a token");
+    ok(h.right && h.logits == 8 * PROMPTS && h.tokens == h.logits,
+       "hooks see every token: %d of logits, %d of tokens", h.logits, h.tokens);
+    free_all(held, PROMPTS);
+    h.forbidden = -1;
+    ok(model_generate(held, m, g.prompts, PROMPTS, &o, NULL, &e) && !strcmp(e.msg, "no more"),
+       "a hook that fails ends it: %s", e.msg);
+    free_all(held, PROMPTS);
+    free_all(free_to, PROMPTS);
+    golden_close(&g);
+}
+
 static bool stop_at(void *ctx, int prompt, const int *ids, int n)
 {
     const int *limit = ctx;
@@ -253,8 +348,8 @@ static void check_stop(struct model *m)
     if (!golden_open(&g, "llama", -1))
         return;
     model_generate(whole, m, g.prompts, PROMPTS, &o, NULL, &e);
-    o.stop = stop_at;
-    o.stop_ctx = limit;
+    o.token = stop_at;
+    o.token_ctx = limit;
     model_generate(cut, m, g.prompts, PROMPTS, &o, NULL, &e);
     for (int i = 0; i < PROMPTS; i++)
         right += cut[i].n == (limit[i] < 9 ? limit[i] : 9) && !cut[i].ended &&
@@ -355,6 +450,8 @@ int main(void)
     check_shared(&m, true, false);
     check_shared(&m, true, true);
     check_stop(&m);
+    check_samples(&m);
+    check_hooks(&m);
     check_refusals(&m);
     check_memory(&m);
     check_plan(&m);

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "model/forward.h"
-#include "model/guided.h"
+#include "model/generate.h"
 #include "model/head.h"
 #include "tap.h"
 
@@ -15,8 +15,7 @@ enum { N = 10, NEW = 9, MOST = 12 };
 /* Contexts of different lengths, made up. */
 struct contexts {
     int ids[N][3][MOST];
-    struct guided_prompt prompts[N];
-    struct seq base[N];
+    struct seq v[3][N]; /* the prompt, away from, towards */
 };
 
 static void fill(struct contexts *c, int vocab)
@@ -24,14 +23,20 @@ static void fill(struct contexts *c, int vocab)
     struct rng r;
     rng_seed(&r, 3);
     for (int i = 0; i < N; i++) {
-        struct seq *s[3] = {&c->prompts[i].base, &c->prompts[i].away, &c->prompts[i].towards};
         for (int k = 0; k < 3; k++) {
             for (int t = 0; t < MOST; t++)
                 c->ids[i][k][t] = 3 + (int)rng_below(&r, (uint32_t)vocab - 3);
-            *s[k] = (struct seq){.n = 2 + (5 * i + 3 * k) % (MOST - 2), .ids = c->ids[i][k]};
+            c->v[k][i] = (struct seq){.n = 2 + (5 * i + 3 * k) % (MOST - 2), .ids = c->ids[i][k]};
         }
-        c->base[i] = c->prompts[i].base;
     }
+}
+
+static int generate(struct generation *g, struct model *m, const struct contexts *c, int n,
+                    double strength, struct generate_options o, struct err *e)
+{
+    const struct guidance guidance = {c->v[1], c->v[2], strength};
+    o.guidance = &guidance;
+    return model_generate(g, m, c->v[0], n, &o, NULL, e);
 }
 
 static bool same(const struct generation *a, const struct generation *b)
@@ -53,8 +58,7 @@ static void check_plain(struct model *m, const struct contexts *c, double temper
     struct generation plain[N] = {0}, guided[N] = {0};
     struct err e = {"it does"};
     int equal = 0;
-    ok(!model_generate(plain, m, c->base, N, &o, NULL, &e) &&
-           !model_generate_guided(guided, m, c->prompts, N, 0, &o, NULL, &e),
+    ok(!model_generate(plain, m, c->v[0], N, &o, NULL, &e) && !generate(guided, m, c, N, 0, o, &e),
        "without guidance at temperature %g: %s", temperature, e.msg);
     for (int i = 0; i < N; i++)
         equal += same(&plain[i], &guided[i]);
@@ -93,15 +97,14 @@ static void check_guided(struct model *m, const struct contexts *c, double guida
     struct generation g[N] = {0};
     struct err e = {"it does"};
     int right = 0, all = 0;
-    ok(!model_generate_guided(g, m, c->prompts, N, guidance, &o, NULL, &e), "guidance %g: %s",
-       guidance, e.msg);
+    ok(!generate(g, m, c, N, guidance, o, &e), "guidance %g: %s", guidance, e.msg);
     for (int i = 0; i < N; i++)
         for (int t = 0; t < g[i].n; t++, all++) {
             double z[512] = {0};
             int best = 0;
-            add_logits(m, &c->prompts[i].base, &g[i], t, 1, z);
-            add_logits(m, &c->prompts[i].away, &g[i], t, -guidance, z);
-            add_logits(m, &c->prompts[i].towards, &g[i], t, guidance, z);
+            add_logits(m, &c->v[0][i], &g[i], t, 1, z);
+            add_logits(m, &c->v[1][i], &g[i], t, -guidance, z);
+            add_logits(m, &c->v[2][i], &g[i], t, guidance, z);
             for (int k = 1; k < m->cfg.vocab; k++)
                 best = z[k] > z[best] ? k : best;
             right += z[g[i].ids[t]] >= z[best] - 1e-4;
@@ -115,13 +118,12 @@ static void check_refusals(struct model *m, const struct contexts *c)
     const struct generate_options o = {.max_new_tokens = NEW}, much = {.max_new_tokens = 1 << 20};
     struct generation g[N] = {0};
     struct err e;
-    ok(model_generate_guided(g, m, c->prompts, N, 1, &much, NULL, &e) && strstr(e.msg, "model's"),
-       "too long: %s", e.msg);
+    ok(generate(g, m, c, N, 1, much, &e) && strstr(e.msg, "model's"), "too long: %s", e.msg);
     drop(g);
     long failed = 0;
     for (bool done = false; !done; failed++) {
         mem_fail_at(failed);
-        done = !model_generate_guided(g, m, c->prompts, 2, 1, &o, NULL, &e);
+        done = !generate(g, m, c, 2, 1, o, &e);
         mem_fail_at(-1);
         drop(g);
     }

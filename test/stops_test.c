@@ -6,7 +6,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "eval/model_scorer.h"
+#include "eval/textclean.h"
 #include "model/generate.h"
 #include "tap.h"
 
@@ -133,8 +135,8 @@ static void check_tokens(struct model *m, struct tokenizer *tok, const struct se
     const char *list[] = {stop, NULL};
     struct answer_limit limit = {TOKENS, list};
     struct stops s = {.limits = &limit, .decode = decode, .ctx = tok, .e = &e};
-    o.stop = stops_reached;
-    o.stop_ctx = &s;
+    o.token = stops_reached;
+    o.token_ctx = &s;
     bool fine = !model_generate(&cut, m, prompts, 1, &o, NULL, &e);
     ok(fine && !s.failed && cut.n < whole.n &&
            !memcmp(cut.ids, whole.ids, (size_t)cut.n * sizeof *cut.ids),
@@ -152,6 +154,105 @@ static void check_tokens(struct model *m, struct tokenizer *tok, const struct se
     generation_fini(&cut);
     generation_fini(&none);
     buf_fini(&text);
+}
+
+/* Decodes as an evaluation does, and counts. */
+struct counting {
+    struct tokenizer *tok;
+    long ids;
+};
+
+static int decode_tidy(void *ctx, const int *ids, int n, struct buf *out, struct err *e)
+{
+    struct counting *c = ctx;
+    c->ids += n;
+    if (tokenizer_decode(c->tok, ids, (size_t)n, true, out, e) || buf_add(out, "", 0, e))
+        return -1;
+    text_tidy_spaces(out->data);
+    out->len = strlen(out->data);
+    return 0;
+}
+
+/* The first n tokens whose text has a stop string, by the text of all of them. */
+static int first_stop(struct counting *c, const int *ids, int n, const char *const *stops)
+{
+    struct buf text = {0};
+    struct err e;
+    int k = 0;
+    for (bool hit = false; k < n && !hit; k++) {
+        buf_clear(&text);
+        BUG_ON(decode_tidy(c, ids, k + 1, &text, &e));
+        hit = stops_find(text.data, text.len, stops) < text.len;
+    }
+    buf_fini(&text);
+    return k;
+}
+
+/* Random tokens, with runs of specials, bytes and spaces before punctuation, and stop strings from
+ * their texts: an answer ends where the text of all of it says, without decoding all of it each
+ * time. */
+static void check_ends(const char *name, struct tokenizer *tok)
+{
+    enum { TRIES = 300, LONG = 120 };
+    struct counting c = {.tok = tok};
+    struct ids spaced = {0};
+    struct rng r;
+    struct err e;
+    int right = 0, ended = 0;
+    rng_seed(&r, 8);
+    const char marks[] = "a . b ? it 's . don n't , ! \xF0\x9F\x98\x80\xF0\x9F\x98\x80 '";
+    BUG_ON(tokenizer_encode(tok, marks, strlen(marks), false, &spaced, &e));
+    for (int k = 0; k < TRIES; k++) {
+        int ids[LONG], n = 0;
+        while (n < LONG) {
+            int run = 1 + (int)rng_below(&r, 25), way = (int)rng_below(&r, 4);
+            int id = (int)rng_below(&r, way == 1 ? 3 : (uint32_t)tokenizer_vocab_size(tok));
+            for (int i = 0; i < run && n < LONG; i++)
+                ids[n++] = way == 0   ? (int)rng_below(&r, (uint32_t)tokenizer_vocab_size(tok))
+                           : way == 1 ? id
+                           : way == 2 ? id
+                                      : spaced.v[(size_t)i % spaced.n];
+        }
+        struct buf text = {0};
+        BUG_ON(decode_tidy(&c, ids, LONG, &text, &e));
+        char stop[16];
+        size_t at = text.len > 20 ? rng_below(&r, (uint32_t)text.len - 16) : 0;
+        snprintf(stop, sizeof stop, "%.*s", 1 + (int)rng_below(&r, 12), text.data + at);
+        buf_fini(&text);
+        const char *list[] = {stop, "never said", NULL};
+        struct answer_limit limit = {LONG + 1, list};
+        struct stops s = {.limits = &limit, .decode = decode_tidy, .ctx = &c, .e = &e};
+        c.ids = 0;
+        if (strstr(stop, "\xEF\xBF"))
+            snprintf(stop, sizeof stop, ".");
+        int want = first_stop(&c, ids, LONG, list), got = 1;
+        while (got < LONG && !stops_reached(&s, 0, ids, got))
+            got++;
+        right += got == want && !s.failed;
+        ended += want < LONG;
+        if (got != want)
+            note("'%s' after %d tokens, not %d", stop, want, got);
+    }
+    ok(right == TRIES && ended > TRIES / 2, "%s: %d of %d answers end where their texts say", name,
+       right, TRIES);
+    free(spaced.v);
+}
+
+/* What is decoded for each token of a text does not grow with the text. */
+static void check_linear(struct tokenizer *tok)
+{
+    enum { LONG = 2000 };
+    static int ids[LONG];
+    struct counting c = {.tok = tok};
+    struct err e;
+    const char *list[] = {"never said", NULL};
+    struct answer_limit limit = {LONG + 1, list};
+    struct stops s = {.limits = &limit, .decode = decode_tidy, .ctx = &c, .e = &e};
+    for (int n = 0; n < LONG; n++) {
+        ids[n] = 40 + n * 17 % 200;
+        BUG_ON(stops_reached(&s, 0, ids, n + 1));
+    }
+    ok(c.ids < 100L * LONG, "%d tokens: %ld ids decoded", LONG, c.ids);
 }
 
 int main(void)
@@ -173,11 +274,23 @@ int main(void)
         ok(!model_scorer_init(&scorer, &m, tok, 0, &e), "a scorer");
         check_answers(&scorer, &d);
         check_tokens(&m, tok, seqs);
+        check_ends("bytes", tok);
+        check_linear(tok);
         model_scorer_fini(&scorer);
         model_close(&m);
     }
     tokenizer_close(tok);
     free(words);
     free(path);
+    static const char *const kinds[] = {"llama.json", "unigram_bytes.model", "gemma.model"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        char file[64];
+        snprintf(file, sizeof file, "tok/kinds/%s", kinds[i]);
+        path = test_data(file);
+        if (ok((tok = tokenizer_open(path, &e)) != NULL, "%s", kinds[i]))
+            check_ends(kinds[i], tok);
+        tokenizer_close(tok);
+        free(path);
+    }
     return done();
 }

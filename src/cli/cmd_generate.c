@@ -16,7 +16,7 @@
 struct options {
     struct setup_options setup;
     const char *data, *prompt, *question_key, *field, *stop;
-    int64_t max_new_tokens, batch, seed;
+    int64_t max_new_tokens, batch, n, seed;
     double temperature, top_p;
     bool json;
 };
@@ -36,7 +36,9 @@ static const struct param params[] = {
     {"stop", PARAM_STRING, OPT(stop), 0, 0, NULL, NULL, "TEXT",
      "an answer ends before this text; several stand between bars: '\\n\\n|Question:'"},
     {"batch", PARAM_INT, OPT(batch), 0, 1 << 16, NULL, "0", NULL,
-     "prompts to work on at once; 0: a good number"},
+     "batch size in prompts; 0: automatic"},
+    {"n", PARAM_INT, OPT(n), 1, 1 << 16, NULL, "1", NULL,
+     "answers to each prompt, sampled independently; needs a temperature above 0"},
     {"temperature", PARAM_REAL, OPT(temperature), 0, 1e6, NULL, "0", NULL,
      "0: always the likeliest token"},
     {"top_p", PARAM_REAL, OPT(top_p), 1e-9, 1, NULL, "1", NULL,
@@ -56,7 +58,9 @@ static const char about[] =
     "of the stop included, and their text, without the stop, if the checkpoint has a tokenizer.\n"
     "With --field alternate the output is data for AltPO: rows with the alternate that the model "
     "wrote.\n"
-    "The same seed gives the same answers, whatever the batch.\n";
+    "With --n each row has so many lines, one after another, with --json as \"sample\": 0, 1, ... "
+    "of\n"
+    "\"row\". The same seed gives the same answers, whatever the batch.\n";
 
 /* One prompt per row. */
 static int read_prompts(struct dataset *d, struct setup *s, const struct rows *rows,
@@ -90,9 +94,15 @@ static json_t *ids_json(const struct generation *g)
     return list;
 }
 
-static int print_answer(const struct generation *g, const struct buf *text, struct err *e)
+/* Answer number `answer` of all; n to each row. */
+static int print_answer(const struct generation *g, int answer, int n, const struct buf *text,
+                        struct err *e)
 {
     json_t *j = json_pack("{s:o}", "new_ids", ids_json(g));
+    if (n > 1) {
+        json_object_set_new(j, "row", json_integer(answer / n));
+        json_object_set_new(j, "sample", json_integer(answer % n));
+    }
     if (text)
         json_object_set_new(j, "text", json_stringn(text->data ? text->data : "", text->len));
     int rc = print_json(j, 0, e);
@@ -125,7 +135,7 @@ static int decode(void *tokenizer, const int *ids, int n, struct buf *out, struc
 static int print(const struct generation *g, const struct rows *rows, struct setup *s,
                  const char *const *stops, const struct options *o, struct err *e)
 {
-    int n = rows->n;
+    int each = (int)o->n, n = rows->n * each;
     bool has_text = setup_has_tokenizer(s);
     struct buf text = {0};
     int rc = 0;
@@ -136,10 +146,10 @@ static int print(const struct generation *g, const struct rows *rows, struct set
         if (text.len)
             text.len = stops_find(text.data, text.len, stops);
         if (!rc && o->field)
-            rc = has_text ? print_row(rows->v[i], o->field, &text, e)
+            rc = has_text ? print_row(rows->v[i / each], o->field, &text, e)
                           : err_set(e, "--field needs a model with a tokenizer");
         else if (!rc && o->json)
-            rc = print_answer(&g[i], has_text ? &text : NULL, e);
+            rc = print_answer(&g[i], i, each, has_text ? &text : NULL, e);
         else if (!rc)
             print_text(&g[i], has_text ? &text : NULL, i + 1 < n);
     }
@@ -160,27 +170,34 @@ static struct answer_limit *limits_of(const struct options *o, const char *const
 static int generate(struct setup *s, const struct dataset *p, const struct rows *rows,
                     const char *const *stops, const struct options *o, struct err *e)
 {
-    struct stops at = {
-        .limits = limits_of(o, stops, p->n, e), .decode = decode, .ctx = s->tokenizer, .e = e};
+    if (p->n > INT32_MAX / o->n)
+        return err_set(e, "%d answers to each of %d prompts are too many", (int)o->n, p->n);
+    const int n = p->n * (int)o->n;
+    struct stops at = {.limits = limits_of(o, stops, p->n, e),
+                       .samples = (int)o->n,
+                       .decode = decode,
+                       .ctx = s->tokenizer,
+                       .e = e};
     struct generate_options go = {.max_new_tokens = (int)o->max_new_tokens,
                                   .batch = (int)o->batch,
+                                  .samples = (int)o->n,
                                   .temperature = o->temperature,
                                   .top_p = o->top_p,
                                   .seed = (unsigned)o->seed,
-                                  .stop = stops_reached,
-                                  .stop_ctx = &at,
+                                  .token = stops_reached,
+                                  .token_ctx = &at,
                                   .mask_positions = s->compat & COMPAT_PAD_EOS_MASK};
-    struct generation *g = at.limits ? mem_alloc((size_t)p->n, sizeof *g, e) : NULL;
+    struct generation *g = at.limits ? mem_alloc((size_t)n, sizeof *g, e) : NULL;
     struct progress bar;
     int rc = -1;
     if (g) {
-        progress_start(&bar, "generate", p->n);
+        progress_start(&bar, "generate", n);
         rc = model_generate(g, &s->model, p->seqs, p->n, &go, &bar, e);
         progress_end(&bar);
     }
     if (!rc)
         rc = at.failed ? -1 : print(g, rows, s, stops, o, e);
-    for (int i = 0; g && i < p->n; i++)
+    for (int i = 0; g && i < n; i++)
         generation_fini(&g[i]);
     free(g);
     free((void *)at.limits);
@@ -195,6 +212,9 @@ static int run(const struct args *a, void *options, struct err *e)
     struct dataset p = {0};
     struct stop_list stops = {0};
     int rc = -1;
+    if (o->n > 1 && o->temperature == 0)
+        return err_set(e, "%d greedy answers would be the same: give a temperature above 0",
+                       (int)o->n);
     if (!(o->stop && stop_list_parse(&stops, o->stop, e)) && !read_rows(&rows, a, o, e) &&
         !setup_open(&s, &o->setup, false, e) && !(o->stop && setup_tokenizer(&s, e)) &&
         !read_prompts(&p, &s, &rows, o, e)) {

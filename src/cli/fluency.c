@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "model/guided.h"
+#include "model/generate.h"
 #include "train/loop.h"
 
 #define FIELD(f) offsetof(struct fluency_options, f)
@@ -39,14 +39,6 @@ void fluency_promise(const struct fluency_options *f, const struct recipe *r, st
     g->sets[ROLE_GENERIC] = &d->sets[ROLE_GENERIC];
 }
 
-static bool is_end(const struct model_config *c, int id)
-{
-    for (int i = 0; i < c->n_eos; i++)
-        if (c->eos[i] == id)
-            return true;
-    return false;
-}
-
 /* What goes on from a text that has ended a sentence, and from one that has not yet. */
 struct sentence {
     struct ids ended, open;
@@ -75,7 +67,7 @@ static void sentence_fini(struct sentence *s)
 /* The example's tokens but its end token. */
 static int length_of(const struct seq *s, const struct model_config *c)
 {
-    return s->n > 1 && is_end(c, s->ids[s->n - 1]) ? s->n - 1 : s->n;
+    return s->n > 1 && config_is_eos(c, s->ids[s->n - 1]) ? s->n - 1 : s->n;
 }
 
 static const struct ids *sentence_behind(const struct sentence *s, const struct seq *of, int n,
@@ -104,36 +96,41 @@ static int continue_by(struct seq *out, const struct seq *s, int n, const struct
     return 0;
 }
 
-static void free_prompts(struct guided_prompt *p, int n)
+/* The three contexts of every row: the forget text, the expert's and the novice's. */
+struct contexts {
+    struct seq *v[3]; /* owned [n], with their ids */
+    int n;
+};
+
+static void contexts_fini(struct contexts *c)
 {
-    for (int i = 0; p && i < n; i++) {
-        free((int *)p[i].base.ids);
-        free((int *)p[i].away.ids);
-        free((int *)p[i].towards.ids);
+    for (int k = 0; k < 3; k++) {
+        for (int i = 0; c->v[k] && i < c->n; i++)
+            free((int *)c->v[k][i].ids);
+        free(c->v[k]);
     }
-    free(p);
 }
 
-static struct guided_prompt *make_prompts(const struct job_data *d, const struct sentence *sentence,
-                                          const struct model_config *c, const struct tokenizer *t,
-                                          struct err *e)
+static int contexts_init(struct contexts *c, const struct job_data *d,
+                         const struct sentence *sentence, const struct model_config *config,
+                         const struct tokenizer *t, struct err *e)
 {
     const struct dataset *sets[] = {&d->sets[ROLE_FORGET], &d->prompted[HELPER_EXPERT],
                                     &d->prompted[HELPER_NOVICE]};
-    struct guided_prompt *p = mem_alloc((size_t)sets[0]->n, sizeof *p, e);
-    for (int i = 0; p && i < sets[0]->n; i++) {
-        struct seq *to[] = {&p[i].base, &p[i].away, &p[i].towards};
+    *c = (struct contexts){.n = sets[0]->n};
+    for (int k = 0; k < 3; k++)
+        if (!(c->v[k] = mem_alloc((size_t)c->n, sizeof **c->v, e)))
+            return -1;
+    for (int i = 0; i < c->n; i++) {
         const struct seq *own = &sets[0]->seqs[i];
-        const struct ids *more = sentence_behind(sentence, own, length_of(own, c), t, e);
-        int rc = more ? 0 : -1;
-        for (int k = 0; k < 3 && !rc; k++)
-            rc = continue_by(to[k], &sets[k]->seqs[i], length_of(&sets[k]->seqs[i], c), more, e);
-        if (rc) {
-            free_prompts(p, sets[0]->n);
-            return NULL;
+        const struct ids *more = sentence_behind(sentence, own, length_of(own, config), t, e);
+        for (int k = 0; k < 3; k++) {
+            const struct seq *s = &sets[k]->seqs[i];
+            if (!more || continue_by(&c->v[k][i], s, length_of(s, config), more, e))
+                return -1;
         }
     }
-    return p;
+    return 0;
 }
 
 /* One row of the file; the first `given` tokens of the prompt are not scored. */
@@ -158,22 +155,28 @@ static int write_row(struct buf *out, const struct seq *base, int given, const s
 
 /* Generates all rows, and adds their lines. */
 static int write_rows(struct buf *out, const struct fluency_options *f, const struct job_data *d,
-                      const struct guided_prompt *p, unsigned seed, struct model *m,
+                      const struct contexts *c, unsigned seed, struct model *m,
                       const struct tokenizer *t, struct engine *g, struct err *e)
 {
     const struct dataset *forget = &d->sets[ROLE_FORGET];
-    const struct generate_options o = {
-        .max_new_tokens = (int)f->tokens, .temperature = 1, .top_p = 1, .seed = seed};
+    const struct guidance guidance = {c->v[1], c->v[2], f->guidance};
+    const struct generate_options o = {.max_new_tokens = (int)f->tokens,
+                                       .temperature = 1,
+                                       .top_p = 1,
+                                       .seed = seed,
+                                       .guidance = &guidance};
     struct generation *said = mem_alloc((size_t)forget->n, sizeof *said, e);
     struct progress bar;
     if (!said)
         return -1;
     progress_start(&bar, "fluency", forget->n);
-    int rc = model_generate_guided(said, m, p, forget->n, f->guidance, &o, &bar, e);
+    int rc = model_generate(said, m, c->v[0], forget->n, &o, &bar, e);
     progress_end(&bar);
     for (int i = 0; i < forget->n && !rc; i++) {
-        g->tokens.forward += p[i].base.n + p[i].away.n + p[i].towards.n + 3 * (said[i].n - 1);
-        rc = write_row(out, &p[i].base, length_of(&forget->seqs[i], &m->cfg), &said[i], t, e);
+        g->tokens.forward += 3 * (said[i].n - 1);
+        for (int k = 0; k < 3; k++)
+            g->tokens.forward += c->v[k][i].n;
+        rc = write_row(out, &c->v[0][i], length_of(&forget->seqs[i], &m->cfg), &said[i], t, e);
     }
     for (int i = 0; i < forget->n; i++)
         generation_fini(&said[i]);
@@ -186,17 +189,17 @@ static int write_file(const char *path, const struct fluency_options *f, struct 
                       struct engine *g, struct err *e)
 {
     struct sentence sentence;
+    struct contexts c = {.n = 0};
     struct buf text = {0};
     for (int k = HELPER_EXPERT; k <= HELPER_NOVICE; k++)
         if (!d->prompted[k].seqs && job_data_prompted(d, (enum helper)k, s, o, e))
             return -1;
     int rc = sentence_init(&sentence, f->sentence, s->tokenizer, e);
-    struct guided_prompt *p = rc ? NULL : make_prompts(d, &sentence, &m->cfg, s->tokenizer, e);
-    if (!p || write_rows(&text, f, d, p, seed, m, s->tokenizer, g, e))
+    if (rc || contexts_init(&c, d, &sentence, &m->cfg, s->tokenizer, e) ||
+        write_rows(&text, f, d, &c, seed, m, s->tokenizer, g, e) ||
+        file_write(path, text.data, text.len, e))
         rc = -1;
-    if (!rc)
-        rc = file_write(path, text.data, text.len, e);
-    free_prompts(p, d->sets[ROLE_FORGET].n);
+    contexts_fini(&c);
     sentence_fini(&sentence);
     buf_fini(&text);
     return rc;

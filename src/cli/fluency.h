@@ -1,7 +1,8 @@
 /* Text that the reference writes for a method, at the start of its run: what ELM's third term
  * (arXiv 2410.02760) learns, so that the model stays fluent where it has forgotten. Behind each
  * forget text and a sentence that changes the subject the reference goes on, guided from the expert
- * towards the novice (model/guided.h); sentence and answer are scored, the forget text is not.
+ * towards the novice (struct guidance of model/generate.h); sentence and answer are scored, the
+ * forget text is not.
  *
  * OUT/fluency.jsonl keeps the rows, {"ids", "labels", "text"}: an interrupted run reads them again,
  * and another one may be given them by --generic. (The code of the paper guides by the prompts of

@@ -38,7 +38,7 @@ int extract_likelihood(struct model *m, const int *ids, int len, int first, int 
                        struct err *e)
 {
     struct span span = {first, len};
-    struct generate_options o = {.max_new_tokens = len - first, .stop = full, .stop_ctx = &span};
+    struct generate_options o = {.max_new_tokens = len - first, .token = full, .token_ctx = &span};
     int prefixes = len - n - first + 1, rc = -1;
     double sum = 0;
     *out = NAN;

@@ -164,8 +164,8 @@ static int answer_group(struct model_scorer *s, const struct seq *prompts,
     struct stops stops = {.limits = limits, .decode = decode_into, .ctx = s, .e = e};
     struct generate_options o = {.max_new_tokens = longest(limits, n),
                                  .batch = s->batch,
-                                 .stop = stops_reached,
-                                 .stop_ctx = &stops,
+                                 .token = stops_reached,
+                                 .token_ctx = &stops,
                                  .interrupt = s->interrupt,
                                  .mask_positions = s->compat & COMPAT_PAD_EOS_MASK};
     const struct recall_answers a = {prompts, limits, &o, n};

@@ -16,19 +16,46 @@ size_t stops_find(const char *text, size_t n, const char *const *stops)
     return first;
 }
 
-bool stops_reached(void *stops, int prompt, const int *ids, int n)
+/* Bytes before the last token's text that it may complete a stop string with, and what tidying
+ * spaces takes away or a text that begins within a word shows otherwise. */
+static size_t reach_of(const char *const *stops)
+{
+    size_t most = 0;
+    for (; *stops; stops++)
+        most = strlen(*stops) > most ? strlen(*stops) : most;
+    return most + 16;
+}
+
+/* Whether the text of n tokens has a stop string, if that of n - 1 has none. Only its end is
+ * decoded, which must not begin within a character (that makes a whole run of byte tokens U+FFFD);
+ * and all of it where the end seems to have one. */
+static bool has_stop(struct stops *s, const char *const *stops, const int *ids, int n)
+{
+    struct buf text = {0};
+    bool hit = false;
+    s->failed = s->decode(s->ctx, ids + n - 1, 1, &text, s->e) != 0;
+    const size_t reach = reach_of(stops), enough = reach + text.len;
+    for (int last = (int)(reach / 3), from = n; from > 0 && !s->failed; last = hit ? n : 2 * last) {
+        from = last < n ? n - last : 0;
+        buf_clear(&text);
+        s->failed = s->decode(s->ctx, ids + from, n - from, &text, s->e) != 0;
+        if (from && (text.len < enough || !memcmp(text.data, "\xEF\xBF\xBD", 3)))
+            continue;
+        hit = text.len && stops_find(text.data, text.len, stops) < text.len;
+        if (!hit)
+            break;
+    }
+    buf_fini(&text);
+    return hit;
+}
+
+bool stops_reached(void *stops, int answer, const int *ids, int n)
 {
     struct stops *s = stops;
-    const struct answer_limit *limit = &s->limits[prompt];
-    struct buf text = {0};
+    const struct answer_limit *limit = &s->limits[s->samples > 1 ? answer / s->samples : answer];
     if (s->failed || n >= limit->max_new_tokens)
         return true;
-    if (!limit->stops)
-        return false;
-    s->failed = s->decode(s->ctx, ids, n, &text, s->e) != 0;
-    bool end = s->failed || (text.len && stops_find(text.data, text.len, limit->stops) < text.len);
-    buf_fini(&text);
-    return end;
+    return limit->stops && (has_stop(s, limit->stops, ids, n) || s->failed);
 }
 
 /* The character at *s, with a backslash the one that is meant; *s moves to its end. */

@@ -1,6 +1,6 @@
 /* Ending answers at texts: generation works on ids, a stop string is text that may begin inside one
- * token and end in another. After every token the answer so far is decoded and searched; it is far
- * cheaper than the token.
+ * token and end in another. After every token the end of the answer is decoded and searched: as
+ * much as a stop string that the new token completes can reach back.
  */
 #ifndef EVAL_STOPS_H
 #define EVAL_STOPS_H
@@ -23,6 +23,7 @@ size_t stops_find(const char *text, size_t n, const char *const *stops);
 /* The context of stops_reached, all borrowed. */
 struct stops {
     const struct answer_limit *limits; /* of each prompt */
+    int samples;                       /* answers of each prompt; 0: one */
     /* Appends the text of the ids. */
     int (*decode)(void *ctx, const int *ids, int n, struct buf *out, struct err *e);
     void *ctx;
@@ -30,9 +31,9 @@ struct stops {
     struct err *e;
 };
 
-/* A `stop` of struct generate_options: whether the answer has as many tokens as it may have, or
+/* A `token` of struct generate_options: whether the answer has as many tokens as it may have, or
  * holds a stop string. */
-bool stops_reached(void *stops, int prompt, const int *ids, int n);
+bool stops_reached(void *stops, int answer, const int *ids, int n);
 
 /* Stop strings in one text, between bars: "\n\n|Question:". A backslash and n is a new line, and t
  * a tab; before any other character it stands for that character. */

@@ -110,6 +110,15 @@ static inline bool config_windowed(const struct model_config *c, int layer)
 /* Whether layers have a flag as the rules of the family have it, which is all that GGUF can say. */
 bool config_layers_by_rule(const struct model_config *c);
 
+/* Generation stops at this token. */
+static inline bool config_is_eos(const struct model_config *c, int id)
+{
+    for (int i = 0; i < c->n_eos; i++)
+        if (c->eos[i] == id)
+            return true;
+    return false;
+}
+
 /* Readers start from the family's preset (family.h), fill in what the checkpoint says, and call
  * this: fields that may not be 0 and still are get what they are where nothing is said. */
 void config_derive(struct model_config *c);

@@ -1,7 +1,7 @@
-/* Generation with a key-value cache: greedy, or sampled with temperature and top-p, many prompts at
- * once. A finished sequence leaves the batch and the next prompt takes its place; nothing is
- * padded. What a prompt has in common with the longest one, such as a system turn or worked
- * examples, is computed once.
+/* Generation over a session (session.h): greedy, or sampled with temperature and top-p, many
+ * prompts at once. A finished answer leaves the batch and the next prompt takes its place; nothing
+ * is padded. What a prompt has in common with the longest one, such as a system turn or worked
+ * examples, is computed once, and so is a prompt that several answers continue.
  */
 #ifndef MODEL_GENERATE_H
 #define MODEL_GENERATE_H
@@ -12,16 +12,31 @@
 #include "base/seq.h"
 #include "model/model.h"
 
+/* Guidance (arXiv 2306.17806): every token is chosen from what three contexts predict together,
+ *   log p(. | prompt) - strength (log p(. | away) - log p(. | towards)),
+ * and continues all three. */
+struct guidance {
+    const struct seq *away, *towards; /* [n] borrowed, of each prompt */
+    double strength;
+};
+
 struct generate_options {
     int max_new_tokens;
-    int batch;          /* prompts at once; 0: as many as a cache of 1 GiB holds, at most 32 */
+    int batch;          /* answers at once; 0: as many as a cache of 1 GiB holds, at most 32 */
+    int samples;        /* answers of each prompt; 0: one */
     double temperature; /* 0: greedy, ties to the lowest id */
     double top_p;       /* nucleus, (0,1]; arXiv 1904.09751 */
-    unsigned seed;      /* each prompt has its own stream, so batch size changes nothing */
+    unsigned seed;      /* each answer has its own stream, so batch size changes nothing */
     bool ignore_eos;
-    /* Called behind every new token of a prompt with all of them: true ends it. NULL: never. */
-    bool (*stop)(void *ctx, int prompt, const int *ids, int n);
-    void *stop_ctx;
+    const struct guidance *guidance; /* NULL: none */
+    /* What follows is of answer number prompt * samples + sample, whose new tokens so far are
+     * ids[n]. May change the logits z [V] before the next token is chosen from them; non-zero: a
+     * failure. NULL: none. */
+    int (*logits)(void *ctx, int answer, const int *ids, int n, float *z, struct err *e);
+    void *logits_ctx;
+    /* Called after every new token: true ends the answer. NULL: never. */
+    bool (*token)(void *ctx, int answer, const int *ids, int n);
+    void *token_ctx;
     const volatile sig_atomic_t *interrupt; /* set: fail before the next step; NULL: never */
     bool mask_positions; /* positions count only tokens with mask 1, as HF's generate does */
 };
@@ -33,8 +48,8 @@ struct generation {
     bool ended; /* by an end token */
 };
 
-/* out[n] must be zeroed; free each with generation_fini, also after a failure. bar may be NULL;
- * else it is stepped by prompts done, starting from what it shows. */
+/* out[n * samples] must be zeroed; free each with generation_fini, also after a failure. bar may be
+ * NULL; else it is stepped by answers done, starting from what it shows. */
 int model_generate(struct generation *out, struct model *m, const struct seq *prompts, int n,
                    const struct generate_options *o, struct progress *bar, struct err *e);
 void generation_fini(struct generation *g);

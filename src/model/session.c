@@ -1,0 +1,162 @@
+#include "model/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+int session_init(struct session *s, struct model *m, int slots, int max_len, struct err *e)
+{
+    *s = (struct session){.m = m, .slots = slots, .max_len = max_len, .count_masked = true};
+    size_t rows, floats;
+    if (size_mul((size_t)slots, (size_t)max_len, &rows) || rows > INT32_MAX ||
+        size_mul(rows, (size_t)(m->cfg.kv_heads * m->cfg.head_dim), &s->stride) ||
+        size_mul(s->stride, (size_t)m->cfg.layers, &floats))
+        return err_set(e, "a cache of %d sequences of %d tokens is too large; use a smaller batch",
+                       slots, max_len);
+    arena_init(&s->a);
+    if ((s->len = mem_alloc((size_t)slots, sizeof *s->len, e)) &&
+        (s->ids = mem_alloc(rows, sizeof *s->ids, e)) && (s->mask = mem_alloc(rows, 1, e)) &&
+        (s->k = mem_alloc(floats, sizeof(float), e)) &&
+        (s->v = mem_alloc(floats, sizeof(float), e)))
+        return 0;
+    session_fini(s);
+    return -1;
+}
+
+void session_fini(struct session *s)
+{
+    free(s->len);
+    free(s->ids);
+    free(s->mask);
+    free(s->k);
+    free(s->v);
+    arena_fini(&s->a);
+    *s = (struct session){0};
+}
+
+int session_match(struct session *s, int slot, const struct seq *q)
+{
+    const size_t row = (size_t)slot * (size_t)s->max_len;
+    const struct seq held = {.n = s->len[slot], .ids = s->ids + row, .mask = s->mask + row};
+    int n = seq_common(&held, q);
+    return s->len[slot] = n < q->n ? n : q->n - 1;
+}
+
+/* Notes the new tokens in their slots' rows, and their positions: row [N] is the row of each. */
+static void place(struct session *s, const int *slot, int *row)
+{
+    const struct batch *b = &s->batch;
+    for (int i = 0; i < b->n_seqs; i++) {
+        int first = slot[i] * s->max_len, len = s->len[slot[i]], seen = len;
+        for (int t = 0; t < len && !s->count_masked; t++)
+            seen -= !s->mask[first + t];
+        for (int t = b->start[i], r = first + len; t < b->start[i + 1]; t++, r++) {
+            bool counts = s->count_masked || !b->mask || b->mask[t];
+            s->ids[r] = b->ids[t];
+            s->mask[r] = b->mask ? b->mask[t] : 1;
+            b->pos[t] = counts ? seen : 1;
+            seen += counts;
+            row[t] = r;
+        }
+    }
+    s->masked |= b->mask != NULL;
+}
+
+/* The pass's keys are the slots' rows, to which those of the new tokens are added. */
+static int keys_init(struct session *s, struct keys *k, const int *slot, struct err *e)
+{
+    const struct batch *b = &s->batch;
+    const size_t n = (size_t)b->n_seqs + 1;
+    int *k_start = arena_take(&s->a, n, sizeof(int), e),
+        *n_k = arena_take(&s->a, n, sizeof(int), e);
+    int *row = arena_take(&s->a, (size_t)b->n_tokens + 1, sizeof(int), e);
+    if (!k_start || !n_k || !row)
+        return -1;
+    place(s, slot, row);
+    for (int i = 0; i < b->n_seqs; i++) {
+        k_start[i] = slot[i] * s->max_len;
+        n_k[i] = s->len[slot[i]] + b->len[i];
+    }
+    *k = (struct keys){.at = {.n_seqs = b->n_seqs,
+                              .q_start = b->start,
+                              .n_q = b->len,
+                              .k_start = k_start,
+                              .n_k = n_k,
+                              .key_mask = s->masked ? s->mask : NULL},
+                       .k = s->k,
+                       .v = s->v,
+                       .stride = s->stride,
+                       .n = b->n_tokens,
+                       .to = row,
+                       .positions = s->max_len};
+    return 0;
+}
+
+int session_feed(struct session *s, const int *slot, const struct seq *seqs, int n, struct err *e)
+{
+    const struct model_config *c = &s->m->cfg;
+    struct keys keys;
+    const struct forward how = {.keys = &keys};
+    for (int i = 0; i < n; i++)
+        if (seqs[i].n > s->max_len - s->len[slot[i]])
+            return err_set(e, "a sequence of %d tokens does not fit its %d positions",
+                           s->len[slot[i]] + seqs[i].n, s->max_len);
+    arena_reset(&s->a);
+    s->last =
+        (struct label_rows){.n = n, .token = arena_take(&s->a, (size_t)n + 1, sizeof(int), e)};
+    if (!s->last.token || batch_pack(&s->batch, seqs, n, c->vocab, c->positions, &s->a, e) ||
+        keys_init(s, &keys, slot, e) || model_forward(s->m, &s->batch, &how, &s->pass, &s->a, e))
+        return -1;
+    s->pass.how.keys = NULL;
+    for (int i = 0; i < n; i++) {
+        s->last.token[i] = s->batch.start[i + 1] - 1;
+        s->len[slot[i]] += seqs[i].n;
+    }
+    return head_init(&s->head, &s->pass, &s->last, false, &s->a, e);
+}
+
+int session_sync(struct session *s, const int *slot, const struct seq *seqs, int n, struct err *e)
+{
+    struct seq *rest = mem_alloc((size_t)n, sizeof *rest, e);
+    for (int i = 0; rest && i < n; i++)
+        rest[i] = seq_rest(&seqs[i], session_match(s, slot[i], &seqs[i]));
+    int rc = rest ? session_feed(s, slot, rest, n, e) : -1;
+    free(rest);
+    return rc;
+}
+
+int session_step(struct session *s, const int *slot, const int *ids, int n, struct err *e)
+{
+    struct seq *seqs = mem_alloc((size_t)n, sizeof *seqs, e);
+    for (int i = 0; seqs && i < n; i++)
+        seqs[i] = (struct seq){.n = 1, .ids = &ids[i]};
+    int rc = seqs ? session_feed(s, slot, seqs, n, e) : -1;
+    free(seqs);
+    return rc;
+}
+
+float *session_logits(struct session *s, int i)
+{
+    int first = i / s->head.block * s->head.block, n;
+    float *z = head_logits(&s->head, first, &n);
+    return z + (size_t)(i - first) * (size_t)s->m->cfg.vocab;
+}
+
+void session_fork(struct session *s, int from, int to, int n)
+{
+    const size_t wide = (size_t)(s->m->cfg.kv_heads * s->m->cfg.head_dim), rows = (size_t)n;
+    const size_t source = (size_t)from * (size_t)s->max_len,
+                 target = (size_t)to * (size_t)s->max_len;
+    BUG_ON(n > s->len[from]);
+    s->len[to] = n;
+    if (from == to)
+        return;
+    for (size_t l = 0; l < (size_t)s->m->cfg.layers; l++) {
+        float *k = s->k + l * s->stride, *v = s->v + l * s->stride;
+        memcpy(k + target * wide, k + source * wide, rows * wide * sizeof(float));
+        memcpy(v + target * wide, v + source * wide, rows * wide * sizeof(float));
+    }
+    memcpy(s->mask + target, s->mask + source, rows);
+    memcpy(s->ids + target, s->ids + source, rows * sizeof *s->ids);
+}
