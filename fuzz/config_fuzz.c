@@ -1,10 +1,12 @@
 /* Any bytes as what a decoder's settings are read from: config.json if they begin with a brace,
- * else a GGUF or llama2.c file. What is accepted has a table of weights, and is written as both
- * kinds.
+ * else a GGUF or llama2.c file. What is accepted has a table of weights, is written as both
+ * kinds, and what of it is not read is named.
  */
 #include <string.h>
 
 #include "base/json.h"
+#include "model/config_keys.h"
+#include "model/family.h"
 #include "model/save.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -27,9 +29,16 @@ static void from_json(const char *text, size_t size)
 {
     struct err e;
     struct model_config c;
+    struct buf names = {0};
     json_t *j = json_read_text(text, size, "input", &e);
-    if (j && !config_from_json(&c, j, j, &e))
+    if (j && !config_from_json(&c, j, j, &e)) {
         use(&c);
+        config_unread(&c, j, &names, &e);
+        config_dropout(j, &names, &e);
+        json_decref(config_to_json_kept(&c, "float32", j));
+    }
+    config_generation_unread(j, &names, &e);
+    buf_fini(&names);
     json_decref(j);
 }
 
@@ -39,8 +48,12 @@ static void from_file(const uint8_t *data, size_t size)
     struct model_config c;
     struct tensor_file f;
     if (!tensor_file_parse(&f, data, size, &e)) {
-        if (f.format == TENSOR_GGUF && !config_from_gguf(&c, &f, &e))
+        struct buf names = {0};
+        if (f.format == TENSOR_GGUF && !config_from_gguf(&c, &f, &e)) {
             use(&c);
+            config_gguf_unread(&f, c.family->gguf, &names, &e);
+        }
+        buf_fini(&names);
         if (f.format == TENSOR_LLAMA2C && !config_from_llama2c(&c, &f, &e))
             use(&c);
     }

@@ -37,6 +37,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!tensor_file_parse(&f, data, size, &e)) {
         for (int i = 0; i < f.n_tensors; i++)
             free(tensor_f32(&f.tensors[i], &e));
+        struct gguf_pair p;
+        for (size_t i = 0; f.meta && gguf_pair_at(f.meta, i, &p); i++)
+            BUG_ON(!p.key.s || p.kind > GGUF_ARRAY);
         for (size_t i = 0; f.meta && i < sizeof keys / sizeof *keys; i++)
             ask(f.meta, keys[i]);
     }

@@ -14,6 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (int i = 0; i < f.n_tensors; i++) {
             const struct tensor *t = &f.tensors[i];
             BUG_ON(!tensor_find(&f, t->name));
+            BUG_ON((t->dtype == DT_OTHER) != (t->type && *t->type));
             free(tensor_f32(t, &e));
             free(tensor_ints(t, &e));
         }

@@ -108,6 +108,37 @@ refuses('no word of it', 'llama', qr/tensor '$query.weight' is missing, but ther
 refuses('FP8', 'llama', qr/tensor '$query.weight' has type F8_E4M3, which is no weight: a quantised checkpoint/, {},
     sub { my $t = $_[0]{"$query.weight"}; @$t{'dtype', 'shape'} = ('F8_E4M3', [$t->{data_offsets}[1] - $t->{data_offsets}[0]]) });
 
+# Pairs of a GGUF: the numbers of its header, then pairs and the rest.
+run("convert $models/llama $dir/plain.gguf --quiet");
+sub with_pairs {
+    my @pairs = @_;
+    my $gguf = get("$dir/plain.gguf");
+    my ($magic, $version, $tensors, $n) = unpack 'a4L<Q<Q<', $gguf;
+    my $rest = substr $gguf, 24;
+    my $pad = 32 - length(join '', @pairs) % 32; # data stay aligned, by one more pair of text
+    my $filler = str('x') . pack('L<', 8);
+    $pad += 32 while $pad < length($filler) + 8;
+    push @pairs, $filler . str('-' x ($pad - length($filler) - 8));
+    return put('pairs.gguf', pack('a4L<Q<Q<', $magic, $version, $tensors, $n + @pairs) . join('', @pairs) . $rest);
+}
+sub str { return pack('Q<', length $_[0]) . $_[0] }
+sub real { return str($_[0]) . pack('L<f<', 6, $_[1]) }
+sub whole { return str($_[0]) . pack('L<L<', 4, $_[1]) }
+sub scored {
+    my ($what, $status, $like, @pairs) = @_;
+    my ($got, $out, $err) = score(with_pairs(@pairs));
+    is($got, $status, "$what: status $status") or diag $err;
+    like($err, $like, $what);
+    is(decode_json($out)->{sum}, $sum{llama}, "$what: the same sum") if !$status;
+}
+scored('pairs that change nothing', 0, qr/^$/, real('llama.logit_scale', 1), whole('llama.expert_count', 0), whole('general.x', 5));
+scored('a scale', 0, qr/${word}keys of the GGUF that are not read in the family llama and change nothing here: 'llama.logit_scale' \(0.5\)$/, real('llama.logit_scale', 0.5));
+scored('experts', 0, qr/'llama.expert_count' \(8\), 'llama.x' \(a list of 2\)$/, whole('llama.expert_count', 8), str('llama.x') . pack('L<L<Q<L<L<', 9, 4, 2, 1, 1));
+scored('a factor', 1, qr/rope scaling factor must be from 1/, real('llama.rope.scaling.factor', 0.5));
+scored('a whole factor', 0, qr/^$/, whole('llama.rope.scaling.factor', 1));
+scored('a string for an integer', 1, qr/'llama.attention.sliding_window' of the GGUF must be an integer, not a string/, str('llama.attention.sliding_window') . pack('L<', 8) . str('all'));
+scored('a list for a string', 1, qr/'llama.rope.scaling.type' of the GGUF must be a string, not a list/, str('llama.rope.scaling.type') . pack('L<L<Q<L<', 9, 4, 1, 1));
+
 # Git LFS pointers, of every kind of file.
 my $pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 269060552\n";
 my $lfs = model('llama');

@@ -134,8 +134,14 @@ static void check_meta(struct gguf_meta *m)
         ok(gguf_int(m, ints[k].key, &i) && i == ints[k].value, "%s", ints[k].key);
     ok(!gguf_int(m, "t.u64", &i), "2^63 does not fit");
     ok(!gguf_int(m, "t.f32", &i) && !gguf_int(m, "t.ints", &i) && !gguf_int(m, "t.u", &i) &&
-           !gguf_real(m, "t.u8", &r) && !gguf_bool(m, "t.u8", &b) && !gguf_text(m, "t.words", &s),
+           !gguf_real(m, "t.text", &r) && !gguf_bool(m, "t.u8", &b) && !gguf_text(m, "t.words", &s),
        "other kinds and absent keys are refused");
+    ok(gguf_real(m, "t.i32", &r) && r == -2000000000, "any number is a real");
+    struct gguf_pair p;
+    size_t pairs = 0, arrays = 0;
+    for (; gguf_pair_at(m, pairs, &p); pairs++)
+        arrays += p.kind == GGUF_ARRAY;
+    ok(pairs > 10 && arrays > 2, "%zu pairs, %zu arrays", pairs, arrays);
     ok(gguf_real(m, "t.f32", &r) && r == 0.25 && gguf_real(m, "t.f64", &r) && r == 0.1, "reals");
     ok(gguf_bool(m, "t.yes", &b) && b && gguf_bool(m, "t.no", &b) && !b, "booleans");
     ok(gguf_text(m, "t.text", &s) && s.n == 6 && !memcmp(s.s, "na\xc3\xafve", 6), "text");

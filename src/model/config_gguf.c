@@ -175,14 +175,19 @@ static int read_window(struct model_config *c, struct source *s, struct err *e)
 
 static int read_shape(struct model_config *c, struct source *s, struct err *e)
 {
+    int value_length;
     if (read_dim(s, "block_count", -1, &c->layers, e) ||
         read_dim(s, "embedding_length", -1, &c->width, e) ||
         read_dim(s, "attention.head_count", -1, &c->heads, e) ||
         read_dim(s, "attention.head_count_kv", c->heads, &c->kv_heads, e) ||
         read_dim(s, "attention.key_length", c->width / c->heads, &c->head_dim, e) ||
+        read_dim(s, "attention.value_length", c->head_dim, &value_length, e) ||
         read_dim(s, "feed_forward_length", -1, &c->ff, e) ||
         read_dim(s, "context_length", 2048, &c->positions, e) || read_window(c, s, e))
         return -1;
+    if (value_length != c->head_dim)
+        return err_set(e, "values of %d numbers a head beside keys of %d are not supported",
+                       value_length, c->head_dim);
     const struct tensor *embed = tensor_find(s->f, "token_embd.weight");
     if (!embed || embed->n_dims != 2 || embed->shape[0] > MAX_DIM || embed->shape[0] < 1)
         return err_set(e, "the GGUF has no usable 'token_embd.weight'");
@@ -254,7 +259,7 @@ int config_from_gguf(struct model_config *c, const struct tensor_file *f, struct
                        (long long)parts);
     if (!gguf_text(f->meta, "general.architecture", &arch))
         return err_set(e, "the GGUF has no 'general.architecture'");
-    if (!(family = family_by_gguf(arch.s, arch.n, e)))
+    if (!(family = family_by_gguf(arch.s, arch.n, e)) || config_gguf_check(f, family->gguf, e))
         return -1;
     struct source s = {.f = f, .m = f->meta, .arch = family->gguf};
     *c = family->preset;

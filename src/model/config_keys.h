@@ -59,6 +59,12 @@ int config_quantised(const json_t *config, struct err *e);
 int config_rope_unread(const struct model_config *c, const json_t *scaling, struct buf *names,
                        struct err *e);
 
+/* Pairs of a GGUF under its architecture's name: refuses one of another kind than is read, and
+ * appends those that nothing reads and that may change numbers (config_gguf_pairs.c). */
+int config_gguf_check(const struct tensor_file *f, const char *arch, struct err *e);
+int config_gguf_unread(const struct tensor_file *f, const char *arch, struct buf *names,
+                       struct err *e);
+
 /* The double nearest to what a user would write for this float: 1e-05, not 9.99999974e-06. */
 double config_short_real(double v);
 

@@ -7,19 +7,22 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "model/config_keys.h"
 #include "model/store.h"
 
 static int tell_keys(const struct model *m, struct err *e)
 {
     struct buf keys = {0}, settings = {0};
-    int rc = config_unread(&m->cfg, m->config, &keys, e) ||
+    const bool gguf = m->files && m->files[0].format == TENSOR_GGUF;
+    int rc = (gguf ? config_gguf_unread(m->files, m->cfg.family->gguf, &keys, e)
+                   : config_unread(&m->cfg, m->config, &keys, e)) ||
                      config_generation_unread(m->generation, &settings, e)
                  ? -1
                  : 0;
     if (!rc && keys.len)
-        log_warn("model '%s': keys of config.json that are not read in the family %s and change "
-                 "nothing here: %s",
-                 m->path, m->cfg.family->name, keys.data);
+        log_warn("model '%s': keys of %s that are not read in the family %s and change nothing "
+                 "here: %s",
+                 m->path, gguf ? "the GGUF" : "config.json", m->cfg.family->name, keys.data);
     if (!rc && settings.len)
         log_warn("model '%s': settings of generation_config.json that change nothing here: %s",
                  m->path, settings.data);

@@ -15,7 +15,20 @@ struct gguf_str {
     size_t n;
 };
 
-/* Each returns false if the key is absent or of another kind. Any integer type serves _int. */
+enum gguf_kind { GGUF_INT, GGUF_REAL, GGUF_BOOL, GGUF_TEXT, GGUF_ARRAY };
+
+struct gguf_pair {
+    struct gguf_str key;
+    enum gguf_kind kind;
+    double value; /* of a number or a bool */
+    size_t n;     /* elements of an array */
+};
+
+/* Pair i in the order of keys; false: there are no more. */
+bool gguf_pair_at(const struct gguf_meta *m, size_t i, struct gguf_pair *out);
+
+/* Each returns false if the key is absent or of another kind. Any integer type serves _int, any
+ * number _real. */
 bool gguf_int(const struct gguf_meta *m, const char *key, int64_t *out);
 bool gguf_real(const struct gguf_meta *m, const char *key, double *out);
 bool gguf_bool(const struct gguf_meta *m, const char *key, bool *out);

@@ -185,6 +185,19 @@ static double real_at(const struct pair *p, uint64_t i)
     return wide;
 }
 
+static bool number_at(const struct pair *p, double *out)
+{
+    int64_t whole;
+    const enum value_kind kind = value_type[p->type].kind;
+    if (kind == KIND_REAL)
+        *out = real_at(p, 0);
+    else if (kind <= KIND_SIGNED && int_at(p, 0, &whole))
+        *out = (double)whole;
+    else
+        return false;
+    return true;
+}
+
 bool gguf_int(const struct gguf_meta *m, const char *key, int64_t *out)
 {
     const struct pair *p = find(m, key, false);
@@ -194,9 +207,24 @@ bool gguf_int(const struct gguf_meta *m, const char *key, int64_t *out)
 bool gguf_real(const struct gguf_meta *m, const char *key, double *out)
 {
     const struct pair *p = find(m, key, false);
-    if (!p || value_type[p->type].kind != KIND_REAL)
+    return p && number_at(p, out);
+}
+
+bool gguf_pair_at(const struct gguf_meta *m, size_t i, struct gguf_pair *out)
+{
+    static const enum gguf_kind kinds[] = {
+        [KIND_UNSIGNED] = GGUF_INT, [KIND_SIGNED] = GGUF_INT,  [KIND_REAL] = GGUF_REAL,
+        [KIND_BOOL] = GGUF_BOOL,    [KIND_STRING] = GGUF_TEXT, [KIND_ARRAY] = GGUF_ARRAY,
+    };
+    if (i >= m->n)
         return false;
-    *out = real_at(p, 0);
+    const struct pair *p = &m->pairs[i];
+    *out = (struct gguf_pair){.key = p->key, .n = p->n};
+    out->kind = p->array ? GGUF_ARRAY : kinds[value_type[p->type].kind];
+    if (out->kind == GGUF_BOOL)
+        out->value = p->data[0] != 0;
+    else if (!p->array)
+        number_at(p, &out->value);
     return true;
 }
 
