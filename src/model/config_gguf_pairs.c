@@ -26,9 +26,13 @@ static const struct {
     {"attention.scale", GGUF_REAL},
     {"attn_logit_softcapping", GGUF_REAL},
     {"final_logit_softcapping", GGUF_REAL},
+    {"embedding_scale", GGUF_REAL},
+    {"residual_scale", GGUF_REAL},
+    {"logit_scale", GGUF_REAL},
     {"use_parallel_residual", GGUF_BOOL},
     {"rope.dimension_count", GGUF_INT},
     {"rope.freq_base", GGUF_REAL},
+    {"rope.freq_base_swa", GGUF_REAL},
     {"rope.scaling.type", GGUF_TEXT},
     {"rope.scaling.factor", GGUF_REAL},
     {"rope.scaling.original_context_length", GGUF_INT},
@@ -50,9 +54,6 @@ static const struct {
     {"pooling_type", NAN},
     {"attention.causal", 1},
     {"rope.scale_linear", 1},
-    {"logit_scale", 1},
-    {"residual_scale", 1},
-    {"embedding_scale", 1},
     {"rope.scaling.yarn_ext_factor", 1},
 };
 
