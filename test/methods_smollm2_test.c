@@ -198,7 +198,8 @@ static void draw_order(struct job *j)
     int counts[ROLE_COUNT] = {0};
     enum role anchor = recipe_anchor(&j->r) == ROLE_RETAIN ? ROLE_RETAIN : ROLE_FORGET;
     for (int i = 0; i < ROLE_COUNT; i++)
-        counts[i] = i == (int)anchor || engine_uses(&j->g, (enum role)i) ? j->g.sets[i]->n : 0;
+        counts[i] =
+            i == (int)anchor || engine_plan(&j->g).roles & ROLE_BIT(i) ? j->g.sets[i]->n : 0;
     BUG_ON(order_draw(&j->order, counts, anchor, pairs, 2, 8, 0, 0, &e));
 }
 
@@ -221,7 +222,7 @@ static void bind(struct job *j, struct world *w, struct model *m)
     BUG_ON(!(j->direction = mem_alloc((size_t)m->cfg.width, sizeof(float), &e)));
     g->direction = j->direction;
     direction_draw(j->direction, m->cfg.width, 0, &j->order, 0);
-    const struct objective *o = engine_redirected(g);
+    const struct objective *o = engine_plan(g).redirected;
     BUG_ON(o && direction_to_refusal(j->direction, &w->ref, &w->sets[ROLE_RETAIN_ALTERNATE],
                                      &w->sets[ROLE_FORGET], o->term->layer(o->params), &e));
     BUG_ON(engine_cache_reference(g, &w->ref, &j->order, 0, 4, &e));

@@ -91,7 +91,7 @@ static int train(struct job *j, const struct plan *p, const char *out, struct er
     o.resume = p->resume;
     if (order_draw(&j->order, counts, ROLE_FORGET, NULL, (int)o.batch, (int)o.epochs, 0, 0, e) ||
         engine_cache_reference(&j->g, &j->ref, &j->order, 0, j->order.n, e) ||
-        (engine_needs_helper(&j->g, HELPER_NEW) &&
+        (engine_plan(&j->g).helpers & HELPER_BIT(HELPER_NEW) &&
          gap_measure(&j->g.gap, &j->ref, &j->m, &j->sets[ROLE_RETAIN], e)))
         return -1;
     struct trainer t = {.engine = &j->g,

@@ -29,7 +29,7 @@ struct job {
 static int open_reference(struct job *j, const struct setup_options *so,
                           const struct job_options *o, bool frozen_base, struct err *e)
 {
-    bool logits = engine_needs_ref_model(&j->engine), own = !o->ref && !frozen_base;
+    bool logits = engine_plan(&j->engine).ref_model, own = !o->ref && !frozen_base;
     if (!o->ref && (!logits || frozen_base))
         return 0;
     if (setup_open_frozen(&j->ref, "reference", own ? so->model : o->ref,
@@ -41,9 +41,10 @@ static int open_reference(struct job *j, const struct setup_options *so,
 
 static int open_helpers(struct job *j, const struct job_options *o, struct err *e)
 {
+    const unsigned helpers = engine_plan(&j->engine).helpers;
     for (int k = 0; k < HELPER_COUNT; k++) {
         char what[32];
-        if (!o->models[k] || !engine_needs_helper(&j->engine, (enum helper)k))
+        if (!o->models[k] || !(helpers & HELPER_BIT(k)))
             continue;
         snprintf(what, sizeof what, "%s model", helper_name[k]);
         if (setup_open_frozen(&j->helper[k], what, o->models[k], NULL, &j->s.model, e))
@@ -51,7 +52,7 @@ static int open_helpers(struct job *j, const struct job_options *o, struct err *
         j->engine.helper[k].model = &j->helper[k];
     }
     for (int k = HELPER_EXPERT; k <= HELPER_NOVICE; k++) {
-        if ((!o->prompts[k] && !o->concept) || !engine_needs_helper(&j->engine, (enum helper)k))
+        if ((!o->prompts[k] && !o->concept) || !(helpers & HELPER_BIT(k)))
             continue;
         if (job_data_prompted(&j->data, (enum helper)k, &j->s, o, e))
             return -1;
@@ -79,7 +80,8 @@ static int locate(struct job *j, const struct request *q, struct err *e)
         engine_hold_unreached(&j->engine, e) ||
         !(j->direction = mem_alloc((size_t)m->cfg.width, sizeof *j->direction, e)))
         return -1;
-    if (m->lora && !j->engine.ref && engine_needs_ref_model(&j->engine)) {
+    const struct engine_plan plan = engine_plan(&j->engine);
+    if (m->lora && !j->engine.ref && plan.ref_model) {
         lora_base(m, &j->ref);
         j->engine.ref = &j->ref;
     }
@@ -87,7 +89,7 @@ static int locate(struct job *j, const struct request *q, struct err *e)
         if (j->engine.helper[k].set)
             j->engine.helper[k].model = j->engine.ref;
     j->engine.direction = j->direction;
-    const struct objective *o = engine_redirected(&j->engine);
+    const struct objective *o = plan.redirected;
     if (!o) {
         direction_draw(j->direction, m->cfg.width, (unsigned)q->train.seed, &j->data.order,
                        j->s.compat);
@@ -106,7 +108,7 @@ static int locate(struct job *j, const struct request *q, struct err *e)
 static int measure_gap(struct job *j, struct err *e)
 {
     struct model *fresh = &j->helper[HELPER_NEW];
-    if (!engine_needs_helper(&j->engine, HELPER_NEW))
+    if (!(engine_plan(&j->engine).helpers & HELPER_BIT(HELPER_NEW)))
         return 0;
     if (gap_measure(&j->engine.gap, j->ref.w ? &j->ref : &j->s.model, fresh,
                     &j->data.sets[ROLE_HOLDOUT], e))

@@ -196,16 +196,17 @@ int job_data_order(struct job_data *d, struct engine *g, const struct train_opti
                    const struct alternate_options *alternates, int turns, struct err *e)
 {
     struct pairing pairs[ROLE_COUNT] = {0};
+    const unsigned roles = engine_plan(g).roles;
     for (int k = 0; k < N_OTHERS; k++) {
         enum role role = others[k].role;
-        bool drawn = engine_uses(g, role) && !d->sets[role].seqs && d->answers;
+        bool drawn = roles & ROLE_BIT(role) && !d->sets[role].seqs && d->answers;
         pairs[role] = (struct pairing){
             .of = others[k].of, .pool = drawn ? d->answers->n : 1, .times = (int)alternates->times};
     }
     if (job_order_make(&d->order, g, to, pairs, turns, e))
         return -1;
     for (int k = 0; k < N_OTHERS; k++)
-        if (engine_uses(g, others[k].role) && !d->sets[others[k].role].seqs &&
+        if (roles & ROLE_BIT(others[k].role) && !d->sets[others[k].role].seqs &&
             make_alternates(d, k, g, (unsigned)to->seed, e))
             return -1;
     return to->write_order ? order_write(&d->order, to->write_order, e) : 0;

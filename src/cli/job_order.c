@@ -24,8 +24,9 @@ static int plan(struct draw *w, struct engine *g, const struct pairing *pairs, u
     const struct objective *first = NULL;
     *w = (struct draw){0};
     g->goals &= goals;
+    const unsigned roles = engine_plan(g).roles;
     for (int i = 0; i < ROLE_COUNT; i++)
-        w->counts[i] = engine_uses(g, (enum role)i) ? g->sets[i]->n : 0;
+        w->counts[i] = roles & ROLE_BIT(i) ? g->sets[i]->n : 0;
     for (int i = g->n_obj - 1; i >= 0; i--)
         if (engine_counts(g, &g->obj[i]) && GOAL_BIT(g->obj[i].goal) & GOALS_METHOD)
             first = &g->obj[i];
@@ -89,7 +90,7 @@ int job_order_make(struct order *o, struct engine *g, const struct train_options
                                     (int)to->accumulate, e)))
         return -1;
     *o = shape;
-    bool draws = g->compat & COMPAT_RMU_DRAW && engine_steered(g);
+    bool draws = g->compat & COMPAT_RMU_DRAW && engine_plan(g).steered;
     int rc = to->order ? read_order(o, to->order, g, all.counts, e)
              : turns   ? draw_turns(o, &forget, &retain, pairs, to, e)
                        : draw(o, &all, pairs, train_order_epochs(to, &shape), to,

@@ -78,85 +78,51 @@ int objective_layers(const struct engine *g, const struct objective *o)
     return layers < all ? layers : all;
 }
 
-int engine_depth(const struct engine *g)
+struct engine_plan engine_plan(const struct engine *g)
 {
-    int layers = 0;
+    struct engine_plan p = {.layers = 0};
     for (int i = 0; i < g->n_obj; i++) {
         const struct objective *o = &g->obj[i];
-        int d = objective_layers(g, o);
-        if (engine_counts(g, o) && d > layers)
-            layers = d;
+        const struct term *t = o->term;
+        int layers = objective_layers(g, o);
+        if (!engine_counts(g, o))
+            continue;
+        p.kinds |= 1u << t->kind;
+        p.layers = layers > p.layers ? layers : p.layers;
+        for (int v = 0; v < t->n_views; v++) {
+            unsigned role = ROLE_BIT(o->role[v]);
+            p.roles |= role;
+            p.logp |= t->kind == VIEW_LOGP ? role : 0;
+            p.ref_logp |= t->kind == VIEW_LOGP && t->needs_ref ? role : 0;
+        }
+        p.padded |= t->widen & g->compat ? ROLE_BIT(o->role[0]) : 0;
+        p.ref_model |= t->needs_ref && t->kind != VIEW_LOGP;
+        for (int k = 0; k < HELPER_COUNT; k++)
+            p.helpers |= term_looks_at(t, o->params, (enum helper)k) ? HELPER_BIT(k) : 0;
+        p.steered |= t->steers;
+        if (t->redirects && !p.redirected)
+            p.redirected = o;
     }
-    return layers;
-}
-
-/* Some term looks at what the head makes of the last layer. */
-static bool uses_head(const struct engine *g)
-{
-    for (int i = 0; i < g->n_obj; i++)
-        if (engine_counts(g, &g->obj[i]) && g->obj[i].term->kind != VIEW_HIDDEN)
-            return true;
-    return false;
+    return p;
 }
 
 int engine_hold_unreached(const struct engine *g, struct err *e)
 {
     struct weight_table *t = &g->model->table;
-    int depth = engine_depth(g), moving = 0;
-    bool head = uses_head(g);
+    const struct engine_plan p = engine_plan(g);
+    const bool head = p.kinds & ~(1u << VIEW_HIDDEN);
+    int moving = 0;
     for (int i = 0; i < t->n; i++) {
         struct weight *w = &t->v[i];
         bool of_head = slot_of_head(w->slot);
-        if (of_head ? !head : w->layer >= depth)
+        if (of_head ? !head : w->layer >= p.layers)
             w->trainable = w->wants_grad = false;
         moving += w->trainable;
     }
     weight_table_place(t);
     return moving ? 0
                   : err_set(e, "no weight that may move is reached: the terms look after layer %d",
-                            depth - 1);
-}
-
-const struct objective *engine_redirected(const struct engine *g)
-{
-    for (int i = 0; i < g->n_obj; i++)
-        if (engine_counts(g, &g->obj[i]) && g->obj[i].term->redirects)
-            return &g->obj[i];
-    return NULL;
-}
-
-bool engine_steered(const struct engine *g)
-{
-    for (int i = 0; i < g->n_obj; i++)
-        if (engine_counts(g, &g->obj[i]) && g->obj[i].term->steers)
-            return true;
-    return false;
-}
-
-bool engine_uses(const struct engine *g, enum role role)
-{
-    for (int i = 0; i < g->n_obj; i++)
-        for (int v = 0; v < g->obj[i].term->n_views; v++)
-            if (engine_counts(g, &g->obj[i]) && g->obj[i].role[v] == role)
-                return true;
-    return false;
-}
-
-bool engine_needs_ref_model(const struct engine *g)
-{
-    for (int i = 0; i < g->n_obj; i++)
-        if (engine_counts(g, &g->obj[i]) && g->obj[i].term->needs_ref &&
-            g->obj[i].term->kind != VIEW_LOGP)
-            return true;
-    return false;
-}
-
-bool engine_needs_helper(const struct engine *g, enum helper helper)
-{
-    for (int i = 0; i < g->n_obj; i++)
-        if (engine_counts(g, &g->obj[i]) && term_looks_at(g->obj[i].term, g->obj[i].params, helper))
-            return true;
-    return false;
+                            p.layers - 1);
 }
 
 static const char *const helper_option[HELPER_COUNT] = {
@@ -165,8 +131,9 @@ static const char *const helper_option[HELPER_COUNT] = {
 
 int engine_check_helpers(const struct engine *g, struct err *e)
 {
+    const struct engine_plan p = engine_plan(g);
     for (int k = 0; k < HELPER_COUNT; k++)
-        if (engine_needs_helper(g, (enum helper)k) && !g->helper[k].model && !g->helper[k].set)
+        if (p.helpers & HELPER_BIT(k) && !g->helper[k].model && !g->helper[k].set)
             return err_set(e, "the method looks at a model of the kind '%s': give --%s",
                            helper_name[k], helper_option[k]);
     return 0;
@@ -190,18 +157,6 @@ double engine_add_penalty(struct engine *g)
         }
     }
     return g->l1 * sum;
-}
-
-bool engine_shows_logp(const struct engine *g, enum role role, bool reference)
-{
-    for (int i = 0; i < g->n_obj; i++) {
-        const struct objective *o = &g->obj[i];
-        for (int v = 0; v < o->term->n_views; v++)
-            if (engine_counts(g, o) && o->term->kind == VIEW_LOGP && o->role[v] == role &&
-                (!reference || o->term->needs_ref))
-                return true;
-    }
-    return false;
 }
 
 /* Scores the examples of one role that the order visits. */
@@ -234,11 +189,12 @@ out:
 int engine_cache_reference(struct engine *g, struct model *m, const struct order *o, int first,
                            int n, struct err *e)
 {
+    const struct engine_plan p = engine_plan(g);
     struct progress bar;
     progress_start(&bar, "reference", 0);
     int rc = 0;
     for (int r = 0; r < ROLE_COUNT && !rc; r++)
-        if (engine_shows_logp(g, (enum role)r, true))
+        if (p.ref_logp & ROLE_BIT(r))
             rc = cache_role(g, (enum role)r, m, o, first, n, &bar, e);
     progress_end(&bar);
     return rc;

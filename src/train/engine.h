@@ -89,6 +89,21 @@ struct engine {
     struct arena arena;
 };
 
+#define ROLE_BIT(role) (1u << (role))
+
+/* What the objectives that count for now need, all together. */
+struct engine_plan {
+    int layers;              /* of the deepest; those above are not run */
+    unsigned kinds;          /* bits of enum view_kind */
+    unsigned roles;          /* bits of roles that they see, */
+    unsigned logp, ref_logp; /* whose label log-probabilities, or the reference's, they see, */
+    unsigned padded;         /* and whose batch is padded, as they average over padding */
+    unsigned helpers;        /* bits of helpers, in every micro-batch or for the gap */
+    bool ref_model;          /* the reference's logits or hidden states: `ref` must be set */
+    bool steered;            /* the random steering direction */
+    const struct objective *redirected; /* the first that needs the direction of refusal, or NULL */
+};
+
 /* What means divide by: scored rows and sequences per role over one optimiser step of `micros`
  * micro-batches, and the scored rows that each objective's term does not skip. */
 struct norm {
@@ -111,24 +126,13 @@ void engine_fini(struct engine *g);
 int engine_add(struct engine *g, const struct objective *o, struct err *e);
 /* It has a weight for now, and its goal counts. */
 bool engine_counts(const struct engine *g, const struct objective *o);
+/* Follows weights, factors and goals: ask again when one of them has changed. */
+struct engine_plan engine_plan(const struct engine *g);
 /* What its loss is multiplied by for now. */
 double objective_weight(const struct objective *o);
-/* How many layers the deepest term needs: those above are not run. */
-int engine_depth(const struct engine *g);
 /* Once the objectives are in place: weights that no gradient reaches do not move (AdamW would still
  * decay them). An error if none is left that does. */
 int engine_hold_unreached(const struct engine *g, struct err *e);
-/* Some term with a weight steers to a direction that is drawn. */
-bool engine_steered(const struct engine *g);
-/* The objective whose term goes by the direction of refusal, or NULL. */
-const struct objective *engine_redirected(const struct engine *g);
-bool engine_uses(const struct engine *g, enum role role);
-/* Some term with a weight looks at this role's label log-probabilities (and at the reference's). */
-bool engine_shows_logp(const struct engine *g, enum role role, bool reference);
-/* Some term needs the reference's logits or hidden states, so `ref` must be set. */
-bool engine_needs_ref_model(const struct engine *g);
-/* Some term looks at this helper. */
-bool engine_needs_helper(const struct engine *g, enum helper helper);
 /* Every helper that some term looks at is there, else an error that names the option. */
 int engine_check_helpers(const struct engine *g, struct err *e);
 /* Adds the gradient of l1 * sum |w| over the weights that move, and returns it (l1-sparse

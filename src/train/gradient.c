@@ -46,10 +46,10 @@ static void note_losses(struct gradient *g, int k, const struct micro_result *re
 }
 
 /* The micro-batch has rows that some objective of the pass looks at. */
-static bool has_rows(const struct engine *en, const struct micro *mb)
+static bool has_rows(unsigned roles, const struct micro *mb)
 {
     for (int role = 0; role < ROLE_COUNT; role++)
-        if (mb->n[role] && engine_uses(en, (enum role)role))
+        if (mb->n[role] && roles & ROLE_BIT(role))
             return true;
     return false;
 }
@@ -59,12 +59,13 @@ int gradient_add(struct gradient *g, unsigned goals, struct err *e)
     struct norm norm;
     g->engine->goals = goals;
     engine_count(g->engine, g->order, g->first, g->n, &norm);
+    const unsigned roles = engine_plan(g->engine).roles;
     int rc = engine_reserve_grads(g->engine, e);
     for (int k = 0; k < g->n && !rc; k++) {
         struct micro_result res;
         if ((rc = check_stop(g, e)))
             break;
-        if (!has_rows(g->engine, &g->order->micro[g->first + k]))
+        if (!has_rows(roles, &g->order->micro[g->first + k]))
             continue;
         g->engine->latent = g->latent && g->latent[k].n ? &g->latent[k] : NULL;
         g->engine->noise = g->seed + (uint32_t)(g->first + k);
@@ -108,8 +109,9 @@ int gradient_add_sampled(struct gradient *g, double *labels, struct err *e)
     g->engine->goals = GOALS_METHOD;
     engine_count(g->engine, g->order, g->first, g->n, &norm);
     *labels = 0;
+    const unsigned roles = engine_plan(g->engine).roles;
     for (int role = 0; role < ROLE_COUNT; role++)
-        *labels += engine_uses(g->engine, (enum role)role) ? norm.rows[role] : 0;
+        *labels += roles & ROLE_BIT(role) ? norm.rows[role] : 0;
     rng_stream(&r, g->seed, RNG_SAMPLE, (uint32_t)g->step);
     for (int k = 0; k < g->n; k++) {
         long tokens;

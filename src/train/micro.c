@@ -14,16 +14,6 @@ bool work_is_widened(const struct engine *g, const struct objective *o)
     return (o->term->widen & g->compat) != 0;
 }
 
-/* Some objective averages over every row of this role's padded batch. */
-static bool needs_padding(const struct engine *g, enum role role)
-{
-    for (int i = 0; i < g->n_obj; i++)
-        if (engine_counts(g, &g->obj[i]) && g->obj[i].role[0] == role &&
-            work_is_widened(g, &g->obj[i]))
-            return true;
-    return false;
-}
-
 static int pad_to(struct work *w, struct seq *s, int n)
 {
     int *ids = work_take(w, (size_t)n, sizeof *ids),
@@ -49,7 +39,7 @@ static int collect(struct work *w)
         return -1;
     for (int r = 0; r < ROLE_COUNT; r++) {
         struct part *p = &w->part[r];
-        if (!engine_uses(w->g, (enum role)r))
+        if (!(w->plan.roles & ROLE_BIT(r)))
             continue;
         p->first_seq = w->n_seqs;
         p->n_seqs = w->mb->n[r];
@@ -59,7 +49,7 @@ static int collect(struct work *w)
             *s = w->g->sets[r]->seqs[w->mb->rows[r][i]];
             longest = s->n > longest ? s->n : longest;
         }
-        for (int i = 0; i < p->n_seqs && needs_padding(w->g, (enum role)r); i++)
+        for (int i = 0; i < p->n_seqs && w->plan.padded & ROLE_BIT(r); i++)
             if (w->seqs[p->first_seq + i].n < longest &&
                 pad_to(w, &w->seqs[p->first_seq + i], longest))
                 return -1;
@@ -192,6 +182,8 @@ int work_forward(struct work *w, int layers)
     struct engine *g = w->g;
     const struct model_config *c = &g->model->cfg;
     arena_reset(&g->arena);
+    w->plan = engine_plan(g);
+    layers = layers ? layers : w->plan.layers;
     if ((!g->frozen && engine_reserve_grads(g, w->e)) || collect(w) ||
         batch_pack(&w->batch, w->seqs, w->n_seqs, c->vocab, c->positions, w->a, w->e) ||
         batch_label_rows(&w->rows, &w->batch, w->seqs, w->a, w->e) || locate_parts(w) ||
@@ -216,7 +208,7 @@ int engine_micro(struct engine *g, const struct micro *mb, const struct norm *no
 {
     struct work w = {.g = g, .mb = mb, .norm = norm, .a = &g->arena, .e = e, .result = r};
     *r = (struct micro_result){0};
-    if (work_forward(&w, engine_depth(g)) || work_run_terms(&w))
+    if (work_forward(&w, 0) || work_run_terms(&w))
         return -1;
     r->tokens = w.batch.n_tokens;
     return pass_backward(&w.pass, w.dx, w.grads, w.a, e);

@@ -25,11 +25,12 @@ void room_note_memory(const struct trainer *trainer, int n_arrays)
     const struct order *o = trainer->order;
     const struct model *m = g->model;
     const struct weight_table *t = &m->table;
+    const unsigned roles = engine_plan(g).roles;
     size_t most = 0;
     for (int k = 0; k < o->n; k++) {
         size_t tokens = 0;
         for (int role = 0; role < ROLE_COUNT; role++)
-            for (int i = 0; engine_uses(g, (enum role)role) && i < o->micro[k].n[role]; i++)
+            for (int i = 0; roles & ROLE_BIT(role) && i < o->micro[k].n[role]; i++)
                 tokens += (size_t)g->sets[role]->seqs[o->micro[k].rows[role][i]].n;
         most = tokens > most ? tokens : most;
     }

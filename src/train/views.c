@@ -252,14 +252,6 @@ static int run_terms(struct work *w, enum view_kind kind)
     return 0;
 }
 
-static bool has_kind(const struct engine *g, enum view_kind kind)
-{
-    for (int i = 0; i < g->n_obj; i++)
-        if (engine_counts(g, &g->obj[i]) && g->obj[i].term->kind == kind)
-            return true;
-    return false;
-}
-
 /* A head for each role whose label log-probabilities some term looks at, and for no other. */
 static int run_logp(struct work *w)
 {
@@ -269,13 +261,13 @@ static int run_logp(struct work *w)
         !(w->ref_logp = work_take(w, n, sizeof(float))))
         return -1;
     for (int r = 0; r < ROLE_COUNT; r++)
-        if (engine_shows_logp(w->g, (enum role)r, false) && forward_logp(w, (enum role)r))
+        if (w->plan.logp & ROLE_BIT(r) && forward_logp(w, (enum role)r))
             return -1;
     if (run_terms(w, VIEW_LOGP))
         return -1;
     for (int r = 0; r < ROLE_COUNT; r++) {
         struct part *p = &w->part[r];
-        if (!engine_shows_logp(w->g, (enum role)r, false))
+        if (!(w->plan.logp & ROLE_BIT(r)))
             continue;
         head_logp_back(&p->head, w->dlogp + p->first_row, w->lse + p->first_row, w->grads);
         if (head_finish_back(&p->head, w->dx, w->grads, w->a, w->e))
@@ -286,7 +278,7 @@ static int run_logp(struct work *w)
 
 int work_run_terms(struct work *w)
 {
-    if (has_kind(w->g, VIEW_LOGP) && run_logp(w))
+    if (w->plan.kinds & 1u << VIEW_LOGP && run_logp(w))
         return -1;
     return run_terms(w, VIEW_LOGITS) || run_terms(w, VIEW_HIDDEN) ? -1 : 0;
 }

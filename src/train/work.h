@@ -18,6 +18,7 @@ struct part {
 
 struct work {
     struct engine *g;
+    struct engine_plan plan;
     const struct micro *mb;
     const struct norm *norm;
     struct arena *a;
@@ -42,7 +43,8 @@ struct work {
 void *work_take(struct work *w, size_t n, size_t size);
 /* A compat switch widens the objective's term, so that the role must be padded. */
 bool work_is_widened(const struct engine *g, const struct objective *o);
-/* Packs the roles in use and runs them through the first layers; makes room for dx. */
+/* Packs the roles in use and runs them through the first layers, 0: as many as the plan has; makes
+ * room for dx. */
 int work_forward(struct work *w, int layers);
 /* A frozen model over n_seqs sequences, counted as forward-only tokens. */
 int work_run_frozen(struct work *w, struct model *m, const struct seq *seqs, int n_seqs,
