@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "text/chat.h"
@@ -29,7 +30,8 @@ static bool agrees(const json_t *row, const json_t *vars)
     struct err e = {""};
     const char *template = json_string_value(json_object_get(row, "template"));
     const char *want = json_string_value(json_object_get(row, "want"));
-    char *got = render(template, &(struct jinja_input){.vars = vars}, &e);
+    const json_t *own = json_object_get(row, "vars");
+    char *got = render(template, &(struct jinja_input){.vars = own ? own : vars}, &e);
     bool same = want && got ? !strcmp(want, got) : !want && !got;
     if (!same)
         note("%s\n#   gave '%s' (%s)\n#   not '%s'", template, got ? got : "an error", e.msg,
@@ -72,24 +74,46 @@ static void test_written(void)
     free(path);
 }
 
-/* Second tier. */
-static void test_random(void)
+/* Second tier: the programs of a command that needs jinja2. */
+static void test_made(const char *what, const char *arguments, int least)
 {
-    char command[256];
+    char command[512];
     const char *python = getenv("UNLEARN_PYTHON") ? getenv("UNLEARN_PYTHON") : "python3";
     snprintf(command, sizeof command, "%s -c 'import jinja2' 2>/dev/null", python);
     if (system(command)) {
-        skip("%s has no jinja2, so no programs are made up (UNLEARN_PYTHON names one that has)",
-             python);
+        skip("%s: %s has no jinja2 (UNLEARN_PYTHON names one that has)", what, python);
         return;
     }
-    snprintf(command, sizeof command, "%s tools/jinja_programs.py random %d %d", python, SEED,
-             PROGRAMS);
+    snprintf(command, sizeof command, "%s tools/jinja_programs.py %s", python, arguments);
     FILE *f = popen(command, "r");
     if (ok(f, "%s", command))
-        test_programs(f, "made up", PROGRAMS);
+        test_programs(f, what, least);
     if (f)
         pclose(f);
+}
+
+static void test_random(void)
+{
+    char arguments[64];
+    snprintf(arguments, sizeof arguments, "random %d %d", SEED, PROGRAMS);
+    test_made("made up", arguments, PROGRAMS);
+}
+
+static void test_public(void)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    char folder[300], arguments[320];
+    snprintf(folder, sizeof folder, "%s%s/unlearn/chat_templates",
+             cache  ? cache
+             : home ? home
+                    : "",
+             cache ? "" : "/.cache");
+    if (access(folder, R_OK)) {
+        skip("public templates: '%s' is not there (tools/jinja_programs.py fetch)", folder);
+        return;
+    }
+    snprintf(arguments, sizeof arguments, "public '%s'", folder);
+    test_made("public templates", arguments, 20 * 20);
 }
 
 /* The rendering with what comes from messages in brackets. */
@@ -253,5 +277,6 @@ int main(void)
     test_memory();
     test_linear();
     test_random();
+    test_public();
     return done();
 }

@@ -3,14 +3,22 @@
 
     python3 tools/jinja_programs.py cases > test/data/jinja.jsonl    # written by hand, below
     python3 tools/jinja_programs.py random SEED COUNT                # made up; for test/jinja_test.c
+    python3 tools/jinja_programs.py fetch DIR     # public templates, from llama-cpp-python's sources
+    python3 tools/jinja_programs.py public DIR    # these, ten conversations each
 
-Every line is {"template", "vars", "want"}: the rendering, or null where jinja2 raises an error. It
+Every line is {"template", "want"}, with "vars" where they are not those of the first line: the rendering, or null where jinja2 raises an error. It
 needs jinja2 3.1 and nothing else: environment() repeats what transformers 4.51 sets.
 """
 import datetime
+import glob
 import json
+import os
 import random
+import re
+import subprocess
 import sys
+import tarfile
+import tempfile
 import warnings
 
 import jinja2
@@ -64,9 +72,9 @@ VARS = {
 }
 
 
-def run(template):
+def run(template, variables=None):
     try:
-        return ENV.from_string(template).render(**json.loads(json.dumps(VARS)))
+        return ENV.from_string(template).render(**json.loads(json.dumps(variables or VARS)))
     except Exception:
         return None
 
@@ -161,6 +169,8 @@ CASES = r'''
 {{ yes is true }} {{ no is false }} {{ 1 is true }} {{ n is gt 3 }} {{ n is in [7] }} {{ n is eq 7 }} {{ n is sameas 7 }} {{ range is callable }} {{ s is lower }} {{ 'ABC' is upper }} {{ n is not defined }}
 {{ n is defined and n > 3 }} {{ n is string or s is string }} {{ (n is odd) is true }} {{ not n is odd }} {{ n is odd if yes else 3 }}
 {{ n | nosuch }}
+{{ nothing | map('upper') | list }}{{ nothing | selectattr('k') | list }}{{ nothing | reject('odd') | list }}
+{{ nothing | list }}
 {{ n is nosuch }}
 {{ messages.append(1) }}
 {{ '{} {1}'.format(1, 2) }}
@@ -351,8 +361,59 @@ def write(templates):
         print(json.dumps({"template": t, "want": run(t)}, ensure_ascii=False))
 
 
+def fetch(folder):
+    """NAME.jinja for every file of llama.cpp's models/templates and string of its test."""
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryDirectory() as tmp:
+        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:",
+                        "-d", tmp, "llama-cpp-python==0.3.9"], check=True)
+        with tarfile.open(glob.glob(tmp + "/*.tar.gz")[0]) as tar:
+            for member in tar:
+                name = os.path.basename(member.name)
+                if name.endswith(".jinja"):
+                    text = tar.extractfile(member).read().decode()
+                elif name == "test-chat-template.cpp":
+                    found = re.findall(r'\n *(?:/\* \.template_str= \*/ *)(?:U8C\()?(?:u8)?("(?:[^"\\\n]|\\.)*"|R"\((?:.|\n)*?\)")',
+                                       tar.extractfile(member).read().decode())
+                    for i, one in enumerate(found):
+                        text = one[3:-2] if one[0] == "R" else json.loads(one.replace("\\'", "'"))
+                        open(f"{folder}/test{i:02}.jinja", "w").write(text)
+                    continue
+                else:
+                    continue
+                open(f"{folder}/{name}", "w").write(text)
+
+
+def conversations():
+    def m(*contents, system=None):
+        turns = [] if system is None else [{"role": "system", "content": system}]
+        return turns + [{"role": ("user", "assistant")[i % 2], "content": c} for i, c in enumerate(contents)]
+
+    return [m("Who wrote it?"), m("Who wrote it?", system="Be brief."), m("Who?", "Nobody.", "When?"),
+            m("Who?", "Nobody.", "When?", "Never.", system="Be brief."), m("Hi", system=""),
+            m("  Gr\u00f6\u00dfe \u3000", "\n \U0001f389 \u00e9\u0301 ", "\tx\u00a0\n", "\n\n ok \n", system="\u2003 \u540d\u524d \n"),
+            m(" a<|im_end|>[/INST]</s>b ", "c{eos}<|eot_id|> {{ d }}"),
+            m("Q", "<think>\nhm\n</think>\n\nA", "R"), m("one", "two") + [{"role": "assistant", "content": "again"}],
+            m("call it", system="S") + [{"role": "tool", "content": "{\"x\": 1}"}]]
+
+
+def public(folder):
+    print(json.dumps({"vars": VARS}))
+    for path in sorted(glob.glob(folder + "/*.jinja")):
+        template = open(path).read()
+        for messages in conversations():
+            for open_ in (False, True):
+                v = {"messages": messages, "add_generation_prompt": open_, "tools": None, "documents": None,
+                     "bos_token": "<s>", "eos_token": "</s>"}
+                print(json.dumps({"template": template, "vars": v, "want": run(template, v), "name": os.path.basename(path)}))
+
+
 if sys.argv[1] == "cases":
     write(CASES)
+elif sys.argv[1] == "fetch":
+    fetch(sys.argv[2])
+elif sys.argv[1] == "public":
+    public(sys.argv[2])
 else:
     maker = Maker(int(sys.argv[2]))
     write([maker.program() for _ in range(int(sys.argv[3]))])

@@ -378,6 +378,9 @@ FILTER(f_map)
         else if (all->n < 2)
             return jv_fail(r, "'map' does not take the argument '%.40s'", all->names[i]->s);
     }
+    *out = jv_of(JV_ITER, some);
+    if (some && !jv_truth(&arg[0])) /* as in jinja2, None too */
+        return 0;
     if (!some || jv_iterate(r, &arg[0], &l) || !(a.v = jv_alloc(r, a.n, sizeof *a.v)))
         return -1;
     if (path.kind == JV_ABSENT || all->n > 1) {
@@ -397,7 +400,6 @@ FILTER(f_map)
             jv_list_add(r, some, &v))
             return -1;
     }
-    *out = jv_of(JV_ITER, some);
     return 0;
 }
 
@@ -409,6 +411,9 @@ static int choose(struct jv_run *r, const struct jv_args *all, size_t at, bool k
     struct jv_str *name = NULL;
     struct jv_args a = *all;
     bool is;
+    *out = jv_of(JV_ITER, some);
+    if (some && !jv_truth(&all->v[0])) /* as in jinja2, None too */
+        return 0;
     if (!some || jv_iterate(r, &all->v[0], &l))
         return -1;
     if (all->n < at)
@@ -434,7 +439,6 @@ static int choose(struct jv_run *r, const struct jv_args *all, size_t at, bool k
         if (is == keep && jv_list_add(r, some, &l->v[i]))
             return -1;
     }
-    *out = jv_of(JV_ITER, some);
     return 0;
 }
 
