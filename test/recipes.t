@@ -212,6 +212,13 @@ run("$pdu --dual-warmup-epochs 0 --dual-update-upon epoch");
 is($steps[0]{dual}, 1, 'upon epochs: nothing within one');
 cmp_ok($steps[1]{dual}, '>', 1, 'but at its end');
 is($steps[2]{dual}, $steps[1]{dual}, 'and so on');
+my $dropping = "forget --quiet --model $models/m_cur --forget $forget --retain '$retain\[0:1]' --method PDU --batch 3 --lr 1e-2 --schedule constant "
+    . "--locate lora --lora-dropout 0.5 --dual-warmup-epochs 0 --dual-update-upon epoch --retain-loss-eps 1 --dual-step-size 0.5 --out $dir";
+run("$dropping/m --epochs 2");
+@steps = lines("$dir/m/train.jsonl");
+run("$dropping/one --epochs 1");
+my ($score) = `$unlearn score --model $dir/one --data '$retain\[0:1]' --json`;
+cmp_ok(abs($steps[1]{dual} - (1 + 0.5 * (-decode_json($score)->{mean} - 1))), '<', 1e-4, 'at the end of an epoch the constraint is measured without dropout');
 run("$pdu --no-primal-dual");
 is((lines("$dir/m/train.jsonl"))[-1]{dual}, undef, 'a plain weight if asked for');
 run("$pdu --dual-warmup-epochs 0 --compat micro_mean --accumulate 2");
