@@ -74,6 +74,8 @@ void model_close(struct model *m)
         free(m->merged[i]);
     free(m->merged);
     lora_free(m->lora);
+    json_decref(m->config);
+    json_decref(m->generation);
     free(m->path);
     free(m->banned);
     weight_table_fini(&m->table);
