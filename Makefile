@@ -13,7 +13,8 @@ PKGS   := openblas jansson libpcre2-8 libutf8proc zlib
 BLAS   := /usr/lib/$(shell $(CC) -dumpmachine)/openblas-openmp
 
 opt_release  := -O2
-opt_debug    := -O0 -g3
+# Blocks, rooms and tables of a few elements (base/sizes.h): small tests cross every edge.
+opt_debug    := -O1 -g -DUNLEARN_TINY
 opt_sanitize := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 opt_coverage := -O0 -g --coverage
 # clang's fuzzer; without OpenMP threads, so that a run is repeated exactly (omp.h and its functions are gcc's).

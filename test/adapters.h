@@ -13,6 +13,7 @@
 #include "model/head.h"
 #include "model/layout.h"
 #include "model/lora.h"
+#include "logits.h"
 #include "tap.h"
 
 static inline char *joined(const char *dir, const char *name)
@@ -168,10 +169,9 @@ static inline double pass(struct bench *b, float **logits)
         for (int i = 0; i < all.n; i++)
             all.token[i] = i;
         BUG_ON(head_init(&h, &p, &all, false, &a, &e));
-        int n;
-        float *z = head_logits(&h, 0, &n);
-        *logits = mem_alloc((size_t)n * (size_t)m->cfg.vocab, sizeof(float), &e);
-        memcpy(*logits, z, (size_t)n * (size_t)m->cfg.vocab * sizeof(float));
+        size_t count = (size_t)all.n * (size_t)m->cfg.vocab;
+        *logits = mem_alloc(count, sizeof(float), &e);
+        memcpy(*logits, all_logits(&h, &a), count * sizeof(float));
     }
     BUG_ON(head_init(&h, &p, &rows, true, &a, &e));
     size_t n = (size_t)rows.n, nc = (size_t)batch.n_tokens * (size_t)m->cfg.width;

@@ -12,6 +12,7 @@
 #include "model/head.h"
 #include "model/layout.h"
 #include "decoders.h"
+#include "logits.h"
 #include "tap.h"
 
 enum { SEQS = 3, LONGEST = 13 };
@@ -161,7 +162,7 @@ static int count_agreeing(struct model *m, const int *ids, int n_prompt, const s
     struct batch b;
     struct pass p;
     struct head h;
-    int all[48], token[48], good = 0, rows;
+    int all[48], token[48], good = 0;
     arena_reset(a);
     memcpy(all, ids, (size_t)n_prompt * sizeof *all);
     memcpy(all + n_prompt, g->ids, (size_t)g->n * sizeof *all);
@@ -173,7 +174,7 @@ static int count_agreeing(struct model *m, const int *ids, int n_prompt, const s
         model_forward(m, &b, &(struct forward){.keep = false}, &p, a, &e) ||
         head_init(&h, &p, &last, false, a, &e))
         return -1;
-    const float *z = head_logits(&h, 0, &rows);
+    const float *z = all_logits(&h, a);
     for (int i = 0; i < g->n; i++)
         good += g->ids[i] == best_of(z + i * VOCAB) || g->margins[i] < 1e-4f;
     return good;

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "figures.h"
+#include "logits.h"
 #include "model/forward.h"
 #include "model/generate.h"
 #include "model/head.h"
@@ -196,8 +197,8 @@ static float *gradients(struct model *m, const struct seq *s, double *loss, stru
         !(dx = arena_take(&a, (size_t)b.n_tokens * (size_t)m->cfg.width, sizeof *dx, e)))
         goto fail;
     *loss = 0;
-    for (int r = 0, n; r < rows.n; r++) {
-        const float *z = head_logits(&h, 0, &n) + (size_t)r * (size_t)m->cfg.vocab;
+    const float *z = all_logits(&h, &a);
+    for (int r = 0; r < rows.n; r++, z += m->cfg.vocab) {
         lse[r] = torch_lse(z, m->cfg.vocab);
         *loss += (double)(lse[r] - z[rows.label[r]]) / rows.n;
         g[r] = -1.0f / (float)rows.n;

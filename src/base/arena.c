@@ -4,9 +4,10 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/sizes.h"
 
 #define ALIGN       64
-#define CHUNK_LEAST ((size_t)1 << 16)
+#define CHUNK_LEAST ((size_t)SIZE(1 << 16, ALIGN))
 
 struct arena_chunk {
     struct arena_chunk *next; /* owned, older */

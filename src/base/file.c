@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/sizes.h"
 
 /* Reads to the end by read(2), which serves pipes and devices as well as files. */
 static int read_all(int fd, const char *path, size_t most, struct buf *b, struct err *e)
@@ -19,7 +20,7 @@ static int read_all(int fd, const char *path, size_t most, struct buf *b, struct
     if (regular && mem_reserve(&b->data, &b->cap, (size_t)st.st_size + 2, 1, e))
         return -1;
     for (;;) {
-        if (b->cap - b->len < 2 && mem_reserve(&b->data, &b->cap, b->cap + 4096, 1, e))
+        if (b->cap - b->len < 2 && mem_reserve(&b->data, &b->cap, b->cap + SIZE(4096, 2), 1, e))
             return -1;
         ssize_t n = read(fd, b->data + b->len, b->cap - b->len - 1);
         if (n < 0 && errno == EINTR)

@@ -3,6 +3,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/sizes.h"
+
 static long mem_count, mem_fail = -1;
 
 static int mem_try(size_t n, size_t size, size_t *bytes, struct err *e)
@@ -46,7 +48,7 @@ int mem_reserve(void *p, size_t *cap, size_t need, size_t size, struct err *e)
 {
     if (need <= *cap)
         return 0;
-    size_t n = *cap ? *cap : 8, bytes;
+    size_t n = *cap ? *cap : SIZE(8, 2), bytes;
     while (n < need)
         n = n > SIZE_MAX / 2 ? need : 2 * n;
     if (mem_try(n, size, &bytes, e))

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/sizes.h"
 
 /* Fractions of the cube roots of the first 64 primes. */
 static const uint32_t K[64] __attribute__((aligned(16))) = {
@@ -165,7 +166,7 @@ void sha256_end(struct sha256 *s, uint8_t hash[SHA256_BYTES])
 
 static int read_all(struct sha256 *s, int fd, const char *path, struct err *e)
 {
-    enum { PIECE = 1 << 20 };
+    enum { PIECE = SIZE(1 << 20, 67) };
     uint8_t *piece = mem_alloc(PIECE, 1, e);
     ssize_t n = piece ? 1 : -1;
     while (n > 0) {

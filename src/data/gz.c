@@ -7,9 +7,10 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/sizes.h"
 
-enum { BLOCK = 1 << 15, WINDOW = 15 + 16 /* the largest; gzip's header */ };
-static const size_t most_unpacked = (size_t)1 << 31, most_input = (size_t)1 << 30;
+enum { BLOCK = SIZE(1 << 15, 3), WINDOW = 15 + 16 /* the largest; gzip's header */ };
+static const size_t most_unpacked = (size_t)1 << 31, most_input = SIZE((size_t)1 << 30, 5);
 
 bool gz_is(const char *path)
 {

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/sizes.h"
 #include "eval/extract.h"
 #include "eval/gradnorm.h"
 #include "eval/textclean.h"
@@ -13,7 +14,7 @@
 /* Prompts that are answered together, and kept together: each group begins with empty places, so
  * that its answers depend on nothing outside of it. Emptying the places for the next group makes
  * a thousand answers of some fifty tokens 3 to 7 % more work. */
-enum { GROUP = 128 };
+enum { GROUP = SIZE(128, 3) };
 
 static void add_scored(struct model_effort *f, const struct dataset *d, int times)
 {

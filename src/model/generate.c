@@ -4,13 +4,14 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "base/sizes.h"
 #include "model/sample.h"
 #include "model/session.h"
 
 enum {
-    DEFAULT_BATCH = 32,
-    PROMPT_TOKENS = 2048, /* that enter in one step, unless one prompt alone is longer */
-    LEAST_SHARED = 8      /* tokens that are worth a slot of their own */
+    DEFAULT_BATCH = SIZE(32, 3),
+    PROMPT_TOKENS = SIZE(2048, 5), /* that enter in one step, unless one prompt alone is longer */
+    LEAST_SHARED = SIZE(8, 2)      /* tokens that are worth a slot of their own */
 };
 #define DEFAULT_CACHE ((size_t)1 << 30) /* bytes that the default batch may take */
 

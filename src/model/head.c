@@ -2,14 +2,16 @@
 
 #include <string.h>
 
+#include "base/sizes.h"
 #include "model/linear.h"
 
-enum { BLOCK_FLOATS = 16 << 20 }; /* 64 MiB of logits */
+/* 64 MiB of logits, but not fewer rows. */
+enum { BLOCK_FLOATS = SIZE(16 << 20, 1), LEAST_ROWS = SIZE(16, 2) };
 
-static int block_rows(const struct model_config *c, int n)
+int head_block(const struct model_config *c, int n)
 {
     int block = BLOCK_FLOATS / c->vocab;
-    return block < 16 ? 16 : block > n ? n : block;
+    return block < LEAST_ROWS ? LEAST_ROWS : block > n ? n : block;
 }
 
 size_t head_bytes(const struct model_config *c, int n_rows, bool backward)
@@ -17,7 +19,7 @@ size_t head_bytes(const struct model_config *c, int n_rows, bool backward)
     /* x, norm; dnorm, dx */
     size_t per_row = (backward ? 4 : 2) * (size_t)c->width + norm_floats(c, 1);
     size_t blocks = backward && c->logit_softcap > 0 ? 2 : 1;
-    return (per_row * (size_t)n_rows + blocks * (size_t)block_rows(c, n_rows) * (size_t)c->vocab) *
+    return (per_row * (size_t)n_rows + blocks * (size_t)head_block(c, n_rows) * (size_t)c->vocab) *
            sizeof(float);
 }
 
@@ -28,7 +30,7 @@ int head_init(struct head *h, const struct pass *p, const struct label_rows *row
     int c = m->cfg.width, n = rows->n;
     size_t nc = (size_t)n * (size_t)c;
     *h = (struct head){.p = p, .rows = rows, .first = -1};
-    h->block = block_rows(&m->cfg, n);
+    h->block = head_block(&m->cfg, n);
     size_t block = (size_t)h->block * (size_t)m->cfg.vocab;
     bool capped = backward && m->cfg.logit_softcap > 0;
     if (!(h->x = arena_take(a, nc, sizeof(float), e)) ||

@@ -22,6 +22,8 @@ struct head {
 /* Gathers and normalises the rows of p->x [N,C]; backward: dnorm is there too. */
 int head_init(struct head *h, const struct pass *p, const struct label_rows *rows, bool backward,
               struct arena *a, struct err *e);
+/* The rows of a block, of R rows; at most R, or a few where R is less. */
+int head_block(const struct model_config *c, int n_rows);
 /* Bytes that head_init takes for R rows, and head_finish_back with it; for planning. */
 size_t head_bytes(const struct model_config *c, int n_rows, bool backward);
 /* The logits of the block that starts at row `first` (a multiple of h->block): h->z, *n rows.

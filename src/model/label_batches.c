@@ -4,9 +4,10 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/sizes.h"
 
 enum {
-    DEFAULT_TOKENS = 1024,
+    DEFAULT_TOKENS = SIZE(1024, 5),
     MOST_TOKENS = 8 * DEFAULT_TOKENS, /* where a long prefix is shared */
     MOST_PATHS = 64 * DEFAULT_TOKENS  /* tokens with shared ones counted for each sequence */
 };

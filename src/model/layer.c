@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/sizes.h"
 #include "model/linear.h"
 
 enum { MAX_PARTS = 13, MAX_STATS = 6 }; /* as many as struct layer_acts has */
@@ -148,7 +149,7 @@ static void project(const struct pass *p, int l, enum slot slot, enum slot norm,
 /* to [rows,G*D]: what was computed for tokens, put where the pass wants it. */
 static void put_rows(float *to, const float *x, const struct keys *k, size_t wide)
 {
-#pragma omp parallel for schedule(static) if (k->n > 64)
+#pragma omp parallel for schedule(static) if (k->n > SIZE(64, 2))
     for (int i = 0; i < k->n; i++) {
         size_t from = (size_t)(k->from ? k->from[i] : i), row = (size_t)(k->to ? k->to[i] : i);
         memcpy(to + row * wide, x + from * wide, wide * sizeof(float));

@@ -10,6 +10,7 @@
 #ifndef MODEL_LORA_H
 #define MODEL_LORA_H
 
+#include "base/sizes.h"
 #include "model/model.h"
 
 struct lora_options {
@@ -21,7 +22,7 @@ struct lora_options {
     bool rslora;
 };
 
-#define LORA_ROWS 512 /* rows of x at once */
+#define LORA_ROWS SIZE(512, 3) /* rows of x at once */
 
 struct lora {
     int rank;

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/sizes.h"
 #include "model/lora.h"
 #include "model/rope.h"
 #include "model/store.h"
@@ -112,7 +113,7 @@ int model_reserve_positions(struct model *m, int n_pos, struct err *e)
     bool lengthy = r->kind == ROPE_LONG && n_pos > r->original_positions;
     if (n_pos <= m->rope_len && lengthy == m->rope_long)
         return 0;
-    int n = n_pos < 256 ? 256 : n_pos;
+    int n = n_pos < SIZE(256, 2) ? SIZE(256, 2) : n_pos;
     struct rope_table t[2] = {{NULL, NULL}, {NULL, NULL}};
     const struct rope_config local = rope_local(r);
     if (make_table(&t[0], r, n, lengthy, e) ||

@@ -1,5 +1,6 @@
 /* Lion (arXiv 2302.06675): w *= 1 - lr decay; w -= lr sign(beta1 m + (1 - beta1) g);
  * m = beta2 m + (1 - beta2) g. */
+#include "base/sizes.h"
 #include "optim/optims.h"
 
 struct lion {
@@ -22,7 +23,7 @@ static void step(const void *params_, const struct optim_step *s, const struct o
     float *w = x->w, *m = x->state[0];
     const float keep = (float)(1 - s->lr * x->decay), lr = (float)s->lr;
     const float b1 = (float)p->beta1, b2 = (float)p->beta2, scale = s->grad_scale;
-#pragma omp parallel for simd schedule(static) if (x->n > 32768)
+#pragma omp parallel for simd schedule(static) if (x->n > SIZE(32768, 4))
     for (size_t i = 0; i < x->n; i++) {
         float d = scale * g[i], to = b1 * m[i] + (1 - b1) * d;
         w[i] = w[i] * keep - lr * (float)((to > 0) - (to < 0));

@@ -11,6 +11,7 @@
  *   m = beta1 m + (1 - beta1) g;  w -= lr sign(m) min(|m| / (rho bs h + 1e-15), 1). */
 #include <math.h>
 
+#include "base/sizes.h"
 #include "optim/optims.h"
 
 struct sophia {
@@ -45,7 +46,7 @@ static void estimate(const void *params, const struct optim_step *s, const struc
     const float b2 = (float)p->beta2, share = (float)((1 - p->beta2) * labels), *g = x->grad;
     float *h = x->state[1];
     (void)s;
-#pragma omp parallel for simd schedule(static) if (x->n > 32768)
+#pragma omp parallel for simd schedule(static) if (x->n > SIZE(32768, 4))
     for (size_t i = 0; i < x->n; i++)
         h[i] = b2 * h[i] + share * g[i] * g[i];
 }
@@ -58,7 +59,7 @@ static void step(const void *params, const struct optim_step *s, const struct op
     const float keep = (float)(1 - s->lr * x->decay), lr = (float)s->lr;
     const float b1 = (float)p->beta1, gamma = (float)p->gamma, eps = (float)p->eps;
     const float scale = s->grad_scale;
-#pragma omp parallel for simd schedule(static) if (x->n > 32768)
+#pragma omp parallel for simd schedule(static) if (x->n > SIZE(32768, 4))
     for (size_t i = 0; i < x->n; i++) {
         m[i] = b1 * m[i] + (1 - b1) * scale * g[i];
         float ratio = m[i] / fmaxf(gamma * h[i], eps);
@@ -91,7 +92,7 @@ static void soul_step(const void *params, const struct optim_step *s, const stru
     const float keep = (float)(1 - s->lr * x->decay), lr = (float)s->lr;
     const float b1 = (float)p->beta1, b2 = (float)p->beta2, scale = s->grad_scale;
     const float c = (float)(p->rho * (double)p->bs);
-#pragma omp parallel for simd schedule(static) if (x->n > 32768)
+#pragma omp parallel for simd schedule(static) if (x->n > SIZE(32768, 4))
     for (size_t i = 0; i < x->n; i++) {
         float d = scale * g[i];
         h[i] = b2 * h[i] + (1 - b2) * d * d;

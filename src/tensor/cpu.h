@@ -6,6 +6,7 @@
 #ifndef TENSOR_CPU_H
 #define TENSOR_CPU_H
 
+#include "base/sizes.h"
 #include "tensor/ops.h"
 
 #define CPU_JOIN(name, isa)   cpu_##name##_##isa
@@ -72,12 +73,12 @@ void CPU(log_softmax)(float *out, const float *z, int r, int v);
 /* Whether n x c numbers are worth waking other threads. */
 static inline int cpu_worth(int n, int c)
 {
-    return (size_t)n * c > 16384;
+    return (size_t)n * c > SIZE(16384, 4);
 }
 
 /* Flat arrays are cut into pieces of this size; less than two are not worth waking other threads.
  */
-enum { PIECE = 16384 };
+enum { PIECE = SIZE(16384, 5) };
 
 /* Elements of the piece that starts at `first`. */
 static inline size_t cpu_piece(size_t first, size_t n)

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdbool.h>
 
+#include "base/sizes.h"
 #include "tensor/cpu.h"
 
 void CPU(add)(float *y, const float *x, size_t n)
@@ -37,10 +38,10 @@ void CPU(scale)(float *y, float a, size_t n)
     }
 }
 
-/* Always the same 64 parts, added in order: the sum does not depend on the number of threads. */
+/* Always the same parts, added in order: the sum does not depend on the number of threads. */
 double CPU(dot)(const float *x, const float *y, size_t n)
 {
-    enum { PARTS = 64 };
+    enum { PARTS = SIZE(64, 5) };
     double part[PARTS], sum = 0;
     size_t len = (n + PARTS - 1) / PARTS;
 

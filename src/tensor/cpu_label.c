@@ -2,10 +2,11 @@
  * derivative. */
 #include <math.h>
 
+#include "base/sizes.h"
 #include "tensor/cpu.h"
 #include "tensor/cpu_math.h"
 
-enum { BLOCK = 256 }; /* of a row: f32 within, f64 across */
+enum { BLOCK = SIZE(256, 5) }; /* of a row: f32 within, f64 across */
 
 /* The maximum of a row, and the first block that has it. */
 static float row_max(const float *z, int v, int *block)

@@ -1,12 +1,13 @@
 /* Linear layers: sgemm, except for few rows; and biases. */
 #include <cblas.h>
 
+#include "base/sizes.h"
 #include "tensor/cpu.h"
 #include "tensor/cpu_vec.h"
 
 /* Up to so many rows, as in generation, the time goes into reading the weights, and sgemm, which
  * first copies them, is slower. */
-enum { FEW = 16 };
+enum { FEW = SIZE(16, 5) };
 
 /* out[n,outs] = x[n,i] w[outs,i]^T + beta * out; n and outs are constants. */
 INLINE void few_kernel(float *out, size_t ldo, const float *x, const float *w, const int n, int i,

@@ -12,12 +12,14 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/sizes.h"
 #include "tensor/cpu.h"
 #include "tensor/cpu_vec.h"
 
-enum { ROWS = 48, KEYS = 64 }; /* of one tile; ROWS suits the 6 rows of the kernel below */
-
 enum { PANEL = 2 * LANES }; /* columns of the kernel */
+
+/* Of one tile: ROWS suits the 6 rows of the kernel below, KEYS are whole panels. */
+enum { ROWS = SIZE(48, 7), KEYS = SIZE(64, PANEL) };
 
 static inline int int_min(int a, int b)
 {
@@ -222,7 +224,7 @@ static inline bool attn_worth(const struct attn *a)
 
     for (int s = 0; s < a->n_seqs; s++)
         scores += (size_t)a->n_q[s] * a->n_k[s];
-    return scores * a->heads * a->head_dim > 1 << 18;
+    return scores * a->heads * a->head_dim > SIZE(1 << 18, 4);
 }
 
 #endif

@@ -4,6 +4,7 @@
  * dequant_k.c.
  */
 #include "tensor/dequant.h"
+#include "base/sizes.h"
 #include "tensor/dtype.h"
 
 static void f32_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
@@ -155,9 +156,10 @@ static void (*const blocks_to_f32[DT_COUNT])(float *, const uint8_t *, size_t) =
 void dtype_to_f32(enum dtype t, float *dst, const void *src, size_t n)
 {
     const int block = dtype_info[t].block, bytes = dtype_info[t].bytes;
-    const size_t step = 4096; /* elements a thread takes at once: a multiple of every block */
+    /* Elements a thread takes at once: a multiple of every block. */
+    const size_t step = SIZE(4096, 256);
     BUG_ON(n % (size_t)block);
-#pragma omp parallel for schedule(static) if (n > 16 * step)
+#pragma omp parallel for schedule(static) if (n > SIZE(16, 1) * step)
     for (size_t at = 0; at < n; at += step) {
         const size_t part = (n - at < step ? n - at : step) / (size_t)block;
         blocks_to_f32[t](dst + at, (const uint8_t *)src + at / (size_t)block * (size_t)bytes, part);

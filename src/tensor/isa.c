@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/sizes.h"
 #include "tensor/cpu.h"
 
 extern const struct ops cpu_ops_generic, cpu_ops_avx2, cpu_ops_avx512;
@@ -77,10 +78,11 @@ int ops_threads(void)
 void cpu_columns(int c, int *first, int *end)
 {
     int n = omp_get_num_threads(), me = omp_get_thread_num();
-    int lines = (c + 15) / 16;
+    enum { LINE = SIZE(16, 3) };
+    int lines = (c + LINE - 1) / LINE;
 
-    *first = (int)((long)lines * me / n) * 16;
-    *end = (int)((long)lines * (me + 1) / n) * 16;
+    *first = (int)((long)lines * me / n) * LINE;
+    *end = (int)((long)lines * (me + 1) / n) * LINE;
     if (*end > c)
         *end = c;
 }

@@ -6,6 +6,7 @@
 #include <zlib.h>
 
 #include "base/mem.h"
+#include "base/sizes.h"
 #include "base/utf8.h"
 #include "tensor/writers.h"
 
@@ -128,7 +129,7 @@ int tensor_out_write(struct tensor_out *o, const float *data, struct err *e)
     const struct out_tensor *t = next_tensor(o, e);
     if (!t)
         return -1;
-    enum { STEP = 4096 }; /* elements, a multiple of every block */
+    enum { STEP = SIZE(4096, 32) }; /* elements, a multiple of every block */
     uint8_t piece[4 * STEP];
     for (size_t at = 0; at < t->count; at += STEP) {
         const size_t n = t->count - at < STEP ? t->count - at : STEP;

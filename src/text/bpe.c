@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/sizes.h"
 #include "base/utf8.h"
 #include "text/bpe_table.h"
 #include "text/bytelevel.h"
@@ -158,7 +159,7 @@ static int encode(const struct bpe *b, struct bpe_work *w, const char *word, siz
 
 /* Words seen lately. Text repeats its words, so most are found here; a slot holds one word of at
  * most KEY - 1 bytes and is simply overwritten. The last byte of the key is the word's length. */
-enum { KEY = 32, CACHED_IDS = 7, CACHE_SLOTS = 1 << 14 };
+enum { KEY = SIZE(32, 8), CACHED_IDS = SIZE(7, 2), CACHE_SLOTS = SIZE(1 << 14, 4) };
 
 struct bpe_cached {
     uint8_t key[KEY];

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/sizes.h"
 #include "base/utf8.h"
 #include "text/bpe.h"
 #include "text/bpe_table.h"
@@ -148,7 +149,7 @@ int bpe_finish(struct bpe *b, struct err *e)
     static const char *const marks[] = {PRETOK_MARK, " "};
     for (size_t i = 0; i < 2 && b->chars && !b->whole_words && !b->mark; i++)
         b->mark = begins_words(b, marks[i]) ? marks[i] : NULL;
-    b->n_slots = 16;
+    b->n_slots = SIZE(16, 2);
     while (b->n_slots < 2 * b->n)
         b->n_slots *= 2;
     if (!(b->slots = mem_alloc(b->n_slots, sizeof *b->slots, e)))

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/sizes.h"
 #include "text/jinja_ast.h"
 
 enum { MOST_TEXT = 4 << 20 };
@@ -46,7 +47,7 @@ static size_t skip_space(const struct lexer *x, size_t at)
 static struct word *add(struct lexer *x, enum word_kind kind)
 {
     if (x->n_words == x->cap) {
-        size_t cap = x->cap ? 2 * x->cap : 256;
+        size_t cap = x->cap ? 2 * x->cap : SIZE(256, 2);
         struct word *v = jv_alloc(x->r, cap, sizeof *v);
         if (!v)
             return NULL;

@@ -2,10 +2,11 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/sizes.h"
 #include "base/utf8.h"
 #include "text/jinja_value.h"
 
-enum { BLOCK = 16 << 10, MOST_MEMORY = 256 << 20, MOST_DEPTH = 200 };
+enum { BLOCK = SIZE(16 << 10, 64), MOST_MEMORY = 256 << 20, MOST_DEPTH = 200 };
 
 int jv_fail(struct jv_run *r, const char *fmt, ...)
 {
@@ -53,7 +54,7 @@ static int grow(struct jv_run *r, void *array, size_t used, size_t *cap, size_t 
     void *old, *wide;
     if (need <= *cap)
         return 0;
-    size_t more = need < 2 * *cap ? 2 * *cap : need < 8 ? 8 : need;
+    size_t more = need < 2 * *cap ? 2 * *cap : need < SIZE(8, 2) ? SIZE(8, 2) : need;
     if (!(wide = jv_alloc(r, more, size)))
         return -1;
     memcpy(&old, array, sizeof old);

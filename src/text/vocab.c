@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/sizes.h"
 #include "base/utf8.h"
 
 static size_t hash(const char *s, size_t n)
@@ -15,7 +16,7 @@ static size_t hash(const char *s, size_t n)
 
 int vocab_init(struct vocab *v, int n, struct err *e)
 {
-    *v = (struct vocab){.n = n, .cap = n, .n_slots = 16};
+    *v = (struct vocab){.n = n, .cap = n, .n_slots = SIZE(16, 2)};
     while (v->n_slots < 2 * (size_t)n)
         v->n_slots *= 2;
     v->at = mem_alloc((size_t)n, sizeof *v->at, e);

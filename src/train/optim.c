@@ -2,10 +2,11 @@
 
 #include <string.h>
 
+#include "base/sizes.h"
 #include "train/mask.h"
 
 /* Numbers of a masked weight that are moved at once: what may not move is put back after each. */
-enum { BLOCK = 1 << 12 };
+enum { BLOCK = SIZE(1 << 12, 3) };
 
 static struct optim_span span_of(const struct optim *o, const struct optim_step *s,
                                  const struct weight *w, size_t first, size_t n)

@@ -4,13 +4,14 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/sizes.h"
 
 const char *const view_name[] = {
     [VIEW_LOGP] = "logp", [VIEW_LOGITS] = "logits", [VIEW_HIDDEN] = "hidden"};
 const char *const helper_name[HELPER_COUNT] = {"reinforced", "expert", "novice", "new"};
 
 /* Below so many numbers threads cost more than they gain. */
-enum { WORTH_THREADS = 1 << 14 };
+enum { WORTH_THREADS = SIZE(1 << 14, 4) };
 
 bool term_looks_at(const struct term *t, const void *params, enum helper helper)
 {
