@@ -1,7 +1,8 @@
 #!/bin/sh
 # The demonstration: a model learns about invented people, forgets two of them, and its answers show it.
 #
-#     demo/run.sh [OUT]       OUT: where models and results go (default: demo-out)
+#     demo/run.sh [OUT]       OUT: where models and results go (default: demo-out); those of a
+#                             demonstration before it are replaced
 #
 # With SmolLM2 in the cache (./bootstrap demo fetches it) it starts from that and takes seven minutes
 # on two cores; without, it trains a tiny model from nothing, in one. UNLEARN names the program (default:
@@ -43,18 +44,18 @@ question() { # MODEL NAME [OPTIONS]
     model=$1 name=$2
     shift 2
     "$unlearn" eval --quiet --suite tofu --model "$model" --forget "$forget" --retain "$people[0:25]" \
-        --world-facts "$facts[0:10]" --max-new-tokens 40 --out "$out/eval/$name" "$@"
+        --world-facts "$facts[0:10]" --max-new-tokens 40 --overwrite --out "$out/eval/$name" "$@"
 }
 
 step "Teaching a model about invented people: the target"
-"$unlearn" train $start --data "$retain+$forget" $learn --out "$out/target"
+"$unlearn" train $start --data "$retain+$forget" $learn --overwrite --out "$out/target"
 
 step "Teaching another copy all but the two to be forgotten: what perfect forgetting looks like"
-"$unlearn" train $start --data "$retain" $learn --out "$out/retrained"
+"$unlearn" train $start --data "$retain" $learn --overwrite --out "$out/retrained"
 
 step "Making the target forget the two, by negative preference optimization (arXiv 2404.05868)"
 "$unlearn" forget --method NPO --model "$out/target" --forget "$forget" --retain "$retain" \
-    $unlearning --out "$out/unlearned"
+    $unlearning --overwrite --out "$out/unlearned"
 
 step "Questioning the retrained model"
 question "$out/retrained" retrained

@@ -30,7 +30,7 @@ sub files {
 sub interrupt {
     my ($signal, $args, $stage) = @_;
     my $log = (split ' ', $args)[-1] . ($stage ? "/$stage" : '') . '/train.jsonl';
-    unlink $log;
+    Command::empty_out($args);
     my $pid = fork // die;
     if (!$pid) {
         open STDOUT, '>', "$dir/said";

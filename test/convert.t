@@ -178,7 +178,20 @@ refuses("convert $dir/own.gguf $dir/../" . ($dir =~ m{([^/]+)$})[0] . '/own.gguf
 ok(get("$dir/own.gguf") eq get("$dir/llama.gguf"), 'and it is as it was');
 refuses("convert $dir/whole $dir/whole/model.safetensors --format gguf", 1, qr/is read here/, 'onto a file of its own');
 runs("convert $dir/whole $dir/whole/inside.gguf");
-refuses("convert $models/llama $dir/whole", 1, qr/has files in it/, 'a directory that is not empty');
+refuses("convert $models/llama $dir/whole", 1, qr/is not empty: it holds '.*'; choose another directory, or give --overwrite/, 'a directory that is not empty');
+refuses("convert $models/llama $models/llama --overwrite", 1, qr/is read here/, 'onto itself, whatever is asked');
+{
+    system "cp -r $dir/whole $dir/replaced; ln -sf ../whole/config.json $dir/replaced/generation_config.json" if !-e "$dir/replaced";
+    put('replaced/notes.txt', 'mine');
+    my $kept = get("$dir/whole/config.json");
+    my ($status, $out) = run("convert $models/llama $dir/replaced --dtype f32 --overwrite");
+    is($status, 0, '--overwrite replaces a model') or diag $out;
+    like((run("info $dir/replaced"))[1], qr/llama/, 'by a whole one');
+    is(get("$dir/replaced/notes.txt"), 'mine', 'and keeps what is no part of it');
+    is(get("$dir/whole/config.json"), $kept, 'a link is replaced, not its target');
+    ok(!-l "$dir/replaced/generation_config.json", 'a file stands in its place');
+    is(join(' ', glob("$dir/*.tmp.* $dir/replaced/*.tmp.*")), '', 'nothing is left behind');
+}
 refuses("convert $models/llama $dir/own.gguf --format hf", 1, qr/is a file, but a directory/, 'a file where a directory is due');
 refuses("convert $models/llama $dir/whole --format gguf", 1, qr/is a directory: use --format hf/, 'a directory where a file is due');
 refuses("convert $dir/nowhere $dir/x", 1, qr/cannot open model '.*nowhere': no such file/, 'no such model');

@@ -65,8 +65,16 @@ for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL --eval-every 
     ok(defined $isa || $out =~ /^\d+ steps/, 'and another instruction set: ' . ($isa // 'this machine has generic ones only'));
 }
 
-check("$train --out $dir/none --resume", 1, qr/^unlearn train: cannot resume: cannot open '.*checkpoint.safetensors'/,
-    '--resume without a checkpoint');
+# A script repeats its command with --resume until it succeeds.
+check("$train --out $dir/none --resume", 0, qr/^\d+ steps/, '--resume where there is nothing begins');
+run("$train --out $dir/new");
+same('none', 'new', 'as without it');
+my ($status, $out, $said) = run_apart("train --model $cur --data $retain --lr 1e-2 --batch 4 --out $dir/none --resume");
+ok($status == 0 && $said =~ /the run in '.*none' is finished: nothing is left to do/, '--resume of a finished run') or diag $said;
+check("$train --batch 3 --out $dir/none --resume", 1, qr/cannot resume: 'batch' was 4 when the run began, now it is 3/,
+    'a finished run of other options');
+put('none/run.json', '{}');
+check("$train --out $dir/none --resume", 1, qr/cannot resume: '.*none' holds files, but none of a run/, 'files of no run');
 # Within a step of many micro-batches: all of an epoch of 20000 rows, of which there are only two. The first epoch is over
 # in some seconds; the signal comes in its middle.
 {

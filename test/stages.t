@@ -101,7 +101,8 @@ interrupt('INT', "$short --method WHP --max-steps 300 --reinforced-lr 1e-3 --out
 unlink "$dir/other/checkpoint.safetensors";
 check("$short --method WHP --max-steps 300 --reinforced-lr 1e-4 --out $dir/other --resume", 1,
     qr/cannot resume: 'reinforced_lr' was 0.001 when the run began, now it is 0.0001: give the same/, 'a stage of other options');
-check("$short --method WHP --out $dir/none --resume", 1, qr/stage 'reinforced': cannot resume: cannot open/, 'nothing to resume');
+check("$short --method WHP --out $dir/none --resume", 0, qr/^\d+ steps/, 'nothing to resume yet: it begins');
+same('none/reinforced', 'whole/reinforced', 'with its stage') if -e "$dir/whole/reinforced";
 
 # --- what is refused, and said ---
 

@@ -114,17 +114,24 @@ cmp_ok(abs($last->{ma} - $ma), '<', 1e-9, "ma: $ma");
 
 # --- a stop is final ---
 
-mkdir "$dir/kept" and mkdir "$dir/kept/model.safetensors";
-put('kept/model.safetensors/in_the_way', '');
-my $kept = "$ascent --epochs 5 --eval-every 1 --stop-nll $bound --save-every 2 --out $dir/kept";
-check($kept, 1, qr/model\.safetensors/, 'the model cannot be saved');
+# A weight that no row reads, and that f16 cannot hold.
+my $large = get("$cur/model.safetensors");
+my $data = 8 + unpack('Q<', $large);
+my $end = decode_json(substr($large, 8, $data - 8))->{'model.embed_tokens.weight'}{data_offsets}[1];
+substr($large, $data + $end - 4, 4) = pack('f<', 1e6);
+put('large/model.safetensors', $large);
+put("large/$_", get("$cur/$_")) for 'config.json', 'generation_config.json';
+(my $of_large = "$ascent --epochs 5 --eval-every 1 --stop-nll $bound --save-every 2") =~ s/--model \S+/--model $dir\/large/;
+run("$of_large --out $dir/five_large");
+my $kept = "$of_large --out $dir/kept";
+check("$kept --dtype f16", 1, qr/holds \d+, which F16 cannot hold/, 'the model cannot be saved');
 my $before = get("$dir/kept/train.jsonl");
-unlink "$dir/kept/model.safetensors/in_the_way";
-rmdir "$dir/kept/model.safetensors";
 check("$kept --resume", 0, qr/^0 steps, .*; stopped: forget_nll/, '--resume does not train again');
-same('kept', 'five', 'it saves the model');
+same('kept', 'five_large', 'it saves the model');
 is(get("$dir/kept/train.jsonl"), $before, 'and logs nothing');
-check("$kept --resume", 1, qr/cannot resume/, 'then there is nothing to go on with');
+my ($status, $out) = run_apart(($kept =~ s/--quiet //r) . ' --resume');
+my $said = get("$dir/stderr");
+ok($status == 0 && $said =~ /is finished: nothing is left to do/, 'then there is nothing to go on with') or diag $said;
 
 # --- what is refused ---
 

@@ -1,21 +1,21 @@
 /* unlearn convert: a checkpoint in another format or another storage type. Weights are read and
  * written one at a time, so that memory for the largest of them is enough.
  */
-#include <dirent.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/outdir.h"
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/setup.h"
 #include "model/save.h"
 #include "model/store.h"
+#include "train/inputs.h"
 
 struct options {
     const char *dtype, *format, *shard_size, *adapter;
+    bool overwrite;
 };
 
 #define DTYPES     "auto|f32|bf16|f16|q8_0"
@@ -29,15 +29,18 @@ static const struct param params[] = {
      "LoRA adapter in PEFT's files, merged into the model"},
     {"shard_size", PARAM_STRING, OPT(shard_size), 0, 0, NULL, "5GB", "SIZE",
      "a directory's safetensors files are not larger (200MB, 5GB, 2GiB; bytes without a unit)"},
+    {"overwrite", PARAM_BOOL, OPT(overwrite), 0, 0, NULL, NULL, NULL,
+     "replace the model in the directory OUT; without it one that is not empty is refused"},
     {0}};
 
 static const char about[] = "Writes the model IN as OUT, with its tokenizer and chat template. IN "
                             "is a directory, a GGUF or\n"
                             "llama2.c file, or 'default'. OUT is a Hugging Face directory "
                             "(safetensors) or a GGUF file that\n"
-                            "llama.cpp loads. OUT appears complete or not at all; a directory with "
-                            "files in it is refused, and\n"
-                            "so is IN itself. Vectors stay f32 in a GGUF. q8_0 is for GGUF only.\n";
+                            "llama.cpp loads. OUT can be loaded once it is complete, not before; a "
+                            "directory that is not empty\n"
+                            "is refused without --overwrite, and IN itself always. Vectors stay "
+                            "f32 in a GGUF. q8_0 is for GGUF only.\n";
 
 enum format { FORMAT_HF, FORMAT_GGUF };
 
@@ -98,47 +101,27 @@ static int read_size(const char *text, uint64_t *bytes, struct err *e)
     return err_set(e, "--shard-size: '%s' is no size such as 5GB or 200MB", text);
 }
 
-static bool same_file(const char *a, const char *b)
+static int check_input(const struct options *o, const char *in, const char *out, struct err *e)
 {
-    struct stat x, y;
-    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    struct inputs read = {0};
+    int rc = inputs_add_model(&read, in, e) || inputs_add_model(&read, o->adapter, e) ||
+                     inputs_keep(&read, out, e)
+                 ? -1
+                 : 0;
+    inputs_fini(&read);
+    return rc;
 }
 
-/* Whether the directory has entries, other than . and .. */
-static bool has_files(const char *dir)
+static int check_out(const struct options *o, const char *in, const char *out, enum format format,
+                     struct err *e)
 {
-    DIR *d = opendir(dir);
-    int n = 0;
-    while (d && readdir(d))
-        n++;
-    if (d)
-        closedir(d);
-    return n > 2;
-}
-
-/* Whether OUT is what is read, or a file that is there in the directory that is read. */
-static bool is_input(const char *in, const char *out)
-{
-    struct err ignored;
-    if (same_file(in, out))
-        return true;
-    char *dir = mem_strdup(out, &ignored), *slash = dir ? strrchr(dir, '/') : NULL;
-    if (slash)
-        slash[slash == dir] = 0;
-    bool inside = dir && file_exists(out) && same_file(in, slash ? dir : ".");
-    free(dir);
-    return inside;
-}
-
-static int check_out(const char *in, const char *out, enum format format, struct err *e)
-{
-    if (is_input(in, out))
-        return err_set(e, "'%s' is read here and stays as it is: choose another name", out);
+    if (check_input(o, in, out, e))
+        return -1;
     if (format == FORMAT_GGUF)
         return file_is_dir(out) ? err_set(e, "'%s' is a directory: use --format hf", out) : 0;
-    if (file_exists(out) && !file_is_dir(out))
-        return err_set(e, "'%s' is a file, but a directory is to be written", out);
-    return has_files(out) ? err_set(e, "'%s' has files in it: choose another name", out) : 0;
+    return file_exists(out) && !file_is_dir(out)
+               ? err_set(e, "'%s' is a file, but a directory is to be written", out)
+               : 0;
 }
 
 /* --- GGUF --- */
@@ -187,40 +170,18 @@ static int write_gguf(const struct setup *s, const char *out, const struct save_
 
 /* --- directory --- */
 
-/* The directory and the files in it; it is one of ours, without directories inside. */
-static void remove_dir(const char *dir)
+static int write_dir(const struct setup *s, const char *out, bool overwrite,
+                     const struct save_options *so, struct err *e)
 {
-    struct err ignored;
-    DIR *d = opendir(dir);
-    for (struct dirent *f = d ? readdir(d) : NULL; f; f = readdir(d)) {
-        char *path = file_join(dir, f->d_name, &ignored);
-        if (path)
-            unlink(path);
-        free(path);
-    }
-    if (d)
-        closedir(d);
-    rmdir(dir);
-}
-
-/* Beside OUT, then renamed to it. */
-static int write_dir(const struct setup *s, const char *out, const struct save_options *so,
-                     struct err *e)
-{
-    struct buf tmp = {0};
-    size_t n = strlen(out);
-    while (n > 1 && out[n - 1] == '/')
-        n--;
-    if (buf_printf(&tmp, e, "%.*s.tmp.%ld", (int)n, out, (long)getpid()))
+    struct outdir d;
+    if (outdir_open(&d, out, overwrite ? OUTDIR_REPLACE : OUTDIR_EMPTY, e))
         return -1;
-    int rc = model_save(&s->model, tmp.data, so, e);
-    if (!rc && s->tokenizer)
-        rc = tokenizer_save(s->tokenizer, tmp.data, e);
-    if (!rc && rename(tmp.data, out))
-        rc = err_sys(e, "cannot create '%s'", out);
-    if (rc)
-        remove_dir(tmp.data);
-    buf_fini(&tmp);
+    int rc = outdir_stage(&d, e) || model_save(&s->model, d.stage, so, e) ||
+                     (s->tokenizer && tokenizer_save(s->tokenizer, d.stage, e)) ||
+                     outdir_commit(&d, e)
+                 ? -1
+                 : 0;
+    outdir_close(&d, rc);
     return rc;
 }
 
@@ -247,11 +208,12 @@ static int convert(struct setup *s, const struct options *o, const char *in, con
     struct save_options so = {.bar = &bar};
     const enum format format = choose_format(o, out);
     if (read_size(o->shard_size, &so.shard_bytes, e) || open_input(s, in, o->adapter, e) ||
-        check_out(s->model.path, out, format, e) ||
+        check_out(o, s->model.path, out, format, e) ||
         choose_dtype(o, format, &s->model, &so.dtype, e))
         return -1;
     progress_start(&bar, "convert", s->model.table.n);
-    int rc = format == FORMAT_GGUF ? write_gguf(s, out, &so, e) : write_dir(s, out, &so, e);
+    int rc = format == FORMAT_GGUF ? write_gguf(s, out, &so, e)
+                                   : write_dir(s, out, o->overwrite, &so, e);
     progress_end(&bar);
     if (!rc)
         printf("%s: %s, %zu parameters in %d tensors, %s -> %s\n", s->model.path,

@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/fluency.h"
 #include "cli/interrupt.h"
+#include "cli/job_claim.h"
 #include "cli/job_data.h"
 #include "cli/job_ledger.h"
 #include "cli/job_watch.h"
@@ -135,8 +136,7 @@ static int tell_dropout(const struct model *m, struct err *e)
 static int prepare(struct job *j, struct request *q, struct err *e)
 {
     const struct job_options *o = &q->job;
-    if (file_make_dir(o->out, e) ||
-        (o->scratch ? setup_open_scratch(&j->s, &q->setup, (unsigned)q->train.seed, e)
+    if ((o->scratch ? setup_open_scratch(&j->s, &q->setup, (unsigned)q->train.seed, e)
                     : setup_open(&j->s, &q->setup, !request_keeps_base(q), e)) ||
         tell_dropout(&j->s.model, e))
         return -1;
@@ -159,16 +159,39 @@ static int prepare(struct job *j, struct request *q, struct err *e)
                : 0;
 }
 
-static int save_model(struct job *j, const struct job_options *o, struct err *e)
+static enum dtype dtype_of(const struct job_options *o)
 {
     static const enum dtype dtypes[] = {DT_F32, DT_BF16, DT_F16};
+    return dtypes[param_choice("f32|bf16|f16", o->dtype)];
+}
+
+/* Of the result on disk; adapters are small. */
+static double model_bytes(const struct job *j, const struct job_options *o)
+{
+    size_t bytes = 0;
+    return o->save_adapter || dtype_bytes(dtype_of(o), model_n_params(&j->s.model), &bytes)
+               ? 0
+               : (double)bytes;
+}
+
+static int write_files(struct job *j, const struct job_options *o, const char *dir, struct err *e)
+{
     if (o->save_adapter)
-        return lora_save(&j->s.model, o->out, e);
-    const struct save_options so = {.dtype = dtypes[param_choice("f32|bf16|f16", o->dtype)],
-                                    .shard_bytes = SAVE_SHARD_BYTES};
-    if (model_save(&j->s.model, o->out, &so, e))
+        return lora_save(&j->s.model, dir, e);
+    const struct save_options so = {.dtype = dtype_of(o), .shard_bytes = SAVE_SHARD_BYTES};
+    if (model_save(&j->s.model, dir, &so, e))
         return -1;
-    return j->s.tokenizer ? tokenizer_save(j->s.tokenizer, o->out, e) : 0;
+    return j->s.tokenizer ? tokenizer_save(j->s.tokenizer, dir, e) : 0;
+}
+
+static int save_model(struct job *j, const struct request *q, struct err *e)
+{
+    int rc = outdir_stage(q->dir, e) || write_files(j, &q->job, q->dir->stage, e) ||
+                     outdir_commit(q->dir, e)
+                 ? -1
+                 : 0;
+    outdir_drop_stage(q->dir);
+    return rc;
 }
 
 static void print_report(const struct train_report *r, const struct request *q)
@@ -199,11 +222,12 @@ static int run(struct job *j, struct trainer *t, const struct request *q, struct
                struct err *e)
 {
     t->stop = interrupt_catch();
+    t->model_bytes = model_bytes(j, &q->job);
     if (train_run(t, rep, e))
         return -1;
     if (rep->interrupted)
         return err_set(e, "interrupted; repeat the command with --resume to go on");
-    if (save_model(j, &q->job, e) || ledger_write(t->ledger, true, e))
+    if (save_model(j, q, e) || ledger_write(t->ledger, true, e))
         return -1;
     train_drop_checkpoint(q->job.out);
     print_report(rep, q);
@@ -222,6 +246,7 @@ static int run_job(struct request *q)
                         .weighting = weighting_of(&q->weighting),
                         .watch = &j.watch.watch,
                         .options = q->options,
+                        .files = q->files,
                         .o = &q->train,
                         .order = &j.data.order,
                         .ledger = &ledger,
@@ -243,14 +268,32 @@ static int run_job(struct request *q)
     return rc ? args_fail(&q->args, &e) : STATUS_DONE;
 }
 
+/* The run in its claimed directory, and its stages. */
+static int run_claimed(struct request *q)
+{
+    struct err e = {""};
+    struct outdir dir = {0};
+    bool finished;
+    if (job_claim(&dir, q, &finished, &e))
+        return args_fail(&q->args, &e);
+    q->dir = &dir;
+    int status = finished ? STATUS_DONE : ARGS_GO;
+    if (finished)
+        log_note("the run in '%s' is finished: nothing is left to do", q->job.out);
+    else
+        status = stages_run(q, run_job);
+    if (status == ARGS_GO)
+        status = run_job(q);
+    job_unclaim(&dir, status != STATUS_DONE);
+    return status;
+}
+
 int job_main(const struct job_command *c, int argc, char **argv)
 {
     struct request q = {0};
     int status = request_parse(&q, c, argc, argv);
     if (status == ARGS_GO)
-        status = stages_run(&q, run_job);
-    if (status == ARGS_GO)
-        status = run_job(&q);
+        status = run_claimed(&q);
     request_fini(&q);
     return status;
 }

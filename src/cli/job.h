@@ -20,7 +20,7 @@ struct job_options {
     const char *models[HELPER_COUNT];  /* those that learnt the forget data, or new data */
     int64_t chunk;                     /* tokens of a piece of plain text; 0: each row is one */
     const char *out, *dtype, *optimiser;
-    bool scratch, json, save_adapter;
+    bool scratch, json, save_adapter, overwrite;
 };
 
 struct job_command {

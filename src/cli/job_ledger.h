@@ -10,4 +10,7 @@
 int job_ledger_open(struct ledger *l, const struct request *q, const struct engine *g,
                     struct err *e);
 
+/* Writes OUT/run.json of a run that begins: what it is of, and that it is not finished. */
+int job_ledger_begin(const struct request *q, struct err *e);
+
 #endif

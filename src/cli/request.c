@@ -16,6 +16,8 @@ static const struct param job_params[] = {
     {"chunk", PARAM_INT, OPT(chunk), 0, 1 << 20, NULL, "0", NULL,
      "plain texts are joined and cut into pieces of so many tokens; 0: each row is one"},
     {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR", "where the model goes"},
+    {"overwrite", PARAM_BOOL, OPT(overwrite), 0, 0, NULL, NULL, NULL,
+     "replace what --out holds; without it a directory that is not empty is refused"},
     {"dtype", PARAM_CHOICE, OPT(dtype), 0, 0, "f32|bf16|f16", "f32", NULL,
      "storage type of the result"},
     {"optimiser", PARAM_STRING, OPT(optimiser), 0, 0, NULL, "adamw", "NAME",
@@ -100,15 +102,14 @@ static int take_choices(struct args *a, const struct job_command *c, struct requ
     return choice_args(a, &q->optim);
 }
 
-/* Options that change nothing in what a run computes may differ when it is resumed. */
-static json_t *run_options(const struct args *a)
+void request_drop_free(json_t *all)
 {
-    static const char *const free_ones[] = {"resume",  "save_every", "write_order", "json",
-                                            "threads", "out",        "dtype",       "save_adapter"};
-    json_t *all = args_values(a);
-    for (size_t i = 0; all && i < sizeof free_ones / sizeof free_ones[0]; i++)
+    /* These change nothing in what a run computes. */
+    static const char *const free_ones[] = {"resume", "save_every", "write_order",
+                                            "json",   "threads",    "out",
+                                            "dtype",  "overwrite",  "save_adapter"};
+    for (size_t i = 0; i < sizeof free_ones / sizeof free_ones[0]; i++)
         json_object_del(all, free_ones[i]);
-    return all;
 }
 
 static int check_required(const struct args *a, const struct job_command *c,
@@ -125,6 +126,8 @@ static int check_required(const struct args *a, const struct job_command *c,
         err_set(&e, "--save-adapter: there is no adapter without --locate lora");
     else if (!q->job.out || !*q->job.out)
         err_set(&e, "no output given: use --out DIR");
+    else if (q->train.resume && q->job.overwrite)
+        err_set(&e, "--resume goes on with what is there, --overwrite replaces it: give one");
     else
         return ARGS_GO;
     return args_usage(a, &e);
@@ -152,14 +155,19 @@ int request_parse(struct request *q, const struct job_command *c, int argc, char
         status = args_finish(a);
     if (status == ARGS_GO)
         status = check_required(a, c, q);
-    if (status == ARGS_GO)
-        q->options = run_options(a);
+    if (status == ARGS_GO) {
+        q->given = args_values(a);
+        q->options = json_copy(q->given);
+        request_drop_free(q->options);
+    }
     return status;
 }
 
 void request_fini(struct request *q)
 {
+    json_decref(q->given);
     json_decref(q->options);
+    json_decref(q->files);
     for (int k = 0; k < STAGE_COUNT; k++)
         free(q->stage_dir[k]);
     choice_fini(&q->optim);

@@ -4,6 +4,7 @@
 #ifndef CLI_REQUEST_H
 #define CLI_REQUEST_H
 
+#include "base/outdir.h"
 #include "cli/args.h"
 #include "cli/fluency.h"
 #include "cli/job.h"
@@ -43,11 +44,16 @@ struct request {
     struct stage_options stages[STAGE_COUNT];
     char *stage_dir[STAGE_COUNT]; /* owned; NULL: the stage did not run */
     const struct stage *stage;    /* that this is the request of; NULL: of the run itself */
-    json_t *options;              /* owned: all of the above that a resumed run must share */
+    json_t *given;                /* owned: all options, as they were before any stage ran */
+    json_t *options;              /* owned: those of them that a resumed run must share */
+    json_t *files;                /* owned {path: SHA-256} of what the run reads; NULL: not yet */
+    struct outdir *dir;           /* borrowed: job.out, claimed */
 };
 
 /* ARGS_GO or an exit status; request_fini is due in every case. */
 int request_parse(struct request *q, const struct job_command *c, int argc, char **argv);
+/* Leaves of all options those that a resumed run must share. */
+void request_drop_free(json_t *all);
 void request_fini(struct request *q);
 
 /* The locator leaves the model's own weights as they are. */

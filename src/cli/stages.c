@@ -90,7 +90,17 @@ static int train(const struct request *q, int k, const char *dir, stage_job *job
 {
     struct err e = {""};
     struct request sub;
-    int status = stage_request(&sub, q, k, dir, &e) ? args_fail(&q->args, &e) : job(&sub);
+    struct outdir own = {0};
+    const enum outdir_use use = q->train.resume ? OUTDIR_CONTINUE : OUTDIR_REPLACE;
+    int status = stage_request(&sub, q, k, dir, &e) || outdir_open(&own, dir, use, &e)
+                     ? args_fail(&q->args, &e)
+                     : ARGS_GO;
+    sub.dir = &own;
+    if (status == ARGS_GO && !q->train.resume)
+        train_drop_checkpoint(dir);
+    if (status == ARGS_GO)
+        status = job(&sub);
+    outdir_close(&own, status != STATUS_DONE);
     recipe_fini(&sub.recipe);
     if (status != STATUS_DONE)
         return status;
@@ -112,8 +122,7 @@ static void use(struct request *q, int k, const char *dir)
     q->setup.adapter = NULL;
 }
 
-/* *passed: a finished stage was kept. */
-static int run_stage(struct request *q, int k, bool *passed, stage_job *job)
+static int run_stage(struct request *q, int k, stage_job *job)
 {
     struct err e = {""};
     bool finished;
@@ -123,9 +132,8 @@ static int run_stage(struct request *q, int k, bool *passed, stage_job *job)
     int status = ARGS_GO;
     if (finished) {
         log_note("stage '%s' is finished: %s", stages[k].name, dir);
-        *passed = true;
     } else {
-        q->train.resume = q->train.resume && (!*passed || train_is_interrupted(dir));
+        q->train.resume = q->train.resume && train_is_interrupted(dir);
         status = train(q, k, dir, job);
         q->train.resume = false;
     }
@@ -133,18 +141,30 @@ static int run_stage(struct request *q, int k, bool *passed, stage_job *job)
     return status;
 }
 
+void stages_clear(const char *out)
+{
+    struct err ignored;
+    for (int k = 0; k < STAGE_COUNT; k++) {
+        char *dir = file_join(out, stages[k].name, &ignored);
+        char *path = dir ? file_join(dir, mark, &ignored) : NULL;
+        if (path)
+            remove(path);
+        free(path);
+        free(dir);
+    }
+}
+
 int stages_run(struct request *q, stage_job *job)
 {
     struct err e = {""};
-    bool passed = false;
     if (check_data(q, &e))
         return args_fail(&q->args, &e);
     for (int k = 0; k < STAGE_COUNT; k++)
         if (is_needed(q, k) && !is_given(q, k)) {
-            int status = run_stage(q, k, &passed, job);
+            int status = run_stage(q, k, job);
             if (status != ARGS_GO)
                 return status;
         }
-    q->train.resume = q->train.resume && (!passed || train_is_interrupted(q->job.out));
+    q->train.resume = q->train.resume && train_is_interrupted(q->job.out);
     return ARGS_GO;
 }

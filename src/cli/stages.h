@@ -17,4 +17,7 @@ typedef int stage_job(struct request *q);
  * training begins anew unless it was interrupted itself. ARGS_GO or an exit status. */
 int stages_run(struct request *q, stage_job *job);
 
+/* No stage that an earlier run left in OUT counts as finished. */
+void stages_clear(const char *out);
+
 #endif

@@ -45,37 +45,68 @@ static int keep_range(struct rows *r, int first, long a, long b, struct err *e)
     return 0;
 }
 
-/* One FILE or FILE[a:b]; `part` is changed. */
-static int read_part(struct rows_reader *rd, char *part, struct err *e)
+/* One FILE or FILE[a:b] of a specification, whose range is cut off; b = -1: to the end. */
+struct part {
+    const char *file;
+    bool cut;
+    long a, b;
+};
+
+typedef int part_fn(void *ctx, const struct part *p, struct err *e);
+
+static int do_part(char *text, part_fn *fn, void *ctx, struct err *e)
 {
-    long a = 0, b = -1;
-    bool cut = !file_exists(part) && take_range(part, &a, &b);
+    struct part p = {.file = text, .b = -1};
+    p.cut = !file_exists(text) && take_range(text, &p.a, &p.b);
+    return fn(ctx, &p, e);
+}
+
+static int each_part(const char *spec, part_fn *fn, void *ctx, struct err *e)
+{
+    char *copy = mem_strdup(spec, e);
+    int rc = copy ? 0 : -1;
+    const bool one = copy && file_exists(spec);
+    for (char *part = copy, *plus; part && !rc; part = plus) {
+        plus = one ? NULL : strchr(part, '+');
+        if (plus)
+            *plus++ = 0;
+        rc = do_part(part, fn, ctx, e);
+    }
+    free(copy);
+    return rc;
+}
+
+static int read_part(void *ctx, const struct part *p, struct err *e)
+{
+    struct rows_reader *rd = ctx;
     size_t len;
     int first = rd->r->n;
-    char *text = file_read(part, &len, e);
+    char *text = file_read(p->file, &len, e);
     if (!text)
         return -1;
-    int rc = rows_reader_text(rd, strcmp(part, "-") ? part : "standard input", text, len, e);
-    if (!rc && cut)
-        rc = keep_range(rd->r, first, a, b, e);
+    int rc = rows_reader_text(rd, strcmp(p->file, "-") ? p->file : "standard input", text, len, e);
+    if (!rc && p->cut)
+        rc = keep_range(rd->r, first, p->a, p->b, e);
     free(text);
     return rc;
 }
 
-static int read_spec(struct rows *r, const char *spec, const char *columns, char *copy,
-                     struct err *e)
+struct each_file {
+    int (*fn)(void *ctx, const char *file, struct err *e);
+    void *ctx;
+};
+
+static int file_of_part(void *ctx, const struct part *p, struct err *e)
 {
-    struct rows_reader rd = {.r = r, .columns = columns};
-    if (file_exists(spec))
-        return read_part(&rd, copy, e);
-    for (char *part = copy, *plus; part; part = plus) {
-        plus = strchr(part, '+');
-        if (plus)
-            *plus++ = 0;
-        if (read_part(&rd, part, e))
-            return -1;
-    }
-    return 0;
+    const struct each_file *f = ctx;
+    return f->fn(f->ctx, p->file, e);
+}
+
+int rows_each_file(const char *spec, int (*fn)(void *ctx, const char *file, struct err *e),
+                   void *ctx, struct err *e)
+{
+    struct each_file f = {fn, ctx};
+    return each_part(spec, file_of_part, &f, e);
 }
 
 static int rows_init(struct rows *r, const char *path, size_t n_files, struct err *e)
@@ -91,10 +122,8 @@ int rows_open_columns(struct rows *r, const char *spec, const char *columns, str
     size_t parts = 1;
     for (const char *p = spec; (p = strchr(p, '+')); p++)
         parts++;
-    int rc = rows_init(r, spec, parts, e);
-    char *copy = rc ? NULL : mem_strdup(spec, e);
-    rc = copy ? read_spec(r, spec, columns, copy, e) : -1;
-    free(copy);
+    struct rows_reader rd = {.r = r, .columns = columns};
+    int rc = rows_init(r, spec, parts, e) || each_part(spec, read_part, &rd, e) ? -1 : 0;
     if (rc)
         rows_close(r);
     return rc;

@@ -41,6 +41,9 @@ int rows_open_lines(struct rows *r, const char *path, const char *key, struct er
 /* The same from text in memory; `name` stands for the file's. */
 int rows_read(struct rows *r, const char *name, const char *text, size_t len, struct err *e);
 void rows_close(struct rows *r);
+/* Calls fn with every file that a specification names, until it fails. */
+int rows_each_file(const char *spec, int (*fn)(void *ctx, const char *file, struct err *e),
+                   void *ctx, struct err *e);
 /* Fails with a message about row i: 'people.jsonl' line 7: TEXT. */
 int rows_err(const struct rows *r, int i, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

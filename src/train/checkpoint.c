@@ -176,7 +176,7 @@ int checkpoint_compare(const json_t *then, const json_t *now, struct err *e)
     option_text(json_object_get(now, key), is, sizeof is);
     return err_set(e,
                    "'%s' was %s when the run began, now it is %s: give the same, or begin anew "
-                   "without --resume",
+                   "with --overwrite",
                    key, was, is);
 }
 
@@ -190,11 +190,11 @@ int checkpoint_compare_files(const json_t *then, const json_t *now, struct err *
     const char *was = json_string_value(json_object_get(then, key));
     const char *is = json_string_value(json_object_get(now, key));
     if (!was || !is)
-        return err_set(e, "'%s' %s when the run began: put it back, or begin anew", key,
-                       was ? "is gone, which was there" : "is there, which was not");
+        return err_set(e, "'%s' %s when the run began: put it back, or begin anew with --overwrite",
+                       key, was ? "is gone, which was there" : "is there, which was not");
     return err_set(e,
                    "'%s' holds something else than when the run began (SHA-256 %.8s... then, "
-                   "%.8s... now): put it back, or begin anew",
+                   "%.8s... now): put it back, or begin anew with --overwrite",
                    key, was, is);
 }
 

@@ -1,7 +1,8 @@
 /* The ledger of a run, OUT/run.json: what was run and what it cost, so far or in all. Written with
  * each checkpoint and when the model is saved; a run that is resumed goes on adding. One object:
  *
- *   command, options ...  what `about` holds: also seed, version, isa, threads, access
+ *   command, options ...  what `about` holds: also seed, version, isa, threads, access, and files,
+ *                         {path: SHA-256} of all that the run read
  *   finished              false: these are the costs up to a checkpoint
  *   parameters            N, the numbers in all weights; embeddings count, a tied head once
  *   touched               those that move, of the weights or of adapters beside them

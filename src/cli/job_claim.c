@@ -1,0 +1,166 @@
+#include "cli/job_claim.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "cli/job_ledger.h"
+#include "cli/setup.h"
+#include "cli/stages.h"
+#include "train/checkpoint.h"
+#include "train/inputs.h"
+#include "train/loop.h"
+
+static const char ledger_name[] = "run.json", log_name[] = "train.jsonl";
+
+/* What a job writes into OUT beside the model and its stages. */
+static const char *const own[] = {"checkpoint.safetensors", ledger_name, log_name, "fluency.jsonl"};
+
+enum { N_OWN = sizeof own / sizeof *own };
+
+/* --- what is read --- */
+
+static int add_model(struct inputs *in, const char *name, struct err *e)
+{
+    char *path = name ? setup_model_path(name, e) : NULL;
+    int rc = name && !path ? -1 : inputs_add_model(in, path, e);
+    free(path);
+    return rc;
+}
+
+static int add_all(struct inputs *in, const struct request *q, struct err *e)
+{
+    const struct job_options *o = &q->job;
+    if (add_model(in, q->setup.model ? q->setup.model : "", e) ||
+        add_model(in, q->setup.adapter, e) || add_model(in, o->ref, e) ||
+        add_model(in, o->ref_adapter, e))
+        return -1;
+    for (int k = 0; k < HELPER_COUNT; k++)
+        if (add_model(in, o->models[k], e))
+            return -1;
+    for (int r = 0; r < ROLE_COUNT; r++)
+        if (inputs_add_rows(in, o->files[r], e))
+            return -1;
+    return inputs_add_rows(in, o->refused, e) || inputs_add_file(in, o->alternate_pool, e) ||
+                   inputs_add_file(in, q->train.order, e)
+               ? -1
+               : 0;
+}
+
+static int check_kept(const struct inputs *in, const struct request *q, struct err *e)
+{
+    int rc = inputs_keep(in, q->job.out, e);
+    if (!rc && q->train.write_order)
+        rc = inputs_keep(in, q->train.write_order, e);
+    for (int i = 0; i < N_OWN && !rc; i++) {
+        char *path = file_join(q->job.out, own[i], e);
+        rc = path ? inputs_keep(in, path, e) : -1;
+        free(path);
+    }
+    return rc;
+}
+
+/* --- what is there --- */
+
+/* A new reference, or NULL: no run has begun there. */
+static json_t *read_begun(const char *out)
+{
+    struct err ignored;
+    char *path = file_join(out, ledger_name, &ignored);
+    json_t *run = path && file_exists(path) ? json_read_file(path, &ignored) : NULL;
+    free(path);
+    if (json_is_object(json_object_get(run, "options")))
+        return run;
+    json_decref(run);
+    return NULL;
+}
+
+/* --resume: what a run left there is of this one. */
+static int check_begun(struct request *q, bool *finished, struct err *e)
+{
+    if (train_is_interrupted(q->job.out) || !outdir_holds_other(q->job.out, NULL, 0, NULL))
+        return 0; /* a checkpoint is compared when it is read */
+    json_t *run = read_begun(q->job.out);
+    if (!run)
+        return err_set(e,
+                       "cannot resume: '%s' holds files, but none of a run: choose another "
+                       "directory, or give --overwrite",
+                       q->job.out);
+    request_drop_free(json_object_get(run, "options"));
+    const json_t *files = json_object_get(run, "files");
+    int rc = checkpoint_compare(json_object_get(run, "options"), q->options, e) ||
+                     (files && checkpoint_compare_files(files, q->files, e))
+                 ? err_prefix(e, "cannot resume: ")
+                 : 0;
+    *finished = !rc && json_is_true(json_object_get(run, "finished"));
+    json_decref(run);
+    return rc;
+}
+
+/* --overwrite: what an earlier run left goes; of links the names go, not the files. */
+static void clear_own(const char *out)
+{
+    struct err ignored;
+    for (int i = 0; i < N_OWN; i++) {
+        struct stat st;
+        char *path = file_join(out, own[i], &ignored);
+        if (path && (!i || (!lstat(path, &st) && S_ISLNK(st.st_mode))))
+            unlink(path);
+        free(path);
+    }
+    stages_clear(out);
+}
+
+static int take(struct outdir *d, struct request *q, bool *finished, struct err *e)
+{
+    const enum outdir_use use = q->job.overwrite  ? OUTDIR_REPLACE
+                                : q->train.resume ? OUTDIR_CONTINUE
+                                                  : OUTDIR_EMPTY;
+    if (outdir_open(d, q->job.out, use, e) ||
+        (use == OUTDIR_CONTINUE && check_begun(q, finished, e)))
+        return -1;
+    if (*finished)
+        return 0;
+    if (use == OUTDIR_REPLACE)
+        clear_own(q->job.out);
+    return train_is_interrupted(q->job.out) ? 0 : job_ledger_begin(q, e);
+}
+
+int job_claim(struct outdir *d, struct request *q, bool *finished, struct err *e)
+{
+    struct inputs in = {0};
+    *finished = false;
+    int rc =
+        add_all(&in, q, e) || check_kept(&in, q, e) || !(q->files = inputs_hash(&in, e)) ? -1 : 0;
+    inputs_fini(&in);
+    if (!rc && take(d, q, finished, e)) {
+        outdir_close(d, true);
+        rc = -1;
+    }
+    return rc;
+}
+
+/* Nothing but the mark of its beginning, and a log of no step. */
+static void remove_if_nothing(const char *out)
+{
+    static const char *const names[] = {ledger_name, log_name};
+    struct err ignored;
+    struct stat st;
+    char *log = file_join(out, log_name, &ignored), *begun = file_join(out, ledger_name, &ignored);
+    if (log && begun && (stat(log, &st) || !st.st_size) &&
+        !outdir_holds_other(out, names, 2, NULL)) {
+        unlink(log);
+        unlink(begun);
+    }
+    free(log);
+    free(begun);
+}
+
+void job_unclaim(struct outdir *d, bool failed)
+{
+    if (d->path && failed)
+        remove_if_nothing(d->path);
+    outdir_close(d, failed);
+}
