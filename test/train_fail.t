@@ -21,7 +21,7 @@ check("train --model $cur --out $dir/x", 2, qr/^unlearn train: .*use --data FILE
 check("train --model $cur --data $retain --out ''", 2, qr/no output given/, 'an empty name');
 check("$both --out $dir/x --gamma 0 --alpha 0", 2, qr/method 'NPO' has nothing to optimise: no term with a weight is left$/m, 'no weight');
 check("$both --out $dir/x --method FT --retain-loss-type none", 2, qr/method 'FT' has nothing to optimise/, 'no term');
-check("$both --out $dir/x --forget-term npq", 2, qr/unknown term 'npq'; did you mean 'npo'\?$/m, 'no such term');
+check("$both --out $dir/x --forget-term npq", 2, qr/unknown term 'npq': did you mean 'npo'\?$/m, 'no such term');
 check("$both --out $dir/x --max-steps 1000000000", 1, qr/are too many: an order has at most \d+ micro-batches$/, 'too many steps');
 check("probe --model $cur --method NPO --out $dir/x/p --batch $cur/model.safetensors", 1,
     qr/^unlearn probe: method 'NPO' needs 'forget.input_ids', which the batch does not have$/, 'a batch without the role');
