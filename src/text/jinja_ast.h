@@ -120,6 +120,12 @@ struct node *parse_expr(struct parser *p, bool choice);
 struct node *parse_tuple(struct parser *p, bool choice, const char *end);
 struct node *parse_target(struct parser *p, bool attributes, const char *end);
 struct node *parse_filters(struct parser *p, struct node *on, bool first);
+int parser_deeper(struct parser *p); /* one level; an error if there are too many */
+struct node *parse_primary(struct parser *p);
+/* .name, [item] and calls that follow n. */
+struct node *parse_postfix(struct parser *p, struct node *n);
+struct node *parse_call(struct parser *p, struct node *on);
+struct node *parse_test(struct parser *p, struct node *on);
 int parse_arguments(struct parser *p, struct node *call);
 int jinja_parse(struct jinja *j, const struct word *words);
 
@@ -141,9 +147,16 @@ struct jv_macro {
 
 int jinja_eval(struct jv_run *r, const struct node *n, struct jv *out);
 int jinja_run(struct jv_run *r, struct node *const *body, size_t n, enum flow *flow);
+/* Statements in a scope of their own. */
+int jinja_run_within(struct jv_run *r, struct node *const *body, size_t n, enum flow *flow);
+int jinja_run_for(struct jv_run *r, const struct node *n, enum flow *flow);
+/* To a name, several, or an attribute of a namespace. */
+int jv_assign(struct jv_run *r, const struct node *to, const struct jv *v);
 struct jv_scope *jv_scope_new(struct jv_run *r, struct jv_scope *outer);
 int jv_scope_set(struct jv_run *r, struct jv_scope *s, const struct jv_str *name,
                  const struct jv *v);
+/* The same; the name is borrowed. */
+int jv_scope_set_text(struct jv_run *r, struct jv_scope *s, const char *name, const struct jv *v);
 const struct jv *jv_scope_get(const struct jv_scope *s, const struct jv_str *name);
 int jv_call_macro(struct jv_run *r, const struct jv_macro *m, const struct jv_args *a,
                   const struct jv *caller, struct jv *out);
@@ -171,8 +184,11 @@ int jv_call_function(struct jv_run *r, const struct jv_function *f, const struct
 const struct jv_function *jv_function_find(const struct jv_function *table,
                                            const struct jv_str *name);
 extern const struct jv_function jinja_globals[];
-extern const struct jv_function jinja_list_filters[], jinja_text_filters[];
-extern const struct jv_function jinja_text_methods[], jinja_word_methods[];
+extern const struct jv_function jinja_list_filters[], jinja_sort_filters[], jinja_text_filters[];
+/* v.a.b of an attribute "a.b" or number; what is missing is `other` unless JV_ABSENT. */
+int jv_get_path(struct jv_run *r, const struct jv *v, const struct jv *path, const struct jv *other,
+                struct jv *out);
+extern const struct jv_function jinja_text_methods[], jinja_word_methods[], jinja_form_methods[];
 extern const struct jv_function jinja_list_methods[], jinja_dict_methods[];
 /* The value `on` through the filters of node n. */
 int jinja_eval_filters(struct jv_run *r, const struct node *n, const struct jv *on, struct jv *out);

@@ -37,7 +37,11 @@ static const struct jv_function *method_of(const struct jv *v, const struct jv_s
                                           ? jinja_list_methods
                                           : NULL;
     const struct jv_function *f = table ? jv_function_find(table, name) : NULL;
-    return f || v->kind != JV_STR ? f : jv_function_find(jinja_word_methods, name);
+    if (!f && v->kind == JV_STR)
+        f = jv_function_find(jinja_word_methods, name);
+    if (!f && v->kind == JV_STR)
+        f = jv_function_find(jinja_form_methods, name);
+    return f;
 }
 
 /* A method of v, if it has one of this name: 1; 0: it has none. */

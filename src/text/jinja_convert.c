@@ -71,7 +71,7 @@ FILTER(f_center)
     a.v = v;
     a.n = 2;
     a.n_named = 0;
-    return by_method(r, jinja_text_methods, "center", &a, out);
+    return by_method(r, jinja_form_methods, "center", &a, out);
 }
 
 FILTER(f_replace)

@@ -1,11 +1,9 @@
-/* Runs statements: scopes, loops, macros, and a whole rendering. */
+/* Runs statements: scopes and macros. */
 #include <string.h>
 
-#include "base/mem.h"
-#include "base/utf8.h"
 #include "text/jinja_ast.h"
 
-enum { MOST_STEPS = 50 << 20, MOST_OUTPUT = 64 << 20, MOST_DEPTH = 1000 };
+enum { MOST_OUTPUT = 64 << 20, MOST_DEPTH = 1000 };
 
 struct jv_scope *jv_scope_new(struct jv_run *r, struct jv_scope *outer)
 {
@@ -56,13 +54,13 @@ const struct jv *jv_scope_get(const struct jv_scope *s, const struct jv_str *nam
     return NULL;
 }
 
-static int set_text(struct jv_run *r, struct jv_scope *s, const char *name, const struct jv *v)
+int jv_scope_set_text(struct jv_run *r, struct jv_scope *s, const char *name, const struct jv *v)
 {
     struct jv k;
     return jv_str_lit(r, name, &k) || jv_scope_set(r, s, k.str, v) ? -1 : 0;
 }
 
-static int assign(struct jv_run *r, const struct node *to, const struct jv *v)
+int jv_assign(struct jv_run *r, const struct node *to, const struct jv *v)
 {
     struct jv_list *l;
     struct jv key;
@@ -81,13 +79,13 @@ static int assign(struct jv_run *r, const struct node *to, const struct jv *v)
     if (l->n != to->n)
         return jv_fail(r, "%zu values for %zu names", l->n, to->n);
     for (size_t i = 0; i < l->n; i++)
-        if (assign(r, to->items[i], &l->v[i]))
+        if (jv_assign(r, to->items[i], &l->v[i]))
             return -1;
     return 0;
 }
 
 /* Statements in a scope of their own. */
-static int run_within(struct jv_run *r, struct node *const *body, size_t n, enum flow *flow)
+int jinja_run_within(struct jv_run *r, struct node *const *body, size_t n, enum flow *flow)
 {
     struct jv_scope *outer = r->scope;
     if (!(r->scope = jv_scope_new(r, outer)))
@@ -113,175 +111,6 @@ static int capture(struct jv_run *r, const struct node *n, struct jv_scope *scop
     if (!rc && flow != FLOW_ON)
         return jv_fail(r, "'break' and 'continue' need a loop around them");
     return rc || jv_text_done(r, &t, out) ? -1 : 0;
-}
-
-/* Loops. */
-struct jv_loop {
-    struct jv_list items;
-    size_t at;      /* of items: the next to look at */
-    int64_t index0; /* of the current one */
-    bool ahead;     /* `next` was taken from items early */
-    struct jv next, current, before;
-    struct jv changed; /* of loop.changed(): JV_ABSENT at first */
-    const struct node *node;
-    struct jv_scope *outer;
-};
-
-/* The next item that the loop's condition lets through. */
-static int fetch(struct jv_run *r, struct jv_loop *l, struct jv *v, bool *got)
-{
-    struct jv_scope *scope = r->scope;
-    struct jv is = jv_bool(true);
-    for (*got = false; l->at < l->items.n && !*got;) {
-        *v = l->items.v[l->at++];
-        if (l->node->c) {
-            if (!(r->scope = jv_scope_new(r, l->outer)) || assign(r, l->node->a, v) ||
-                jinja_eval(r, l->node->c, &is))
-                return -1;
-            r->scope = scope;
-        }
-        *got = jv_truth(&is);
-    }
-    return 0;
-}
-
-static int step_loop(struct jv_run *r, struct jv_loop *l, bool *got)
-{
-    struct jv v = l->next;
-    *got = l->ahead;
-    if (!l->ahead && fetch(r, l, &v, got))
-        return -1;
-    l->ahead = false;
-    l->before = l->current;
-    l->current = v;
-    l->index0++;
-    return 0;
-}
-
-static int look_ahead(struct jv_run *r, struct jv_loop *l, bool *got)
-{
-    if (!l->ahead && fetch(r, l, &l->next, &l->ahead))
-        return -1;
-    *got = l->ahead;
-    return 0;
-}
-
-/* The number of items; a condition is then tested for all that are left. */
-static int count(struct jv_run *r, struct jv_loop *l, int64_t *n)
-{
-    struct jv_list *rest = jv_list_new(r, 0);
-    struct jv v;
-    bool got;
-    if (!rest)
-        return -1;
-    if (!l->node->c) {
-        *n = (int64_t)l->items.n;
-        return 0;
-    }
-    for (;;) {
-        if (fetch(r, l, &v, &got) || (got && jv_list_add(r, rest, &v)))
-            return -1;
-        if (!got)
-            break;
-    }
-    /* Counted once: the items that are left now pass without a test. */
-    struct node *plain = jv_alloc(r, 1, sizeof *plain);
-    size_t done = (size_t)l->index0 + 1 + l->ahead;
-    struct jv *all = jv_alloc(r, done + rest->n, sizeof *all);
-    if (!plain || !all)
-        return -1;
-    *plain = *l->node;
-    plain->c = NULL;
-    l->node = plain;
-    if (rest->n)
-        memcpy(all + done, rest->v, rest->n * sizeof *all);
-    l->items = (struct jv_list){.v = all, .n = done + rest->n};
-    l->at = done;
-    *n = (int64_t)l->items.n;
-    return 0;
-}
-
-int jv_loop_attr(struct jv_run *r, struct jv_loop *l, const char *name, struct jv *out, bool *found)
-{
-    static const char *const names[] = {"index0", "index",    "first",    "depth",
-                                        "depth0", "length",   "revindex", "revindex0",
-                                        "last",   "previtem", "nextitem", NULL};
-    int64_t n = 0;
-    bool more = false;
-    int i = 0;
-    while (names[i] && strcmp(names[i], name))
-        i++;
-    *found = names[i] != NULL;
-    if ((i >= 5 && i <= 7 && count(r, l, &n)) || ((i == 8 || i == 10) && look_ahead(r, l, &more)))
-        return -1;
-    const struct jv values[] = {jv_int(l->index0),
-                                jv_int(l->index0 + 1),
-                                jv_bool(l->index0 == 0),
-                                jv_int(1),
-                                jv_int(0),
-                                jv_int(n),
-                                jv_int(n - l->index0),
-                                jv_int(n - l->index0 - 1),
-                                jv_bool(!more),
-                                l->index0 ? l->before : (struct jv){.kind = JV_UNDEFINED},
-                                more ? l->next : (struct jv){.kind = JV_UNDEFINED}};
-    if (*found)
-        *out = values[i];
-    return 0;
-}
-
-int jv_loop_method(struct jv_run *r, struct jv_loop *l, const char *name, const struct jv_args *a,
-                   struct jv *out)
-{
-    if (!strcmp(name, "cycle")) {
-        if (!a->n)
-            return jv_fail(r, "loop.cycle() needs arguments");
-        *out = a->v[l->index0 % (int64_t)a->n];
-        return 0;
-    }
-    struct jv_list *now = jv_list_new(r, a->n);
-    for (size_t i = 0; now && i < a->n; i++)
-        if (jv_list_add(r, now, &a->v[i]))
-            return -1;
-    if (!now)
-        return -1;
-    struct jv v = jv_of(JV_TUPLE, now);
-    *out = jv_bool(!jv_equal(&l->changed, &v));
-    l->changed = v;
-    return 0;
-}
-
-static int run_for(struct jv_run *r, const struct node *n, enum flow *flow)
-{
-    struct jv over, self;
-    struct jv_list *items;
-    struct jv_scope *outer = r->scope, *scope = NULL;
-    struct jv_loop *l = jv_alloc(r, 1, sizeof *l);
-    bool got, break_ = false, whole = false; /* some body ran to its end: no else, as in jinja2 */
-    if (!l || jinja_eval(r, n->b, &over) || jv_iterate(r, &over, &items))
-        return -1;
-    *l = (struct jv_loop){.items = *items, .index0 = -1, .node = n, .outer = outer};
-    l->changed.kind = JV_ABSENT;
-    self = (struct jv){.kind = JV_LOOP, .loop = l};
-    while (!break_) {
-        if (step_loop(r, l, &got))
-            return -1;
-        if (!got)
-            break;
-        if (!scope || scope->kept)
-            scope = jv_scope_new(r, outer);
-        if (!(r->scope = scope))
-            return -1;
-        scope->n = 0;
-        if (set_text(r, scope, "loop", &self) || assign(r, n->a, &l->current) ||
-            jinja_run(r, n->items, n->n, flow))
-            return -1;
-        r->scope = outer;
-        break_ = *flow == FLOW_BREAK;
-        whole |= *flow == FLOW_ON;
-        *flow = FLOW_ON;
-    }
-    return whole ? 0 : run_within(r, n->orelse, n->n_else, flow);
 }
 
 static int run_if(struct jv_run *r, const struct node *n, enum flow *flow)
@@ -317,7 +146,7 @@ static int run_set(struct jv_run *r, const struct node *n, enum flow *flow)
 {
     struct jv v;
     (void)flow;
-    return jinja_eval(r, n->b, &v) || assign(r, n->a, &v) ? -1 : 0;
+    return jinja_eval(r, n->b, &v) || jv_assign(r, n->a, &v) ? -1 : 0;
 }
 
 static int run_capture(struct jv_run *r, const struct node *n, enum flow *flow)
@@ -325,7 +154,7 @@ static int run_capture(struct jv_run *r, const struct node *n, enum flow *flow)
     struct jv v, through;
     (void)flow;
     return capture(r, n, jv_scope_new(r, r->scope), &v) ||
-                   jinja_eval_filters(r, n->b, &v, &through) || assign(r, n->a, &through)
+                   jinja_eval_filters(r, n->b, &v, &through) || jv_assign(r, n->a, &through)
                ? -1
                : 0;
 }
@@ -423,8 +252,8 @@ static int set_rest(struct jv_run *r, const struct node *n, const struct jv_args
             return -1;
     }
     struct jv list = jv_of(JV_TUPLE, l), dict = {.kind = JV_DICT, .dict = d};
-    return (n->var_args && set_text(r, r->scope, "varargs", &list)) ||
-                   (n->var_named && set_text(r, r->scope, "kwargs", &dict))
+    return (n->var_args && jv_scope_set_text(r, r->scope, "varargs", &list)) ||
+                   (n->var_named && jv_scope_set_text(r, r->scope, "kwargs", &dict))
                ? -1
                : 0;
 }
@@ -445,7 +274,7 @@ static int set_parameters(struct jv_run *r, const struct node *n, const struct j
     if (caller && !n->caller)
         return jv_fail(r, "the macro of a call block does not use 'caller'");
     if (n->caller && n->kind == NODE_MACRO &&
-        set_text(r, r->scope, "caller", caller ? caller : &none))
+        jv_scope_set_text(r, r->scope, "caller", caller ? caller : &none))
         return -1;
     return n->var_args || n->var_named ? set_rest(r, n, a) : 0;
 }
@@ -474,7 +303,7 @@ static int run_scope(struct jv_run *r, const struct node *n, enum flow *flow)
         if (jinja_eval(r, n->named[i + 1], &v))
             return -1;
         r->scope = inner;
-        if (assign(r, n->named[i], &v))
+        if (jv_assign(r, n->named[i], &v))
             return -1;
     }
     r->scope = inner;
@@ -491,7 +320,7 @@ static int run_break(struct jv_run *r, const struct node *n, enum flow *flow)
 }
 
 static int (*const runs[])(struct jv_run *r, const struct node *n, enum flow *flow) = {
-    [NODE_TEXT] = run_text,   [NODE_PRINT] = run_print,   [NODE_FOR] = run_for,
+    [NODE_TEXT] = run_text,   [NODE_PRINT] = run_print,   [NODE_FOR] = jinja_run_for,
     [NODE_IF] = run_if,       [NODE_SET] = run_set,       [NODE_CAPTURE] = run_capture,
     [NODE_MACRO] = run_macro, [NODE_CALLER] = run_caller, [NODE_THROUGH] = run_through,
     [NODE_SCOPE] = run_scope, [NODE_BREAK] = run_break,   [NODE_CONTINUE] = run_break,
@@ -508,93 +337,5 @@ int jinja_run(struct jv_run *r, struct node *const *body, size_t n, enum flow *f
         rc = jv_step(r, 1) || runs[body[i]->kind](r, body[i], flow) ? -1 : 0;
     }
     r->depth--;
-    return rc;
-}
-
-/* A word may be part of a special token of the template ("<|" + role + "|>"); another role is as
- * little trusted as a content. */
-static bool is_word(const char *role)
-{
-    while ((*role >= 'a' && *role <= 'z') || (*role >= 'A' && *role <= 'Z') ||
-           (*role >= '0' && *role <= '9') || *role == '_' || *role == '-')
-        role++;
-    return !*role;
-}
-
-static int add_messages(struct jv_run *r, struct jv_scope *s)
-{
-    struct jv_list *l = jv_list_new(r, (size_t)r->in->n_messages);
-    for (int i = 0; l && i < r->in->n_messages; i++) {
-        const struct message *m = &r->in->messages[i];
-        struct jv_dict *d = jv_dict_new(r);
-        struct jv role, content, k1, k2;
-        if (!utf8_valid(m->role, strlen(m->role), NULL) ||
-            !utf8_valid(m->content, strlen(m->content), NULL))
-            return err_set(r->e, "message %d is not valid UTF-8", i + 1);
-        if (!d || jv_str_lit(r, "role", &k1) || jv_str_lit(r, "content", &k2) ||
-            jv_str_new(r, m->role, strlen(m->role), !is_word(m->role), &role) ||
-            jv_str_new(r, m->content, strlen(m->content), true, &content) ||
-            jv_dict_set(r, d, &k1, &role) || jv_dict_set(r, d, &k2, &content) ||
-            jv_list_add(r, l, &(struct jv){.kind = JV_DICT, .dict = d}))
-            return -1;
-    }
-    if (!l)
-        return -1;
-    struct jv list = jv_of(JV_LIST, l), none = jv_none(), open = jv_bool(r->in->generation_prompt);
-    return set_text(r, s, "messages", &list) || set_text(r, s, "tools", &none) ||
-                   set_text(r, s, "documents", &none) ||
-                   set_text(r, s, "add_generation_prompt", &open)
-               ? -1
-               : 0;
-}
-
-/* The variables of a rendering. */
-static int add_input(struct jv_run *r, struct jv_scope *s)
-{
-    const char *key;
-    json_t *value;
-    if (r->in->messages && add_messages(r, s))
-        return -1;
-    json_object_foreach((json_t *)r->in->vars, key, value)
-    {
-        struct jv v;
-        if (jv_from_json(r, value, 0, &v) || set_text(r, s, key, &v))
-            return -1;
-    }
-    return 0;
-}
-
-static int put_out(const struct jv_text *t, struct chat_text *out, struct err *e)
-{
-    size_t base = out->text.len;
-    if (buf_add(&out->text, t->s ? t->s : "", t->n, e) ||
-        mem_reserve(&out->spans, &out->cap, out->n + t->n_marks, sizeof *out->spans, e))
-        return -1;
-    for (size_t i = 0; i < t->n_marks; i++)
-        out->spans[out->n++] = (struct span){base + t->mark[i].from, base + t->mark[i].to};
-    return 0;
-}
-
-int jinja_render(const struct jinja *j, const struct jinja_input *in, struct chat_text *out,
-                 struct err *e)
-{
-    struct jv_text t = {0};
-    struct jv_run r = {.e = e,
-                       .max_steps = in->max_steps ? in->max_steps : MOST_STEPS,
-                       .line = 1,
-                       .in = in,
-                       .out = &t};
-    struct jv_scope *globals = jv_scope_new(&r, NULL);
-    enum flow flow = FLOW_ON;
-    int rc = globals ? add_input(&r, globals) : -1;
-    if (!rc && !(r.scope = jv_scope_new(&r, globals)))
-        rc = -1;
-    if (!rc)
-        rc = jinja_run(&r, j->body, j->n, &flow);
-    if (!rc && flow != FLOW_ON)
-        rc = jv_fail(&r, "'break' and 'continue' need a loop around them");
-    if (!rc)
-        rc = put_out(&t, out, e);
-    arena_fini(&r.arena);
     return rc;
 }

@@ -390,63 +390,17 @@ METHOD(m_count)
     return jv_step(r, s->n / 16);
 }
 
-/* Fills up to `width` characters on both sides, or one. */
-static int pad(struct jv_run *r, struct jv *arg, int side, int64_t other, struct jv *out)
-{
-    struct jv_str *s, *fill = NULL;
-    struct jv_text t = {0};
-    int64_t width, missing, left;
-    if (jv_arg_str(r, &arg[0], &s) || jv_arg_int(r, &arg[1], other, &width) ||
-        (arg[2].kind != JV_ABSENT && jv_arg_str(r, &arg[2], &fill)))
-        return -1;
-    if (fill && jv_str_chars(fill) != 1)
-        return jv_fail(r, "a string is filled up with one character");
-    missing = width - jv_str_chars(s);
-    left = side < 0 ? missing : side > 0 ? 0 : missing / 2 + (missing & width & 1);
-    for (int64_t i = 0; i < missing; i++) {
-        if (i == left && jv_text_part(r, &t, s, 0, s->n))
-            return -1;
-        if (jv_step(r, 1) ||
-            (fill ? jv_text_part(r, &t, fill, 0, fill->n) : jv_text_put(r, &t, " ", 1)))
-            return -1;
-    }
-    if ((missing <= 0 || left >= missing) && jv_text_part(r, &t, s, 0, s->n))
-        return -1;
-    return jv_text_done(r, &t, out);
-}
-
-METHOD(m_center)
-{
-    (void)all;
-    return pad(r, arg, 0, 80, out);
-}
-
-METHOD(m_ljust)
-{
-    (void)all;
-    return pad(r, arg, 1, 0, out);
-}
-
-METHOD(m_rjust)
-{
-    (void)all;
-    return pad(r, arg, -1, 0, out);
-}
-
-const struct jv_function jinja_text_methods[] = {{"center", "self width fillchar?", m_center},
-                                                 {"count", "self sub", m_count},
+const struct jv_function jinja_text_methods[] = {{"count", "self sub", m_count},
                                                  {"endswith", "self suffix", m_endswith},
                                                  {"find", "self sub", m_find},
                                                  {"index", "self sub", m_index},
                                                  {"join", "self iterable", m_join},
-                                                 {"ljust", "self width fillchar?", m_ljust},
                                                  {"lstrip", "self chars?", m_lstrip},
                                                  {"partition", "self sep", m_partition},
                                                  {"removeprefix", "self prefix", m_removeprefix},
                                                  {"removesuffix", "self suffix", m_removesuffix},
                                                  {"replace", "self old new count?", m_replace},
                                                  {"rfind", "self sub", m_rfind},
-                                                 {"rjust", "self width fillchar?", m_rjust},
                                                  {"rpartition", "self sep", m_rpartition},
                                                  {"rsplit", "self sep? maxsplit?", m_rsplit},
                                                  {"rstrip", "self chars?", m_rstrip},

@@ -70,6 +70,7 @@ static int by_value(struct jv_run *r, const struct jv *v, const char *name, bool
         *out = jv_is_case(s.str, upper);
     } else if (!strcmp(name, "filter"))
         *out = v->kind == JV_STR && (jv_function_find(jinja_list_filters, v->str) ||
+                                     jv_function_find(jinja_sort_filters, v->str) ||
                                      jv_function_find(jinja_text_filters, v->str));
     else
         return 0;

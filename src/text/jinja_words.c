@@ -251,80 +251,10 @@ METHOD(w_isupper)
     return 0;
 }
 
-METHOD(w_zfill)
-{
-    struct jv_str *s;
-    struct jv_text t = {0};
-    int64_t width;
-    (void)all;
-    if (jv_arg_str(r, &arg[0], &s) || jv_arg_int(r, &arg[1], 0, &width))
-        return -1;
-    size_t sign = s->n && (s->s[0] == '-' || s->s[0] == '+');
-    if (jv_text_part(r, &t, s, 0, sign))
-        return -1;
-    for (int64_t i = jv_str_chars(s); i < width; i++)
-        if (jv_step(r, 1) || jv_text_put(r, &t, "0", 1))
-            return -1;
-    return jv_text_part(r, &t, s, sign, s->n) || jv_text_done(r, &t, out) ? -1 : 0;
-}
-
-/* "{} {0} {name}".format(...): fields without a form of their own. */
-METHOD(w_format)
-{
-    struct jv_str *s;
-    struct jv_text t = {0};
-    size_t next = 1;
-    bool counted = false, numbered = false; /* {} and {0} do not go together */
-    if (jv_arg_str(r, &arg[0], &s))
-        return -1;
-    for (size_t at = 0; at < s->n;) {
-        char c = s->s[at];
-        if ((c == '{' || c == '}') && at + 1 < s->n && s->s[at + 1] == c) {
-            if (jv_text_put(r, &t, &c, 1))
-                return -1;
-            at += 2;
-            continue;
-        }
-        if (c != '{') {
-            if (c == '}')
-                return jv_fail(r, "format(): a '}' without its '{'");
-            if (jv_text_part(r, &t, s, at, at + 1))
-                return -1;
-            at++;
-            continue;
-        }
-        const char *end = memchr(s->s + at, '}', s->n - at);
-        if (!end)
-            return jv_fail(r, "format(): a '{' without its '}'");
-        struct jv_str name = {.s = s->s + at + 1, .n = (size_t)(end - s->s) - at - 1};
-        const struct jv *v = NULL;
-        bool number = name.n && name.n < 6;
-        for (size_t i = 0; i < name.n; i++)
-            number &= name.s[i] >= '0' && name.s[i] <= '9';
-        counted |= !name.n;
-        numbered |= number;
-        if (counted && numbered)
-            return jv_fail(r, "format(): '{}' and '{0}' do not go together");
-        size_t k = !name.n ? next++ : number ? 1 + strtoul(name.s, NULL, 10) : all->n;
-        if (k < all->n)
-            v = &all->v[k];
-        for (size_t i = 0; i < all->n_named && !v && name.n; i++)
-            if (all->names[i]->n == name.n && !memcmp(all->names[i]->s, name.s, name.n))
-                v = &all->named[i];
-        if (!v)
-            return jv_fail(r, "format(): the field '{%.*s}' is not supported", (int)name.n, name.s);
-        if (jv_text_add(r, &t, v))
-            return -1;
-        at = (size_t)(end - s->s) + 1;
-    }
-    return jv_text_done(r, &t, out);
-}
-
 const struct jv_function jinja_word_methods[] = {
-    {"capitalize", "self", w_capitalize}, {"format", "self *", w_format},
-    {"isalnum", "self", w_isalnum},       {"isalpha", "self", w_isalpha},
-    {"isdigit", "self", w_isdigit},       {"islower", "self", w_islower},
-    {"isspace", "self", w_isspace},       {"isupper", "self", w_isupper},
-    {"lower", "self", w_lower},           {"swapcase", "self", w_swapcase},
-    {"title", "self", w_title},           {"upper", "self", w_upper},
-    {"zfill", "self width", w_zfill},     {0}};
+    {"capitalize", "self", w_capitalize}, {"isalnum", "self", w_isalnum},
+    {"isalpha", "self", w_isalpha},       {"isdigit", "self", w_isdigit},
+    {"islower", "self", w_islower},       {"isspace", "self", w_isspace},
+    {"isupper", "self", w_isupper},       {"lower", "self", w_lower},
+    {"swapcase", "self", w_swapcase},     {"title", "self", w_title},
+    {"upper", "self", w_upper},           {0}};
