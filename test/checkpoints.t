@@ -108,6 +108,31 @@ refuses('no word of it', 'llama', qr/tensor '$query.weight' is missing, but ther
 refuses('FP8', 'llama', qr/tensor '$query.weight' has type F8_E4M3, which is no weight: a quantised checkpoint/, {},
     sub { my $t = $_[0]{"$query.weight"}; @$t{'dtype', 'shape'} = ('F8_E4M3', [$t->{data_offsets}[1] - $t->{data_offsets}[0]]) });
 
+refuses('bitsandbytes', 'llama', qr/tensor '$query.weight' has type U8, which is no weight: a quantised checkpoint/, {},
+    sub { my $t = $_[0]{"$query.weight"}; @$t{'dtype', 'shape'} = ('U8', [$t->{data_offsets}[1] - $t->{data_offsets}[0], 1]) });
+
+# End tokens: all of them, of the file that counts.
+sub ends {
+    my ($what, $want, $config, $generation) = @_;
+    my $model = flat_model('ends', eos_token_id => $config);
+    unlink "$model/generation_config.json";
+    put('ends/generation_config.json', encode_json({eos_token_id => $generation})) if $generation;
+    my ($status, $out, $err) = run_apart("info $model --json");
+    is_deeply($status ? $err : decode_json($out)->{eos}, $want, "$what end tokens");
+}
+ends('twenty', [100 .. 119], 2, [100 .. 119]);
+ends('the tokenizer\'s', [decode_json((run_apart("info $models/llama --json"))[1])->{eos}[0]], undef);
+ends('config.json\'s', [3, 4], [3, 4]);
+check('info ' . flat_model('many', eos_token_id => [0 .. 128]), 1, qr/'eos_token_id' lists 129 ids, at most 128 are supported/, 'too many end tokens');
+check('info ' . flat_model('text', eos_token_id => ['</s>']), 1, qr/'eos_token_id' must be an id or a list of ids, not \["<\/s>"\]/, 'an end token of text');
+
+# A head of its own width: transformers' sums (test/data/rope.json has the rotations).
+for my $name (qw(qwen2 phi3 olmo2 phi mistral)) {
+    my ($status, undef, $err) = score(model($name, {head_dim => 8}));
+    is($status, 1, "$name: weights are not of the width that head_dim tells");
+    like($err, qr/has the wrong shape/, "$name: so it was read");
+}
+
 # Pairs of a GGUF: the numbers of its header, then pairs and the rest.
 run("convert $models/llama $dir/plain.gguf --quiet");
 sub with_pairs {

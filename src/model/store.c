@@ -182,6 +182,24 @@ static int missing(const struct model *m, const struct weight *w, struct err *e)
     return err_set(e, "tensor '%s' is missing", w->name);
 }
 
+/* Integers and types unknown here have no meaning without the scales beside them. */
+static int check_type(const struct tensor *t, struct err *e)
+{
+    switch (t->dtype) {
+    case DT_I32:
+    case DT_I64:
+    case DT_U8:
+    case DT_OTHER:
+        return err_set(
+            e,
+            "tensor '%s' has type %s, which is no weight: a quantised checkpoint must be "
+            "dequantised first",
+            t->name, t->type ? t->type : dtype_info[t->dtype].name);
+    default:
+        return 0;
+    }
+}
+
 static int check_shape(const struct model *m, const struct weight *w, const struct tensor *t,
                        struct err *e)
 {
@@ -189,29 +207,19 @@ static int check_shape(const struct model *m, const struct weight *w, const stru
     layout_shape(layout_of(m, w), w, shape);
     if (!t)
         return missing(m, w, e);
-    if (t->dtype == DT_OTHER)
-        return err_set(
-            e,
-            "tensor '%s' has type %s, which is no weight: a quantised checkpoint must be "
-            "dequantised first",
-            t->name, t->type);
+    if (check_type(t, e))
+        return -1;
     bool same = t->n_dims == w->n_dims;
     for (int d = 0; same && d < w->n_dims; d++)
         same = t->shape[d] == shape[d];
-    if (!same)
-        return err_set(
-            e, "tensor '%s' has the wrong shape: %d dimensions, %lld x %lld; wanted %lld x %lld",
-            t->name, t->n_dims, (long long)t->shape[0],
-            (long long)(t->n_dims > 1 ? t->shape[1] : 1), (long long)shape[0], (long long)shape[1]);
-    switch (t->dtype) {
-    case DT_I32:
-    case DT_I64:
-    case DT_U8:
-        return err_set(e, "tensor '%s' has type %s, which is no weight", t->name,
-                       dtype_info[t->dtype].name);
-    default:
-        return 0;
-    }
+    return same
+               ? 0
+               : err_set(e,
+                         "tensor '%s' has the wrong shape: %d dimensions, %lld x %lld; wanted %lld "
+                         "x %lld",
+                         t->name, t->n_dims, (long long)t->shape[0],
+                         (long long)(t->n_dims > 1 ? t->shape[1] : 1), (long long)shape[0],
+                         (long long)shape[1]);
 }
 
 static bool can_borrow(const struct model *m, const struct weight *w, const struct tensor *t)
