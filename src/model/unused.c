@@ -116,15 +116,21 @@ static bool is_remade(const struct model *m, const struct tensor *t)
     return left_out;
 }
 
-/* Which tensors of file i hold a weight: [n_tensors], owned. */
-static bool *find_used(const struct model *m, int i, struct err *e)
+/* Which tensors hold a weight, those of all files one after another: owned. */
+static bool *find_used(const struct model *m, struct err *e)
 {
-    const struct tensor_file *f = &m->files[i];
-    bool *used = mem_alloc((size_t)f->n_tensors, sizeof *used, e);
-    for (int k = 0; used && k < m->table.n_model; k++) {
+    size_t n = 0;
+    for (int i = 0; i < m->n_files; i++)
+        n += (size_t)m->files[i].n_tensors;
+    bool *used = mem_alloc(n, sizeof *used, e);
+    for (int k = 0; used && m->n_files && k < m->table.n_model; k++) {
         const struct tensor *t = store_find(m, &m->table.v[k]);
-        if (f->n_tensors && t >= f->tensors && t < f->tensors + f->n_tensors)
-            used[t - f->tensors] = true;
+        size_t at = 0;
+        for (int i = 0; t && i < m->n_files; at += (size_t)m->files[i++].n_tensors) {
+            const struct tensor_file *f = &m->files[i];
+            if (f->n_tensors && t >= f->tensors && t < f->tensors + f->n_tensors)
+                used[at + (size_t)(t - f->tensors)] = true;
+        }
     }
     return used;
 }
@@ -134,22 +140,21 @@ enum { NAMED = 4 };
 static int tell_tensors(const struct model *m, struct err *e)
 {
     struct buf names = {0};
-    int n = 0, rc = 0;
-    for (int i = 0; !rc && i < m->n_files; i++) {
-        bool *used = find_used(m, i, e);
-        rc = used ? 0 : -1;
+    bool *used = find_used(m, e);
+    size_t at = 0;
+    int n = 0, rc = used ? 0 : -1;
+    for (int i = 0; i < m->n_files; i++)
         for (int k = 0; !rc && k < m->files[i].n_tensors; k++) {
             const struct tensor *t = &m->files[i].tensors[k];
-            if (!used[k] && !is_remade(m, t) && n++ < NAMED)
+            if (!used[at++] && !is_remade(m, t) && n++ < NAMED)
                 rc = buf_printf(&names, e, "%s'%.96s'", n > 1 ? ", " : "", t->name);
         }
-        free(used);
-    }
     if (!rc && n)
         log_warn("model '%s': %d tensor%s without a place in the family %s %s not used: %s%s",
                  m->path, n, n > 1 ? "s" : "", m->cfg.family->name, n > 1 ? "are" : "is",
                  names.data, n > NAMED ? " ..." : "");
     buf_fini(&names);
+    free(used);
     return rc;
 }
 
