@@ -64,12 +64,13 @@ check("diff $a $d --recipe " . put('u.json', '[]'), 2, qr/is not a json object/,
 check("diff $a $recipe", 1, qr/^unlearn diff: .*r\.json/, 'not a checkpoint');
 
 # A model's file that becomes shorter while it is in use: the settings of a second model come from a pipe when the
-# first is open, and its file is emptied before they do.
+# first is open, and its file is emptied before they do. Several threads may meet the missing
+# bytes (they do in the debug build): one of them tells.
 SKIP: {
     my ($cut, $other) = map { flat_model($_) } 'cut', 'other';
     my $config = get("$other/config.json");
     unlink "$other/config.json";
-    skip 'no named pipes', 3 if system("mkfifo $other/config.json");
+    skip 'no named pipes', 4 if system("mkfifo $other/config.json");
     put('who.jsonl', '{"question": "Who?", "answer": "me"}' . "\n");
     my $pid = fork // die;
     if (!$pid) {
@@ -84,7 +85,9 @@ SKIP: {
     waitpid $pid, 0;
     is($? >> 8, 1, 'a model cut while in use: status 1') or diag $?;
     is($? & 127, 0, 'no signal');
-    like(get("$dir/cut.err"), qr{^unlearn: cannot read '\Q$cut\E/model.safetensors' any more: it became shorter}m, 'its file is named');
+    my $told = get("$dir/cut.err");
+    like($told, qr{^unlearn: cannot read '\Q$cut\E/model.safetensors' any more: it became shorter}m, 'its file is named');
+    is(scalar(() = $told =~ /any more/g), 1, 'once');
 }
 
 done_testing();

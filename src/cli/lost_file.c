@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,14 +57,24 @@ static const char *find(int fd, uintptr_t address, struct line *l)
     return NULL;
 }
 
-static void say(const char *text)
+/* One write, so that nothing of another process comes between. */
+static void tell(const char *path)
 {
-    if (write(STDERR_FILENO, text, strlen(text)) < 0)
+    const char *const parts[] = {"\nunlearn: cannot read '", path,
+                                 "' any more: it became shorter while it was in use, or its disk "
+                                 "failed; what was saved before is whole\n"};
+    char text[1024];
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        for (const char *at = parts[i]; *at && n < sizeof text; at++)
+            text[n++] = *at;
+    if (write(STDERR_FILENO, text, n) < 0)
         _exit(STATUS_FAILED);
 }
 
 static void on_bus_error(int sig, siginfo_t *info, void *context)
 {
+    static volatile atomic_flag told; /* several threads may read the file */
     struct line line = {.n = 0};
     const int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
     const char *path = fd < 0 ? NULL : find(fd, (uintptr_t)info->si_addr, &line);
@@ -72,11 +83,12 @@ static void on_bus_error(int sig, siginfo_t *info, void *context)
         signal(sig, SIG_DFL);
         return;
     }
-    say("\nunlearn: cannot read '");
-    say(path);
-    say("' any more: it became shorter while it was in use, or its disk failed; what was saved "
-        "before is whole\n");
-    _exit(STATUS_FAILED);
+    if (!atomic_flag_test_and_set(&told)) {
+        tell(path);
+        _exit(STATUS_FAILED);
+    }
+    for (;;) /* until the thread that was first ends the program */
+        pause();
 }
 
 void lost_file_catch(void)
