@@ -152,6 +152,7 @@ static int choose(struct running *r, struct lane *l, float *z, bool *on, struct 
     struct generation *g = &r->out[l->answer];
     if (o->logits && o->logits(o->logits_ctx, l->answer, g->ids, g->n, z, e))
         return -1;
+    sample_ban(z, r->m->banned, r->m->n_banned);
     int id =
         sample_token(z, r->m->cfg.vocab, o->temperature, o->top_p, &l->rng, &g->margins[g->n], e);
     if (id < 0)
