@@ -16,7 +16,7 @@ struct variant {
 
 static bool variant_open(struct variant *v, const char *name, const char *model, bool writable)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char key[80], *path = model_path(model), *root = test_data("lora/variants"),
                   *figures = joined(root, "variants.safetensors");
     *v = (struct variant){.name = name, .model = model, .dir = joined(root, name)};
@@ -57,7 +57,7 @@ static void check_logits(struct variant *v, const char *what)
 
 static void test_variant(const char *name, const char *model)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct variant v;
     char *saved = joined(test_dir(), name);
     const struct save_options options = {.dtype = DT_F32, .shard_bytes = SAVE_SHARD_BYTES};
@@ -153,7 +153,7 @@ static void test_refusals(void)
         {"{\"lora_parameters\": {\"rank\": 8}}", "MLX"},
         {"[]", "not an object"},
     };
-    struct err e = {""};
+    struct err e = {.msg = ""};
     ok(!merge_text("m_cur", LORA "}", "all/adapter_model.safetensors", &e), "it is fine %s", e.msg);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         e.msg[0] = 0;
@@ -197,7 +197,7 @@ static void test_names(void)
         {"module.base_model.model.", ".mine.weight"},
         {"_orig_mod.base_model.model.", ".weight"}};
     static const char tensor[] = "model.layers.1.mlp.up_proj", bare[] = "layers.1.mlp.up_proj";
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct model m;
     char *path = model_path("m_cur"), *dir = joined(test_dir(), "names"),
          *config = joined(dir, "adapter_config.json"),
@@ -247,7 +247,7 @@ static int use(const char *dir, const char *path, bool writable, struct err *e)
 
 static void test_memory(const char *name, const char *model)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char *root = test_data("lora/variants"), *dir = joined(root, name), *path = model_path(model);
     for (int writable = 0; writable < 2; writable++) {
         mem_fail_at(-1);
@@ -269,7 +269,7 @@ static void test_memory(const char *name, const char *model)
 
 int main(void)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char *path = test_data("lora/variants/variants.json");
     json_t *all = json_read_file(path, &e), *model;
     const char *name;

@@ -83,7 +83,7 @@ static inline char *model_path(const char *name)
 /* The model, open for reading or writing, the labels, and where the rest is. */
 static inline bool bench_open(struct bench *b, const struct example *x, bool writable)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char file[64], *path = model_path(x->model), *root = test_data("lora");
     *b = (struct bench){0};
     b->adapter = joined(root, x->name);
@@ -124,7 +124,7 @@ static inline bool in_other_order(const struct bench *b, int i)
 /* Gives the model fresh adapters with the numbers of PEFT's. */
 static inline bool attach(struct bench *b, const struct lora_options *o)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct tensor_file f;
     char *path = joined(b->adapter, "adapter_model.safetensors");
     bool fine = !lora_attach(&b->m, o, 1, &e) && !tensor_file_open(&f, path, &e);

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "tap.h"
@@ -380,9 +381,34 @@ static void test_arena(void)
     ok(!a.chunks && !a.high, "fini");
 }
 
+/* What a program can tell apart without reading the text. */
+static void test_codes(void)
+{
+    size_t len;
+    ok(!file_read("/no/such/file", &len, &e) && e.code == ERR_NO_FILE, "no file: %s", e.msg);
+    ok(!file_read("/dev/null/x", &len, &e) && e.code == ERR_NO_FILE, "no directory: %s", e.msg);
+    ok(!json_read_text("{", 1, "text", &e) && e.code == ERR_BAD_FILE, "bad json: %s", e.msg);
+    mem_fail_at(0);
+    ok(!mem_alloc(1, 1, &e) && e.code == ERR_NO_MEMORY, "no memory: %s", e.msg);
+    mem_fail_at(-1);
+    errno = ENOSPC;
+    ok(err_sys(&e, "cannot write 'x'") && e.code == ERR_NO_SPACE, "no space: %s", e.msg);
+    err_about(&e, "layer", "no layer 7");
+    err_range(&e, 0, 2);
+    err_prefix(&e, "term: ");
+    ok(e.code == ERR_ARGUMENT && !strcmp(e.subject, "layer") && !strcmp(e.range, "0 to 2") &&
+           !strcmp(e.msg, "term: no layer 7"),
+       "a prefix keeps code, subject and range");
+    err_class(&e, ERR_BAD_FILE);
+    ok(e.code == ERR_ARGUMENT, "a code of its own stays");
+    ok(err_set(&e, "else") && e.code == ERR_FAILED && !e.subject && !*e.range,
+       "a new error forgets the old one's");
+}
+
 int main(void)
 {
     test_err();
+    test_codes();
     test_mem();
     test_buf();
     test_endless();

@@ -24,7 +24,7 @@ static int read_messages(const json_t *list, struct message *m)
 
 static bool renders(const struct chat *c, const json_t *conversation, const json_t *row)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct message m[8];
     struct chat_text out = {0};
     int n = read_messages(conversation, m);
@@ -56,7 +56,7 @@ static bool open_row(struct chat *c, const char *name, const char *bos, const ch
 /* Figures of a public template: the row in its place renders the same. */
 static void test_template(const json_t *conversations, const json_t *t)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct chat c;
     const char *name = text_of(t, "template"), *family = text_of(t, "family");
     if (!family)
@@ -81,7 +81,7 @@ static void test_template(const json_t *conversations, const json_t *t)
 
 static bool opened(struct chat *c, const struct tokenizer *t, struct chat_choice choice)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     return ok(!chat_open(c, t, &choice, &e), "a template is ready %s", e.msg);
 }
 
@@ -182,7 +182,7 @@ static void test_plain(const struct tokenizer *t)
 static bool encodes(const struct tokenizer *t, const struct chat *c, const json_t *conversation,
                     const json_t *row)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct message m[8];
     struct chat_text out = {0};
     struct ids got = {0};
@@ -228,7 +228,7 @@ static bool keeps_out(const struct tokenizer *t, const struct chat *c, const cha
 /* Second tier: ids by public vocabularies. */
 static void test_ids(const json_t *conversations, const json_t *v)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     const char *name = text_of(v, "vocabulary");
     char place[128];
     snprintf(place, sizeof place, "data/tokenizers/%s", name);
@@ -260,7 +260,7 @@ static void test_ids(const json_t *conversations, const json_t *v)
 
 int main(void)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char *dir = test_data("tok");
     struct tokenizer *tok = dir ? tokenizer_open(dir, &e) : NULL;
     if (ok(tok, "open test/data/tok %s", e.msg)) {

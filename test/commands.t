@@ -186,7 +186,7 @@ my $silent = flat_model('silent');
 my $config = decode_json(get("$silent/tokenizer_config.json"));
 delete $config->{chat_template};
 put('silent/tokenizer_config.json', encode_json($config));
-refuses("score --model $silent --data -", $text, 1, qr/no chat template; name one by --template/, 'no chat template');
+refuses("score --model $silent --data -", $text, 1, qr/no chat template: name one by --template/, 'no chat template');
 is(scalar(rows("score --model $silent --template plain --data -", $text)), 1, 'another template');
 refuses("score --model $flat --template x --data -", $text, 1, qr/'x' is not known; known families/, 'unknown template');
 refuses("score --model $llama --data -", $text, 1, qr/llama/, 'texts without a tokenizer');

@@ -309,7 +309,7 @@ static void check_newer_files(void)
 static void check_decay(void)
 {
     char *path = test_data("decay.json");
-    struct err e = {""};
+    struct err e = {.msg = ""};
     json_t *want = path ? json_read_file(path, &e) : NULL, *excluded;
     const char *model;
     free(path);

@@ -91,7 +91,7 @@ static void test_shapes(void)
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         struct rows r = {0};
-        struct err e = {""};
+        struct err e = {.msg = ""};
         bool same = !rows_open(&r, scratch(files[i][0], files[i][1]), &e) && r.n == 2;
         for (int k = 0; same && k < 2; k++) {
             const char *q = rows_text(&r, k, "q", &e), *a = rows_text(&r, k, "a", &e);
@@ -105,7 +105,7 @@ static void test_shapes(void)
 static void test_other_shapes(void)
 {
     struct rows r;
-    struct err e = {""};
+    struct err e = {.msg = ""};
     ok(!rows_open(&r, scratch("texts.json", "[\"one\",\n \"two\"]"), &e) && r.n == 2 &&
            r.at[1].line == 2 && !strcmp(rows_text(&r, 1, "text", &e), "two"),
        "an array of texts is rows {text} %s", e.msg);
@@ -161,7 +161,7 @@ static void test_formats_refused(void)
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct rows r;
-        struct err e = {""};
+        struct err e = {.msg = ""};
         ok(rows_read(&r, "x.json", bad[i].bytes, bad[i].n, &e) && strstr(e.msg, bad[i].wanted) &&
                !r.v,
            "refused: %s", e.msg);
@@ -198,7 +198,7 @@ static void test_rows_refused(void)
     };
     struct rows r;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct err e = {""};
+        struct err e = {.msg = ""};
         ok(rows_open(&r, scratch(bad[i][0], bad[i][1]), &e) && strstr(e.msg, bad[i][2]) && !r.v,
            "refused: %s", e.msg);
     }
@@ -208,7 +208,7 @@ static void test_rows_refused(void)
                                          "+",     "+missing"};
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
         char spec[700];
-        struct err e = {""};
+        struct err e = {.msg = ""};
         snprintf(spec, sizeof spec, "%s%s", two, ranges[i]);
         ok(rows_open(&r, spec, &e) && e.msg[0] && !r.v, "refused: %s: %s", ranges[i], e.msg);
     }
@@ -376,7 +376,7 @@ static void test_build_refused(const struct encoder *enc)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct rows r;
         struct dataset d;
-        struct err e = {""};
+        struct err e = {.msg = ""};
         ok(!rows_open(&r, scratch("bad.jsonl", bad[i][0]), &e) &&
                dataset_build(&d, ROLE_FORGET, &r, "q", "a", enc, &e) && strstr(e.msg, bad[i][1]),
            "refused: %s", e.msg);

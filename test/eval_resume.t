@@ -105,7 +105,7 @@ my $cut = substr $whole, 0, $ends[3];
 (my $others = $tofu) =~ s{$dir/model}{$dir/other};
 begun('mixed', $cut);
 check("$others --out $dir/mixed", 1,
-    qr{^unlearn eval: '.*$kept' was begun with $dir/model, not with $dir/other: --overwrite begins anew$}, 'another model');
+    qr{^unlearn eval: '.*$kept' was begun with $dir/model, not with $dir/other: --overwrite starts over$}, 'another model');
 ok(get("$dir/mixed/$kept") eq $cut, 'the file is left alone');
 is((run_apart("$others --out $dir/fresh"))[0], 0, 'the other model apart');
 rmdir "$dir/mixed/TOFU_EVAL.json";

@@ -27,7 +27,7 @@ static char *render(const char *template, const struct jinja_input *in, struct e
 
 static bool agrees(const json_t *row, const json_t *vars)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     const char *template = json_string_value(json_object_get(row, "template"));
     const char *want = json_string_value(json_object_get(row, "want"));
     const json_t *own = json_object_get(row, "vars");
@@ -120,7 +120,7 @@ static void test_public(void)
 static void shows(const char *template, const char *want)
 {
     static const struct message m[] = {{"user", " Hi you "}, {"x|>", "b,c"}};
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct chat_text out = {0};
     struct jinja *j = jinja_compile(template, strlen(template), &e);
     struct buf got = {0};
@@ -191,12 +191,12 @@ static void test_refusals(void)
         {"{{ '\xff' }}", "not valid UTF-8 at byte 4"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct err e = {""};
+        struct err e = {.msg = ""};
         char *got = render(cases[i][0], &(struct jinja_input){.n_messages = 0}, &e);
         ok(!got && strstr(e.msg, cases[i][1]), "refused: %s", got ? got : e.msg);
         free(got);
     }
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char deep[4096] = "{{ ";
     memset(deep + 3, '(', 3000);
     ok(!render(deep, &(struct jinja_input){.n_messages = 0}, &e), "%s", e.msg);
@@ -213,7 +213,7 @@ static void test_dates(void)
         {"tomorrow", NULL},
     };
     for (size_t i = 0; i < sizeof dates / sizeof *dates; i++) {
-        struct err e = {""};
+        struct err e = {.msg = ""};
         char *got = render("{{ strftime_now('%d %b %Y %Y-%m-%d %A') }}",
                            &(struct jinja_input){.date = dates[i][0]}, &e);
         ok(dates[i][1] ? got && !strcmp(got, dates[i][1]) : !got && strstr(e.msg, "'tomorrow'"),
@@ -255,7 +255,7 @@ static void test_linear(void)
         "{% for m in messages %}{% if m.role == 'user' and not loop.last %}{{ '<|' + m.role + '|>' "
         "+ m.content | trim }}{% else %}:{{ m['content'] }}{% endif %}{% endfor %}";
     static struct message m[20000];
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct chat_text out = {0};
     struct jinja *j = jinja_compile(template, strlen(template), &e);
     for (int i = 0; i < 20000; i++)

@@ -88,7 +88,7 @@ static void test_peft(const struct example *x)
 /* PEFT's files merged into the weights, borrowed or not, and what we write. */
 static void test_files(const struct example *x)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct bench b;
     for (int writable = 0; writable < 2; writable++) {
         if (!bench_open(&b, x, writable))
@@ -164,7 +164,7 @@ static void test_refusals(void)
         {"\"r\": 3", "\"r\": 4", "rank 4"},
         {"\"r\": 3", "\"r\": 0", "'r'"},
     };
-    struct err e = {""};
+    struct err e = {.msg = ""};
     ok(!merge_changed("m_cur", "m_cur", NULL, &e), "the copy itself is fine %s", e.msg);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         ok(merge_changed(rows[i][0], rows[i][1], NULL, &e) && strstr(e.msg, rows[i][2]), "%s",
@@ -191,7 +191,7 @@ static int use(const char *dir, const char *peft, const char *model, struct err 
 
 static void test_memory(void)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char *dir = joined(test_dir(), "walk"), *root = test_data("."),
          *peft = joined(root, "lora/some"), *model = joined(root, "models/m_cur");
     mem_fail_at(-1);

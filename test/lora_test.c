@@ -81,7 +81,7 @@ static void test_family(const struct kind *k)
 {
     struct bench b;
     struct model plain;
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char what[64];
     snprintf(what, sizeof what, "%s%s", k->family, k->what);
     char *dir = joined(test_dir(), what);
@@ -166,7 +166,7 @@ static void test_start(void)
 {
     struct bench b, plain;
     struct lora_options o = {8, 16, 0.5, "all-linear", false};
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct model view;
     if (!bench_open(&b, &examples[0], false) || !bench_open(&plain, &examples[0], false))
         return;
@@ -222,7 +222,7 @@ static void test_targets(void)
     };
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
         struct bench b;
-        struct err e = {""};
+        struct err e = {.msg = ""};
         struct lora_options o = {1, 1, 0, rows[k].targets, false};
         if (!bench_open(&b, &examples[0], false))
             return;

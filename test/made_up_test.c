@@ -122,7 +122,7 @@ static double loss_of(struct made *m, const struct term *t, const char *settings
 {
     static struct made other;
     char text[128], *rest = text;
-    struct err e = {""};
+    struct err e = {.msg = ""};
     double loss = 0;
     void *params = mem_alloc(1, t->params_size, &e);
     if (t->params)

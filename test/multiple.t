@@ -166,7 +166,7 @@ refused("--suite mmlu --data $dir/mmlu --subjects nutrition", "mmlu' holds no qu
 refused("--suite mmlu --data $dir/nowhere", "is read from a folder, '.*nowhere' is none\$", 'no folder');
 refused("--suite mmlu --data $dir/wmdp", "wmdp' holds none of the files of mmlu\$", 'a folder of something else');
 refused("--suite mmlu --data $dir/mmlu --subjects anatomy --shots 3", '3 worked examples wanted, 2 there$', 'too few worked examples');
-refused("--suite wmdp --data $dir/wmdp --shots 1", 'wmdp_bio has no worked examples \(--shots\) but those of other --folds$', 'examples where there are none');
+refused("--suite wmdp --data $dir/wmdp --shots 1", 'wmdp_bio has no worked examples but those of other folds: give --folds, or no --shots$', 'examples where there are none');
 refused("--suite piqa --data $truth", "mc_task.json' line 1: a row of piqa needs the field 'sol1'\$", 'rows of another task');
 put('broken/chem_questions.json.gz', substr($packed, 0, -9));
 refused("--suite wmdp --data $dir/broken", "chem_questions.json.gz' is damaged: ", 'a file cut short');

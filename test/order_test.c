@@ -123,7 +123,7 @@ static void test_unused(void)
     const bool used[ROLE_COUNT] = {[ROLE_FORGET] = true};
     const char *text = "{\"forget\": [0, 1], \"retain\": [2, 2]}\n";
     struct order o;
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char path[600];
     snprintf(path, sizeof path, "%s/unused.jsonl", test_dir());
     ok(!file_write(path, text, strlen(text), &e) && !order_read(&o, path, counts, used, &e) &&
@@ -153,7 +153,7 @@ static void test_refused(void)
     snprintf(path, sizeof path, "%s/bad.jsonl", test_dir());
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct order o;
-        struct err e = {""};
+        struct err e = {.msg = ""};
         ok(!file_write(path, bad[i][0], strlen(bad[i][0]), &e) &&
                order_read(&o, path, counts, NULL, &e) && strstr(e.msg, bad[i][1]),
            "order refused: %s", e.msg);

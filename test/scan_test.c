@@ -36,7 +36,7 @@ static size_t make_text(uint64_t *state, char *text, size_t chars)
 
 static void test_row(size_t row)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct pretok_work *w = pretok_work_new(&e);
     pcre2_code *regex = pretok_compile(rows[row].pattern, false, &e);
     scan_word *scan = scan_find(rows[row].pattern);

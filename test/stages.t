@@ -115,7 +115,7 @@ ok(!-e "$dir/refused", 'before anything is trained');
 check("$kga --holdout $new --new-model test/data/models/llama --gap 0 --out $dir/none", 1,
     qr/new model '.*llama' has a vocabulary of 320, the model 104$/, 'a model of another vocabulary');
 check("probe --model $cur --method KGA --reinforced $dir/learnt --batch test/data/survey/batches.safetensors --out $dir/probe", 1,
-    qr/looks at a model of the kind 'new': give --gap NATS$/, 'probe measures no gap');
+    qr/needs a model of the kind 'new': give --gap NATS$/, 'probe measures no gap');
 check("$both --first mopping --out $dir/none", 2, qr/no stage 'mopping' can go first: give --first mapping or none/, 'no such stage');
 check("$both --method TAR --forget $new --mapping-steps -1 --out $dir/none", 2, qr/--mapping-steps: '-1' is not an integer from 0/, 'fewer than no steps');
 check("$both --method NPO --reinforced-lr 1e-3 --out $dir/none", 2, qr/reinforced/, 'the option of a stage that does not run');

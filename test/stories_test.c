@@ -114,7 +114,7 @@ static void compare_stories(const char *name, FILE *f, const struct ids *stories
 
 static void check_all(const char *name, struct model *m, const struct tokenizer *t, FILE *f)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct scores got;
     struct ids stories[STORIES] = {{0}};
     struct seq seqs[STORIES];
@@ -153,7 +153,7 @@ static const struct set {
 
 static void check_set(const struct set *set)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct model m;
     char *path = test_shared(set->model), *tok = test_shared(set->tokenizer),
          *nll = test_shared(set->nll), *told = set->told ? test_shared(set->told) : NULL;

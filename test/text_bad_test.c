@@ -76,7 +76,7 @@ static const struct {
 
 static void test_patches(const char *base)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char *path = file_join(test_dir(), "patched.json", &e);
     for (size_t i = 0; i < sizeof patches / sizeof *patches; i++) {
         json_t *doc = json_read_file(base, &e);
@@ -95,7 +95,7 @@ static void test_patches(const char *base)
 /* A pattern that backtracks without end stops with an error. */
 static void test_slow_pattern(const char *base)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct ids ids = {0};
     char *path = file_join(test_dir(), "slow.json", &e);
     json_t *doc = json_read_file(base, &e);
@@ -136,7 +136,7 @@ static void test_growth(const char *base)
     memset(text, ' ', sizeof text);
     char *path = file_join(test_dir(), "grown.json", &(struct err){""});
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct err e = {""};
+        struct err e = {.msg = ""};
         struct ids ids = {0};
         struct buf out = {0};
         json_t *doc = json_read_file(base, &e), *patch = json_loads(rows[i].patch, 0, NULL);
@@ -180,7 +180,7 @@ static void test_configs(const char *base)
         {"{\"added_tokens_decoder\":{\"600\":{\"content\":\"\"}}}", "token 600 must be an object"},
         {"{\"added_tokens_decoder\":{\"2000000000\":{\"content\":\"<z>\"}}}", NULL},
     };
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char *file = file_join(test_dir(), "tokenizer.json", &e);
     char *config = file_join(test_dir(), "tokenizer_config.json", &e);
     ok(!file_copy(base, file, &e), "a directory with a tokenizer.json %s", e.msg);
@@ -202,7 +202,7 @@ static void test_configs(const char *base)
 
 static void test_truncated(const char *path, const char *name)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     size_t n;
     int refused = 0;
     char *text = file_read(path, &n, &e), *cut = file_join(test_dir(), name, &e);
@@ -333,7 +333,7 @@ static void test_ggufs(const char *path)
         {"gpt2", "smollm", "he", "h e", 259, 3, "3 token types for 260 tokens"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct err e = {""};
+        struct err e = {.msg = ""};
         struct tokenizer *t = write_gguf(path, &rows[i], &e) ? NULL : tokenizer_open(path, &e);
         ok(!t && strstr(e.msg, rows[i].message), "%s", t ? rows[i].message : e.msg);
         tokenizer_close(t);
@@ -343,7 +343,7 @@ static void test_ggufs(const char *path)
 /* Saved from a GGUF and read as tokenizer.json: the same ids, the same bos in front. */
 static void test_saved(const char *path)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     const char text[] = "the tHe 12 <end> then";
     struct ids a = {0}, b = {0};
     char *dir = file_join(test_dir(), "saved", &e);
@@ -400,7 +400,7 @@ static int use(const char *path, const char *dir, long *sum, struct err *e)
 
 int main(void)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char *dir = test_data("tok"), *base = test_data("tok/tokenizer.json");
     char *gguf = file_join(test_dir(), "t.gguf", &e);
     if (ok(dir && base, "test/data/tok is there")) {

@@ -94,7 +94,7 @@ static bool injects(const struct chat_text *t)
 
 static void test_chat(const struct tokenizer *t, const json_t *doc)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     const json_t *rows = json_object_get(doc, "rows"), *row;
     struct chat c;
     size_t i, text = 0, ids = 0, n = json_array_size(rows);
@@ -168,7 +168,7 @@ static void test_qa(const struct tokenizer *t, const json_t *doc)
 /* Saved as transformers' files and opened again, it is the same tokenizer. */
 static void test_saved(const struct tokenizer *t, const json_t *rows)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char *once = file_join(test_dir(), "saved", &e), *twice = file_join(test_dir(), "again", &e);
     struct tokenizer *s = tokenizer_save(t, once, &e) ? NULL : tokenizer_open(once, &e);
     struct tokenizer *c = !s || tokenizer_save(s, twice, &e) ? NULL : tokenizer_open(twice, &e);
@@ -186,7 +186,7 @@ static void test_saved(const struct tokenizer *t, const json_t *rows)
 
 static json_t *shared_json(const char *name)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char *path = test_shared(name);
     json_t *j = path ? json_read_file(path, &e) : NULL;
     if (!j)
@@ -216,7 +216,7 @@ static void test_smollm2_rows(const struct tokenizer *t)
 /* Vocabularies without vectors of their own. */
 static void test_opens(const char *name)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char *path = test_shared(name);
     struct tokenizer *t = path ? tokenizer_open(path, &e) : NULL;
     if (path)
@@ -251,7 +251,7 @@ static void note_speed(const struct tokenizer *t)
 
 int main(void)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char *model = test_smollm2();
     struct tokenizer *t = model ? tokenizer_open(model, &e) : NULL;
     if (!model) {

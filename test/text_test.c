@@ -272,7 +272,7 @@ static void test_qa(const struct tokenizer *t)
 
 int main(void)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     test_utf8();
     test_bytelevel();
     char *dir = test_data("tok"), *base = test_data("tok/tokenizer.json"),

@@ -92,7 +92,7 @@ static int id_in(const json_t *set, const char *key)
 static bool same_row(const struct tokenizer *t, const json_t *text, const json_t *want,
                      const char *what)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct ids ids = {0};
     bool same =
         !tokenizer_encode(t, json_string_value(text), json_string_length(text), true, &ids, &e) &&
@@ -155,7 +155,7 @@ static int use(const char *path, const char *dir, long *sum, struct err *e)
 
 static void test_set(const json_t *texts, const json_t *set, int number)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char *dir = make_dir(number), *saved = make_dir(number + 1000);
     struct tokenizer *t = make(dir, set, &e), *s = NULL;
     if (ok(t != NULL, "%s: opens %s", json_string_value(json_object_get(set, "name")), e.msg)) {
@@ -180,7 +180,7 @@ static void test_bare(void)
         {"config.json", "{\"bos_token_id\": 1, \"eos_token_id\": 0}"},
         {"generation_config.json", "{\"eos_token_id\": [2, 0]}"},
     };
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct ids ids = {0};
     char *dir = make_dir(2000);
     json_t *patch = json_object();

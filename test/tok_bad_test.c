@@ -90,7 +90,7 @@ static const struct hostile {
 static void test_hostile(void)
 {
     static const char merges[] = "#version: 0.2\na b\na c\nabc\n";
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char *beside = file_join(test_dir(), "merges.txt", &e);
     ok(!file_write(beside, merges, strlen(merges), &e), "merges.txt");
     for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
@@ -131,7 +131,7 @@ static int use(const char *path, const char *dir, long *sum, struct err *e)
 /* A file cut at every 64th of its length: an error, or, between two entries, fewer tokens. */
 static void test_truncated(const char *path, const char *name)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     size_t n;
     int refused = 0, told = 0;
     long sum;

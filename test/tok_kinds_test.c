@@ -24,7 +24,7 @@ static bool same_ids(const struct ids *got, const json_t *want)
 static bool check_row(const struct tokenizer *t, const json_t *text, bool specials,
                       const json_t *row, bool quiet)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct ids ids = {0};
     struct buf back = {0};
     const json_t *decoded = json_object_get(row, "decoded");
@@ -78,7 +78,7 @@ static void test_round_trip(const struct tokenizer *t, const char *name)
 static void test_saved(const struct tokenizer *t, const char *name, const json_t *texts,
                        const json_t *set)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char *dir = file_join(test_dir(), name, &e), *json = file_join(dir, "tokenizer.json", &e);
     struct tokenizer *s = tokenizer_save(t, dir, &e) ? NULL : tokenizer_open(json, &e);
     size_t n = json_array_size(json_object_get(set, "rows"));
@@ -117,7 +117,7 @@ static int write_gguf(const struct tokenizer *t, const char *path, struct err *e
 static void test_gguf(const struct tokenizer *t, const char *name, const json_t *texts,
                       const json_t *set)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char *path = file_join(test_dir(), "written.gguf", &e);
     size_t n = json_array_size(json_object_get(set, "rows"));
     const json_t *same = json_object_get(set, "gguf"); /* this many texts */
@@ -132,7 +132,7 @@ static void test_gguf(const struct tokenizer *t, const char *name, const json_t 
 
 static void test_set(const json_t *doc, const json_t *set)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char file[64];
     const char *name = json_string_value(json_object_get(set, "file"));
     const char *kind = json_string_value(json_object_get(set, "texts"));

@@ -73,7 +73,7 @@ check("$rmu --trainable-params-regex mlp --out $dir/none", 1, qr/'mlp' matches n
     'a pattern that matches nothing');
 check("$rmu --trainable-params-regex 'lm_head.*' --out $dir/none", 1, qr/no weight that may move is reached/,
     'a weight that the method does not reach');
-check("$both --method RMU --out $dir/none", 1, qr/term 'rmu' looks at a layer that is not there: give --layer 0 to 2/,
+check("$both --method RMU --out $dir/none", 1, qr/term 'rmu' takes the states after a layer that is not there: give --layer 0 to 2/,
     'a layer too many');
 check("$both --method NPO --locate layers --out $dir/none", 2, qr/unknown locator 'layers'/, 'an unknown locator');
 

@@ -103,7 +103,7 @@ is(files('ft'), 'config.json generation_config.json model.safetensors run.json t
 # Weight decay of 10 at a rate of 10 multiplies the weights by -99 a step.
 my $wild = "$train --lr 10 --weight-decay 10 --clip 0 --schedule constant --epochs 100";
 check("$wild --out $dir/wild", 1,
-    qr/^unlearn train: training diverged at step (\d+) \(loss \S+, gradient norm [^-]+\): the state after step \d+ is in '.*checkpoint.safetensors'; begin anew with a lower lr$/,
+    qr/^unlearn train: training diverged at step (\d+) \(loss \S+, gradient norm [^-]+\): the state after step \d+ is in '.*checkpoint.safetensors'; start over with a lower lr$/,
     'divergence');
 ok(-s "$dir/wild/checkpoint.safetensors" && !-e "$dir/wild/model.safetensors", 'keeps a checkpoint and writes no model');
 check("$wild --out $dir/wild2 --save-every 3", 1, qr/diverged.*the state after step 6 is in/, 'an earlier checkpoint is kept');

@@ -93,7 +93,7 @@ static void check_vectors(const struct vectors *v, const struct tokenizer *t, ch
                           const char *line)
 {
     static const char mark[] = "\n__ggml_vocab_test__\n";
-    struct err e = {""};
+    struct err e = {.msg = ""};
     int n = 0, good = 0;
     for (char *s = texts, *end; line && *line && (end = strstr(s, mark)); s = end + strlen(mark)) {
         struct ids ids = {0};
@@ -112,7 +112,7 @@ static void check_vectors(const struct vectors *v, const struct tokenizer *t, ch
 
 static void test_vectors(const struct vectors *v)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char inp[64], out[64];
     if (!v->known) {
         skip("%s: not checked: %s", v->set, v->vocab);
@@ -190,7 +190,7 @@ static void check_cases(const struct cases *c, const struct tokenizer *t, const 
 
 static void test_cases(const struct cases *c)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char file[64];
     if (!c->known) {
         skip("%s: not checked: %s", c->set, c->vocab);

@@ -13,7 +13,7 @@ static inline void walk_memory(int (*use)(const char *path, const char *dir, lon
                                           struct err *e),
                                const char *path, const char *name)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     char *dir = file_join(test_dir(), "walk", &e);
     mem_fail_at(-1);
     long want, got, told = 0, survived = 0;

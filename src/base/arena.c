@@ -61,7 +61,7 @@ void *arena_take(struct arena *a, size_t n, size_t size, struct err *e)
 {
     size_t bytes;
     if (size_mul(n, size, &bytes) || bytes > SIZE_MAX / 2 - ALIGN) {
-        err_set(e, "out of memory (%zu x %zu bytes)", n, size);
+        err_code(e, ERR_NO_MEMORY, "out of memory (%zu x %zu bytes)", n, size);
         return NULL;
     }
     bytes = bytes ? (bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1) : ALIGN;

@@ -9,7 +9,7 @@ int buf_add(struct buf *b, const void *bytes, size_t n, struct err *e)
 {
     size_t need;
     if (size_add(b->len, n, &need) || size_add(need, 1, &need))
-        return err_set(e, "out of memory (text too long)");
+        return err_no_memory(e, "text too long");
     if (mem_reserve(&b->data, &b->cap, need, 1, e))
         return -1;
     if (n)

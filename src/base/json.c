@@ -128,7 +128,7 @@ static json_t *read_text(const char *text, size_t len, enum json_infinity infini
         j = json_loadb(fixed.data ? fixed.data : text, fixed.data ? fixed.len : len,
                        JSON_ALLOW_NUL | JSON_DECODE_ANY, &je);
         if (!j)
-            err_set(e, "%s: line %d: not valid json: %s", what, je.line, je.text);
+            err_code(e, ERR_BAD_FILE, "%s: line %d: not valid json: %s", what, je.line, je.text);
     }
     buf_fini(&fixed);
     return j;

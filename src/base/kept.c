@@ -74,8 +74,9 @@ static int check_head(struct kept *k, size_t size, uint64_t id, const char *name
     k->size = (size_t)(end + 1 - k->read);
     char *rest = NULL;
     if (k->size < magic + ID_DIGITS + 2 || strtoull(k->read + magic, &rest, 16) != id)
-        return err_set(e, "'%s' was begun with %.*s, not with %s: --overwrite begins anew", k->path,
-                       rest && rest < end ? (int)(end - rest - 1) : 0, rest ? rest + 1 : "", name);
+        return err_about(e, "overwrite", "'%s' was begun with %.*s, not with %s", k->path,
+                         rest && rest < end ? (int)(end - rest - 1) : 0, rest ? rest + 1 : "",
+                         name);
     *whole = true;
     return 0;
 }
@@ -146,7 +147,7 @@ int kept_open(struct kept *k, const char *path, uint64_t id, const char *name, b
         goto fail;
     }
     if (flock(k->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
-        err_set(e, "'%s' is in use by another process", path);
+        err_code(e, ERR_BUSY, "'%s' is in use by another process", path);
         goto fail;
     }
     if (!(anew ? begin(k, id, name, e) : read_file(k, id, name, e)))

@@ -11,7 +11,7 @@ static int mem_try(size_t n, size_t size, size_t *bytes, struct err *e)
 {
     long at = mem_count++;
     if (size_mul(n, size, bytes) || *bytes > SIZE_MAX - 64 || (mem_fail >= 0 && at == mem_fail))
-        return err_set(e, "out of memory (%zu x %zu bytes)", n, size);
+        return err_code(e, ERR_NO_MEMORY, "out of memory (%zu x %zu bytes)", n, size);
     return 0;
 }
 
@@ -23,7 +23,7 @@ void *mem_alloc(size_t n, size_t size, struct err *e)
     bytes = bytes ? (bytes + 63) & ~(size_t)63 : 64;
     void *p = aligned_alloc(64, bytes);
     if (!p) {
-        err_set(e, "out of memory (%zu bytes)", bytes);
+        err_code(e, ERR_NO_MEMORY, "out of memory (%zu bytes)", bytes);
         return NULL;
     }
     return memset(p, 0, bytes);
@@ -32,7 +32,7 @@ void *mem_alloc(size_t n, size_t size, struct err *e)
 char *mem_strndup(const char *s, size_t n, struct err *e)
 {
     if (n == SIZE_MAX) {
-        err_set(e, "out of memory");
+        err_no_memory(e, NULL);
         return NULL;
     }
     char *p = mem_alloc(n + 1, 1, e);
@@ -57,7 +57,7 @@ int mem_reserve(void *p, size_t *cap, size_t need, size_t size, struct err *e)
     memcpy(&old, p, sizeof old);
     grown = realloc(old, bytes);
     if (!grown)
-        return err_set(e, "out of memory (%zu bytes)", bytes);
+        return err_code(e, ERR_NO_MEMORY, "out of memory (%zu bytes)", bytes);
     memcpy(p, &grown, sizeof grown);
     *cap = n;
     return 0;

@@ -30,7 +30,7 @@ pcre2_code *regex_compile(const char *pattern, size_t n, uint32_t flags, struct 
     int why;
     PCRE2_SIZE at;
     if (!ctx) {
-        err_set(e, "out of memory");
+        err_no_memory(e, NULL);
     } else if (!(code = pcre2_compile((PCRE2_SPTR)pattern, n, flags, &why, &at, ctx))) {
         PCRE2_UCHAR msg[120];
         pcre2_get_error_message(why, msg, sizeof msg);
@@ -53,7 +53,7 @@ int pattern_init(struct pattern *p, const char *text, uint32_t flags, struct err
     p->limits = general ? pcre2_match_context_create(general) : NULL;
     pcre2_general_context_free(general);
     if (!p->match || !p->limits)
-        return err_set(e, "out of memory");
+        return err_no_memory(e, NULL);
     pcre2_set_match_limit(p->limits, MOST_STEPS);
     return 0;
 }

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cli/advice.h"
 #include "cli/command.h"
 
 struct common {
@@ -24,8 +25,11 @@ static const struct param common_params[] = {
 int args_fail(const struct args *a, const struct err *e)
 {
     const char *why = e->msg[0] ? e->msg : "it failed without an error's text, a fault of unlearn";
+    char advice[160];
     fprintf(stderr, "unlearn %s: ", a->command);
     escape_line(stderr, why);
+    if (*advice_of(e, advice, sizeof advice))
+        fprintf(stderr, ": %s", advice);
     fputc('\n', stderr);
     return STATUS_FAILED;
 }
@@ -204,7 +208,7 @@ static int parse(struct args *a, int argc, char **argv, struct err *e)
 
 int args_parse(struct args *a, int argc, char **argv)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     if (parse(a, argc, argv, &e))
         return args_usage(a, &e);
     return a->open ? ARGS_GO : args_finish(a);
@@ -215,7 +219,7 @@ int args_take(struct args *a, const char *title, const struct param *params, voi
     int n = n_tables(a);
     BUG_ON(n == ARGS_TABLES);
     a->tables[n] = (struct args_table){title, params, obj};
-    struct err e = {""};
+    struct err e = {.msg = ""};
     return apply(a, params, obj, &e) ? args_usage(a, &e) : ARGS_GO;
 }
 
@@ -266,7 +270,7 @@ int args_finish(struct args *a)
         print_help(a);
         return STATUS_DONE;
     }
-    struct err e = {""};
+    struct err e = {.msg = ""};
     return check_names(a, &e) ? args_usage(a, &e) : ARGS_GO;
 }
 
@@ -296,7 +300,7 @@ int args_run(struct args *a, int argc, char **argv, args_work *work, void *optio
 {
     int status = args_parse(a, argc, argv);
     if (status == ARGS_GO) {
-        struct err e = {""};
+        struct err e = {.msg = ""};
         status = work(a, options, &e);
         if (status != STATUS_DONE && status != STATUS_BOUND)
             status = args_fail(a, &e);

@@ -260,7 +260,7 @@ static int read_presets(const struct suite_recipe *r, struct param_preset *prese
 static int take_tables(struct args *a, struct evaluation *v, const struct options *o,
                        struct setup_options *so, struct param_preset *presets, int most)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     if (suite_recipe_open(&v->recipe, o->suite, &e) || read_presets(&v->recipe, presets, most, &e))
         return args_usage(a, &e);
     a->presets = presets;
@@ -294,7 +294,7 @@ int cmd_eval(int argc, char **argv)
     if (status == ARGS_GO)
         status = take_tables(&a, &v, &o, &so, presets, PRESETS);
     if (status == ARGS_GO) {
-        struct err e = {""};
+        struct err e = {.msg = ""};
         v.kept = (struct eval_kept){.out = o.out,
                                     .suite = v.recipe.log,
                                     .overwrite = o.overwrite,

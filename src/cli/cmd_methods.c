@@ -75,7 +75,7 @@ static void print_stages(const struct recipe *r)
 /* How gamma and alpha move, where they do. */
 static void print_weighting(const struct method *m)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct weighting_options o;
     param_defaults(weighting_params, &o);
     BUG_ON(param_apply_presets(weighting_params, &o, m->presets, &e));
@@ -87,7 +87,7 @@ static void print_weighting(const struct method *m)
 /* The wrapper and the locator that it comes with, and what makes data that have no file. */
 static void print_parts(const struct method *m, const char *needs)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     const struct wrapper *w = NULL;
     const char *locate = method_preset(m, "locate"), *wrapper = method_preset(m, "wrapper");
     if (wrapper && !wrapper_by_name(wrapper, &w, &e) && w) {

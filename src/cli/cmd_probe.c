@@ -286,7 +286,7 @@ int cmd_probe(int argc, char **argv)
     if (status == ARGS_GO && !is_asked(&a, p.locator.row))
         choice_fini(&p.locator);
     if (status == ARGS_GO) {
-        struct err e = {""};
+        struct err e = {.msg = ""};
         status = run(&p, &so, &o, &r, &e) ? args_fail(&a, &e) : STATUS_DONE;
     }
     choice_fini(&p.locator);

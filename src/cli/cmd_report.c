@@ -92,13 +92,13 @@ static int merge_cost(json_t *log, const char *dir, const char *file, struct err
 {
     json_t *all = json_object(), *x;
     const char *key;
-    int rc = all ? merge(all, dir, file, e) : err_set(e, "out of memory (report)");
+    int rc = all ? merge(all, dir, file, e) : err_no_memory(e, "report");
     json_object_foreach(json_object_get(all, "model"), key, x)
     {
         char name[64];
         snprintf(name, sizeof name, "cost_%s", key);
         if (!rc && json_is_number(x) && json_object_set(log, name, x))
-            rc = err_set(e, "out of memory (report)");
+            rc = err_no_memory(e, "report");
     }
     json_decref(all);
     return rc;
@@ -219,7 +219,7 @@ static int write_json(const struct model *m, int n, struct buf *out, struct err 
     }
     json_t *all = json_pack("{s:o, s:o}", "models", names, "metrics", metrics);
     int rc = all ? json_write_buf(all, out, JSON_INDENT(4) | JSON_ENSURE_ASCII, e)
-                 : err_set(e, "out of memory (report)");
+                 : err_no_memory(e, "report");
     json_decref(all);
     return rc || buf_str(out, "\n", e) ? -1 : 0;
 }

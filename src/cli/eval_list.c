@@ -10,7 +10,7 @@ static void list_suites(void)
     printf("suites:\n");
     for (const struct suite_text *t = suite_texts; t->name; t++) {
         struct suite_recipe r;
-        struct err e = {""};
+        struct err e = {.msg = ""};
         if (suite_recipe_open(&r, t->name, &e))
             continue;
         printf("  %-15s%s\n", t->name, r.about);

@@ -59,7 +59,7 @@ static int read_label_words(json_t *keys, const char *text, struct err *e)
 {
     json_t *of = json_array(), *words = json_array();
     if (json_object_set_new(keys, "labels", of) || json_object_set_new(keys, "choices", words))
-        return err_set(e, "out of memory (labels)");
+        return err_no_memory(e, "labels");
     for (const char *at = text; *at;) {
         size_t n = strcspn(at, ","), label = strcspn(at, "=");
         if (!label || label + 1 >= n)
@@ -76,7 +76,7 @@ static int read_label_words(json_t *keys, const char *text, struct err *e)
 static int override(struct suite_recipe *r, const struct multiple_args *m, struct err *e)
 {
     json_t *keys = json_object();
-    int rc = keys ? 0 : err_set(e, "out of memory (labels)");
+    int rc = keys ? 0 : err_no_memory(e, "labels");
     if (!rc && m->label_words)
         rc = read_label_words(keys, m->label_words, e);
     if (!rc && m->label_key && json_object_set_new(keys, "answer", json_string(m->label_key)))

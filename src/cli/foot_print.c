@@ -11,7 +11,7 @@ static int add_sentence(json_t *foot, const char *sentence, const char *name, st
     json_t *names = json_object_get(foot, sentence);
     if (!names && !json_object_set_new(foot, sentence, json_array()))
         names = json_object_get(foot, sentence);
-    return json_array_append_new(names, json_string(name)) ? err_set(e, "out of memory (foot)") : 0;
+    return json_array_append_new(names, json_string(name)) ? err_no_memory(e, "foot") : 0;
 }
 
 /* {sentence: [metrics of which it is true]}, in the order of the table. */
@@ -19,7 +19,7 @@ static json_t *make_foot(const struct suite *s, struct err *e)
 {
     json_t *foot = json_object();
     struct buf text = {0};
-    int rc = foot ? 0 : err_set(e, "out of memory (foot)");
+    int rc = foot ? 0 : err_no_memory(e, "foot");
     for (int i = 0; i < s->n_results && !rc; i++) {
         const struct result *r = &s->results[i];
         const char *name = s->recipe->metrics[i].name;

@@ -236,7 +236,7 @@ static int run(struct job *j, struct trainer *t, const struct request *q, struct
 
 static int run_job(struct request *q)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct job j = {0};
     struct train_report rep;
     struct ledger ledger;
@@ -271,7 +271,7 @@ static int run_job(struct request *q)
 /* The run in its claimed directory, and its stages. */
 static int run_claimed(struct request *q)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct outdir dir = {0};
     bool finished;
     if (job_claim(&dir, q, &finished, &e))

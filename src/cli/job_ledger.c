@@ -45,7 +45,7 @@ int job_ledger_open(struct ledger *l, const struct request *q, const struct engi
                          .about = describe(q),
                          .start = log_seconds()};
     if (!l->about)
-        return err_set(e, "out of memory (ledger)");
+        return err_no_memory(e, "ledger");
     for (int k = 0; k < STAGE_COUNT && !q->train.resume && !q->stage; k++) {
         json_t *of_stage = q->stage_dir[k] ? ledger_read(q->stage_dir[k]) : NULL;
         ledger_add(l, of_stage);

@@ -12,7 +12,7 @@ static const char *const titles[PART_COUNT] = {"forget term", "retain term", "ex
 
 int recipe_args(struct args *a, const struct recipe_options *o, struct recipe *r)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     *r = (struct recipe){0};
     if (!(r->method = method_by_name(o->method, &e)))
         return args_usage(a, &e);
@@ -34,7 +34,7 @@ int choice_args(struct args *a, const struct choice *c)
 
 int locator_args(struct args *a, const char *name, struct choice *c)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     const struct locator *l = locator_by_name(name, &e);
     return !l || choice_init(c, l, NULL, &e) ? args_usage(a, &e) : choice_args(a, c);
 }

@@ -47,7 +47,7 @@ static const struct param first_params[] = {
 /* The options of the stages that may have to run first. */
 static int take_stages(struct args *a, struct request *q)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     int status = args_take(a, "stages", first_params, &q->chosen);
     if (status == ARGS_GO && stage_by_name(q->chosen.first, &q->first, &e))
         status = args_usage(a, &e);
@@ -60,7 +60,7 @@ static int take_stages(struct args *a, struct request *q)
 /* --locate and --wrapper, and the parameters of both. */
 static int take_chosen(struct args *a, struct request *q)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     int status = args_take(a, "alternate answers", alternate_params, &q->alternates);
     if (status == ARGS_GO)
         status = args_take(a, "normal text", fluency_params, &q->fluency);
@@ -86,7 +86,7 @@ static int take_course(struct args *a, struct request *q)
 /* The parameters of the method, the locator and the optimiser, once these are known. */
 static int take_choices(struct args *a, const struct job_command *c, struct request *q)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     if (c->method && recipe_open(&q->recipe, c->method, &e))
         return args_fail(a, &e);
     int status = c->method ? ARGS_GO : recipe_args(a, &q->choice, &q->recipe);
@@ -115,7 +115,7 @@ void request_drop_free(json_t *all)
 static int check_required(const struct args *a, const struct job_command *c,
                           const struct request *q)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     const bool keeps_base = request_keeps_base(q);
     if (c->method && !q->job.files[ROLE_RETAIN])
         err_set(&e, "nothing to learn given: use --data FILE");

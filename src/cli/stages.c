@@ -88,7 +88,7 @@ static int stage_request(struct request *sub, const struct request *q, int k, co
 
 static int train(const struct request *q, int k, const char *dir, stage_job *job)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     struct request sub;
     struct outdir own = {0};
     const enum outdir_use use = q->train.resume ? OUTDIR_CONTINUE : OUTDIR_REPLACE;
@@ -124,7 +124,7 @@ static void use(struct request *q, int k, const char *dir)
 
 static int run_stage(struct request *q, int k, stage_job *job)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     bool finished;
     char *dir = q->stage_dir[k] = file_join(q->job.out, stages[k].name, &e);
     if (!dir || look_for_finished(q, dir, &finished, &e))
@@ -156,7 +156,7 @@ void stages_clear(const char *out)
 
 int stages_run(struct request *q, stage_job *job)
 {
-    struct err e = {""};
+    struct err e = {.msg = ""};
     if (check_data(q, &e))
         return args_fail(&q->args, &e);
     for (int k = 0; k < STAGE_COUNT; k++)

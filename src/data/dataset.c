@@ -101,11 +101,9 @@ static int check_length(const struct rows *rows, int row, const struct encoder *
 {
     if (enc->positions <= 0 || n <= enc->positions)
         return 0;
-    return rows_err(
-        rows, row, e,
-        "%d tokens are longer than the model's %d positions: shorten the row, or cut all "
-        "rows with --max-length",
-        n, enc->positions);
+    return rows_err(rows, row, e, "%d tokens are longer than the model's %d positions", n,
+                    enc->positions),
+           err_subject(e, "max_length");
 }
 
 /* Whether attention skips a token, as the peer's mask does. */
@@ -272,11 +270,10 @@ int dataset_check_room(const struct dataset *d, const struct rows *rows, const s
     for (int i = 0; enc->positions > 0 && i < d->n; i++) {
         int n = seq_prompt(&d->seqs[i]);
         if (n > enc->positions - new_tokens)
-            return rows_err(
-                rows, d->rows[i], e,
-                "a prompt of %d tokens and %d new ones exceed the model's %d positions: "
-                "give a smaller --max-new-tokens, or shorten the row",
-                n, new_tokens, enc->positions);
+            return rows_err(rows, d->rows[i], e,
+                            "a prompt of %d tokens and %d new ones exceed the model's %d positions",
+                            n, new_tokens, enc->positions),
+                   err_subject(e, "max_new_tokens");
     }
     return 0;
 }

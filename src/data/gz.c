@@ -65,7 +65,7 @@ static int unpack_member(z_stream *z, const char *name, const char **at, const c
             return -1;
     }
     if (code == Z_MEM_ERROR)
-        return err_set(e, "out of memory (gzip)");
+        return err_no_memory(e, "gzip");
     if (code == Z_BUF_ERROR)
         return err_set(e, "'%s' is damaged: it ends early", name);
     return code == Z_STREAM_END
@@ -80,7 +80,7 @@ char *gz_unpack(const char *name, const char *bytes, size_t n, size_t *len, stru
     z_stream z = {.zalloc = take, .zfree = give};
     int rc = buf_str(&text, "", e);
     if (!rc && inflateInit2(&z, WINDOW) != Z_OK)
-        rc = err_set(e, "out of memory (gzip)");
+        rc = err_no_memory(e, "gzip");
     while (!rc && at < end) { /* files may be joined as they are */
         if (at > bytes && all_zero(at, end))
             break;

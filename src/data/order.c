@@ -153,10 +153,11 @@ int order_shape_turns(struct order *o, int turns, int per_turn, int per_epoch, i
 {
     int least = per_turn < per_epoch ? per_turn : per_epoch;
     if (least < accumulate)
-        return err_set(e,
-                       "epochs that take turns are made of whole steps, and one has only %d "
-                       "micro-batches: give --accumulate 1 to %d",
-                       least, least);
+        return err_about(e, "accumulate",
+                         "epochs that take turns consist of whole steps, and one has only %d "
+                         "micro-batches",
+                         least),
+               err_range(e, 1, least);
     *o = (struct order){.turns = turns,
                         .per_turn = per_turn / accumulate * accumulate,
                         .per_epoch = per_epoch / accumulate * accumulate};

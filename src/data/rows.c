@@ -124,8 +124,10 @@ int rows_open_columns(struct rows *r, const char *spec, const char *columns, str
         parts++;
     struct rows_reader rd = {.r = r, .columns = columns};
     int rc = rows_init(r, spec, parts, e) || each_part(spec, read_part, &rd, e) ? -1 : 0;
-    if (rc)
+    if (rc) {
         rows_close(r);
+        err_class(e, ERR_BAD_FILE);
+    }
     return rc;
 }
 
@@ -176,7 +178,7 @@ int rows_err(const struct rows *r, int i, struct err *e, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(e->msg, sizeof e->msg, fmt, ap);
+    err_vset(e, ERR_BAD_FILE, fmt, ap);
     va_end(ap);
     const struct row_at *at = &r->at[i];
     return at->number ? err_prefix(e, "'%s' line %d, row %d of the table: ", r->files[at->file],

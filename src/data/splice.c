@@ -67,10 +67,10 @@ int dataset_splice(struct dataset *d, enum role role, const struct dataset *prom
         const struct seq *a = &answers->seqs[k];
         int both = used[at] ? seq_prompt(p) + a->n - seq_prompt(a) : 0;
         if (both > positions)
-            return err_set(
-                e,
+            return err_about(
+                e, "max_length",
                 "the prompt of example %d with the answer of row %d is %d tokens, longer "
-                "than the model's %d positions: shorten them, or cut rows with --max-length",
+                "than the model's %d positions",
                 (int)(at / (size_t)answers->n), k, both, positions);
         tokens += (size_t)both;
     }

@@ -5,7 +5,7 @@
 
 static int no_memory(struct err *e)
 {
-    return err_set(e, "out of memory (rows of a table)");
+    return err_no_memory(e, "rows of a table");
 }
 
 static json_t *first_value(json_t *object)

@@ -121,7 +121,7 @@ int example_zlib_bytes(const char *text, size_t *bytes, struct err *e)
     if (n > UINT_MAX)
         return err_set(e, "a text of %zu bytes is too long for zlib", n);
     if (deflateInit(&z, Z_DEFAULT_COMPRESSION) != Z_OK)
-        return err_set(e, "out of memory (zlib)");
+        return err_no_memory(e, "zlib");
     z.next_in = (unsigned char *)text; /* not written to */
     z.avail_in = (uInt)n;
     int rc;

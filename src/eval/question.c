@@ -62,7 +62,7 @@ static int listed_choices(struct question *q, const struct choice_task *t,
         json_t *one =
             json_pack("{s:o*}", "choice", key ? json_string(key) : json_incref((json_t *)item));
         struct template_source of_choice = {.row = one};
-        int rc = one ? add_choice(q, "{choice}", t, &of_choice, e) : err_set(e, "out of memory");
+        int rc = one ? add_choice(q, "{choice}", t, &of_choice, e) : err_no_memory(e, NULL);
         json_decref(one);
         if (rc)
             return -1;

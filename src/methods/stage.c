@@ -50,7 +50,7 @@ int stage_by_name(const char *name, const struct stage **s, struct err *e)
             *s = &stages[k];
             return 0;
         }
-    return err_set(e, "no stage '%s' can go first: give --first mapping or none", name);
+    return err_about(e, "first", "no stage '%s' can go first", name);
 }
 
 bool stage_is_needed(const struct stage *s, const struct recipe *r, const struct stage *first)

@@ -149,7 +149,8 @@ int config_from_json(struct model_config *c, json_t *config, const json_t *gener
                      struct err *e)
 {
     json_t *text = config_text_part(config), *flat = text ? with_flat_rope(text) : NULL;
-    int rc = flat ? read_config(c, flat, generation, e) : err_set(e, "config.json: out of memory");
+    int rc = flat ? read_config(c, flat, generation, e)
+                  : err_code(e, ERR_NO_MEMORY, "config.json: out of memory");
     json_decref(flat);
     json_decref(text);
     return rc;

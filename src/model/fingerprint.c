@@ -8,7 +8,7 @@
 static int add_json(uint64_t *h, json_t *j, struct err *e)
 {
     struct buf b = {0};
-    int rc = j ? json_write_buf(j, &b, JSON_SORT_KEYS, e) : err_set(e, "out of memory (model)");
+    int rc = j ? json_write_buf(j, &b, JSON_SORT_KEYS, e) : err_no_memory(e, "model");
     if (!rc)
         *h = hash_bytes(*h, b.data, b.len);
     buf_fini(&b);

@@ -19,7 +19,7 @@ static const char *torch_name(enum dtype t)
 static int write_json(json_t *j, const char *dir, const char *name, struct err *e)
 {
     char *path = file_join(dir, name, e);
-    int rc = !j     ? err_set(e, "out of memory")
+    int rc = !j     ? err_no_memory(e, NULL)
              : path ? json_write_file(j, path, JSON_INDENT(2) | JSON_SORT_KEYS, e)
                     : -1;
     json_decref(j);

@@ -27,7 +27,7 @@ static int keep_text_part(struct model *m, struct err *e)
 {
     json_t *part = config_text_part(m->config);
     if (!part)
-        return err_set(e, "config.json: out of memory");
+        return err_code(e, ERR_NO_MEMORY, "config.json: out of memory");
     if (part != m->config)
         log_warn("model '%s': only the text part of the whole is read, as %s", m->path,
                  json_string_value(json_object_get(part, "model_type")));

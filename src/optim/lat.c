@@ -157,8 +157,8 @@ static int check(const struct lat *p, const struct engine *g, struct err *e)
         return err_set(e, "wrapper 'lat' perturbs forget data, at which the method's forget term "
                           "does not look: take another method");
     if (p->layer >= g->model->cfg.layers)
-        return err_set(e, "wrapper 'lat' has no layer %d to perturb: give --lat-layer 0 to %d",
-                       (int)p->layer, g->model->cfg.layers - 1);
+        return err_about(e, "lat_layer", "wrapper 'lat' has no layer %d to perturb", (int)p->layer),
+               err_range(e, 0, g->model->cfg.layers - 1);
     return 0;
 }
 

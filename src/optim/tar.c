@@ -90,9 +90,11 @@ static int fill_pool(struct attacker *a, struct gradient *g, enum role role, str
     for (int i = 0; i < set->n; i++)
         if (role != ROLE_FORGET || !is_read(g, role, i))
             a->pool[role][a->n_pool[role]++] = i;
-    return a->n_pool[role] ? 0
-                           : err_set(e, "wrapper 'tar' attacks with forget rows that the step does "
-                                        "not read, and there are none: give a smaller --batch");
+    return a->n_pool[role]
+               ? 0
+               : err_about(e, "batch",
+                           "wrapper 'tar' attacks with forget rows that the step does not "
+                           "read, and there are none");
 }
 
 static int begin(struct attacker *a, const struct tar *p, struct gradient *g, struct err *e)

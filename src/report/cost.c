@@ -58,7 +58,7 @@ json_t *cost_collect(const char *model, const char *retrained, double seconds,
     if (!rc)
         return cost;
     json_decref(cost);
-    err_set(e, "out of memory (cost)");
+    err_no_memory(e, "cost");
     return NULL;
 }
 

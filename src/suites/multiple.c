@@ -124,8 +124,7 @@ static int run_task(struct part *p, int *n, struct err *e)
     if (!listed(o->subjects, t->subject))
         return 0;
     if (o->shots && !o->folds && !t->examples)
-        return err_set(e, "%s has no worked examples (--shots) but those of other --folds",
-                       t->name);
+        return err_about(e, "shots", "%s has no worked examples but those of other folds", t->name);
     if (find_file(t, o->data, &file, e))
         return -1;
     if (!file)
@@ -156,7 +155,7 @@ int multiple_run(struct multiple *m, const struct suite_recipe *r, const struct 
     if (start(m, e))
         return -1;
     if (o->folds == 1)
-        return err_set(e, "one fold is no division: give --folds 2 or more, or 0 for none");
+        return err_about(e, "folds", "one fold is no division");
     if (check_subjects(r, o->subjects, e))
         return -1;
     for (int i = 0; i < r->n_tasks; i++) {

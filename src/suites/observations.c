@@ -221,7 +221,7 @@ static json_t *lower_row(const json_t *row, const char *answer, struct err *e)
     if (low && json_object_set_new(copy, answer, json_string(low))) {
         json_decref(copy);
         copy = NULL;
-        err_set(e, "out of memory (lower case)");
+        err_no_memory(e, "lower case");
     }
     free(low);
     return copy;

@@ -116,10 +116,10 @@ static json_t *write_row(const struct records *r, int i, unsigned columns, unsig
 json_t *peer_write_rows(const struct records *r, unsigned columns, unsigned texts, struct err *e)
 {
     json_t *rows = json_object(), *row;
-    int rc = rows ? 0 : err_set(e, "out of memory (rows)");
+    int rc = rows ? 0 : err_no_memory(e, "rows");
     for (int i = 0; i < r->n && !rc; i++)
         rc = !(row = write_row(r, i, columns, texts, e))    ? -1
-             : json_object_set_new(rows, r->v[i].name, row) ? err_set(e, "out of memory (rows)")
+             : json_object_set_new(rows, r->v[i].name, row) ? err_no_memory(e, "rows")
                                                             : 0;
     if (!rc)
         return rows;
@@ -152,7 +152,7 @@ int peer_log_add(struct peer_log *log, const char *name, json_t *metric, bool in
     json_t *agg = json_object_get(metric, "agg_value");
     if (json_object_set_new(log->eval, name, metric) ||
         (in_summary && json_object_set(log->summary, name, agg)))
-        return err_set(e, "out of memory (metric '%s')", name);
+        return err_code(e, ERR_NO_MEMORY, "out of memory (metric '%s')", name);
     return 0;
 }
 
@@ -181,7 +181,7 @@ static json_t *sorted(const json_t *object, struct err *e)
     if (!rc)
         return out;
     json_decref(out);
-    err_set(e, "out of memory (sorting metrics)");
+    err_no_memory(e, "sorting metrics");
     return NULL;
 }
 

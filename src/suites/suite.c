@@ -14,7 +14,7 @@
 
 int suite_no_memory(struct err *e)
 {
-    return err_set(e, "out of memory (results)");
+    return err_no_memory(e, "results");
 }
 
 static const struct metric_kind *const tables[] = {metrics_scored, metrics_generated,

@@ -117,7 +117,7 @@ static json_t *merged(const json_t *own, const json_t *more, struct err *e)
     if (out && (!more || !json_object_update_missing(out, (json_t *)more)))
         return out;
     json_decref(out);
-    err_set(e, "out of memory (tasks)");
+    err_no_memory(e, "tasks");
     return NULL;
 }
 
@@ -194,7 +194,7 @@ int suite_tasks_override(struct suite_recipe *r, json_t *object, struct err *e)
     json_object_foreach(json_object_get(r->json, "tasks"), name, j) rc |=
         json_object_update(j, object);
     suite_tasks_free(r);
-    return rc ? err_set(e, "out of memory (tasks)") : suite_tasks_read(r, e);
+    return rc ? err_no_memory(e, "tasks") : suite_tasks_read(r, e);
 }
 
 void suite_tasks_free(struct suite_recipe *r)

@@ -101,6 +101,6 @@ json_t *tofu_log_read(const json_t *log, struct err *e)
     if (!rc)
         return eval;
     json_decref(eval);
-    err_set(e, "out of memory (TOFU's log)");
+    err_no_memory(e, "TOFU's log");
     return NULL;
 }

@@ -55,5 +55,5 @@ int warnings_to_json(const struct warnings *w, json_t *line, struct err *e)
     if (json_object_size(all))
         rc |= json_object_set(line, "odd", all);
     json_decref(all);
-    return rc ? err_set(e, "out of memory (row warnings)") : 0;
+    return rc ? err_no_memory(e, "row warnings") : 0;
 }

@@ -120,6 +120,7 @@ int tensor_file_open(struct tensor_file *f, const char *path, struct err *e)
         return -1;
     if (tensor_file_parse(f, map.data, map.size, e)) {
         file_map_close(&map);
+        err_class(e, ERR_BAD_FILE);
         return err_prefix(e, "cannot read '%s': ", path);
     }
     f->map = map;

@@ -43,7 +43,7 @@ static int header(const struct tensor_out *o, struct buf *b, struct err *e)
 {
     char *text = header_text(o);
     if (!text)
-        return err_set(e, "out of memory");
+        return err_no_memory(e, NULL);
     const size_t len = strlen(text), padded = (len + 7) & ~(size_t)7;
     uint8_t size[8];
     for (int i = 0; i < 8; i++)

@@ -168,7 +168,7 @@ static int write_index(const struct shards_out *o, struct err *e)
 {
     json_t *index = index_json(o);
     char *path = index ? file_join(o->dir, INDEX, e) : NULL;
-    int rc = !index ? err_set(e, "out of memory")
+    int rc = !index ? err_no_memory(e, NULL)
              : path ? json_write_file(index, path, JSON_INDENT(2) | JSON_SORT_KEYS, e)
                     : -1;
     free(path);

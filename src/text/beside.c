@@ -106,7 +106,7 @@ static int put_name(void *names, const char *key, const json_t *value, struct er
         json_string_value(json_is_object(value) ? json_object_get(value, "content") : value);
     if (!s)
         return err_set(e, "'%s' must be a text, or an object with its 'content'", key);
-    return json_object_set_new(names, s, json_true()) ? err_set(e, "out of memory") : 0;
+    return json_object_set_new(names, s, json_true()) ? err_no_memory(e, NULL) : 0;
 }
 
 json_t *beside_names(const struct beside *b, struct err *e)
@@ -115,7 +115,7 @@ json_t *beside_names(const struct beside *b, struct err *e)
     if (names && !beside_each_named(b, put_name, names, e))
         return names;
     if (!names)
-        err_set(e, "out of memory");
+        err_no_memory(e, NULL);
     json_decref(names);
     return NULL;
 }

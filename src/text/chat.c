@@ -220,8 +220,7 @@ static int choose(struct chat *c, const struct tokenizer *t, const struct chat_c
         return c->jinja && !find_end(c, t, e) ? 0 : -1;
     }
     if (!name && !tagged)
-        return err_set(e, "it has no chat template; name one by --template (plain: questions and "
-                          "answers in plain text, none: text as it is)");
+        return err_about(e, "template", "it has no chat template");
     const struct chat_row *row = name ? chat_by_name(name, e) : chat_row_tags();
     return row ? compile_row(c, row, e) : -1;
 }

@@ -34,7 +34,7 @@ struct pretok_work *pretok_work_new(struct err *e)
     w->stack = w->match ? pcre2_jit_stack_create(32 << 10, JIT_STACK, w->general) : NULL;
     if (!w->stack) {
         pretok_work_free(w);
-        err_set(e, "out of memory");
+        err_no_memory(e, NULL);
         return NULL;
     }
     pcre2_set_match_limit(w->ctx, MATCH_LIMIT);

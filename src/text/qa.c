@@ -31,10 +31,11 @@ static int render(const struct qa_format *q, const char *prompt, const char *ans
     struct message m[3];
     int n = 0;
     if (q->system && answer && q->chat->system_unlearnt)
-        return err_set(e,
-                       "chat template '%s' shows a system text in front of an unanswered question "
-                       "only, so it cannot be learnt with an answer: give --system ''",
-                       q->chat->name);
+        return err_about(
+            e, "system",
+            "chat template '%s' shows a system text in front of an unanswered question "
+            "only, so it cannot be learnt with an answer",
+            q->chat->name);
     if (q->system)
         m[n++] = (struct message){"system", q->system};
     m[n++] = (struct message){"user", prompt};

@@ -12,7 +12,7 @@ static int add_template(struct tokenizer *t, const char *name, const char *text,
                         struct err *e)
 {
     if (!t->templates && !(t->templates = json_object()))
-        return err_set(e, "out of memory");
+        return err_no_memory(e, NULL);
     json_t *s = json_stringn(text, n);
     return !s || json_object_set_new(t->templates, name, s)
                ? err_set(e, "chat template '%.64s' is not valid UTF-8, or out of memory", name)
@@ -61,7 +61,7 @@ static int add_special(json_t *to, const char *key, const json_t *v, struct err 
     const json_t *content = json_object_get(v, "content"), *s = content ? content : v;
     if (!json_string_length(s))
         return 0;
-    return json_object_set(to, key, (json_t *)s) ? err_set(e, "out of memory") : 0;
+    return json_object_set(to, key, (json_t *)s) ? err_no_memory(e, NULL) : 0;
 }
 
 static int read_specials(struct tokenizer *t, const struct beside *b, struct err *e)
@@ -72,7 +72,7 @@ static int read_specials(struct tokenizer *t, const struct beside *b, struct err
     json_t *v;
     const json_t *list = beside_token(b, "additional_special_tokens");
     if (!(t->specials = json_object()))
-        return err_set(e, "out of memory");
+        return err_no_memory(e, NULL);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (add_special(t->specials, keys[i], beside_token(b, keys[i]), e))
             return -1;
@@ -87,7 +87,7 @@ static int read_specials(struct tokenizer *t, const struct beside *b, struct err
     }
     int rc =
         json_array_size(texts) && json_object_set(t->specials, "additional_special_tokens", texts)
-            ? err_set(e, "out of memory")
+            ? err_no_memory(e, NULL)
             : 0;
     json_decref(texts);
     return rc;
@@ -146,7 +146,7 @@ json_t *tokenizer_special_tokens(const struct tokenizer *t, struct err *e)
             json_object_set_new(j, named[i].key, json_stringn(s, n));
     }
     if (!j)
-        err_set(e, "out of memory");
+        err_no_memory(e, NULL);
     return j;
 }
 

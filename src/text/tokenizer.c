@@ -78,6 +78,7 @@ struct tokenizer *tokenizer_open(const char *path, struct err *e)
     if (!rc)
         return t;
     tokenizer_close(t);
+    err_class(e, ERR_BAD_FILE);
     return NULL;
 }
 

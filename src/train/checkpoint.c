@@ -69,7 +69,7 @@ static int write_texts(struct texts *t, const struct checkpoint *c, struct err *
                             ops_threads(), "estimated", (int)c->estimated, "files", c->files,
                             "ledger", c->ledger);
     int rc = !run || !none
-                 ? err_set(e, "out of memory (checkpoint)")
+                 ? err_no_memory(e, "checkpoint")
                  : json_write_buf(c->options ? c->options : none, &t->options, JSON_COMPACT, e) ||
                        json_write_buf(run, &t->run, JSON_COMPACT, e);
     json_decref(none);
@@ -174,10 +174,7 @@ int checkpoint_compare(const json_t *then, const json_t *now, struct err *e)
         return 0;
     option_text(json_object_get(then, key), was, sizeof was);
     option_text(json_object_get(now, key), is, sizeof is);
-    return err_set(e,
-                   "'%s' was %s when the run began, now it is %s: give the same, or begin anew "
-                   "with --overwrite",
-                   key, was, is);
+    return err_about(e, "resume", "'%s' was %s when the run began, now it is %s", key, was, is);
 }
 
 int checkpoint_compare_files(const json_t *then, const json_t *now, struct err *e)

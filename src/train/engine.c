@@ -46,14 +46,13 @@ int engine_add(struct engine *g, const struct objective *o, struct err *e)
     for (int i = 0; i < o->term->n_views; i++)
         if (o->weight != 0 && !g->sets[o->role[i]]) {
             const char *role = role_name[o->role[i]];
-            char flag[PARAM_NAME_MOST + 1];
-            return err_set(e, "term '%s' needs %s data: give --%s FILE", o->term->name, role,
-                           param_flag(role, flag));
+            return err_about(e, role, "term '%s' needs %s data", o->term->name, role);
         }
     int layer = o->term->layer ? o->term->layer(o->params) : 0, last = g->model->cfg.layers - 1;
     if (layer < 0 || (layer > last && !o->term->all_layers))
-        return err_set(e, "term '%s' looks at a layer that is not there: give --layer 0 to %d",
-                       o->term->name, last);
+        return err_about(e, "layer", "term '%s' takes the states after a layer that is not there",
+                         o->term->name),
+               err_range(e, 0, last);
     struct dual d;
     g->obj[g->n_obj] = *o;
     g->obj[g->n_obj].factor = 1;
@@ -125,17 +124,13 @@ int engine_hold_unreached(const struct engine *g, struct err *e)
                             p.layers - 1);
 }
 
-static const char *const helper_option[HELPER_COUNT] = {
-    "reinforced MODEL", "expert-prompt TEXT, or --concept TEXT",
-    "novice-prompt TEXT, or --concept TEXT", "gap NATS"};
-
 int engine_check_helpers(const struct engine *g, struct err *e)
 {
     const struct engine_plan p = engine_plan(g);
     for (int k = 0; k < HELPER_COUNT; k++)
         if (p.helpers & HELPER_BIT(k) && !g->helper[k].model && !g->helper[k].set)
-            return err_set(e, "the method looks at a model of the kind '%s': give --%s",
-                           helper_name[k], helper_option[k]);
+            return err_about(e, helper_name[k], "the method needs a model of the kind '%s'",
+                             helper_name[k]);
     return 0;
 }
 

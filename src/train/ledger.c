@@ -114,7 +114,7 @@ int ledger_write(const struct ledger *l, bool finished, struct err *e)
     char *path = file_join(l->out, file_name, e);
     json_t *run = path ? ledger_json(l, finished) : NULL;
     int rc = run    ? json_write_file(run, path, JSON_INDENT(2), e)
-             : path ? err_set(e, "out of memory (ledger)")
+             : path ? err_no_memory(e, "ledger")
                     : -1;
     json_decref(run);
     free(path);

@@ -198,7 +198,7 @@ static int save(struct run *r, long done, struct err *e)
 {
     struct checkpoint c = checkpoint_of(r);
     if (r->t->ledger && !(c.ledger = ledger_json(r->t->ledger, false)))
-        return err_set(e, "out of memory (ledger)");
+        return err_no_memory(e, "ledger");
     int rc = checkpoint_save(&c, done, e) || (r->t->ledger && ledger_write(r->t->ledger, false, e));
     json_decref(c.ledger);
     if (rc)
@@ -213,8 +213,9 @@ static int diverged(struct run *r, long step, struct err *e)
     double loss = gradient_loss(&r->g);
     loss = isnan(loss) ? NAN : loss; /* without a sign */
     if (r->saved >= 0 || !save(r, step, e))
-        err_set(e, "the state after step %ld is in '%s'; begin anew with a lower lr", r->saved,
-                r->checkpoint);
+        err_code(e, ERR_NOT_FINITE,
+                 "the state after step %ld is in '%s'; start over with a lower lr", r->saved,
+                 r->checkpoint);
     return err_prefix(e, "training diverged at step %ld (loss %g, gradient norm %g): ", step + 1,
                       loss, fabs(r->grad_norm));
 }

@@ -141,8 +141,7 @@ static int place_latent(struct work *w)
     const struct latent *at = w->g->latent;
     const struct part *p = &w->part[ROLE_FORGET];
     if (at->n != p->n_tokens)
-        return err_set(w->e, "hidden states of padded forget rows cannot be perturbed: leave out "
-                             "the --compat switches that average over padding");
+        return err_about(w->e, "compat", "hidden states of padded forget rows cannot be perturbed");
     if (!(w->latent_of = work_take(w, (size_t)w->batch.n_tokens, sizeof(int))))
         return -1;
     for (int i = 0; i < w->batch.n_tokens; i++) {
