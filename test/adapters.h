@@ -62,6 +62,7 @@ static const struct example examples[] = {
     {"some", "m_cur", {4, 4, 0, "q_proj,down_proj,lm_head", true}},
     {"phi3", "phi3", {2, 2, 0, ".*\\.(qkv_proj|gate_up_proj)", false}},
     {"gpt_neox", "gpt_neox", {2, 6, 0, "all-linear", false}},
+    {"qwen3_moe", "qwen3_moe", {2, 3, 0, "q_proj,o_proj,gate_proj,up_proj,down_proj", false}},
     {"gpt2", "gpt2", {2, 2, 0, "c_attn,c_proj", false}},
 };
 

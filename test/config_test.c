@@ -115,6 +115,14 @@ static const struct refusal {
      "{\"num_hidden_layers\": 1, \"no_rope_layers\": [1], \"layer_types\": [\"sliding_"
      "attention\"]}",
      "config.json: 'layer_types' says sliding_attention for layer 0, and 'use_sliding_window'"},
+    {"qwen3_moe", "{\"decoder_sparse_step\": 2}",
+     "config.json: 'decoder_sparse_step' 2 is not supported, only 1"},
+    {"qwen3_moe", "{\"mlp_only_layers\": [0]}", "config.json: 'mlp_only_layers' is not supported"},
+    {"qwen3_moe", "{\"use_sliding_window\": true}",
+     "config.json: 'use_sliding_window' true is not supported"},
+    {"qwen3_moe", "{\"num_experts\": 2048}", "2048 experts a layer are too many"},
+    {"qwen3_moe", "{\"num_experts\": 0}", "config.json: 'num_experts' must be"},
+    {"mixtral", "{\"num_experts_per_tok\": 5}", "5 of 4 experts cannot be used for a token"},
     {"granite", "{\"residual_multiplier\": 0}",
      "config.json: 'residual_multiplier' must be positive"},
     {"opt", "{\"word_embed_proj_dim\": 8}",
@@ -409,6 +417,13 @@ static void check_text_part(void)
 static void check_meanings(void)
 {
     struct model_config c;
+    if (read_twice(&c, "qwen3_moe", "{\"norm_topk_prob\": null, \"num_experts\": null}"))
+        ok(c.experts == 128 && c.experts_used == 2 && !c.experts_norm && c.ff == 6 &&
+               c.dense_ff == 20,
+           "experts where nothing is said");
+    if (read_twice(&c, "mixtral", "{\"num_experts_per_tok\": null, \"num_local_experts\": null}"))
+        ok(c.experts == 8 && c.experts_used == 2 && c.experts_norm && c.ff == 8,
+           "mixtral's experts");
     if (read_twice(&c, "mistral", "{\"sliding_window\": null}"))
         ok(c.window == 0, "null is no window");
     if (read_twice(&c, "mistral", "{}"))

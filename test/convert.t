@@ -47,6 +47,7 @@ sub same_config {
     my ($was, $is) = map { plain(decode_json(get($_))) } "$models/$name/config.json", $file;
     push @but, 'original_max_position_embeddings' if !$was->{rope_scaling};
     push @but, 'sliding_window', 'max_window_layers' if exists $was->{use_sliding_window} && !$was->{use_sliding_window};
+    push @but, 'head_dim' if !defined $was->{head_dim};    # the width of the model by its heads
     delete @$_{@but} for $was, $is;
     my @both = grep { exists $was->{$_} } sort keys %$is;
     is_deeply({map { $_ => $is->{$_} } @both}, {map { $_ => $was->{$_} } @both}, "$file: " . @both . ' settings');

@@ -21,6 +21,8 @@ struct kind {
     bool serial, biased, untied, longrope, yarn;
     int full_every, no_rope_every; /* in place of the family's */
     double local_base;
+    int experts, experts_used;
+    bool no_sum;      /* the weights of experts do not sum to 1 */
     float multiplier; /* of embeddings, branches and logits */
 };
 
@@ -61,6 +63,19 @@ static const struct kind kinds[] = {
     {.family = "smollm3", .what = ", pattern", .kv_heads = 2, .no_rope_every = 2},
     {.family = "granite", .what = "", .kv_heads = 2, .multiplier = 0.7f},
     {.family = "granite", .what = ", biases", .kv_heads = 2, .multiplier = 1.4f, .biased = true},
+    {.family = "mixtral", .what = "", .kv_heads = 2, .experts = 4, .experts_used = 2},
+    {.family = "qwen3_moe",
+     .what = "",
+     .kv_heads = 2,
+     .head_dim = 10,
+     .experts = 3,
+     .experts_used = 3},
+    {.family = "qwen3_moe",
+     .what = ", no sum",
+     .kv_heads = 2,
+     .experts = 3,
+     .experts_used = 1,
+     .no_sum = true},
     {.family = "gpt_neox", .what = "", .kv_heads = 4, .rot = 2, .untied = true},
     {.family = "gpt_neox", .what = ", serial", .kv_heads = 4, .rot = 4, .serial = true},
     {.family = "gpt2", .what = "", .kv_heads = 4},
@@ -101,6 +116,10 @@ static void configure(struct model_config *c, const struct kind *k)
     c->full_every = k->full_every ? k->full_every : c->full_every;
     c->no_rope_every = k->no_rope_every ? k->no_rope_every : c->no_rope_every;
     c->embed_scale = c->residual_scale = c->logit_divisor = k->multiplier;
+    c->experts = k->experts;
+    c->experts_used = k->experts_used;
+    c->experts_norm = k->experts > 0 && !k->no_sum;
+    c->dense_ff = c->dense_ff ? c->ff : 0;
     c->bos = c->pad = -1;
     if (k->yarn) {
         c->rope.kind = ROPE_YARN;
@@ -138,6 +157,9 @@ static bool build(struct model *m, const struct kind *k)
         float *p = m->own + w->offset;
         for (size_t j = 0; j < w->count; j++)
             p[j] = 0.15f * (float)rng_normal(&r) + (w->n_dims == 1 ? 0.5f : 0);
+        /* A choice of experts that small steps do not change. */
+        if (w->slot == W_ROUTER && m->cfg.experts_used < m->cfg.experts)
+            m->ops->scale(p, 16, w->count);
         m->w[i] = p;
     }
     return true;

@@ -10,7 +10,7 @@ use lib $FindBin::Bin;
 use Command;
 
 my @models = qw(llama_bias mistral qwen2 qwen3 phi3 phi3_longrope phi gemma gemma2 olmo2 gpt_neox
-    gpt_neox_serial gpt2 opt gemma3_text smollm3 olmo3 granite);
+    gpt_neox_serial gpt2 opt gemma3_text smollm3 olmo3 granite qwen3_moe mixtral);
 
 # What a command printed.
 sub out_of {
@@ -95,5 +95,22 @@ for my $name (@models) {
         like(get("$dir/stderr"), qr/only the text part of the whole is read, as gemma3_text/,
             'a word about the rest');
     }
+}
+
+# The weights of experts are not trained, which is said before anything is computed; adapters are.
+for my $name (qw(mixtral qwen3_moe)) {
+    my $train = "train --model test/data/models/$name --data $rows --epochs 1";
+    for my $how ('', ' --scratch') {
+        is(system("$unlearn $train$how --out $dir/whole_$name >$dir/stdout 2>$dir/stderr") >> 8, 1, "$name$how: refused");
+        like(get("$dir/stderr"), qr/weights of a model with experts \($name\) are not trained; train adapters/, 'by name');
+        ok(!-e "$dir/whole_$name/model.safetensors", 'nothing was written');
+    }
+    out_of("$train --locate lora --out $dir/lora_$name");
+    my %was = tensors("test/data/models/$name/model.safetensors");
+    my %is = tensors("$dir/lora_$name/model.safetensors");
+    my @moved = grep { $was{$_}[2] ne $is{$_}[2] } sort keys %was;
+    ok(@moved > 10 && !(grep { /gate\.weight$/ } @moved), "$name: adapters moved " . @moved . ' matrices, no router');
+    like(out_of("info test/data/models/$name"), qr/experts +4 a layer, 2 a token, weights that sum to 1\n(?:.*\n)* +eval +lora\n/,
+        'info plans what can be run');
 }
 done_testing();

@@ -220,7 +220,7 @@ int main(void)
         "llama",    "llama3_tied",     "llama_bias", "mistral", "qwen2",       "qwen3",
         "phi3",     "phi3_longrope",   "phi",        "gemma",   "gemma2",      "olmo2",
         "gpt_neox", "gpt_neox_serial", "gpt2",       "opt",     "gemma3_text", "smollm3",
-        "olmo3",    "granite",         NULL};
+        "olmo3",    "granite",         "qwen3_moe",  "mixtral", NULL};
     const char *const second[] = {"gemma", "gemma2",        "gpt_neox", "mistral", "mistral_window",
                                   "phi3",  "phi3_longrope", "qwen2",    NULL};
     char *root = test_data("models"), *shared = test_shared("golden/models");

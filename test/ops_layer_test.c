@@ -209,6 +209,102 @@ static void check_softcap(const struct ops *o)
     fun_fini(&f);
 }
 
+enum { EXPERTS = 5, USED = 3 };
+
+/* sum of dout * weight [n,USED], the choice given by the logits f->in[0] [n,EXPERTS]; f->d: norm.
+ */
+static double route_loss(const struct fun *f)
+{
+    double loss = 0;
+    for (int r = 0; r < f->n; r++) {
+        const double *z = f->in[0] + r * EXPERTS;
+        double p[EXPERTS], sum = 0, chosen = 0;
+        bool taken[EXPERTS] = {false};
+        for (int i = 0; i < EXPERTS; i++)
+            sum += p[i] = exp(z[i]);
+        double w[USED];
+        for (int j = 0; j < USED; j++) {
+            int best = -1;
+            for (int i = 0; i < EXPERTS; i++)
+                if (!taken[i] && (best < 0 || z[i] > z[best]))
+                    best = i;
+            taken[best] = true;
+            chosen += w[j] = p[best] / sum;
+        }
+        for (int j = 0; j < USED; j++)
+            loss += f->dout[r * USED + j] * w[j] / (f->d ? chosen : 1);
+    }
+    return loss;
+}
+
+static struct fun route_fun(const float *z, int n, const float *dout, int norm)
+{
+    struct fun f = fun_of(route_loss, z, (size_t)n * EXPERTS, z, 0, dout);
+    f.n = n, f.d = norm;
+    return f;
+}
+
+static void check_route(const struct ops *o, int norm)
+{
+    enum { N = 9, ALL = N * EXPERTS, CHOSEN = N * USED };
+    struct rng r;
+    rng_seed(&r, 12);
+    float *z = random_floats(&r, ALL, 1), *p = filled(ALL, NAN), *w = filled(CHOSEN, NAN);
+    float *dz = filled(ALL, NAN), *one = floats(CHOSEN), *dy = random_floats(&r, CHOSEN, 1);
+    int expert[CHOSEN];
+    z[1] = z[3] = 9; /* equal: the lower one first */
+    o->route(p, expert, w, z, N, EXPERTS, USED, norm);
+    double worst = 0;
+    for (int i = 0; i < CHOSEN; i++) {
+        one[i] = 1;
+        struct fun f = route_fun(z, N, one, norm);
+        double want = route_loss(&f);
+        worst = fmax(worst, distance(w + i, &want, 1));
+        one[i] = 0;
+        fun_fini(&f);
+    }
+    z[1] = 9.5f; /* a slope needs a choice that holds */
+    o->route(p, expert, w, z, N, EXPERTS, USED, norm);
+    o->route_back(dz, dy, p, expert, w, N, EXPERTS, USED, norm);
+    struct fun f = route_fun(z, N, dy, norm);
+    double off = gradient_off(&f, 0, dz, NULL);
+    ok(worst < 1e-6 && off < 2e-6 && expert[0] == 1 && expert[1] == 3,
+       "%s route%s: off by %.1e, back %.1e", o->name, norm ? ", normalised" : "", worst, off);
+    free(z);
+    free(p);
+    free(w);
+    free(dz);
+    free(one);
+    free(dy);
+    fun_fini(&f);
+}
+
+static void check_row_products(const struct ops *o)
+{
+    enum { N = 5, C = 37 };
+    struct rng r;
+    rng_seed(&r, 13);
+    float *x = random_floats(&r, N * C, 1), *y = random_floats(&r, N * C, 1), dot[N], a[N];
+    double off = 0;
+    o->dot_rows(dot, x, y, N, C);
+    for (int i = 0; i < N; i++) {
+        double want = 0;
+        for (int j = 0; j < C; j++)
+            want += (double)x[i * C + j] * (double)y[i * C + j];
+        off = fmax(off, distance(&dot[i], &want, 1));
+        a[i] = (float)(i - 2);
+    }
+    float *was = floats(N * C);
+    memcpy(was, y, N * C * sizeof *y);
+    o->scale_rows(y, a, N, C);
+    for (int i = 0; i < N * C; i++)
+        off = fmax(off, fabs((double)y[i] - (double)was[i] * (double)a[i / C]));
+    ok(off < 1e-6, "%s rows scaled, products of rows: off by %.1e", o->name, off);
+    free(was);
+    free(x);
+    free(y);
+}
+
 static void check_all(const struct ops *o)
 {
     check_rmsnorm(o);
@@ -218,6 +314,9 @@ static void check_all(const struct ops *o)
         check_glu(o, (enum act_kind)act, false);
     }
     check_softcap(o);
+    check_route(o, 0);
+    check_route(o, 1);
+    check_row_products(o);
 }
 
 int main(void)

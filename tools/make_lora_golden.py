@@ -25,6 +25,7 @@ CASES = {
                            target_modules=["q_proj", "down_proj", "lm_head"])),
     "phi3": ("phi3", dict(r=2, lora_alpha=2, target_modules=r".*\.(qkv_proj|gate_up_proj)")),
     "gpt_neox": ("gpt_neox", dict(r=2, lora_alpha=6, target_modules="all-linear")),
+    "qwen3_moe": ("qwen3_moe", dict(r=2, lora_alpha=3, target_modules=["q_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])),
     "gpt2": ("gpt2", dict(r=2, lora_alpha=2, target_modules=["c_attn", "c_proj"],
                           fan_in_fan_out=True)),
 }

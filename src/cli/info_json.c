@@ -7,6 +7,8 @@ static json_t *memory_json(const struct model *m, const struct info_options *o)
     json_t *all =
         json_pack("{s:I, s:I}", "batch", (json_int_t)o->batch, "length", (json_int_t)o->length);
     for (int job = 0; job < PLAN_JOBS; job++) {
+        if (!plan_can(m, (enum plan_job)job))
+            continue;
         struct plan p =
             plan_memory(m, (enum plan_job)job, (int)(o->batch * o->length), (int)o->lora_rank);
         json_t *j = json_pack("{s:I}", "total", (json_int_t)p.total);

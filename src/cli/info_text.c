@@ -11,13 +11,17 @@ const char *const info_act_name[] = {"silu", "gelu_tanh", "gelu", "relu"};
 
 void info_pattern(const struct weight *w, char name[INFO_NAME])
 {
-    char layer[16];
-    snprintf(layer, sizeof layer, ".%d.", w->layer);
-    const char *at = w->layer < 0 ? NULL : strstr(w->name, layer);
-    if (at)
-        snprintf(name, INFO_NAME, "%.*s.*.%s", (int)(at - w->name), w->name, at + strlen(layer));
-    else
-        snprintf(name, INFO_NAME, "%s", w->name);
+    char number[16], once[sizeof w->name];
+    const int numbers[] = {w->layer, slot_of_expert(w->slot) ? w->expert : -1};
+    snprintf(name, INFO_NAME, "%s", w->name);
+    for (int i = 0; i < 2; i++) {
+        snprintf(number, sizeof number, ".%d.", numbers[i]);
+        const char *at = numbers[i] < 0 ? NULL : strstr(name, number);
+        snprintf(once, sizeof once, "%s", name);
+        if (at)
+            snprintf(name, INFO_NAME, "%.*s.*.%s", (int)(at - name), once,
+                     once + (at - name) + strlen(number));
+    }
 }
 
 static const char *type_name(enum dtype t)
@@ -81,6 +85,9 @@ static void print_sizes(const struct info *in)
     printf("  layers        %d of width %d, feed-forward %d\n", c->layers, c->width, c->ff);
     printf("  heads         %d of %d, %d for keys and values\n", c->heads, c->head_dim,
            c->kv_heads);
+    if (c->experts)
+        printf("  experts       %d a layer, %d a token%s\n", c->experts, c->experts_used,
+               c->experts_norm ? ", weights that sum to 1" : "");
     print_decoder(c);
     printf("  vocabulary    %d, %s\n", c->vocab,
            c->tied_head ? "head tied to the embedding" : "head of its own");
@@ -120,13 +127,16 @@ static void print_memory(const struct model *m, const struct info_options *o)
     const double mib = 1 << 20;
     printf("\nMiB for batches of %d x %d tokens", (int)o->batch, (int)o->length);
     for (int job = 0; job < PLAN_JOBS; job++) {
+        if (!plan_can(m, (enum plan_job)job))
+            continue;
         p[job] = plan_memory(m, (enum plan_job)job, (int)(o->batch * o->length), (int)o->lora_rank);
         printf("%s%9s", job ? "" : "\n               ", plan_job_name[job]);
     }
     for (int i = 0; i <= PLAN_PARTS; i++) {
         printf("\n  %-13s", i < PLAN_PARTS ? plan_part_name[i] : "total");
         for (int job = 0; job < PLAN_JOBS; job++)
-            printf("%9.1f", (double)(i < PLAN_PARTS ? p[job].bytes[i] : p[job].total) / mib);
+            if (plan_can(m, (enum plan_job)job))
+                printf("%9.1f", (double)(i < PLAN_PARTS ? p[job].bytes[i] : p[job].total) / mib);
     }
     printf("\n");
 }

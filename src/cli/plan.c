@@ -18,6 +18,11 @@ static size_t file_bytes(const struct model *m)
     return n;
 }
 
+bool plan_can(const struct model *m, enum plan_job job)
+{
+    return !m->cfg.experts || job == PLAN_EVAL || job == PLAN_LORA;
+}
+
 struct plan plan_memory(const struct model *m, enum plan_job job, int tokens, int rank)
 {
     const bool moves = job != PLAN_EVAL, lora = job == PLAN_LORA, refers = job == PLAN_FORGET;

@@ -35,6 +35,8 @@ struct plan {
     size_t total;
 };
 
+/* Weights of models with experts are not trained but by adapters. */
+bool plan_can(const struct model *m, enum plan_job job);
 /* `m` may be open by its header only. `tokens`: of one micro-batch of one role. `rank`: of adapters
  * beside all linear layers. */
 struct plan plan_memory(const struct model *m, enum plan_job job, int tokens, int rank);

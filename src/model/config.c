@@ -100,6 +100,19 @@ bool config_has_key(const struct family *f, const char *name)
     return k->name;
 }
 
+enum { MAX_EXPERTS = 1024 };
+
+static int check_experts(const struct model_config *c, struct err *e)
+{
+    if (c->experts > MAX_EXPERTS)
+        return err_set(e, "%d experts a layer are too many; at most %d are supported", c->experts,
+                       MAX_EXPERTS);
+    if (c->experts && (c->experts_used < 1 || c->experts_used > c->experts))
+        return err_set(e, "%d of %d experts cannot be used for a token", c->experts_used,
+                       c->experts);
+    return 0;
+}
+
 static bool is_scale(float v)
 {
     return isfinite(v) && v > 0;
@@ -124,5 +137,5 @@ int config_check(const struct model_config *c, struct err *e)
         return err_set(e, "norm epsilon, attention scale, window or soft cap is out of range");
     if (!is_scale(c->embed_scale) || !is_scale(c->logit_divisor) || !is_scale(c->residual_scale))
         return err_set(e, "a multiplier of embeddings, branches or logits is not positive");
-    return check_rope(&c->rope, c->head_dim, e);
+    return check_experts(c, e) || check_rope(&c->rope, c->head_dim, e) ? -1 : 0;
 }

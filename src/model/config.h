@@ -93,6 +93,12 @@ struct model_config {
     float
         residual_scale; /* branches are multiplied by this before they are added; 1, but granite */
 
+    /* Experts in place of one MLP: a token goes to the `experts_used` with the largest p =
+     * softmax(h Wr^T), and their outputs are added, weighted by p. ff is the width of one. */
+    int experts, experts_used; /* E, K; 0: none */
+    bool experts_norm;         /* the chosen p are divided by their sum */
+    int dense_ff;              /* config.json's width of an MLP without experts, which none is */
+
     /* Biases that some checkpoints of a family have and others lack; see enum when. */
     bool qkv_bias, out_bias, mlp_bias;
 

@@ -188,6 +188,14 @@ static int read_shape(struct model_config *c, struct source *s, struct err *e)
     if (value_length != c->head_dim)
         return err_set(e, "values of %d numbers a head beside keys of %d are not supported",
                        value_length, c->head_dim);
+    if (c->experts && (read_dim(s, "expert_count", -1, &c->experts, e) ||
+                       read_dim(s, "expert_used_count", -1, &c->experts_used, e)))
+        return -1;
+    if (c->dense_ff) {
+        c->dense_ff = c->ff;
+        if (read_dim(s, "expert_feed_forward_length", -1, &c->ff, e))
+            return -1;
+    }
     const struct tensor *embed = tensor_find(s->f, "token_embd.weight");
     if (!embed || embed->n_dims != 2 || embed->shape[0] > MAX_DIM || embed->shape[0] < 1)
         return err_set(e, "the GGUF has no usable 'token_embd.weight'");
@@ -259,11 +267,17 @@ int config_from_gguf(struct model_config *c, const struct tensor_file *f, struct
                        (long long)parts);
     if (!gguf_text(f->meta, "general.architecture", &arch))
         return err_set(e, "the GGUF has no 'general.architecture'");
-    if (!(family = family_by_gguf(arch.s, arch.n, e)) || config_gguf_check(f, family->gguf, e))
+    char key[96];
+    int64_t experts = 0;
+    snprintf(key, sizeof key, "%.*s.expert_count", (int)(arch.n < 64 ? arch.n : 64), arch.s);
+    gguf_int(f->meta, key, &experts);
+    if (!(family = family_by_gguf(arch.s, arch.n, experts > 0, e)) ||
+        config_gguf_check(f, family->gguf, e))
         return -1;
     struct source s = {.f = f, .m = f->meta, .arch = family->gguf};
     *c = family->preset;
     c->family = family;
+    c->experts_norm = c->experts > 0; /* llama.cpp has no other way */
     if (read_shape(c, &s, e) || read_rope(c, &s, e))
         return -1;
     read_numbers(c, &s);
@@ -293,7 +307,7 @@ int config_from_llama2c(struct model_config *c, const struct tensor_file *f, str
         .eos = {1, 2},
         .n_eos = 2, /* run.c stops at the next story's BOS */
     };
-    if (!(c->family = family_by_gguf("llama", 5, e)))
+    if (!(c->family = family_by_gguf("llama", 5, false, e)))
         return -1;
     config_derive(c);
     return config_check(c, e);

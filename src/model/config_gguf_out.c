@@ -118,6 +118,9 @@ static int check_sayable(const struct model_config *c, struct err *e)
                        "GGUF cannot say which layers of a '%s' have a window or no rope, and these "
                        "are not the usual ones: write a directory instead",
                        name);
+    if (c->experts && !c->experts_norm)
+        return err_set(e, "GGUF cannot say that the weights of experts do not sum to 1 "
+                          "('norm_topk_prob' false): write a directory instead");
     return 0;
 }
 
@@ -147,7 +150,12 @@ int config_to_gguf(const struct model_config *c, enum dtype dtype, struct gguf_p
     put_int(&o, "context_length", c->positions);
     put_int(&o, "embedding_length", c->width);
     put_int(&o, "block_count", c->layers);
-    put_int(&o, "feed_forward_length", c->ff);
+    put_int(&o, "feed_forward_length", c->dense_ff ? c->dense_ff : c->ff);
+    if (c->experts) {
+        put_int(&o, "expert_count", c->experts);
+        put_int(&o, "expert_used_count", c->experts_used);
+        put_int(&o, "expert_feed_forward_length", c->ff);
+    }
     put_attention(&o, c);
     put_scales(&o, c);
     put_rope(&o, c);

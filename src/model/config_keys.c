@@ -237,6 +237,39 @@ const struct config_key granite_keys[] = {
     END,
 };
 
+const struct config_key mixtral_keys[] = {
+    SHAPE,
+    FF,
+    KV_HEADS,
+    HEAD_DIM,
+    RMS_EPS,
+    ACT("hidden_act"),
+    ROPE_NEWER,
+    WINDOW("sliding_window"),
+    OPT_DIM("num_local_experts", experts),
+    OPT_DIM("num_experts_per_tok", experts_used),
+    END,
+};
+
+const struct config_key qwen3_moe_keys[] = {
+    SHAPE,
+    OPT_DIM("intermediate_size", dense_ff),
+    OPT_DIM("moe_intermediate_size", ff),
+    KV_HEADS,
+    HEAD_DIM,
+    RMS_EPS,
+    ACT("hidden_act"),
+    ROPE,
+    ATTN_BIAS,
+    FIXED("use_sliding_window", 0),
+    OPT_DIM("num_experts", experts),
+    OPT_DIM("num_experts_per_tok", experts_used),
+    BOOL("norm_topk_prob", experts_norm),
+    {"decoder_sparse_step", &kind_one, .at = 0},
+    {"mlp_only_layers", &kind_empty, .at = 0},
+    END,
+};
+
 /* Newer checkpoints have both names of the rope's keys, older ones the first. */
 const struct config_key gpt_neox_keys[] = {
     SHAPE,

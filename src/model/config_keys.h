@@ -41,13 +41,16 @@ extern const struct config_kind kind_dim, /* an int from 1 on, which must be the
     kind_layer_types,                     /* which layers have the window; a list */
     kind_no_rope,                         /* smollm3's list of layers with rope, and ... */
     kind_no_rope_again,                   /* ... their rule, read by the other */
+    kind_one,                             /* refused if not 1 */
+    kind_empty,                           /* a list that is refused if it holds anything */
     kind_nope_window,                     /* smollm3's window, in layers without rope */
     kind_rope_scaling, kind_full_scaling; /* of all layers; of those without a window */
 
 /* Lists end with name NULL. */
 extern const struct config_key llama_keys[], mistral_keys[], qwen2_keys[], qwen3_keys[],
     phi3_keys[], phi_keys[], gemma_keys[], gemma2_keys[], gemma3_keys[], olmo2_keys[], olmo3_keys[],
-    smollm3_keys[], granite_keys[], gpt_neox_keys[], gpt2_keys[], opt_keys[];
+    smollm3_keys[], granite_keys[], gpt_neox_keys[], gpt2_keys[], opt_keys[], mixtral_keys[],
+    qwen3_moe_keys[];
 
 /* Whether config.json of the family has this key. */
 bool config_has_key(const struct family *f, const char *name);

@@ -265,6 +265,43 @@ static json_t *write_fixed(const struct model_config *c, const struct config_key
     return json_boolean(k->preset != 0);
 }
 
+/* Variants with experts in some layers only. */
+static int read_one(struct model_config *c, const json_t *config, const struct config_key *k,
+                    struct err *e)
+{
+    int64_t v = 1;
+    (void)c;
+    if (json_opt_int(config, k->name, INT32_MIN, INT32_MAX, &v, e))
+        return -1;
+    return v == 1 ? 0
+                  : err_set(e, "'%s' %lld is not supported, only 1: experts in every layer",
+                            k->name, (long long)v);
+}
+
+static json_t *write_one(const struct model_config *c, const struct config_key *k)
+{
+    (void)c;
+    (void)k;
+    return json_integer(1);
+}
+
+static int read_empty(struct model_config *c, const json_t *config, const struct config_key *k,
+                      struct err *e)
+{
+    const json_t *v = json_object_get(config, k->name);
+    (void)c;
+    return !v || json_is_null(v) || (json_is_array(v) && !json_array_size(v))
+               ? 0
+               : err_set(e, "'%s' is not supported: there must be experts in every layer", k->name);
+}
+
+static json_t *write_empty(const struct model_config *c, const struct config_key *k)
+{
+    (void)c;
+    (void)k;
+    return json_array();
+}
+
 /* OPT's embedding may be narrower than the decoder, with a projection between. */
 static int read_embed_width(struct model_config *c, const json_t *config,
                             const struct config_key *k, struct err *e)
@@ -300,5 +337,7 @@ const struct config_kind kind_attn_bias = {read_attn_bias, write_bool};
 const struct config_kind kind_all_biases = {read_all_biases, write_bool};
 const struct config_kind kind_query_scalar = {read_query_scalar, write_query_scalar};
 const struct config_kind kind_rotary = {read_rotary, write_rotary};
+const struct config_kind kind_one = {read_one, write_one};
+const struct config_kind kind_empty = {read_empty, write_empty};
 const struct config_kind kind_fixed = {read_fixed, write_fixed};
 const struct config_kind kind_embed_width = {read_embed_width, write_int};

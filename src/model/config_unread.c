@@ -90,6 +90,9 @@ static const struct harmless config_harmless[] = {
     {"residual_multiplier", 1},
     {"num_experts", 0},
     {"num_local_experts", 0},
+    {"router_aux_loss_coef", ANY},
+    {"output_router_logits", ANY},
+    {"router_jitter_noise", 0},
     {NULL, 0},
 };
 

@@ -85,6 +85,18 @@
         W_NORM_K, LAYER "self_attn.k_norm.weight", BLOCK "attn_k_norm.weight", VECTOR(k),          \
             .gguf_layout = y                                                                       \
     }
+/* Experts: one file names them by number, GGUF's tensors hold all of a layer, which gguf.h splits.
+ */
+#define EXPERTS(router, hf, gate, up, down)                                                        \
+    {W_ROUTER, LAYER router ".weight", BLOCK "ffn_gate_inp.weight", MATRIX(DIM_E, DIM_C)},         \
+        {W_EXPERT_GATE, LAYER hf ".%d." gate ".weight", BLOCK "ffn_gate_exps.weight.%d",           \
+         MATRIX(DIM_F, DIM_C)},                                                                    \
+        {W_EXPERT_UP, LAYER hf ".%d." up ".weight", BLOCK "ffn_up_exps.weight.%d",                 \
+         MATRIX(DIM_F, DIM_C)},                                                                    \
+    {                                                                                              \
+        W_EXPERT_DOWN, LAYER hf ".%d." down ".weight", BLOCK "ffn_down_exps.weight.%d",            \
+            MATRIX(DIM_C, DIM_F)                                                                   \
+    }
 #define OUT_NORM(y) RMS_NORM(W_NORM_OUT, "model.norm", "output_norm", y)
 
 static const struct slot_name llama_names[] = {
@@ -151,6 +163,27 @@ static const struct slot_name gemma3_names[] = {
     GATED_MLP,
     SANDWICH_NORMS(LAYOUT_PLUS_ONE),
     OUT_NORM(LAYOUT_PLUS_ONE),
+    HEAD,
+    END,
+};
+
+static const struct slot_name mixtral_names[] = {
+    EMBED,
+    QKVO(LAYOUT_ROPE_PAIRS),
+    EXPERTS("block_sparse_moe.gate", "block_sparse_moe.experts", "w1", "w3", "w2"),
+    PRE_NORMS(LAYOUT_PLAIN),
+    OUT_NORM(LAYOUT_PLAIN),
+    HEAD,
+    END,
+};
+
+static const struct slot_name qwen3_moe_names[] = {
+    EMBED,
+    QKVO(LAYOUT_PLAIN),
+    HEAD_NORMS(DIM_D, DIM_D, LAYOUT_PLAIN),
+    EXPERTS("mlp.gate", "mlp.experts", "gate_proj", "up_proj", "down_proj"),
+    PRE_NORMS(LAYOUT_PLAIN),
+    OUT_NORM(LAYOUT_PLAIN),
     HEAD,
     END,
 };
@@ -321,5 +354,19 @@ const struct family families[] = {
                 .qkv_bias = true,
                 .out_bias = true,
                 .mlp_bias = true}},
+    {"mixtral", "MixtralForCausalLM", NULL, "llama", mixtral_names, mixtral_keys,
+     .preset = {.kv_heads = 8,
+                .norm_eps = 1e-5f,
+                .rope = {.base = 1e6},
+                .experts = 8,
+                .experts_used = 2,
+                .experts_norm = true}},
+    {"qwen3_moe", "Qwen3MoeForCausalLM", NULL, "qwen3moe", qwen3_moe_names, qwen3_moe_keys,
+     .preset = {.kv_heads = 4,
+                .ff = 768,
+                .dense_ff = 6144,
+                .norm_eps = 1e-6f,
+                .experts = 128,
+                .experts_used = 8}},
     {.name = NULL},
 };

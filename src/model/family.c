@@ -35,12 +35,13 @@ const struct family *family_by_type(const char *model_type)
     return f->name ? f : NULL;
 }
 
-const struct family *family_by_gguf(const char *name, size_t n, struct err *e)
+const struct family *family_by_gguf(const char *name, size_t n, bool experts, struct err *e)
 {
     for (int i = 0; families[i].name; i++)
-        if (families[i].gguf && strlen(families[i].gguf) == n && !memcmp(families[i].gguf, name, n))
+        if (families[i].gguf && (families[i].preset.experts > 0) == experts &&
+            strlen(families[i].gguf) == n && !memcmp(families[i].gguf, name, n))
             return &families[i];
-    return unknown("GGUF architecture", name, n, e);
+    return unknown(experts ? "GGUF architecture with experts" : "GGUF architecture", name, n, e);
 }
 
 static bool is_there(const struct model_config *c, enum when when)
@@ -72,8 +73,30 @@ static int64_t dim_size(enum dim d, const struct model_config *c)
         [DIM_KV] = kv,         [DIM_QKV] = q + 2 * kv,
         [DIM_F] = c->ff,       [DIM_2F] = 2 * (int64_t)c->ff,
         [DIM_V] = c->vocab,    [DIM_POS] = (int64_t)c->positions + c->position_offset,
+        [DIM_E] = c->experts,
     };
     return size[d];
+}
+
+static void add_one(struct weight_table *t, const struct slot_name *s, int layer, int expert,
+                    const struct model_config *c)
+{
+    struct weight *w = &t->v[t->n++];
+    if (layer < 0)
+        snprintf(w->name, sizeof w->name, "%s", s->hf);
+    else
+        snprintf(w->name, sizeof w->name, s->hf, layer, expert);
+    w->slot = s->slot;
+    w->layer = layer;
+    w->expert = expert;
+    w->n_dims = s->cols == DIM_NONE ? 1 : 2;
+    w->shape[0] = dim_size(s->rows, c);
+    w->shape[1] = dim_size(s->cols, c);
+    w->count = (size_t)w->shape[0] * (size_t)w->shape[1];
+    w->offset = t->total;
+    w->decay = w->n_dims == 2;
+    w->trainable = w->wants_grad = true;
+    t->total += PADDED(w->count);
 }
 
 static void add(struct weight_table *t, const struct slot_name *s, int layer,
@@ -83,21 +106,8 @@ static void add(struct weight_table *t, const struct slot_name *s, int layer,
         return;
     if (t->first[s->slot] < 0)
         t->first[s->slot] = t->n;
-    struct weight *w = &t->v[t->n++];
-    if (layer < 0)
-        snprintf(w->name, sizeof w->name, "%s", s->hf);
-    else
-        snprintf(w->name, sizeof w->name, s->hf, layer);
-    w->slot = s->slot;
-    w->layer = layer;
-    w->n_dims = s->cols == DIM_NONE ? 1 : 2;
-    w->shape[0] = dim_size(s->rows, c);
-    w->shape[1] = dim_size(s->cols, c);
-    w->count = (size_t)w->shape[0] * (size_t)w->shape[1];
-    w->offset = t->total;
-    w->decay = w->n_dims == 2;
-    w->trainable = w->wants_grad = true;
-    t->total += PADDED(w->count);
+    for (int x = 0; x < (slot_of_expert(s->slot) ? c->experts : 1); x++)
+        add_one(t, s, layer, x, c);
 }
 
 void weight_table_place(struct weight_table *t)
@@ -127,7 +137,8 @@ static int check_total(const struct weight_table *t, struct err *e)
 int weight_table_init(struct weight_table *t, const struct model_config *c, struct err *e)
 {
     *t = (struct weight_table){0};
-    t->v = mem_alloc((size_t)SLOT_COUNT * ((size_t)c->layers + 1), sizeof *t->v, e);
+    const size_t per_layer = SLOT_COUNT + 3 * (size_t)c->experts;
+    t->v = mem_alloc(per_layer * ((size_t)c->layers + 1), sizeof *t->v, e);
     if (!t->v)
         return -1;
     for (int i = 0; i < SLOT_COUNT; i++)

@@ -50,6 +50,14 @@ enum slot {
     W_GATE_UP_B,
     W_DOWN,
     W_DOWN_B,
+    W_ROUTER, /* [E, C], and for each of E experts instead of W_GATE, W_UP, W_DOWN: */
+    W_ROUTER_B,
+    W_EXPERT_GATE,
+    W_EXPERT_GATE_B,
+    W_EXPERT_UP,
+    W_EXPERT_UP_B,
+    W_EXPERT_DOWN,
+    W_EXPERT_DOWN_B,
     W_NORM_MLP_POST,
     W_NORM_MLP_POST_B,
     W_NORM_OUT,
@@ -69,6 +77,11 @@ static inline bool slot_of_head(enum slot slot)
     return slot >= W_NORM_OUT;
 }
 
+static inline bool slot_of_expert(enum slot slot)
+{
+    return slot >= W_EXPERT_GATE && slot <= W_EXPERT_DOWN_B;
+}
+
 enum dim {
     DIM_NONE,
     DIM_C,
@@ -79,7 +92,8 @@ enum dim {
     DIM_F,
     DIM_2F,
     DIM_V,
-    DIM_POS /* positions + position_offset */
+    DIM_POS, /* positions + position_offset */
+    DIM_E    /* experts */
 };
 
 /* How the numbers of a weight stand in a file. In memory a matrix is always [out, in], the rows of
@@ -97,7 +111,7 @@ enum when { ALWAYS, IF_UNTIED, IF_QKV_BIAS, IF_OUT_BIAS, IF_MLP_BIAS };
 
 struct slot_name {
     enum slot slot;
-    const char *hf; /* "%d" is the layer */
+    const char *hf; /* "%d" is the layer, a second one the expert */
     const char *gguf;
     enum dim rows, cols; /* in memory; cols DIM_NONE: a vector */
     enum layout hf_layout, gguf_layout;
@@ -123,7 +137,8 @@ extern const struct family families[]; /* ended by name NULL */
 
 const struct family *family_by_architecture(const char *architecture, struct err *e);
 const struct family *family_by_type(const char *model_type); /* of config.json; or NULL */
-const struct family *family_by_gguf(const char *name, size_t n, struct err *e);
+/* Architectures may be shared by families with experts and without. */
+const struct family *family_by_gguf(const char *name, size_t n, bool experts, struct err *e);
 /* The row of a slot that a model of this configuration has, or NULL. */
 const struct slot_name *family_slot(const struct model_config *c, enum slot slot);
 
@@ -132,7 +147,8 @@ const struct slot_name *family_slot(const struct model_config *c, enum slot slot
 struct weight {
     char name[96]; /* HF parameter name */
     enum slot slot;
-    int layer; /* -1: not in a layer */
+    int layer;  /* -1: not in a layer */
+    int expert; /* of W_EXPERT_..., else 0 */
     int n_dims;
     int64_t shape[2];     /* in memory: [out, in] or [n, 1]; layout.h has that of a file */
     size_t count, offset; /* floats, and where they start in flat storage */
@@ -173,7 +189,8 @@ void weight_table_fini(struct weight_table *t);
 void weight_table_place(struct weight_table *t);
 /* Whether the model has such a weight (in every layer, if it is a layer's). */
 bool weight_has(const struct weight_table *t, enum slot slot);
-/* Index of a slot's weight; BUG if the model lacks it. */
+/* Index of a slot's weight, that of the first expert, which the others follow; BUG if the model
+ * lacks it. */
 int weight_index(const struct weight_table *t, enum slot slot, int layer);
 /* Where the gradient of a slot's weight goes in flat gradients, or NULL: the model lacks the
  * weight, or nobody wants its gradient, or grads is NULL. */

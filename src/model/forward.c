@@ -7,7 +7,8 @@
 size_t forward_bytes(const struct model_config *c, int n_tokens, bool keep)
 {
     size_t layers = keep ? (size_t)c->layers : 1, rows = keep ? 3 : 2; /* norm, x, dx */
-    size_t per_token = layer_floats(c) * layers + rows * (size_t)c->width + (size_t)c->ff;
+    size_t per_token = layer_floats(c) * layers + rows * (size_t)c->width + (size_t)c->ff +
+                       (c->experts ? moe_scratch_floats(c) : 0);
     return per_token * (size_t)n_tokens * sizeof(float);
 }
 
@@ -100,7 +101,8 @@ static int pass_init(struct pass *p, struct arena *a, struct err *e)
     if (!(p->acts = arena_take(a, (size_t)kept + 1, sizeof *p->acts, e)) ||
         !(p->norm = arena_take(a, n * w, sizeof(float), e)) ||
         !(p->act = arena_take(a, n * (size_t)c->ff, sizeof(float), e)) ||
-        !(p->x = arena_take(a, n * w, sizeof(float), e)))
+        !(p->x = arena_take(a, n * w, sizeof(float), e)) ||
+        (c->experts && moe_scratch_init(&p->moe, c, p->batch->n_tokens, a, e)))
         return -1;
     for (int l = 0; l < kept; l++)
         if (layer_acts_init(&p->acts[l], c, p->batch->n_tokens, a, e) ||

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "model/batch.h"
 #include "model/model.h"
+#include "model/moe.h"
 #include "model/norm.h"
 
 struct pass;
@@ -89,6 +90,7 @@ struct layer_acts {
     float *x2;                  /* [N,C] after attention; not if the MLP runs in parallel */
     float *mlp_in;              /* [N,C] if a tap may have changed it */
     float *gate, *up;           /* [N,F]; up only if the MLP is gated */
+    struct moe_acts moe;        /* instead, if there are experts */
     float *mlp_out;             /* [N,C] if a norm follows the MLP */
     struct norm_stats n1, n2;   /* of the norms before attention and MLP */
     struct norm_stats nq, nk;   /* of q0, k0 */
@@ -102,6 +104,7 @@ struct pass {
     struct layer_acts *acts; /* [layers] if kept, else [1] */
     float *x;                /* [N,C] output of the last layer run */
     float *norm, *act;       /* scratch [N,C], [N,F] */
+    struct moe_scratch moe;  /* if there are experts */
 };
 
 /* Everything lives in `a`. */

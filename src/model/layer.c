@@ -74,7 +74,8 @@ static struct plan plan_of(const struct model_config *c, struct layer_acts *l)
         keep(&k, &l->x2, w);
     if (family_slot(c, W_NORM_MLP))
         keep_stats(&k, &l->n2, 1);
-    keep(&k, &l->gate, (size_t)c->ff);
+    if (!c->experts)
+        keep(&k, &l->gate, (size_t)c->ff);
     if (is_gated(c))
         keep(&k, &l->up, (size_t)c->ff);
     if (family_slot(c, W_NORM_MLP_POST)) {
@@ -93,7 +94,7 @@ size_t layer_floats(const struct model_config *c)
         floats += k.part[i].width;
     for (int i = 0; i < k.n_stats; i++)
         floats += norm_floats(c, k.stats[i].rows);
-    return floats;
+    return floats + (c->experts ? moe_floats(c) : 0);
 }
 
 int layer_acts_init(struct layer_acts *l, const struct model_config *c, int n, struct arena *a,
@@ -107,7 +108,7 @@ int layer_acts_init(struct layer_acts *l, const struct model_config *c, int n, s
     for (int i = 0; i < k.n_stats; i++)
         if (norm_stats_init(k.stats[i].p, c, (size_t)n * k.stats[i].rows, a, e))
             return -1;
-    return 0;
+    return c->experts ? moe_acts_init(&l->moe, c, n, a, e) : 0;
 }
 
 struct attn layer_attn(const struct pass *p, int l)
@@ -175,27 +176,36 @@ static void attend(const struct pass *p, int l, struct layer_acts *s)
     p->m->ops->attention(s->att, s->lse, s->q, k, v, &at);
 }
 
-/* sum [N,C] += what a branch ends with: the product of x [N,in], a norm of it if the model has one
- * there (raw: before that), and the model's multiplier. */
+/* sum [N,C] += the end of a branch, y [N,C]: normalised if the model does that (raw: y), times the
+ * model's multiplier. y is overwritten. */
+static void join_branch(const struct pass *p, int l, enum place place, enum slot post, float *sum,
+                        float *y, const struct norm_stats *stats)
+{
+    const struct model *m = p->m;
+    const size_t nc = (size_t)p->batch->n_tokens * (size_t)m->cfg.width;
+    if (weight_has(&m->table, post)) {
+        norm_forward(m, post, l, p->norm, stats, y, nc);
+        y = p->norm;
+    }
+    if (m->cfg.residual_scale != 1)
+        m->ops->scale(y, m->cfg.residual_scale, nc);
+    pass_tap(p, place, l, y);
+    m->ops->add(sum, y, nc);
+}
+
+/* The same with the product of x [N,in] that a branch ends with; raw: where it is kept. */
 static void add_branch(const struct pass *p, int l, enum place place, enum slot slot,
                        enum slot post, float *sum, const float *x, float *raw,
                        const struct norm_stats *stats)
 {
-    const struct model *m = p->m;
     const int n = p->batch->n_tokens;
-    const size_t nc = (size_t)n * (size_t)m->cfg.width;
-    const float times = m->cfg.residual_scale;
-    if (!raw && times == 1 && !pass_is_tapped(p, place, l)) {
+    if (!raw && p->m->cfg.residual_scale == 1 && !pass_is_tapped(p, place, l)) {
         linear_forward(p, slot, l, sum, x, n, 1);
         return;
     }
-    linear_forward(p, slot, l, raw ? raw : p->norm, x, n, 0);
-    if (raw)
-        norm_forward(m, post, l, p->norm, stats, raw, nc);
-    if (times != 1)
-        m->ops->scale(p->norm, times, nc);
-    pass_tap(p, place, l, p->norm);
-    m->ops->add(sum, p->norm, nc);
+    float *y = raw ? raw : p->norm;
+    linear_forward(p, slot, l, y, x, n, 0);
+    join_branch(p, l, place, post, sum, y, stats);
 }
 
 struct layer_norm layer_mlp_norm(const struct model *m, const struct layer_acts *s)
@@ -224,6 +234,17 @@ static const float *mlp_input(const struct pass *p, int l, struct layer_acts *s)
     return p->norm;
 }
 
+/* gate, up [N,F] = h W^T;  p->act [N,F] = f(gate) * up */
+static void mlp_act(const struct pass *p, int l, struct layer_acts *s, const float *h)
+{
+    const struct model_config *c = &p->m->cfg;
+    const int n = p->batch->n_tokens;
+    linear_forward(p, s->up ? W_GATE : W_UP, l, s->gate, h, n, 0);
+    if (s->up)
+        linear_forward(p, W_UP, l, s->up, h, n, 0);
+    p->m->ops->glu(p->act, c->act, s->gate, s->up, (size_t)n * (size_t)c->ff);
+}
+
 void layer_forward(const struct pass *p, int l, struct layer_acts *s, float *out)
 {
     const struct model *m = p->m;
@@ -243,16 +264,17 @@ void layer_forward(const struct pass *p, int l, struct layer_acts *s, float *out
     memcpy(sum, s->x, nc * sizeof(float));
     add_branch(p, l, PLACE_ATTN_OUT, W_O, W_NORM_ATTN_POST, sum, s->att, s->att_out, &s->n1p);
 
-    /* h [N,C] = norm(x2);  gate, up [N,F] = h W^T;  act [N,F] = f(gate) * up */
+    /* h [N,C] = norm(x2);  out [N,C] = x2 + MLP(h) */
     h = mlp_input(p, l, s);
-    linear_forward(p, s->up ? W_GATE : W_UP, l, s->gate, h, n, 0);
-    if (s->up)
-        linear_forward(p, W_UP, l, s->up, h, n, 0);
-    m->ops->glu(p->act, c->act, s->gate, s->up, (size_t)n * (size_t)c->ff);
-
-    /* out [N,C] = x2 + act W_down^T */
+    if (c->experts)
+        moe_forward(p, l, &s->moe, h);
+    else
+        mlp_act(p, l, s, h);
     if (!c->parallel)
         memcpy(out, s->x2, nc * sizeof(float));
-    add_branch(p, l, PLACE_MLP_OUT, W_DOWN, W_NORM_MLP_POST, out, p->act, s->mlp_out, &s->n2p);
+    if (c->experts)
+        join_branch(p, l, PLACE_MLP_OUT, W_NORM_MLP_POST, out, p->moe.y, &s->n2p);
+    else
+        add_branch(p, l, PLACE_MLP_OUT, W_DOWN, W_NORM_MLP_POST, out, p->act, s->mlp_out, &s->n2p);
     pass_tap(p, PLACE_RESID, l, out);
 }

@@ -56,27 +56,41 @@ static const float *branch_back(const struct back *b, enum place place, enum slo
     return b->r->dnorm;
 }
 
+/* dh [N,C], the gradient of the MLP's input h, from that of its output: without experts. */
+static float *dense_back(const struct back *b, const float *h, const float *dy)
+{
+    const struct model *m = b->m;
+    const struct pass *p = b->p;
+    struct layer_acts *s = b->s;
+    struct layer_scratch *r = b->r;
+    const size_t nf = (size_t)b->n * (size_t)m->cfg.ff;
+    m->ops->glu(p->act, m->cfg.act, s->gate, s->up, nf);
+    linear_backward(p, W_DOWN, b->l, b->grads, r->dact, dy, p->act, b->n, 0);
+    /* gate, up [N,F] become their gradients */
+    m->ops->glu_back(s->gate, s->up, m->cfg.act, r->dact, s->gate, s->up, nf);
+    linear_backward(p, s->up ? W_GATE : W_UP, b->l, b->grads, r->dnorm, s->gate, h, b->n, 0);
+    if (s->up)
+        linear_backward(p, W_UP, b->l, b->grads, r->dnorm, s->up, h, b->n, 1);
+    return r->dnorm;
+}
+
 /* dx [N,C] += the way through the MLP; dy [N,C] is the gradient of what it was added to. */
 static void mlp_back(const struct back *b, float *dx, const float *dy)
 {
     const struct model *m = b->m;
     const struct pass *p = b->p;
     struct layer_acts *s = b->s;
-    struct layer_scratch *r = b->r;
     const struct layer_norm mlp = layer_mlp_norm(m, s);
-    const size_t nf = (size_t)b->n * (size_t)m->cfg.ff;
-    m->ops->glu(p->act, m->cfg.act, s->gate, s->up, nf);
     dy = branch_back(b, PLACE_MLP_OUT, W_NORM_MLP_POST, dy, s->mlp_out, &s->n2p);
-    linear_backward(p, W_DOWN, b->l, b->grads, r->dact, dy, p->act, b->n, 0);
-    /* gate, up [N,F] become their gradients */
-    m->ops->glu_back(s->gate, s->up, m->cfg.act, r->dact, s->gate, s->up, nf);
     const float *h =
         s->mlp_in ? s->mlp_in : norm_forward(m, mlp.slot, b->l, p->norm, mlp.stats, mlp.x, b->nc);
-    linear_backward(p, s->up ? W_GATE : W_UP, b->l, b->grads, r->dnorm, s->gate, h, b->n, 0);
-    if (s->up)
-        linear_backward(p, W_UP, b->l, b->grads, r->dnorm, s->up, h, b->n, 1);
-    pass_tap_back(p, PLACE_MLP_IN, b->l, r->dnorm);
-    norm_backward(m, mlp.slot, b->l, b->grads, dx, r->dnorm, mlp.stats, mlp.x, b->nc);
+    float *dh = m->cfg.experts ? p->moe.y : NULL;
+    if (m->cfg.experts)
+        moe_backward(p, b->l, &s->moe, h, dy, b->r->dact, b->grads);
+    else
+        dh = dense_back(b, h, dy);
+    pass_tap_back(p, PLACE_MLP_IN, b->l, dh);
+    norm_backward(m, mlp.slot, b->l, b->grads, dx, dh, mlp.stats, mlp.x, b->nc);
 }
 
 /* dy [N,heads,D], the gradient of rotated queries or keys, to that of their projection: in dy

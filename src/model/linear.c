@@ -5,8 +5,10 @@
 /* What stands behind a slot: rows `first` to `first + out` of a weight. */
 struct matrix {
     enum slot weight, bias;
+    int layer, index; /* of the weight, in the model's table */
     size_t first;
     int in, out;
+    bool routed; /* an expert's: its rows of x are not the batch's tokens */
 };
 
 /* Slots that may be rows of another slot's weight. */
@@ -39,19 +41,29 @@ static struct matrix find(const struct model *m, enum slot slot, int layer)
 {
     struct matrix w = {.weight = slot, .bias = slot_bias(slot)};
     bool part = !weight_has(&m->table, slot) && is_part(slot, &m->cfg, &w);
-    const struct weight *row = &m->table.v[weight_index(&m->table, w.weight, layer)];
+    w.layer = layer;
+    w.index = weight_index(&m->table, w.weight, layer);
+    const struct weight *row = &m->table.v[w.index];
     if (!part)
         w.out = (int)row->shape[0];
     w.in = (int)row->shape[1];
     return w;
 }
 
-/* What a linear tap sees. */
-static struct product product_of(const struct pass *p, const struct matrix *w, int weight,
-                                 const float *x, const float *dy, int n)
+static struct matrix find_expert(const struct model *m, enum slot slot, int layer, int expert)
 {
-    bool tokens = n == p->batch->n_tokens;
-    return (struct product){.weight = weight,
+    struct matrix w = find(m, slot, layer);
+    w.index += expert;
+    w.routed = true;
+    return w;
+}
+
+/* What a linear tap sees. */
+static struct product product_of(const struct pass *p, const struct matrix *w, const float *x,
+                                 const float *dy, int n)
+{
+    bool tokens = !w->routed && n == p->batch->n_tokens;
+    return (struct product){.weight = w->index,
                             .first = (int)w->first,
                             .n = n,
                             .in = w->in,
@@ -62,42 +74,66 @@ static struct product product_of(const struct pass *p, const struct matrix *w, i
                             .n_seqs = tokens ? p->batch->n_seqs : 0};
 }
 
+static void apply(const struct pass *p, const struct matrix *w, float *y, const float *x, int n,
+                  float beta)
+{
+    const struct model *m = p->m;
+    const struct linear_tap *tap = w->layer < 0 ? NULL : p->how.linear;
+    m->ops->linear(y, x, m->w[w->index] + w->first * (size_t)w->in, n, w->in, w->out, beta);
+    if (weight_has(&m->table, w->bias))
+        m->ops->bias(y, model_weight(m, w->bias, w->layer) + w->first, n, w->out);
+    lora_forward(m, w->index, w->first, w->out, y, x, n, p->how.training);
+    if (tap && tap->forward) {
+        const struct product seen = product_of(p, w, x, NULL, n);
+        tap->forward(tap->ctx, &seen);
+    }
+}
+
+static void apply_back(const struct pass *p, const struct matrix *w, float *grads, float *dx,
+                       const float *dy, const float *x, int n, float beta)
+{
+    const struct model *m = p->m;
+    const struct linear_tap *tap = w->layer < 0 ? NULL : p->how.linear;
+    const struct weight *row = &m->table.v[w->index];
+    float *db = weight_grad(&m->table, w->bias, w->layer, grads);
+    size_t at = w->first * (size_t)w->in;
+    if (grads && row->wants_grad)
+        m->ops->linear_dw(grads + row->at + at, dy, x, n, w->in, w->out);
+    if (db)
+        m->ops->bias_back(db + w->first, dy, n, w->out);
+    if (tap && tap->backward) {
+        const struct product seen = product_of(p, w, x, dy, n);
+        tap->backward(tap->ctx, &seen);
+    }
+    if (dx)
+        m->ops->linear_dx(dx, dy, m->w[w->index] + at, n, w->in, w->out, beta);
+    lora_backward(m, w->index, w->first, w->out, grads, dx, dy, x, n, p->how.training);
+}
+
 void linear_forward(const struct pass *p, enum slot slot, int layer, float *y, const float *x,
                     int n, float beta)
 {
-    const struct model *m = p->m;
-    const struct linear_tap *tap = layer < 0 ? NULL : p->how.linear;
-    const struct matrix w = find(m, slot, layer);
-    const int i = weight_index(&m->table, w.weight, layer);
-    m->ops->linear(y, x, m->w[i] + w.first * (size_t)w.in, n, w.in, w.out, beta);
-    if (weight_has(&m->table, w.bias))
-        m->ops->bias(y, model_weight(m, w.bias, layer) + w.first, n, w.out);
-    lora_forward(m, i, w.first, w.out, y, x, n, p->how.training);
-    if (tap && tap->forward) {
-        const struct product seen = product_of(p, &w, i, x, NULL, n);
-        tap->forward(tap->ctx, &seen);
-    }
+    const struct matrix w = find(p->m, slot, layer);
+    apply(p, &w, y, x, n, beta);
 }
 
 void linear_backward(const struct pass *p, enum slot slot, int layer, float *grads, float *dx,
                      const float *dy, const float *x, int n, float beta)
 {
-    const struct model *m = p->m;
-    const struct linear_tap *tap = layer < 0 ? NULL : p->how.linear;
-    const struct matrix w = find(m, slot, layer);
-    const int i = weight_index(&m->table, w.weight, layer);
-    float *dw = weight_grad(&m->table, w.weight, layer, grads);
-    float *db = weight_grad(&m->table, w.bias, layer, grads);
-    size_t at = w.first * (size_t)w.in;
-    if (dw)
-        m->ops->linear_dw(dw + at, dy, x, n, w.in, w.out);
-    if (db)
-        m->ops->bias_back(db + w.first, dy, n, w.out);
-    if (tap && tap->backward) {
-        const struct product seen = product_of(p, &w, i, x, dy, n);
-        tap->backward(tap->ctx, &seen);
-    }
-    if (dx)
-        m->ops->linear_dx(dx, dy, m->w[i] + at, n, w.in, w.out, beta);
-    lora_backward(m, i, w.first, w.out, grads, dx, dy, x, n, p->how.training);
+    const struct matrix w = find(p->m, slot, layer);
+    apply_back(p, &w, grads, dx, dy, x, n, beta);
+}
+
+void linear_expert(const struct pass *p, enum slot slot, int layer, int expert, float *y,
+                   const float *x, int n, float beta)
+{
+    const struct matrix w = find_expert(p->m, slot, layer, expert);
+    apply(p, &w, y, x, n, beta);
+}
+
+void linear_expert_back(const struct pass *p, enum slot slot, int layer, int expert, float *grads,
+                        float *dx, const float *dy, const float *x, int n, float beta)
+{
+    const struct matrix w = find_expert(p->m, slot, layer, expert);
+    apply_back(p, &w, grads, dx, dy, x, n, beta);
 }

@@ -55,7 +55,7 @@ static bool is_target(const struct targets *t, const struct weight *w)
 {
     const char *end = strstr(w->name, ".weight");
     size_t n = end ? (size_t)(end - w->name) : 0;
-    if (!n || w->n_dims != 2 || w->slot == W_EMBED || w->slot == W_POS)
+    if (!n || w->n_dims != 2 || w->slot == W_EMBED || w->slot == W_POS || w->slot == W_ROUTER)
         return false;
     struct err ignored;
     bool yes;

@@ -38,10 +38,23 @@ int model_open_header(struct model *m, const char *path, struct err *e)
     return -1;
 }
 
+int model_refuse_experts(const struct model *m, struct err *e)
+{
+    return m->cfg.experts ? err_set(e,
+                                    "model '%s': the weights of a model with experts (%s) are not "
+                                    "trained; train adapters beside them (locate lora)",
+                                    m->path, m->cfg.family->name)
+                          : 0;
+}
+
 int model_open(struct model *m, const char *path, bool writable, struct err *e)
 {
     if (model_open_header(m, path, e))
         return -1;
+    if (writable && model_refuse_experts(m, e)) {
+        model_close(m);
+        return -1;
+    }
     if (!store_load(m, writable, e))
         return 0;
     err_prefix(e, "model '%s': ", path);
@@ -193,5 +206,16 @@ size_t model_n_params(const struct model *m)
     size_t n = 0;
     for (int i = 0; i < m->table.n_model; i++)
         n += m->table.v[i].count;
+    return n;
+}
+
+double model_n_active(const struct model *m)
+{
+    double n = 0;
+    for (int i = 0; i < m->table.n_model; i++) {
+        const struct weight *w = &m->table.v[i];
+        double part = slot_of_expert(w->slot) ? m->cfg.experts_used / (double)m->cfg.experts : 1;
+        n += part * (double)w->count;
+    }
     return n;
 }

@@ -46,6 +46,8 @@ struct model {
 
 /* writable: `own` holds every weight, in one array, for training. */
 int model_open(struct model *m, const char *path, bool writable, struct err *e);
+/* An error if the weights are of a kind that is not trained: experts. */
+int model_refuse_experts(const struct model *m, struct err *e);
 /* The configuration and the weight table only: nothing is read but headers. */
 int model_open_header(struct model *m, const char *path, struct err *e);
 /* Fresh weights N(0, std) for matrices (std 0.02, outputs of residual branches scaled by
@@ -66,5 +68,7 @@ int model_untie(struct model *m, struct err *e);
 
 /* Numbers in all weights; a tied head counts once. */
 size_t model_n_params(const struct model *m);
+/* Those that one token meets: of experts, the few that it goes to. */
+double model_n_active(const struct model *m);
 
 #endif

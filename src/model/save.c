@@ -131,7 +131,7 @@ static void draw(struct rng *r, const struct model_config *c, const struct weigh
 int model_init_random(struct model *m, const char *dir, unsigned seed, struct err *e)
 {
     *m = (struct model){.ops = ops_cpu()};
-    if (!(m->path = mem_strdup(dir, e)) || store_open_config(m, e) ||
+    if (!(m->path = mem_strdup(dir, e)) || store_open_config(m, e) || model_refuse_experts(m, e) ||
         weight_table_init(&m->table, &m->cfg, e) ||
         !(m->own = mem_alloc(m->table.total, sizeof(float), e)) ||
         !(m->w = mem_alloc((size_t)m->table.n, sizeof *m->w, e)) || model_tell_unused(m, e)) {

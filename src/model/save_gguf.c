@@ -50,8 +50,15 @@ static int announce(struct tensor_out *out, const struct model *m, enum dtype dt
         const struct weight *w = &m->table.v[i];
         const struct slot_name *s = family_slot(&m->cfg, w->slot);
         char name[sizeof w->name];
-        snprintf(name, sizeof name, s->gguf, w->layer);
-        if (tensor_out_add(out, name, stored_as(w, dtype), w->n_dims, w->shape, e))
+        int64_t shape[3] = {m->cfg.experts, w->shape[0], w->shape[1]};
+        const bool expert = slot_of_expert(w->slot);
+        snprintf(name, sizeof name, s->gguf, w->layer, w->expert);
+        if (expert && w->expert)
+            continue;
+        if (expert) /* one tensor for all: its name without the number */
+            *strrchr(name, '.') = 0;
+        if (tensor_out_add(out, name, stored_as(w, dtype), w->n_dims + expert,
+                           expert ? shape : shape + 1, e))
             return -1;
     }
     return 0;
@@ -65,7 +72,9 @@ static int write_weights(struct tensor_out *out, const struct model *m,
     for (int i = 0; !rc && i < m->table.n_model; i++) {
         const enum layout y = family_slot(&m->cfg, m->table.v[i].slot)->gguf_layout;
         const float *x = save_values(&s, i, y, e);
-        rc = x ? tensor_out_write(out, x, e) : -1;
+        const struct weight *w = &m->table.v[i];
+        const int parts = slot_of_expert(w->slot) ? m->cfg.experts : 1;
+        rc = x ? tensor_out_write_part(out, x, w->expert, parts, e) : -1;
         if (o->bar)
             progress_step(o->bar, i + 1, 0, NULL);
     }

@@ -129,7 +129,7 @@ const struct tensor *store_find(const struct model *m, const struct weight *w)
     char name[sizeof w->name + 24];
     const char *wanted = w->name, *dot = strchr(wanted, '.');
     if (m->files[0].format == TENSOR_GGUF) {
-        snprintf(name, sizeof name, family_slot(&m->cfg, w->slot)->gguf, w->layer);
+        snprintf(name, sizeof name, family_slot(&m->cfg, w->slot)->gguf, w->layer, w->expert);
         wanted = name;
         dot = NULL;
     }

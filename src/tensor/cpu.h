@@ -61,6 +61,14 @@ void CPU(attention_back)(float *dq, float *dk, float *dv, const float *dout, con
                          const float *lse, const float *q, const float *k, const float *v,
                          const struct attn *a);
 
+/* cpu_route.c: experts */
+void CPU(route)(float *p, int *expert, float *weight, const float *z, int n, int experts, int k,
+                int norm);
+void CPU(route_back)(float *dz, const float *dweight, const float *p, const int *expert,
+                     const float *weight, int n, int experts, int k, int norm);
+void CPU(scale_rows)(float *y, const float *a, int n, int c);
+void CPU(dot_rows)(float *out, const float *x, const float *y, int n, int c);
+
 /* cpu_label.c: rows of logits */
 void CPU(label_logp)(float *logp, float *lse, int *best, const float *z, const int *label, int r,
                      int v);

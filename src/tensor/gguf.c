@@ -1,10 +1,16 @@
 /* Reader of GGUF versions 2 and 3 (little-endian): magic, version, counts of tensors and pairs, the
  * key/value pairs, one record per tensor (name, dimensions with the fastest first, ggml type,
  * offset), then the data, aligned to general.alignment bytes (32 unless said otherwise).
+ *
+ * The experts of a layer are one tensor of three dimensions, NAME_exps.weight [E, out, in]. It is
+ * read as E matrices, NAME_exps.weight.0 and so on.
  */
 #include "tensor/gguf.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "base/mem.h"
 
 #include "tensor/gguf_meta.h"
 #include "tensor/readers.h"
@@ -71,6 +77,39 @@ static int data_start(const struct gguf_meta *m, size_t after, size_t size, size
     return 0;
 }
 
+enum { MAX_EXPERTS = 1024 };
+
+static bool holds_experts(const struct tensor *t, struct gguf_str name)
+{
+    static const char end[] = "_exps.weight";
+    const size_t n = sizeof end - 1;
+    return t->n_dims == 3 && t->shape[0] > 0 && t->shape[0] <= MAX_EXPERTS && name.n > n &&
+           name.n < 128 && !memcmp(name.s + name.n - n, end, n);
+}
+
+static int add_experts(struct tensor_list *l, struct gguf_str name, struct tensor t,
+                       const uint8_t *base, size_t size, uint64_t at, struct err *e)
+{
+    const int64_t experts = t.shape[0];
+    size_t count, bytes;
+    if (t.shape[1] < 0 || t.shape[2] < 0 ||
+        size_mul((size_t)t.shape[1], (size_t)t.shape[2], &count) ||
+        dtype_bytes(t.dtype, count, &bytes) || bytes > size)
+        return err_set(e, "tensor '%.*s' reaches past the end of the file: incomplete download?",
+                       (int)name.n, name.s);
+    t.n_dims = 2;
+    t.shape[0] = t.shape[1];
+    t.shape[1] = t.shape[2];
+    for (int64_t i = 0; i < experts; i++) {
+        char one[160];
+        int n = snprintf(one, sizeof one, "%.*s.%lld", (int)name.n, name.s, (long long)i);
+        if (at > size ||
+            tensor_list_add(l, one, (size_t)n, t, base, size, at + (uint64_t)i * bytes, e))
+            return -1;
+    }
+    return 0;
+}
+
 static int read_tensors(struct tensor_list *l, const struct gguf_meta *m, struct cursor c,
                         uint64_t n, const uint8_t *data, size_t size, struct err *e)
 {
@@ -91,7 +130,9 @@ static int read_tensors(struct tensor_list *l, const struct gguf_meta *m, struct
         if (offset % align)
             return err_set(e, "tensor '%.*s' is not aligned to %llu bytes",
                            name.n < 128 ? (int)name.n : 128, name.s, (unsigned long long)align);
-        if (tensor_list_add(l, name.s, name.n, t, data + start, size - start, offset, e))
+        if (holds_experts(&t, name)
+                ? add_experts(l, name, t, data + start, size - start, offset, e)
+                : tensor_list_add(l, name.s, name.n, t, data + start, size - start, offset, e))
             return -1;
     }
     return 0;

@@ -103,6 +103,17 @@ struct ops {
     void (*softcap)(float *z, size_t n, float cap);
     void (*softcap_back)(float *dz, const float *z, size_t n, float cap);
 
+    /* Routing to K of E experts (arXiv 1701.06538, without noise): p [n,E] = softmax(z); expert
+     * [n,K] those with the largest p, the lowest first where they are equal; weight [n,K] their p,
+     * divided by their sum if `norm`. Back overwrites dz; the choice itself has no derivative. */
+    void (*route)(float *p, int *expert, float *weight, const float *z, int n, int experts, int k,
+                  int norm);
+    void (*route_back)(float *dz, const float *dweight, const float *p, const int *expert,
+                       const float *weight, int n, int experts, int k, int norm);
+    /* y[n,c] *= a[n];  out[n] = sum_c x y */
+    void (*scale_rows)(float *y, const float *a, int n, int c);
+    void (*dot_rows)(float *out, const float *x, const float *y, int n, int c);
+
     /* logp[r] = log softmax(z[r,:])[label[r]], lse[r] = log sum exp z[r,:], best[r] = argmax
      * (lowest index on ties). lse and best may be NULL. */
     void (*label_logp)(float *logp, float *lse, int *best, const float *z, const int *label, int r,

@@ -124,15 +124,13 @@ static int check_range(const struct out_tensor *t, const float *x, size_t n, str
     return 0;
 }
 
-int tensor_out_write(struct tensor_out *o, const float *data, struct err *e)
+static int write_numbers(struct tensor_out *o, const struct out_tensor *t, const float *data,
+                         size_t count, struct err *e)
 {
-    const struct out_tensor *t = next_tensor(o, e);
-    if (!t)
-        return -1;
     enum { STEP = SIZE(4096, 32) }; /* elements, a multiple of every block */
     uint8_t piece[4 * STEP];
-    for (size_t at = 0; at < t->count; at += STEP) {
-        const size_t n = t->count - at < STEP ? t->count - at : STEP;
+    for (size_t at = 0; at < count; at += STEP) {
+        const size_t n = count - at < STEP ? count - at : STEP;
         size_t bytes = 0;
         BUG_ON(dtype_bytes(t->dtype, n, &bytes)); /* its rows are whole blocks */
         if (check_range(t, data + at, n, e))
@@ -142,6 +140,18 @@ int tensor_out_write(struct tensor_out *o, const float *data, struct err *e)
             return -1;
     }
     return 0;
+}
+
+int tensor_out_write(struct tensor_out *o, const float *data, struct err *e)
+{
+    return tensor_out_write_part(o, data, 0, 1, e);
+}
+
+int tensor_out_write_part(struct tensor_out *o, const float *data, int part, int parts,
+                          struct err *e)
+{
+    const struct out_tensor *t = part ? &o->t[o->next - 1] : next_tensor(o, e);
+    return t ? write_numbers(o, t, data, t->count / (size_t)parts, e) : -1;
 }
 
 int tensor_out_write_raw(struct tensor_out *o, const void *data, struct err *e)

@@ -22,6 +22,9 @@ int tensor_out_add(struct tensor_out *o, const char *name, enum dtype t, int n_d
 /* Data of the next announced tensor, given as f32 and stored as its dtype. Refuses numbers that are
  * too large for it. */
 int tensor_out_write(struct tensor_out *o, const float *data, struct err *e);
+/* The same in `parts` equal parts, of whole rows each: the next one, `part` 0 first. */
+int tensor_out_write_part(struct tensor_out *o, const float *data, int part, int parts,
+                          struct err *e);
 /* The same for raw bytes of the announced size. */
 int tensor_out_write_raw(struct tensor_out *o, const void *data, struct err *e);
 /* Announces the last tensor, "crc32", which commit fills in: the CRC-32 of all bytes before it. */

@@ -91,7 +91,7 @@ static json_t *roles(const struct ledger *l, double *all)
 json_t *ledger_json(const struct ledger *l, bool finished)
 {
     const struct engine *g = l->engine;
-    double n = (double)model_n_params(g->model), all, own = 0;
+    double n = (double)model_n_params(g->model), met = model_n_active(g->model), all, own = 0;
     for (int r = 0; r < ROLE_COUNT; r++)
         own += g->tokens.trained[r];
     json_t *by_role = roles(l, &all);
@@ -99,7 +99,7 @@ json_t *ledger_json(const struct ledger *l, bool finished)
         "{s:b, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:o, s:o}", "finished", finished, "parameters",
         whole(n), "touched", whole(touched(&g->model->table)), "tokens", whole(all),
         "tokens_by_role", by_role, "forward_tokens", whole(l->tokens.forward + g->tokens.forward),
-        "flops", l->flops + 6 * n * own + 2 * n * g->tokens.forward, "seconds",
+        "flops", l->flops + 6 * met * own + 2 * met * g->tokens.forward, "seconds",
         l->seconds + log_seconds() - l->start, "peak_bytes", whole(fmax(l->peak, peak_bytes())),
         "state_bytes", state(l));
     if (run && json_object_update_missing(run, l->about)) {
