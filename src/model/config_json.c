@@ -187,13 +187,13 @@ json_t *config_to_json(const struct model_config *c, const char *torch_dtype)
 }
 
 /* Keys that are written as they are now, or not at all: of a class, a storage type, code and a rope
- * that the file had, each in its own words. */
+ * that the file had, each in its own words; of a head that an adapter has untied. */
 static bool is_renewed(const char *key)
 {
     static const char *const keys[] = {
-        "architectures", "model_type",         "torch_dtype",
-        "dtype",         "rope_parameters",    "auto_map",
-        "quantization",  "compression_config", "quantization_config"};
+        "architectures",       "model_type",         "torch_dtype",  "dtype",
+        "rope_parameters",     "auto_map",           "quantization", "compression_config",
+        "quantization_config", "tie_word_embeddings"};
     size_t i = 0;
     while (i < sizeof keys / sizeof *keys && strcmp(keys[i], key))
         i++;
