@@ -39,12 +39,14 @@ sub lines { map { decode_json($_) } split /\n/, get($_[0]) }
 
 sub status { return $? & 127 ? 'signal ' . ($? & 127) : $? >> 8 }
 
-# Training refuses a folder that holds anything. Most tests use a name again: its folder is emptied first, unless the
-# arguments tell what is to become of it.
+# Training refuses a folder that holds anything, and an evaluation its own logs. Most tests use a name again: such a folder
+# is emptied first, of all or of logs, unless the arguments tell what is to become of it or an evaluation was interrupted.
 sub empty_out {
     my ($args) = @_;
-    my ($out) = $args =~ /^(?:train|forget) .*--out (\Q$dir\E\/\S+)/s;
-    remove_tree($out) if defined $out && -d $out && $args !~ /--(?:resume|overwrite)\b/;
+    my ($command, $out) = $args =~ /^(train|forget|eval|rescore) .*--out (\Q$dir\E\/\S+)/s;
+    return if !defined $out || !-d $out || $args =~ /--(?:resume|overwrite)\b/;
+    return remove_tree($out) if $command =~ /train|forget/;
+    unlink glob("$out/*_{EVAL,SUMMARY,TABLE,COST}.json") if !glob("$out/*_EVIDENCE.bin");
 }
 
 # Arguments -> status, output (1 and 2 together).

@@ -70,6 +70,12 @@ sub go_on {
 
 is((run_apart("$tofu --out $dir/through"))[0], 0, 'an evaluation');
 ok(!-e "$dir/through/$kept", 'keeps nothing once it is done');
+{
+    my $said = `$unlearn $tofu --out $dir/through 2>&1`;
+    like($said, qr/'.*through\/TOFU_EVAL.json' is there already: choose another directory, or give --overwrite/, 'its logs are not replaced');
+    $said = `$unlearn $tofu --overwrite --out $dir/model 2>&1`;
+    like($said, qr/'.*model' is read here and stays as it is/, 'nor is anything written into the model');
+}
 my (undef, $said) = run("$tofu --out " . begun('whole'));
 like($said, qr/^unlearn eval: cannot replace '.*'.*; what the model said is kept in '.*whole\/$kept': repeat the command to go on$/,
     'an end that fails says how to go on');

@@ -37,7 +37,7 @@ sub run {
 
 # The aggregates of both kinds of a log.
 sub rescore {
-    my ($status, $out, $err) = run(@_, "--out $dir/out");
+    my ($status, $out, $err) = run(@_, "--overwrite --out $dir/out");
     is($status, 0, "rescore @_") or diag $err;
     my $eval = get("$dir/out/TOFU_EVAL.json");
     return ({map { $_ => $eval->{$_}{agg_value} } keys %$eval}, $out, $err);
@@ -69,7 +69,13 @@ sub near {
 
 my $log = 'test/data/tofu/TOFU_EVAL.json';
 all_agree('a small log', $log, 'test/data/tofu/retain_EVAL.json', 'privleak');
-my ($again) = rescore("$dir/out/TOFU_EVAL.json --compat ou --retain-logs test/data/tofu/retain_EVAL.json");
+system "cp $dir/out/TOFU_EVAL.json $dir/first.json";
+for (["$dir/first.json", 'is there already: choose another directory, or give --overwrite'],
+     ["$dir/out/TOFU_EVAL.json --overwrite", "'$dir/out/TOFU_EVAL.json' is read here and stays as it is"]) {
+    my ($status, undef, $err) = run("$_->[0] --out $dir/out");
+    ok($status == 1 && index($err, $_->[1]) >= 0, "refused: $_->[1]") or diag $err;
+}
+my ($again) = rescore("$dir/first.json --compat ou --retain-logs test/data/tofu/retain_EVAL.json");
 my $first = get($log);
 my ($plain) = rescore("$log --retain-logs test/data/tofu/retain_EVAL.json");
 near($plain->{$_} / $first->{$_}{agg_value}, 1, 1e-7, "$_ without the peer's 1e-10") for qw(model_utility forget_truth_ratio);
@@ -81,7 +87,7 @@ like($err, qr/forget_quality.*: as the log has it: there is nothing to compute i
 # Every figure beside the retrained model's: of itself it cannot be told apart.
 my ($table, $exact);
 for my $compat ('none', 'ou') {
-    run("$log --compat $compat --retain-logs $log --out $dir/out");
+    run("$log --compat $compat --retain-logs $log --overwrite --out $dir/out");
     ($table, $exact) = (get("$dir/out/TOFU_TABLE.json"), $compat eq 'ou' ? 0 : 1e-7);
     my @apart = grep { defined $table->{$_}{low} && ($table->{$_}{ks} // -1) != 1
         || abs($table->{$_}{retrained} - $first->{$_}{agg_value}) > $exact * $first->{$_}{agg_value} }
@@ -123,7 +129,7 @@ like($err, qr/forget_Q_A_ROUGE: a row holds ROUGE 1, its texts give 0\.5/, 'and 
 my @scores = map { $_ / 10 } 1 .. 4;
 sub attack { my %rows; @rows{0 .. $#_} = map { {score => $_} } @_; return {value_by_index => \%rows} }
 my $nan = put('nan.json', $json->encode({mia_loss => {forget => attack(@scores), holdout => attack(@scores, 'N')}}) =~ s/"N"/NaN/r);
-($status, $out, $err) = run("$nan --out $dir/out");
+($status, $out, $err) = run("$nan --overwrite --out $dir/out");
 like($out, qr/^mia_loss +0\.5 +0\S* +\S+ +8 +1 /m, 'a NaN is a missing score, an AUC has an interval');
 like($out, qr/^mia_loss: 1 of 9 rows have no value and are left out \(holdout 4\)$/m, 'and its side is named');
 is_deeply(get("$dir/out/TOFU_TABLE.json")->{mia_loss}{odd}{missing}, {count => 1, of => 9, rows => ['holdout 4']}, 'also in the table file');

@@ -11,6 +11,7 @@
 #include "cli/eval_list.h"
 #include "cli/eval_retrained.h"
 #include "cli/eval_show.h"
+#include "cli/results.h"
 #include "cli/setup.h"
 #include "eval/model_scorer.h"
 #include "report/cost.h"
@@ -42,7 +43,8 @@ static const struct param params[] = {
     {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR",
      "writes TOFU_EVAL.json, _SUMMARY.json, _TABLE.json and _COST.json, or as the suite is called"},
     {"overwrite", PARAM_BOOL, OPT(overwrite), 0, 0, NULL, NULL, NULL,
-     "begins anew, where an interrupted evaluation would go on"},
+     "replaces the suite's logs in --out, and begins anew where an interrupted evaluation would go "
+     "on; without it logs that are there are refused"},
     {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY",
      "field of the prompt"},
     {"truth_ratio", PARAM_CHOICE, OPT(truth_ratio), 0, 0, "geometric|arithmetic", "geometric", NULL,
@@ -240,6 +242,24 @@ static int run_tasks(struct evaluation *v, const struct setup_options *so, const
                  : eval_multiple(so, &v->recipe, &v->multiple, &v->kept, o->json, e);
 }
 
+/* Before anything is computed: what may be written. */
+static int claim_out(const struct evaluation *v, const struct setup_options *so,
+                     const struct options *o, struct err *e)
+{
+    struct inputs in = {0};
+    if (!o->out)
+        return 0;
+    int rc = setup_add_input(&in, so->model, e) || setup_add_input(&in, so->adapter, e) ||
+             setup_add_input(&in, o->reference, e) || setup_add_input(&in, o->retrained, e) ||
+             inputs_add_file(&in, o->retain_logs, e);
+    for (int i = 0; i < v->recipe.n_sets && !rc; i++)
+        rc = inputs_add_rows(&in, v->files[i], e);
+    if (!rc)
+        rc = results_claim(&in, o->out, v->recipe.log, o->overwrite, e);
+    inputs_fini(&in);
+    return rc ? -1 : 0;
+}
+
 /* What the suite presets of other options. */
 static int read_presets(const struct suite_recipe *r, struct param_preset *presets, int most,
                         struct err *e)
@@ -299,7 +319,9 @@ int cmd_eval(int argc, char **argv)
                                     .suite = v.recipe.log,
                                     .overwrite = o.overwrite,
                                     .interrupt = interrupt_catch()};
-        int rc = v.recipe.n_tasks ? run_tasks(&v, &so, &o, &e) : run_recipe(&v, &so, &o, &e);
+        int rc = claim_out(&v, &so, &o, &e) ? -1
+                 : v.recipe.n_tasks         ? run_tasks(&v, &so, &o, &e)
+                                            : run_recipe(&v, &so, &o, &e);
         eval_kept_close(&v.kept, rc, &e);
         status = rc ? args_fail(&a, &e) : STATUS_DONE;
     }

@@ -199,6 +199,18 @@ fail:
     return -1;
 }
 
+static int check_out(const struct setup_options *so, const struct options *o, struct err *e)
+{
+    struct inputs in = {0};
+    int rc = setup_add_input(&in, so->model, e) || setup_add_input(&in, so->adapter, e) ||
+                     setup_add_input(&in, o->ref, e) || setup_add_input(&in, o->reinforced, e) ||
+                     inputs_add_file(&in, o->batch, e) || inputs_keep(&in, o->out, e)
+                 ? -1
+                 : 0;
+    inputs_fini(&in);
+    return rc;
+}
+
 static int run(struct probe *p, const struct setup_options *so, const struct options *o,
                struct recipe *r, struct err *e)
 {
@@ -209,6 +221,8 @@ static int run(struct probe *p, const struct setup_options *so, const struct opt
     int rc = -1;
     if (!o->out)
         return err_set(e, "no output given: use --out FILE");
+    if (check_out(so, o, e))
+        return -1;
     const struct locator *l = p->locator.row;
     if (l && l->keeps_base)
         return err_set(e,

@@ -6,13 +6,14 @@
 #include "cli/command.h"
 #include "cli/multiple_print.h"
 #include "cli/print.h"
+#include "cli/results.h"
 #include "cli/suite_print.h"
 #include "suites/recipe.h"
 #include "suites/tofu_log.h"
 
 struct options {
     const char *suite, *retain_logs, *truth_ratio, *compat, *out;
-    bool json;
+    bool json, overwrite;
 };
 
 #define OPT(f) offsetof(struct options, f)
@@ -27,6 +28,8 @@ static const struct param params[] = {
      "as of eval: under ou the figures that OpenUnlearning computes; see 'unlearn help compat'"},
     {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR",
      "writes TOFU_EVAL.json, TOFU_SUMMARY.json and TOFU_TABLE.json, or as the suite is called"},
+    {"overwrite", PARAM_BOOL, OPT(overwrite), 0, 0, NULL, NULL, NULL,
+     "replaces logs that are in --out, which are refused without it"},
     {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print the summary as JSON"},
     {0}};
 
@@ -119,13 +122,25 @@ static int rescore_tasks(const char *path, const struct suite_recipe *recipe,
     return rc ? -1 : 0;
 }
 
+static int claim_out(const char *path, const char *log, const struct options *o, struct err *e)
+{
+    struct inputs in = {0};
+    int rc = inputs_add_file(&in, path, e) || inputs_add_file(&in, o->retain_logs, e) ||
+                     (o->out && results_claim(&in, o->out, log, o->overwrite, e))
+                 ? -1
+                 : 0;
+    inputs_fini(&in);
+    return rc;
+}
+
 static int rescore(const char *path, const struct options *o, struct err *e)
 {
     struct suite_recipe recipe;
     if (suite_recipe_open(&recipe, o->suite, e))
         return -1;
-    int rc =
-        recipe.n_tasks ? rescore_tasks(path, &recipe, o, e) : rescore_metrics(path, &recipe, o, e);
+    int rc = claim_out(path, recipe.log, o, e) ? -1
+             : recipe.n_tasks                  ? rescore_tasks(path, &recipe, o, e)
+                                               : rescore_metrics(path, &recipe, o, e);
     suite_recipe_close(&recipe);
     return rc;
 }

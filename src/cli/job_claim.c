@@ -10,7 +10,6 @@
 #include "cli/setup.h"
 #include "cli/stages.h"
 #include "train/checkpoint.h"
-#include "train/inputs.h"
 #include "train/loop.h"
 
 static const char ledger_name[] = "run.json", log_name[] = "train.jsonl";
@@ -22,23 +21,15 @@ enum { N_OWN = sizeof own / sizeof *own };
 
 /* --- what is read --- */
 
-static int add_model(struct inputs *in, const char *name, struct err *e)
-{
-    char *path = name ? setup_model_path(name, e) : NULL;
-    int rc = name && !path ? -1 : inputs_add_model(in, path, e);
-    free(path);
-    return rc;
-}
-
 static int add_all(struct inputs *in, const struct request *q, struct err *e)
 {
     const struct job_options *o = &q->job;
-    if (add_model(in, q->setup.model ? q->setup.model : "", e) ||
-        add_model(in, q->setup.adapter, e) || add_model(in, o->ref, e) ||
-        add_model(in, o->ref_adapter, e))
+    if (setup_add_input(in, q->setup.model ? q->setup.model : "", e) ||
+        setup_add_input(in, q->setup.adapter, e) || setup_add_input(in, o->ref, e) ||
+        setup_add_input(in, o->ref_adapter, e))
         return -1;
     for (int k = 0; k < HELPER_COUNT; k++)
-        if (add_model(in, o->models[k], e))
+        if (setup_add_input(in, o->models[k], e))
             return -1;
     for (int r = 0; r < ROLE_COUNT; r++)
         if (inputs_add_rows(in, o->files[r], e))

@@ -46,6 +46,14 @@ char *setup_model_path(const char *name, struct err *e)
     return strcmp(name, "default") ? mem_strdup(name, e) : default_path(e);
 }
 
+int setup_add_input(struct inputs *in, const char *name, struct err *e)
+{
+    char *path = name ? setup_model_path(name, e) : NULL;
+    int rc = name && !path ? -1 : inputs_add_model(in, path, e);
+    free(path);
+    return rc;
+}
+
 int setup_open_model(struct model *m, const char *name, const char *adapter, bool writable,
                      struct err *e)
 {

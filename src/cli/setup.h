@@ -19,6 +19,7 @@
 #include "data/dataset.h"
 #include "model/model.h"
 #include "text/qa.h"
+#include "train/inputs.h"
 
 struct setup_options {
     const char *model, *adapter;
@@ -42,6 +43,8 @@ struct setup {
 /* A model as a user names it: a directory, a GGUF or llama2.c file, or the word `default` for the
  * cached SmolLM2. Owned by the caller. */
 char *setup_model_path(const char *name, struct err *e);
+/* The files of that model are read here; NULL: no model. */
+int setup_add_input(struct inputs *in, const char *name, struct err *e);
 /* setup_model_path and model_open; `adapter`, a directory of PEFT's or NULL, is merged into it. */
 int setup_open_model(struct model *m, const char *name, const char *adapter, bool writable,
                      struct err *e);
