@@ -38,7 +38,7 @@ def train(program, directory, env):
     out = os.path.join(directory, "out")
     subprocess.run(["rm", "-rf", out], check=True)
     subprocess.run([program, "train", "--model", "default", "--data", f"{directory}/rows.jsonl", "--batch", "2",
-                    "--locate", "lora", "--save-adapter", "--max-steps", "3", "--quiet", "--out", out],
+                    "--locate", "lora", "--save-adapter", "--max-steps", "3", "--quiet", "--overwrite", "--out", out],
                    check=True, env=env, stdout=subprocess.DEVNULL)
     steps = [json.loads(line) for line in open(f"{out}/train.jsonl")]
     return sum(s["tokens"] for s in steps[1:]) / (steps[-1]["seconds"] - steps[0]["seconds"])

@@ -151,7 +151,7 @@ def run_unlearn(o):
     for name, (file, first) in files.items():
         command += ["--" + name, "%s[%d:%d]" % (os.path.join(o.data, file + ".json"), first, first + o.rows)]
     with tempfile.TemporaryDirectory() as out:
-        done = subprocess.run(command + ["--out", out], capture_output=True, text=True, check=True,
+        done = subprocess.run(command + ["--overwrite", "--out", out], capture_output=True, text=True, check=True,
                               env=dict(os.environ, OMP_NUM_THREADS=str(o.threads)))
     return {what: float(s) for what, s in re.findall(r"^(\w+): \d+ sequences in ([0-9.]+) s", done.stderr, re.M)}
 

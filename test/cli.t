@@ -90,4 +90,15 @@ SKIP: {
     is(scalar(() = $told =~ /any more/g), 1, 'once');
 }
 
+
+# Control characters of names: as they are into a file, escaped on a terminal.
+SKIP: {
+    skip 'script (a terminal for tests) is missing', 2 if system('script -qec true /dev/null >/dev/null 2>&1');
+    my $odd = "$dir/model\e[31m";
+    system 'cp', '-r', 'test/data/models/m_cur', $odd;
+    put('show', "exec $unlearn info '$odd'\n");
+    like(`sh $dir/show`, qr/model\e\[31m/, 'a name with an escape sequence, into a pipe');
+    my $shown = `script -qec 'sh $dir/show' /dev/null </dev/null`;
+    ok($shown =~ /model\\x1b\[31m/ && $shown !~ /\e/, 'on a terminal') or diag $shown =~ s/\e/ESC/gr;
+}
 done_testing();
