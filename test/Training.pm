@@ -40,6 +40,9 @@ sub interrupt {
     for (my $wait = 0; $wait < 2000 && (!-e $log || (get($log) =~ tr/\n//) < 5); $wait++) {
         sleep 0.005;
     }
+    # Twice at once, as timeout does it.
+    kill $signal, $pid;
+    sleep 0.003;
     kill $signal, $pid;
     waitpid $pid, 0;
     return ($? & 127 ? "signal " . ($? & 127) : $? >> 8, get("$dir/said"));
