@@ -7,12 +7,12 @@
 #include "locate/locators.h"
 
 struct regex {
-    const char *pattern;
+    const char *trainable_params_regex;
 };
 
 static const struct param params[] = {
-    {"trainable_params_regex", PARAM_STRING, offsetof(struct regex, pattern), 0, 0, NULL, ".*",
-     "REGEX", "weights that may move: the whole parameter name must match"},
+    STRING_PARAM(struct regex, trainable_params_regex, ".*", "REGEX",
+                 "weights that may move: the whole parameter name must match"),
     {0},
 };
 
@@ -22,7 +22,7 @@ static int apply(const void *params_, struct model *m, unsigned seed, struct err
     struct weight_table *t = &m->table;
     (void)seed;
     struct pattern pattern;
-    int found = 0, rc = pattern_init(&pattern, p->pattern, PATTERN_WHOLE, e);
+    int found = 0, rc = pattern_init(&pattern, p->trainable_params_regex, PATTERN_WHOLE, e);
     for (int i = 0; i < t->n && !rc; i++) {
         struct weight *w = &t->v[i];
         rc = pattern_matches(&pattern, w->name, strlen(w->name), &w->trainable, e);
@@ -30,11 +30,11 @@ static int apply(const void *params_, struct model *m, unsigned seed, struct err
     }
     pattern_fini(&pattern);
     if (rc)
-        return err_prefix(e, "trainable_params_regex '%s': ", p->pattern);
+        return err_prefix(e, "trainable_params_regex '%s': ", p->trainable_params_regex);
     if (!found)
         return err_set(e,
                        "trainable_params_regex '%s' matches no parameter name in full; one is '%s'",
-                       p->pattern, t->v[t->n / 2].name);
+                       p->trainable_params_regex, t->v[t->n / 2].name);
     return 0;
 }
 

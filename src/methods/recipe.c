@@ -5,28 +5,22 @@ static const char roles[] = "forget|retain|alternate|retain_alternate|generic";
 
 const char *const place_name[PART_COUNT] = {"forget", "retain", "extra"};
 
-#define FIELD(f) offsetof(struct method_params, f)
 const struct param method_params[] = {
-    {"gamma", PARAM_REAL, FIELD(gamma), 0, 1e6, NULL, "1", NULL, "weight of the forget term"},
-    {"alpha", PARAM_REAL, FIELD(alpha), 0, 1e6, NULL, "1", NULL, "weight of the retain term"},
-    {"retain_loss_type", PARAM_CHOICE, FIELD(retain_loss_type), 0, 0,
-     "NLL|KL|JSD|distil|EMBED_DIFF|EMBED_NORM|embed_prompt|constraint|none", "NLL", NULL,
-     "retain term"},
-    {"forget_term", PARAM_STRING, FIELD(forget_term), 0, 0, NULL, NULL, "TERM",
-     "another forget term than the method's"},
-    {"retain_term", PARAM_STRING, FIELD(retain_term), 0, 0, NULL, NULL, "TERM",
-     "any other retain term"},
-    {"extra_term", PARAM_STRING, FIELD(extra_term), 0, 0, NULL, NULL, "TERM", "a third term"},
-    {"forget_role", PARAM_CHOICE, FIELD(forget_role), 0, 0, roles, "forget", NULL,
-     "data of the forget term"},
-    {"retain_role", PARAM_CHOICE, FIELD(retain_role), 0, 0, roles, "retain", NULL,
-     "data of the retain term"},
-    {"extra_role", PARAM_CHOICE, FIELD(extra_role), 0, 0, roles, "alternate", NULL,
-     "data of the third term"},
-    {"extra_weight", PARAM_REAL, FIELD(extra_weight), 0, 1e6, NULL, "1", NULL,
-     "weight of the third term"},
-    {"l1", PARAM_REAL, FIELD(l1), 0, 1e6, NULL, "0", NULL,
-     "weight of the sum of the absolute values of all weights that move"},
+    REAL_PARAM(struct method_params, gamma, 0, 1e6, 1, "weight of the forget term"),
+    REAL_PARAM(struct method_params, alpha, 0, 1e6, 1, "weight of the retain term"),
+    CHOICE_PARAM(struct method_params, retain_loss_type,
+                 "NLL|KL|JSD|distil|EMBED_DIFF|EMBED_NORM|embed_prompt|constraint|none", "NLL",
+                 "retain term"),
+    STRING_PARAM(struct method_params, forget_term, NULL, "TERM",
+                 "another forget term than the method's"),
+    STRING_PARAM(struct method_params, retain_term, NULL, "TERM", "any other retain term"),
+    STRING_PARAM(struct method_params, extra_term, NULL, "TERM", "a third term"),
+    CHOICE_PARAM(struct method_params, forget_role, roles, "forget", "data of the forget term"),
+    CHOICE_PARAM(struct method_params, retain_role, roles, "retain", "data of the retain term"),
+    CHOICE_PARAM(struct method_params, extra_role, roles, "alternate", "data of the third term"),
+    REAL_PARAM(struct method_params, extra_weight, 0, 1e6, 1, "weight of the third term"),
+    REAL_PARAM(struct method_params, l1, 0, 1e6, 0,
+               "weight of the sum of the absolute values of all weights that move"),
     {0},
 };
 

@@ -4,17 +4,13 @@
 #include "optim/optims.h"
 
 struct adamw_params {
-    double beta1, beta2, eps;
+    double adam_beta1, adam_beta2, adam_epsilon;
 };
 
-#define FIELD(f) offsetof(struct adamw_params, f)
 static const struct param params[] = {
-    {"adam_beta1", PARAM_REAL, FIELD(beta1), 0, 0.9999999, NULL, "0.9", NULL,
-     "decay of the first moment"},
-    {"adam_beta2", PARAM_REAL, FIELD(beta2), 0, 0.9999999, NULL, "0.999", NULL,
-     "decay of the second moment"},
-    {"adam_epsilon", PARAM_REAL, FIELD(eps), 1e-30, 1, NULL, "1e-8", NULL,
-     "added to the denominator"},
+    REAL_PARAM(struct adamw_params, adam_beta1, 0, 0.9999999, 0.9, "decay of the first moment"),
+    REAL_PARAM(struct adamw_params, adam_beta2, 0, 0.9999999, 0.999, "decay of the second moment"),
+    REAL_PARAM(struct adamw_params, adam_epsilon, 1e-30, 1, 1e-8, "added to the denominator"),
     {0},
 };
 
@@ -23,9 +19,9 @@ static void step(const void *p, const struct optim_step *s, const struct optim_s
     const struct adamw_params *a = p;
     struct adamw o = {
         .lr = (float)s->lr,
-        .beta1 = (float)a->beta1,
-        .beta2 = (float)a->beta2,
-        .eps = (float)a->eps,
+        .beta1 = (float)a->adam_beta1,
+        .beta2 = (float)a->adam_beta2,
+        .eps = (float)a->adam_epsilon,
         .decay = s->decay_last ? 0 : (float)x->decay,
         .step = s->step,
     };

@@ -3,25 +3,22 @@
 #include "optim/optims.h"
 
 struct average {
-    int64_t start, every;
-    double decay;
+    int64_t wa_start, wa_every;
+    double wa_decay;
 };
 
-#define FIELD(f) offsetof(struct average, f)
 static const struct param params[] = {
-    {"wa_start", PARAM_INT, FIELD(start), 1, 1e9, NULL, "100", NULL,
-     "step after which the first weights count"},
-    {"wa_every", PARAM_INT, FIELD(every), 1, 1e9, NULL, "5", NULL,
-     "steps from one sample to the next"},
-    {"wa_decay", PARAM_REAL, FIELD(decay), 0, 0.9999999, NULL, "0", NULL,
-     "0: the plain mean; else each sample enters an exponential mean by 1 - wa_decay"},
+    INT_PARAM(struct average, wa_start, 1, 1e9, 100, "step after which the first weights count"),
+    INT_PARAM(struct average, wa_every, 1, 1e9, 5, "steps from one sample to the next"),
+    REAL_PARAM(struct average, wa_decay, 0, 0.9999999, 0,
+               "0: the plain mean; else each sample enters an exponential mean by 1 - wa_decay"),
     {0},
 };
 
 /* Samples taken after so many steps. */
 static long samples(const struct average *p, long steps)
 {
-    return steps < p->start ? 0 : (long)((steps - p->start) / p->every + 1);
+    return steps < p->wa_start ? 0 : (long)((steps - p->wa_start) / p->wa_every + 1);
 }
 
 static void follow(const void *params_, struct model *m, float **copy, long steps)
@@ -30,7 +27,7 @@ static void follow(const void *params_, struct model *m, float **copy, long step
     long n = samples(p, steps);
     if (n == samples(p, steps - 1))
         return;
-    float share = n == 1 ? 1 : p->decay > 0 ? (float)(1 - p->decay) : 1.0f / (float)n;
+    float share = n == 1 ? 1 : p->wa_decay > 0 ? (float)(1 - p->wa_decay) : 1.0f / (float)n;
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
         if (!w->trainable)

@@ -13,9 +13,9 @@
 #include "optim/optims.h"
 
 struct lat {
-    int64_t layer, steps, model_steps;
-    double eps, lr, away;
-    const char *tokens, *away_role;
+    int64_t lat_layer, lat_steps, lat_model_steps;
+    double lat_eps, lat_lr, lat_away;
+    const char *lat_tokens, *lat_away_role;
 };
 
 static const char token_sets[] = "all|prompt|labels", away_roles[] = "retain|alternate";
@@ -23,35 +23,30 @@ static const char token_sets[] = "all|prompt|labels", away_roles[] = "retain|alt
 /* What the attack looks at. */
 enum { TOWARD_FORGET, AWAY_RETAIN, AWAY_ALTERNATE };
 
-#define FIELD(f) offsetof(struct lat, f)
 static const struct param params[] = {
-    {"lat_layer", PARAM_INT, FIELD(layer), 0, 9999, NULL, "7", NULL,
-     "perturbs the hidden states after this layer, counted from 0"},
-    {"lat_eps", PARAM_REAL, FIELD(eps), 0, 1e6, NULL, "2", NULL,
-     "longest perturbation of a token; 0: none"},
-    {"lat_steps", PARAM_INT, FIELD(steps), 0, 10000, NULL, "16", NULL,
-     "steps of the inner attack; 0: none"},
-    {"lat_lr", PARAM_REAL, FIELD(lr), 0, 100, NULL, "0.05", NULL, "its learning rate"},
-    {"lat_model_steps", PARAM_INT, FIELD(model_steps), 1, 1000, NULL, "4", NULL,
-     "steps of the model against one attack"},
-    {"lat_tokens", PARAM_CHOICE, FIELD(tokens), 0, 0, token_sets, "all", NULL,
-     "tokens of a forget example that are perturbed"},
-    {"lat_away", PARAM_REAL, FIELD(away), 0, 1e6, NULL, "0", NULL,
-     "weight in the attack of making other labels unlikely, beside forget labels likely"},
-    {"lat_away_role", PARAM_CHOICE, FIELD(away_role), 0, 0, away_roles, "retain", NULL,
-     "whose labels these are"},
+    INT_PARAM(struct lat, lat_layer, 0, 9999, 7,
+              "perturbs the hidden states after this layer, counted from 0"),
+    REAL_PARAM(struct lat, lat_eps, 0, 1e6, 2, "longest perturbation of a token; 0: none"),
+    INT_PARAM(struct lat, lat_steps, 0, 10000, 16, "steps of the inner attack; 0: none"),
+    REAL_PARAM(struct lat, lat_lr, 0, 100, 0.05, "its learning rate"),
+    INT_PARAM(struct lat, lat_model_steps, 1, 1000, 4, "steps of the model against one attack"),
+    CHOICE_PARAM(struct lat, lat_tokens, token_sets, "all",
+                 "tokens of a forget example that are perturbed"),
+    REAL_PARAM(struct lat, lat_away, 0, 1e6, 0,
+               "weight in the attack of making other labels unlikely, beside forget labels likely"),
+    CHOICE_PARAM(struct lat, lat_away_role, away_roles, "retain", "whose labels these are"),
     {0},
 };
 
 static bool is_idle(const struct lat *p)
 {
-    return p->eps == 0 || p->steps == 0;
+    return p->lat_eps == 0 || p->lat_steps == 0;
 }
 
 static long repeats(const void *params_)
 {
     const struct lat *p = params_;
-    return is_idle(p) ? 1 : (long)p->model_steps;
+    return is_idle(p) ? 1 : (long)p->lat_model_steps;
 }
 
 static double weight(const void *params_, int extra)
@@ -59,7 +54,7 @@ static double weight(const void *params_, int extra)
     const struct lat *p = params_;
     if (extra == TOWARD_FORGET)
         return 1;
-    return param_choice(away_roles, p->away_role) == extra - AWAY_RETAIN ? p->away : 0;
+    return param_choice(away_roles, p->lat_away_role) == extra - AWAY_RETAIN ? p->lat_away : 0;
 }
 
 /* A perturbation under way; all [n,C]. */
@@ -88,13 +83,14 @@ static int find_worst(const struct lat *p, struct gradient *g, struct micro *mb,
                       struct err *e)
 {
     struct engine *en = g->engine;
-    bool retain = param_choice(away_roles, p->away_role) == 0;
+    bool retain = param_choice(away_roles, p->lat_away_role) == 0;
     int rc = 0;
     en->latent = a->at;
     a->at->too = retain ? ROLE_RETAIN : ROLE_ALTERNATE;
     en->frozen = true;
-    for (int64_t i = 1; i <= p->steps && !rc; i++) {
-        struct adamw o = {.lr = p->lr, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .step = (long)i};
+    for (int64_t i = 1; i <= p->lat_steps && !rc; i++) {
+        struct adamw o = {
+            .lr = p->lat_lr, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .step = (long)i};
         double loss;
         if ((rc = gradient_add_rows(g, ~GOALS_METHOD, mb, &loss, e)))
             break;
@@ -102,7 +98,7 @@ static int find_worst(const struct lat *p, struct gradient *g, struct micro *mb,
             if (!a->moves[t])
                 en->model->ops->scale(a->at->ddelta + t * a->width, 0, a->width);
         en->model->ops->adamw(a->delta, a->m, a->v, a->at->ddelta, a->n * a->width, 1, &o);
-        project(a, p->eps);
+        project(a, p->lat_eps);
     }
     en->latent = NULL;
     a->at->too = ROLE_FORGET;
@@ -114,7 +110,7 @@ static int find_worst(const struct lat *p, struct gradient *g, struct micro *mb,
 static void choose_tokens(const struct lat *p, const struct gradient *g, const struct micro *mb,
                           bool *moves)
 {
-    int set = param_choice(token_sets, p->tokens);
+    int set = param_choice(token_sets, p->lat_tokens);
     for (int s = 0; s < mb->n[ROLE_FORGET]; s++) {
         const struct seq *q = &g->engine->sets[ROLE_FORGET]->seqs[mb->rows[ROLE_FORGET][s]];
         int first = seq_prompt(q);
@@ -140,7 +136,8 @@ static int attack(const struct lat *p, struct gradient *g, int k, struct err *e)
         return -1;
     choose_tokens(p, g, mb, moves);
     a.moves = moves;
-    *a.at = (struct latent){.layer = (int)p->layer, .n = (int)a.n, .delta = a.delta, .ddelta = d};
+    *a.at =
+        (struct latent){.layer = (int)p->lat_layer, .n = (int)a.n, .delta = a.delta, .ddelta = d};
     if (a.n && find_worst(p, g, mb, &a, e))
         return -1;
     a.at->ddelta = NULL;
@@ -156,8 +153,9 @@ static int check(const struct lat *p, const struct engine *g, struct err *e)
     if (!looks)
         return err_set(e, "wrapper 'lat' perturbs forget data, at which the method's forget term "
                           "does not look: take another method");
-    if (p->layer >= g->model->cfg.layers)
-        return err_about(e, "lat_layer", "wrapper 'lat' has no layer %d to perturb", (int)p->layer),
+    if (p->lat_layer >= g->model->cfg.layers)
+        return err_about(e, "lat_layer", "wrapper 'lat' has no layer %d to perturb",
+                         (int)p->lat_layer),
                err_range(e, 0, g->model->cfg.layers - 1);
     return 0;
 }

@@ -4,15 +4,13 @@
 #include "optim/optims.h"
 
 struct lion {
-    double beta1, beta2;
+    double lion_beta1, lion_beta2;
 };
 
-#define FIELD(f) offsetof(struct lion, f)
 static const struct param params[] = {
-    {"lion_beta1", PARAM_REAL, FIELD(beta1), 0, 0.9999999, NULL, "0.9", NULL,
-     "weight of the momentum in the step's direction"},
-    {"lion_beta2", PARAM_REAL, FIELD(beta2), 0, 0.9999999, NULL, "0.99", NULL,
-     "decay of the momentum"},
+    REAL_PARAM(struct lion, lion_beta1, 0, 0.9999999, 0.9,
+               "weight of the momentum in the step's direction"),
+    REAL_PARAM(struct lion, lion_beta2, 0, 0.9999999, 0.99, "decay of the momentum"),
     {0},
 };
 
@@ -22,7 +20,7 @@ static void step(const void *params_, const struct optim_step *s, const struct o
     const float *g = x->grad;
     float *w = x->w, *m = x->state[0];
     const float keep = (float)(1 - s->lr * x->decay), lr = (float)s->lr;
-    const float b1 = (float)p->beta1, b2 = (float)p->beta2, scale = s->grad_scale;
+    const float b1 = (float)p->lion_beta1, b2 = (float)p->lion_beta2, scale = s->grad_scale;
 #pragma omp parallel for simd schedule(static) if (x->n > SIZE(32768, 4))
     for (size_t i = 0; i < x->n; i++) {
         float d = scale * g[i], to = b1 * m[i] + (1 - b1) * d;

@@ -7,12 +7,12 @@
 #include "optim/optims.h"
 
 struct sam {
-    double rho;
+    double sam_rho;
 };
 
 static const struct param sam_params[] = {
-    {"sam_rho", PARAM_REAL, offsetof(struct sam, rho), 0, 100, NULL, "0.01", NULL,
-     "length of the step uphill, in weight space; 0: none"},
+    REAL_PARAM(struct sam, sam_rho, 0, 100, 0.01,
+               "length of the step uphill, in weight space; 0: none"),
     {0},
 };
 
@@ -20,14 +20,14 @@ static int sam(const void *params, struct gradient *g, struct err *e)
 {
     const struct sam *p = params;
     struct model *m = g->engine->model;
-    if (p->rho == 0)
+    if (p->sam_rho == 0)
         return gradient_add(g, GOALS_METHOD, e);
     if (gradient_add(g, GOAL_BIT(GOAL_FORGET), e))
         return -1;
     double norm = gradient_norm(g);
     weights_save(m, g->copy[0]);
     if (norm > 0)
-        weights_shift(m, p->rho / norm, g->engine->grads);
+        weights_shift(m, p->sam_rho / norm, g->engine->grads);
     engine_zero_grads(g->engine);
     int rc = gradient_add(g, GOAL_BIT(GOAL_FORGET), e);
     weights_restore(m, g->copy[0]);
@@ -46,15 +46,14 @@ const struct wrapper wrapper_sam = {
 };
 
 struct rs {
-    double rho;
-    int64_t samples;
+    double rs_rho;
+    int64_t rs_samples;
 };
 
 static const struct param rs_params[] = {
-    {"rs_rho", PARAM_REAL, offsetof(struct rs, rho), 0, 100, NULL, "1e-4", NULL,
-     "standard deviation of the noise on every weight; 0: none"},
-    {"rs_samples", PARAM_INT, offsetof(struct rs, samples), 1, 1000, NULL, "1", NULL,
-     "draws that the gradient is the mean of"},
+    REAL_PARAM(struct rs, rs_rho, 0, 100, 1e-4,
+               "standard deviation of the noise on every weight; 0: none"),
+    INT_PARAM(struct rs, rs_samples, 1, 1000, 1, "draws that the gradient is the mean of"),
     {0},
 };
 
@@ -64,16 +63,16 @@ static int rs(const void *params, struct gradient *g, struct err *e)
     struct model *m = g->engine->model;
     struct rng r;
     int rc = 0;
-    if (p->rho == 0)
+    if (p->rs_rho == 0)
         return gradient_add(g, GOALS_METHOD, e);
     rng_stream(&r, g->seed, RNG_NOISE, (uint32_t)g->step + 1);
     weights_save(m, g->copy[0]);
-    for (int64_t k = 0; k < p->samples && !rc; k++) {
-        weights_noise(m, p->rho, &r);
+    for (int64_t k = 0; k < p->rs_samples && !rc; k++) {
+        weights_noise(m, p->rs_rho, &r);
         rc = gradient_add(g, GOAL_BIT(GOAL_FORGET), e);
         weights_restore(m, g->copy[0]);
     }
-    gradient_scale(g, 1.0 / (double)p->samples);
+    gradient_scale(g, 1.0 / (double)p->rs_samples);
     return rc ? rc : gradient_add(g, GOAL_BIT(GOAL_RETAIN), e);
 }
 

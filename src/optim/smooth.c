@@ -11,26 +11,26 @@
 #include <math.h>
 #include <string.h>
 
-struct penalty {
-    double rho, mu, difference;
+struct gnr {
+    double gnr_rho, gnr_difference;
 };
 
-#define FIELD(f) offsetof(struct penalty, f)
 static const struct param gnr_params[] = {
-    {"gnr_rho", PARAM_REAL, FIELD(rho), 0, 1e6, NULL, "10", NULL,
-     "weight of the gradient's norm; 0: none"},
-    {"gnr_difference", PARAM_REAL, FIELD(difference), 1e-6, 1, NULL, "1e-3", NULL,
-     "length of the steps of the central difference"},
+    REAL_PARAM(struct gnr, gnr_rho, 0, 1e6, 10, "weight of the gradient's norm; 0: none"),
+    REAL_PARAM(struct gnr, gnr_difference, 1e-6, 1, 1e-3,
+               "length of the steps of the central difference"),
     {0},
 };
 
+struct cr {
+    double cr_rho, cr_mu, cr_difference;
+};
+
 static const struct param cr_params[] = {
-    {"cr_rho", PARAM_REAL, FIELD(rho), 0, 1e6, NULL, "10", NULL,
-     "weight of the change of the gradient; 0: none"},
-    {"cr_mu", PARAM_REAL, FIELD(mu), 1e-6, 100, NULL, "0.01", NULL,
-     "length of the step over which it changes"},
-    {"cr_difference", PARAM_REAL, FIELD(difference), 1e-6, 1, NULL, "1e-3", NULL,
-     "length of the steps of the central difference"},
+    REAL_PARAM(struct cr, cr_rho, 0, 1e6, 10, "weight of the change of the gradient; 0: none"),
+    REAL_PARAM(struct cr, cr_mu, 1e-6, 100, 0.01, "length of the step over which it changes"),
+    REAL_PARAM(struct cr, cr_difference, 1e-6, 1, 1e-3,
+               "length of the steps of the central difference"),
     {0},
 };
 
@@ -74,9 +74,9 @@ static int back(struct gradient *g)
 
 static int gnr(const void *params, struct gradient *g, struct err *e)
 {
-    const struct penalty *p = params;
-    double norm, r = p->difference;
-    if (p->rho == 0)
+    const struct gnr *p = params;
+    double norm, r = p->gnr_difference;
+    if (p->gnr_rho == 0)
         return gradient_add(g, GOALS_METHOD, e);
     if (take_gradient(g, &norm, e))
         return -1;
@@ -88,7 +88,7 @@ static int gnr(const void *params, struct gradient *g, struct err *e)
     gradient_scale(g, -1);
     if (pass_at(g, -r / norm, g->copy[1], 0, NULL, e))
         return back(g);
-    return finish(g, -p->rho / (2 * r), e);
+    return finish(g, -p->gnr_rho / (2 * r), e);
 }
 
 /* d into copy 2; its length. */
@@ -106,15 +106,15 @@ static int take_change(struct gradient *g, double step, double *length, struct e
 
 static int cr(const void *params, struct gradient *g, struct err *e)
 {
-    const struct penalty *p = params;
+    const struct cr *p = params;
     const float *v, *d;
     double norm, length = 0;
-    if (p->rho == 0)
+    if (p->cr_rho == 0)
         return gradient_add(g, GOALS_METHOD, e);
     if (take_gradient(g, &norm, e))
         return -1;
     v = g->copy[1], d = g->copy[2];
-    double mu = norm > 0 ? p->mu / norm : 0;
+    double mu = norm > 0 ? p->cr_mu / norm : 0;
     if (norm > 0 && take_change(g, mu, &length, e))
         return back(g);
     if (length == 0) {
@@ -122,7 +122,7 @@ static int cr(const void *params, struct gradient *g, struct err *e)
         return finish(g, 0, e);
     }
     /* At w + e: plus and minus; at w: minus and plus. The sum changes its sign twice on the way. */
-    double r = p->difference / length;
+    double r = p->cr_difference / length;
     if (pass_at(g, mu, v, r, d, e))
         return back(g);
     gradient_scale(g, -1);
@@ -131,7 +131,7 @@ static int cr(const void *params, struct gradient *g, struct err *e)
     gradient_scale(g, -1);
     if (pass_at(g, -r, d, 0, NULL, e))
         return back(g);
-    return finish(g, p->rho / (2 * p->difference), e);
+    return finish(g, p->cr_rho / (2 * p->cr_difference), e);
 }
 
 const struct wrapper wrapper_gnr = {
@@ -140,7 +140,7 @@ const struct wrapper wrapper_gnr = {
     .help = "a penalty on the length of the forget gradient",
     .formula = "gamma L_f + alpha L_r + gnr_rho |grad gamma L_f|",
     .params = gnr_params,
-    .params_size = sizeof(struct penalty),
+    .params_size = sizeof(struct gnr),
     .n_copies = 2,
     .gradient = gnr,
 };
@@ -151,7 +151,7 @@ const struct wrapper wrapper_cr = {
     .help = "a penalty on the change of the forget gradient nearby (curvature)",
     .formula = "gamma L_f + alpha L_r + cr_rho |g(w + cr_mu g/|g|) - g|, g = grad gamma L_f",
     .params = cr_params,
-    .params_size = sizeof(struct penalty),
+    .params_size = sizeof(struct cr),
     .n_copies = 3,
     .gradient = cr,
 };

@@ -15,35 +15,33 @@
 #include "optim/optims.h"
 
 struct sophia {
-    double beta1, beta2, gamma, eps;
-    int64_t interval;
+    double sophia_beta1, sophia_beta2, sophia_gamma, sophia_epsilon;
+    int64_t sophia_interval;
 };
 
-#define FIELD(f) offsetof(struct sophia, f)
 static const struct param sophia_params[] = {
-    {"sophia_beta1", PARAM_REAL, FIELD(beta1), 0, 0.9999999, NULL, "0.96", NULL,
-     "decay of the momentum"},
-    {"sophia_beta2", PARAM_REAL, FIELD(beta2), 0, 0.9999999, NULL, "0.99", NULL,
-     "decay of the curvature"},
-    {"sophia_gamma", PARAM_REAL, FIELD(gamma), 1e-6, 1e6, NULL, "0.05", NULL,
-     "scale of the curvature: the larger, the fewer entries are clipped"},
-    {"sophia_epsilon", PARAM_REAL, FIELD(eps), 1e-30, 1, NULL, "1e-12", NULL, "least denominator"},
-    {"sophia_interval", PARAM_INT, FIELD(interval), 1, 1000000, NULL, "10", NULL,
-     "steps from one estimate of the curvature to the next"},
+    REAL_PARAM(struct sophia, sophia_beta1, 0, 0.9999999, 0.96, "decay of the momentum"),
+    REAL_PARAM(struct sophia, sophia_beta2, 0, 0.9999999, 0.99, "decay of the curvature"),
+    REAL_PARAM(struct sophia, sophia_gamma, 1e-6, 1e6, 0.05,
+               "scale of the curvature: the larger, the fewer entries are clipped"),
+    REAL_PARAM(struct sophia, sophia_epsilon, 1e-30, 1, 1e-12, "least denominator"),
+    INT_PARAM(struct sophia, sophia_interval, 1, 1000000, 10,
+              "steps from one estimate of the curvature to the next"),
     {0},
 };
 
 static bool wants_estimate(const void *params, long step)
 {
     const struct sophia *p = params;
-    return (step - 1) % p->interval == 0;
+    return (step - 1) % p->sophia_interval == 0;
 }
 
 static void estimate(const void *params, const struct optim_step *s, const struct optim_span *x,
                      double labels)
 {
     const struct sophia *p = params;
-    const float b2 = (float)p->beta2, share = (float)((1 - p->beta2) * labels), *g = x->grad;
+    const float b2 = (float)p->sophia_beta2, share = (float)((1 - p->sophia_beta2) * labels),
+                *g = x->grad;
     float *h = x->state[1];
     (void)s;
 #pragma omp parallel for simd schedule(static) if (x->n > SIZE(32768, 4))
@@ -57,7 +55,8 @@ static void step(const void *params, const struct optim_step *s, const struct op
     const float *g = x->grad, *h = x->state[1];
     float *w = x->w, *m = x->state[0];
     const float keep = (float)(1 - s->lr * x->decay), lr = (float)s->lr;
-    const float b1 = (float)p->beta1, gamma = (float)p->gamma, eps = (float)p->eps;
+    const float b1 = (float)p->sophia_beta1, gamma = (float)p->sophia_gamma,
+                eps = (float)p->sophia_epsilon;
     const float scale = s->grad_scale;
 #pragma omp parallel for simd schedule(static) if (x->n > SIZE(32768, 4))
     for (size_t i = 0; i < x->n; i++) {
@@ -68,19 +67,17 @@ static void step(const void *params, const struct optim_step *s, const struct op
 }
 
 struct soul {
-    double beta1, beta2, rho;
-    int64_t bs;
+    double soul_beta1, soul_beta2, soul_rho;
+    int64_t soul_bs;
 };
 
-#define SOUL_FIELD(f) offsetof(struct soul, f)
 static const struct param soul_params[] = {
-    {"soul_beta1", PARAM_REAL, SOUL_FIELD(beta1), 0, 0.9999999, NULL, "0.9", NULL,
-     "decay of the momentum, applied twice a step"},
-    {"soul_beta2", PARAM_REAL, SOUL_FIELD(beta2), 0, 0.9999999, NULL, "0.95", NULL,
-     "decay of the curvature"},
-    {"soul_rho", PARAM_REAL, SOUL_FIELD(rho), 0, 1e6, NULL, "0.04", NULL, "scale of the curvature"},
-    {"soul_bs", PARAM_INT, SOUL_FIELD(bs), 1, 1000000000, NULL, "5120", NULL,
-     "scales it too; SOUL's constant, whatever the batch"},
+    REAL_PARAM(struct soul, soul_beta1, 0, 0.9999999, 0.9,
+               "decay of the momentum, applied twice a step"),
+    REAL_PARAM(struct soul, soul_beta2, 0, 0.9999999, 0.95, "decay of the curvature"),
+    REAL_PARAM(struct soul, soul_rho, 0, 1e6, 0.04, "scale of the curvature"),
+    INT_PARAM(struct soul, soul_bs, 1, 1000000000, 5120,
+              "scales it too; SOUL's constant, whatever the batch"),
     {0},
 };
 
@@ -90,8 +87,8 @@ static void soul_step(const void *params, const struct optim_step *s, const stru
     const float *g = x->grad;
     float *w = x->w, *m = x->state[0], *h = x->state[1];
     const float keep = (float)(1 - s->lr * x->decay), lr = (float)s->lr;
-    const float b1 = (float)p->beta1, b2 = (float)p->beta2, scale = s->grad_scale;
-    const float c = (float)(p->rho * (double)p->bs);
+    const float b1 = (float)p->soul_beta1, b2 = (float)p->soul_beta2, scale = s->grad_scale;
+    const float c = (float)(p->soul_rho * (double)p->soul_bs);
 #pragma omp parallel for simd schedule(static) if (x->n > SIZE(32768, 4))
     for (size_t i = 0; i < x->n; i++) {
         float d = scale * g[i];

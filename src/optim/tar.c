@@ -16,25 +16,20 @@
 #include "optim/optims.h"
 
 struct tar {
-    int64_t steps, every, batch;
-    double lr, scale, lambda, turn;
+    int64_t tar_steps, tar_every, tar_batch;
+    double tar_lr, tar_scale, tar_lambda, tar_switch;
 };
 
-#define FIELD(f) offsetof(struct tar, f)
 static const struct param params[] = {
-    {"tar_steps", PARAM_INT, FIELD(steps), 0, 100000, NULL, "64", NULL,
-     "K, steps of the attacker; 0: no attack"},
-    {"tar_every", PARAM_INT, FIELD(every), 1, 100000, NULL, "4", NULL,
-     "of its steps, those after which the loss is looked at"},
-    {"tar_batch", PARAM_INT, FIELD(batch), 1, 65536, NULL, "4", NULL, "examples in its batches"},
-    {"tar_lr", PARAM_REAL, FIELD(lr), 0, 10, NULL, "4e-5", NULL,
-     "its highest learning rate: also drawn are a half and a twentieth of it"},
-    {"tar_scale", PARAM_REAL, FIELD(scale), 0, 1e6, NULL, "4", NULL,
-     "weight of the gradients on its way"},
-    {"tar_lambda", PARAM_REAL, FIELD(lambda), 0, 100, NULL, "0.0625", NULL,
-     "how fast earlier ones count less"},
-    {"tar_switch", PARAM_REAL, FIELD(turn), 0, 1, NULL, "0.3333333", NULL,
-     "how often it begins with retain data"},
+    INT_PARAM(struct tar, tar_steps, 0, 100000, 64, "K, steps of the attacker; 0: no attack"),
+    INT_PARAM(struct tar, tar_every, 1, 100000, 4,
+              "of its steps, those after which the loss is looked at"),
+    INT_PARAM(struct tar, tar_batch, 1, 65536, 4, "examples in its batches"),
+    REAL_PARAM(struct tar, tar_lr, 0, 10, 4e-5,
+               "its highest learning rate: also drawn are a half and a twentieth of it"),
+    REAL_PARAM(struct tar, tar_scale, 0, 1e6, 4, "weight of the gradients on its way"),
+    REAL_PARAM(struct tar, tar_lambda, 0, 100, 0.0625, "how fast earlier ones count less"),
+    REAL_PARAM(struct tar, tar_switch, 0, 1, 0.3333333, "how often it begins with retain data"),
     {0},
 };
 
@@ -103,13 +98,13 @@ static int begin(struct attacker *a, const struct tar *p, struct gradient *g, st
     const size_t bytes = g->engine->model->table.moving * sizeof(float);
     *a = (struct attacker){0};
     rng_stream(&a->rng, g->seed, RNG_NOISE, (uint32_t)g->step + 1);
-    a->lr = p->lr * rates[rng_below(&a->rng, 3)];
-    if ((double)rng_float(&a->rng) < p->turn)
-        a->retain_steps = (long)(draw_share(&a->rng) * (double)p->steps);
+    a->lr = p->tar_lr * rates[rng_below(&a->rng, 3)];
+    if ((double)rng_float(&a->rng) < p->tar_switch)
+        a->retain_steps = (long)(draw_share(&a->rng) * (double)p->tar_steps);
     weights_save(g->engine->model, g->copy[W]);
     for (int k = GATHERED; k < COPIES; k++)
         memset(g->copy[k], 0, bytes);
-    a->rows = arena_take(&g->kept, (size_t)p->batch, sizeof(int), e);
+    a->rows = arena_take(&g->kept, (size_t)p->tar_batch, sizeof(int), e);
     return !a->rows || fill_pool(a, g, ROLE_FORGET, e) || fill_pool(a, g, ROLE_RETAIN, e) ? -1 : 0;
 }
 
@@ -123,10 +118,10 @@ static int attack(struct attacker *a, const struct tar *p, struct gradient *g, l
     struct adamw o = {
         .lr = a->lr, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .decay = 0.01, .step = i + 1};
     double loss;
-    for (int64_t k = 0; k < p->batch; k++)
+    for (int64_t k = 0; k < p->tar_batch; k++)
         a->rows[k] = a->pool[role][rng_below(&a->rng, (uint32_t)a->n_pool[role])];
     mb.rows[role] = a->rows;
-    mb.n[role] = (int)p->batch;
+    mb.n[role] = (int)p->tar_batch;
     engine_zero_grads(g->engine);
     if (gradient_add_rows(g, role == ROLE_RETAIN ? ATTACK_RETAIN : ATTACK_FORGET, &mb, &loss, e))
         return -1;
@@ -143,7 +138,7 @@ static int attack(struct attacker *a, const struct tar *p, struct gradient *g, l
 static int resist(const struct tar *p, struct gradient *g, long i, struct err *e)
 {
     const struct model *m = g->engine->model;
-    double weight = p->scale * exp(p->lambda * (double)(i - (p->steps - 1)));
+    double weight = p->tar_scale * exp(p->tar_lambda * (double)(i - (p->tar_steps - 1)));
     engine_zero_grads(g->engine);
     if (gradient_add(g, RESIST, e))
         return -1;
@@ -153,8 +148,8 @@ static int resist(const struct tar *p, struct gradient *g, long i, struct err *e
 
 static int play(struct attacker *a, const struct tar *p, struct gradient *g, struct err *e)
 {
-    for (long i = 0; i < p->steps; i++)
-        if (attack(a, p, g, i, e) || ((i + 1) % p->every == 0 && resist(p, g, i, e)))
+    for (long i = 0; i < p->tar_steps; i++)
+        if (attack(a, p, g, i, e) || ((i + 1) % p->tar_every == 0 && resist(p, g, i, e)))
             return -1;
     return 0;
 }
@@ -163,7 +158,7 @@ static int gradient(const void *params_, struct gradient *g, struct err *e)
 {
     const struct tar *p = params_;
     struct attacker a;
-    if (p->steps == 0)
+    if (p->tar_steps == 0)
         return gradient_add(g, GOALS_METHOD, e);
     if (engine_reserve_grads(g->engine, e) || begin(&a, p, g, e))
         return -1;

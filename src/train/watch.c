@@ -4,20 +4,22 @@
 #include <stddef.h>
 #include <string.h>
 
-#define FIELD(f) offsetof(struct watch_options, f)
 const struct param watch_params[] = {
-    {"stop_nll", PARAM_REAL, FIELD(stop_nll), 0, 1e6, NULL, "0", NULL,
-     "end the run once the mean NLL of the forget answers is above X (LLMU); 0: never"},
-    {"stop_el", PARAM_REAL, FIELD(stop_el), 0, 1, NULL, "0", NULL,
-     "end it once the extraction likelihood EL_10 of the forget texts is below X; if stop_ma is "
-     "given too, both must hold (arXiv 2210.01504: their means on unseen texts); 0: never"},
-    {"stop_ma", PARAM_REAL, FIELD(stop_ma), 0, 1, NULL, "0", NULL,
-     "the same of their memorisation accuracy, the share of tokens that are its first choice"},
-    {"eval_every", PARAM_INT, FIELD(eval_every), 0, 1e9, NULL, "0", NULL,
-     "steps between looks at the forget and retain data, which go to train.jsonl; 0: after each "
-     "epoch if there is a bound to look at"},
-    {"eval_rows", PARAM_INT, FIELD(eval_rows), 0, 1e9, NULL, "128", NULL,
-     "look at the first N rows of each; 0: all"},
+    REAL_PARAM(struct watch_options, stop_nll, 0, 1e6, 0,
+               "end the run once the mean NLL of the forget answers is above X (LLMU); 0: never"),
+    REAL_PARAM(
+        struct watch_options, stop_el, 0, 1, 0,
+        "end it once the extraction likelihood EL_10 of the forget texts is below X; if stop_ma is "
+        "given too, both must hold (arXiv 2210.01504: their means on unseen texts); 0: never"),
+    REAL_PARAM(
+        struct watch_options, stop_ma, 0, 1, 0,
+        "the same of their memorisation accuracy, the share of tokens that are its first choice"),
+    INT_PARAM(
+        struct watch_options, eval_every, 0, 1e9, 0,
+        "steps between looks at the forget and retain data, which go to train.jsonl; 0: after each "
+        "epoch if there is a bound to look at"),
+    INT_PARAM(struct watch_options, eval_rows, 0, 1e9, 128,
+              "look at the first N rows of each; 0: all"),
     {0},
 };
 

@@ -2,14 +2,15 @@
 
 #include <strings.h>
 
-#define FIELD(f) offsetof(struct weighting_options, f)
 const struct param weighting_params[] = {
-    {"term_weights", PARAM_CHOICE, FIELD(term_weights), 0, 0, "constant|turns|epoch|breaker",
-     "constant", NULL,
-     "constant; turns: epochs of the forget terms alone and of the retain terms alone; epoch: the "
-     "retain terms' weights grow epoch by epoch; breaker: they grow, the forget terms' shrink"},
-    {"msteps", PARAM_INT, FIELD(msteps), 1, 1000, NULL, "2", NULL,
-     "of turns: how many epochs forget; they are the epochs 0, 2 .. 2 msteps - 2 of the run"},
+    CHOICE_PARAM(
+        struct weighting_options, term_weights, "constant|turns|epoch|breaker", "constant",
+        "constant; turns: epochs of the forget terms alone and of the retain terms alone; epoch: "
+        "the "
+        "retain terms' weights grow epoch by epoch; breaker: they grow, the forget terms' shrink"),
+    INT_PARAM(
+        struct weighting_options, msteps, 1, 1000, 2,
+        "of turns: how many epochs forget; they are the epochs 0, 2 .. 2 msteps - 2 of the run"),
     {0},
 };
 
