@@ -3,7 +3,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "fake_model.h"
-#include "suites/beside.h"
+#include "suites/retrained.h"
 
 static const char recipe_text[] =
     "{\"sets\": {\"in\": {}, \"out\": {}, \"unused\": {}, \"absent\": {}}, \"metrics\": {"
@@ -53,7 +53,7 @@ static int run(struct suite *s, struct rows *rows, struct distances *f, struct e
     s->sets = sets;
     s->encoder = &enc;
     s->question = "question";
-    return suite_beside(s, &c, e);
+    return suite_compare_retrained(s, &c, e);
 }
 
 static void check_figures(struct suite *s, struct rows *rows)
@@ -62,8 +62,10 @@ static void check_figures(struct suite *s, struct rows *rows)
     struct distances f = {0};
     if (!ok(!run(s, rows, &f, &e), "side by side"))
         return note("%s", e.msg);
-    const json_t *in = json_object_get(s->beside, "in"), *out = json_object_get(s->beside, "out");
-    ok(json_object_size(s->beside) == 2, "sets that nothing looks at, or that are absent: no line");
+    const json_t *in = json_object_get(s->comparison, "in"),
+                 *out = json_object_get(s->comparison, "out");
+    ok(json_object_size(s->comparison) == 2,
+       "sets that nothing looks at, or that are absent: no line");
     ok(get(in, "rows") == 3 && get(in, "tokens") == 6 && get(in, "missing") == 0, "three answers");
     near(get(in, "kl"), (0.5 + 1 + 1.5) / 6, RTOL, 0, "KL per token, of rows of unlike lengths");
     near(get(in, "top1"), (0 + 1 + 2) / 6.0, RTOL, 0, "share of equal first choices");
@@ -77,7 +79,7 @@ static void check_figures(struct suite *s, struct rows *rows)
 
     f.spoilt = NAN;
     ok(!run(s, rows, &f, &e), "a row that is not finite");
-    in = json_object_get(s->beside, "in");
+    in = json_object_get(s->comparison, "in");
     ok(get(in, "rows") == 2 && get(in, "missing") == 1 && get(in, "tokens") == 4, "is left out");
     near(get(in, "kl"), 2.5 / 4, RTOL, 0, "of the distance");
     near(get(in, "auc"), 1.5 / 4, RTOL, 0, "and of the losses");

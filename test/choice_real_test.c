@@ -8,8 +8,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "eval/choice.h"
-#include "eval/model_scorer.h"
+#include "eval/choice_score.h"
+#include "eval/backend.h"
 #include "choices.h"
 #include "tap.h"
 
@@ -64,7 +64,7 @@ static void compare(struct agreement *r, const struct choice_score *s, const jso
 
 static int score_set(struct agreement *r, const struct set *set, const char *subject,
                      const struct rows *rows, const struct rows *dev, const json_t *want,
-                     const struct model_scorer *m, struct err *e)
+                     const struct model_backend *m, struct err *e)
 {
     char task[32];
     struct questions q;
@@ -79,7 +79,7 @@ static int score_set(struct agreement *r, const struct set *set, const char *sub
         return -1;
     }
     struct choice_score *s = calloc((size_t)q.n, sizeof *s);
-    int rc = choice_score(s, &q, m->tok, &m->scorer, m->model->cfg.positions, e);
+    int rc = choice_score(s, &q, m->tok, &m->backend, m->model->cfg.positions, e);
     for (int i = 0; i < q.n && !rc; i++)
         compare(r, &s[i], json_array_get(want, (size_t)q.v[i].row));
     choice_scores_free(s, q.n);
@@ -89,7 +89,7 @@ static int score_set(struct agreement *r, const struct set *set, const char *sub
     return rc;
 }
 
-static void test_set(const char *name, const json_t *want, const struct model_scorer *m)
+static void test_set(const char *name, const json_t *want, const struct model_backend *m)
 {
     const struct set *set = set_of(name);
     const char *subject = name + strlen(set->prefix);
@@ -128,14 +128,14 @@ int main(void)
         skip("SmolLM2 is not there");
     } else {
         struct model m;
-        struct model_scorer scorer;
+        struct model_backend backend;
         struct tokenizer *tok = tokenizer_open(model, &e);
         json_t *all = json_read_file(scores, &e), *want;
         const char *name;
         if (ok(tok && all && !model_open(&m, model, false, &e), "SmolLM2 and its scores")) {
-            ok(!model_scorer_init(&scorer, &m, tok, 0, &e), "scorer");
-            json_object_foreach(all, name, want) test_set(name, want, &scorer);
-            model_scorer_fini(&scorer);
+            ok(!model_backend_init(&backend, &m, tok, 0, &e), "backend");
+            json_object_foreach(all, name, want) test_set(name, want, &backend);
+            model_backend_fini(&backend);
             model_close(&m);
         }
         tokenizer_close(tok);

@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "eval/choice.h"
+#include "eval/choice_score.h"
 #include "choices.h"
 #include "tap.h"
 
@@ -248,7 +248,7 @@ static void test_long_context(void)
         for (int positions = (int)whole[1].n - 3; positions <= (int)whole[1].n; positions++) {
             struct choice_score score;
             struct shown s = {.whole = whole, .positions = positions, .same = true};
-            const struct scorer model = {.ctx = &s, .score = look};
+            const struct backend model = {.ctx = &s, .score = look};
             int rc = choice_score(&score, &q, tok, &model, positions, &e);
             ok(!rc && s.same, "'%s' in %d positions: its last tokens", contexts[k], positions);
             choice_scores_free(&score, 1);

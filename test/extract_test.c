@@ -111,7 +111,7 @@ static void check_perplexity(void)
     int ids[64];
     const char *const texts[] = {"912", "", "5", "94321"};
     struct encoder enc = {.encode = encode_bytes, .ctx = ids};
-    struct scorer judge = {.score = score_values};
+    struct backend judge = {.score = score_values};
     double out[4];
     struct err e;
     ok(!perplexity_of(texts, 4, &judge, &enc, out, &e), "perplexity of four texts");

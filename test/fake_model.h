@@ -205,7 +205,7 @@ struct trial {
     bool without[TOFU_SETS];
     unsigned compat;
     struct metric *metrics; /* NULL: TOFU's */
-    const struct scorer *reference;
+    const struct backend *reference;
     json_t **table; /* NULL: not wanted */
     bool broken;    /* the engine fails */
     long fail_at;   /* allocation of the suite that fails, from 1; 0: none */
@@ -221,13 +221,13 @@ static inline int evaluate(const struct trial *t, struct peer_log *out, struct e
     }
     struct fake f = {.log = t->log, .broken = t->broken};
     struct encoder enc = {.encode = encode, .ctx = &f, .pad_id = -1};
-    struct scorer model = {.ctx = &f,
-                           .score = fake_score,
-                           .generate = fake_generate,
-                           .gradnorm = fake_gradnorm,
-                           .extract = fake_extract,
-                           .decode = fake_decode,
-                           .eos = "<eos>"};
+    struct backend model = {.ctx = &f,
+                            .score = fake_score,
+                            .generate = fake_generate,
+                            .gradnorm = fake_gradnorm,
+                            .extract = fake_extract,
+                            .decode = fake_decode,
+                            .eos = "<eos>"};
     struct suite_recipe tofu, recipe;
     if (suite_recipe_open(&tofu, "tofu", e))
         return -1;

@@ -162,7 +162,7 @@ static void test_run(void)
     struct err e = {0};
     struct suite_recipe r;
     struct tokenizer *tok = dir ? tokenizer_open(dir, &e) : NULL;
-    const struct scorer model = {.score = score};
+    const struct backend model = {.score = score};
     const struct asked who = {tok, &model, 2000};
     int rows = 0, failed = 0, rc = -1;
     log_set_quiet(true);

@@ -62,7 +62,7 @@ static void check_perplexity(const json_t *eval)
 {
     struct metric metrics[] = {
         {"fluent", KIND("perplexity"), .set = TOFU_FACTS, .answer = "answer"}, {0}};
-    const struct scorer other = {.score = judge};
+    const struct backend other = {.score = judge};
     struct peer_log got;
     struct err e;
     struct trial t = {.log = eval, .metrics = metrics, .reference = &other};
@@ -193,7 +193,7 @@ static void check_cut(void)
     struct cutter c = {.most = 7};
     const struct encoder enc = {
         .encode = encode_cut, .ctx = &c, .pad_id = -1, .unscored = true, .left_out = &c.left_out};
-    const struct scorer model = {.score = score_labels};
+    const struct backend model = {.score = score_labels};
     struct suite_set set = {.name = "set"};
     struct suite_recipe recipe = {.metrics = metrics, .sets = &set, .n_sets = 1};
     struct rows rows;

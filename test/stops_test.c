@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "eval/model_scorer.h"
+#include "eval/backend.h"
 #include "eval/textclean.h"
 #include "model/generate.h"
 #include "tap.h"
@@ -68,18 +68,18 @@ static void choose_stop(const char *said, int i, char *stop)
 }
 
 /* Answers under these limits, in full batches or by one prompt a batch. */
-static bool answer(struct model_scorer *s, const struct dataset *d,
+static bool answer(struct model_backend *s, const struct dataset *d,
                    const struct answer_limit *limits, int batch, struct answer *out)
 {
     struct err e;
     s->batch = batch;
-    bool fine = !s->scorer.generate(s->scorer.ctx, d, limits, out, &e);
+    bool fine = !s->backend.generate(s->backend.ctx, d, limits, out, &e);
     if (!fine)
         note("%s", e.msg);
     return fine;
 }
 
-static void check_answers(struct model_scorer *s, const struct dataset *d)
+static void check_answers(struct model_backend *s, const struct dataset *d)
 {
     struct answer_limit limits[PROMPTS];
     struct answer *whole = calloc(PROMPTS, sizeof *whole), *cut = calloc(PROMPTS, sizeof *cut);
@@ -259,7 +259,7 @@ int main(void)
 {
     struct err e;
     struct model m;
-    struct model_scorer scorer;
+    struct model_backend backend;
     struct dataset d;
     struct seq seqs[PROMPTS];
     int ids[PROMPTS][6];
@@ -271,12 +271,12 @@ int main(void)
     make_set(&d, seqs, ids);
     if (ok(tok && !model_open(&m, path, false, &e), "a model and a tokenizer")) {
         m.cfg.n_eos = 0;
-        ok(!model_scorer_init(&scorer, &m, tok, 0, &e), "a scorer");
-        check_answers(&scorer, &d);
+        ok(!model_backend_init(&backend, &m, tok, 0, &e), "a backend");
+        check_answers(&backend, &d);
         check_tokens(&m, tok, seqs);
         check_ends("bytes", tok);
         check_linear(tok);
-        model_scorer_fini(&scorer);
+        model_backend_fini(&backend);
         model_close(&m);
     }
     tokenizer_close(tok);

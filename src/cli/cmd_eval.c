@@ -13,7 +13,7 @@
 #include "cli/eval_show.h"
 #include "cli/results.h"
 #include "cli/setup.h"
-#include "eval/model_scorer.h"
+#include "eval/backend.h"
 #include "report/cost.h"
 #include "suites/recipe.h"
 
@@ -80,7 +80,7 @@ static const char about[] =
 struct evaluation {
     struct setup s;
     struct model other; /* for attacks that compare two models */
-    struct model_scorer scorer, reference;
+    struct model_backend backend, reference;
     struct eval_retrained retrained;
     struct eval_kept kept;
     struct suite_recipe recipe;
@@ -138,12 +138,12 @@ static int open_models(struct evaluation *v, const struct setup_options *so,
 {
     struct setup *s = &v->s;
     if (setup_open(s, so, false, e) || setup_text(s, e) ||
-        model_scorer_init(&v->scorer, &s->model, s->tokenizer, s->compat, e) ||
-        eval_kept_open(&v->kept, &v->scorer, e))
+        model_backend_init(&v->backend, &s->model, s->tokenizer, s->compat, e) ||
+        eval_kept_open(&v->kept, &v->backend, e))
         return -1;
-    v->scorer.batch = (int)o->batch;
-    if (eval_retrained_open(&v->retrained, o->retrained, &v->scorer, e) ||
-        (o->retrained && eval_kept_add(&v->kept, &v->retrained.scorer, e)))
+    v->backend.batch = (int)o->batch;
+    if (eval_retrained_open(&v->retrained, o->retrained, &v->backend, e) ||
+        (o->retrained && eval_kept_add(&v->kept, &v->retrained.backend, e)))
         return -1;
     if (!o->reference)
         return 0;
@@ -154,7 +154,7 @@ static int open_models(struct evaluation *v, const struct setup_options *so,
                        "the reference model has %d tokens, the model %d: they must share one "
                        "tokenizer",
                        v->other.cfg.vocab, s->model.cfg.vocab);
-    return model_scorer_init(&v->reference, &v->other, s->tokenizer, s->compat, e) ||
+    return model_backend_init(&v->reference, &v->other, s->tokenizer, s->compat, e) ||
                    eval_kept_add(&v->kept, &v->reference, e)
                ? -1
                : 0;
@@ -177,8 +177,8 @@ static int run_suite(struct evaluation *v, const struct options *o, struct err *
     v->suite = (struct suite){.recipe = &v->recipe,
                               .sets = (const struct rows *const *)v->sets,
                               .encoder = &v->s.encoder,
-                              .model = &v->scorer.scorer,
-                              .reference = o->reference ? &v->reference.scorer : NULL,
+                              .model = &v->backend.backend,
+                              .reference = o->reference ? &v->reference.backend : NULL,
                               .question = o->question_key,
                               .max_new_tokens = (int)o->max_new_tokens,
                               .truth_mean = strcmp(o->truth_ratio, "arithmetic") ? TRUTH_GEOMETRIC
@@ -189,15 +189,16 @@ static int run_suite(struct evaluation *v, const struct options *o, struct err *
     if (eval_retrained_run(&v->retrained, &v->suite, o->out, &v->retain_log, e))
         return -1;
     v->suite.retain_log = v->retain_log;
-    return suite_run(&v->suite, e) || eval_retrained_beside(&v->retrained, &v->suite, &v->scorer, e)
+    return suite_run(&v->suite, e) ||
+                   eval_retrained_beside(&v->retrained, &v->suite, &v->backend, e)
                ? -1
                : 0;
 }
 
 static int show(struct evaluation *v, const struct options *o, struct err *e)
 {
-    const struct model_effort *of[] = {&v->scorer.effort, &v->reference.effort,
-                                       &v->retrained.scorer.effort, &v->retrained.effort};
+    const struct model_effort *of[] = {&v->backend.effort, &v->reference.effort,
+                                       &v->retrained.backend.effort, &v->retrained.effort};
     struct model_effort all = {0};
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
         all.sequences += of[i]->sequences;
@@ -221,8 +222,8 @@ static int run_recipe(struct evaluation *v, const struct setup_options *so, cons
                  : 0;
     suite_fini(&v->suite);
     eval_retrained_close(&v->retrained);
-    model_scorer_fini(&v->reference);
-    model_scorer_fini(&v->scorer);
+    model_backend_fini(&v->reference);
+    model_backend_fini(&v->backend);
     model_close(&v->other);
     json_decref(v->retain_log);
     for (int i = 0; i < v->recipe.n_sets; i++)

@@ -4,13 +4,13 @@
 #include "base/file.h"
 #include "base/log.h"
 
-int eval_kept_add(struct eval_kept *k, struct model_scorer *s, struct err *e)
+int eval_kept_add(struct eval_kept *k, struct model_backend *s, struct err *e)
 {
     s->interrupt = k->interrupt;
-    return k->out ? model_scorer_keep(s, &k->file, e) : 0;
+    return k->out ? model_backend_set_cache(s, &k->file, e) : 0;
 }
 
-int eval_kept_open(struct eval_kept *k, struct model_scorer *s, struct err *e)
+int eval_kept_open(struct eval_kept *k, struct model_backend *s, struct err *e)
 {
     struct buf name = {0};
     char *path = NULL;
@@ -19,7 +19,7 @@ int eval_kept_open(struct eval_kept *k, struct model_scorer *s, struct err *e)
         return rc;
     rc = file_make_dir(k->out, e) || buf_printf(&name, e, "%s_EVIDENCE.bin", k->suite) ||
                  !(path = file_join(k->out, name.data, e)) ||
-                 kept_open(&k->file, path, s->recall.model, s->model->path, k->overwrite, e)
+                 kept_open(&k->file, path, s->cache.model, s->model->path, k->overwrite, e)
              ? -1
              : 0;
     if (!rc && k->file.n)

@@ -5,7 +5,7 @@
 #define CLI_EVAL_KEPT_H
 
 #include "cli/interrupt.h"
-#include "eval/model_scorer.h"
+#include "eval/backend.h"
 
 struct eval_kept {
     const char *out;   /* directory; NULL: nothing is kept. Made if need be */
@@ -17,9 +17,9 @@ struct eval_kept {
 
 /* Opens the file for the model that is evaluated; refuses another model's. Fill in the options
  * first; eval_kept_close is due in any case. */
-int eval_kept_open(struct eval_kept *k, struct model_scorer *s, struct err *e);
+int eval_kept_open(struct eval_kept *k, struct model_backend *s, struct err *e);
 /* Another model's scores in the same file. */
-int eval_kept_add(struct eval_kept *k, struct model_scorer *s, struct err *e);
+int eval_kept_add(struct eval_kept *k, struct model_backend *s, struct err *e);
 /* rc: of the evaluation. If it failed, the file stays and the message says how to go on. */
 void eval_kept_close(struct eval_kept *k, int rc, struct err *e);
 

@@ -8,7 +8,7 @@
 #include "cli/multiple_print.h"
 #include "cli/print.h"
 #include "cli/suite_print.h"
-#include "eval/model_scorer.h"
+#include "eval/backend.h"
 
 #define OPT(f) offsetof(struct multiple_args, f)
 static const struct param questions[] = {
@@ -90,12 +90,12 @@ static int override(struct suite_recipe *r, const struct multiple_args *m, struc
 static int run(struct multiple *m, struct setup *s, const struct suite_recipe *r,
                const struct multiple_args *a, struct eval_kept *kept, struct err *e)
 {
-    struct model_scorer scorer;
-    if (model_scorer_init(&scorer, &s->model, s->tokenizer, s->compat, e))
+    struct model_backend backend;
+    if (model_backend_init(&backend, &s->model, s->tokenizer, s->compat, e))
         return -1;
-    const struct asked who = {s->tokenizer, &scorer.scorer, s->model.cfg.positions};
-    int rc = eval_kept_open(kept, &scorer, e) || multiple_run(m, r, &a->o, &who, e) ? -1 : 0;
-    model_scorer_fini(&scorer);
+    const struct asked who = {s->tokenizer, &backend.backend, s->model.cfg.positions};
+    int rc = eval_kept_open(kept, &backend, e) || multiple_run(m, r, &a->o, &who, e) ? -1 : 0;
+    model_backend_fini(&backend);
     return rc;
 }
 

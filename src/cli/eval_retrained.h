@@ -5,7 +5,7 @@
 #define CLI_EVAL_RETRAINED_H
 
 #include "cli/setup.h"
-#include "eval/model_scorer.h"
+#include "eval/backend.h"
 #include "suites/suite.h"
 
 #define EVAL_RETRAINED_HELP                                                                        \
@@ -24,21 +24,21 @@
 
 struct eval_retrained {
     struct model model;
-    struct model_scorer scorer;
+    struct model_backend backend;
     struct model_effort effort; /* of both models, side by side */
 };
 
 /* `path`: as a user names a model; NULL: none, and the calls below do nothing. It is asked as
  * `like` is, of the same tokens. */
-int eval_retrained_open(struct eval_retrained *r, const char *path, const struct model_scorer *like,
-                        struct err *e);
+int eval_retrained_open(struct eval_retrained *r, const char *path,
+                        const struct model_backend *like, struct err *e);
 /* Runs `s`, filled in for the other model, on this one instead. Its log, a new reference, into
  * *log; unless there is one already, from a file. out: --out or NULL; the files go into its folder
  * `retrained`. */
 int eval_retrained_run(struct eval_retrained *r, const struct suite *s, const char *out,
                        json_t **log, struct err *e);
-/* Side by side with the model of a suite that has run: s->beside. */
-int eval_retrained_beside(struct eval_retrained *r, struct suite *s, const struct model_scorer *m,
+/* Side by side with the model of a suite that has run: s->comparison. */
+int eval_retrained_beside(struct eval_retrained *r, struct suite *s, const struct model_backend *m,
                           struct err *e);
 void eval_retrained_close(struct eval_retrained *r);
 

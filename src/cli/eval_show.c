@@ -67,7 +67,8 @@ static int write_files(const struct suite *s, const json_t *cost, const char *di
     const char *name = s->recipe->log;
     json_t *table = json_copy(s->table);
     int rc =
-        !table || (s->beside && json_object_set(table, "beside", s->beside)) ? suite_no_memory(e)
+        !table || (s->comparison && json_object_set(table, "beside", s->comparison))
+            ? suite_no_memory(e)
         : suite_write(&s->log, table, dir, name, e) || peer_write(cost, dir, name, "COST", 0, e)
             ? -1
             : 0;
@@ -78,8 +79,9 @@ static int write_files(const struct suite *s, const json_t *cost, const char *di
 int eval_show(const struct suite *s, json_t *cost, const char *out, bool json, struct err *e)
 {
     json_t *more = json_pack("{s:O}", "cost", cost);
-    int rc =
-        !more || (s->beside && json_object_set(more, "beside", s->beside)) ? suite_no_memory(e) : 0;
+    int rc = !more || (s->comparison && json_object_set(more, "beside", s->comparison))
+                 ? suite_no_memory(e)
+                 : 0;
     if (!rc && out)
         rc = write_files(s, cost, out, e);
     if (!rc && json && !cost_has_ledger(cost))

@@ -31,7 +31,7 @@ static int add(struct texts *t, int i, const char *text, const struct encoder *e
     return 0;
 }
 
-int perplexity_of(const char *const *texts, int n, const struct scorer *judge,
+int perplexity_of(const char *const *texts, int n, const struct backend *judge,
                   const struct encoder *encoder, double *out, struct err *e)
 {
     struct texts t = {.seqs = mem_alloc((size_t)n, sizeof *t.seqs, e)};

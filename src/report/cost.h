@@ -12,7 +12,7 @@
 #include <jansson.h>
 
 #include "base/buf.h"
-#include "eval/model_scorer.h"
+#include "eval/backend.h"
 
 /* `model` and `retrained`: directories, files or NULL. A new object; NULL: no memory. */
 json_t *cost_collect(const char *model, const char *retrained, double seconds,

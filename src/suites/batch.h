@@ -2,13 +2,13 @@
 #ifndef SUITES_BATCH_H
 #define SUITES_BATCH_H
 
-#include "eval/choice.h"
+#include "eval/choice_score.h"
 #include "suites/tasks.h"
 
 /* Who is asked. positions: the longest sequence the model takes. */
 struct asked {
     const struct tokenizer *tok;
-    const struct scorer *model;
+    const struct backend *model;
     int positions;
 };
 

@@ -34,7 +34,7 @@ static int lowercase(const struct one_row *r, double *out, struct err *e)
 static int zlib(const struct one_row *r, double *out, struct err *e)
 {
     const struct score *v = &r->x->scores[r->i];
-    const struct scorer *model = r->s->model;
+    const struct backend *model = r->s->model;
     char *text = model->decode(model->ctx, v->label, v->n, e);
     size_t bytes;
     int rc = text ? example_zlib_bytes(text, &bytes, e) : -1;

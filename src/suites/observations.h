@@ -5,7 +5,7 @@
 #ifndef SUITES_OBSERVATIONS_H
 #define SUITES_OBSERVATIONS_H
 
-#include "eval/scores.h"
+#include "eval/backend.h"
 
 enum need {
     NEED_LOGP = 1,         /* log-probabilities of the answers */
@@ -54,8 +54,8 @@ struct observations {
 
 struct observer {
     const struct encoder *encoder;
-    const struct scorer *model;
-    const struct scorer *reference; /* NULL: none; then nothing may need it */
+    const struct backend *model;
+    const struct backend *reference; /* NULL: none; then nothing may need it */
 };
 
 /* The sequences of a field of rows. */

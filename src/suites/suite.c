@@ -328,8 +328,8 @@ void suite_fini(struct suite *s)
     free(s->results);
     peer_log_fini(&s->log);
     json_decref(s->table);
-    json_decref(s->beside);
+    json_decref(s->comparison);
     s->results = NULL;
     s->n_results = 0;
-    s->table = s->beside = NULL;
+    s->table = s->comparison = NULL;
 }

@@ -38,8 +38,8 @@ struct suite {
     const struct suite_recipe *recipe;
     const struct rows *const *sets; /* the recipe's; NULL entries: not given */
     const struct encoder *encoder;
-    const struct scorer *model;
-    const struct scorer *reference; /* another model for attacks; NULL: none */
+    const struct backend *model;
+    const struct backend *reference; /* another model for attacks; NULL: none */
     const char *question; /* the field with the prompt, and the length of an answer, of sets */
     int max_new_tokens;   /* of which the recipe says nothing */
     enum truth_mean truth_mean;
@@ -50,7 +50,7 @@ struct suite {
     int n_results;
     struct peer_log log; /* them, in the form of a log */
     json_t *table;       /* {metric: {value, rows, ...}}, in order: see below */
-    json_t *beside;      /* {data set: {...}}: see suites/beside.h; NULL: nothing */
+    json_t *comparison;  /* {data set: {...}}: see suites/retrained.h; NULL: nothing */
 };
 
 int suite_run(struct suite *s, struct err *e);

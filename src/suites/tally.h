@@ -4,7 +4,7 @@
 #ifndef SUITES_TALLY_H
 #define SUITES_TALLY_H
 
-#include "eval/question.h"
+#include "eval/choice_task.h"
 
 /* Zero-initialise; tally_fini is due. */
 struct tally {

@@ -1,5 +1,6 @@
 /* The tasks of a multiple-choice suite, read from its recipe: how a question is worded, what is
- * right (eval/question.h), and in which files the questions are. doc/suites.md describes the form.
+ * right (eval/choice_task.h), and in which files the questions are. doc/suites.md describes the
+ * form.
  *
  * A task takes the keys it lacks from the suite's `common`, and each of its `layouts` those it
  * lacks from the task.
@@ -7,7 +8,7 @@
 #ifndef SUITES_TASKS_H
 #define SUITES_TASKS_H
 
-#include "eval/question.h"
+#include "eval/choice_task.h"
 #include "suites/recipe.h"
 
 enum { TASK_FILES = 4, TASK_GROUPS = 4 };

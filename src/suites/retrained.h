@@ -1,5 +1,5 @@
 /* A model beside the retrained one, data set by data set: how far apart they are where the suite's
- * answers are scored. s->beside gets an object for each set that is given and that some metric
+ * answers are scored. s->comparison gets an object for each set that is given and that some metric
  * looks at, of the answers in the first field that one looks at; rows are answers, tokens their
  * labels. p is the retrained model's distribution, q the model's own; a row's loss is its mean
  * -log-probability per token:
@@ -16,12 +16,12 @@
  *                   on losses (metric mia_loss) of the model less that of the retrained one
  *   kl_low, kl_high ...  intervals of kl, top1 and auc, by bootstrap over rows at SUITE_LEVEL
  */
-#ifndef SUITES_BESIDE_H
-#define SUITES_BESIDE_H
+#ifndef SUITES_RETRAINED_H
+#define SUITES_RETRAINED_H
 
 #include "suites/suite.h"
 
 /* Of a suite whose data are in place; it need not have run. */
-int suite_beside(struct suite *s, const struct comparer *c, struct err *e);
+int suite_compare_retrained(struct suite *s, const struct comparer *c, struct err *e);
 
 #endif

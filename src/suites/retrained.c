@@ -1,4 +1,4 @@
-#include "suites/beside.h"
+#include "suites/retrained.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -139,7 +139,7 @@ static int add_line(struct suite *s, const char *name, const struct side *x,
 {
     json_t *line = json_pack("{s:i, s:i, s:I}", "rows", x->n, "missing", x->missing, "tokens",
                              (json_int_t)x->all_tokens);
-    if (!line || json_object_set_new(s->beside, name, line))
+    if (!line || json_object_set_new(s->comparison, name, line))
         return suite_no_memory(e);
     return set_ratio(line, "kl", x, x->kl, e) || set_ratio(line, "top1", x, x->same, e) ||
                    set_apart(line, x, e) || (others && set_gap(line, x, others, e))
@@ -147,14 +147,14 @@ static int add_line(struct suite *s, const char *name, const struct side *x,
                : 0;
 }
 
-int suite_beside(struct suite *s, const struct comparer *c, struct err *e)
+int suite_compare_retrained(struct suite *s, const struct comparer *c, struct err *e)
 {
     int n = s->recipe->n_sets, rc = 0;
     struct side *sides = mem_alloc((size_t)n, sizeof *sides, e);
     if (!sides)
         return -1;
-    json_decref(s->beside);
-    if (!(s->beside = json_object()))
+    json_decref(s->comparison);
+    if (!(s->comparison = json_object()))
         rc = suite_no_memory(e);
     for (int i = 0; i < n && !rc; i++) {
         const struct metric *m = first_look(s, i);

@@ -1,5 +1,6 @@
-#include "eval/model_scorer.h"
+#include "eval/backend.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -11,10 +12,20 @@
 #include "model/fingerprint.h"
 #include "model/label_batches.h"
 
-/* Prompts that are answered together, and kept together: each group begins with empty places, so
- * that its answers depend on nothing outside of it. Emptying the places for the next group makes
- * a thousand answers of some fifty tokens 3 to 7 % more work. */
+/* Prompts that are generated and cached together: each group starts with an empty batch, so that
+ * its answers depend on nothing outside of it. For a thousand answers of some fifty tokens that is
+ * 3 to 7 % more work than refilling the batch across groups. */
 enum { GROUP = SIZE(128, 3) };
+
+void answers_free(struct answer *a, int n)
+{
+    for (int i = 0; a && i < n; i++) {
+        free(a[i].input);
+        free(a[i].whole);
+        free(a[i].answer);
+    }
+    free(a);
+}
 
 static void add_scored(struct model_effort *f, const struct dataset *d, int times)
 {
@@ -26,11 +37,11 @@ static void add_scored(struct model_effort *f, const struct dataset *d, int time
 static int score(void *ctx, const struct dataset *d, bool distribution, struct scores *out,
                  struct err *e)
 {
-    struct model_scorer *s = ctx;
-    struct recall_pass c = {.recall = &s->recall, .distribution = distribution};
-    const struct batch_store store = {recall_scores, recall_keep_scores, &c};
+    struct model_backend *s = ctx;
+    struct eval_cache_pass c = {.cache = &s->cache, .distribution = distribution};
+    const struct batch_store store = {eval_cache_find_scores, eval_cache_add_scores, &c};
     struct score_options o = {.distribution = distribution,
-                              .store = s->recall.file ? &store : NULL,
+                              .store = s->cache.file ? &store : NULL,
                               .interrupt = s->interrupt};
     struct progress bar;
     progress_start(&bar, "scoring", d->n);
@@ -40,22 +51,22 @@ static int score(void *ctx, const struct dataset *d, bool distribution, struct s
     return rc;
 }
 
-/* What stands before the first scored token. */
+/* The tokens before the first scored one. */
 static struct seq prompt_of(const struct seq *q)
 {
     return (struct seq){.n = seq_prompt(q), .ids = q->ids, .mask = q->mask};
 }
 
-/* A number about each sequence, computed by itself: of(ctx, sequence, how). */
+/* A number for each sequence, computed one at a time: of(ctx, sequence, how). */
 struct number {
     const char *name; /* for the progress bar */
-    enum recall_number what;
+    enum eval_cache_number what;
     int how;
     int (*of)(void *ctx, const struct seq *q, int how, double *out, struct err *e);
     void *ctx;
 };
 
-static int run_numbers(struct model_scorer *s, const struct number *k, const struct dataset *d,
+static int run_numbers(struct model_backend *s, const struct number *k, const struct dataset *d,
                        double *out, struct err *e)
 {
     struct progress bar;
@@ -63,32 +74,32 @@ static int run_numbers(struct model_scorer *s, const struct number *k, const str
     progress_start(&bar, k->name, d->n);
     for (int i = 0; i < d->n && !rc; i++) {
         const struct seq *q = &d->seqs[i];
-        if (recall_number(&s->recall, k->what, k->how, q, &out[i])) {
+        if (eval_cache_find_number(&s->cache, k->what, k->how, q, &out[i])) {
             progress_skip(&bar, i + 1);
             continue;
         }
         rc = interrupt_check(s->interrupt, e) || k->of(k->ctx, q, k->how, &out[i], e) ||
-             recall_keep_number(&s->recall, k->what, k->how, q, out[i], e);
+             eval_cache_add_number(&s->cache, k->what, k->how, q, out[i], e);
         progress_step(&bar, i + 1, bar.tokens + q->n, NULL);
     }
     progress_end(&bar);
-    return rc ? -1 : 0;
+    return rc;
 }
 
 static int norm_of(void *ctx, const struct seq *q, int drop_last, double *out, struct err *e)
 {
-    (void)drop_last; /* the context has it */
+    (void)drop_last; /* in the context */
     return gradnorm_of(ctx, q, out, e);
 }
 
 static int gradnorm(void *ctx, const struct dataset *d, double *out, struct err *e)
 {
-    struct model_scorer *s = ctx;
+    struct model_backend *s = ctx;
     struct gradnorm g;
     bool drop_last = s->compat & COMPAT_DROP_LAST_TOKEN;
-    const struct number k = {"gradients", RECALL_NORM, drop_last, norm_of, &g};
+    const struct number k = {"gradients", CACHED_NORM, drop_last, norm_of, &g};
     add_scored(&s->effort, d, 1);
-    int rc = gradnorm_init(&g, s->model, drop_last, e) || run_numbers(s, &k, d, out, e) ? -1 : 0;
+    int rc = gradnorm_init(&g, s->model, drop_last, e) || run_numbers(s, &k, d, out, e);
     gradnorm_fini(&g);
     return rc;
 }
@@ -100,8 +111,8 @@ static int extract_of(void *ctx, const struct seq *q, int n, double *out, struct
 
 static int extract(void *ctx, const struct dataset *d, int n, double *out, struct err *e)
 {
-    struct model_scorer *s = ctx;
-    const struct number k = {"extraction", RECALL_EXTRACT, n, extract_of, s->model};
+    struct model_backend *s = ctx;
+    const struct number k = {"extraction", CACHED_EXTRACT, n, extract_of, s->model};
     add_scored(&s->effort, d, 1);
     return run_numbers(s, &k, d, out, e);
 }
@@ -109,7 +120,7 @@ static int extract(void *ctx, const struct dataset *d, int n, double *out, struc
 /* Decoded without specials, NUL taken out, spaces tidied, into an empty buffer. */
 static int decode_into(void *ctx, const int *ids, int n, struct buf *out, struct err *e)
 {
-    const struct model_scorer *s = ctx;
+    const struct model_backend *s = ctx;
     size_t kept = 0;
     if (tokenizer_decode(s->tok, ids, (size_t)n, true, out, e) || buf_add(out, "", 0, e))
         return -1;
@@ -132,7 +143,7 @@ static char *decode(void *ctx, const int *ids, int n, struct err *e)
     return NULL;
 }
 
-static int decode_all(struct model_scorer *s, const struct dataset *d, const struct seq *prompts,
+static int decode_all(struct model_backend *s, const struct dataset *d, const struct seq *prompts,
                       const struct answer_limit *limits, const struct generation *g,
                       struct answer *out, struct err *e)
 {
@@ -157,8 +168,8 @@ static int longest(const struct answer_limit *limits, int n)
     return most;
 }
 
-/* prompts[n] and their limits, generated or recalled. */
-static int answer_group(struct model_scorer *s, const struct seq *prompts,
+/* prompts[n] and their limits, generated or from the cache. */
+static int answer_group(struct model_backend *s, const struct seq *prompts,
                         const struct answer_limit *limits, int n, struct generation *out,
                         struct progress *bar, struct err *e)
 {
@@ -169,20 +180,20 @@ static int answer_group(struct model_scorer *s, const struct seq *prompts,
                                  .token_ctx = &stops,
                                  .interrupt = s->interrupt,
                                  .mask_positions = s->compat & COMPAT_PAD_EOS_MASK};
-    const struct recall_answers a = {prompts, limits, &o, n};
-    if (recall_answers(&s->recall, &a, out)) {
+    const struct eval_cache_answers a = {prompts, limits, &o, n};
+    if (eval_cache_find_answers(&s->cache, &a, out)) {
         progress_skip(bar, bar->done + n);
         return 0;
     }
     if (model_generate(out, s->model, prompts, n, &o, bar, e) || stops.failed)
         return -1;
-    return recall_keep_answers(&s->recall, &a, out, e);
+    return eval_cache_add_answers(&s->cache, &a, out, e);
 }
 
 static int generate(void *ctx, const struct dataset *d, const struct answer_limit *limits,
                     struct answer *out, struct err *e)
 {
-    struct model_scorer *s = ctx;
+    struct model_backend *s = ctx;
     struct seq *prompts = mem_alloc((size_t)d->n, sizeof *prompts, e);
     struct generation *g = mem_alloc((size_t)d->n, sizeof *g, e);
     struct progress bar;
@@ -204,45 +215,45 @@ static int generate(void *ctx, const struct dataset *d, const struct answer_limi
     return rc;
 }
 
-int model_scorer_keep(struct model_scorer *s, struct kept *file, struct err *e)
+int model_backend_set_cache(struct model_backend *s, struct kept *file, struct err *e)
 {
-    s->recall.file = file;
-    return model_fingerprint(s->model, &s->recall.model, e);
+    s->cache.file = file;
+    return model_fingerprint(s->model, &s->cache.model, e);
 }
 
-int model_scorer_init(struct model_scorer *s, struct model *m, const struct tokenizer *tok,
-                      unsigned compat, struct err *e)
+int model_backend_init(struct model_backend *s, struct model *m, const struct tokenizer *tok,
+                       unsigned compat, struct err *e)
 {
     struct buf b = {0};
     int eos = tokenizer_eos(tok);
-    *s = (struct model_scorer){.model = m, .tok = tok, .compat = compat};
+    *s = (struct model_backend){.model = m, .tok = tok, .compat = compat};
     if (eos >= 0 && tokenizer_decode(tok, &eos, 1, false, &b, e)) {
         buf_fini(&b);
         return -1;
     }
     s->eos = b.data;
-    s->scorer = (struct scorer){.ctx = s,
-                                .score = score,
-                                .generate = generate,
-                                .gradnorm = gradnorm,
-                                .extract = extract,
-                                .decode = decode,
-                                .eos = s->eos};
+    s->backend = (struct backend){.ctx = s,
+                                  .score = score,
+                                  .generate = generate,
+                                  .gradnorm = gradnorm,
+                                  .extract = extract,
+                                  .decode = decode,
+                                  .eos = s->eos};
     return 0;
 }
 
-void model_scorer_fini(struct model_scorer *s)
+void model_backend_fini(struct model_backend *s)
 {
     free(s->eos);
-    *s = (struct model_scorer){0};
+    *s = (struct model_backend){0};
 }
 
 static int compare(void *ctx, const struct dataset *d, struct divergence *out, struct err *e)
 {
     struct model_pair *p = ctx;
-    const struct recall *r = &p->model->recall;
-    struct recall_pass c = {.recall = r, .other = p->retrained->recall.model};
-    const struct batch_store store = {recall_distances, recall_keep_distances, &c};
+    const struct eval_cache *r = &p->model->cache;
+    struct eval_cache_pass c = {.cache = r, .other = p->retrained->cache.model};
+    const struct batch_store store = {eval_cache_find_distances, eval_cache_add_distances, &c};
     const struct divergence_options o = {r->file ? &store : NULL, p->model->interrupt};
     struct progress bar;
     add_scored(&p->effort, d, 2);

@@ -1,4 +1,4 @@
-#include "eval/choice.h"
+#include "eval/choice_score.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -155,7 +155,7 @@ static int judge_all(struct choice_score *out, const struct questions *q, const 
 }
 
 int choice_score(struct choice_score *out, const struct questions *q, const struct tokenizer *tok,
-                 const struct scorer *model, int positions, struct err *e)
+                 const struct backend *model, int positions, struct err *e)
 {
     struct dataset d;
     struct scores scores;

@@ -3,10 +3,10 @@
  * compared with published ones.
  *
  * A task says how the prompt reads, where the choices are and which one is right; suites/tasks.h
- * reads it from a suite's JSON. Its scores are those of eval/choice.h.
+ * reads it from a suite's JSON. Its scores are those of eval/choice_score.h.
  */
-#ifndef EVAL_QUESTION_H
-#define EVAL_QUESTION_H
+#ifndef EVAL_CHOICE_TASK_H
+#define EVAL_CHOICE_TASK_H
 
 #include <stdbool.h>
 

@@ -1,4 +1,4 @@
-#include "eval/question.h"
+#include "eval/choice_task.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,11 +3,11 @@
  * choice's are what follows them in the tokens of both together, a space between; no BOS is put in
  * front.
  */
-#ifndef EVAL_CHOICE_H
-#define EVAL_CHOICE_H
+#ifndef EVAL_CHOICE_SCORE_H
+#define EVAL_CHOICE_SCORE_H
 
-#include "eval/question.h"
-#include "eval/scores.h"
+#include "eval/choice_task.h"
+#include "eval/backend.h"
 #include "text/tokenizer.h"
 
 struct choice_score {
@@ -24,7 +24,7 @@ struct choice_score {
  * model reads at most; the last token of a choice is not read, and longer sequences lose their
  * beginning. */
 int choice_score(struct choice_score *out, const struct questions *q, const struct tokenizer *tok,
-                 const struct scorer *model, int positions, struct err *e);
+                 const struct backend *model, int positions, struct err *e);
 void choice_scores_free(struct choice_score *s, int n);
 /* What of logp[n] makes the figures of `s`, from the question alone. */
 void choice_judge(struct choice_score *s, const struct question *q);

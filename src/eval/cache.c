@@ -1,4 +1,4 @@
-#include "eval/recall.h"
+#include "eval/cache.h"
 
 #include <string.h>
 
@@ -10,7 +10,7 @@
 
 enum kind { SCORES, DISTANCES, ANSWERS, NUMBER };
 
-static uint64_t key_start(const struct recall *r, enum kind kind, uint64_t how)
+static uint64_t key_start(const struct eval_cache *r, enum kind kind, uint64_t how)
 {
     return hash_word(hash_word(r->model, kind), how);
 }
@@ -23,7 +23,7 @@ static uint64_t add_seq(uint64_t h, const struct seq *s)
     return hash_bytes(h, s->mask, s->mask ? n : 0);
 }
 
-/* The arrays of a batch's scores, one after another: fn(array, bytes) until it says no. */
+/* Calls fn(array, bytes) for each array of a batch's scores, in order, until it returns false. */
 typedef bool each_array(void *ctx, void *array, size_t bytes);
 
 static bool walk_scores(const struct scores *out, const struct label_batch *b, each_array *fn,
@@ -40,7 +40,7 @@ static bool walk_scores(const struct scores *out, const struct label_batch *b, e
     return true;
 }
 
-/* Labels go up to the one behind the item's last token. */
+/* Labels include the one that follows the item's last token. */
 static uint64_t add_batch(uint64_t h, const struct label_batch *b)
 {
     for (int i = 0; i < b->n; i++) {
@@ -50,9 +50,9 @@ static uint64_t add_batch(uint64_t h, const struct label_batch *b)
     return h;
 }
 
-static uint64_t scores_key(const struct recall_pass *c, const struct label_batch *b)
+static uint64_t scores_key(const struct eval_cache_pass *c, const struct label_batch *b)
 {
-    return add_batch(key_start(c->recall, SCORES, c->distribution), b);
+    return add_batch(key_start(c->cache, SCORES, c->distribution), b);
 }
 
 static bool count(void *ctx, void *array, size_t bytes)
@@ -70,11 +70,11 @@ static bool fill(void *ctx, void *array, size_t bytes)
     return true;
 }
 
-bool recall_scores(void *ctx, void *scores, const struct label_batch *b)
+bool eval_cache_find_scores(void *ctx, void *scores, const struct label_batch *b)
 {
-    const struct recall_pass *c = ctx;
+    const struct eval_cache_pass *c = ctx;
     size_t size, wanted = 0;
-    const char *bytes = kept_find(c->recall->file, scores_key(c, b), &size);
+    const char *bytes = kept_find(c->cache->file, scores_key(c, b), &size);
     walk_scores(scores, b, count, &wanted);
     return bytes && size == wanted && walk_scores(scores, b, fill, &bytes);
 }
@@ -90,28 +90,28 @@ static bool put(void *ctx, void *array, size_t bytes)
     return !buf_add(&w->b, array, bytes, w->e);
 }
 
-int recall_keep_scores(void *ctx, const void *scores, const struct label_batch *b, struct err *e)
+int eval_cache_add_scores(void *ctx, const void *scores, const struct label_batch *b, struct err *e)
 {
-    const struct recall_pass *c = ctx;
+    const struct eval_cache_pass *c = ctx;
     struct writing w = {.e = e};
     int rc = walk_scores(scores, b, put, &w)
-                 ? kept_add(c->recall->file, scores_key(c, b), w.b.data, w.b.len, e)
+                 ? kept_add(c->cache->file, scores_key(c, b), w.b.data, w.b.len, e)
                  : -1;
     buf_fini(&w.b);
     return rc;
 }
 
-static uint64_t distances_key(const struct recall_pass *c, const struct label_batch *b)
+static uint64_t distances_key(const struct eval_cache_pass *c, const struct label_batch *b)
 {
-    return add_batch(key_start(c->recall, DISTANCES, c->other), b);
+    return add_batch(key_start(c->cache, DISTANCES, c->other), b);
 }
 
-bool recall_distances(void *ctx, void *divergences, const struct label_batch *b)
+bool eval_cache_find_distances(void *ctx, void *divergences, const struct label_batch *b)
 {
-    const struct recall_pass *c = ctx;
+    const struct eval_cache_pass *c = ctx;
     struct divergence *out = divergences;
     size_t size;
-    const char *at = kept_find(c->recall->file, distances_key(c, b), &size);
+    const char *at = kept_find(c->cache->file, distances_key(c, b), &size);
     if (!at || size != (size_t)b->n * sizeof *out)
         return false;
     for (int i = 0; i < b->n; i++, at += sizeof *out)
@@ -119,21 +119,21 @@ bool recall_distances(void *ctx, void *divergences, const struct label_batch *b)
     return true;
 }
 
-int recall_keep_distances(void *ctx, const void *divergences, const struct label_batch *b,
-                          struct err *e)
+int eval_cache_add_distances(void *ctx, const void *divergences, const struct label_batch *b,
+                             struct err *e)
 {
-    const struct recall_pass *c = ctx;
+    const struct eval_cache_pass *c = ctx;
     const struct divergence *v = divergences;
     struct buf bytes = {0};
     int rc = 0;
     for (int i = 0; i < b->n && !rc; i++)
         rc = buf_add(&bytes, &v[b->items[i].index], sizeof *v, e);
-    rc = rc || kept_add(c->recall->file, distances_key(c, b), bytes.data, bytes.len, e) ? -1 : 0;
+    rc = rc || kept_add(c->cache->file, distances_key(c, b), bytes.data, bytes.len, e);
     buf_fini(&bytes);
     return rc;
 }
 
-static uint64_t answers_key(const struct recall *r, const struct recall_answers *a)
+static uint64_t answers_key(const struct eval_cache *r, const struct eval_cache_answers *a)
 {
     const int options[] = {a->o->max_new_tokens, a->o->batch, a->o->mask_positions};
     uint64_t h = hash_bytes(key_start(r, ANSWERS, 0), options, sizeof options);
@@ -167,7 +167,8 @@ static bool read_answer(struct generation *g, const char **at, const char *end)
     return true;
 }
 
-bool recall_answers(const struct recall *r, const struct recall_answers *a, struct generation *out)
+bool eval_cache_find_answers(const struct eval_cache *r, const struct eval_cache_answers *a,
+                             struct generation *out)
 {
     size_t size;
     const char *at = r->file ? kept_find(r->file, answers_key(r, a), &size) : NULL;
@@ -184,8 +185,8 @@ bool recall_answers(const struct recall *r, const struct recall_answers *a, stru
     return false;
 }
 
-int recall_keep_answers(const struct recall *r, const struct recall_answers *a,
-                        const struct generation *g, struct err *e)
+int eval_cache_add_answers(const struct eval_cache *r, const struct eval_cache_answers *a,
+                           const struct generation *g, struct err *e)
 {
     struct buf b = {0};
     int rc = 0;
@@ -196,19 +197,19 @@ int recall_keep_answers(const struct recall *r, const struct recall_answers *a,
         rc = buf_add(&b, head, sizeof head, e) ||
              buf_add(&b, g[i].ids, (size_t)g[i].n * sizeof(int), e);
     }
-    rc = rc || kept_add(r->file, answers_key(r, a), b.data, b.len, e) ? -1 : 0;
+    rc = rc || kept_add(r->file, answers_key(r, a), b.data, b.len, e);
     buf_fini(&b);
     return rc;
 }
 
-static uint64_t number_key(const struct recall *r, enum recall_number what, int how,
+static uint64_t number_key(const struct eval_cache *r, enum eval_cache_number what, int how,
                            const struct seq *s)
 {
     return add_seq(hash_word(key_start(r, NUMBER, what), (uint64_t)how), s);
 }
 
-bool recall_number(const struct recall *r, enum recall_number what, int how, const struct seq *s,
-                   double *out)
+bool eval_cache_find_number(const struct eval_cache *r, enum eval_cache_number what, int how,
+                            const struct seq *s, double *out)
 {
     size_t size;
     const void *bytes = r->file ? kept_find(r->file, number_key(r, what, how, s), &size) : NULL;
@@ -218,8 +219,8 @@ bool recall_number(const struct recall *r, enum recall_number what, int how, con
     return true;
 }
 
-int recall_keep_number(const struct recall *r, enum recall_number what, int how,
-                       const struct seq *s, double number, struct err *e)
+int eval_cache_add_number(const struct eval_cache *r, enum eval_cache_number what, int how,
+                          const struct seq *s, double number, struct err *e)
 {
     uint64_t key = number_key(r, what, how, s);
     return r->file ? kept_add(r->file, key, &number, sizeof number, e) : 0;
