@@ -84,8 +84,9 @@ static void check_model(const char *name)
 int main(void)
 {
     static const char *const names[] = {
-        "models/llama",  "models/llama_bias", "models/phi3", "models/gpt2",  "models/gpt_neox",
-        "models/gemma2", "models/qwen3",      "models/opt",  "models/olmo2", "models/llama3_tied"};
+        "models/llama",    "models/llama_bias",  "models/phi3",      "models/gpt2",
+        "models/gpt_neox", "models/gemma2",      "models/qwen3",     "models/opt",
+        "models/olmo2",    "models/llama3_tied", "models/qwen3_moe", "models/mixtral"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         check_model(names[i]);
     return done();

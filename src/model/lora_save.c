@@ -21,10 +21,40 @@ static json_t *target_list(const char *names)
     return list;
 }
 
+/* The last parts of the names of modules that have adapters: where PEFT would mean others, too, by
+ * all-linear, as the router of experts. */
+static json_t *adapted_list(const struct model *m)
+{
+    json_t *list = json_array(), *seen = json_object();
+    for (int i = 0; i < m->table.n_model; i++) {
+        char name[sizeof m->table.v->name];
+        snprintf(name, sizeof name, "%s", m->table.v[i].name);
+        char *end = strstr(name, ".weight"), *dot;
+        if (m->lora->of[i] < 0 || !end)
+            continue;
+        *end = 0;
+        dot = strrchr(name, '.');
+        const char *last = dot ? dot + 1 : name;
+        if (!json_object_get(seen, last))
+            json_array_append_new(list, json_string(last));
+        json_object_set_new(seen, last, json_true());
+    }
+    json_decref(seen);
+    return list;
+}
+
+static json_t *targets_json(const struct model *m)
+{
+    const struct lora *l = m->lora;
+    bool all = !strcmp(l->targets, "all-linear");
+    if (all && weight_has(&m->table, W_ROUTER))
+        return adapted_list(m);
+    return l->regex || all ? json_string(l->targets) : target_list(l->targets);
+}
+
 static int write_config(const struct model *m, const char *dir, struct err *e)
 {
     const struct lora *l = m->lora;
-    bool whole = l->regex || !strcmp(l->targets, "all-linear");
     json_t *j = json_pack(
         "{s:s, s:s, s:s, s:i, s:f, s:f, s:b, s:s, s:b, s:b}", "peft_type", "LORA", "task_type",
         "CAUSAL_LM", "base_model_name_or_path", m->path, "r", l->rank, "lora_alpha", l->alpha,
@@ -33,8 +63,7 @@ static int write_config(const struct model *m, const char *dir, struct err *e)
     char *path = j ? file_join(dir, "adapter_config.json", e) : NULL;
     int rc = j ? -1 : err_set(e, "'%s' is no valid UTF-8", m->path);
     if (path) {
-        json_object_set_new(j, "target_modules",
-                            whole ? json_string(l->targets) : target_list(l->targets));
+        json_object_set_new(j, "target_modules", targets_json(m));
         rc = json_write_file(j, path, JSON_INDENT(2) | JSON_SORT_KEYS, e);
     }
     free(path);
