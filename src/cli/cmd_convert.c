@@ -8,7 +8,7 @@
 #include "base/outdir.h"
 #include "cli/args.h"
 #include "cli/command.h"
-#include "cli/setup.h"
+#include "run/setup.h"
 #include "model/save.h"
 #include "model/store.h"
 #include "train/inputs.h"

@@ -12,7 +12,7 @@
 #include "cli/eval_retrained.h"
 #include "cli/eval_show.h"
 #include "cli/results.h"
-#include "cli/setup.h"
+#include "run/setup.h"
 #include "eval/backend.h"
 #include "report/cost.h"
 #include "suites/recipe.h"

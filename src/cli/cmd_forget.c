@@ -3,10 +3,11 @@
 
 #include "cli/command.h"
 #include "cli/job.h"
+#include "run/config.h"
 
-#define FILE_OF(role)     offsetof(struct job_options, files[role])
-#define MODEL_OF(helper)  offsetof(struct job_options, models[helper])
-#define PROMPT_OF(helper) offsetof(struct job_options, prompts[helper])
+#define FILE_OF(role)     offsetof(struct run_options, files[role])
+#define MODEL_OF(helper)  offsetof(struct run_options, models[helper])
+#define PROMPT_OF(helper) offsetof(struct run_options, prompts[helper])
 static const struct param data_params[] = {
     {"forget", PARAM_STRING, FILE_OF(ROLE_FORGET), 0, 0, NULL, NULL, "FILE", "what to forget"},
     {"retain", PARAM_STRING, FILE_OF(ROLE_RETAIN), 0, 0, NULL, NULL, "FILE", "what to keep"},
@@ -14,18 +15,18 @@ static const struct param data_params[] = {
      "desired answers to the forget prompts, row by row"},
     {"retain_alternate", PARAM_STRING, FILE_OF(ROLE_RETAIN_ALTERNATE), 0, 0, NULL, NULL, "FILE",
      "answers to the retain prompts that should not be given, row by row"},
-    {"alternate_pool", PARAM_STRING, offsetof(struct job_options, alternate_pool), 0, 0, NULL, NULL,
+    {"alternate_pool", PARAM_STRING, offsetof(struct run_options, alternate_pool), 0, 0, NULL, NULL,
      "FILE", "answers, of which one is drawn for each prompt each time: lines of text, or rows"},
-    {"alternate_key", PARAM_STRING, offsetof(struct job_options, alternate_key), 0, 0, NULL,
+    {"alternate_key", PARAM_STRING, offsetof(struct run_options, alternate_key), 0, 0, NULL,
      "alternate", "KEY", "field of the forget rows that holds their alternates"},
     {"holdout", PARAM_STRING, FILE_OF(ROLE_HOLDOUT), 0, 0, NULL, NULL, "FILE",
      "new data that the model has never seen, for KGA"},
     {"generic", PARAM_STRING, FILE_OF(ROLE_GENERIC), 0, 0, NULL, NULL, "FILE", "normal text"},
-    {"refused", PARAM_STRING, offsetof(struct job_options, refused), 0, 0, NULL, NULL, "FILE",
+    {"refused", PARAM_STRING, offsetof(struct run_options, refused), 0, 0, NULL, NULL, "FILE",
      "prompts that the model refuses, for LUNAR"},
-    {"ref", PARAM_STRING, offsetof(struct job_options, ref), 0, 0, NULL, NULL, "PATH",
+    {"ref", PARAM_STRING, offsetof(struct run_options, ref), 0, 0, NULL, NULL, "PATH",
      "reference model (default: the model before training)"},
-    {"concept", PARAM_STRING, offsetof(struct job_options, concept), 0, 0, NULL, NULL, "TEXT",
+    {"concept", PARAM_STRING, offsetof(struct run_options, concept), 0, 0, NULL, NULL, "TEXT",
      "what is to be forgotten, in a few words: makes the two prompts below"},
     {"expert_prompt", PARAM_STRING, PROMPT_OF(HELPER_EXPERT), 0, 0, NULL, NULL, "TEXT",
      "system turn that makes the reference an expert on what is to be forgotten, for ELM"},

@@ -7,7 +7,7 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/print.h"
-#include "cli/setup.h"
+#include "run/setup.h"
 #include "cli/words.h"
 #include "data/rows.h"
 #include "eval/stops.h"

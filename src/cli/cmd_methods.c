@@ -3,7 +3,7 @@
 
 #include "cli/args.h"
 #include "cli/command.h"
-#include "cli/fluency.h"
+#include "run/generic.h"
 #include "cli/method_needs.h"
 #include "locate/locators.h"
 #include "methods/stage.h"
@@ -104,7 +104,7 @@ static void print_parts(const struct method *m, const char *needs)
     }
     if (strstr(needs, role_name[ROLE_GENERIC])) {
         printf("\nnormal text:\n");
-        param_help(fluency_params, stdout);
+        param_help(generic_params, stdout);
     }
 }
 

@@ -6,7 +6,7 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/recipe_args.h"
-#include "cli/setup.h"
+#include "run/setup.h"
 #include "model/layout.h"
 #include "tensor/out.h"
 #include "train/direction.h"

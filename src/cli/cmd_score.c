@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "cli/args.h"
 #include "cli/command.h"
-#include "cli/setup.h"
+#include "run/setup.h"
 #include "cli/words.h"
 #include "data/rows.h"
 #include "model/score.h"

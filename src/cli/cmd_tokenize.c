@@ -6,9 +6,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/args.h"
-#include "cli/chat_options.h"
+#include "run/setup.h"
 #include "cli/command.h"
-#include "cli/setup.h"
 #include "data/rows.h"
 #include "text/tokenizer.h"
 

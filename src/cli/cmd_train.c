@@ -3,9 +3,10 @@
 
 #include "cli/command.h"
 #include "cli/job.h"
+#include "run/config.h"
 
 static const struct param data_params[] = {
-    {"data", PARAM_STRING, offsetof(struct job_options, files[ROLE_RETAIN]), 0, 0, NULL, NULL,
+    {"data", PARAM_STRING, offsetof(struct run_options, files[ROLE_RETAIN]), 0, 0, NULL, NULL,
      "FILE", "what to learn"},
     {0},
 };

@@ -4,7 +4,7 @@
 
 #include "cli/args.h"
 #include "cli/eval_kept.h"
-#include "cli/setup.h"
+#include "run/setup.h"
 #include "suites/multiple.h"
 
 struct multiple_args {

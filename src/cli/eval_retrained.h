@@ -4,7 +4,7 @@
 #ifndef CLI_EVAL_RETRAINED_H
 #define CLI_EVAL_RETRAINED_H
 
-#include "cli/setup.h"
+#include "run/setup.h"
 #include "eval/backend.h"
 #include "suites/suite.h"
 

@@ -2,8 +2,8 @@
 #ifndef CLI_INFO_H
 #define CLI_INFO_H
 
-#include "cli/plan.h"
-#include "cli/setup.h"
+#include "run/memory.h"
+#include "run/setup.h"
 #include "model/lora.h"
 
 struct info_options {

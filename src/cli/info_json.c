@@ -6,15 +6,15 @@ static json_t *memory_json(const struct model *m, const struct info_options *o)
 {
     json_t *all =
         json_pack("{s:I, s:I}", "batch", (json_int_t)o->batch, "length", (json_int_t)o->length);
-    for (int job = 0; job < PLAN_JOBS; job++) {
-        if (!plan_can(m, (enum plan_job)job))
+    for (int job = 0; job < MEMORY_JOBS; job++) {
+        if (!plan_can(m, (enum memory_job)job))
             continue;
-        struct plan p =
-            plan_memory(m, (enum plan_job)job, (int)(o->batch * o->length), (int)o->lora_rank);
+        struct memory_estimate p = memory_estimate(m, (enum memory_job)job,
+                                                   (int)(o->batch * o->length), (int)o->lora_rank);
         json_t *j = json_pack("{s:I}", "total", (json_int_t)p.total);
-        for (int i = 0; i < PLAN_PARTS; i++)
-            json_object_set_new(j, plan_part_name[i], json_integer((json_int_t)p.bytes[i]));
-        json_object_set_new(all, plan_job_name[job], j);
+        for (int i = 0; i < MEMORY_PARTS; i++)
+            json_object_set_new(j, memory_part_name[i], json_integer((json_int_t)p.bytes[i]));
+        json_object_set_new(all, memory_job_name[job], j);
     }
     return all;
 }

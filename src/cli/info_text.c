@@ -123,20 +123,21 @@ static void print_text(const struct info *in)
 
 static void print_memory(const struct model *m, const struct info_options *o)
 {
-    struct plan p[PLAN_JOBS];
+    struct memory_estimate p[MEMORY_JOBS];
     const double mib = 1 << 20;
     printf("\nMiB for batches of %d x %d tokens", (int)o->batch, (int)o->length);
-    for (int job = 0; job < PLAN_JOBS; job++) {
-        if (!plan_can(m, (enum plan_job)job))
+    for (int job = 0; job < MEMORY_JOBS; job++) {
+        if (!plan_can(m, (enum memory_job)job))
             continue;
-        p[job] = plan_memory(m, (enum plan_job)job, (int)(o->batch * o->length), (int)o->lora_rank);
-        printf("%s%9s", job ? "" : "\n               ", plan_job_name[job]);
+        p[job] = memory_estimate(m, (enum memory_job)job, (int)(o->batch * o->length),
+                                 (int)o->lora_rank);
+        printf("%s%9s", job ? "" : "\n               ", memory_job_name[job]);
     }
-    for (int i = 0; i <= PLAN_PARTS; i++) {
-        printf("\n  %-13s", i < PLAN_PARTS ? plan_part_name[i] : "total");
-        for (int job = 0; job < PLAN_JOBS; job++)
-            if (plan_can(m, (enum plan_job)job))
-                printf("%9.1f", (double)(i < PLAN_PARTS ? p[job].bytes[i] : p[job].total) / mib);
+    for (int i = 0; i <= MEMORY_PARTS; i++) {
+        printf("\n  %-13s", i < MEMORY_PARTS ? memory_part_name[i] : "total");
+        for (int job = 0; job < MEMORY_JOBS; job++)
+            if (plan_can(m, (enum memory_job)job))
+                printf("%9.1f", (double)(i < MEMORY_PARTS ? p[job].bytes[i] : p[job].total) / mib);
     }
     printf("\n");
 }

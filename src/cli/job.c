@@ -3,12 +3,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/command.h"
-#include "cli/fluency.h"
+#include "run/generic.h"
 #include "cli/interrupt.h"
 #include "cli/job_claim.h"
-#include "cli/job_data.h"
+#include "run/data.h"
 #include "cli/job_ledger.h"
-#include "cli/job_watch.h"
+#include "run/validation.h"
 #include "cli/stages.h"
 #include "locate/locators.h"
 #include "model/lora.h"
@@ -19,16 +19,16 @@
 
 struct job {
     struct setup s;
-    struct job_watch watch;
+    struct run_validation watch;
     struct model ref, helper[HELPER_COUNT];
     struct engine engine;
-    struct job_data data;
+    struct run_data data;
     float *direction; /* owned [C] */
 };
 
 /* frozen_base: the trained model without its adapters will serve, see locate. */
 static int open_reference(struct job *j, const struct setup_options *so,
-                          const struct job_options *o, bool frozen_base, struct err *e)
+                          const struct run_options *o, bool frozen_base, struct err *e)
 {
     bool logits = engine_plan(&j->engine).ref_model, own = !o->ref && !frozen_base;
     if (!o->ref && (!logits || frozen_base))
@@ -40,7 +40,7 @@ static int open_reference(struct job *j, const struct setup_options *so,
     return 0;
 }
 
-static int open_helpers(struct job *j, const struct job_options *o, struct err *e)
+static int open_helpers(struct job *j, const struct run_options *o, struct err *e)
 {
     const unsigned helpers = engine_plan(&j->engine).helpers;
     for (int k = 0; k < HELPER_COUNT; k++) {
@@ -55,7 +55,7 @@ static int open_helpers(struct job *j, const struct job_options *o, struct err *
     for (int k = HELPER_EXPERT; k <= HELPER_NOVICE; k++) {
         if ((!o->prompts[k] && !o->concept) || !(helpers & HELPER_BIT(k)))
             continue;
-        if (job_data_prompted(&j->data, (enum helper)k, &j->s, o, e))
+        if (run_data_prompted(&j->data, (enum helper)k, &j->s, o, e))
             return -1;
         j->engine.helper[k].set = &j->data.prompted[k];
     }
@@ -135,38 +135,39 @@ static int tell_dropout(const struct model *m, struct err *e)
 
 static int prepare(struct job *j, struct request *q, struct err *e)
 {
-    const struct job_options *o = &q->job;
+    const struct run_options *o = &q->job;
     if ((o->scratch ? setup_open_scratch(&j->s, &q->setup, (unsigned)q->train.seed, e)
                     : setup_open(&j->s, &q->setup, !request_keeps_base(q), e)) ||
         tell_dropout(&j->s.model, e))
         return -1;
     engine_init(&j->engine, &j->s.model);
     j->engine.compat = j->s.compat;
-    if (job_data_read(&j->data, &j->s, o, &q->alternates, &q->recipe, &j->engine, e))
+    if (run_data_read(&j->data, &j->s, o, &q->alternates, &q->recipe, &j->engine, e))
         return -1;
-    fluency_promise(&q->fluency, &q->recipe, &j->data, &j->engine);
+    generic_promise(&q->fluency, &q->recipe, &j->data, &j->engine);
     j->engine.pad_id = j->s.encoder.pad_id >= 0 ? j->s.encoder.pad_id : 0;
     if (recipe_bind(&q->recipe, &j->engine, e) || wrapping_bind(&q->wrapping, &j->engine, e) ||
         open_reference(j, &q->setup, o, request_keeps_base(q), e) || open_helpers(j, o, e) ||
-        job_data_order(&j->data, &j->engine, &q->train, &q->alternates,
+        run_data_order(&j->data, &j->engine, &q->train, &q->alternates,
                        weighting_turns(&q->weighting), e) ||
-        locate(j, q, e) || measure_gap(j, e) || job_watch_init(&j->watch, &q->watch, &j->engine, e))
+        locate(j, q, e) || measure_gap(j, e) ||
+        run_validation_init(&j->watch, &q->watch, &j->engine, e))
         return -1;
     struct model *ref = j->ref.w ? &j->ref : &j->s.model;
-    return fluency_make(&q->fluency, &j->data, &j->s, o, &q->train, ref, &j->engine, e) ||
+    return generic_make(&q->fluency, &j->data, &j->s, o, &q->train, ref, &j->engine, e) ||
                    engine_cache_reference(&j->engine, ref, &j->data.order, 0, j->data.order.n, e)
                ? -1
                : 0;
 }
 
-static enum dtype dtype_of(const struct job_options *o)
+static enum dtype dtype_of(const struct run_options *o)
 {
     static const enum dtype dtypes[] = {DT_F32, DT_BF16, DT_F16};
     return dtypes[param_choice("f32|bf16|f16", o->dtype)];
 }
 
 /* Of the result on disk; adapters are small. */
-static double model_bytes(const struct job *j, const struct job_options *o)
+static double model_bytes(const struct job *j, const struct run_options *o)
 {
     size_t bytes = 0;
     return o->save_adapter || dtype_bytes(dtype_of(o), model_n_params(&j->s.model), &bytes)
@@ -174,7 +175,7 @@ static double model_bytes(const struct job *j, const struct job_options *o)
                : (double)bytes;
 }
 
-static int write_files(struct job *j, const struct job_options *o, const char *dir, struct err *e)
+static int write_files(struct job *j, const struct run_options *o, const char *dir, struct err *e)
 {
     if (o->save_adapter)
         return lora_save(&j->s.model, dir, e);
@@ -196,7 +197,7 @@ static int save_model(struct job *j, const struct request *q, struct err *e)
 
 static void print_report(const struct train_report *r, const struct request *q)
 {
-    const struct job_options *o = &q->job;
+    const struct run_options *o = &q->job;
     double rate = r->seconds > 0 ? (double)r->tokens / r->seconds : 0;
     if (q->stage) {
         log_note("stage '%s': %ld steps, %ld tokens, last loss %.4g -> %s", q->stage->name,
@@ -256,7 +257,7 @@ static int run_job(struct request *q)
     if (!rc)
         rc = run(&j, &t, q, &rep, &e);
     ledger_fini(&ledger);
-    job_data_fini(&j.data);
+    run_data_fini(&j.data);
     free(j.direction);
     engine_fini(&j.engine);
     model_close(&j.ref);

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "cli/job_ledger.h"
-#include "cli/setup.h"
+#include "run/setup.h"
 #include "cli/stages.h"
 #include "train/checkpoint.h"
 #include "train/loop.h"
@@ -23,7 +23,7 @@ enum { N_OWN = sizeof own / sizeof *own };
 
 static int add_all(struct inputs *in, const struct request *q, struct err *e)
 {
-    const struct job_options *o = &q->job;
+    const struct run_options *o = &q->job;
     if (setup_add_input(in, q->setup.model ? q->setup.model : "", e) ||
         setup_add_input(in, q->setup.adapter, e) || setup_add_input(in, o->ref, e) ||
         setup_add_input(in, o->ref_adapter, e))

@@ -7,7 +7,7 @@
 #include "locate/locators.h"
 #include "optim/optims.h"
 
-#define OPT(f) offsetof(struct job_options, f)
+#define OPT(f) offsetof(struct run_options, f)
 static const struct param job_params[] = {
     {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY",
      "field of the prompt"},
@@ -63,7 +63,7 @@ static int take_chosen(struct args *a, struct request *q)
     struct err e = {.msg = ""};
     int status = args_take(a, "alternate answers", alternate_params, &q->alternates);
     if (status == ARGS_GO)
-        status = args_take(a, "normal text", fluency_params, &q->fluency);
+        status = args_take(a, "normal text", generic_params, &q->fluency);
     if (status == ARGS_GO)
         status = args_take(a, "which weights move, and how", chosen_params, &q->chosen);
     if (status != ARGS_GO)

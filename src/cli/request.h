@@ -6,11 +6,12 @@
 
 #include "base/outdir.h"
 #include "cli/args.h"
-#include "cli/fluency.h"
+#include "run/generic.h"
 #include "cli/job.h"
-#include "cli/job_data.h"
+#include "run/config.h"
+#include "run/data.h"
 #include "cli/recipe_args.h"
-#include "cli/setup.h"
+#include "run/setup.h"
 #include "methods/stage.h"
 #include "methods/wrapping.h"
 #include "train/locator.h"
@@ -28,14 +29,14 @@ struct choice_options {
 struct request {
     struct args args;
     struct setup_options setup;
-    struct job_options job;
+    struct run_options job;
     struct train_options train;
     struct recipe_options choice;
     struct recipe recipe;
     struct choice optim;
     struct choice_options chosen;
     struct alternate_options alternates;
-    struct fluency_options fluency;
+    struct generic_options fluency;
     struct weighting_options weighting;
     struct watch_options watch;
     struct choice locator;

@@ -1,4 +1,4 @@
-#include "cli/job_order.h"
+#include "run/order.h"
 
 /* What some terms are to read: examples of each role, and the role that sets the length of an epoch
  * of so many micro-batches. */
@@ -77,7 +77,7 @@ static int read_order(struct order *o, const char *path, const struct engine *g,
     return order_read(o, path, given, used, e);
 }
 
-int job_order_make(struct order *o, struct engine *g, const struct train_options *to,
+int run_order_make(struct order *o, struct engine *g, const struct train_options *to,
                    const struct pairing *pairs, int turns, struct err *e)
 {
     struct draw all, forget, retain;

@@ -1,4 +1,4 @@
-#include "cli/fluency.h"
+#include "run/generic.h"
 
 #include <string.h>
 
@@ -8,9 +8,9 @@
 #include "model/generate.h"
 #include "train/loop.h"
 
-#define FIELD(f) offsetof(struct fluency_options, f)
+#define FIELD(f) offsetof(struct generic_options, f)
 static const char sources[] = "file|guided";
-const struct param fluency_params[] = {
+const struct param generic_params[] = {
     {"generic_from", PARAM_CHOICE, FIELD(from), 0, 0, sources, "file", NULL,
      "normal text without a file: the reference writes it, guided from the expert to the novice"},
     {"confused_prompt", PARAM_STRING, FIELD(sentence), 0, 0, NULL,
@@ -23,13 +23,13 @@ const struct param fluency_params[] = {
     {0},
 };
 
-static bool is_promised(const struct job_data *d, const struct engine *g)
+static bool is_promised(const struct run_data *d, const struct engine *g)
 {
     const struct dataset *set = g->sets[ROLE_GENERIC];
     return set && set == &d->sets[ROLE_GENERIC] && !set->seqs;
 }
 
-void fluency_promise(const struct fluency_options *f, const struct recipe *r, struct job_data *d,
+void generic_promise(const struct generic_options *f, const struct recipe *r, struct run_data *d,
                      struct engine *g)
 {
     if (param_choice(sources, f->from) == 0 || !recipe_uses(r, ROLE_GENERIC) ||
@@ -111,7 +111,7 @@ static void contexts_fini(struct contexts *c)
     }
 }
 
-static int contexts_init(struct contexts *c, const struct job_data *d,
+static int contexts_init(struct contexts *c, const struct run_data *d,
                          const struct sentence *sentence, const struct model_config *config,
                          const struct tokenizer *t, struct err *e)
 {
@@ -154,7 +154,7 @@ static int write_row(struct buf *out, const struct seq *base, int given, const s
 }
 
 /* Generates all rows, and adds their lines. */
-static int write_rows(struct buf *out, const struct fluency_options *f, const struct job_data *d,
+static int write_rows(struct buf *out, const struct generic_options *f, const struct run_data *d,
                       const struct contexts *c, unsigned seed, struct model *m,
                       const struct tokenizer *t, struct engine *g, struct err *e)
 {
@@ -184,15 +184,15 @@ static int write_rows(struct buf *out, const struct fluency_options *f, const st
     return rc;
 }
 
-static int write_file(const char *path, const struct fluency_options *f, struct job_data *d,
-                      struct setup *s, const struct job_options *o, unsigned seed, struct model *m,
+static int write_file(const char *path, const struct generic_options *f, struct run_data *d,
+                      struct setup *s, const struct run_options *o, unsigned seed, struct model *m,
                       struct engine *g, struct err *e)
 {
     struct sentence sentence;
     struct contexts c = {.n = 0};
     struct buf text = {0};
     for (int k = HELPER_EXPERT; k <= HELPER_NOVICE; k++)
-        if (!d->prompted[k].seqs && job_data_prompted(d, (enum helper)k, s, o, e))
+        if (!d->prompted[k].seqs && run_data_prompted(d, (enum helper)k, s, o, e))
             return -1;
     int rc = sentence_init(&sentence, f->sentence, s->tokenizer, e);
     if (rc || contexts_init(&c, d, &sentence, &m->cfg, s->tokenizer, e) ||
@@ -205,8 +205,8 @@ static int write_file(const char *path, const struct fluency_options *f, struct 
     return rc;
 }
 
-int fluency_make(const struct fluency_options *f, struct job_data *d, struct setup *s,
-                 const struct job_options *o, const struct train_options *to, struct model *m,
+int generic_make(const struct generic_options *f, struct run_data *d, struct setup *s,
+                 const struct run_options *o, const struct train_options *to, struct model *m,
                  struct engine *g, struct err *e)
 {
     struct rows rows;

@@ -1,12 +1,12 @@
-#include "cli/job_data.h"
+#include "run/data.h"
 
 #include <limits.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/buf.h"
-#include "cli/job_chunk.h"
-#include "cli/job_order.h"
+#include "run/chunk.h"
+#include "run/order.h"
 #include "data/splice.h"
 
 #define FIELD(f) offsetof(struct alternate_options, f)
@@ -33,7 +33,7 @@ static bool has_field(const struct rows *rows, const char *key)
 }
 
 /* prompts: answers may be missing. */
-static int build(struct setup *s, const struct job_options *o, enum role role,
+static int build(struct setup *s, const struct run_options *o, enum role role,
                  const struct rows *rows, const char *answer_key, bool prompts, struct dataset *set,
                  struct err *e)
 {
@@ -43,7 +43,7 @@ static int build(struct setup *s, const struct job_options *o, enum role role,
         return -1;
     bool text = has_field(rows, "text") && !has_field(rows, o->question_key);
     if (text && o->chunk > 0)
-        return job_chunk(set, role, rows, (int)o->chunk, s, e);
+        return run_chunk(set, role, rows, (int)o->chunk, s, e);
     if (!text && setup_check_rows(rows, o->question_key,
                                   "rows are a prompt and its answer, whose fields --question-key "
                                   "and --answer-key name, {text} or {ids}",
@@ -57,7 +57,7 @@ static int build(struct setup *s, const struct job_options *o, enum role role,
                          &s->encoder, e);
 }
 
-static int read_set(struct setup *s, const struct job_options *o, enum role role, const char *path,
+static int read_set(struct setup *s, const struct run_options *o, enum role role, const char *path,
                     bool prompts, struct dataset *set, struct err *e)
 {
     struct rows rows;
@@ -69,7 +69,7 @@ static int read_set(struct setup *s, const struct job_options *o, enum role role
 }
 
 /* The alternates that the forget rows hold themselves, if they do. */
-static int read_own_alternates(struct job_data *d, struct setup *s, const struct job_options *o,
+static int read_own_alternates(struct run_data *d, struct setup *s, const struct run_options *o,
                                struct engine *g, struct err *e)
 {
     struct rows rows;
@@ -88,7 +88,7 @@ static int read_own_alternates(struct job_data *d, struct setup *s, const struct
 }
 
 /* Answers alone need a prompt to be encoded after: the first one of the forget file. */
-static int lend_prompt(struct rows *pool, const struct job_options *o, struct err *e)
+static int lend_prompt(struct rows *pool, const struct run_options *o, struct err *e)
 {
     struct rows rows;
     if (rows_open(&rows, o->files[ROLE_FORGET], e))
@@ -103,7 +103,7 @@ static int lend_prompt(struct rows *pool, const struct job_options *o, struct er
     return rc;
 }
 
-static int read_pool(struct job_data *d, struct setup *s, const struct job_options *o,
+static int read_pool(struct run_data *d, struct setup *s, const struct run_options *o,
                      struct err *e)
 {
     struct rows rows;
@@ -120,7 +120,7 @@ static int read_pool(struct job_data *d, struct setup *s, const struct job_optio
 }
 
 /* Where the alternates come from that have no file of their own. */
-static int find_alternates(struct job_data *d, struct setup *s, const struct job_options *o,
+static int find_alternates(struct run_data *d, struct setup *s, const struct run_options *o,
                            const struct alternate_options *alternates, struct engine *g,
                            struct err *e)
 {
@@ -139,7 +139,7 @@ static int find_alternates(struct job_data *d, struct setup *s, const struct job
     return 0;
 }
 
-int job_data_read(struct job_data *d, struct setup *s, const struct job_options *o,
+int run_data_read(struct run_data *d, struct setup *s, const struct run_options *o,
                   const struct alternate_options *alternates, const struct recipe *r,
                   struct engine *g, struct err *e)
 {
@@ -173,7 +173,7 @@ int job_data_read(struct job_data *d, struct setup *s, const struct job_options 
 }
 
 /* Makes the examples of one role of other answers that the order asks for. */
-static int make_alternates(struct job_data *d, int k, struct engine *g, unsigned seed,
+static int make_alternates(struct run_data *d, int k, struct engine *g, unsigned seed,
                            struct err *e)
 {
     struct dataset *set = &d->sets[others[k].role];
@@ -192,7 +192,7 @@ static int make_alternates(struct job_data *d, int k, struct engine *g, unsigned
     return rc;
 }
 
-int job_data_order(struct job_data *d, struct engine *g, const struct train_options *to,
+int run_data_order(struct run_data *d, struct engine *g, const struct train_options *to,
                    const struct alternate_options *alternates, int turns, struct err *e)
 {
     struct pairing pairs[ROLE_COUNT] = {0};
@@ -203,7 +203,7 @@ int job_data_order(struct job_data *d, struct engine *g, const struct train_opti
         pairs[role] = (struct pairing){
             .of = others[k].of, .pool = drawn ? d->answers->n : 1, .times = (int)alternates->times};
     }
-    if (job_order_make(&d->order, g, to, pairs, turns, e))
+    if (run_order_make(&d->order, g, to, pairs, turns, e))
         return -1;
     for (int k = 0; k < N_OTHERS; k++)
         if (roles & ROLE_BIT(others[k].role) && !d->sets[others[k].role].seqs &&
@@ -220,7 +220,7 @@ static const char *const about_concept[HELPER_COUNT] = {
                       "talk about something else that is fun."};
 
 /* The system turn of one of them. */
-static int prompt_text(const struct job_options *o, enum helper k, struct buf *text, struct err *e)
+static int prompt_text(const struct run_options *o, enum helper k, struct buf *text, struct err *e)
 {
     if (o->prompts[k])
         return buf_str(text, o->prompts[k], e);
@@ -234,8 +234,8 @@ static int prompt_text(const struct job_options *o, enum helper k, struct buf *t
                : 0;
 }
 
-int job_data_prompted(struct job_data *d, enum helper k, struct setup *s,
-                      const struct job_options *o, struct err *e)
+int run_data_prompted(struct run_data *d, enum helper k, struct setup *s,
+                      const struct run_options *o, struct err *e)
 {
     const struct dataset *plain = &d->sets[ROLE_FORGET], *set = &d->prompted[k];
     if (setup_text(s, e))
@@ -262,7 +262,7 @@ int job_data_prompted(struct job_data *d, enum helper k, struct setup *s,
     return rc;
 }
 
-void job_data_fini(struct job_data *d)
+void run_data_fini(struct run_data *d)
 {
     for (int k = 0; k < HELPER_COUNT; k++)
         dataset_fini(&d->prompted[k]);

@@ -1,4 +1,4 @@
-#include "cli/job_chunk.h"
+#include "run/chunk.h"
 
 #include <stdlib.h>
 
@@ -62,7 +62,7 @@ static int encode_again(struct dataset *set, enum role role, const struct ids *i
     return rc;
 }
 
-int job_chunk(struct dataset *set, enum role role, const struct rows *rows, int length,
+int run_chunk(struct dataset *set, enum role role, const struct rows *rows, int length,
               struct setup *s, struct err *e)
 {
     struct ids ids = {0};

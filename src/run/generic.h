@@ -8,28 +8,28 @@
  * and another one may be given them by --generic. (The code of the paper guides by the prompts of
  * expert and novice alone; here both go on from the forget text, as in ELM's first term.)
  */
-#ifndef CLI_FLUENCY_H
-#define CLI_FLUENCY_H
+#ifndef RUN_GENERIC_H
+#define RUN_GENERIC_H
 
-#include "cli/job_data.h"
+#include "run/data.h"
 
 /* What a method may preset. */
-struct fluency_options {
+struct generic_options {
     const char *from; /* "file" or "guided" */
     const char *sentence;
     double guidance;
     int64_t tokens;
 };
 
-extern const struct param fluency_params[];
+extern const struct param generic_params[];
 
 /* The recipe looks at generic data, of which there is no file: as many rows as there are to forget
  * are promised to the engine. */
-void fluency_promise(const struct fluency_options *f, const struct recipe *r, struct job_data *d,
+void generic_promise(const struct generic_options *f, const struct recipe *r, struct run_data *d,
                      struct engine *g);
 /* Keeps the promise, if one was made, with `m` the reference. */
-int fluency_make(const struct fluency_options *f, struct job_data *d, struct setup *s,
-                 const struct job_options *o, const struct train_options *to, struct model *m,
+int generic_make(const struct generic_options *f, struct run_data *d, struct setup *s,
+                 const struct run_options *o, const struct train_options *to, struct model *m,
                  struct engine *g, struct err *e);
 
 #endif

@@ -1,11 +1,11 @@
 /* The data of a training job: the examples of every role, where alternate answers come from, and
  * the order of rows.
  */
-#ifndef CLI_JOB_DATA_H
-#define CLI_JOB_DATA_H
+#ifndef RUN_DATA_H
+#define RUN_DATA_H
 
-#include "cli/job.h"
-#include "cli/setup.h"
+#include "run/config.h"
+#include "run/setup.h"
 #include "data/order.h"
 #include "methods/method.h"
 #include "train/options.h"
@@ -18,7 +18,7 @@ struct alternate_options {
 
 extern const struct param alternate_params[];
 
-struct job_data {
+struct run_data {
     struct dataset sets[ROLE_COUNT], refused;
     struct dataset prompted[HELPER_COUNT]; /* the forget examples after another system turn */
     struct dataset pool;                   /* answers that alternates are drawn from */
@@ -29,17 +29,17 @@ struct job_data {
 /* Reads the files, and finds out where the alternates come from that the recipe looks at: from
  * their own file, else a pool or other rows (drawn for each example), else a field of the forget
  * rows. The engine's sets then are these. */
-int job_data_read(struct job_data *d, struct setup *s, const struct job_options *o,
+int run_data_read(struct run_data *d, struct setup *s, const struct run_options *o,
                   const struct alternate_options *alternates, const struct recipe *r,
                   struct engine *g, struct err *e);
 /* Draws or reads the order, once the objectives are bound, and makes the alternates that it asks
  * for. With `turns` the epochs are made of the data of the terms whose turn it is. */
-int job_data_order(struct job_data *d, struct engine *g, const struct train_options *to,
+int run_data_order(struct run_data *d, struct engine *g, const struct train_options *to,
                    const struct alternate_options *alternates, int turns, struct err *e);
 /* The forget examples after the system turn of the expert or the novice, which the options give or
  * is made of their concept; their labels stay the same. */
-int job_data_prompted(struct job_data *d, enum helper k, struct setup *s,
-                      const struct job_options *o, struct err *e);
-void job_data_fini(struct job_data *d);
+int run_data_prompted(struct run_data *d, enum helper k, struct setup *s,
+                      const struct run_options *o, struct err *e);
+void run_data_fini(struct run_data *d);
 
 #endif

@@ -4,13 +4,13 @@
  * Under COMPAT_CHUNK_REENCODE every piece is decoded, made into tokens again and cut to that length
  * once more, as OpenUnlearning does it: what a cut tears apart may become other tokens.
  */
-#ifndef CLI_JOB_CHUNK_H
-#define CLI_JOB_CHUNK_H
+#ifndef RUN_CHUNK_H
+#define RUN_CHUNK_H
 
-#include "cli/setup.h"
+#include "run/setup.h"
 
 /* `text` is the rows' field. The setup's text must be ready. */
-int job_chunk(struct dataset *set, enum role role, const struct rows *rows, int length,
+int run_chunk(struct dataset *set, enum role role, const struct rows *rows, int length,
               struct setup *s, struct err *e);
 
 #endif

@@ -10,16 +10,22 @@
  * Commands call setup_text only when they meet text: a checkpoint without a tokenizer can be used
  * with token ids.
  */
-#ifndef CLI_SETUP_H
-#define CLI_SETUP_H
+#ifndef RUN_SETUP_H
+#define RUN_SETUP_H
 
 #include "base/err.h"
 #include "base/param.h"
-#include "cli/chat_options.h"
 #include "data/dataset.h"
 #include "model/model.h"
+#include "text/chat.h"
 #include "text/qa.h"
 #include "train/inputs.h"
+
+/* How conversations are written: which template, and what stands in it. */
+struct chat_options {
+    const char *system; /* NULL: not given */
+    struct chat_choice choice;
+};
 
 struct setup_options {
     const char *model, *adapter;
@@ -28,7 +34,7 @@ struct setup_options {
     struct chat_options chat; /* a table of its own, chat_params */
 };
 
-extern const struct param setup_params[];
+extern const struct param setup_params[], chat_params[];
 
 struct setup {
     const struct setup_options *o; /* borrowed */
@@ -39,6 +45,9 @@ struct setup {
     struct qa_format qa;         /* what the encoder works with */
     struct encoder encoder;      /* ready after setup_text; its ctx points into this struct */
 };
+
+/* The system message of a conversation, or NULL: none. */
+const char *chat_options_system(const struct chat_options *o, const struct chat *c);
 
 /* A model as a user names it: a directory, a GGUF or llama2.c file, or the word `default` for the
  * cached SmolLM2. Owned by the caller. */

@@ -1,4 +1,4 @@
-#include "cli/job_watch.h"
+#include "run/validation.h"
 
 #include <math.h>
 
@@ -8,7 +8,7 @@
 
 enum { EL_NGRAM = 10 };
 
-static int rows_of(const struct job_watch *w, const struct dataset *d)
+static int rows_of(const struct run_validation *w, const struct dataset *d)
 {
     const int64_t most = w->watch.o->eval_rows;
     return most && most < d->n ? (int)most : d->n;
@@ -16,7 +16,7 @@ static int rows_of(const struct job_watch *w, const struct dataset *d)
 
 /* Means over rows of a role: of the mean NLL of a row's labels, and of the share of them that are
  * the model's first choice. */
-static int score(const struct job_watch *w, enum role role, double *nll, double *exact,
+static int score(const struct run_validation *w, enum role role, double *nll, double *exact,
                  struct err *e)
 {
     const struct dataset *d = w->engine->sets[role];
@@ -37,7 +37,7 @@ static int score(const struct job_watch *w, enum role role, double *nll, double 
 }
 
 /* The mean over rows that are long enough. */
-static int extract(const struct job_watch *w, double *mean, struct err *e)
+static int extract(const struct run_validation *w, double *mean, struct err *e)
 {
     const struct dataset *d = w->engine->sets[ROLE_FORGET];
     double sum = 0;
@@ -62,7 +62,7 @@ static int extract(const struct job_watch *w, double *mean, struct err *e)
 
 static int measure(void *ctx, double v[FIGURE_COUNT], struct err *e)
 {
-    const struct job_watch *w = ctx;
+    const struct run_validation *w = ctx;
     const struct watch_options *o = w->watch.o;
     double unused;
     for (int i = 0; i < FIGURE_COUNT; i++)
@@ -73,10 +73,10 @@ static int measure(void *ctx, double v[FIGURE_COUNT], struct err *e)
     return o->stop_el > 0 ? extract(w, &v[FIGURE_EL], e) : 0;
 }
 
-int job_watch_init(struct job_watch *w, const struct watch_options *o, struct engine *g,
-                   struct err *e)
+int run_validation_init(struct run_validation *w, const struct watch_options *o, struct engine *g,
+                        struct err *e)
 {
-    *w = (struct job_watch){.watch = {.o = o, .measure = measure, .ctx = w}, .engine = g};
+    *w = (struct run_validation){.watch = {.o = o, .measure = measure, .ctx = w}, .engine = g};
     bool bounded = o->stop_nll > 0 || o->stop_el > 0 || o->stop_ma > 0;
     return bounded && !g->sets[ROLE_FORGET]
                ? err_set(e, "the run is to end when its data are forgotten: give --forget FILE")
