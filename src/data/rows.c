@@ -123,7 +123,7 @@ int rows_open_columns(struct rows *r, const char *spec, const char *columns, str
     for (const char *p = spec; (p = strchr(p, '+')); p++)
         parts++;
     struct rows_reader rd = {.r = r, .columns = columns};
-    int rc = rows_init(r, spec, parts, e) || each_part(spec, read_part, &rd, e) ? -1 : 0;
+    int rc = rows_init(r, spec, parts, e) || each_part(spec, read_part, &rd, e);
     if (rc) {
         rows_close(r);
         err_class(e, ERR_BAD_FILE);

@@ -18,7 +18,7 @@ static int add_number(struct buf *b, uint64_t v, int bytes, struct err *e)
 
 static int add_text(struct buf *b, const char *s, size_t n, struct err *e)
 {
-    return add_number(b, n, 8, e) || buf_add(b, s, n, e) ? -1 : 0;
+    return add_number(b, n, 8, e) || buf_add(b, s, n, e);
 }
 
 static int add_record(struct buf *b, const struct out_tensor *t, struct err *e)
@@ -27,9 +27,7 @@ static int add_record(struct buf *b, const struct out_tensor *t, struct err *e)
     for (int i = t->n_dims; !rc && i > 0; i--)
         rc = add_number(b, (uint64_t)t->shape[i - 1], 8, e);
     return rc || add_number(b, (uint64_t)dtype_info[t->dtype].ggml, 4, e) ||
-                   add_number(b, t->at, 8, e)
-               ? -1
-               : 0;
+           add_number(b, t->at, 8, e);
 }
 
 static int header(const struct tensor_out *o, struct buf *b, struct err *e)
@@ -41,7 +39,7 @@ static int header(const struct tensor_out *o, struct buf *b, struct err *e)
         rc = add_record(b, &o->t[i], e);
     while (!rc && b->len % ALIGN)
         rc = buf_add(b, "", 1, e);
-    return rc ? -1 : 0;
+    return rc;
 }
 
 static int can_hold(const struct out_tensor *t, struct err *e)
@@ -82,22 +80,22 @@ static int add_real(struct buf *b, float v, struct err *e)
 
 int gguf_put_u32(struct gguf_pairs *p, const char *key, uint32_t v, struct err *e)
 {
-    return begin(p, key, GV_U32, false, 1, e) || add_number(&p->bytes, v, 4, e) ? -1 : 0;
+    return begin(p, key, GV_U32, false, 1, e) || add_number(&p->bytes, v, 4, e);
 }
 
 int gguf_put_f32(struct gguf_pairs *p, const char *key, float v, struct err *e)
 {
-    return begin(p, key, GV_F32, false, 1, e) || add_real(&p->bytes, v, e) ? -1 : 0;
+    return begin(p, key, GV_F32, false, 1, e) || add_real(&p->bytes, v, e);
 }
 
 int gguf_put_bool(struct gguf_pairs *p, const char *key, bool v, struct err *e)
 {
-    return begin(p, key, GV_BOOL, false, 1, e) || add_number(&p->bytes, v, 1, e) ? -1 : 0;
+    return begin(p, key, GV_BOOL, false, 1, e) || add_number(&p->bytes, v, 1, e);
 }
 
 int gguf_put_text(struct gguf_pairs *p, const char *key, const char *s, struct err *e)
 {
-    return begin(p, key, GV_STRING, false, 1, e) || add_text(&p->bytes, s, strlen(s), e) ? -1 : 0;
+    return begin(p, key, GV_STRING, false, 1, e) || add_text(&p->bytes, s, strlen(s), e);
 }
 
 int gguf_put_strings(struct gguf_pairs *p, const char *key, const struct gguf_str *v, size_t n,

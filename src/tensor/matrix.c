@@ -104,7 +104,7 @@ int matrix_take_principal(float *w, int rows, int cols, int r, struct err *e)
     free(wide);
     free(gram);
     free(z);
-    return rc ? -1 : 0;
+    return rc;
 }
 
 /* Row k of z [.,n] becomes orthogonal to those before it, and of length 1: Gram and Schmidt's way,
@@ -142,7 +142,7 @@ int matrix_take_qr(float *w, int rows, int cols, int r, double scale, struct err
     rc = rc || take_part(w, wide, rows, cols, z, r, true, scale, e);
     free(wide);
     free(z);
-    return rc ? -1 : 0;
+    return rc;
 }
 
 static float factor(double squares, float length)

@@ -49,9 +49,7 @@ static int header(const struct tensor_out *o, struct buf *b, struct err *e)
     for (int i = 0; i < 8; i++)
         size[i] = (uint8_t)(padded >> (8 * i));
     int rc = buf_add(b, size, sizeof size, e) || buf_add(b, text, len, e) ||
-                     buf_add(b, "       ", padded - len, e)
-                 ? -1
-                 : 0;
+             buf_add(b, "       ", padded - len, e);
     free(text);
     return rc;
 }

@@ -189,7 +189,7 @@ static int make_vars(struct chat *c, const struct tokenizer *t, const struct cha
 static int compile_row(struct chat *c, const struct chat_row *row, struct err *e)
 {
     struct buf text = {0};
-    int rc = buf_str(&text, chat_prelude, e) || buf_str(&text, row->jinja, e) ? -1 : 0;
+    int rc = buf_str(&text, chat_prelude, e) || buf_str(&text, row->jinja, e);
     c->name = row->name;
     c->jinja = rc ? NULL : jinja_compile(text.data, text.len, e);
     buf_fini(&text);

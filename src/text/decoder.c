@@ -25,9 +25,7 @@ int decoder_add(struct decoder *d, const struct decoder_step *step, struct err *
     *s = *step;
     s->from = s->to = NULL;
     return (step->from && !(s->from = mem_strdup(step->from, e))) ||
-                   (step->to && !(s->to = mem_strdup(step->to, e)))
-               ? -1
-               : 0;
+           (step->to && !(s->to = mem_strdup(step->to, e)));
 }
 
 int strings_add(struct strings *s, const char *text, size_t n, struct err *e)
@@ -132,7 +130,7 @@ static int byte_tokens(const struct decoder_step *step, const struct strings *in
             rc = buf_add(&run, &(char){(char)byte}, 1, e);
             continue;
         }
-        rc = end_run(out, &run, e) || strings_add(out, s, n, e) ? -1 : 0;
+        rc = end_run(out, &run, e) || strings_add(out, s, n, e);
         buf_clear(&run);
     }
     if (!rc)

@@ -143,9 +143,7 @@ int jv_get_item(struct jv_run *r, const struct jv *v, const struct jv *item, str
     }
     size_t at = jv_str_at(v->str, i);
     return jv_step(r, at / 64) ||
-                   jv_str_part(r, v->str, at, at + jv_char(v->str->s + at, v->str->n - at), out)
-               ? -1
-               : 0;
+           jv_str_part(r, v->str, at, at + jv_char(v->str->s + at, v->str->n - at), out);
 }
 
 const struct jv_function *jv_function_find(const struct jv_function *table,

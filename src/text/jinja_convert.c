@@ -18,9 +18,7 @@ static int by_method(struct jv_run *r, const struct jv_function *table, const ch
         return -1;
     memcpy(a.v, all->v, all->n * sizeof *a.v);
     return jv_to_str(r, &all->v[0], &a.v[0]) ||
-                   jv_call_function(r, jv_function_find(table, &key), &a, out)
-               ? -1
-               : 0;
+           jv_call_function(r, jv_function_find(table, &key), &a, out);
 }
 
 /* As many spaces as an integer says. */
@@ -82,9 +80,7 @@ FILTER(f_replace)
     v[0] = arg[0];
     v[3] = arg[3];
     return jv_to_str(r, &arg[1], &v[1]) || jv_to_str(r, &arg[2], &v[2]) ||
-                   by_method(r, jinja_text_methods, "replace", &a, out)
-               ? -1
-               : 0;
+           by_method(r, jinja_text_methods, "replace", &a, out);
 }
 
 FILTER(f_string)
@@ -259,7 +255,7 @@ FILTER(f_tojson)
             jv_arg_str(r, &arg[3].list->v[1], &how.key))
             return jv_fail(r, "the separators of tojson are two strings");
     }
-    return jv_text_json(r, &t, &arg[0], &how, 0) || jv_text_done(r, &t, out) ? -1 : 0;
+    return jv_text_json(r, &t, &arg[0], &how, 0) || jv_text_done(r, &t, out);
 }
 
 FILTER(m_keys)

@@ -84,9 +84,7 @@ static int take(struct jv_run *r, const struct jv *v, int64_t i, struct jv_text 
         return jv_list_add(r, l, &v->list->v[i]);
     size_t at = jv_str_at(v->str, i);
     return jv_step(r, at / 64) ||
-                   jv_text_part(r, t, v->str, at, at + jv_char(v->str->s + at, v->str->n - at))
-               ? -1
-               : 0;
+           jv_text_part(r, t, v->str, at, at + jv_char(v->str->s + at, v->str->n - at));
 }
 
 static int eval_slice(struct jv_run *r, const struct jv *v, const struct node *n, struct jv *out)
@@ -110,7 +108,7 @@ static int eval_slice(struct jv_run *r, const struct jv *v, const struct node *n
     int64_t to = given[1] ? clip(at[1], size, lo, hi) : step < 0 ? lo : hi;
     if (v->kind == JV_STR && step == 1) {
         size_t a = jv_str_at(v->str, from), b = from < to ? jv_str_at(v->str, to) : a;
-        return jv_step(r, v->str->n / 64) || jv_str_part(r, v->str, a, b, out) ? -1 : 0;
+        return jv_step(r, v->str->n / 64) || jv_str_part(r, v->str, a, b, out);
     }
     struct jv_text t = {0};
     struct jv_list *l = jv_list_new(r, 0);
@@ -133,13 +131,13 @@ static int eval_item(struct jv_run *r, const struct node *n, struct jv *out)
         return -1;
     if (n->b->kind == NODE_SLICE)
         return eval_slice(r, &v, n->b, out);
-    return jinja_eval(r, n->b, &item) || jv_get_item(r, &v, &item, out) ? -1 : 0;
+    return jinja_eval(r, n->b, &item) || jv_get_item(r, &v, &item, out);
 }
 
 static int eval_attr(struct jv_run *r, const struct node *n, struct jv *out)
 {
     struct jv v;
-    return jinja_eval(r, n->a, &v) || jv_get_attr(r, &v, n->name, out) ? -1 : 0;
+    return jinja_eval(r, n->a, &v) || jv_get_attr(r, &v, n->name, out);
 }
 
 /* Arguments of a call; `first`, if there is one, stands in front. */

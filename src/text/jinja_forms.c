@@ -63,7 +63,7 @@ METHOD(w_zfill)
     for (int64_t i = jv_str_chars(s); i < width; i++)
         if (jv_step(r, 1) || jv_text_put(r, &t, "0", 1))
             return -1;
-    return jv_text_part(r, &t, s, sign, s->n) || jv_text_done(r, &t, out) ? -1 : 0;
+    return jv_text_part(r, &t, s, sign, s->n) || jv_text_done(r, &t, out);
 }
 
 /* "{} {0} {name}".format(...): fields without a form of their own. */

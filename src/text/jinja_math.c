@@ -115,7 +115,7 @@ static int join(struct jv_run *r, const struct jv *a, const struct jv *b, struct
     if (a->kind == JV_STR) {
         if (a->str->safe || b->str->safe)
             return jv_fail(r, "'+' with what the filter 'safe' made is not supported");
-        return jv_text_add(r, &t, a) || jv_text_add(r, &t, b) || jv_text_done(r, &t, out) ? -1 : 0;
+        return jv_text_add(r, &t, a) || jv_text_add(r, &t, b) || jv_text_done(r, &t, out);
     }
     struct jv_list *l = jv_list_new(r, a->list->n + b->list->n);
     for (size_t i = 0; l && i < a->list->n; i++)

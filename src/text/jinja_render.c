@@ -38,10 +38,8 @@ static int add_messages(struct jv_run *r, struct jv_scope *s)
         return -1;
     struct jv list = jv_of(JV_LIST, l), none = jv_none(), open = jv_bool(r->in->generation_prompt);
     return jv_scope_set_text(r, s, "messages", &list) || jv_scope_set_text(r, s, "tools", &none) ||
-                   jv_scope_set_text(r, s, "documents", &none) ||
-                   jv_scope_set_text(r, s, "add_generation_prompt", &open)
-               ? -1
-               : 0;
+           jv_scope_set_text(r, s, "documents", &none) ||
+           jv_scope_set_text(r, s, "add_generation_prompt", &open);
 }
 
 /* The variables of a rendering. */

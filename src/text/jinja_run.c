@@ -57,7 +57,7 @@ const struct jv *jv_scope_get(const struct jv_scope *s, const struct jv_str *nam
 int jv_scope_set_text(struct jv_run *r, struct jv_scope *s, const char *name, const struct jv *v)
 {
     struct jv k;
-    return jv_str_lit(r, name, &k) || jv_scope_set(r, s, k.str, v) ? -1 : 0;
+    return jv_str_lit(r, name, &k) || jv_scope_set(r, s, k.str, v);
 }
 
 int jv_assign(struct jv_run *r, const struct node *to, const struct jv *v)
@@ -110,7 +110,7 @@ static int capture(struct jv_run *r, const struct node *n, struct jv_scope *scop
     r->out = to;
     if (!rc && flow != FLOW_ON)
         return jv_fail(r, "'break' and 'continue' need a loop around them");
-    return rc || jv_text_done(r, &t, out) ? -1 : 0;
+    return rc || jv_text_done(r, &t, out);
 }
 
 static int run_if(struct jv_run *r, const struct node *n, enum flow *flow)
@@ -146,7 +146,7 @@ static int run_set(struct jv_run *r, const struct node *n, enum flow *flow)
 {
     struct jv v;
     (void)flow;
-    return jinja_eval(r, n->b, &v) || jv_assign(r, n->a, &v) ? -1 : 0;
+    return jinja_eval(r, n->b, &v) || jv_assign(r, n->a, &v);
 }
 
 static int run_capture(struct jv_run *r, const struct node *n, enum flow *flow)
@@ -154,9 +154,7 @@ static int run_capture(struct jv_run *r, const struct node *n, enum flow *flow)
     struct jv v, through;
     (void)flow;
     return capture(r, n, jv_scope_new(r, r->scope), &v) ||
-                   jinja_eval_filters(r, n->b, &v, &through) || jv_assign(r, n->a, &through)
-               ? -1
-               : 0;
+           jinja_eval_filters(r, n->b, &v, &through) || jv_assign(r, n->a, &through);
 }
 
 static int run_through(struct jv_run *r, const struct node *n, enum flow *flow)
@@ -186,7 +184,7 @@ static int run_macro(struct jv_run *r, const struct node *n, enum flow *flow)
 {
     struct jv v;
     (void)flow;
-    return make_macro(r, n, &v) || jv_scope_set(r, r->scope, n->name, &v) ? -1 : 0;
+    return make_macro(r, n, &v) || jv_scope_set(r, r->scope, n->name, &v);
 }
 
 /* {% call f(x) %}: f(x, caller=...), where only a macro can take a caller. */
@@ -209,9 +207,7 @@ static int run_caller(struct jv_run *r, const struct node *n, enum flow *flow)
         return f.kind == JV_UNDEFINED ? jv_fail_undefined(r, &f)
                                       : jv_fail(r, "a call block needs a macro");
     return make_macro(r, n, &caller) || jv_call_macro(r, f.macro, &a, &caller, &v) ||
-                   jv_text_add(r, r->out, &v)
-               ? -1
-               : 0;
+           jv_text_add(r, r->out, &v);
 }
 
 /* Sets the macro's parameter number i: from arguments, else its default, else undefined. */
@@ -253,9 +249,7 @@ static int set_rest(struct jv_run *r, const struct node *n, const struct jv_args
     }
     struct jv list = jv_of(JV_TUPLE, l), dict = {.kind = JV_DICT, .dict = d};
     return (n->var_args && jv_scope_set_text(r, r->scope, "varargs", &list)) ||
-                   (n->var_named && jv_scope_set_text(r, r->scope, "kwargs", &dict))
-               ? -1
-               : 0;
+           (n->var_named && jv_scope_set_text(r, r->scope, "kwargs", &dict));
 }
 
 static int set_parameters(struct jv_run *r, const struct node *n, const struct jv_args *a,
@@ -288,7 +282,7 @@ int jv_call_macro(struct jv_run *r, const struct jv_macro *m, const struct jv_ar
     r->scope = scope;
     int rc = set_parameters(r, m->node, a, caller);
     r->scope = outer;
-    return rc || capture(r, m->node, scope, out) ? -1 : 0;
+    return rc || capture(r, m->node, scope, out);
 }
 
 /* {% generation %}, {% with a = 1 %}: values are those outside. */
@@ -334,7 +328,7 @@ int jinja_run(struct jv_run *r, struct node *const *body, size_t n, enum flow *f
     r->depth++;
     for (size_t i = 0; i < n && !rc && *flow == FLOW_ON; i++) {
         r->line = body[i]->line;
-        rc = jv_step(r, 1) || runs[body[i]->kind](r, body[i], flow) ? -1 : 0;
+        rc = jv_step(r, 1) || runs[body[i]->kind](r, body[i], flow);
     }
     r->depth--;
     return rc;

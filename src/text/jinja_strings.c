@@ -58,7 +58,7 @@ static int strip_into(struct jv_run *r, struct jv *arg, bool left, bool right, s
         (arg[1].kind != JV_ABSENT && arg[1].kind != JV_NONE && jv_arg_str(r, &arg[1], &chars)))
         return -1;
     strip(s, chars, left, right, &from, &to);
-    return jv_step(r, s->n / 64) || jv_str_part(r, s, from, to, out) ? -1 : 0;
+    return jv_step(r, s->n / 64) || jv_str_part(r, s, from, to, out);
 }
 
 METHOD(m_strip)
@@ -83,7 +83,7 @@ static int add_part(struct jv_run *r, struct jv_list *l, const struct jv_str *s,
                     size_t to)
 {
     struct jv v;
-    return jv_str_part(r, s, from, to, &v) || jv_list_add(r, l, &v) ? -1 : 0;
+    return jv_str_part(r, s, from, to, &v) || jv_list_add(r, l, &v);
 }
 
 /* Where `part` is found first in s[from..to), last if `back`; to + 1: nowhere. */
@@ -182,8 +182,7 @@ static int partition(struct jv_run *r, struct jv *arg, bool back, struct jv *out
     bool none = at > s->n;
     size_t a = none ? back ? 0 : s->n : at, b = none ? a : at + by->n;
     *out = jv_of(JV_TUPLE, l);
-    return add_part(r, l, s, 0, a) || add_part(r, l, s, a, b) || add_part(r, l, s, b, s->n) ? -1
-                                                                                            : 0;
+    return add_part(r, l, s, 0, a) || add_part(r, l, s, a, b) || add_part(r, l, s, b, s->n);
 }
 
 METHOD(m_partition)
@@ -259,9 +258,7 @@ METHOD(m_replace)
             return -1;
         from = at + old->n;
     }
-    return jv_step(r, s->n / 16) || jv_text_part(r, &t, s, from, s->n) || jv_text_done(r, &t, out)
-               ? -1
-               : 0;
+    return jv_step(r, s->n / 16) || jv_text_part(r, &t, s, from, s->n) || jv_text_done(r, &t, out);
 }
 
 METHOD(m_join)

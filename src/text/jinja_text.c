@@ -76,7 +76,7 @@ static int repr_str(struct jv_run *r, struct jv_text *t, const struct jv_str *s)
             return -1;
         from = at + n;
     }
-    return jv_text_part(r, t, s, from, s->n) || jv_text_put(r, t, &quote, 1) ? -1 : 0;
+    return jv_text_part(r, t, s, from, s->n) || jv_text_put(r, t, &quote, 1);
 }
 
 static int repr(struct jv_run *r, struct jv_text *t, const struct jv *v, int depth);
@@ -175,7 +175,7 @@ int jv_to_str(struct jv_run *r, const struct jv *v, struct jv *out)
         *out = *v;
         return 0;
     }
-    return jv_text_add(r, &t, v) || jv_text_done(r, &t, out) ? -1 : 0;
+    return jv_text_add(r, &t, v) || jv_text_done(r, &t, out);
 }
 
 /* What stands for a character in JSON, or NULL: itself. */
@@ -211,7 +211,7 @@ static int json_str(struct jv_run *r, struct jv_text *t, const struct jv_str *s,
             return -1;
         from = at + n;
     }
-    return jv_text_part(r, t, s, from, s->n) || put(r, t, "\"") ? -1 : 0;
+    return jv_text_part(r, t, s, from, s->n) || put(r, t, "\"");
 }
 
 static int new_line(struct jv_run *r, struct jv_text *t, const struct jv_json *how, int level)
@@ -245,9 +245,7 @@ static int json_key(struct jv_run *r, struct jv_text *t, const struct jv *k,
     if (k->kind > JV_STR || k->kind == JV_UNDEFINED)
         return jv_fail(r, "a %s cannot be a key of JSON", jv_type(k));
     return jv_text_json(r, &plain, k, how, 0) || jv_text_done(r, &plain, &s) ||
-                   json_str(r, t, s.str, how->ascii)
-               ? -1
-               : 0;
+           json_str(r, t, s.str, how->ascii);
 }
 
 static int json_dict(struct jv_run *r, struct jv_text *t, const struct jv_dict *d,
@@ -285,7 +283,7 @@ static int json_list(struct jv_run *r, struct jv_text *t, const struct jv_list *
     for (size_t i = 0; i < l->n; i++)
         if ((i && comma(r, t, how, level + 1)) || jv_text_json(r, t, &l->v[i], how, level + 1))
             return -1;
-    return (l->n && new_line(r, t, how, level)) || put(r, t, "]") ? -1 : 0;
+    return (l->n && new_line(r, t, how, level)) || put(r, t, "]");
 }
 
 int jv_text_json(struct jv_run *r, struct jv_text *t, const struct jv *v, const struct jv_json *how,

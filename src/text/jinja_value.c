@@ -127,7 +127,7 @@ size_t jv_str_at(struct jv_str *s, long i)
 int jv_str_part(struct jv_run *r, const struct jv_str *s, size_t from, size_t to, struct jv *out)
 {
     struct jv_text t = {0};
-    return jv_text_part(r, &t, s, from, to) || jv_text_done(r, &t, out) ? -1 : 0;
+    return jv_text_part(r, &t, s, from, to) || jv_text_done(r, &t, out);
 }
 
 int jv_text_put(struct jv_run *r, struct jv_text *t, const char *s, size_t n)
@@ -189,7 +189,7 @@ int jv_text_for(struct jv_run *r, struct jv_text *t, const struct jv_str *s, siz
 {
     size_t i = find_mark(s, at), base = t->n;
     bool marked = i < s->n_marks && s->mark[i].from <= at;
-    return jv_text_put(r, t, text, n) || (marked && put_mark(r, t, base, base + n)) ? -1 : 0;
+    return jv_text_put(r, t, text, n) || (marked && put_mark(r, t, base, base + n));
 }
 
 int jv_text_done(struct jv_run *r, struct jv_text *t, struct jv *out)

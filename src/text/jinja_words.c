@@ -70,9 +70,7 @@ static int turn_all(struct jv_run *r, const struct jv *v, enum turn turn, struct
     struct jv_text t = {0};
     struct jv s;
     return jv_to_str(r, v, &s) || put_case(r, &t, s.str, 0, s.str->n, turn) ||
-                   jv_text_done(r, &t, out)
-               ? -1
-               : 0;
+           jv_text_done(r, &t, out);
 }
 
 int jv_lower(struct jv_run *r, const struct jv *v, struct jv *out)

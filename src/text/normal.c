@@ -138,7 +138,7 @@ static int run_step(const struct normal_step *step, const char *s, size_t n,
 {
     switch (step->kind) {
     case NORMAL_PREPEND:
-        return (n && put(out, step->to, strlen(step->to), e)) || put(out, s, n, e) ? -1 : 0;
+        return (n && put(out, step->to, strlen(step->to), e)) || put(out, s, n, e);
     case NORMAL_REPLACE:
         return step->regex ? replace_pattern(step, s, n, out, e) : replace_text(step, s, n, out, e);
     case NORMAL_LSTRIP: {

@@ -81,14 +81,10 @@ static int encode_pair(struct qa_format *q, const char *prompt, const char *answ
         return 0;
     if (!end)
         return chat_text_add(text, answer, e) || encode(q, text, &q->whole, e) ||
-                       cut_and_end(q, true, &q->whole, e)
-                   ? -1
-                   : 0;
+               cut_and_end(q, true, &q->whole, e);
     chat_text_clear(text);
     return render(q, prompt, answer, text, e) || encode(q, text, &q->whole, e) ||
-                   close_turn(q, end, &q->whole, e)
-               ? -1
-               : 0;
+           close_turn(q, end, &q->whole, e);
 }
 
 /* A text that answers nothing: scored whole, but for the token it starts with; with what the

@@ -134,7 +134,7 @@ static int prefix_llama(struct tokenizer *t, bool legacy, bool prefix, struct er
     normal_fini(&t->normal);
     decoder_fini(&t->decoder);
     if (!legacy)
-        return pretok_add(&t->pretok, &marks, e) || tok_usual_decoder(t, prefix, e) ? -1 : 0;
+        return pretok_add(&t->pretok, &marks, e) || tok_usual_decoder(t, prefix, e);
     return tok_usual_marks(t, false, e);
 }
 

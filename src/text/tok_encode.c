@@ -224,7 +224,7 @@ static int encode(const struct tokenizer *t, const char *text, size_t n, bool sp
 
 int tokenizer_append(const struct tokenizer *t, int id, struct ids *out, struct err *e)
 {
-    return (t->limit && check_limit(t, id, e)) || ids_add(out, id, e) ? -1 : 0;
+    return (t->limit && check_limit(t, id, e)) || ids_add(out, id, e);
 }
 
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool specials,

@@ -129,7 +129,7 @@ static int read_kind(struct tokenizer *t, struct gguf_meta *m, struct err *e)
     for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
         if (s.n == strlen(readers[i].model) && !memcmp(s.s, readers[i].model, s.n)) {
             t->kind = readers[i].kind;
-            return read_vocab(t, m, e) || readers[i].read(t, m, e) ? -1 : 0;
+            return read_vocab(t, m, e) || readers[i].read(t, m, e);
         }
     char *name = mem_strndup(s.s, s.n, e);
     int rc = name ? tok_refuse_kind(name, e) : -1;

@@ -55,8 +55,8 @@ static int set_special(struct tokenizer *t, int id, const char *s, size_t n, str
 int tok_read_llama2c(struct tokenizer *t, const char *data, size_t n, struct err *e)
 {
     int tokens;
-    const char *s;
-    uint32_t len;
+    const char *s = NULL;
+    uint32_t len = 0;
     if (count(data, n, &tokens, e) || vocab_init(&t->vocab, tokens, e) ||
         !(t->scores = mem_alloc((size_t)tokens, sizeof *t->scores, e)))
         return -1;
@@ -78,7 +78,6 @@ int tok_read_llama2c(struct tokenizer *t, const char *data, size_t n, struct err
     for (int i = 0; i < 3; i++)
         if (decoder_add(&t->decoder, &steps[i], e))
             return -1;
-    return normal_add(&t->normal, NORMAL_PREPEND, NULL, " ", false, e) || tok_use_scores(t, true, e)
-               ? -1
-               : 0;
+    return normal_add(&t->normal, NORMAL_PREPEND, NULL, " ", false, e) ||
+           tok_use_scores(t, true, e);
 }

@@ -142,5 +142,5 @@ int tok_read_model(struct tokenizer *t, const char *data, size_t n, struct err *
     if (s.remove_spaces && (normal_add(&t->normal, NORMAL_REPLACE, "\\A +| +\\z", "", true, e) ||
                             normal_add(&t->normal, NORMAL_REPLACE, " +", " ", true, e)))
         return -1;
-    return tok_usual_marks(t, s.prefix, e) || tok_use_scores(t, s.byte_fallback, e) ? -1 : 0;
+    return tok_usual_marks(t, s.prefix, e) || tok_use_scores(t, s.byte_fallback, e);
 }

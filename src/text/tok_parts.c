@@ -20,9 +20,7 @@ static int read_strip(struct tokenizer *t, const json_t *j, struct err *e)
     if (json_opt_bool(j, "strip_left", &left, e) || json_opt_bool(j, "strip_right", &right, e))
         return -1;
     return (left && normal_add(&t->normal, NORMAL_LSTRIP, NULL, NULL, false, e)) ||
-                   (right && normal_add(&t->normal, NORMAL_RSTRIP, NULL, NULL, false, e))
-               ? -1
-               : 0;
+           (right && normal_add(&t->normal, NORMAL_RSTRIP, NULL, NULL, false, e));
 }
 
 static int read_normal_step(struct tokenizer *t, const json_t *j, const char *type, struct err *e)
@@ -39,14 +37,10 @@ static int read_normal_step(struct tokenizer *t, const json_t *j, const char *ty
             return normal_add(&t->normal, forms[i].kind, NULL, NULL, false, e);
     if (!strcmp(type, "Prepend"))
         return json_need_str(j, "prepend", &to, e) ||
-                       normal_add(&t->normal, NORMAL_PREPEND, NULL, to, false, e)
-                   ? -1
-                   : 0;
+               normal_add(&t->normal, NORMAL_PREPEND, NULL, to, false, e);
     if (!strcmp(type, "Replace"))
         return read_pattern(j, &from, &regex, e) || json_need_str(j, "content", &to, e) ||
-                       normal_add(&t->normal, NORMAL_REPLACE, from, to, regex, e)
-                   ? -1
-                   : 0;
+               normal_add(&t->normal, NORMAL_REPLACE, from, to, regex, e);
     if (!strcmp(type, "Strip"))
         return read_strip(t, j, e);
     return err_set(e,
@@ -135,7 +129,7 @@ int tok_read_decoder(struct tokenizer *t, const json_t *j, struct err *e)
         const struct decoder_reader *r = &decoder_readers[i];
         struct decoder_step s = {.kind = r->kind};
         if (!strcmp(type, r->type))
-            return (r->read && r->read(&s, j, e)) || decoder_add(&t->decoder, &s, e) ? -1 : 0;
+            return (r->read && r->read(&s, j, e)) || decoder_add(&t->decoder, &s, e);
     }
     return err_set(e,
                    "decoder '%.64s' is not supported (Sequence, ByteLevel, ByteFallback, Replace, "
@@ -165,10 +159,8 @@ bool tok_marks_front(const struct tokenizer *t)
 int tok_usual_marks(struct tokenizer *t, bool prefix, struct err *e)
 {
     return (prefix && normal_add(&t->normal, NORMAL_PREPEND, NULL, PRETOK_MARK, false, e)) ||
-                   normal_add(&t->normal, NORMAL_REPLACE, " ", PRETOK_MARK, false, e) ||
-                   tok_usual_decoder(t, prefix, e)
-               ? -1
-               : 0;
+           normal_add(&t->normal, NORMAL_REPLACE, " ", PRETOK_MARK, false, e) ||
+           tok_usual_decoder(t, prefix, e);
 }
 
 int tok_usual_decoder(struct tokenizer *t, bool prefix, struct err *e)
@@ -197,7 +189,7 @@ int tok_use_scores(struct tokenizer *t, bool fallback, struct err *e)
     bpe_init_chars(&t->bpe, &t->vocab, fallback);
     t->bpe.unk = t->unk;
     t->bpe.fuse_unk = true;
-    return bpe_derive(&t->bpe, t->scores, e) || bpe_finish(&t->bpe, e) ? -1 : 0;
+    return bpe_derive(&t->bpe, t->scores, e) || bpe_finish(&t->bpe, e);
 }
 
 int tok_score_merges(struct tokenizer *t, struct err *e)

@@ -81,9 +81,7 @@ static int read_post(const struct tokenizer *t, const json_t *post, struct side 
     if (!strcmp(type, "TemplateProcessing"))
         return read_template(t, post, sides, e);
     if (!strcmp(type, "RobertaProcessing") || !strcmp(type, "BertProcessing"))
-        return read_pair(t, post, "cls", &sides[0], e) || read_pair(t, post, "sep", &sides[1], e)
-                   ? -1
-                   : 0;
+        return read_pair(t, post, "cls", &sides[0], e) || read_pair(t, post, "sep", &sides[1], e);
     log_warn("post-processor '%.64s' is not known, so what it adds to a text is left out", type);
     return 0;
 }

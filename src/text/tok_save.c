@@ -183,53 +183,53 @@ static int copy(const char *from, const char *dir, const char *name, struct err 
     return rc;
 }
 
-/* 1: copied; 0: it is not beside what was read. */
-static int copy_beside(const struct tokenizer *t, const char *dir, const char *name, struct err *e)
+/* Copies a file of the directory that was read; *copied: it has one. */
+static int copy_sidecar(const struct tokenizer *t, const char *dir, const char *name, bool *copied,
+                        struct err *e)
 {
-    char *from = t->dir ? file_join(t->dir, name, e) : NULL;
-    int rc = t->dir && !from ? -1 : from && file_exists(from) ? 1 : 0;
-    if (rc > 0 && copy(from, dir, name, e))
-        rc = -1;
+    *copied = false;
+    if (!t->dir)
+        return 0;
+    char *from = file_join(t->dir, name, e);
+    int rc = !from;
+    if (from && file_exists(from)) {
+        *copied = true;
+        rc = copy(from, dir, name, e);
+    }
     free(from);
     return rc;
 }
 
-/* Copies a file, or writes it as `make` says if it is not there. */
+/* Copies a file, or writes the JSON of `make` where there is none (make NULL: nothing). */
 static int copy_or_write(const struct tokenizer *t, const char *dir, const char *name,
                          json_t *(*make)(const struct tokenizer *t), struct err *e)
 {
-    int rc = copy_beside(t, dir, name, e);
-    return rc ? rc : write_json(dir, name, make(t), e);
+    bool copied;
+    return copy_sidecar(t, dir, name, &copied, e) ||
+           (!copied && make && write_json(dir, name, make(t), e));
 }
 
-/* Also what older or newer versions of the loader look for. A tokenizer.json that was written here
+/* Files that older or newer versions of the loader read. A tokenizer.json that was written here
  * has the tokens of added_tokens.json, with flags that a copy would override. */
 static int copy_others(const struct tokenizer *t, const char *dir, struct err *e)
 {
-    static const char *const beside[] = {
+    static const char *const names[] = {
         "added_tokens.json", "chat_template.jinja", "vocab.json",
         "merges.txt",        "tokenizer.model",     "qwen.tiktoken",
     };
-    for (size_t i = t->source != SOURCE_JSON; i < sizeof beside / sizeof *beside; i++)
-        if (copy_beside(t, dir, beside[i], e) < 0)
+    for (size_t i = t->source != SOURCE_JSON; i < sizeof names / sizeof *names; i++)
+        if (copy_or_write(t, dir, names[i], NULL, e))
             return -1;
     return 0;
 }
 
 int tokenizer_save(const struct tokenizer *t, const char *dir, struct err *e)
 {
-    if (file_make_dir(dir, e))
-        return -1;
-    if (t->source == SOURCE_JSON ? copy(t->file, dir, "tokenizer.json", e)
-                                 : write_json(dir, "tokenizer.json", tokenizer_json(t), e))
-        return -1;
-    if (t->source == SOURCE_JSON) /* what it does not need beside it may be missing */
-        return copy_beside(t, dir, "tokenizer_config.json", e) < 0 ||
-                       copy_beside(t, dir, "special_tokens_map.json", e) < 0
-                   ? -1
-                   : copy_others(t, dir, e);
-    return copy_or_write(t, dir, "tokenizer_config.json", config_json, e) < 0 ||
-                   copy_or_write(t, dir, "special_tokens_map.json", named_json, e) < 0
-               ? -1
-               : copy_others(t, dir, e);
+    const bool whole = t->source == SOURCE_JSON; /* its settings files are optional */
+    return file_make_dir(dir, e) ||
+           (whole ? copy(t->file, dir, "tokenizer.json", e)
+                  : write_json(dir, "tokenizer.json", tokenizer_json(t), e)) ||
+           copy_or_write(t, dir, "tokenizer_config.json", whole ? NULL : config_json, e) ||
+           copy_or_write(t, dir, "special_tokens_map.json", whole ? NULL : named_json, e) ||
+           copy_others(t, dir, e);
 }

@@ -116,9 +116,7 @@ static int put_merges(struct lists *l, const struct tokenizer *t, int rows, stru
                       struct err *e)
 {
     return list_merges(l, t, rows, e) ||
-                   gguf_put_strings(p, KEY "merges", l->merges, l->n_merges, e)
-               ? -1
-               : 0;
+           gguf_put_strings(p, KEY "merges", l->merges, l->n_merges, e);
 }
 
 static int put_vocab(const struct tokenizer *t, int n, struct gguf_pairs *p, struct err *e)
@@ -129,7 +127,7 @@ static int put_vocab(const struct tokenizer *t, int n, struct gguf_pairs *p, str
              gguf_put_ints(p, KEY "token_type", l.types, (size_t)n, e) ||
              (t->kind == TOK_BYTES ? put_merges(&l, t, n, p, e) : put_scores(t, n, p, e));
     lists_fini(&l);
-    return rc ? -1 : 0;
+    return rc;
 }
 
 static int put_ids(const struct tokenizer *t, int rows, struct gguf_pairs *p, struct err *e)
@@ -146,9 +144,7 @@ static int put_ids(const struct tokenizer *t, int rows, struct gguf_pairs *p, st
             gguf_put_u32(p, ids[i].key, (uint32_t)ids[i].id, e))
             return -1;
     return gguf_put_bool(p, KEY "add_bos_token", t->front >= 0, e) ||
-                   gguf_put_bool(p, KEY "add_eos_token", t->back >= 0, e)
-               ? -1
-               : 0;
+           gguf_put_bool(p, KEY "add_eos_token", t->back >= 0, e);
 }
 
 /* Text is prepared as SentencePiece does it; *prefix: with a space in front. */
@@ -178,10 +174,8 @@ static int put_kind(const struct tokenizer *t, struct gguf_pairs *p, struct err 
     if (!pre)
         return err_set(e, "llama.cpp has no name for the way this tokenizer splits text");
     return gguf_put_text(p, KEY "model", models[t->kind], e) ||
-                   gguf_put_text(p, KEY "pre", pre, e) ||
-                   (marks && gguf_put_bool(p, KEY "add_space_prefix", prefix, e))
-               ? -1
-               : 0;
+           gguf_put_text(p, KEY "pre", pre, e) ||
+           (marks && gguf_put_bool(p, KEY "add_space_prefix", prefix, e));
 }
 
 int tokenizer_to_gguf(const struct tokenizer *t, int rows, struct gguf_pairs *p, struct err *e)

@@ -96,9 +96,7 @@ static int read_specials(struct tokenizer *t, const struct beside *b, struct err
 int tok_read_templates(struct tokenizer *t, const struct beside *b, struct err *e)
 {
     return read_config(t, json_object_get(b->config, "chat_template"), e) || read_file(t, e) ||
-                   read_specials(t, b, e)
-               ? -1
-               : 0;
+           read_specials(t, b, e);
 }
 
 /* tokenizer.chat_template, and with "tokenizer.chat_templates", a list of names, also

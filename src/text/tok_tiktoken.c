@@ -164,7 +164,7 @@ static int derive_merges(struct tokenizer *t, struct err *e)
         return -1;
     for (int id = 0; id < t->vocab.n; id++)
         scores[id] = -(float)id; /* exact up to 2^24 */
-    int rc = bpe_derive(&t->bpe, scores, e) || bpe_finish(&t->bpe, e) ? -1 : 0;
+    int rc = bpe_derive(&t->bpe, scores, e) || bpe_finish(&t->bpe, e);
     free(scores);
     return rc;
 }

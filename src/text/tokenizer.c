@@ -60,9 +60,7 @@ static int finish(struct tokenizer *t, struct err *e)
     if (t->kind == TOK_CHARS && !t->scores && tok_score_merges(t, e))
         return -1;
     return added_init(&t->added[0], &t->vocab, false, NULL, e) ||
-                   added_init(&t->added[1], &t->vocab, true, &t->normal, e)
-               ? -1
-               : 0;
+           added_init(&t->added[1], &t->vocab, true, &t->normal, e);
 }
 
 struct tokenizer *tokenizer_open(const char *path, struct err *e)
