@@ -103,7 +103,7 @@ for (['a cut', substr($whole, 0, $ends[5] - 7), 4], ['a bit', substr($whole, 0, 
     remove_tree("$dir/damaged");
 }
 put("text/$kept", "some text\n");
-check("$tofu --out $dir/text", 1, qr/^unlearn eval: '.*$kept' does not hold results that were kept: move it away$/, 'another file');
+check("$tofu --out $dir/text", 1, qr/^unlearn eval: '.*$kept' is no result cache: move it away$/, 'another file');
 is(get("$dir/text/$kept"), "some text\n", 'which is left alone');
 
 # Another model, other options.
@@ -111,7 +111,7 @@ my $cut = substr $whole, 0, $ends[3];
 (my $others = $tofu) =~ s{$dir/model}{$dir/other};
 begun('mixed', $cut);
 check("$others --out $dir/mixed", 1,
-    qr{^unlearn eval: '.*$kept' was begun with $dir/model, not with $dir/other: --overwrite starts over$}, 'another model');
+    qr{^unlearn eval: '.*$kept' holds results of $dir/model, not of $dir/other: --overwrite starts over$}, 'another model');
 ok(get("$dir/mixed/$kept") eq $cut, 'the file is left alone');
 is((run_apart("$others --out $dir/fresh"))[0], 0, 'the other model apart');
 rmdir "$dir/mixed/TOFU_EVAL.json";

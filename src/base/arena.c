@@ -36,7 +36,7 @@ void arena_fini(struct arena *a)
     *a = (struct arena){0};
 }
 
-/* The first chunk holds all that was ever in use at once, so that a steady loop needs no second
+/* The first chunk is as large as the high-water mark, so that a loop of equal steps needs no second
  * one. */
 static int add_chunk(struct arena *a, size_t need, struct err *e)
 {

@@ -1,6 +1,6 @@
-/* Step memory: taken piece by piece, given back all at once. Pieces are 64-byte aligned and not
- * zeroed. The arena grows by chunks; arena_reset joins them into one, so a steady loop stops
- * allocating.
+/* Arena allocator for the memory of a step: allocations are released all at once. They are 64-byte
+ * aligned and not zeroed. The arena grows by chunks; arena_reset merges them into one, so a loop of
+ * equal steps allocates in its first two only.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
@@ -13,7 +13,7 @@ struct arena_chunk;
 
 struct arena {
     struct arena_chunk *chunks; /* owned, newest first */
-    size_t used, high;          /* bytes taken now, and at most so far */
+    size_t used, high;          /* bytes in use, and the high-water mark */
 };
 
 /* Zero-initialise, or arena_init. */
@@ -21,7 +21,7 @@ void arena_init(struct arena *a);
 void arena_fini(struct arena *a);
 /* n * size bytes, valid until the next reset; NULL on failure. */
 void *arena_take(struct arena *a, size_t n, size_t size, struct err *e);
-/* The same with zeros in it, and one more than n, so that it is never nothing. */
+/* The same, zeroed, with n + 1 elements, so that n = 0 is valid too. */
 void *arena_zeros(struct arena *a, size_t n, size_t size, struct err *e);
 void arena_reset(struct arena *a);
 

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The numbers are fixed: programs that link the library may keep them. */
+/* The numbers are stable: programs that link the library may rely on them. */
 enum err_code {
     ERR_FAILED = 1,     /* none of the following */
     ERR_NO_MEMORY = 2,  /* out of memory */
@@ -30,8 +30,8 @@ struct err {
     char msg[512];
     enum err_code code;
     const char *subject; /* borrowed, a constant: what is missing or wrong, as the parameter tables
-                            call it ("forget", "max_length"); NULL: nothing an option would mend */
-    char range[40];      /* what it may be: "0 to 2"; "": not said */
+                            call it ("forget", "max_length"); NULL: no option would help */
+    char range[40];      /* accepted values: "0 to 2"; "": unknown */
 };
 
 /* Each returns -1, so that `return err_set(e, ...)` both reports and fails. */
@@ -41,21 +41,21 @@ int err_code(struct err *e, enum err_code code, const char *fmt, ...)
 /* ERR_ARGUMENT about a subject. */
 int err_about(struct err *e, const char *subject, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* The subject of the error that is there; what it may be: first to last. */
+/* Sets the subject of an existing error; its accepted values: first to last. */
 int err_subject(struct err *e, const char *subject);
 int err_range(struct err *e, long first, long last);
 /* "out of memory (WHAT)"; what may be NULL. */
 int err_no_memory(struct err *e, const char *what);
 /* The text, ": " and that of errno, which gives the code. */
 int err_sys(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* For functions that make errors of their own kind. */
+/* For wrappers with their own variable arguments. */
 int err_vset(struct err *e, enum err_code code, const char *fmt, va_list ap);
-/* Puts text in front of the message that is there: err_prefix(e, "row %d: ", 3). */
+/* Prepends to the message: err_prefix(e, "row %d: ", 3). */
 int err_prefix(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* The code of an error that has none of its own: err_class(e, ERR_BAD_FILE). */
+/* Sets the code of an error that has none yet: err_class(e, ERR_BAD_FILE). */
 int err_class(struct err *e, enum err_code code);
 
-/* Our own bugs abort, also in release. Never used on what a user or a file gave us. */
+/* Our own bugs abort, also in release. Never used on user input or file contents. */
 #define BUG_ON(cond)                                                                               \
     do {                                                                                           \
         if (cond) {                                                                                \

@@ -47,8 +47,7 @@ char *file_read_most(const char *path, size_t most, size_t *len, struct err *e)
         return NULL;
     }
     struct buf b = {0};
-    int rc =
-        read_all(fd, path, most, &b, e) || file_refuse_pointer(b.data, b.len, path, e) ? -1 : 0;
+    int rc = read_all(fd, path, most, &b, e) || file_refuse_pointer(b.data, b.len, path, e);
     if (!from_stdin)
         close(fd);
     if (rc) {
@@ -108,7 +107,7 @@ int file_out_write(struct file_out *o, const void *bytes, size_t n, struct err *
 int file_out_commit(struct file_out *o, struct err *e)
 {
     int rc = 0;
-    if (ferror(o->f)) /* of which errno tells no more */
+    if (ferror(o->f)) /* errno is no longer set for it */
         rc = err_set(e, "cannot write '%s': an earlier write failed", o->path);
     else if (fflush(o->f) || (o->tmp && fsync(fileno(o->f))))
         rc = err_sys(e, "cannot write '%s'", o->path);
@@ -147,7 +146,7 @@ int file_write(const char *path, const void *bytes, size_t n, struct err *e)
     return -1;
 }
 
-/* A link to nothing and what may not be asked for are there: opening them tells why it fails. */
+/* A dangling link or an entry without permission counts as existing: opening it gives the error. */
 bool file_exists(const char *path)
 {
     struct stat st;

@@ -20,11 +20,11 @@ struct file_map {
 };
 
 int file_map_open(struct file_map *m, const char *path, struct err *e);
-/* Warns if the file was written to meanwhile: what was read may be of two versions. */
+/* Warns if the file was modified meanwhile: the data read may be of two versions. */
 void file_map_close(struct file_map *m);
 
-/* Refuses the few lines that git leaves in a file's place where Git LFS is not installed; all that
- * is read or mapped here is checked. */
+/* Refuses a Git LFS pointer, which replaces the file where Git LFS is not installed. Every file
+ * that is read or mapped here is checked. */
 int file_refuse_pointer(const void *bytes, size_t n, const char *path, struct err *e);
 
 /* The whole file, NUL-terminated, owned by the caller; *len may be NULL. "-": standard input. A
@@ -32,7 +32,7 @@ int file_refuse_pointer(const void *bytes, size_t n, const char *path, struct er
 char *file_read(const char *path, size_t *len, struct err *e);
 char *file_read_most(const char *path, size_t most, size_t *len, struct err *e);
 
-/* An output is written beside its target as PATH.tmp.PID; commit flushes, fsyncs and renames it, so
+/* An output is written to PATH.tmp.PID; commit flushes, fsyncs and renames it, so
  * a crash, a full disk or an interrupt leaves the old file as it was. */
 struct file_out {
     FILE *f;
@@ -44,10 +44,10 @@ int file_out_write(struct file_out *o, const void *bytes, size_t n, struct err *
 int file_out_commit(struct file_out *o, struct err *e);
 void file_out_abort(struct file_out *o); /* fine after commit or a failed open */
 
-/* The three in one. */
+/* Open, write and commit. */
 int file_write(const char *path, const void *bytes, size_t n, struct err *e);
 
-bool file_exists(const char *path); /* or it cannot be told */
+bool file_exists(const char *path); /* true also if unknown */
 bool file_is_dir(const char *path);
 int file_make_dir(const char *path, struct err *e); /* with parents; existing is fine */
 /* DIR/NAME, owned by the caller. */

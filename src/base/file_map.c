@@ -1,4 +1,4 @@
-/* Mapped files, and files that are not what they are named for. */
+/* Memory-mapped files; Git LFS pointers. */
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -54,7 +54,7 @@ int file_map_open(struct file_map *m, const char *path, struct err *e)
     return rc;
 }
 
-/* The same file with other contents; one that was renamed to its place leaves the mapped one whole.
+/* Whether the same inode has other contents; a file renamed over it does not change the mapped one.
  */
 static bool was_written(const struct file_map *m)
 {

@@ -1,5 +1,4 @@
-/* Fingerprints of data: 64 bits that tell apart what differs by accident. They are no defence
- * against somebody who wants two things to look alike.
+/* 64-bit non-cryptographic hash: detects accidental differences; collisions can be constructed.
  */
 #ifndef BASE_HASH_H
 #define BASE_HASH_H
@@ -10,14 +9,14 @@
 
 #define HASH_START UINT64_C(0x243F6A8885A308D3)
 
-/* The hash of what `h` is the hash of, with one more word behind it. */
+/* Appends a word to the hash `h`. */
 static inline uint64_t hash_word(uint64_t h, uint64_t word)
 {
     h = (h ^ word) * UINT64_C(0x9E3779B97F4A7C15);
     return h ^ h >> 32;
 }
 
-/* The same with n bytes, and their number. */
+/* Appends n and the n bytes. */
 static inline uint64_t hash_bytes(uint64_t h, const void *bytes, size_t n)
 {
     const unsigned char *at = bytes;

@@ -1,5 +1,4 @@
-/* Long work that a signal may end: whoever catches the signal sets a flag, which the work looks at
- * between two steps.
+/* Interruption of long work: a signal handler sets a flag, which is checked between two steps.
  */
 #ifndef BASE_INTERRUPT_H
 #define BASE_INTERRUPT_H

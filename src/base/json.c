@@ -164,7 +164,7 @@ json_t *json_read_log(const char *path, struct err *e)
     return read_file(path, JSON_INFINITY_IS_MAX, e);
 }
 
-/* The value of a key, or NULL if it is missing or null; *rc then says whether that is an error. */
+/* The value of a key, or NULL if it is missing or null; *rc is set if that is an error. */
 static json_t *get(const json_t *obj, const char *key, bool need, int *rc, struct err *e)
 {
     json_t *v = json_object_get(obj, key);

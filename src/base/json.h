@@ -1,8 +1,8 @@
-/* JSON on Jansson, with getters that say what is wrong where. All getters borrow from `obj`.
- * `need` getters fail if the key is missing; `opt` getters then leave *out as it was. A null counts
- * as missing. Readers take what Python writes: NaN, Infinity and reals beyond a double (1e400)
- * become null, integers beyond 64 bits become reals, strings may hold NUL, of equal keys the last
- * one counts.
+/* JSON on Jansson, with getters whose errors name the key and what was found. All getters borrow
+ * from `obj`. `need` getters fail if the key is missing; `opt` getters then leave *out as it was. A
+ * null counts as missing. Readers take what Python writes: NaN, Infinity and reals beyond a double
+ * (1e400) become null, integers beyond 64 bits become reals, strings may hold NUL, of equal keys
+ * the last one counts.
  */
 #ifndef BASE_JSON_H
 #define BASE_JSON_H
@@ -19,7 +19,8 @@
 json_t *json_read_file(const char *path, struct err *e);
 json_t *json_read_text(const char *text, size_t len, const char *what, struct err *e);
 
-/* The same, but an infinite number is +-DBL_MAX: of evaluation logs, where Infinity is a value. */
+/* The same, but an infinite number becomes +-DBL_MAX: for evaluation logs, where Infinity occurs.
+ */
 json_t *json_read_log(const char *path, struct err *e);
 /* Appends the text as Jansson can parse it, with what only Python's parser takes replaced within
  * its line; `out` stays empty if there is nothing to replace. (HF tokenizer_config.json has

@@ -93,10 +93,10 @@ static int write_string(struct writer *w, const char *s, size_t len, struct err 
             return -1;
         plain = i + n;
     }
-    return buf_add(w->out, s + plain, len - plain, e) || buf_str(w->out, "\"", e) ? -1 : 0;
+    return buf_add(w->out, s + plain, len - plain, e) || buf_str(w->out, "\"", e);
 }
 
-/* What stands before an item (first or later), or before the closing bracket. */
+/* The separator before an item (first or later), or before the closing bracket. */
 static int write_break(struct writer *w, bool comma, size_t depth, struct err *e)
 {
     if (comma && buf_str(w->out, w->indent || w->compact ? "," : ", ", e))
@@ -115,7 +115,7 @@ static int write_array(struct writer *w, const json_t *j, size_t depth, struct e
         if (write_break(w, i > 0, depth + 1, e) ||
             write_value(w, json_array_get(j, i), depth + 1, e))
             return -1;
-    return write_break(w, false, depth, e) || buf_str(w->out, "]", e) ? -1 : 0;
+    return write_break(w, false, depth, e) || buf_str(w->out, "]", e);
 }
 
 struct member {

@@ -17,7 +17,7 @@
 enum { BAR = 20, LINE = 256 };
 
 static bool quiet;
-static int drawn; /* characters of a bar that stands on the terminal's current line */
+static int drawn; /* characters of the bar on the terminal's current line; 0: none */
 
 void log_set_quiet(bool on)
 {
@@ -147,7 +147,7 @@ void progress_step(struct progress *p, long done, double tokens, const char *ext
     p->done = done;
     p->tokens = tokens;
     if (quiet || now - p->start < QUICK || done == p->total)
-        return; /* the end is progress_end's to draw */
+        return; /* progress_end draws the last state */
     if (now - p->last >= (isatty(STDERR_FILENO) ? REDRAW_EVERY : LINE_EVERY))
         draw(p, now, false, extra);
 }

@@ -1,5 +1,5 @@
-/* What a user sees while a command runs, all on standard error: notes, warnings and a progress bar.
- * `quiet` keeps warnings only. The bar redraws one line on a terminal and prints a plain line every
+/* Messages on standard error while a command runs: notes, warnings and a progress bar. `quiet`
+ * leaves warnings only. The bar redraws one line on a terminal and prints a plain line every
  * few seconds elsewhere; control characters in texts are escaped (base/escape.h). It shows nothing
  * for work that ends within two seconds.
  */
@@ -16,7 +16,7 @@ void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 struct progress {
     const char *what; /* borrowed */
     long total, done;
-    long skipped;  /* of those done: they took no time */
+    long skipped;  /* of those done: restored, not computed */
     double tokens; /* for tokens/s; 0: not shown */
     double start, last;
     int width; /* characters of the line drawn last */
@@ -24,9 +24,9 @@ struct progress {
 
 double log_seconds(void); /* monotonic clock */
 void progress_start(struct progress *p, const char *what, long total);
-/* `extra` is short text shown behind the bar ("loss 1.234"), or NULL. */
+/* `extra` is short text shown after the bar ("loss 1.234"), or NULL. */
 void progress_step(struct progress *p, long done, double tokens, const char *extra);
-/* The same for what need not be done again; it does not count for the time that is left. */
+/* The same for restored work; it does not count for the estimated time. */
 void progress_skip(struct progress *p, long done);
 void progress_end(struct progress *p);
 

@@ -18,7 +18,7 @@ char *mem_strndup(const char *s, size_t n, struct err *e);
  * elements, doubling. New elements are not zeroed. On failure the array is as it was. */
 int mem_reserve(void *p, size_t *cap, size_t need, size_t size, struct err *e);
 
-/* Checked sizes: 0 and *out = a op b, or -1 if it does not fit size_t. */
+/* Checked sizes: 0 and *out = a op b, or non-zero if it does not fit size_t. */
 int size_mul(size_t a, size_t b, size_t *out);
 int size_add(size_t a, size_t b, size_t *out);
 

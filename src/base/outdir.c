@@ -63,10 +63,10 @@ void outdir_remove_tree(int at, const char *name)
     unlinkat(at, name, fd < 0 ? 0 : AT_REMOVEDIR);
 }
 
-/* --- what dead processes left --- */
+/* --- temporary files of dead processes --- */
 
-/* Whether it is NAME.tmp.PID, of this user's and of no process that lives. One that has our own
- * number is of a process before us: nothing is being written yet. */
+/* Whether it is NAME.tmp.PID, owned by this user, of no living process. One with our own PID is of
+ * an earlier process: we have written nothing yet. */
 static bool is_left(int dir, const char *name)
 {
     const char *tmp = NULL, *end;
@@ -94,8 +94,8 @@ static void clear_left(const char *path)
         closedir(d);
 }
 
-/* The same for directories beside DIR, which hold what an exchange did not finish to move. */
-static void clear_beside(const char *path)
+/* The same for directories DIR.tmp.PID, which hold entries of an unfinished exchange. */
+static void clear_siblings(const char *path)
 {
     struct err ignored;
     char *real = realpath(path, NULL), *name = real ? strrchr(real, '/') : NULL;
@@ -119,7 +119,7 @@ static void clear_beside(const char *path)
 
 /* --- open and close --- */
 
-/* A file system without locks, as some on a network, is no reason to refuse. */
+/* A file system without locks (some network mounts) is accepted. */
 static int lock(struct outdir *d, struct err *e)
 {
     struct stat held, there;
@@ -153,10 +153,10 @@ int outdir_open(struct outdir *d, const char *path, enum outdir_use use, struct 
     *d = (struct outdir){.lock = -1, .made = !file_exists(path)};
     if (!(d->path = mem_strdup(path, e)))
         return -1;
-    int rc = file_make_dir(path, e) || lock(d, e) ? -1 : 0;
+    int rc = file_make_dir(path, e) || lock(d, e);
     if (!rc) {
         clear_left(path);
-        clear_beside(path);
+        clear_siblings(path);
         rc = use == OUTDIR_EMPTY ? check_empty(d, e) : 0;
     }
     if (rc)

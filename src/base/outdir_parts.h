@@ -6,10 +6,10 @@
 
 /* Neither . nor .. */
 bool outdir_is_entry(const char *name);
-/* The entry of the directory `at`, with all below; errors are ignored. */
+/* Removes an entry of the directory `at`, recursively; errors are ignored. */
 void outdir_remove_tree(int at, const char *name);
-/* Ends an exchange: entries of the directory `left` that `dir` lacks and that are no files of a
- * model move there, the others go, and `left` with them. */
+/* Completes an exchange: entries of the directory `left` that `dir` lacks and that are no model
+ * files are moved there, the others and `left` removed. */
 void outdir_settle(const char *left, const char *dir);
 
 #endif

@@ -1,4 +1,4 @@
-/* Several files that replace others at once. */
+/* Atomic replacement of several files. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include "base/outdir.h"
 #include "base/outdir_parts.h"
 
-/* Without one of these no directory is a model. */
+/* A directory without any of these is not a model. */
 static const char *const heads[] = {"config.json", "adapter_config.json"};
 
 bool outdir_is_model_file(const char *name)
@@ -72,9 +72,7 @@ static int names_read(struct names *l, const char *dir, struct err *e)
         if (!outdir_is_entry(f->d_name))
             continue;
         rc = mem_reserve(&l->v, &l->cap, l->n + 1, sizeof *l->v, e) ||
-                     !(l->v[l->n] = mem_strdup(f->d_name, e))
-                 ? -1
-                 : 0;
+             !(l->v[l->n] = mem_strdup(f->d_name, e));
         l->n += !rc;
     }
     if (d)
@@ -110,7 +108,7 @@ void outdir_drop_stage(struct outdir *d)
     d->stage = NULL;
 }
 
-/* --- one by one --- */
+/* --- replaced file by file --- */
 
 static int move_in(int from, int to, const struct names *l, bool head, const char *dir,
                    struct err *e)
@@ -121,7 +119,7 @@ static int move_in(int from, int to, const struct names *l, bool head, const cha
     return fsync(to) ? err_sys(e, "cannot write '%s'", dir) : 0;
 }
 
-/* The old model stops being one before its files are mixed with others. */
+/* The old config is removed before files are mixed. */
 static int remove_old(int dir, const struct names *old, const char *path, struct err *e)
 {
     for (int pass = 0; pass < 2; pass++) {
@@ -145,10 +143,10 @@ static int replace_each(struct outdir *d, const struct names *fresh, const struc
                             move_in(from, d->lock, fresh, true, d->path, e);
     if (from >= 0)
         close(from);
-    return rc ? -1 : 0;
+    return rc;
 }
 
-/* --- all at once --- */
+/* --- exchanged atomically --- */
 
 void outdir_settle(const char *left, const char *dir)
 {
@@ -181,11 +179,11 @@ static bool is_working_directory(const char *path)
     return outdir_same(path, ".");
 }
 
-/* The new directory is like the old one, and locked, before it takes its place. */
-static int make_alike(const struct outdir *d, const char *beside, const struct names *old)
+/* Gives the new directory the old one's mode and owner, and locks it, before the exchange. */
+static int make_alike(const struct outdir *d, const char *sibling, const struct names *old)
 {
     struct stat st;
-    const int fd = open_dir(beside);
+    const int fd = open_dir(sibling);
     if (fd < 0 || fstat(d->lock, &st) || fchmod(fd, st.st_mode & 07777) ||
         (st.st_uid != geteuid() && fchown(fd, st.st_uid, st.st_gid)) || flock(fd, LOCK_EX)) {
         if (fd >= 0)
@@ -197,18 +195,18 @@ static int make_alike(const struct outdir *d, const char *beside, const struct n
     return fd;
 }
 
-/* Returns whether it was done; if not, all is as before. */
+/* Returns whether it was done; if not, nothing changed. */
 static bool exchange(struct outdir *d, const struct names *old)
 {
     struct err ignored;
-    struct buf beside = {0};
+    struct buf sibling = {0};
     char *real = realpath(d->path, NULL), *slash = real ? strrchr(real, '/') : NULL;
     bool done = false;
     if (slash && slash != real && !is_working_directory(real) &&
-        !buf_printf(&beside, &ignored, "%s.tmp.%ld", real, (long)getpid()) &&
-        !rename(d->stage, beside.data)) {
-        const int fd = make_alike(d, beside.data, old);
-        done = fd >= 0 && !renameat2(AT_FDCWD, beside.data, AT_FDCWD, real, RENAME_EXCHANGE);
+        !buf_printf(&sibling, &ignored, "%s.tmp.%ld", real, (long)getpid()) &&
+        !rename(d->stage, sibling.data)) {
+        const int fd = make_alike(d, sibling.data, old);
+        done = fd >= 0 && !renameat2(AT_FDCWD, sibling.data, AT_FDCWD, real, RENAME_EXCHANGE);
         if (done) {
             close(d->lock);
             d->lock = fd;
@@ -218,14 +216,14 @@ static bool exchange(struct outdir *d, const struct names *old)
                 fsync(parent);
                 close(parent);
             }
-            outdir_settle(beside.data, d->path);
+            outdir_settle(sibling.data, d->path);
         } else {
             if (fd >= 0)
                 close(fd);
-            rename(beside.data, d->stage);
+            rename(sibling.data, d->stage);
         }
     }
-    buf_fini(&beside);
+    buf_fini(&sibling);
     free(real);
     return done;
 }
@@ -233,7 +231,7 @@ static bool exchange(struct outdir *d, const struct names *old)
 int outdir_commit(struct outdir *d, struct err *e)
 {
     struct names fresh = {0}, old = {0};
-    int rc = names_read(&fresh, d->stage, e) || names_read(&old, d->path, e) ? -1 : 0;
+    int rc = names_read(&fresh, d->stage, e) || names_read(&old, d->path, e);
     bool replaces = false;
     for (size_t i = 0; i < old.n; i++)
         replaces |= outdir_is_model_file(old.v[i]);

@@ -278,7 +278,7 @@ static int edit_distance(const char *a, const char *b)
     return last[n];
 }
 
-/* A name that starts with the word is one step away; else a third of its letters may differ. */
+/* A name that starts with the word has distance 1; else a third of its letters may differ. */
 const char *param_nearest(const char *word, const char *const *names, int n)
 {
     const char *best = NULL;

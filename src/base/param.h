@@ -55,7 +55,7 @@ struct param {
 #field, PARAM_STRING, offsetof(type, field), 0, 0, NULL, value, meta, help                 \
     }
 
-/* Another default than the table's, as a method has it. Lists end with a NULL name. */
+/* A method's default instead of the table's. Lists end with a NULL name. */
 struct param_preset {
     const char *name, *value;
 };
@@ -67,7 +67,7 @@ void param_defaults(const struct param *table, void *obj);
 const struct param *param_find(const struct param *table, const char *name);
 int param_set_text(const struct param *p, void *obj, const char *text, struct err *e);
 int param_set_json(const struct param *p, void *obj, const json_t *value, struct err *e);
-/* Applies the presets that this table knows; the others belong to other tables. */
+/* Applies the presets whose names are in this table; others belong to other tables. */
 int param_apply_presets(const struct param *table, void *obj, const struct param_preset *presets,
                         struct err *e);
 /* Reads one field back, as a new JSON value. */

@@ -14,18 +14,18 @@
 
 /* A context that takes memory from base/mem.h, or NULL. Release with pcre2_general_context_free. */
 pcre2_general_context *regex_memory(void);
-/* Compiles n bytes of pattern with the PCRE2_* flags; NULL and PCRE2's own words on failure, to
- * which the caller adds what the pattern is for. Release with pcre2_code_free. */
+/* Compiles n bytes of pattern with the PCRE2_* flags; NULL and PCRE2's message on failure, to
+ * which the caller adds the pattern's purpose. Release with pcre2_code_free. */
 pcre2_code *regex_compile(const char *pattern, size_t n, uint32_t flags, struct err *e);
 
-/* A pattern that names are compared with, one after the other. */
+/* A compiled pattern to match names. */
 struct pattern {
     pcre2_code *code;
     pcre2_match_data *match;
     pcre2_match_context *limits;
 };
 
-/* Zeroed or failed ones can be given to pattern_fini. */
+/* pattern_fini accepts zeroed or failed ones. */
 int pattern_init(struct pattern *p, const char *text, uint32_t flags, struct err *e);
 /* The flags for a pattern that has to match all of a name. */
 #define PATTERN_WHOLE (PCRE2_ANCHORED | PCRE2_ENDANCHORED)

@@ -1,5 +1,5 @@
 /* Random numbers: MT19937 exactly as NumPy and PyTorch seed it, one generator per purpose, so that
- * a run is reproduced from its seed and a stream never depends on what another one drew.
+ * a run is reproduced from its seed and streams are independent of one another.
  */
 #ifndef BASE_RNG_H
 #define BASE_RNG_H
@@ -11,7 +11,7 @@ struct rng {
     int at;
 };
 
-/* What a stream is for. RNG_ORDER of epoch e is seeded seed + e and RNG_DRAW seed + 0, which are
+/* Purposes of streams. RNG_ORDER of epoch e is seeded seed + e and RNG_DRAW seed + 0, which are
  * the streams of a PyTorch loader and of its global generator; the others are spread by a hash. */
 enum rng_purpose { RNG_ORDER, RNG_DRAW, RNG_INIT, RNG_SAMPLE, RNG_NOISE };
 

@@ -1,4 +1,4 @@
-/* One tokenised sequence: the word that text, data, model, training and evaluation share.
+/* One tokenised sequence, as text, data, model, training and evaluation share it.
  * T = n tokens. labels[t] is ids[t] where token t is scored, else LABEL_NONE; the logits of
  * position t-1 predict labels[t], so labels[0] is never scored.
  */
@@ -47,7 +47,7 @@ static inline int seq_shows(const struct seq *s, int t)
     return !s->mask || s->mask[t];
 }
 
-/* Tokens that two sequences have in common at their beginning: equal ids and masks. */
+/* Length of the common prefix of two sequences: equal ids and masks. */
 static inline int seq_common(const struct seq *a, const struct seq *b)
 {
     int n = a->n < b->n ? a->n : b->n, t = 0;

@@ -1,4 +1,4 @@
-/* SHA-256 (FIPS 180-4), by which the files of a run are known. Bytes may come in pieces of any
+/* SHA-256 (FIPS 180-4), which identifies the files of a run. Bytes may be added in pieces of any
  * size. Processors with SHA instructions hash about 2 GB/s, others 0.3 GB/s.
  */
 #ifndef BASE_SHA256_H
@@ -18,7 +18,7 @@ struct sha256 {
     void (*blocks)(uint32_t h[8], const uint8_t *p, size_t n);
 };
 
-/* portable: without the processor's instructions, which give the same. */
+/* portable: without the processor's SHA instructions; the hash is the same. */
 void sha256_init(struct sha256 *s, int portable);
 void sha256_add(struct sha256 *s, const void *bytes, size_t n);
 void sha256_end(struct sha256 *s, uint8_t hash[SHA256_BYTES]);

@@ -1,7 +1,7 @@
-/* Sizes of blocks, chunks, rooms and tables that no result depends on. `make config=debug` builds
+/* Sizes of blocks, chunks, buffers and tables that no result depends on. `make config=debug` builds
  * with -DUNLEARN_TINY and takes the second, of a few elements, so that the small data of the tests
  * cross every edge: a block that ends in the middle of a row, a table that grows, a piece of one
- * byte. What a user meets (how long a name may be, how deep a file may nest) is not chosen here.
+ * byte. Limits that a user can see (length of a name, nesting depth of a file) are not chosen here.
  */
 #ifndef BASE_SIZES_H
 #define BASE_SIZES_H

@@ -1,6 +1,6 @@
-/* Tables of rows with names, and rows that were chosen, with their parameters. A table is an array
- * of pointers to rows that ends with NULL; every row begins with ROW_FIELDS, so that any of them
- * can be found by name and given parameters in the same way.
+/* Tables of named rows, and a chosen row with its parameters. A table is an array
+ * of pointers to rows that ends with NULL; every row begins with ROW_FIELDS, so that all
+ * tables share one search and one handling of parameters.
  */
 #ifndef BASE_TABLE_H
 #define BASE_TABLE_H
@@ -29,12 +29,12 @@ struct choice {
     void *params;    /* owned by who chose it */
 };
 
-/* Chooses a row, with its parameters at their defaults and the presets that it knows (NULL: none).
- * A row of NULL chooses nothing. choice_fini is due in every case. */
+/* Chooses a row, with its parameters at their defaults, then the presets of its names (NULL: none).
+ * A row of NULL chooses nothing. Call choice_fini in every case. */
 int choice_init(struct choice *c, const void *row, const struct param_preset *presets,
                 struct err *e);
 void choice_fini(struct choice *c);
-/* The name and the table of parameters of what is chosen; NULL: nothing, or it has none. */
+/* The chosen row's name and parameter table; NULL: nothing is chosen, or it has none. */
 const char *choice_name(const struct choice *c);
 const struct param *choice_params(const struct choice *c);
 

@@ -19,7 +19,7 @@ int eval_kept_open(struct eval_kept *k, struct model_backend *s, struct err *e)
         return rc;
     rc = file_make_dir(k->out, e) || buf_printf(&name, e, "%s_EVIDENCE.bin", k->suite) ||
                  !(path = file_join(k->out, name.data, e)) ||
-                 kept_open(&k->file, path, s->cache.model, s->model->path, k->overwrite, e)
+                 cache_file_open(&k->file, path, s->cache.model, s->model->path, k->overwrite, e)
              ? -1
              : 0;
     if (!rc && k->file.n)
@@ -34,10 +34,10 @@ void eval_kept_close(struct eval_kept *k, int rc, struct err *e)
     struct err why = {0};
     if (rc)
         why = *e;
-    if (rc && kept_any(&k->file))
+    if (rc && cache_file_any(&k->file))
         err_set(e, "%.200s; what the model said is kept in '%.200s': repeat the command to go on",
                 why.msg, k->file.path);
     else if (rc && *k->interrupt && !k->out)
         err_set(e, "%.200s; with --out DIR it could go on from here", why.msg);
-    kept_close(&k->file, rc != 0);
+    cache_file_close(&k->file, rc != 0);
 }

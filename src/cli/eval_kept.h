@@ -11,7 +11,7 @@ struct eval_kept {
     const char *out;   /* directory; NULL: nothing is kept. Made if need be */
     const char *suite; /* the file is OUT/SUITE_EVIDENCE.bin */
     bool overwrite;    /* drop what is there */
-    struct kept file;
+    struct cache_file file;
     const volatile sig_atomic_t *interrupt;
 };
 

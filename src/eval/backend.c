@@ -215,7 +215,7 @@ static int generate(void *ctx, const struct dataset *d, const struct answer_limi
     return rc;
 }
 
-int model_backend_set_cache(struct model_backend *s, struct kept *file, struct err *e)
+int model_backend_set_cache(struct model_backend *s, struct cache_file *file, struct err *e)
 {
     s->cache.file = file;
     return model_fingerprint(s->model, &s->cache.model, e);

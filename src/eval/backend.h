@@ -70,7 +70,7 @@ struct model_backend {
 int model_backend_init(struct model_backend *s, struct model *m, const struct tokenizer *tok,
                        unsigned compat, struct err *e);
 /* Reads and appends results in this cache file, which is borrowed. */
-int model_backend_set_cache(struct model_backend *s, struct kept *file, struct err *e);
+int model_backend_set_cache(struct model_backend *s, struct cache_file *file, struct err *e);
 void model_backend_fini(struct model_backend *s);
 
 /* Two models as a comparer; both borrowed. */

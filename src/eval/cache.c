@@ -74,7 +74,7 @@ bool eval_cache_find_scores(void *ctx, void *scores, const struct label_batch *b
 {
     const struct eval_cache_pass *c = ctx;
     size_t size, wanted = 0;
-    const char *bytes = kept_find(c->cache->file, scores_key(c, b), &size);
+    const char *bytes = cache_file_find(c->cache->file, scores_key(c, b), &size);
     walk_scores(scores, b, count, &wanted);
     return bytes && size == wanted && walk_scores(scores, b, fill, &bytes);
 }
@@ -95,7 +95,7 @@ int eval_cache_add_scores(void *ctx, const void *scores, const struct label_batc
     const struct eval_cache_pass *c = ctx;
     struct writing w = {.e = e};
     int rc = walk_scores(scores, b, put, &w)
-                 ? kept_add(c->cache->file, scores_key(c, b), w.b.data, w.b.len, e)
+                 ? cache_file_add(c->cache->file, scores_key(c, b), w.b.data, w.b.len, e)
                  : -1;
     buf_fini(&w.b);
     return rc;
@@ -111,7 +111,7 @@ bool eval_cache_find_distances(void *ctx, void *divergences, const struct label_
     const struct eval_cache_pass *c = ctx;
     struct divergence *out = divergences;
     size_t size;
-    const char *at = kept_find(c->cache->file, distances_key(c, b), &size);
+    const char *at = cache_file_find(c->cache->file, distances_key(c, b), &size);
     if (!at || size != (size_t)b->n * sizeof *out)
         return false;
     for (int i = 0; i < b->n; i++, at += sizeof *out)
@@ -128,7 +128,7 @@ int eval_cache_add_distances(void *ctx, const void *divergences, const struct la
     int rc = 0;
     for (int i = 0; i < b->n && !rc; i++)
         rc = buf_add(&bytes, &v[b->items[i].index], sizeof *v, e);
-    rc = rc || kept_add(c->cache->file, distances_key(c, b), bytes.data, bytes.len, e);
+    rc = rc || cache_file_add(c->cache->file, distances_key(c, b), bytes.data, bytes.len, e);
     buf_fini(&bytes);
     return rc;
 }
@@ -171,7 +171,7 @@ bool eval_cache_find_answers(const struct eval_cache *r, const struct eval_cache
                              struct generation *out)
 {
     size_t size;
-    const char *at = r->file ? kept_find(r->file, answers_key(r, a), &size) : NULL;
+    const char *at = r->file ? cache_file_find(r->file, answers_key(r, a), &size) : NULL;
     if (!at)
         return false;
     const char *end = at + size;
@@ -197,7 +197,7 @@ int eval_cache_add_answers(const struct eval_cache *r, const struct eval_cache_a
         rc = buf_add(&b, head, sizeof head, e) ||
              buf_add(&b, g[i].ids, (size_t)g[i].n * sizeof(int), e);
     }
-    rc = rc || kept_add(r->file, answers_key(r, a), b.data, b.len, e);
+    rc = rc || cache_file_add(r->file, answers_key(r, a), b.data, b.len, e);
     buf_fini(&b);
     return rc;
 }
@@ -212,7 +212,8 @@ bool eval_cache_find_number(const struct eval_cache *r, enum eval_cache_number w
                             const struct seq *s, double *out)
 {
     size_t size;
-    const void *bytes = r->file ? kept_find(r->file, number_key(r, what, how, s), &size) : NULL;
+    const void *bytes =
+        r->file ? cache_file_find(r->file, number_key(r, what, how, s), &size) : NULL;
     if (!bytes || size != sizeof *out)
         return false;
     memcpy(out, bytes, sizeof *out);
@@ -223,5 +224,5 @@ int eval_cache_add_number(const struct eval_cache *r, enum eval_cache_number wha
                           const struct seq *s, double number, struct err *e)
 {
     uint64_t key = number_key(r, what, how, s);
-    return r->file ? kept_add(r->file, key, &number, sizeof number, e) : 0;
+    return r->file ? cache_file_add(r->file, key, &number, sizeof number, e) : 0;
 }

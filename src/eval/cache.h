@@ -1,11 +1,11 @@
-/* Cache of model outputs in an append-only file (base/kept.h). A record's key is a hash of all that
- * its bits depend on: the model, the sequences that were computed together, in order, and the
+/* Cache of model outputs in an append-only file (base/cache.h). A record's key is a hash of all
+ * that its bits depend on: the model, the sequences that were computed together, in order, and the
  * options. A changed model or option misses; what does not depend on the change is still found.
  */
 #ifndef EVAL_CACHE_H
 #define EVAL_CACHE_H
 
-#include "base/kept.h"
+#include "base/cache.h"
 #include "data/dataset.h"
 #include "eval/stops.h"
 #include "model/generate.h"
@@ -14,8 +14,8 @@
 struct label_batch;
 
 struct eval_cache {
-    struct kept *file; /* borrowed; NULL: no cache */
-    uint64_t model;    /* model_fingerprint */
+    struct cache_file *file; /* borrowed; NULL: no cache */
+    uint64_t model;          /* model_fingerprint */
 };
 
 /* The context of a struct batch_store (model/label_batches.h) for scores, or distances. */

@@ -1,11 +1,10 @@
-/* Results that are kept in a file: they come back to the byte, in any order, and only what is sound
- * does. */
+/* base/cache: records come back to the byte, in any order, and only valid ones do. */
 #include <string.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/hash.h"
-#include "base/kept.h"
+#include "base/cache.h"
 #include "base/mem.h"
 #include "tap.h"
 
@@ -30,23 +29,23 @@ static uint64_t key_of(int i)
 
 static int fill(int n, struct err *e)
 {
-    struct kept k;
-    int rc = kept_open(&k, path, 5, "a test", true, e);
+    struct cache_file k;
+    int rc = cache_file_open(&k, path, 5, "a test", true, e);
     if (rc)
         return -1;
     for (int i = 0; i < n && !rc; i++)
-        rc = kept_add(&k, key_of(i), bytes_of(i), (size_t)i, e);
-    kept_close(&k, true);
+        rc = cache_file_add(&k, key_of(i), bytes_of(i), (size_t)i, e);
+    cache_file_close(&k, true);
     return rc;
 }
 
 /* How many of the records come back as they were. */
-static int count_good(const struct kept *k)
+static int count_good(const struct cache_file *k)
 {
     int good = 0;
     for (int i = 0; i < RECORDS; i++) {
         size_t size;
-        const void *got = kept_find(k, key_of(i), &size);
+        const void *got = cache_file_find(k, key_of(i), &size);
         good += got && size == (size_t)i && !memcmp(got, bytes_of(i), size);
     }
     return good;
@@ -54,23 +53,27 @@ static int count_good(const struct kept *k)
 
 static void check_records(void)
 {
-    struct kept k;
+    struct cache_file k;
     struct err e;
     size_t size;
-    ok(!fill(RECORDS, &e) && !kept_open(&k, path, 5, "a test", false, &e), "written and opened");
+    ok(!fill(RECORDS, &e) && !cache_file_open(&k, path, 5, "a test", false, &e),
+       "written and opened");
     ok(count_good(&k) == RECORDS, "every record comes back");
-    ok(!kept_find(&k, 77, &size), "no other one does");
-    struct kept second;
-    ok(kept_open(&second, path, 5, "a test", true, &e) && strstr(e.msg, "in use"), "%s", e.msg);
-    kept_close(&k, true);
-    ok(kept_open(&k, path, 6, "another", false, &e) && strstr(e.msg, "a test, not with another"),
+    ok(!cache_file_find(&k, 77, &size), "no other one does");
+    struct cache_file second;
+    ok(cache_file_open(&second, path, 5, "a test", true, &e) && strstr(e.msg, "in use"), "%s",
+       e.msg);
+    cache_file_close(&k, true);
+    ok(cache_file_open(&k, path, 6, "another", false, &e) &&
+           strstr(e.msg, "a test, not of another"),
        "%s", e.msg);
     ok(file_exists(path), "which leaves it there");
-    ok(!kept_open(&k, path, 6, "another", true, &e) && !kept_any(&k), "begun anew it holds none");
-    kept_close(&k, true);
+    ok(!cache_file_open(&k, path, 6, "another", true, &e) && !cache_file_any(&k),
+       "overwritten it holds none");
+    cache_file_close(&k, true);
     ok(!file_exists(path), "and an empty one does not stay");
-    ok(kept_open(&k, "/dev/full", 5, "a test", false, &e) && strstr(e.msg, "no regular file"), "%s",
-       e.msg);
+    ok(cache_file_open(&k, "/dev/full", 5, "a test", false, &e) && strstr(e.msg, "no regular file"),
+       "%s", e.msg);
 }
 
 /* Cut at every byte: all whole records are there, and more can follow. */
@@ -88,23 +91,25 @@ static void check_cuts(void)
         int n = 0;
         for (; n < 8 && end + 16 + (size_t)n <= cut; n++)
             end += 16 + (size_t)n;
-        struct kept k;
-        bad += file_write(path, whole, cut, &e) || kept_open(&k, path, 5, "a test", false, &e) ||
-               (int)k.n != n || kept_add(&k, key_of(30), bytes_of(30), 30, &e);
-        kept_close(&k, true);
-        bad += kept_open(&k, path, 5, "a test", false, &e) || count_good(&k) != n + 1;
+        struct cache_file k;
+        bad += file_write(path, whole, cut, &e) ||
+               cache_file_open(&k, path, 5, "a test", false, &e) || (int)k.n != n ||
+               cache_file_add(&k, key_of(30), bytes_of(30), 30, &e);
+        cache_file_close(&k, true);
+        bad += cache_file_open(&k, path, 5, "a test", false, &e) || count_good(&k) != n + 1;
         known += (int)k.n;
-        kept_close(&k, false);
+        cache_file_close(&k, false);
     }
     ok(!bad && known > 8 * 30, "a file cut at any of its %zu bytes gives what is whole", size);
     bad = 0;
     for (size_t at = first; at < size; at++) {
-        struct kept k;
+        struct cache_file k;
         whole[at] ^= 4;
-        bad += file_write(path, whole, size, &e) || kept_open(&k, path, 5, "a test", false, &e) ||
-               count_good(&k) != (int)k.n || k.n == 8;
+        bad += file_write(path, whole, size, &e) ||
+               cache_file_open(&k, path, 5, "a test", false, &e) || count_good(&k) != (int)k.n ||
+               k.n == 8;
         whole[at] ^= 4;
-        kept_close(&k, false);
+        cache_file_close(&k, false);
     }
     ok(!bad, "a wrong bit anywhere is found");
     free(whole);
@@ -116,13 +121,13 @@ static void check_memory(void)
     int rc = -1, failed = 0;
     fill(RECORDS, &e);
     for (long nth = 0; rc; nth++) {
-        struct kept k = {0};
+        struct cache_file k = {0};
         mem_fail_at(nth);
-        rc = kept_open(&k, path, 5, "a test", false, &e) ||
-             kept_add(&k, key_of(1), bytes_of(9), 9, &e);
+        rc = cache_file_open(&k, path, 5, "a test", false, &e) ||
+             cache_file_add(&k, key_of(1), bytes_of(9), 9, &e);
         mem_fail_at(-1);
         failed += rc != 0;
-        kept_close(&k, true);
+        cache_file_close(&k, true);
     }
     ok(failed > 3, "%d allocations failed, each with an error", failed);
     unlink(path);

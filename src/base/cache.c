@@ -1,4 +1,4 @@
-#include "base/kept.h"
+#include "base/cache.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,8 +29,8 @@ static uint32_t checksum(const struct record *r, const void *bytes)
     return (uint32_t)crc32_z(c, bytes, r->size);
 }
 
-/* Behind the sound part of the file. */
-static int append(struct kept *k, const void *bytes, size_t n, struct err *e)
+/* Appends after the valid part of the file. */
+static int append(struct cache_file *k, const void *bytes, size_t n, struct err *e)
 {
     size_t done = 0;
     while (done < n) {
@@ -39,7 +39,7 @@ static int append(struct kept *k, const void *bytes, size_t n, struct err *e)
             continue;
         if (w <= 0) {
             err_sys(e, "cannot write '%s'", k->path);
-            /* If even this fails, the record's end is missing, which is seen when it is read. */
+            /* If this fails too, the truncated record is detected when the file is read. */
             return ftruncate(k->fd, (off_t)k->size), -1;
         }
         done += (size_t)w;
@@ -48,7 +48,7 @@ static int append(struct kept *k, const void *bytes, size_t n, struct err *e)
     return 0;
 }
 
-static int begin(struct kept *k, uint64_t id, const char *name, struct err *e)
+static int begin(struct cache_file *k, uint64_t id, const char *name, struct err *e)
 {
     struct buf b = {0};
     k->size = 0;
@@ -57,24 +57,24 @@ static int begin(struct kept *k, uint64_t id, const char *name, struct err *e)
                  : buf_printf(&b, e, MAGIC "%0*" PRIx64 " %s\n", ID_DIGITS, id, name) ||
                        append(k, b.data, b.len, e);
     buf_fini(&b);
-    return rc ? -1 : 0;
+    return rc;
 }
 
-/* Reads the first line. Returns whether there is a whole one; else the file is to be begun. */
-static int check_head(struct kept *k, size_t size, uint64_t id, const char *name, bool *whole,
+/* Checks the first line; *whole: it is complete, else the file must be started. */
+static int check_head(struct cache_file *k, size_t size, uint64_t id, const char *name, bool *whole,
                       struct err *e)
 {
     size_t magic = strlen(MAGIC);
     const char *end = memchr(k->read, '\n', size < LONGEST_NAME ? size : LONGEST_NAME);
     *whole = false;
     if (memcmp(k->read, MAGIC, size < magic ? size : magic))
-        return err_set(e, "'%s' does not hold results that were kept: move it away", k->path);
+        return err_set(e, "'%s' is no result cache: move it away", k->path);
     if (!end)
         return 0;
     k->size = (size_t)(end + 1 - k->read);
     char *rest = NULL;
     if (k->size < magic + ID_DIGITS + 2 || strtoull(k->read + magic, &rest, 16) != id)
-        return err_about(e, "overwrite", "'%s' was begun with %.*s, not with %s", k->path,
+        return err_about(e, "overwrite", "'%s' holds results of %.*s, not of %s", k->path,
                          rest && rest < end ? (int)(end - rest - 1) : 0, rest ? rest + 1 : "",
                          name);
     *whole = true;
@@ -83,12 +83,12 @@ static int check_head(struct kept *k, size_t size, uint64_t id, const char *name
 
 static int compare_keys(const void *a, const void *b)
 {
-    const struct kept_entry *x = a, *y = b;
+    const struct cache_entry *x = a, *y = b;
     return (x->key > y->key) - (x->key < y->key);
 }
 
-/* Lists the sound records; k->size then is where they end. */
-static int list_records(struct kept *k, size_t size, struct err *e)
+/* Lists the valid records; k->size becomes their end. */
+static int list_records(struct cache_file *k, size_t size, struct err *e)
 {
     size_t cap = 0;
     struct record r;
@@ -99,7 +99,7 @@ static int list_records(struct kept *k, size_t size, struct err *e)
             break;
         if (mem_reserve(&k->v, &cap, k->n + 1, sizeof *k->v, e))
             return -1;
-        k->v[k->n++] = (struct kept_entry){r.key, r.size, bytes};
+        k->v[k->n++] = (struct cache_entry){r.key, r.size, bytes};
     }
     if (k->n)
         qsort(k->v, k->n, sizeof *k->v, compare_keys);
@@ -110,7 +110,7 @@ static int list_records(struct kept *k, size_t size, struct err *e)
     return ftruncate(k->fd, (off_t)k->size) ? err_sys(e, "cannot write '%s'", k->path) : 0;
 }
 
-static int read_file(struct kept *k, uint64_t id, const char *name, struct err *e)
+static int read_file(struct cache_file *k, uint64_t id, const char *name, struct err *e)
 {
     size_t size;
     bool whole = false;
@@ -121,20 +121,20 @@ static int read_file(struct kept *k, uint64_t id, const char *name, struct err *
     return whole ? list_records(k, size, e) : begin(k, id, name, e);
 }
 
-static void release(struct kept *k)
+static void release(struct cache_file *k)
 {
     if (k->path && k->fd >= 0)
         close(k->fd);
     free(k->path);
     free(k->read);
     free(k->v);
-    *k = (struct kept){.fd = -1};
+    *k = (struct cache_file){.fd = -1};
 }
 
-int kept_open(struct kept *k, const char *path, uint64_t id, const char *name, bool anew,
-              struct err *e)
+int cache_file_open(struct cache_file *k, const char *path, uint64_t id, const char *name,
+                    bool overwrite, struct err *e)
 {
-    *k = (struct kept){.fd = -1};
+    *k = (struct cache_file){.fd = -1};
     if (!(k->path = mem_strdup(path, e)))
         return -1;
     struct stat st;
@@ -150,17 +150,17 @@ int kept_open(struct kept *k, const char *path, uint64_t id, const char *name, b
         err_code(e, ERR_BUSY, "'%s' is in use by another process", path);
         goto fail;
     }
-    if (!(anew ? begin(k, id, name, e) : read_file(k, id, name, e)))
+    if (!(overwrite ? begin(k, id, name, e) : read_file(k, id, name, e)))
         return 0;
 fail:
     release(k); /* the file is not ours */
     return -1;
 }
 
-const void *kept_find(const struct kept *k, uint64_t key, size_t *size)
+const void *cache_file_find(const struct cache_file *k, uint64_t key, size_t *size)
 {
-    const struct kept_entry wanted = {.key = key};
-    const struct kept_entry *x =
+    const struct cache_entry wanted = {.key = key};
+    const struct cache_entry *x =
         k->n ? bsearch(&wanted, k->v, k->n, sizeof *k->v, compare_keys) : NULL;
     if (!x)
         return NULL;
@@ -168,30 +168,29 @@ const void *kept_find(const struct kept *k, uint64_t key, size_t *size)
     return x->bytes;
 }
 
-int kept_add(struct kept *k, uint64_t key, const void *bytes, size_t size, struct err *e)
+int cache_file_add(struct cache_file *k, uint64_t key, const void *bytes, size_t size,
+                   struct err *e)
 {
     struct record r = {.key = key, .size = (uint32_t)size};
     struct buf b = {0};
     if (size > UINT32_MAX)
-        return err_set(e, "a result of %zu bytes is too large to be kept", size);
+        return err_set(e, "a result of %zu bytes is too large for the cache", size);
     r.check = checksum(&r, bytes);
     int rc =
-        buf_add(&b, &r, sizeof r, e) || buf_add(&b, bytes, size, e) || append(k, b.data, b.len, e)
-            ? -1
-            : 0;
+        buf_add(&b, &r, sizeof r, e) || buf_add(&b, bytes, size, e) || append(k, b.data, b.len, e);
     buf_fini(&b);
     k->added += !rc;
     return rc;
 }
 
-bool kept_any(const struct kept *k)
+bool cache_file_any(const struct cache_file *k)
 {
     return k->n || k->added;
 }
 
-void kept_close(struct kept *k, bool stay)
+void cache_file_close(struct cache_file *k, bool keep)
 {
-    if (k->path && !(stay && kept_any(k)))
+    if (k->path && !(keep && cache_file_any(k)))
         unlink(k->path);
     release(k);
 }
