@@ -74,8 +74,9 @@ $(B)/src/tensor/cpu_%.$(1).o: src/tensor/cpu_%.c
 endef
 $(foreach i,$(ISAS),$(eval $(call vec_rule,$(i))))
 
+# In the debug build new and freed memory is filled, so that what reads it is seen.
 check: $(B)/unlearn $(TESTS)
-	OMP_WAIT_POLICY=passive UNLEARN=$(CURDIR)/$(B)/unlearn prove --timer -j2 $(TESTS) $(wildcard test/*.t)
+	$(if $(filter debug,$(config)),MALLOC_PERTURB_=165) OMP_WAIT_POLICY=passive UNLEARN=$(CURDIR)/$(B)/unlearn prove --timer -j2 $(TESTS) $(wildcard test/*.t)
 bench: $(B)/bench/ops_bench
 	$<
 lint:
