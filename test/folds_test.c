@@ -7,8 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "suites/folds.h"
-#include "suites/multiple.h"
+#include "suites/multiple_private.h"
 #include "tap.h"
 
 enum { MOST = 200, LABELS = 5, FOLDS = 12 };
@@ -140,8 +139,8 @@ static int score(void *ctx, const struct dataset *d, bool distribution, struct s
 }
 
 /* Twelve reviews in two folds, with two worked examples each. */
-static int run(struct suite_recipe *r, const struct asked *who, const char *data, int *rows,
-               struct err *e)
+static int run(struct suite_recipe *r, const struct multiple_model *who, const char *data,
+               int *rows, struct err *e)
 {
     const struct multiple_options o = {
         .data = data, .columns = "label,text", .limit = 12, .folds = 2, .shots = 2};
@@ -163,7 +162,7 @@ static void test_run(void)
     struct suite_recipe r;
     struct tokenizer *tok = dir ? tokenizer_open(dir, &e) : NULL;
     const struct backend model = {.score = score};
-    const struct asked who = {tok, &model, 2000};
+    const struct multiple_model who = {tok, &model, 2000};
     int rows = 0, failed = 0, rc = -1;
     log_set_quiet(true);
     if (ok(data && tok && !run(&r, &who, data, &rows, &e) && rows == 12, "12 reviews in folds")) {

@@ -93,8 +93,8 @@ static int run(struct multiple *m, struct setup *s, const struct suite_recipe *r
     struct model_backend backend;
     if (model_backend_init(&backend, &s->model, s->tokenizer, s->compat, e))
         return -1;
-    const struct asked who = {s->tokenizer, &backend.backend, s->model.cfg.positions};
-    int rc = eval_kept_open(kept, &backend, e) || multiple_run(m, r, &a->o, &who, e) ? -1 : 0;
+    const struct multiple_model model = {s->tokenizer, &backend.backend, s->model.cfg.positions};
+    int rc = eval_kept_open(kept, &backend, e) || multiple_run(m, r, &a->o, &model, e) ? -1 : 0;
     model_backend_fini(&backend);
     return rc;
 }

@@ -7,10 +7,44 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "eval/template.h"
-#include "suites/part.h"
+#include "suites/multiple_private.h"
 #include "suites/suite.h"
 
-/* The name with the subject in the place of {subject}, in this folder. */
+int batch_score(struct question_batch *b, const struct suite_task *t, const struct rows *rows,
+                const struct rows *shots, int n_shots, const struct multiple_model *model,
+                struct err *e)
+{
+    double start = log_seconds();
+    if (questions_build(&b->q, t->layouts, t->subject, rows, shots, n_shots, e) ||
+        !(b->s = mem_alloc((size_t)b->q.n, sizeof *b->s, e)) ||
+        choice_score(b->s, &b->q, model->tok, model->backend, model->positions, e))
+        return -1;
+    b->seconds = log_seconds() - start;
+    return 0;
+}
+
+json_t *batch_sample(const struct question_batch *b, int i)
+{
+    const struct question *q = &b->q.v[i];
+    const struct choice_score *s = &b->s[i];
+    json_t *logp = json_array();
+    for (int c = 0; c < s->n; c++)
+        json_array_append_new(logp, peer_number(s->logp[c]));
+    return json_pack("{s:i, s:i, s:o, s:f, s:f, s:O*}", "doc_id", q->row, "target", q->gold,
+                     "resps", logp, "acc", s->acc, "acc_norm", s->acc_norm, "chosen",
+                     json_array_get(b->q.task->classes, (size_t)s->best));
+}
+
+void batch_fini(struct question_batch *b)
+{
+    if (b->s)
+        choice_scores_free(b->s, b->q.n);
+    free(b->s);
+    questions_fini(&b->q);
+    *b = (struct question_batch){.s = NULL};
+}
+
+/* The path of a file of this folder, {subject} replaced. */
 static char *file_of(const char *dir, const char *form, const char *subject, struct err *e)
 {
     static const char mark[] = "{subject}";
@@ -71,19 +105,19 @@ static int find_file(const struct suite_task *t, const char *data, char **path, 
 }
 
 /* All rows at once. */
-static int run_whole(struct part *p, struct err *e)
+static int run_whole(struct task_run *run, struct err *e)
 {
-    struct rows first = p->rows, dev = {0}; /* `first` borrows the rows that are wanted */
-    struct batch b = {.s = NULL};
-    if (p->o->limit && p->o->limit < first.n)
-        first.n = (int)p->o->limit;
-    if (p->examples && rows_open(&dev, p->examples, e))
+    struct rows first = run->rows, dev = {0}; /* `first` borrows the rows that are wanted */
+    struct question_batch b = {.s = NULL};
+    if (run->o->limit && run->o->limit < first.n)
+        first.n = (int)run->o->limit;
+    if (run->examples && rows_open(&dev, run->examples, e))
         return -1;
-    log_note("%s: %d questions", p->task->name, first.n);
-    int rc = batch_ask(&b, p->task, &first, &dev, (int)p->o->shots, p->who, e);
+    log_note("%s: %d questions", run->task->name, first.n);
+    int rc = batch_score(&b, run->task, &first, &dev, (int)run->o->shots, run->model, e);
     for (int i = 0; i < b.q.n && !rc; i++)
-        rc = json_array_append_new(p->samples, batch_sample(&b, i)) ? suite_no_memory(e) : 0;
-    part_note_bad(p, &b.q);
+        rc = json_array_append_new(run->samples, batch_sample(&b, i)) ? suite_no_memory(e) : 0;
+    task_note_bad(run, &b.q);
     batch_fini(&b);
     rows_close(&dev);
     return rc;
@@ -101,25 +135,26 @@ static int name_text(struct rows *rows, const char *key, struct err *e)
 }
 
 /* The questions are in this file. */
-static int run_part(struct part *p, const char *file, struct err *e)
+static int run_file(struct task_run *run, const char *file, struct err *e)
 {
-    int rc = rows_open_columns(&p->rows, file, p->o->columns, e) ||
-                     name_text(&p->rows, p->o->text_key, e) ||
-                     (p->o->folds ? part_ask_folds(p, e) : run_whole(p, e)) || part_figures(p, e)
+    int rc = rows_open_columns(&run->rows, file, run->o->columns, e) ||
+                     name_text(&run->rows, run->o->text_key, e) ||
+                     (run->o->folds ? task_run_folds(run, e) : run_whole(run, e)) ||
+                     task_report(run, e)
                  ? -1
                  : 0;
-    for (int f = 0; p->costs && f < (int)p->o->folds; f++)
-        json_decref(p->costs[f].examples);
-    free(p->costs);
-    rows_close(&p->rows);
+    for (int f = 0; run->costs && f < (int)run->o->folds; f++)
+        json_decref(run->costs[f].examples);
+    free(run->costs);
+    rows_close(&run->rows);
     return rc;
 }
 
 /* Runs the task if its questions are there; *n counts those that were run. */
-static int run_task(struct part *p, int *n, struct err *e)
+static int run_task(struct task_run *run, int *n, struct err *e)
 {
-    const struct suite_task *t = p->task;
-    const struct multiple_options *o = p->o;
+    const struct suite_task *t = run->task;
+    const struct multiple_options *o = run->o;
     char *file;
     if (!listed(o->subjects, t->subject))
         return 0;
@@ -129,15 +164,15 @@ static int run_task(struct part *p, int *n, struct err *e)
         return -1;
     if (!file)
         return o->subjects ? err_set(e, "'%s' holds no questions of %s", o->data, t->subject) : 0;
-    if (o->shots && !o->folds && !(p->examples = file_of(o->data, t->examples, t->subject, e))) {
+    if (o->shots && !o->folds && !(run->examples = file_of(o->data, t->examples, t->subject, e))) {
         free(file);
         return -1;
     }
     ++*n;
-    p->samples = json_array();
-    int rc = json_object_set_new(p->m->log.eval, t->name, p->samples) ? suite_no_memory(e)
-                                                                      : run_part(p, file, e);
-    free(p->examples);
+    run->samples = json_array();
+    int rc = json_object_set_new(run->m->log.eval, t->name, run->samples) ? suite_no_memory(e)
+                                                                          : run_file(run, file, e);
+    free(run->examples);
     free(file);
     return rc;
 }
@@ -149,7 +184,7 @@ static int start(struct multiple *m, struct err *e)
 }
 
 int multiple_run(struct multiple *m, const struct suite_recipe *r, const struct multiple_options *o,
-                 const struct asked *who, struct err *e)
+                 const struct multiple_model *model, struct err *e)
 {
     int n = 0;
     if (start(m, e))
@@ -159,11 +194,11 @@ int multiple_run(struct multiple *m, const struct suite_recipe *r, const struct 
     if (check_subjects(r, o->subjects, e))
         return -1;
     for (int i = 0; i < r->n_tasks; i++) {
-        struct part p = {.m = m, .o = o, .who = who, .task = &r->tasks[i]};
-        if (run_task(&p, &n, e))
+        struct task_run run = {.m = m, .o = o, .model = model, .task = &r->tasks[i]};
+        if (run_task(&run, &n, e))
             return -1;
     }
-    if (part_group_figures(m, e))
+    if (groups_report(m, e))
         return -1;
     return n ? 0 : err_set(e, "'%s' holds none of the files of %s", o->data, r->name);
 }
@@ -175,15 +210,15 @@ int multiple_rescore(struct multiple *m, const struct suite_recipe *r, const jso
         return -1;
     for (int i = 0; i < r->n_tasks; i++) {
         json_t *samples = json_object_get(eval, r->tasks[i].name);
-        struct part p = {.m = m, .task = &r->tasks[i], .samples = samples};
+        struct task_run run = {.m = m, .task = &r->tasks[i], .samples = samples};
         if (!json_array_size(samples))
             continue;
-        if (json_object_set(m->log.eval, p.task->name, samples))
+        if (json_object_set(m->log.eval, run.task->name, samples))
             return suite_no_memory(e);
-        if (part_figures(&p, e))
-            return err_prefix(e, "%s: ", p.task->name);
+        if (task_report(&run, e))
+            return err_prefix(e, "%s: ", run.task->name);
     }
-    return json_object_size(m->table) ? part_group_figures(m, e)
+    return json_object_size(m->table) ? groups_report(m, e)
                                       : err_set(e, "the log has none of the tasks of %s", r->name);
 }
 
@@ -192,6 +227,6 @@ void multiple_fini(struct multiple *m)
     peer_log_fini(&m->log);
     json_decref(m->table);
     for (int i = 0; i < MULTIPLE_GROUPS; i++)
-        tally_fini(&m->groups[i]);
+        accuracy_fini(&m->groups[i]);
     *m = (struct multiple){.table = NULL};
 }
