@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "eval/example.h"
 #include "eval/extract.h"
-#include "eval/perplexity.h"
+#include "eval/fluency.h"
 #include "figures.h"
 #include "model/generate.h"
 

@@ -4,7 +4,7 @@
 
 #include "cli/suite_print.h"
 #include "report/cost.h"
-#include "report/columns.h"
+#include "report/table.h"
 #include "suites/recipe.h"
 
 static const struct column cols[] = {{"rows", "rows", ""},

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "report/columns.h"
+#include "report/table.h"
 
 /* The first of them always, the others where a line has them. */
 enum { SHOWN_ALWAYS = 6 };

@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "cli/foot_print.h"
 #include "cli/print.h"
-#include "report/columns.h"
+#include "report/table.h"
 #include "suites/recipe.h"
 
 static const struct column cols[] = {

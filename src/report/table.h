@@ -4,6 +4,8 @@
 #ifndef REPORT_TABLE_H
 #define REPORT_TABLE_H
 
+#include <jansson.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 
@@ -22,5 +24,20 @@ enum table_style { TABLE_PLAIN, TABLE_MARKDOWN };
 
 /* Appends all rows, each ended by a newline. */
 int table_write(const struct table *t, enum table_style style, struct buf *out, struct err *e);
+
+/* A column that is filled from JSON objects: heading, and key of the value. */
+struct column {
+    const char *heading, *key;
+    const char *format; /* of numbers that are not integers */
+};
+
+/* The headings of columns[n], from column 1 on. */
+int columns_head(struct table *t, const struct column *columns, int n, struct err *e);
+/* Fills a row from the object's values. */
+int columns_fill(struct table *t, int row, const struct column *columns, int n, const json_t *line,
+                 struct err *e);
+/* Sets a cell: integers as they are, other numbers by the format, "-" if it is no number. */
+int column_set(struct table *t, int row, int col, const json_t *x, const char *format,
+               struct err *e);
 
 #endif

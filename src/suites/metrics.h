@@ -96,7 +96,9 @@ int result_from_log(struct result *r, const struct metric *m, unsigned compat, j
                     struct err *e);
 /* In the form of a log, a new reference. */
 json_t *result_json(const struct result *r, const struct metric *m, struct err *e);
-/* Adds the metric's line to the table. */
+/* Row warnings of the metric (warnings.c), and a note on words that ROUGE ignores. */
+int result_warn(struct result *r, const struct suite *s, const struct metric *m, struct err *e);
+/* Adds the metric's row to the table. */
 int result_tabulate(struct result *r, struct suite *s, const struct metric *m, struct err *e);
 void result_fini(struct result *r);
 

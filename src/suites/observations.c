@@ -6,9 +6,8 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "eval/perplexity.h"
+#include "eval/fluency.h"
 #include "eval/textclean.h"
-#include "suites/continued.h"
 
 int observations_init(struct observations *v, int most, struct err *e)
 {
@@ -198,6 +197,49 @@ static int run(struct observations *v, const struct observer *from, const struct
         }
     free(all.seqs);
     return rc;
+}
+
+/* An encoder of texts in two pieces, from one of plain texts: the prompt is the first piece, the
+ * whole is both with a space between, without an end token. */
+struct continued {
+    struct encoder encoder; /* valid while *inner and this struct stay where they are */
+    const struct encoder *inner;
+    struct buf text;
+    int *prompt; /* owned */
+    size_t cap;
+};
+
+static int encode_continued(void *ctx, const char *prompt, const char *answer,
+                            const int **prompt_ids, int *n_prompt, const int **whole_ids,
+                            int *n_whole, struct err *e)
+{
+    struct continued *c = ctx;
+    const struct encoder *in = c->inner;
+    const int *ids;
+    int n, unused;
+    buf_clear(&c->text);
+    if (in->encode(in->ctx, NULL, prompt, &ids, &unused, &ids, &n, e) ||
+        mem_reserve(&c->prompt, &c->cap, (size_t)n, sizeof *c->prompt, e) ||
+        buf_printf(&c->text, e, "%s %s", prompt, answer))
+        return -1;
+    if (n)
+        memcpy(c->prompt, ids, (size_t)n * sizeof *ids);
+    *prompt_ids = c->prompt;
+    *n_prompt = n;
+    return in->encode(in->ctx, NULL, c->text.data, &ids, &unused, whole_ids, n_whole, e);
+}
+
+static void continued_init(struct continued *c, const struct encoder *inner)
+{
+    *c = (struct continued){.encoder = *inner, .inner = inner};
+    c->encoder.encode = encode_continued;
+    c->encoder.ctx = c;
+}
+
+static void continued_fini(struct continued *c)
+{
+    buf_fini(&c->text);
+    free(c->prompt);
 }
 
 int observations_dataset(struct dataset *d, const struct rows *rows,

@@ -22,7 +22,7 @@ enum need {
 /* How one data set is asked; all borrowed. */
 struct prompt_settings {
     const char *question;      /* field of the prompt; NULL: plain texts */
-    bool continued;            /* the prompt is a text that the answer goes on (continued.h) */
+    bool continued;            /* the prompt is a text that the answer goes on  */
     struct answer_limit limit; /* of the model's own answers */
 };
 

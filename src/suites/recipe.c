@@ -6,21 +6,49 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/param.h"
 #include "eval/template.h"
 #include "suites/metrics.h"
-#include "suites/names.h"
 #include "suites/tasks.h"
 
 enum { MOST = 64 }; /* sets of a suite; names among which the nearest is looked for */
 
 static const char *const truths[] = {"closer_to_1_better", "true_better", "prob_mean"};
 
+static int recipe_unknown_name(const char *what, const char *name, const char *const *names, int n,
+                               struct err *e)
+{
+    const char *near = param_nearest(name, names, n);
+    return near ? err_set(e, "unknown %s '%s': did you mean '%s'?", what, name, near)
+                : err_set(e, "unknown %s '%s'", what, name);
+}
+
+int recipe_find_name(const char *what, const char *name, const char *const *names, int n,
+                     struct err *e)
+{
+    for (int i = 0; i < n; i++)
+        if (!strcmp(names[i], name))
+            return i;
+    return recipe_unknown_name(what, name, names, n, e);
+}
+
+int recipe_check_keys(const json_t *object, const char *const *names, int n, struct err *e)
+{
+    const char *key;
+    json_t *value;
+    if (!json_is_object(object))
+        return err_set(e, "it must be a json object");
+    json_object_foreach((json_t *)object, key,
+                        value) if (recipe_find_name("key", key, names, n, e) < 0) return -1;
+    return 0;
+}
+
 static int set_by_name(const struct suite_recipe *r, const char *name, struct err *e)
 {
     const char *names[MOST];
     for (int i = 0; i < r->n_sets; i++)
         names[i] = r->sets[i].name;
-    return names_find("set", name, names, r->n_sets, e);
+    return recipe_find_name("set", name, names, r->n_sets, e);
 }
 
 static int read_stops(struct suite_set *s, const json_t *list, struct err *e)
@@ -43,7 +71,7 @@ static int read_set(struct suite_set *s, const json_t *j, struct err *e)
     const json_t *question = json_object_get(j, "question");
     int64_t most = 0;
     s->help = "rows";
-    if (NAMES_CHECK_KEYS(j, keys, e) || json_opt_str(j, "help", &s->help, e) ||
+    if (RECIPE_CHECK_KEYS(j, keys, e) || json_opt_str(j, "help", &s->help, e) ||
         json_opt_bool(j, "required", &s->required, e) ||
         json_opt_bool(j, "continued", &s->continued, e) ||
         json_opt_str(j, "prompt", &s->prompt, e) || json_opt_str(j, "shot", &s->shot, e) ||
@@ -118,7 +146,7 @@ static int read_metric(const struct suite_recipe *r, struct metric *m, const jso
     int64_t n = 10;
     m->k = 0.4; /* OpenUnlearning's choice */
     m->fpr = 0.01;
-    if (NAMES_CHECK_KEYS(j, keys, e) || json_need_str(j, "kind", &kind, e) ||
+    if (RECIPE_CHECK_KEYS(j, keys, e) || json_need_str(j, "kind", &kind, e) ||
         !(m->kind = metric_kind_find(kind, e)) || json_opt_str(j, "set", &set, e) ||
         json_opt_str(j, "against", &against, e) || json_opt_str(j, "field", &m->answer, e) ||
         json_opt_str(j, "truth", &truth, e) || json_opt_bool(j, "summary", &m->in_summary, e) ||
@@ -128,7 +156,7 @@ static int read_metric(const struct suite_recipe *r, struct metric *m, const jso
     if (!(m->k > 0 && m->k <= 1) || !(m->fpr >= 0 && m->fpr < 1))
         return err_set(e, "'k' must be above 0 and at most 1, 'fpr' at least 0 and below 1");
     m->n = (int)n;
-    int t = names_find("truth", truth, truths, (int)(sizeof truths / sizeof *truths), e);
+    int t = recipe_find_name("truth", truth, truths, (int)(sizeof truths / sizeof *truths), e);
     if (t < 0)
         return -1;
     m->truth = (enum truth_kind)t;
@@ -179,7 +207,7 @@ int suite_recipe_read(struct suite_recipe *r, json_t *json, const char *name, st
                                        "metrics", "data", "common",  "tasks"};
     *r = (struct suite_recipe){.json = json, .name = name, .about = "", .log = "SUITE"};
     int rc =
-        NAMES_CHECK_KEYS(json, keys, e) || json_opt_str(json, "about", &r->about, e) ||
+        RECIPE_CHECK_KEYS(json, keys, e) || json_opt_str(json, "about", &r->about, e) ||
         json_opt_str(json, "log", &r->log, e) ||
         (json_object_get(json, "tasks") ? suite_tasks_read(r, e) : read_sets_and_metrics(r, e));
     if (!rc && (!*r->log || strchr(r->log, '/')))
@@ -196,7 +224,7 @@ static int refuse(const char *name, struct err *e)
     int n = 0;
     for (; suite_texts[n].name && n < MOST; n++)
         names[n] = suite_texts[n].name;
-    names_unknown("suite", name, names, n, e);
+    recipe_unknown_name("suite", name, names, n, e);
     return err_prefix(e, "no file and ");
 }
 
@@ -222,4 +250,54 @@ void suite_recipe_close(struct suite_recipe *r)
     suite_tasks_free(r);
     json_decref(r->json);
     *r = (struct suite_recipe){0};
+}
+
+/* All rows of the set of examples, one after another; nothing if it is not given. */
+static int fill_shots(const struct suite_set *s, const struct rows *shots, struct buf *out,
+                      struct err *e)
+{
+    for (int i = 0; shots && i < shots->n; i++) {
+        const struct template_source from = {shots->v[i], NULL};
+        if (template_fill(out, s->shot, &from, e))
+            return err_prefix(e, "'%s' row %d: ", shots->path, i);
+    }
+    return buf_str(out, "", e);
+}
+
+static int fill_rows(const struct suite_set *s, struct rows *rows, const char *shots,
+                     const char *question, struct err *e)
+{
+    struct buf text = {0};
+    int rc = 0;
+    for (int i = 0; !rc && i < rows->n; i++) {
+        json_t *row = rows->v[i];
+        const struct template_source from = {row, NULL};
+        buf_clear(&text);
+        if (json_object_set_new(row, "shots", json_string(shots)))
+            rc = suite_no_memory(e);
+        else if ((rc = template_fill(&text, s->prompt, &from, e)))
+            err_prefix(e, "'%s' row %d: ", rows->path, i);
+        else if (json_object_set_new(row, question, json_string(text.data)))
+            rc = suite_no_memory(e);
+    }
+    buf_fini(&text);
+    return rc;
+}
+
+int suite_recipe_prompts(const struct suite_recipe *r, struct rows *const *rows,
+                         const char *question, struct err *e)
+{
+    for (int i = 0; i < r->n_sets; i++) {
+        const struct suite_set *s = &r->sets[i];
+        if (!rows[i] || !s->prompt)
+            continue;
+        struct buf shots = {0};
+        int rc = fill_shots(s, s->shots < 0 ? NULL : rows[s->shots], &shots, e);
+        if (!rc)
+            rc = fill_rows(s, rows[i], shots.data, s->question ? s->question : question, e);
+        buf_fini(&shots);
+        if (rc)
+            return err_prefix(e, "set '%s': ", s->name);
+    }
+    return 0;
 }

@@ -48,4 +48,12 @@ void suite_recipe_close(struct suite_recipe *r);
 int suite_recipe_prompts(const struct suite_recipe *r, struct rows *const *rows,
                          const char *question, struct err *e);
 
+/* The index of `name`, or -1 and "unknown WHAT 'NAME': did you mean 'NEAR'?" */
+int recipe_find_name(const char *what, const char *name, const char *const *names, int n,
+                     struct err *e);
+/* Fails unless all keys of the object are among the names. */
+int recipe_check_keys(const json_t *object, const char *const *names, int n, struct err *e);
+#define RECIPE_CHECK_KEYS(object, names, e)                                                        \
+    recipe_check_keys(object, names, (int)(sizeof names / sizeof *names), e)
+
 #endif

@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "suites/metrics.h"
-#include "suites/names.h"
 #include "suites/recipe.h"
 
 int suite_no_memory(struct err *e)
@@ -36,7 +35,7 @@ const struct metric_kind *metric_kind_find(const char *name, struct err *e)
     int n = 0;
     for (; n < MOST && metric_kind_at(n); n++)
         names[n] = metric_kind_at(n)->name;
-    return metric_kind_at(names_find("kind", name, names, n, e));
+    return metric_kind_at(recipe_find_name("kind", name, names, n, e));
 }
 
 const struct result *suite_result(const struct suite *s, const char *name)

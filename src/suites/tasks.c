@@ -6,7 +6,6 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "eval/template.h"
-#include "suites/names.h"
 
 static const char *const keys[] = {"subject",     "file",    "examples", "groups",   "layouts",
                                    "has",         "prompt",  "choices",  "contexts", "ending",
@@ -101,8 +100,8 @@ static int read_layout(struct choice_task *t, const json_t *j, struct err *e)
         return -1;
     const char *const forms[] = {t->description ? t->description : "", t->prompt ? t->prompt : "",
                                  t->ending ? t->ending : "", NULL};
-    int i = names_find("kind of answer", kind, answer_kinds,
-                       (int)(sizeof answer_kinds / sizeof *answer_kinds), e);
+    int i = recipe_find_name("kind of answer", kind, answer_kinds,
+                             (int)(sizeof answer_kinds / sizeof *answer_kinds), e);
     t->answer_is = i < 0 ? ANSWER_INDEX : (enum answer_kind)i;
     return i < 0 || check_templates(forms, e) || check_templates(t->options, e) ||
                    check_templates(t->contexts, e) || check_layout(t, e)
@@ -132,7 +131,7 @@ static int read_layouts(struct suite_task *t, const json_t *j, struct err *e)
         return -1;
     for (size_t i = 0; i < n; i++) {
         const json_t *own = list ? json_array_get(list, i) : j;
-        json_t *whole = NAMES_CHECK_KEYS(own, keys, e) ? NULL : merged(own, j, e);
+        json_t *whole = RECIPE_CHECK_KEYS(own, keys, e) ? NULL : merged(own, j, e);
         t->layouts[i].name = t->name;
         int rc = whole ? read_layout(&t->layouts[i], whole, e) : -1;
         json_decref(whole);
@@ -165,7 +164,7 @@ int suite_tasks_read(struct suite_recipe *r, struct err *e)
         return err_set(e, "it has either 'tasks' or 'sets' and 'metrics'");
     if (!n)
         return err_set(e, "'tasks' must be an object of tasks");
-    if (common && NAMES_CHECK_KEYS(common, keys, e))
+    if (common && RECIPE_CHECK_KEYS(common, keys, e))
         return err_prefix(e, "'common': ");
     if (json_opt_str(r->json, "data", &r->data, e))
         return -1;
@@ -177,7 +176,7 @@ int suite_tasks_read(struct suite_recipe *r, struct err *e)
         t->name = name;
         if (strlen(name) > NAME_MOST)
             return err_set(e, "the name of a task has more than %d bytes: '%s'", NAME_MOST, name);
-        json_t *whole = NAMES_CHECK_KEYS(j, keys, e) ? NULL : merged(j, common, e);
+        json_t *whole = RECIPE_CHECK_KEYS(j, keys, e) ? NULL : merged(j, common, e);
         int rc = whole ? read_task(t, whole, e) : -1;
         json_decref(whole);
         if (rc)

@@ -1,6 +1,10 @@
 #include "suites/warnings.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#include "eval/words.h"
+#include "suites/metrics.h"
 
 static const struct {
     const char *key, *text;
@@ -56,4 +60,111 @@ int warnings_to_json(const struct warnings *w, json_t *line, struct err *e)
         rc |= json_object_set(line, "odd", all);
     json_decref(all);
     return rc ? err_no_memory(e, "row warnings") : 0;
+}
+
+static bool is_garbled(const char *text, size_t n)
+{
+    return memmem(text, n, "\xEF\xBF\xBD", 3) != NULL; /* U+FFFD replaces invalid UTF-8 */
+}
+
+/* The warnings of answer i, as bits. */
+static unsigned warnings_of(const struct observed *x, const struct metric_kind *k, int i)
+{
+    const char *answer = k->needs & NEED_ANSWERS ? x->answers[i].answer : NULL;
+    unsigned bits = 0;
+    if (answer && !*answer)
+        bits |= 1u << WARN_EMPTY;
+    if (answer && is_garbled(answer, strlen(answer)))
+        bits |= 1u << WARN_GARBLED;
+    if (answer && k->flags & METRIC_LATIN && k->score && words_are_unseen(answer, strlen(answer)))
+        bits |= 1u << WARN_UNSEEN;
+    if (dataset_is_unscored(&x->d, i))
+        bits |= 1u << WARN_UNSCORED;
+    if (x->d.left_out[i])
+        bits |= 1u << WARN_CUT;
+    return bits;
+}
+
+static int count_rows(const struct observed *x)
+{
+    int n = 0;
+    for (int i = 0; x && i < x->d.n; i += observed_answers(x, i))
+        n++;
+    return n;
+}
+
+/* Warns of observed rows, once per row over all its answers, among `of` rows. */
+static void warn_observed(const struct observed *x, const struct metric_kind *k, int of,
+                          const char *side, struct warnings *w)
+{
+    for (int i = 0, n; x && i < x->d.n; i += n) {
+        unsigned bits = 0;
+        char row[16];
+        n = observed_answers(x, i);
+        for (int a = 0; a < n; a++)
+            bits |= warnings_of(x, k, i + a);
+        snprintf(row, sizeof row, "%d", x->d.rows[i]);
+        for (int b = 0; b < WARN_COUNT; b++)
+            if (bits & 1u << b)
+                warnings_add(w, (enum warning)b, of, side, row);
+    }
+}
+
+/* The same for rows of a log that have texts. */
+static void warn_logged(const struct records *r, struct warnings *w)
+{
+    for (int i = 0; i < r->n; i++) {
+        const struct record_text *text = &records_cell(r, i)->text[TEXT_ANSWER];
+        if (text->s && !text->n)
+            warnings_add(w, WARN_EMPTY, r->n, "", r->v[i].name);
+        if (text->s && is_garbled(text->s, text->n))
+            warnings_add(w, WARN_GARBLED, r->n, "", r->v[i].name);
+    }
+}
+
+/* Warns of rows whose reference answers have mostly words that ROUGE ignores. */
+static void warn_unseen(const struct records *rows, struct warnings *w)
+{
+    for (int i = 0; i < rows->n; i++) {
+        const struct record_text *truth = &records_cell(rows, i)->text[TEXT_TRUTH];
+        if (truth->s && words_are_unseen(truth->s, truth->n))
+            warnings_add(w, WARN_UNSEEN, rows->n, "", rows->v[i].name);
+    }
+}
+
+/* If there are such rows, notes ROUGE over words of all scripts. */
+static int note_unicode(struct result *r, struct err *e)
+{
+    double sum = 0;
+    int n = 0;
+    for (int i = 0; r->warnings.kind[WARN_UNSEEN].count && i < r->side[0].n; i++) {
+        struct rouge got;
+        int rc = metric_rouge(&r->side[0], i, ROUGE_UNICODE, &got, e);
+        if (rc < 0)
+            return -1;
+        sum += rc ? 0 : got.recall_l;
+        n += !rc;
+    }
+    if (n && !*r->note)
+        snprintf(r->note, sizeof r->note,
+                 "ROUGE-L recall of words of all scripts (kind rouge_unicode) is %.6g over %d rows",
+                 sum / n, n);
+    return 0;
+}
+
+int result_warn(struct result *r, const struct suite *s, const struct metric *m, struct err *e)
+{
+    const struct metric_kind *k = m->kind;
+    const struct observed *x = k->needs ? suite_observed(s, m, m->set) : NULL;
+    const struct observed *y =
+        x && k->flags & METRIC_ATTACK ? suite_observed(s, m, m->against) : NULL;
+    int of = count_rows(x) + count_rows(y);
+    if (!x)
+        warn_logged(&r->side[0], &r->warnings);
+    warn_observed(x, k, of, "", &r->warnings);
+    warn_observed(y, k, of, "holdout ", &r->warnings);
+    if (!(k->flags & METRIC_LATIN) || !k->fill)
+        return 0;
+    warn_unseen(&r->side[0], &r->warnings);
+    return note_unicode(r, e);
 }
