@@ -18,6 +18,8 @@ static int in_halves(const void *params, struct gradient *g, struct err *e)
     return gradient_add(g, GOAL_BIT(GOAL_RETAIN), e);
 }
 
+static double model_bytes;
+
 static const struct wrapper halves = {.name = "halves", .gradient = in_halves};
 
 /* The loop on the rows of golden/loop; out: a fresh directory under the scratch one. */
@@ -40,7 +42,8 @@ static int run_loop(struct bench *b, const struct train_options *o, const char *
                         .order = &b->order,
                         .out = out,
                         .what = "test",
-                        .wrapper = wrapper,
+                        .wrapper = {wrapper, NULL},
+                        .model_bytes = model_bytes,
                         .stop = &stop};
     int rc = train_run(&t, rep, e);
     free(adam);
@@ -161,6 +164,27 @@ static void check_resume(long at)
     bench_close(&b);
 }
 
+/* A model for which the disk has no room is refused before the first step; a run of which only the
+ * checkpoint has none is warned of. */
+static void check_disk(void)
+{
+    struct bench b;
+    struct err e;
+    struct train_options o = loop_options();
+    struct train_report rep;
+    open_loop(&b, 0);
+    model_bytes = 1e18;
+    ok(run_loop(&b, &o, "full", &rep, NULL, &e) &&
+           strstr(e.msg, "the model needs about 953674316406 MiB on the disk of"),
+       "disk: %s", e.msg);
+    o.save_every = 1;
+    ok(run_loop(&b, &o, "full", &rep, NULL, &e) && strstr(e.msg, "the model and the checkpoints"),
+       "disk: %s", e.msg);
+    model_bytes = 0;
+    ok(!run_loop(&b, &o, "full", &rep, NULL, &e), "disk: there is room for this one");
+    bench_close(&b);
+}
+
 /* More micro-batches to a step than an epoch has: one step an epoch, of what it has. */
 static void check_short_steps(void)
 {
@@ -241,6 +265,7 @@ int main(void)
     check_resume(-1);
     check_resume(2);
     check_short_steps();
+    check_disk();
     check_accumulation();
     check_divergence();
     free(dir);

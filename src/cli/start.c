@@ -28,12 +28,19 @@ void start_again(char **argv)
         execv(path, argv);
 }
 
+static void close_output(void)
+{
+    fclose(stdout);
+}
+
 void start_process(void)
 {
     signal(SIGXFSZ, SIG_IGN);
     FILE *out = isatty(STDOUT_FILENO) ? escape_stream(STDOUT_FILENO) : NULL;
-    if (out)
+    if (out) {
         stdout = out;
+        atexit(close_output);
+    }
 }
 
 /* OpenBLAS takes 128 MiB of address space for each thread when it is loaded, and once more for its

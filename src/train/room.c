@@ -65,9 +65,9 @@ int room_check_disk(const struct trainer *t, int n_states, bool resumed, struct 
     const double one = c > m ? c : m;
     const double planned = t->o->save_every ? one + (resumed ? 0 : c) : m;
     if (planned > free)
-        return err_set(
-            e, "the model%s need about %.0f MiB on the disk of '%s', which has %.0f MiB free",
-            t->o->save_every ? " and the checkpoints" : "", planned * MIB, t->out, free * MIB);
+        return err_set(e, "the model%s about %.0f MiB on the disk of '%s', which has %.0f MiB free",
+                       t->o->save_every ? " and the checkpoints need" : " needs", planned * MIB,
+                       t->out, free * MIB);
     if (one > free)
         log_warn(
             "a checkpoint needs about %.0f MiB on the disk of '%s', which has %.0f MiB free: an "
