@@ -158,7 +158,7 @@ sub scored {
 }
 scored('pairs that change nothing', 0, qr/^$/, real('llama.rope.scale_linear', 1), whole('llama.expert_count', 0), whole('general.x', 5));
 scored('a scale', 0, qr/${word}keys of the GGUF that are not read in the family llama and change nothing here: 'llama.rope.scale_linear' \(0.5\)$/, real('llama.rope.scale_linear', 0.5));
-scored('experts', 0, qr/'llama.expert_count' \(8\), 'llama.x' \(a list of 2\)$/, whole('llama.expert_count', 8), str('llama.x') . pack('L<L<Q<L<L<', 9, 4, 2, 1, 1));
+scored('dense blocks', 0, qr/'llama.leading_dense_block_count' \(8\), 'llama.x' \(a list of 2\)$/, whole('llama.leading_dense_block_count', 8), str('llama.x') . pack('L<L<Q<L<L<', 9, 4, 2, 1, 1));
 scored('a factor', 1, qr/rope scaling factor must be from 1/, real('llama.rope.scaling.factor', 0.5));
 scored('a whole factor', 0, qr/^$/, whole('llama.rope.scaling.factor', 1));
 scored('a string for an integer', 1, qr/'llama.attention.sliding_window' of the GGUF must be an integer, not a string/, str('llama.attention.sliding_window') . pack('L<', 8) . str('all'));

@@ -34,9 +34,10 @@ static void make_family(struct seq *seqs, int ids[][MOST], int labels[][MOST], u
 
 static double distance(const struct score *a, const struct score *b)
 {
-    double worst = fabs(a->nll - b->nll);
     if (a->n != b->n)
         return INFINITY;
+    /* The sum over n labels may be off by n times what one is. */
+    double worst = fabs(a->nll - b->nll) / (a->n > 1 ? a->n : 1);
     for (int k = 0; k < a->n; k++) {
         worst = fmax(worst, fabs((double)a->logp[k] - (double)b->logp[k]));
         worst = fmax(worst, fabs((double)a->mean[k] - (double)b->mean[k]));
