@@ -1,4 +1,4 @@
-/* text/tok_llama2c: llama2.c's file either is refused or works. */
+/* text/tok_read_llama2c: llama2.c's file is refused or works. */
 #include "tokenizer_use.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,4 +1,4 @@
-/* text/tok_model: SentencePiece's file either is refused or works; with settings beside it that add
+/* text/tok_read_model: SentencePiece's file is refused or works; with settings files that add
  * tokens to whatever it holds. */
 #include "tokenizer_use.h"
 

@@ -1,4 +1,4 @@
-/* text/tok_tiktoken: tiktoken's file either is refused or works. */
+/* text/tok_read_tiktoken: tiktoken's file is refused or works. */
 #include "tokenizer_use.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,5 +1,5 @@
-/* text/tok_vocab: vocab.json and, each behind a NUL, merges.txt and tokenizer_config.json either
- * are refused or work. */
+/* text/tok_read_vocab: vocab.json and, each after a NUL, merges.txt and tokenizer_config.json
+ * either are refused or work. */
 #include "tokenizer_use.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,4 +1,4 @@
-/* text/tok_json and what stands beside it: tokenizer.json and, each behind a NUL, the files that
+/* text/tok_read_json and the settings files: tokenizer.json and, each after a NUL, the files that
  * add tokens and settings either are refused or encode, decode and cope with their own ids.
  */
 #include "tokenizer_use.h"

@@ -127,7 +127,7 @@ static void shows(const char *template, const char *want)
     size_t at = 0;
     if (j && !jinja_render(j, &(struct jinja_input){.messages = m, .n_messages = 2}, &out, &e))
         for (size_t i = 0; i < out.n; i++) {
-            const struct span *s = &out.spans[i];
+            const struct text_span *s = &out.spans[i];
             buf_add(&got, out.text.data + at, s->from - at, &e);
             buf_printf(&got, &e, "[%.*s]", (int)(s->to - s->from), out.text.data + s->from);
             at = s->to;

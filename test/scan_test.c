@@ -6,7 +6,6 @@
 #include "base/regex.h"
 #include "random_text.h"
 #include "tap.h"
-#include "text/patterns.h"
 #include "text/pretok.h"
 #include "text/scan.h"
 

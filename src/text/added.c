@@ -56,7 +56,7 @@ void added_fini(struct added *a)
     *a = (struct added){0};
 }
 
-/* The longest token at s[at..n), as far as it may stand there. */
+/* The longest token at s[at..n) that is allowed at this position. */
 static bool stands_at(const struct added *a, const char *s, size_t n, size_t at, bool specials,
                       struct added_hit *hit)
 {

@@ -1,5 +1,5 @@
-/* Added tokens: texts like <|im_end|> that are cut out before the pre-tokeniser sees anything. At
- * each place the longest one counts, the leftmost first.
+/* Added tokens: texts like <|im_end|> that are split off before pre-tokenisation. The leftmost
+ * match comes first, the longest at each position.
  */
 #ifndef TEXT_ADDED_H
 #define TEXT_ADDED_H
@@ -11,7 +11,7 @@
 
 struct added_token {
     int id;
-    size_t at, n; /* what is looked for, in `texts` */
+    size_t at, n; /* its text, in `texts` */
 };
 
 struct added {
@@ -22,14 +22,14 @@ struct added {
     int first[257]; /* tokens with first byte b are at [first[b], first[b + 1]) */
 };
 
-/* Where one was found: n bytes at `at`; with the white space that it takes along [from, to). */
+/* A match: n bytes at `at`; with the white space that it strips [from, to). */
 struct added_hit {
     int id;
     size_t at, n, from, to;
 };
 
-/* The added tokens of the vocabulary that are looked for before (or after) normalisation. `normal`,
- * unless NULL, is what their own texts go through first but for those with TOKEN_AS_IS. */
+/* The added tokens of the vocabulary that are matched before (or after) normalisation. `normal`,
+ * unless NULL, is applied to their own texts first, except those with TOKEN_AS_IS. */
 int added_init(struct added *a, const struct vocab *v, bool after, const struct normal *normal,
                struct err *e);
 void added_fini(struct added *a);

@@ -5,7 +5,6 @@
 #include "base/mem.h"
 #include "base/sizes.h"
 #include "base/utf8.h"
-#include "text/bpe_table.h"
 #include "text/bytelevel.h"
 
 struct bpe_node {

@@ -22,13 +22,13 @@ struct bpe_merge {
 
 struct bpe {
     const struct vocab *vocab; /* borrowed */
-    bool chars;                /* begins with characters, not with bytes */
+    bool chars;                /* starts from characters, not bytes */
     int byte_id[256];          /* token of a byte, -1: none; if chars: for those without a token */
-    int unk;                   /* stands for what has no token; -1: it vanishes */
+    int unk;                   /* token of unknown characters; -1: they are dropped */
     bool fuse_unk;             /* a run of them gives one */
     bool whole_words;          /* a word that is a token is not split, whatever the merges */
-    const char *mark;          /* chars: no merge crosses from another character to this sign for a
-                                  space, so that text can be cut there; NULL: none is known */
+    const char *mark;          /* chars: no merge crosses from another character to this space mark,
+                                  so that text can be split there; NULL: unknown */
     struct bpe_merge *merges;  /* [n] owned, by rank */
     size_t n, cap;
     int *slots; /* [n_slots] owned hash table of merges, -1: free */
@@ -49,7 +49,8 @@ int bpe_derive(struct bpe *b, const float *scores, struct err *e);
 /* After the last merge. */
 int bpe_finish(struct bpe *b, struct err *e);
 
-/* Scratch of one thread, zero-initialised, kept between words: lists, and the words seen lately. */
+/* Scratch of one thread, zero-initialised, reused between words: lists and a cache of recent words.
+ */
 struct bpe_work {
     struct bpe_node *nodes; /* owned */
     struct bpe_pair *heap;  /* owned */
@@ -62,5 +63,19 @@ void bpe_work_fini(struct bpe_work *w);
 /* Appends the ids of one word of n > 0 bytes of UTF-8. */
 int bpe_word(const struct bpe *b, struct bpe_work *w, const char *word, size_t n, struct ids *out,
              struct err *e);
+
+/* The slot of this pair's merge, or a free one to insert it. Internal to bpe.c and bpe_merges.c. */
+static inline size_t bpe_slot(const struct bpe *b, int left, int right)
+{
+    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    key *= 0x9e3779b97f4a7c15u;
+    size_t i = (size_t)(key >> 32) & (b->n_slots - 1);
+    for (; b->slots[i] >= 0; i = (i + 1) & (b->n_slots - 1)) {
+        const struct bpe_merge *m = &b->merges[b->slots[i]];
+        if (m->left == left && m->right == right)
+            break;
+    }
+    return i;
+}
 
 #endif

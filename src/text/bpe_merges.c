@@ -7,11 +7,10 @@
 #include "base/sizes.h"
 #include "base/utf8.h"
 #include "text/bpe.h"
-#include "text/bpe_table.h"
 #include "text/bytelevel.h"
 #include "text/pretok.h"
 
-/* Derived merges are as many as the cuts of all tokens; a longer token than this is no honest one.
+/* Derived merges are as many as the cuts of all tokens; a longer token than this is refused.
  */
 enum { LONGEST_CUT = 4096 };
 
@@ -73,7 +72,7 @@ out:
     return rc;
 }
 
-/* Whether merges make this token and are made of it. Marked tokens are cut out of the text. */
+/* Whether this token is a result and an operand of merges. Added tokens are split off instead. */
 static bool takes_part(const struct vocab *v, int id)
 {
     return id >= 0 && v->flags[id] & TOKEN_USED &&
@@ -130,7 +129,7 @@ int bpe_derive(struct bpe *b, const float *scores, struct err *e)
     return 0;
 }
 
-/* Whether the sign stands only at the start of what merges make, as one or a run. */
+/* Whether the space mark occurs only at the start of merged tokens, once or as a run. */
 static bool begins_words(const struct bpe *b, const char *mark)
 {
     size_t len = strlen(mark), n;

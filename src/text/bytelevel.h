@@ -1,6 +1,6 @@
 /* GPT-2's alphabet for bytes: every byte has a printable character, so that vocabularies of byte
- * strings can be stored as text. Bytes that print in Latin-1 stand for themselves; the other 68
- * take U+0100 upwards in order (a space is U+0120). Each symbol is one or two bytes of UTF-8.
+ * strings can be stored as text. Bytes printable in Latin-1 map to themselves; the other 68
+ * map to U+0100 upwards in order (a space is U+0120). Each symbol is one or two bytes of UTF-8.
  */
 #ifndef TEXT_BYTELEVEL_H
 #define TEXT_BYTELEVEL_H

@@ -12,7 +12,7 @@ int chat_text_add(struct chat_text *out, const char *content, struct err *e)
     if (mem_reserve(&out->spans, &out->cap, out->n + 1, sizeof *out->spans, e) ||
         buf_str(&out->text, content, e))
         return -1;
-    out->spans[out->n++] = (struct span){from, out->text.len};
+    out->spans[out->n++] = (struct text_span){from, out->text.len};
     return 0;
 }
 
@@ -53,7 +53,7 @@ bool chat_has_system_turn(const struct chat *c)
     return c->system_turn;
 }
 
-/* Messages that no template holds, to see where they are put. */
+/* Probe messages that occur in no template, to find where contents are rendered. */
 #define SYSTEM "qSystemq"
 #define ASKED  "qAskedq"
 #define ANSWER "qAnswerq"
@@ -112,8 +112,8 @@ static size_t common_end(const char *a, size_t n, const char *b, size_t m)
     return k;
 }
 
-/* A system message is a turn of its own if what opens the user's turn stands between the two. What
- * opens it is what stands in front of a first and a second question alike. */
+/* A system message is a separate turn if the opening of the user's turn follows it. That opening is
+ * the common text before a first and a second question. */
 static void find_system(struct chat *c)
 {
     struct chat_text first = {0}, second = {0}, with = {0};
@@ -138,7 +138,7 @@ static void find_system(struct chat *c)
     chat_text_fini(&with);
 }
 
-/* A tag as the user writes it, with the tokens that {bos} and {eos} stand for. */
+/* A tag as the user writes it, with {bos} and {eos} replaced by their tokens. */
 static int set_tag(struct chat *c, const char *key, const char *s, struct err *e)
 {
     static const char *const words[][2] = {{"{bos}", "bos_token"}, {"{eos}", "eos_token"}};
@@ -201,7 +201,7 @@ static int compile_row(struct chat *c, const struct chat_row *row, struct err *e
     return end && !(c->end = mem_strdup(end, e)) ? -1 : 0;
 }
 
-/* The template that is asked for, in c->jinja; a name of "none" leaves it empty. */
+/* Compiles the chosen template into c->jinja; "none" leaves it empty. */
 static int choose(struct chat *c, const struct tokenizer *t, const struct chat_choice *choice,
                   struct err *e)
 {
@@ -246,7 +246,7 @@ void chat_close(struct chat *c)
     *c = (struct chat){0};
 }
 
-/* Whether two templates render all that they are shown alike. */
+/* Whether two templates render all probes equally. */
 static bool alike(const struct chat *a, const struct chat *b)
 {
     static const struct message spaced[] = {{"system", " s "},

@@ -1,4 +1,4 @@
-/* Chat templates by name, for checkpoints that have none: Jinja in our words that renders what the
+/* Built-in chat templates, for checkpoints that have none: Jinja that renders what the
  * public templates of these models render. They run as a checkpoint's own do, after `prelude`. The
  * user's tags arrive as the variables system_tag, system_end, user_tag ... and stand in `tag` and
  * `end` by role.
@@ -168,7 +168,7 @@ static const struct chat_row rows[] = {
     /* The tags that OpenUnlearning uses for base models. */
     {"plain", NULL, TAGGED("'Question: '", "'\\n'", "'Answer: '", "'\\n\\n'") OPEN("'Answer: '"),
      NULL},
-    /* The user's own; not to be asked for by this name. */
+    /* The user's own tags; not selectable by this name. */
     {"tags", NULL, TAGGED("''", "''", "''", "''") OPEN("''"), NULL},
 };
 

@@ -1,6 +1,6 @@
-/* Decoders: what makes text of the texts of tokens. The tokens are a list of strings, and each step
- * makes another list of it; at the end the strings are joined. No step may make more of n bytes
- * than normal_most(n) (normal.h).
+/* Decoders: from the texts of tokens to text. Each step maps a list of strings (at first the
+ * tokens) to another list; at the end they are joined. The output of a step for n bytes has at most
+ * normal_most(n) bytes (normal.h).
  */
 #ifndef TEXT_DECODER_H
 #define TEXT_DECODER_H
@@ -18,7 +18,7 @@ enum decoder_kind {
     DECODE_BYTES,      /* runs of <0x00>..<0xFF> become the characters they spell */
     DECODE_REPLACE,    /* `from` becomes `to` */
     DECODE_FUSE,       /* all strings become one */
-    DECODE_STRIP,      /* up to `start` and `stop` times `from` goes at the ends of each */
+    DECODE_STRIP,      /* removes up to `start` leading and `stop` trailing `from` of each */
     DECODE_METASPACE,  /* U+2581 becomes a space; in the first string nothing if `start` */
 };
 
@@ -37,18 +37,18 @@ void decoder_fini(struct decoder *d);
 /* Copies from and to. */
 int decoder_add(struct decoder *d, const struct decoder_step *step, struct err *e);
 
-/* Strings one after the other. */
+/* A list of strings in one buffer. */
 struct strings {
     struct buf text;
     size_t *end; /* [n] owned: where each ends */
     size_t n, cap;
-    size_t most; /* bytes that replacements may make; of decoder_run alone */
+    size_t most; /* limit of bytes that replacements produce; used by decoder_run */
 };
 
 int strings_add(struct strings *s, const char *text, size_t n, struct err *e);
 void strings_fini(struct strings *s);
 
-/* The strings are the tokens' at first and the text's at the end. */
+/* In: the tokens' strings; out: strings whose concatenation is the text. */
 int decoder_run(const struct decoder *d, struct strings *s, struct err *e);
 
 #endif

@@ -4,13 +4,19 @@
 
 #include <stddef.h>
 
-#include "base/err.h"
+#include "base/mem.h"
 
 struct ids {
     int *v; /* owned; zero-initialise, free(v) */
     size_t n, cap;
 };
 
-int ids_add(struct ids *ids, int id, struct err *e);
+static inline int ids_add(struct ids *ids, int id, struct err *e)
+{
+    if (mem_reserve(&ids->v, &ids->cap, ids->n + 1, sizeof *ids->v, e))
+        return -1;
+    ids->v[ids->n++] = id;
+    return 0;
+}
 
 #endif

@@ -1,11 +1,12 @@
-/* Jinja, as much of it as chat templates use: compiled once, then rendered for every conversation.
- * A rendering is the text that transformers' apply_chat_template makes: jinja2's sandbox with
+/* The subset of Jinja that chat templates use: compiled once, then rendered for every conversation.
+ * The output equals that of transformers' apply_chat_template: jinja2's sandbox with
  * trim_blocks, lstrip_blocks and loopcontrols, {% generation %} without effect, its own tojson,
  * raise_exception and strftime_now.
  *
- * There are no files, imports or inheritance, and attributes are those of data. What is left out
- * (extends, import, recursive loops, HTML escaping, integers beyond 64 bits ...) is refused by name
- * with its line: statements when compiled, filters, tests and methods when they are reached.
+ * There are no files, imports or inheritance, and attributes are those of data. Unsupported
+ * features (extends, import, recursive loops, HTML escaping, integers beyond 64 bits ...) are
+ * refused by name with their line: statements when compiled, filters, tests and methods when they
+ * are reached.
  *
  * Strings carry which of their bytes come from a message (struct chat_text's spans); the marks
  * survive concatenation, slices, strip, split, replace and so on.
@@ -21,14 +22,14 @@
 #include "text/tokenizer.h"
 
 struct message {
-    const char *role;    /* "system", "user", "assistant" or what else a template knows */
+    const char *role;    /* "system", "user", "assistant" or another role of the template */
     const char *content; /* UTF-8, no NUL */
 };
 
-/* A rendering, and which parts of it are the messages'. Start with zeros. */
+/* A rendering, and the spans of it that come from messages. Start with zeros. */
 struct chat_text {
     struct buf text;
-    struct span *spans; /* owned [n], ascending: contents */
+    struct text_span *spans; /* owned [n], ascending: contents */
     size_t n, cap;
 };
 
@@ -40,7 +41,7 @@ struct jinja_input {
     int n_messages;
     bool generation_prompt; /* add_generation_prompt */
     const char *date;       /* of strftime_now: "26 Jul 2024" or "2024-07-26"; NULL: the former */
-    long max_steps;         /* 0: the usual limit */
+    long max_steps;         /* 0: the default limit */
 };
 
 struct jinja;

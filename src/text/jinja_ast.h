@@ -1,4 +1,4 @@
-/* A compiled template: words, and the tree of statements and expressions made of them. */
+/* A compiled template: its tokens, and the syntax tree of statements and expressions. */
 #ifndef TEXT_JINJA_AST_H
 #define TEXT_JINJA_AST_H
 
@@ -22,7 +22,7 @@ struct word {
     enum word_kind kind;
     int line;
     char op[3];
-    struct jv_str str; /* data, names (NUL behind it) and strings */
+    struct jv_str str; /* data, names (NUL-terminated) and strings */
     int64_t i;
     double d;
 };

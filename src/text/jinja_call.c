@@ -12,7 +12,7 @@ static void missing(struct jv *out, const struct jv *of, const struct jv_str *na
         .kind = JV_UNDEFINED, .of = (unsigned char)(1 + of->kind), .str = (struct jv_str *)name};
 }
 
-/* Methods that Python has and templates do not get: those that change a value, and the rest. */
+/* Methods of Python that templates cannot call: those that change a value, and the others. */
 static const char *const list_mutators[] = {"append",  "extend", "insert", "pop", "remove",
                                             "reverse", "sort",   "clear",  NULL};
 static const char *const dict_mutators[] = {"pop",    "clear",   "setdefault",
@@ -66,7 +66,7 @@ static int get_method(struct jv_run *r, const struct jv *v, const struct jv_str 
     return 1;
 }
 
-/* What Python's getattr finds: 1, 0 where there is none. */
+/* As Python's getattr: 1; 0: no such attribute. */
 static int get_own(struct jv_run *r, const struct jv *v, const struct jv_str *name, struct jv *out)
 {
     bool found = false;
@@ -316,7 +316,7 @@ static int make_dict(struct jv_run *r, const struct jv_args *a, struct jv_dict *
             if (jv_iterate(r, &l->v[i], &pair))
                 return -1;
             if (pair->n != 2)
-                return jv_fail(r, "a dict is made of pairs, not of %zu values", pair->n);
+                return jv_fail(r, "a dict needs pairs, not %zu values", pair->n);
             if (jv_dict_set(r, d, &pair->v[0], &pair->v[1]))
                 return -1;
         }

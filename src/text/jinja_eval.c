@@ -140,7 +140,7 @@ static int eval_attr(struct jv_run *r, const struct node *n, struct jv *out)
     return jinja_eval(r, n->a, &v) || jv_get_attr(r, &v, n->name, out);
 }
 
-/* Arguments of a call; `first`, if there is one, stands in front. */
+/* Arguments of a call; `first`, if there is one, is prepended. */
 static int eval_args(struct jv_run *r, const struct node *n, const struct jv *first,
                      struct jv_args *a)
 {

@@ -1,4 +1,4 @@
-/* Filters of lists, numbers and values of any kind; which filter a name stands for. */
+/* Filters of lists, numbers and values of any kind; lookup of filters by name. */
 #include <math.h>
 #include <string.h>
 
@@ -191,7 +191,7 @@ FILTER(f_map)
     return 0;
 }
 
-/* select, reject and their like of attributes: `at` is where the test's name stands. */
+/* select, reject, selectattr, rejectattr: `at` is the position of the test's name. */
 static int choose(struct jv_run *r, const struct jv_args *all, size_t at, bool keep, struct jv *out)
 {
     struct jv_list *l, *some = jv_list_new(r, 0);

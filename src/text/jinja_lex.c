@@ -1,4 +1,4 @@
-/* The words of a template. White space around tags goes as with trim_blocks (one newline after a
+/* The tokens of a template. White space around tags goes as with trim_blocks (one newline after a
  * statement or comment) and lstrip_blocks (blanks in front of one that starts its line); a '-'
  * inside a tag takes all white space on its side, a '+' none.
  */
@@ -155,7 +155,7 @@ static size_t put_utf8(char *out, unsigned long c)
     return n;
 }
 
-/* The escape at s, behind its backslash; *used bytes of it. Bytes written, or -1. */
+/* The escape at s, after its backslash; *used bytes of it. Bytes written, or -1. */
 static int unescape(struct jv_run *r, const char *s, size_t n, char *out, size_t *used)
 {
     static const char from[] = "\n\\'\"abfnrtv", to[] = "\0\\'\"\a\b\f\n\r\t\v";
@@ -321,7 +321,7 @@ static int add_operator(struct lexer *x)
     return 0;
 }
 
-/* The words of a tag, up to its end. */
+/* The tokens of a tag, up to its end. */
 static int add_tag(struct lexer *x, bool print)
 {
     x->n_open = 0;

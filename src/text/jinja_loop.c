@@ -1,11 +1,11 @@
-/* Loops: items as they are asked for, `loop`, and {% for %}. */
+/* Loops: lazy items, `loop`, and {% for %}. */
 #include <string.h>
 
 #include "text/jinja_ast.h"
 
 struct jv_loop {
     struct jv_list items;
-    size_t at;      /* of items: the next to look at */
+    size_t at;      /* index of the next item */
     int64_t index0; /* of the current one */
     bool ahead;     /* `next` was taken from items early */
     struct jv next, current, before;

@@ -1,4 +1,4 @@
-/* What values are: their type, whether they are true, equal, in order, one in the other. */
+/* Types of values; truth, equality, order and containment. */
 #include <math.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* Parser of statements, and a template's life. */
+/* Parser of statements; creation and release of templates. */
 #include <string.h>
 
 #include "base/mem.h"

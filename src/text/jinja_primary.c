@@ -1,4 +1,4 @@
-/* Parser of what stands between operators: names, constants, lists, attributes, calls, filters and
+/* Parser of primary expressions: names, constants, lists, attributes, calls, filters and
  * tests; and what all parsers share. */
 #include <string.h>
 
@@ -185,7 +185,7 @@ struct node *parse_primary(struct parser *p)
     return n && !parser_need_op(p, ")") ? n : NULL;
 }
 
-/* What stands in [ ]: an expression, or from:to:step. */
+/* A subscript in [ ]: an expression, or from:to:step. */
 static struct node *parse_subscript(struct parser *p)
 {
     struct node *part[3] = {NULL}, *slice = node_new(p, NODE_SLICE);

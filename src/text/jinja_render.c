@@ -1,4 +1,4 @@
-/* A whole rendering: the conversation as variables, and what is written. */
+/* A rendering: the conversation as variables, and the output. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -65,7 +65,7 @@ static int put_out(const struct jv_text *t, struct chat_text *out, struct err *e
         mem_reserve(&out->spans, &out->cap, out->n + t->n_marks, sizeof *out->spans, e))
         return -1;
     for (size_t i = 0; i < t->n_marks; i++)
-        out->spans[out->n++] = (struct span){base + t->mark[i].from, base + t->mark[i].to};
+        out->spans[out->n++] = (struct text_span){base + t->mark[i].from, base + t->mark[i].to};
     return 0;
 }
 

@@ -84,7 +84,7 @@ int jv_assign(struct jv_run *r, const struct node *to, const struct jv *v)
     return 0;
 }
 
-/* Statements in a scope of their own. */
+/* Statements in a new scope. */
 int jinja_run_within(struct jv_run *r, struct node *const *body, size_t n, enum flow *flow)
 {
     struct jv_scope *outer = r->scope;

@@ -178,7 +178,7 @@ int jv_to_str(struct jv_run *r, const struct jv *v, struct jv *out)
     return jv_text_add(r, &t, v) || jv_text_done(r, &t, out);
 }
 
-/* What stands for a character in JSON, or NULL: itself. */
+/* The escape of a character in JSON; NULL: none is needed. */
 static const char *json_escape(utf8proc_int32_t c, bool ascii, char *e, size_t n)
 {
     static const char *const named[] = {
@@ -226,7 +226,7 @@ static int new_line(struct jv_run *r, struct jv_text *t, const struct jv_json *h
     return 0;
 }
 
-/* What stands between two items. */
+/* The separator of two items. */
 static int comma(struct jv_run *r, struct jv_text *t, const struct jv_json *how, int level)
 {
     if (how->item ? jv_text_part(r, t, how->item, 0, how->item->n)

@@ -69,13 +69,13 @@ int jv_str_new(struct jv_run *r, const char *s, size_t n, bool marked, struct jv
 {
     struct jv_str *x = jv_alloc(r, 1, sizeof *x);
     char *copy = x ? jv_alloc(r, n + 1, 1) : NULL;
-    struct span *mark = copy && marked && n ? jv_alloc(r, 1, sizeof *mark) : NULL;
+    struct text_span *mark = copy && marked && n ? jv_alloc(r, 1, sizeof *mark) : NULL;
     if (!copy || (marked && n && !mark))
         return -1;
     memcpy(copy, s, n);
     *x = (struct jv_str){.s = copy, .n = n, .chars = -1};
     if (mark) {
-        *mark = (struct span){0, n};
+        *mark = (struct text_span){0, n};
         x->mark = mark;
         x->n_marks = 1;
     }
@@ -163,7 +163,7 @@ static int put_mark(struct jv_run *r, struct jv_text *t, size_t from, size_t to)
     }
     if (grow(r, &t->mark, t->n_marks, &t->cap_marks, t->n_marks + 1, sizeof *t->mark))
         return -1;
-    t->mark[t->n_marks++] = (struct span){from, to};
+    t->mark[t->n_marks++] = (struct text_span){from, to};
     return 0;
 }
 

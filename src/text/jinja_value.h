@@ -1,5 +1,6 @@
-/* Values of a running template: Python's, as far as chat templates see them. All of them live in
- * the arena of one rendering and are freed together. A function returns 0, or -1 with r->e set.
+/* Values of a running template: those of Python that chat templates use. All of them live in
+ * the arena of one rendering and are freed together. A function returns 0, or non-zero with r->e
+ * set.
  */
 #ifndef TEXT_JINJA_VALUE_H
 #define TEXT_JINJA_VALUE_H
@@ -32,11 +33,11 @@ enum jv_kind {
 };
 
 struct jv_str {
-    const char *s; /* [n], NUL behind it where it is a name */
+    const char *s; /* [n], NUL-terminated where it is a name */
     size_t n;
-    long chars;              /* -1: not counted yet */
-    bool safe;               /* markup that is not to be escaped */
-    const struct span *mark; /* [n_marks] ascending: bytes that come from a message */
+    long chars;                   /* -1: not counted yet */
+    bool safe;                    /* markup that is not to be escaped */
+    const struct text_span *mark; /* [n_marks] ascending: bytes that come from a message */
     size_t n_marks;
 };
 
@@ -87,7 +88,7 @@ struct jv_args {
 struct jv_text {
     char *s;
     size_t n, cap;
-    struct span *mark;
+    struct text_span *mark;
     size_t n_marks, cap_marks;
 };
 
@@ -162,7 +163,7 @@ int jv_str_part(struct jv_run *r, const struct jv_str *s, size_t from, size_t to
 int jv_text_put(struct jv_run *r, struct jv_text *t, const char *s, size_t n);
 int jv_text_part(struct jv_run *r, struct jv_text *t, const struct jv_str *s, size_t from,
                  size_t to);
-/* text[0..n), which stands for the character at s[at]: marked if that is. */
+/* Appends text[0..n), the replacement of the character at s[at]: marked if that is. */
 int jv_text_for(struct jv_run *r, struct jv_text *t, const struct jv_str *s, size_t at,
                 const char *text, size_t n);
 /* str(v) at its end. */

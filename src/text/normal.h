@@ -1,6 +1,6 @@
-/* Normalisers: what is done to text before it is cut into words. Steps follow each other, and what
- * any of them makes of a text of n bytes has at most normal_most(n) bytes: a file cannot make a
- * short text fill the memory. (NFKC makes 11 bytes of one at most.)
+/* Normalisers, applied to text before pre-tokenisation, step after step. The output of a step for a
+ * text of n bytes has at most normal_most(n) bytes, so that a hostile file cannot exhaust memory
+ * with a short text. (NFKC produces at most 11 bytes from one.)
  */
 #ifndef TEXT_NORMAL_H
 #define TEXT_NORMAL_H
@@ -18,9 +18,9 @@ enum normal_kind {
     NORMAL_NFD,
     NORMAL_NFKC,
     NORMAL_NFKD,
-    NORMAL_PREPEND, /* `to` in front of a text that is not empty */
+    NORMAL_PREPEND, /* prepends `to` to a non-empty text */
     NORMAL_REPLACE, /* every `from` becomes `to` */
-    NORMAL_LSTRIP,  /* white space in front goes */
+    NORMAL_LSTRIP,  /* removes leading white space */
     NORMAL_RSTRIP,
 };
 
@@ -43,8 +43,8 @@ static inline size_t normal_most(size_t n)
 /* `pattern`: `from` is a regular expression. */
 int normal_add(struct normal *m, enum normal_kind kind, const char *from, const char *to,
                bool pattern, struct err *e);
-/* Appends what becomes of the valid UTF-8 s[0..n). Refuses to let it grow without bound, naming the
- * step. */
+/* Appends the normalised form of the valid UTF-8 s[0..n). Growth beyond the bound is an error that
+ * names the step. */
 int normal_run(const struct normal *m, const char *s, size_t n, struct buf *out, struct err *e);
 
 #endif

@@ -1,6 +1,6 @@
-/* The pre-tokeniser: steps that cut text into the words that BPE works on. They follow each other:
- * every piece of one step is taken by the next, which sees nothing outside the piece. Most cut by a
- * regular expression; patterns are written for Oniguruma or Rust; the subset they share with PCRE2
+/* The pre-tokeniser: steps that split text into the words that BPE encodes. Every piece of a step
+ * is passed to the next, which has no access to the text around it. Most steps split by a regular
+ * expression; patterns are written for Oniguruma or Rust; the subset they share with PCRE2
  * is what vocabularies use, and \s is rewritten to mean Unicode's White_Space.
  */
 #ifndef TEXT_PRETOK_H
@@ -14,21 +14,21 @@
 
 #define PRETOK_MAX_STEPS 8
 
-/* U+2581, SentencePiece's sign for a space. */
+/* U+2581, SentencePiece's space mark. */
 #define PRETOK_MARK "\xe2\x96\x81"
 
 enum pretok_kind {
     PRETOK_SPLIT,     /* by a pattern */
-    PRETOK_SPACE,     /* a space in front, unless there is one */
-    PRETOK_METASPACE, /* spaces become U+2581, and one comes in front */
+    PRETOK_SPACE,     /* prepends a space, unless there is one */
+    PRETOK_METASPACE, /* spaces become U+2581, and one is prepended */
     PRETOK_SYMBOLS,   /* bytes become their symbols (bytelevel.h) until the words are complete */
 };
 
-/* What becomes of the text that a split's pattern matches: a piece; nothing; a part of the piece
- * before it or behind it; a piece together with matches that touch it. */
+/* Treatment of matched text (HF's SplitDelimiterBehavior): Isolated, Removed, MergedWithPrevious,
+ * MergedWithNext, Contiguous. */
 enum pretok_keep { PRETOK_ISOLATE, PRETOK_DROP, PRETOK_TO_PREVIOUS, PRETOK_TO_NEXT, PRETOK_JOIN };
 
-/* Where Metaspace puts its mark in front: never, at the start of the text, at every piece. */
+/* Metaspace's prepend_scheme: never, at the start of the text, at every piece. */
 enum pretok_prepend { PREPEND_NEVER, PREPEND_FIRST, PREPEND_ALWAYS };
 
 struct pcre2_real_code_8;
@@ -39,7 +39,7 @@ struct pretok_step {
     struct pcre2_real_code_8 *regex; /* owned */
     scan_word *scan;                 /* does the same for most of ASCII, or NULL */
     enum pretok_keep keep;
-    bool invert; /* what lies between matches counts as matched, and the other way round */
+    bool invert; /* the text between matches counts as matched, and vice versa */
     enum pretok_prepend prepend;
 };
 
@@ -50,7 +50,7 @@ struct pretok {
 
 void pretok_fini(struct pretok *p);
 int pretok_add(struct pretok *p, const struct pretok_step *step, struct err *e);
-/* Puts PRETOK_SPACE in front of the steps, or takes it away from there. */
+/* Adds PRETOK_SPACE as the first step, or removes it. */
 int pretok_prefix(struct pretok *p, bool prefix, struct err *e);
 /* `literal`: the pattern is plain text. */
 int pretok_add_split(struct pretok *p, const char *pattern, bool literal, enum pretok_keep keep,

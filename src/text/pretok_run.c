@@ -1,4 +1,5 @@
-/* The steps at work: each cuts or changes its piece and hands the parts to the next. */
+/* Runs the pre-tokeniser: each step splits or changes its piece and passes the parts to the next.
+ */
 #include <string.h>
 
 #include "base/buf.h"
@@ -17,8 +18,8 @@ struct pretok_work {
     pcre2_match_data *match;
     pcre2_jit_stack *stack;
     struct level {
-        struct buf text;     /* what a step made of its piece */
-        struct piece *parts; /* owned: how a split cuts its piece */
+        struct buf text;     /* the piece as changed by a step */
+        struct piece *parts; /* owned: the parts of a split piece */
         size_t cap;
     } levels[PRETOK_MAX_STEPS + 1];
 };

@@ -44,7 +44,7 @@ static int render(const struct qa_format *q, const char *prompt, const char *ans
     return chat_render(q->chat, m, n, !answer, text, e);
 }
 
-/* The last end-of-turn token closes the answer; what is behind it is the template's. */
+/* The last end-of-turn token closes the answer; text after it belongs to the template. */
 static int close_turn(const struct qa_format *q, const char *end_token, struct ids *ids,
                       struct err *e)
 {
@@ -88,7 +88,7 @@ static int encode_pair(struct qa_format *q, const char *prompt, const char *answ
 }
 
 /* A text that answers nothing: scored whole, but for the token it starts with; with what the
- * tokenizer's post-processor puts behind it. */
+ * tokenizer's post-processor appends. */
 static int encode_text(struct qa_format *q, const char *answer, struct err *e)
 {
     const int front = tokenizer_front(q->tok), back = tokenizer_back(q->tok);

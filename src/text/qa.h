@@ -1,9 +1,10 @@
-/* Questions and answers as token ids, the form in which examples are trained on and scored.
+/* Encodes question-answer pairs to token ids for training and scoring.
  *
  * With a chat family, prompt = system and user turn + the opening of the assistant's turn, and
  * whole = the conversation up to and including the token that ends the answer: that token is
- * learnt, the template's glue behind it is not. With COMPAT_APPEND_EOS the glue stays, and an eos
- * follows. Families of plain tags, and no family at all: whole = prompt text + answer, then eos.
+ * trained on, the template's text after it is not. With COMPAT_APPEND_EOS that text is kept, and an
+ * eos appended. Families of plain tags, and no family at all: whole = prompt text + answer, then
+ * eos.
  */
 #ifndef TEXT_QA_H
 #define TEXT_QA_H
@@ -15,7 +16,7 @@
 struct qa_format {
     const struct tokenizer *tok; /* borrowed */
     const struct chat *chat;     /* borrowed; NULL: the prompt is text that the answer continues */
-    const char *system;          /* borrowed; NULL: no system turn is asked for */
+    const char *system;          /* borrowed; NULL: no system message */
     unsigned compat;             /* bits of enum compat */
     int max_length;              /* tags and plain text: cut to this before eos; 0: never */
     int left_out;                /* tokens of `whole` that the last call cut off */

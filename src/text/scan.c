@@ -4,8 +4,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "text/patterns.h"
-
 /* Kinds of ASCII characters in the patterns' terms. WIDE: part of a longer character. */
 enum { LETTER = 1, DIGIT = 2, SPACE = 4, BREAK = 8, OTHER = 16, WIDE = 32 };
 

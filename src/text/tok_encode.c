@@ -1,12 +1,13 @@
-/* Text to ids and back, by the parts that the readers filled in. */
+/* Encoding and decoding with the parts that the readers filled in. */
 #include <limits.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/utf8.h"
-#include "text/tok.h"
+#include "text/tokenizer_private.h"
 
-/* Scratch of one encode call; kept by the tokenizer for the next one, so that its word cache lasts.
+/* Scratch of one encode call; the tokenizer reuses it for later calls, so that its word cache
+ * lasts.
  */
 struct work {
     struct work *next;
@@ -59,11 +60,11 @@ struct encoding {
     bool specials;
     struct ids *out;
     const char *text; /* what `plain` counts from: all of it, or a normalised stretch */
-    const struct span *plain;
+    const struct text_span *plain;
     size_t n_plain;
 };
 
-/* The first sign for a space behind another character, in s[0..n): where BPE can be cut. */
+/* The first space mark after another character, in s[0..n): where BPE can be split. */
 static size_t find_cut(const char *mark, const char *s, size_t n)
 {
     size_t len = strlen(mark), i = 0;
@@ -91,13 +92,14 @@ static int encode_cut(struct encoding *c, int pass, const char *s, size_t n, boo
                       struct err *e);
 
 /* Where the spans are once the stretch s[0..n) of c->text is normalised; owned by the caller. */
-static struct span *move_spans(const struct encoding *c, const char *s, size_t n, struct err *e)
+static struct text_span *move_spans(const struct encoding *c, const char *s, size_t n,
+                                    struct err *e)
 {
-    struct span *to = mem_alloc(c->n_plain, sizeof *to, e);
+    struct text_span *to = mem_alloc(c->n_plain, sizeof *to, e);
     struct buf before = {0};
     size_t start = (size_t)(s - c->text);
     for (size_t i = 0; to && i < 2 * c->n_plain; i++) {
-        const struct span *from = &c->plain[i / 2];
+        const struct text_span *from = &c->plain[i / 2];
         size_t end = i % 2 ? from->to : from->from;
         end = end < start ? 0 : end - start > n ? n : end - start;
         buf_clear(&before);
@@ -125,7 +127,7 @@ static int encode_stretch(struct encoding *c, int pass, const char *s, size_t n,
         return encode_cut(c, pass, s, n, first, e);
     struct buf normal = {0};
     struct encoding copy = *c;
-    struct span *moved = NULL;
+    struct text_span *moved = NULL;
     int rc = normal_run(&c->t->normal, s, n, &normal, e);
     if (!rc && c->n_plain && c->t->added[pass].n && !(moved = move_spans(c, s, n, e)))
         rc = -1;
@@ -142,7 +144,7 @@ static int encode_stretch(struct encoding *c, int pass, const char *s, size_t n,
 static bool is_plain(const struct encoding *c, size_t from, size_t to)
 {
     size_t lo = 0, hi = c->n_plain;
-    while (lo < hi) { /* the first span that ends behind `from` */
+    while (lo < hi) { /* the first span that ends after `from` */
         size_t mid = lo + (hi - lo) / 2;
         if (c->plain[mid].to > from)
             hi = mid;
@@ -200,7 +202,7 @@ static int check_limit(const struct tokenizer *t, int id, struct err *e)
 }
 
 static int encode(const struct tokenizer *t, const char *text, size_t n, bool specials,
-                  const struct span *plain, size_t n_plain, struct ids *out, struct err *e)
+                  const struct text_span *plain, size_t n_plain, struct ids *out, struct err *e)
 {
     size_t bad;
     if (n > INT_MAX / 4)
@@ -234,7 +236,7 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool
 }
 
 int tokenizer_encode_around(const struct tokenizer *t, const char *text, size_t n,
-                            const struct span *plain, size_t n_plain, struct ids *out,
+                            const struct text_span *plain, size_t n_plain, struct ids *out,
                             struct err *e)
 {
     return encode(t, text, n, true, plain, n_plain, out, e);

@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "text/tok.h"
+#include "text/tokenizer_private.h"
 
 static bool is_gguf(const char *path)
 {

@@ -1,5 +1,5 @@
-/* SentencePiece's unigram model (Kudo, arXiv:1804.10959): of all ways to cut a word into tokens,
- * the one whose tokens' log-probabilities have the highest sum, found by Viterbi's algorithm. A
+/* SentencePiece's unigram model (Kudo, arXiv:1804.10959): the segmentation of a word whose
+ * tokens' log-probabilities have the highest sum, found by Viterbi's algorithm. A
  * character that no token covers costs ten more than the rarest token and becomes unk, or the
  * tokens of its bytes.
  */
@@ -17,7 +17,7 @@ struct unigram {
     const float *scores;       /* [vocab->n] borrowed */
     float unk_score;
     size_t longest;   /* bytes of the longest token */
-    int unk;          /* -1: characters without a token vanish */
+    int unk;          /* -1: characters without a token are dropped */
     int byte_id[256]; /* -1: none */
 };
 

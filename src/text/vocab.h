@@ -11,15 +11,15 @@
 
 enum token_flags {
     TOKEN_USED = 1,     /* the id has a text */
-    TOKEN_ADDED = 2,    /* cut out of the text before anything else */
-    TOKEN_SPECIAL = 4,  /* ... only where the caller asks; left out of decoded text likewise */
+    TOKEN_ADDED = 2,    /* split off from the text first */
+    TOKEN_SPECIAL = 4,  /* ... only on request; skipped in decoded text likewise */
     TOKEN_NORMAL = 8,   /* ... only after the text was normalised */
     TOKEN_LSTRIP = 16,  /* ... with the white space before it */
-    TOKEN_RSTRIP = 32,  /* ... with the white space behind it */
+    TOKEN_RSTRIP = 32,  /* ... with the white space after it */
     TOKEN_WORD = 64,    /* ... only where no letter or digit touches it */
-    TOKEN_BYTE = 128,   /* stands for a byte of a character that has no token */
-    TOKEN_UNUSED = 256, /* has a text, but text never becomes it */
-    TOKEN_EXTRA = 512,  /* is none of the model's own tokens: text is only cut at it */
+    TOKEN_BYTE = 128,   /* a byte of a character without a token */
+    TOKEN_UNUSED = 256, /* has a text, but is never produced by encoding */
+    TOKEN_EXTRA = 512,  /* not one of the model's tokens: text is only split at it */
     TOKEN_AS_IS = 1024, /* with TOKEN_NORMAL: its own text is normalised already */
 };
 

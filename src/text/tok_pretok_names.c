@@ -1,15 +1,15 @@
-/* Pre-tokenisers by the names that converters write into tokenizer.ggml.pre. What tokenizer.json
- * says is the truth; these are the same rules from memory of the checkpoints, checked with test
- * vectors where there are any (test/vectors_test.c tells).
+/* Pre-tokenisers by the names that converters write into tokenizer.ggml.pre. tokenizer.json
+ * is authoritative; these are the same rules, checked with test vectors where there are any
+ * (test/vectors_test.c lists them).
  */
 #include <string.h>
 
-#include "text/patterns.h"
-#include "text/tok.h"
+#include "text/scan.h"
+#include "text/tokenizer_private.h"
 
 #define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
 #define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-/* Words that start with capitals, as Mistral's Tekken and OpenAI's o200k cut them. */
+/* Words that start with capitals, as Mistral's Tekken and OpenAI's o200k split them. */
 #define CASED(contraction, digits)                                                                 \
     "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" contraction "|[^\\r\\n\\p{L}\\p{N}]?" UPPER       \
     "+" LOWER "*" contraction "|" digits                                                           \

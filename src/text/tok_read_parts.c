@@ -1,9 +1,9 @@
-/* Normaliser and decoder: as tokenizer.json spells them out, or what is usual. */
+/* Reader of the normaliser and decoder of tokenizer.json, and their defaults. */
 #include <string.h>
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "text/tok.h"
+#include "text/tokenizer_private.h"
 
 /* "pattern": {"String": text} or {"Regex": text}. */
 static int read_pattern(const json_t *j, const char **text, bool *regex, struct err *e)

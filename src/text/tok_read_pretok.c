@@ -1,11 +1,11 @@
-/* The pre-tokeniser that tokenizer.json spells out. */
+/* Reader of tokenizer.json's pre-tokeniser. */
 #include <string.h>
 
 #include "base/json.h"
-#include "text/patterns.h"
-#include "text/tok.h"
+#include "text/scan.h"
+#include "text/tokenizer_private.h"
 
-/* ASCII has signs that Unicode counts as symbols, not as punctuation; here they count as both. */
+/* Some ASCII punctuation is a symbol (S) in Unicode, not punctuation (P): both are matched. */
 #define PUNCTUATION "[\\p{P}$+<=>^~|`]"
 
 static int read_keep(const json_t *j, enum pretok_keep *keep, struct err *e)

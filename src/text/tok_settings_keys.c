@@ -1,12 +1,13 @@
-/* Keys of tokenizer_config.json and special_tokens_map.json, and which of them are warned of. */
+/* Keys of tokenizer_config.json and special_tokens_map.json, and warnings about unsupported ones.
+ */
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/log.h"
-#include "text/beside.h"
+#include "text/tok_settings.h"
 
-/* Keys that are read (tok_config.c), or that do not change ids: how a batch is padded and cut, what
- * decoded text looks like, where files were, what other programs keep there. */
+/* Keys that are read (tok_read_config.c), or that do not change ids: how a batch is padded and cut,
+ * what decoded text looks like, where files were, what other programs keep there. */
 static const char *const known[] = {
     /* read */
     "add_bos_token",
@@ -95,7 +96,7 @@ static bool is_empty(const json_t *v)
            (json_is_string(v) && !json_string_length(v));
 }
 
-/* "image_token" and its like name a token and add none. */
+/* Keys such as "image_token" name a token and add none. */
 static bool names_token(const char *key)
 {
     const size_t n = strlen(key);
@@ -125,7 +126,7 @@ static void warn_of(const json_t *file, const char *name)
     buf_fini(&keys);
 }
 
-void beside_warn(const struct beside *b)
+void tok_settings_warn(const struct tok_settings *b)
 {
     warn_of(b->config, "tokenizer_config.json");
     warn_of(b->map, "special_tokens_map.json");

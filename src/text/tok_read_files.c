@@ -4,11 +4,11 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "text/tok.h"
+#include "text/tokenizer_private.h"
 
 enum { LARGEST = 256 << 20 };
 
-/* In a directory the first of these that is there. */
+/* In a directory the first of these that exists. */
 static const char *const names[] = {
     "tokenizer.json", "tokenizer.model", "vocab.json", "qwen.tiktoken", "tokenizer.bin",
 };

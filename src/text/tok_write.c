@@ -4,8 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "text/tok.h"
-#include "text/tok_save.h"
+#include "text/tokenizer_private.h"
 
 static json_t *token_json(const struct tokenizer *t, int id)
 {
@@ -49,7 +48,7 @@ static void add_part(const struct tokenizer *t, int id, int type_id, json_t *par
         json_pack("{sos[i]s[o]}", "id", token_json(t, id), "ids", id, "tokens", token_json(t, id)));
 }
 
-/* What puts a text between special tokens, or null. */
+/* The post-processor that adds special tokens, or null. */
 static json_t *post_json(const struct tokenizer *t)
 {
     static const char *const texts[] = {"A", "B"};
@@ -79,7 +78,7 @@ static json_t *vocab_json(const struct tokenizer *t)
     return vocab;
 }
 
-/* Pairs of text and score; a hole has a text that no text becomes. */
+/* Pairs of text and score; an unused id gets a text that is never matched. */
 static json_t *scored_json(const struct tokenizer *t)
 {
     json_t *list = json_array();
@@ -137,7 +136,7 @@ static json_t *tokenizer_json(const struct tokenizer *t)
                      tok_decoder_json(t), "model", model_json(t));
 }
 
-/* "bos_token" and its like, of those that there are. */
+/* The named special tokens ("bos_token", ...) that exist. */
 static json_t *named_json(const struct tokenizer *t)
 {
     const struct {

@@ -1,8 +1,7 @@
-/* Tokens that are added to a vocabulary: "added_tokens" of tokenizer.json, and what the files
- * beside a tokenizer add to it: "added_tokens_decoder" of tokenizer_config.json, or without it
- * added_tokens.json; then every special token that is named but was not added yet. transformers
- * gives new ones the ids that follow the vocabulary, in this order, and a listed id only orders
- * them; the same is done here.
+/* Added tokens of a vocabulary: "added_tokens" of tokenizer.json, and those of the settings files:
+ * "added_tokens_decoder" of tokenizer_config.json, or without it added_tokens.json; then every
+ * named special token that was not added yet. transformers gives new ones the ids that follow the
+ * vocabulary, in this order, and a listed id only orders them; the same is done here.
  */
 #include <limits.h>
 #include <string.h>
@@ -10,8 +9,8 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "text/beside.h"
-#include "text/tok.h"
+#include "text/tok_settings.h"
+#include "text/tokenizer_private.h"
 
 int tok_read_flags(const json_t *token, unsigned *flags, struct err *e)
 {
@@ -60,7 +59,7 @@ struct notice {
 
 struct adding {
     struct tokenizer *t;
-    const struct beside *b;
+    const struct tok_settings *b;
     struct notice made, moved;
 };
 
@@ -139,10 +138,10 @@ static int read_added_entry(struct addition *a, const char *key, const json_t *i
     return 0;
 }
 
-static int read_list(const struct beside *b, const json_t *decoder, struct addition *list,
+static int read_list(const struct tok_settings *b, const json_t *decoder, struct addition *list,
                      struct err *e)
 {
-    json_t *names = beside_names(b, e), *v;
+    json_t *names = tok_settings_names(b, e), *v;
     const char *key;
     size_t n = 0;
     int rc = names ? 0 : -1;
@@ -162,7 +161,7 @@ static int read_list(const struct beside *b, const json_t *decoder, struct addit
 
 static int add_listed(struct adding *c, struct err *e)
 {
-    const struct beside *b = c->b;
+    const struct tok_settings *b = c->b;
     const json_t *decoder = json_object_get(b->config, "added_tokens_decoder");
     if (decoder && !json_is_object(decoder) && !json_is_null(decoder))
         return err_set(e, "'added_tokens_decoder' must be an object of ids and tokens");
@@ -201,7 +200,7 @@ static int add_named(void *ctx, const char *key, const json_t *value, struct err
                          .named = key};
     if (!a.s)
         return err_set(e, "'%s' must be a text, or an object with its 'content'", key);
-    const bool counts = json_is_object(value) && !beside_has_list(c->b);
+    const bool counts = json_is_object(value) && !tok_settings_has_list(c->b);
     if (!a.n || (is_added(c->t, a.s, a.n) && !counts))
         return 0;
     if (json_is_object(value) && tok_read_flags(value, &a.flags, e))
@@ -210,7 +209,7 @@ static int add_named(void *ctx, const char *key, const json_t *value, struct err
     return add(c, &a, e);
 }
 
-/* Scores of the new tokens, which no text is compared by. */
+/* Scores of the new tokens, which are never compared. */
 static int fit_scores(struct tokenizer *t, int before, struct err *e)
 {
     size_t cap = (size_t)before;
@@ -225,11 +224,12 @@ static int fit_scores(struct tokenizer *t, int before, struct err *e)
     return 0;
 }
 
-int tok_add_beside(struct tokenizer *t, const struct beside *b, struct err *e)
+int tok_read_added(struct tokenizer *t, const struct tok_settings *b, struct err *e)
 {
     const int before = t->vocab.n;
     struct adding c = {.t = t, .b = b};
-    if (add_listed(&c, e) || beside_each_named(b, add_named, &c, e) || fit_scores(t, before, e))
+    if (add_listed(&c, e) || tok_settings_each_named(b, add_named, &c, e) ||
+        fit_scores(t, before, e))
         return -1;
     notice_print(&c.made);
     notice_print(&c.moved);

@@ -1,4 +1,4 @@
-#include "text/beside.h"
+#include "text/tok_settings.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +21,9 @@ static int read_one(json_t **out, const char *dir, const char *name, struct err 
     return rc;
 }
 
-int beside_read(struct beside *b, const char *dir, struct err *e)
+int tok_settings_read(struct tok_settings *b, const char *dir, struct err *e)
 {
-    *b = (struct beside){0};
+    *b = (struct tok_settings){0};
     const struct {
         const char *name;
         json_t **out;
@@ -34,23 +34,23 @@ int beside_read(struct beside *b, const char *dir, struct err *e)
                  {"generation_config.json", &b->generation}};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (read_one(files[i].out, dir, files[i].name, e)) {
-            beside_fini(b);
+            tok_settings_fini(b);
             return -1;
         }
     return 0;
 }
 
-void beside_fini(struct beside *b)
+void tok_settings_fini(struct tok_settings *b)
 {
     json_decref(b->config);
     json_decref(b->map);
     json_decref(b->added);
     json_decref(b->model);
     json_decref(b->generation);
-    *b = (struct beside){0};
+    *b = (struct tok_settings){0};
 }
 
-/* In the order in which transformers adds those that the vocabulary lacks. */
+/* In the order in which transformers adds the missing ones to the vocabulary. */
 static const char *const named[] = {
     "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
 };
@@ -58,16 +58,16 @@ static const char additional[] = "additional_special_tokens", extra[] = "extra_s
 
 enum { N_NAMED = sizeof named / sizeof *named };
 
-bool beside_has_list(const struct beside *b)
+bool tok_settings_has_list(const struct tok_settings *b)
 {
     return json_is_object(json_object_get(b->config, "added_tokens_decoder"));
 }
 
-const json_t *beside_token(const struct beside *b, const char *key)
+const json_t *tok_settings_token(const struct tok_settings *b, const char *key)
 {
     const json_t *of_config = json_object_get(b->config, key),
                  *of_map = json_object_get(b->map, key);
-    const json_t *first = beside_has_list(b) ? of_config : of_map;
+    const json_t *first = tok_settings_has_list(b) ? of_config : of_map;
     return first ? first : of_config ? of_config : of_map;
 }
 
@@ -84,17 +84,18 @@ static int each_listed(const json_t *list, const char *key,
     return 0;
 }
 
-int beside_each_named(const struct beside *b,
-                      int (*one)(void *ctx, const char *key, const json_t *value, struct err *e),
-                      void *ctx, struct err *e)
+int tok_settings_each_named(const struct tok_settings *b,
+                            int (*one)(void *ctx, const char *key, const json_t *value,
+                                       struct err *e),
+                            void *ctx, struct err *e)
 {
     for (int i = 0; i < N_NAMED; i++) {
-        const json_t *v = beside_token(b, named[i]);
+        const json_t *v = tok_settings_token(b, named[i]);
         if (v && !json_is_null(v) && one(ctx, named[i], v, e))
             return -1;
     }
     if (each_listed(json_object_get(b->config, additional), additional, one, ctx, e) ||
-        (!beside_has_list(b) &&
+        (!tok_settings_has_list(b) &&
          each_listed(json_object_get(b->map, additional), additional, one, ctx, e)))
         return -1;
     return each_listed(json_object_get(b->config, extra), extra, one, ctx, e);
@@ -109,10 +110,10 @@ static int put_name(void *names, const char *key, const json_t *value, struct er
     return json_object_set_new(names, s, json_true()) ? err_no_memory(e, NULL) : 0;
 }
 
-json_t *beside_names(const struct beside *b, struct err *e)
+json_t *tok_settings_names(const struct tok_settings *b, struct err *e)
 {
     json_t *names = json_object();
-    if (names && !beside_each_named(b, put_name, names, e))
+    if (names && !tok_settings_each_named(b, put_name, names, e))
         return names;
     if (!names)
         err_no_memory(e, NULL);

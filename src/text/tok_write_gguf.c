@@ -1,9 +1,9 @@
-/* Writer of a tokenizer into the metadata of a GGUF; tok_gguf.c reads the same keys. */
+/* Writer of a tokenizer into the metadata of a GGUF; tok_read_gguf.c reads the same keys. */
 #include <string.h>
 
 #include "base/mem.h"
 #include "tensor/gguf_pairs.h"
-#include "text/tok.h"
+#include "text/tokenizer_private.h"
 
 #define KEY "tokenizer.ggml."
 
@@ -24,7 +24,7 @@ struct lists {
     struct gguf_str *tokens, *merges; /* owned */
     size_t n_merges;
     int32_t *types;  /* owned */
-    struct buf text; /* what they point at, where it is made here */
+    struct buf text; /* storage of generated strings */
 };
 
 static void lists_fini(struct lists *l)

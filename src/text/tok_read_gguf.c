@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "tensor/file.h"
 #include "tensor/gguf.h"
-#include "text/tok.h"
+#include "text/tokenizer_private.h"
 
 static int read_vocab(struct tokenizer *t, struct gguf_meta *m, struct err *e)
 {
@@ -17,7 +17,7 @@ static int read_vocab(struct tokenizer *t, struct gguf_meta *m, struct err *e)
     if (!gguf_strings(m, "tokenizer.ggml.tokens", &tokens, &n) || !n || n > INT_MAX / 4)
         return err_set(e, "it holds no vocabulary ('tokenizer.ggml.tokens')");
     if (!gguf_ints(m, "tokenizer.ggml.token_type", &types, &n_types))
-        return err_set(e, "it does not say which tokens are special ('tokenizer.ggml.token_type')");
+        return err_set(e, "it does not mark special tokens ('tokenizer.ggml.token_type')");
     if (n_types != n)
         return err_set(e, "%zu token types for %zu tokens", n_types, n);
     if (vocab_init(&t->vocab, (int)n, e))
@@ -79,7 +79,7 @@ static int read_named(const struct gguf_meta *m, const char *key, bool needed, i
     return 0;
 }
 
-/* A string of the metadata as a C string, NULL and success if it is not there. */
+/* A string of the metadata as a C string; NULL and success if it is absent. */
 static int read_text(const struct gguf_meta *m, const char *key, char **out, struct err *e)
 {
     struct gguf_str s;

@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "text/tok.h"
+#include "text/tokenizer_private.h"
 
 /* Ids may have holes, but a file of a few bytes must not make us allocate for a huge id. */
 enum { IDS_PER_TOKEN = 8, IDS_SPARE = 4096 };
@@ -208,7 +208,7 @@ static int read_doc(struct tokenizer *t, const json_t *j, struct err *e)
 {
     const json_t *model = json_object_get(j, "model"), *decoder = json_object_get(j, "decoder"),
                  *added = json_object_get(j, "added_tokens");
-    const char *type = "BPE"; /* early files do not say */
+    const char *type = "BPE"; /* absent in early files */
     bool bytes;
     if (!json_is_object(model))
         return err_set(e, "'model' is missing; is this a tokenizer.json?");
@@ -217,7 +217,7 @@ static int read_doc(struct tokenizer *t, const json_t *j, struct err *e)
     bool unigram = !strcmp(type, "Unigram");
     if (!unigram && strcmp(type, "BPE"))
         return tok_refuse_kind(type, e);
-    /* The pre-tokeniser first: it tells byte-level BPE from other kinds. */
+    /* The pre-tokeniser first: it distinguishes byte-level BPE from other kinds. */
     if (tok_read_pretok(t, json_object_get(j, "pre_tokenizer"), &bytes, e) ||
         tok_read_normal(t, json_object_get(j, "normalizer"), e))
         return -1;

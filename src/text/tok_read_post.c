@@ -1,9 +1,9 @@
-/* The post-processor of tokenizer.json: the special tokens in front of a text and behind it. */
+/* Reader of tokenizer.json's post-processor: the special tokens before and after a text. */
 #include <string.h>
 
 #include "base/json.h"
 #include "base/log.h"
-#include "text/tok.h"
+#include "text/tokenizer_private.h"
 
 enum { DEEPEST = 8 }; /* sequences within sequences */
 
@@ -35,7 +35,7 @@ static int special_id(const struct tokenizer *t, const json_t *post, const json_
 }
 
 /* "single": parts that are special tokens or the text. The part of a side that is outermost comes
- * first in front of the text and last behind it. */
+ * first before the text and last after it. */
 static int read_template(const struct tokenizer *t, const json_t *post, struct side sides[2],
                          struct err *e)
 {
@@ -74,7 +74,7 @@ static int read_post(const struct tokenizer *t, const json_t *post, struct side 
     const char *type = json_string_value(json_object_get(post, "type"));
     size_t i;
     if (depth == DEEPEST)
-        return err_set(e, "post-processors stand %d deep in each other", DEEPEST);
+        return err_set(e, "post-processors are nested more than %d deep", DEEPEST);
     json_array_foreach(list, i, one) if (read_post(t, one, sides, depth + 1, e)) return -1;
     if (list || !type || !strcmp(type, "ByteLevel"))
         return 0;
@@ -88,7 +88,7 @@ static int read_post(const struct tokenizer *t, const json_t *post, struct side 
 
 int tok_read_post(struct tokenizer *t, const json_t *post, struct err *e)
 {
-    static const char *const where[] = {"in front of", "behind"};
+    static const char *const where[] = {"before", "after"};
     struct side sides[2] = {{-1, 0}, {-1, 0}};
     if (read_post(t, post, sides, 0, e))
         return -1;

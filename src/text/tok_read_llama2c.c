@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "text/tok.h"
+#include "text/tokenizer_private.h"
 
 enum { HEADER = 4, ENTRY = 8, FIRST_ID = 3 };
 
-/* The entry at data[*at..n), and *at behind it. */
+/* The entry at data[*at..n); advances *at past it. */
 static int next_token(const char *data, size_t n, size_t *at, float *score, const char **s,
                       uint32_t *len, struct err *e)
 {

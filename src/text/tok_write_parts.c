@@ -1,7 +1,6 @@
-/* Writes the parts of tokenizer.json that say how text is prepared and put together again. */
+/* Writer of tokenizer.json's normaliser, pre-tokeniser and decoder. */
 #include "base/json.h"
-#include "text/tok.h"
-#include "text/tok_save.h"
+#include "text/tokenizer_private.h"
 
 static json_t *pattern_json(const char *kind, const char *text)
 {

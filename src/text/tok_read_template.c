@@ -1,12 +1,12 @@
-/* Chat templates that come with a tokenizer, and the special tokens that they may name. */
+/* Reader of a tokenizer's chat templates, and of the special tokens that templates may use. */
 #include <string.h>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "tensor/gguf.h"
-#include "text/beside.h"
-#include "text/tok.h"
+#include "text/tok_settings.h"
+#include "text/tokenizer_private.h"
 
 static int add_template(struct tokenizer *t, const char *name, const char *text, size_t n,
                         struct err *e)
@@ -38,7 +38,7 @@ static int read_config(struct tokenizer *t, const json_t *v, struct err *e)
                : 0;
 }
 
-/* Newer checkpoints keep the template in a file of its own, which then is the one that counts. */
+/* Newer checkpoints have the template in a separate file, which takes precedence. */
 static int read_file(struct tokenizer *t, struct err *e)
 {
     size_t n;
@@ -64,17 +64,17 @@ static int add_special(json_t *to, const char *key, const json_t *v, struct err 
     return json_object_set(to, key, (json_t *)s) ? err_no_memory(e, NULL) : 0;
 }
 
-static int read_specials(struct tokenizer *t, const struct beside *b, struct err *e)
+static int read_specials(struct tokenizer *t, const struct tok_settings *b, struct err *e)
 {
     static const char *const keys[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                        "pad_token", "cls_token", "mask_token"};
     const char *key;
     json_t *v;
-    const json_t *list = beside_token(b, "additional_special_tokens");
+    const json_t *list = tok_settings_token(b, "additional_special_tokens");
     if (!(t->specials = json_object()))
         return err_no_memory(e, NULL);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (add_special(t->specials, keys[i], beside_token(b, keys[i]), e))
+        if (add_special(t->specials, keys[i], tok_settings_token(b, keys[i]), e))
             return -1;
     json_object_foreach(json_object_get(b->config, "extra_special_tokens"), key,
                         v) if (add_special(t->specials, key, v, e)) return -1;
@@ -93,7 +93,7 @@ static int read_specials(struct tokenizer *t, const struct beside *b, struct err
     return rc;
 }
 
-int tok_read_templates(struct tokenizer *t, const struct beside *b, struct err *e)
+int tok_read_templates(struct tokenizer *t, const struct tok_settings *b, struct err *e)
 {
     return read_config(t, json_object_get(b->config, "chat_template"), e) || read_file(t, e) ||
            read_specials(t, b, e);

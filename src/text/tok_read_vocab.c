@@ -4,7 +4,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "text/tok.h"
+#include "text/tokenizer_private.h"
 
 static int add_merge(struct bpe *b, const char *s, size_t n, struct err *e)
 {
@@ -45,7 +45,7 @@ static int read_merges_file(struct tokenizer *t, struct err *e)
     return rc;
 }
 
-/* GPT-2's only special token; others stand in the files beside it. */
+/* GPT-2's only special token; others are in the settings files. */
 static void mark_end(struct tokenizer *t)
 {
     t->eos = t->bos = tokenizer_id(t, "<|endoftext|>");

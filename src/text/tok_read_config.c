@@ -1,20 +1,19 @@
-/* What lies beside a tokenizer: its settings and special tokens (beside.h), and its
- * templates (tok_template.c). */
+/* Applies a tokenizer's settings files (tok_settings.h): its special tokens, and its
+ * templates (tok_read_template.c). */
 #include <limits.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "base/log.h"
-#include "text/beside.h"
-#include "text/tok.h"
+#include "text/tok_settings.h"
+#include "text/tokenizer_private.h"
 
 /* --- the classes of transformers --- */
 
 enum {
-    REBUILDS =
-        1, /* the class writes the post-processor anew, from add_bos_token and add_eos_token */
+    REBUILDS = 1, /* the class replaces the post-processor, from add_bos_token and add_eos_token */
     ADDS_BOS = 2, /* add_bos_token is true unless it is given */
-    LLAMA = 4     /* "legacy" and "add_prefix_space" say how tokenizer.model becomes a tokenizer */
+    LLAMA = 4     /* "legacy" and "add_prefix_space" control the conversion of tokenizer.model */
 };
 
 /* Classes, without "Fast": tokens that they name where the files do not. */
@@ -59,8 +58,8 @@ static int model_id(const struct tokenizer *t, const json_t *config, const char 
     return json_is_integer(v) ? vocab_id(&t->vocab, json_integer_value(v)) : -1;
 }
 
-/* By name; else what the class calls it; else, for bos and eos, what the model's files say. */
-static void find_named(struct tokenizer *t, const struct beside *b, const struct class *c)
+/* By its key; else the class's default; else, for bos and eos, the ids of the model's files. */
+static void find_named(struct tokenizer *t, const struct tok_settings *b, const struct class *c)
 {
     const struct {
         const char *key, *of_class, *of_model;
@@ -70,7 +69,8 @@ static void find_named(struct tokenizer *t, const struct beside *b, const struct
                  {"pad_token", c ? c->pad : NULL, NULL, &t->pad},
                  {"unk_token", c ? c->unk : NULL, NULL, &t->unk}};
     for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
-        const json_t *v = beside_token(b, named[i].key), *content = json_object_get(v, "content");
+        const json_t *v = tok_settings_token(b, named[i].key),
+                     *content = json_object_get(v, "content");
         const char *s = json_string_value(content ? content : v);
         int *id = named[i].id, found = s ? tokenizer_id(t, s) : -1;
         *id = found >= 0 ? found : *id;
@@ -84,7 +84,7 @@ static void find_named(struct tokenizer *t, const struct beside *b, const struct
     }
 }
 
-/* Whether bos goes in front of a text and eos behind it. transformers' class decides whether the
+/* Whether bos is prepended to a text and eos appended. transformers' class decides whether the
  * keys or the post-processor of tokenizer.json count. */
 static int read_around(struct tokenizer *t, const json_t *config, const struct class *c,
                        struct err *e)
@@ -111,7 +111,7 @@ static int read_around(struct tokenizer *t, const json_t *config, const struct c
     return 0;
 }
 
-/* --- how text is prepared --- */
+/* --- normalisation and prefix space --- */
 
 /* GPT-2's kind: a space in front of every piece of text. */
 static int prefix_bytes(struct tokenizer *t, bool prefix, struct err *e)
@@ -160,25 +160,25 @@ static int read_prefix(struct tokenizer *t, const json_t *config, const struct c
     return t->lone_bytelevel ? prefix_bytes(t, prefix, e) : 0;
 }
 
-static int read_config(struct tokenizer *t, const struct beside *b, struct err *e)
+static int read_config(struct tokenizer *t, const struct tok_settings *b, struct err *e)
 {
     const struct class *c = find_class(b->config);
-    if (tok_add_beside(t, b, e) || read_around(t, b->config, c, e) ||
+    if (tok_read_added(t, b, e) || read_around(t, b->config, c, e) ||
         ((b->config || b->model) && read_prefix(t, b->config, c, e)))
         return -1;
     find_named(t, b, c);
-    beside_warn(b);
+    tok_settings_warn(b);
     return tok_read_templates(t, b, e);
 }
 
 int tok_read_config(struct tokenizer *t, struct err *e)
 {
-    struct beside b;
-    if (beside_read(&b, t->dir, e))
+    struct tok_settings b;
+    if (tok_settings_read(&b, t->dir, e))
         return -1;
     int rc = read_config(t, &b, e);
     if (rc)
         err_prefix(e, "'%s', tokenizer_config.json and special_tokens_map.json: ", t->dir);
-    beside_fini(&b);
+    tok_settings_fini(&b);
     return rc;
 }

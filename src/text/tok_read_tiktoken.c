@@ -1,13 +1,13 @@
 /* Reader of tiktoken's lists of ranks: a line for each token, its bytes in base 64 and its rank,
- * which is its id. How text is cut and which special tokens follow stands in the checkpoint's code,
- * so it is known here for the families that come in this form.
+ * which is its id. The split pattern and the special tokens are in the checkpoint's code, so they
+ * are built in for the families that use this format.
  */
 #include <limits.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "text/bytelevel.h"
-#include "text/tok.h"
+#include "text/tokenizer_private.h"
 
 /* Llama 3's 256 special tokens as named since 3.1; reserved ones fill the gaps. */
 static const char *const llama3_specials[] = {"<|begin_of_text|>",
@@ -21,7 +21,7 @@ static const char *const llama3_specials[] = {"<|begin_of_text|>",
                                               "<|eom_id|>",
                                               "<|eot_id|>",
                                               "<|python_tag|>"};
-/* Those that all of Qwen's generations share. */
+/* Common to all generations of Qwen. */
 static const char *const qwen_specials[] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
 
 static const struct family {

@@ -1,7 +1,7 @@
-/* What is known of a tokenizer. */
+/* Properties of a tokenizer: kind, special tokens, flags. */
 #include <string.h>
 
-#include "text/tok.h"
+#include "text/tokenizer_private.h"
 
 /* Kinds by their name in a GGUF and in tokenizer.json, as enum tok_kind; then those not built in.
  */

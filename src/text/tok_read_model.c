@@ -7,8 +7,89 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "text/protobuf.h"
-#include "text/tok.h"
+#include "text/tokenizer_private.h"
+
+/* --- the wire format of protocol buffers --- */
+
+/* A message is a sequence of fields, each a key (number and wire type) and a value. Every length is
+ * checked against the message before use. */
+struct protobuf {
+    const char *data; /* borrowed, n bytes */
+    size_t n, at;
+};
+
+struct protobuf_field {
+    int number;
+    int64_t value;     /* of a varint, as two's complement */
+    float real;        /* of four bytes */
+    const char *bytes; /* of a string or a message, n bytes, borrowed; else NULL */
+    size_t n;
+};
+
+enum { VARINT = 0, EIGHT_BYTES = 1, BYTES = 2, FOUR_BYTES = 5 };
+
+/* Seven bits a byte, the lowest first; the top bit says that more follow. */
+static int read_varint(struct protobuf *p, uint64_t *out, struct err *e)
+{
+    *out = 0;
+    for (unsigned shift = 0; p->at < p->n && shift < 64; shift += 7) {
+        uint8_t byte = (uint8_t)p->data[p->at++];
+        *out |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return 0;
+    }
+    return err_set(e, "a number is cut off or too long; the file is damaged");
+}
+
+/* n bytes of the value. */
+static int take(struct protobuf *p, uint64_t n, const char **bytes, struct err *e)
+{
+    if (n > p->n - p->at)
+        return err_set(e, "a field of %llu bytes goes past the end; the file is damaged",
+                       (unsigned long long)n);
+    *bytes = p->data + p->at;
+    p->at += (size_t)n;
+    return 0;
+}
+
+/* 1: the next field; 0: end of the message; -1: damaged. */
+static int protobuf_next(struct protobuf *p, struct protobuf_field *f, struct err *e)
+{
+    uint64_t key, v;
+    const char *fixed = NULL;
+    *f = (struct protobuf_field){0};
+    if (p->at == p->n)
+        return 0;
+    if (read_varint(p, &key, e))
+        return -1;
+    if (key >> 3 == 0 || key >> 3 > INT32_MAX)
+        return err_set(e, "field %llu is no field; the file is damaged",
+                       (unsigned long long)(key >> 3));
+    f->number = (int)(key >> 3);
+    switch (key & 7) {
+    case VARINT:
+        if (read_varint(p, &v, e))
+            return -1;
+        f->value = (int64_t)v;
+        return 1;
+    case BYTES:
+        if (read_varint(p, &v, e) || take(p, v, &f->bytes, e))
+            return -1;
+        f->n = (size_t)v;
+        return 1;
+    case FOUR_BYTES:
+        if (take(p, 4, &fixed, e))
+            return -1;
+        memcpy(&f->real, fixed, 4);
+        return 1;
+    case EIGHT_BYTES:
+        return take(p, 8, &fixed, e) ? -1 : 1;
+    default:
+        return err_set(e, "field %d has an unknown type; the file is damaged", f->number);
+    }
+}
+
+/* --- the model --- */
 
 enum { PIECES = 1, TRAINER = 2, NORMALIZER = 3 };
 enum { MODEL_UNIGRAM = 1, MODEL_BPE = 2 };
@@ -17,7 +98,7 @@ struct settings {
     int64_t kind, byte_fallback, unk, bos, eos, pad; /* of the trainer */
     int64_t prefix, remove_spaces, escape;           /* of the normaliser */
     size_t charsmap;                                 /* bytes of its table of characters */
-    bool trained;                                    /* the trainer's are there */
+    bool trained;                                    /* the trainer's settings are present */
 };
 
 static int read_piece(struct tokenizer *t, int id, struct protobuf p, struct err *e)
@@ -99,7 +180,7 @@ static int check(const struct settings *s, int n_pieces, struct err *e)
     return s->escape ? 0 : err_set(e, "spaces that are not escaped are not supported");
 }
 
-/* What a file calls an id, if it has that many pieces. */
+/* An id of the file, if it is in the vocabulary. */
 static int id_of(int64_t id, int n)
 {
     return id >= 0 && id < n ? (int)id : -1;
