@@ -142,7 +142,7 @@ static void test_bad_rows(void)
     } bad[] = {
         {"{\"choices\":[\"a\",\"b\"],\"answer\":0}", "no field 'question'"},
         {"{\"question\":\"q\",\"choices\":[\"a\"],\"answer\":0}",
-         "1 choices, a question needs two"},
+         "1 choices, a question needs at least two"},
         {"{\"question\":\"q\",\"choices\":[\"a\",\"b\"],\"answer\":2}", "none of the 2 choices"},
         {"{\"question\":\"q\",\"choices\":[\"a\",\"b\"],\"answer\":-1}", "none of the 2 choices"},
         {"{\"question\":\"q\",\"choices\":[\"a\",3],\"answer\":0}", "is no text"},
@@ -180,9 +180,9 @@ static void test_refusals(void)
         {"wmdp_bio", "{\"question\":\"q\"}", "needs the field 'choices'", 0},
         {"truthfulqa_mc1", "{\"question\":\"q\"}", "'mc1_targets.choices' nor 'mc1_targets'", 0},
         {"truthfulqa_mc2", "{\"question\":\"q\",\"mc2_targets\":{\"a\":1,\"b\":0,\"c\":1}}",
-         "must hold right answers, then wrong ones", 0},
+         "must list correct answers, then wrong ones", 0},
         {"truthfulqa_mc1", "{\"question\":\"q\",\"mc1_targets\":{\"a\":1,\"b\":1}}",
-         "must hold right answers, then wrong ones", 0},
+         "must list correct answers, then wrong ones", 0},
         {"wmdp_bio", "{\"question\":\"q\",\"choices\":[\"a\",\"b\"],\"answer\":0}",
          "2 worked examples", 2},
     };

@@ -140,12 +140,12 @@ sub refused {
     check("eval --quiet --suite classification --model $model $args", 1, qr/^unlearn eval: .*$like/, $what);
 }
 refused('', 'classification needs --data PATH: FILE of rows', 'no data');
-refused("--data $dir/words.csv $words --folds 11", '10 questions cannot be dealt into 11 folds', 'more folds than rows');
-refused("--data $dir/words.csv $words --folds 1", 'one fold is no division', 'one fold');
-refused("--data $dir/words.csv $words --shots 6", '6 worked examples wanted, the other folds have 5', 'too many examples');
+refused("--data $dir/words.csv $words --folds 11", '10 questions are too few for 11 folds', 'more folds than rows');
+refused("--data $dir/words.csv $words --folds 1", '1 fold: at least 2 are needed', 'one fold');
+refused("--data $dir/words.csv $words --shots 6", '6 worked examples requested, the other folds have 5', 'too many examples');
 refused("--data $reviews", q(no row is a question of classification), 'no header, and none given');
 refused("--data $reviews --columns label", q(2 fields where .* 1), 'too few names');
 refused("--data $dir/words.csv --label-words $_", q(--label-words is '.*': write it like 1=bad,2=good), "label words $_")
     for '1', '=x', '1=', '1=bad,good';
-refused("--data $dir/words.csv --label-words 1=bad", 'a question has two choices at least', 'one label');
+refused("--data $dir/words.csv --label-words 1=bad", 'a question needs at least two choices', 'one label');
 done_testing();

@@ -107,7 +107,7 @@ static void test_draw(void)
     ok(!bad, "%d draws: other folds, no row twice, labels alike, the same again", cases);
     ok(moved > cases / 2, "another fold draws otherwise");
     ok(folds_draw(label, fold, 20, 0, 20, 5, pick, &e) &&
-           strstr(e.msg, "20 worked examples wanted"),
+           strstr(e.msg, "20 worked examples requested"),
        "too few: %s", e.msg);
 }
 

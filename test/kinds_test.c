@@ -210,8 +210,8 @@ static void check_cut(void)
     for (int k = 0; k < WARN_COUNT; k++)
         warnings_write(&s.results[0].warnings, (enum warning)k, &said, &e);
     ok(said.data && !strcmp(said.data, "1 of 4 rows have no value and are left out (2)"
-                                       "1 of 4 rows have no token of an answer to score (2)"
-                                       "3 of 4 rows are cut to the greatest length (1, 2, 3)"),
+                                       "1 of 4 rows have no token to score (2)"
+                                       "3 of 4 rows are truncated to the maximum length (1, 2, 3)"),
        "%s", said.data);
     buf_fini(&said);
     suite_fini(&s);
@@ -254,7 +254,7 @@ static void check_names(void)
         warnings_add(&w, WARN_EMPTY, 40, "holdout ", name);
     }
     warnings_write(&w, WARN_EMPTY, &said, &e);
-    ok(said.data && !strcmp(said.data, "9 of 40 answers of the model are empty (holdout 0, holdout "
+    ok(said.data && !strcmp(said.data, "9 of 40 generated answers are empty (holdout 0, holdout "
                                        "1, holdout 2, holdout 3, holdout 4, holdout 5 ...)"),
        "the first six are named");
     buf_fini(&said);

@@ -162,11 +162,11 @@ sub refused {
 }
 refused('--suite mmlu', 'mmlu needs --data PATH: DIR with test/SUBJECT_test\.csv .*$', 'no data');
 refused("--suite mmlu --data $dir/mmlu --subjects anatomy,alchemy", "mmlu has no subject 'alchemy'\$", 'an unknown subject');
-refused("--suite mmlu --data $dir/mmlu --subjects nutrition", "mmlu' holds no questions of nutrition\$", 'a subject that is not there');
-refused("--suite mmlu --data $dir/nowhere", "is read from a folder, '.*nowhere' is none\$", 'no folder');
-refused("--suite mmlu --data $dir/wmdp", "wmdp' holds none of the files of mmlu\$", 'a folder of something else');
-refused("--suite mmlu --data $dir/mmlu --subjects anatomy --shots 3", '3 worked examples wanted, 2 there$', 'too few worked examples');
-refused("--suite wmdp --data $dir/wmdp --shots 1", 'wmdp_bio has no worked examples but those of other folds: give --folds, or no --shots$', 'examples where there are none');
+refused("--suite mmlu --data $dir/mmlu --subjects nutrition", "mmlu' has no questions of nutrition\$", 'a subject that is not there');
+refused("--suite mmlu --data $dir/nowhere", "is read from a folder, '.*nowhere' is not one\$", 'no folder');
+refused("--suite mmlu --data $dir/wmdp", "wmdp' has none of the files of mmlu\$", 'a folder of something else');
+refused("--suite mmlu --data $dir/mmlu --subjects anatomy --shots 3", '3 worked examples requested, 2 available$', 'too few worked examples');
+refused("--suite wmdp --data $dir/wmdp --shots 1", 'wmdp_bio has worked examples only with folds: give --folds, or no --shots$', 'examples where there are none');
 refused("--suite piqa --data $truth", "mc_task.json' line 1: a row of piqa needs the field 'sol1'\$", 'rows of another task');
 put('broken/chem_questions.json.gz', substr($packed, 0, -9));
 refused("--suite wmdp --data $dir/broken", "chem_questions.json.gz' is damaged: ", 'a file cut short');

@@ -58,7 +58,7 @@ sub all_agree {
     ok(!@off, "$what: $n aggregates to 12 digits") or diag join "\n", @off;
     my @rows = grep { my $m = $theirs->{$_}; $m->{value_by_index} || $m->{forget} } keys %$theirs;
     my $table = get("$dir/out/TOFU_TABLE.json");
-    is(join(' ', grep { ($table->{$_}{note} // '') =~ /^as the log has it/ } @rows), '', "$what: those with rows were computed");
+    is(join(' ', grep { ($table->{$_}{note} // '') =~ /^copied from the log/ } @rows), '', "$what: those with rows were computed");
     return $mine;
 }
 
@@ -82,7 +82,7 @@ near($plain->{$_} / $first->{$_}{agg_value}, 1, 1e-7, "$_ without the peer's 1e-
 near($again->{model_utility}, $first->{model_utility}{agg_value}, 1e-12, 'and again from what it wrote');
 my ($status, $out, $err) = run("$log --json");
 is($json->decode($out)->{forget_quality}, $first->{forget_quality}{agg_value}, 'forget quality stays without the retrained model');
-like($err, qr/forget_quality.*: as the log has it: there is nothing to compute it from/, 'and the program says so');
+like($err, qr/forget_quality.*: copied from the log, which has no rows to compute it from/, 'and the program says so');
 
 # Every figure beside the retrained model's: of itself it cannot be told apart.
 my ($table, $exact);
@@ -124,7 +124,7 @@ my $texts = put('texts.json', {forget_Q_A_ROUGE => {value_by_index =>
     {0 => {rougeL_recall => 1, ground_truth => 'a b', generation => 'a'}}}});
 ($status, $out, $err) = run($texts);
 like($out, qr/^forget_Q_A_ROUGE +0\.5 /m, 'ROUGE is that of the texts');
-like($err, qr/forget_Q_A_ROUGE: a row holds ROUGE 1, its texts give 0\.5/, 'and a difference is said');
+like($err, qr/forget_Q_A_ROUGE: a row holds ROUGE 1, but its texts give 0\.5/, 'and a difference is said');
 
 my @scores = map { $_ / 10 } 1 .. 4;
 sub attack { my %rows; @rows{0 .. $#_} = map { {score => $_} } @_; return {value_by_index => \%rows} }
@@ -136,8 +136,8 @@ is_deeply(get("$dir/out/TOFU_TABLE.json")->{mia_loss}{odd}{missing}, {count => 1
 ($status, $out, $err) = run(put('said.json', {wf_Q_A_ROUGE => {value_by_index => {
     1 => {ground_truth => 'a', generation => ''}, 2 => {ground_truth => 'a', generation => "a \x{EF}\x{BF}\x{BD}"},
     3 => {ground_truth => 'a', generation => 'a'}}}}));
-like($out, qr/^wf_Q_A_ROUGE: 1 of 3 answers of the model are empty \(1\)$/m, 'an empty answer is named');
-like($out, qr/^wf_Q_A_ROUGE: 1 of 3 answers of the model hold bytes that are no text \(2\)$/m, 'and one that is no text');
+like($out, qr/^wf_Q_A_ROUGE: 1 of 3 generated answers are empty \(1\)$/m, 'an empty answer is named');
+like($out, qr/^wf_Q_A_ROUGE: 1 of 3 generated answers are not valid UTF-8 \(2\)$/m, 'and one that is no text');
 
 # Figures without rows.
 my $figures = put('figures.json', {mia_min_k => {agg_value => 0.75, auc => 0.75}, forget_Q_A_Prob => 0.25, forget_truth_ratio => {agg_value => undef},
@@ -146,7 +146,7 @@ my $figures = put('figures.json', {mia_min_k => {agg_value => 0.75, auc => 0.75}
 is($status, 0, 'figures without rows do not stop it') or diag $err;
 like($out, qr/^exact_memorization +0\.5 .*-$/m, 'what can be is computed');
 like($out, qr/^forget_Q_A_Prob +0\.25 +- +- +- +- +0\.25$/m, 'others stay');
-like($out, qr/^forget_Q_A_Prob, forget_truth_ratio, mia_min_k: as the log has it/m, 'marked');
+like($out, qr/^forget_Q_A_Prob, forget_truth_ratio, mia_min_k: copied from the log/m, 'marked');
 like($out, qr/^privleak +-50 /m, 'and are computed with');
 my ($fewer, $more) = map { my $n = $_; put("$n.json", {forget_truth_ratio => {value_by_index => {map { $_ => {score => $_ / 10} } 1 .. $n}}}) } 3, 5;
 ($status, $out, $err) = run("$fewer --retain-logs $more");
@@ -157,7 +157,7 @@ like($out, qr/^forget_quality: the retrained model's log has 5 rows of 'forget_t
 # ROUGE where its words, a-z and 0-9, are not those of the texts; texts that hold U+0000.
 sub texts { my ($i, %rows) = (0); $rows{$i++} = {ground_truth => shift, generation => shift} while @_; return {value_by_index => \%rows} }
 ($status, $out, $err) = run(put('scripts.json', {forget_Q_A_ROUGE => texts("\xe6\x9d\xb1\xe4\xba\xac", "\xe4\xba\xac", 'Basil was born', 'Basil')}));
-like($out, qr/^forget_Q_A_ROUGE: 1 of 2 rows are mostly in letters .* leave out \(0\)$/m, 'a row in Chinese is named');
+like($out, qr/^forget_Q_A_ROUGE: 1 of 2 rows have mostly letters that this metric ignores: its words are a-z and 0-9 \(0\)$/m, 'a row in Chinese is named');
 like($out, qr/^forget_Q_A_ROUGE: ROUGE-L recall of words of all scripts \(kind rouge_unicode\) is 0\.416667 over 2 rows$/m, 'with what it is of all scripts: (1/2 + 1/3) / 2');
 ($status, $out, $err) = run(put('nul.json', {forget_Q_A_ROUGE => texts("one\0two three four", "one\0two")}));
 like($out, qr/^forget_Q_A_ROUGE +0\.5 /m, 'U+0000 does not end a text');

@@ -42,10 +42,10 @@ near($eval->{$_}{agg_value}, 0.5, "privacy: $_ cannot tell a set from itself")
 ok(!$eval->{mia_reference}, 'no attack needs a reference that is not there');
 near($eval->{privleak}{agg_value}, 0, 'nor is anything leaked');
 near($eval->{mia_loss_tpr}{agg_value}, 0, 'nobody is found before a false alarm');
-like($out, qr/^privleak: against an AUC of 0\.5/m, 'what privleak is against is said');
+like($out, qr/^privleak: relative to an AUC of 0\.5/m, 'what privleak is against is said');
 
 ($eval, $out) = evaluate('privacy', 'PRIVACY', "--forget $qa --holdout $qa --max-length 14");
-like($out, qr/^mia_loss, .*: 6 of 6 rows are cut to the greatest length \(0, 1, 2, holdout 0, holdout 1, holdout 2\)$/m, 'rows of both sides');
+like($out, qr/^mia_loss, .*: 6 of 6 rows are truncated to the maximum length \(0, 1, 2, holdout 0, holdout 1, holdout 2\)$/m, 'rows of both sides');
 
 ($eval, $out) = evaluate('memorization', 'MEMORIZATION', "--forget $verse --unseen $verse");
 near($eval->{forget_logp}{agg_value}, -log(514), 'memorization: log-probability of a token');
@@ -55,7 +55,7 @@ ok($eval->{"forget_$_"}{agg_value} == $eval->{"unseen_$_"}{agg_value}, "$_ of th
 near($eval->{perplexity}{agg_value}, 514, 'answers: for the judge, all tokens are as likely') if $eval->{unique_words}{agg_value};
 like($out, qr/^exact_match +0 +0 +0\.7076 +3 +0$/m, 'no answer is right, which a rate has an interval for');
 ($eval, $out) = evaluate('answers', 'ANSWERS', "--max-new-tokens 4 --questions $qa --max-length 14");
-like($out, qr/^rougeL_recall, .*: \d of 3 rows are cut to the greatest length \(/m, 'rows that are cut are named');
+like($out, qr/^rougeL_recall, .*: \d of 3 rows are truncated to the maximum length \(/m, 'rows that are cut are named');
 
 ($eval) = evaluate('utility', 'UTILITY', "--max-new-tokens 4 --retain $perturbed --real-authors $perturbed --world-facts $perturbed");
 near($eval->{ra_Q_A_Prob_normalised}{agg_value}, 1 / 3, 'utility: one of three answers');
@@ -102,8 +102,8 @@ for (['{"sets": {}}', qr/'sets' must be an object of 1 to/, 'no sets'],
     ["{$set, \"metrics\": {\"m\": {\"kind\": \"rouge\", \"set\": \"a\"}}}", qr/needs a 'set' and a 'field'/, 'no field'],
     ["{$set, \"metrics\": {\"m\": {\"kind\": \"mia_loss\", \"set\": \"a\", \"field\": \"answer\"}}}", qr/needs a set of non-members/, 'no against'],
     ["{$set, \"metrics\": {$good, \"u\": {\"kind\": \"utility\", \"inputs\": [\"v\"]}, \"v\": {\"kind\": \"utility\", \"inputs\": [\"u\"]}}}",
-        qr/metric 'u': its input 'v' is no metric above it/, 'a circle'],
-    ["{$set, \"metrics\": {\"u\": {\"kind\": \"utility\"}}}", qr/'utility' needs 1 to 9 'inputs', here are 0/, 'no inputs'],
+        qr/metric 'u': its input 'v' is not a metric above it/, 'a circle'],
+    ["{$set, \"metrics\": {\"u\": {\"kind\": \"utility\"}}}", qr/'utility' needs 1 to 9 'inputs', found 0/, 'no inputs'],
     ["{$set, \"metrics\": {\"cost\": {\"kind\": \"utility\"}}}", qr/no metric can be called 'cost'/, 'a name that is taken'],
     ["{$set, \"metrics\": {\"m\": {\"knd\": \"rouge\"}}}", qr/unknown key 'knd': did you mean 'kind'/, 'key'],
     ["{\"sets\": {\"a\": {\"prompt\": \"{x|y}\"}}, \"metrics\": {$good}}", qr/set 'a': the template .* is wrong at/, 'template'],

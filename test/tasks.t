@@ -83,7 +83,7 @@ sub refused {
 my %good = (prompt => '{q}', choices => ['{a0}', '{a1}'], answer => 'n');
 sub task { return {tasks => {t => {%good, @_}}} }
 refused({tasks => {}}, q('tasks' must be an object of tasks), 'no task');
-refused({%{task()}, sets => {}}, q(it has either 'tasks' or 'sets' and 'metrics'), 'both forms');
+refused({%{task()}, sets => {}}, q(a suite has either 'tasks' or 'sets' and 'metrics'), 'both forms');
 refused(task(promt => 'x'), q(task 't': unknown key 'promt': did you mean 'prompt'\?), 'a misspelt key');
 refused({common => {choises => 'x'}, tasks => {t => \%good}}, q('common': unknown key 'choises': did you mean 'choices'\?), 'a misspelt common key');
 refused(task(layouts => [{haz => 'x'}]), q(task 't': unknown key 'haz'), 'a misspelt key of a layout');
@@ -92,15 +92,15 @@ refused(task(prompt => '{q|stripp}'), q(task 't': the template '\{q\|stripp\}' i
 refused(task(prompt => 'a } b'), q(task 't': the template .* is wrong at '\} b'), 'a brace');
 refused(task(choices => ['{a0}', '{a1']), q(task 't': the template '\{a1' is wrong), 'a brace of a choice');
 refused(task(prompt => undef), q(task 't': it needs a 'prompt'), 'no prompt');
-refused(task(choices => ['{a0}']), q(task 't': a question has two choices at least), 'one choice');
+refused(task(choices => ['{a0}']), q(task 't': a question needs at least two choices), 'one choice');
 refused(task(choices => [1, 2]), q(task 't': 'choices' must hold texts), 'choices that are no texts');
-refused(task(choices => [map { "$_" } 0 .. 16]), q(task 't': 'choices' holds 17 texts, more than 16), 'too many');
+refused(task(choices => [map { "$_" } 0 .. 16]), q(task 't': 'choices' has 17 texts, the maximum is 16), 'too many');
 refused(task(contexts => ['a', 'b']), q(task 't': it needs either 'choices' or 'contexts'), 'choices and contexts');
-refused(task(ending => 'a'), q(task 't': 'contexts' and 'ending' belong together), 'an ending alone');
+refused(task(ending => 'a'), q(task 't': 'contexts' and 'ending' need each other), 'an ending alone');
 refused(task(answer_is => 'lable'), q(task 't': unknown kind of answer 'lable': did you mean 'label'\?), 'an unknown kind of answer');
 refused(task(answer_is => 'label'), q(task 't': 'answer_is': 'label' needs 'labels'), 'no labels');
 refused(task(labels => ['x', 'y']), q(task 't': a list of 'labels' names each of a list of 'choices', and 'answer_is' is 'label'), 'labels for nothing');
 refused(task(labels => ['x'], answer_is => 'label'), q(task 't': a list of 'labels' names), 'too few labels');
-refused(task(examples => 'x'), q(task 't': 'examples' are in a folder), 'examples beside nothing');
+refused(task(examples => 'x'), q(task 't': 'examples' needs 'file', too), 'examples beside nothing');
 refused({tasks => {t => {prompt => 'x', choices => 'c'}}}, q(task 't': .*answer), 'no answer');
 done_testing();

@@ -1,7 +1,6 @@
-/* Which choice a model takes: the log-probability of each choice behind its context, in nats, as
+/* Multiple-choice scoring: the log-probability of each choice given its context, in nats, as
  * lm-evaluation-harness 0.4.8 computes it. The context's tokens are those of the context alone, the
- * choice's are what follows them in the tokens of both together, a space between; no BOS is put in
- * front.
+ * choice's are the rest of the tokens of context, space and choice; no BOS is added.
  */
 #ifndef EVAL_CHOICE_SCORE_H
 #define EVAL_CHOICE_SCORE_H
@@ -15,18 +14,18 @@ struct choice_score {
     double *logp;    /* [n] owned: sum over the tokens of each */
     int best;        /* the most likely one, the first of equals */
     int best_letter; /* the same by log-probability per character */
-    /* 1 where that is the right one, else 0. Where several are right, the share of the probability
-     * that they have. */
+    /* 1 if that is the correct one, else 0. If several are correct, their share of the probability.
+     */
     double acc, acc_norm;
 };
 
-/* Fills out[q->n], zeroed before; choice_scores_free is due also on failure. positions: what the
- * model reads at most; the last token of a choice is not read, and longer sequences lose their
- * beginning. */
+/* Fills out[q->n], zeroed before; choice_scores_free is due also on failure. positions: the
+ * model's maximum length; the last token of a choice is not an input, and longer sequences are
+ * truncated on the left. */
 int choice_score(struct choice_score *out, const struct questions *q, const struct tokenizer *tok,
                  const struct backend *model, int positions, struct err *e);
 void choice_scores_free(struct choice_score *s, int n);
-/* What of logp[n] makes the figures of `s`, from the question alone. */
+/* Fills the results of `s` from its logp[n] and the question. */
 void choice_judge(struct choice_score *s, const struct question *q);
 
 #endif

@@ -55,7 +55,7 @@ static int listed_choices(struct question *q, const struct choice_task *t,
     const json_t *list = template_field(s->row, t->choices);
     size_t n = list_size(list);
     if (n > QUESTION_CHOICES)
-        return err_set(e, "%zu choices, more than %d", n, QUESTION_CHOICES);
+        return err_set(e, "%zu choices, the maximum is %d", n, QUESTION_CHOICES);
     for (size_t i = 0; i < n; i++) {
         const char *key = NULL;
         const json_t *item = list_item(list, i, &key);
@@ -81,7 +81,7 @@ static int find_choices(struct question *q, const struct choice_task *t,
     for (int i = 0; t->contexts[i]; i++)
         if (add_choice(q, t->ending, t, s, e))
             return -1;
-    return q->n >= 2 ? 0 : err_set(e, "%d choices, a question needs two", q->n);
+    return q->n >= 2 ? 0 : err_set(e, "%d choices, a question needs at least two", q->n);
 }
 
 /* A whole number, also in quotes or as a truth value; -1 if it is none. */
@@ -158,7 +158,7 @@ static int find_gold(struct question *q, const struct choice_task *t, const json
     case ANSWER_FIRST:
         q->n_right = truths(labels, q->n);
         if (q->n_right <= 0 || q->n_right == q->n)
-            return err_set(e, "'%s' must hold right answers, then wrong ones", t->answer);
+            return err_set(e, "'%s' must list correct answers, then wrong ones", t->answer);
         if (t->answer_is == ANSWER_FIRST)
             q->n_right = 0;
         return 0;
@@ -236,7 +236,8 @@ static int question_read(struct question *q, const struct choice_task *t,
     if (!(q->context = mem_alloc(QUESTION_CHOICES, sizeof *q->context, e)) ||
         !(q->choice = mem_alloc(QUESTION_CHOICES, sizeof *q->choice, e)) ||
         find_choices(q, t, s, e) || find_gold(q, t, s->row, e) ||
-        (t->letters && q->n > 26 ? err_set(e, "%d choices, more than letters", q->n) : 0) ||
+        (t->letters && q->n > 26 ? err_set(e, "%d choices, the maximum with letters is 26", q->n)
+                                 : 0) ||
         make_contexts(q, t, s, before, e) || (t->letters && take_letters(q, e))) {
         question_fini(q);
         return -1;
@@ -266,7 +267,8 @@ static int make_preamble(struct buf *out, const struct choice_task *task, const 
     if (buf_str(out, "", e) || (task->description && template_fill(out, task->description, &s, e)))
         return -1;
     if (n_shots > (shots ? shots->n : 0))
-        return err_set(e, "%d worked examples wanted, %d there", n_shots, shots ? shots->n : 0);
+        return err_set(e, "%d worked examples requested, %d available", n_shots,
+                       shots ? shots->n : 0);
     for (int i = 0; i < n_shots; i++) {
         struct question q;
         struct err why;

@@ -1,9 +1,8 @@
-/* Multiple-choice questions, from the rows of the data sets people have. Those of the built-in
- * suites are worded byte for byte as lm-evaluation-harness 0.4.8 words them, so that figures can be
- * compared with published ones.
+/* Multiple-choice questions from rows of the usual data sets. Prompts of the built-in suites are
+ * byte for byte those of lm-evaluation-harness 0.4.8, so that results compare with published ones.
  *
- * A task says how the prompt reads, where the choices are and which one is right; suites/tasks.h
- * reads it from a suite's JSON. Its scores are those of eval/choice_score.h.
+ * A task defines the prompt, the choices and the correct one; suites/tasks.h reads it from a
+ * suite's JSON, eval/choice_score.h scores it.
  */
 #ifndef EVAL_CHOICE_TASK_H
 #define EVAL_CHOICE_TASK_H
@@ -16,13 +15,13 @@
 
 enum { QUESTION_CHOICES = 64, TASK_CHOICES = 16 };
 
-/* Which choice is right. */
+/* How the correct choice is given. */
 enum answer_kind {
-    ANSWER_INDEX,  /* its number, from 0, or a truth value */
+    ANSWER_INDEX,  /* its index, from 0, or a boolean */
     ANSWER_NUMBER, /* its number, from 1 */
-    ANSWER_LABEL,  /* its name among the labels */
-    ANSWER_TRUTHS, /* `labels` holds 1 for right ones, which come first, then 0 for wrong ones */
-    ANSWER_FIRST,  /* as ANSWER_TRUTHS, but only the first counts as right */
+    ANSWER_LABEL,  /* its label */
+    ANSWER_TRUTHS, /* `labels` holds 1 for correct ones, which come first, then 0 for wrong ones */
+    ANSWER_FIRST,  /* as ANSWER_TRUTHS, but only the first counts as correct */
 };
 
 /* One layout of a task's rows; a task is an array of them up to one without a name, of which the
@@ -30,21 +29,21 @@ enum answer_kind {
  * eval/template.h. All borrowed. */
 struct choice_task {
     const char *name;
-    const char *has;         /* rows with this field are of this layout; NULL: all are */
-    const char *description; /* said first; {subject} stands for the subject */
+    const char *has;         /* rows with this field have this layout; NULL: all have */
+    const char *description; /* comes first; {subject} is the subject */
     const char *prompt;      /* with several `contexts`, unused */
     const char *choices;     /* path of the list of choices (of an object: its keys), or NULL: */
     const char *options[TASK_CHOICES + 1];  /* templates of the choices, up to NULL */
     const char *contexts[TASK_CHOICES + 1]; /* templates of prompts that differ by choice, all with
                                                `ending` */
-    const char *ending;                     /* then the template of what is scored */
+    const char *ending;                     /* then the template of the scored text */
     bool letters;          /* choices are listed in the prompt, their letters are scored */
-    bool wikihow;          /* HellaSwag's marks are taken out */
-    const char *answer;    /* path of what is right */
+    bool wikihow;          /* HellaSwag's marks are removed */
+    const char *answer;    /* path of the correct answer */
     const char *labels;    /* path of the list of labels, or NULL: */
-    const json_t *classes; /* the labels of every row, as texts; NULL: none */
+    const json_t *classes; /* labels common to all rows, as texts; NULL: none */
     enum answer_kind answer_is;
-    bool normalised; /* accuracy by log-probability per character is usual */
+    bool normalised; /* accuracy by log-probability per character is reported, too */
 };
 
 /* The layout of this task that fits the row; an error names the fields that would. */
@@ -55,21 +54,21 @@ struct question {
     int row, n;     /* number of the row; choices */
     char **context; /* [n] owned; all the same pointer unless contexts differ */
     char **choice;  /* [n] owned: the text of the choice, without the space before it */
-    int gold;       /* the right choice */
-    int n_right;    /* ANSWER_TRUTHS: choices 0..n_right-1 are right; else 0 */
+    int gold;       /* the correct choice */
+    int n_right;    /* ANSWER_TRUTHS: choices 0..n_right-1 are correct; else 0 */
 };
 
 struct questions {
     const struct choice_task *task; /* the layout of the first row */
     struct question *v;             /* owned */
     int n;
-    int bad;          /* rows that are no questions and were left out */
-    struct err first; /* what is wrong with the first of them */
+    int bad;          /* invalid rows, left out */
+    struct err first; /* the error of the first of them */
 };
 
-/* The questions of all rows, each behind the first n_shots rows of `shots` with their answers.
- * subject: of the description, underscores read as spaces; may be NULL. An error if no row is a
- * question. */
+/* The questions of all rows, each after the first n_shots rows of `shots` with their answers as
+ * worked examples. subject: of the description, underscores become spaces; may be NULL. Fails if no
+ * row is a valid question. */
 int questions_build(struct questions *q, const struct choice_task *task, const char *subject,
                     const struct rows *rows, const struct rows *shots, int n_shots, struct err *e);
 void questions_fini(struct questions *q);

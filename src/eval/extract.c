@@ -8,7 +8,7 @@
 #include "eval/ngrams.h"
 #include "model/generate.h"
 
-/* Prompt i is the prefix of first + i tokens; together with what it says it is as long as the text.
+/* Prompt i is the prefix of first + i tokens; with its continuation it is as long as the text.
  */
 struct span {
     int first, len;
@@ -21,7 +21,7 @@ static bool full(void *ctx, int prompt, const int *ids, int n)
     return s->first + prompt + n >= s->len;
 }
 
-/* both: room for the rest of the text and what was said instead. */
+/* both: room for the rest of the text and the continuation. */
 static int share(const int *rest, int n_rest, const struct generation *g, int n, int *both,
                  double *out, struct err *e)
 {

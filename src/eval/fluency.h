@@ -9,8 +9,8 @@
 
 struct fluency {
     int words;
-    double unique;     /* different words / words */
-    double repetition; /* 1 - different n-grams / n-grams (rep-n, arXiv 1908.04319) */
+    double unique;     /* distinct words / words */
+    double repetition; /* 1 - distinct n-grams / n-grams (rep-n, arXiv 1908.04319) */
     double entropy;    /* of the n-grams, in bits (arXiv 1809.05972) */
 };
 

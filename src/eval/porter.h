@@ -1,4 +1,4 @@
-/* Porter's stemmer in the extended form of NLTK, which the field's ROUGE scores are computed with.
+/* Porter's stemmer in the extended form of NLTK, as used by rouge_score.
  * Words are lower-case ASCII letters and digits; a digit counts as a consonant.
  * Rules: spec metrics.md section 2.1; M. F. Porter, An algorithm for suffix stripping, Program
  * 14(3), 1980.

@@ -1,5 +1,5 @@
-/* Rows of an evaluation with typed columns: what was observed of a model, or what a log holds of
- * it. A metric is a function over them, whoever filled them in.
+/* Rows of an evaluation with typed columns, filled from a model's outputs or from a log. Metrics
+ * are functions over them.
  *
  * A row has one cell, or one for each of several answers or samples: cell[first] .. of its `n`.
  * A number that is missing is NaN, a text NULL.
@@ -36,7 +36,7 @@ struct cell {
 struct record {
     char *name;   /* owned: "12", the row's number in its data set */
     int first, n; /* its cells */
-    bool list;    /* it holds a list of answers, be it of one */
+    bool list;    /* it holds a list of answers, also of one */
 };
 
 /* Zero-initialise; records_fini is due. */
@@ -56,7 +56,7 @@ int cell_set_text(struct cell *c, enum text_id id, const char *s, size_t n, stru
 struct cell *records_cell(const struct records *r, int i);
 /* Mean over the cells of row i, NaN if one is missing. */
 double records_mean(const struct records *r, enum column_id id, int i);
-/* The row of that name, looked for at row `near` first; -1: none. */
+/* The row of that name, searched at row `near` first; -1: none. */
 int records_find(const struct records *r, const char *name, int near);
 
 #endif

@@ -1,9 +1,9 @@
 /* ROUGE as the field's unlearning benchmarks compute it: unigram recall, and the longest common
- * subsequence of the two token lists (ROUGE-L). All scores lie in [0,1]; they are 0 where either
- * text has no tokens. Definitions: C.-Y. Lin, ROUGE, ACL 2004 workshop; spec metrics.md section 2.
+ * subsequence of the two token lists (ROUGE-L). All scores lie in [0,1]; they are 0 if either text
+ * has no tokens. Definitions: C.-Y. Lin, ROUGE, ACL 2004 workshop; spec metrics.md section 2.
  *
- * Texts are UTF-8 of n bytes and may hold U+0000; memory is linear in their length. What a token
- * is: ROUGE_LATIN    lower-case as Python does it, split at everything but a-z and 0-9
+ * Texts are UTF-8 of n bytes and may hold U+0000; memory is linear in their length. Tokens:
+ *   ROUGE_LATIN    lower-case as in Python, split at everything but a-z and 0-9
  *   ROUGE_STEMMED  the same, words of more than three letters stemmed (eval/porter.h)
  *   ROUGE_UNICODE  words of all scripts (eval/words.h)
  */

@@ -91,7 +91,7 @@ int stop_list_parse(struct stop_list *list, const char *text, struct err *e)
     if (count)
         return 0;
     stop_list_fini(list);
-    return err_set(e, "no stop string is given: they stand between bars, as in 'END|\\n\\n'");
+    return err_set(e, "no stop string is given: separate them by bars, as in 'END|\\n\\n'");
 }
 
 void stop_list_fini(struct stop_list *list)

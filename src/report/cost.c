@@ -17,7 +17,7 @@ static double number(const json_t *o, const char *key)
 }
 
 /* The ledger of the run that made the model, or NULL. */
-static json_t *look(const char *path)
+static json_t *read_run(const char *path)
 {
     json_t *run = path && file_is_dir(path) ? ledger_read(path) : NULL;
     json_t *method = json_object_get(json_object_get(run, "options"), "method");
@@ -45,9 +45,9 @@ json_t *cost_collect(const char *model, const char *retrained, double seconds,
 {
     json_t *cost = json_object(), *run;
     int rc = cost ? 0 : -1;
-    if ((run = look(model)))
+    if ((run = read_run(model)))
         rc |= json_object_set_new(cost, sides[0], run);
-    if ((run = look(retrained)))
+    if ((run = read_run(retrained)))
         rc |= json_object_set_new(cost, sides[1], run);
     rc |= add_share(cost);
     rc |= json_object_set_new(
@@ -67,41 +67,41 @@ bool cost_has_ledger(const json_t *cost)
     return json_object_get(cost, sides[0]) || json_object_get(cost, sides[1]);
 }
 
-static void say_command(const json_t *run, const char *key, char *text, size_t size)
+static void write_command(const json_t *run, const char *key, char *text, size_t size)
 {
     const char *method = json_string_value(json_object_get(run, "method"));
     const char *name = json_string_value(json_object_get(run, key));
     snprintf(text, size, "%s%s%s", name ? name : "-", method ? " " : "", method ? method : "");
 }
 
-static void say_text(const json_t *run, const char *key, char *text, size_t size)
+static void write_text(const json_t *run, const char *key, char *text, size_t size)
 {
     const char *value = json_string_value(json_object_get(run, key));
     snprintf(text, size, "%s", value ? value : "-");
 }
 
-static void say_count(const json_t *run, const char *key, char *text, size_t size)
+static void write_count(const json_t *run, const char *key, char *text, size_t size)
 {
     snprintf(text, size, "%.0f", number(run, key));
 }
 
-static void say_rounded(const json_t *run, const char *key, char *text, size_t size)
+static void write_rounded(const json_t *run, const char *key, char *text, size_t size)
 {
     snprintf(text, size, "%.4g", number(run, key));
 }
 
-static void say_seconds(const json_t *run, const char *key, char *text, size_t size)
+static void write_seconds(const json_t *run, const char *key, char *text, size_t size)
 {
     snprintf(text, size, "%.1f", number(run, key));
 }
 
-static void say_mib(const json_t *run, const char *key, char *text, size_t size)
+static void write_mib(const json_t *run, const char *key, char *text, size_t size)
 {
     snprintf(text, size, "%.1f", number(run, key) / (1 << 20));
 }
 
 /* Of all parts. */
-static void say_state(const json_t *run, const char *key, char *text, size_t size)
+static void write_state(const json_t *run, const char *key, char *text, size_t size)
 {
     json_t *state = json_object_get(run, key), *bytes;
     const char *name;
@@ -112,17 +112,17 @@ static void say_state(const json_t *run, const char *key, char *text, size_t siz
 
 static const struct {
     const char *label, *key;
-    void (*say)(const json_t *run, const char *key, char *text, size_t size);
-} lines[] = {{"made by", "command", say_command},
-             {"wall time, s", "seconds", say_seconds},
-             {"FLOPs", "flops", say_rounded},
-             {"tokens read", "tokens", say_count},
-             {"tokens read by frozen models", "forward_tokens", say_count},
-             {"peak memory, MiB", "peak_bytes", say_mib},
-             {"extra state, MiB", "state_bytes", say_state},
-             {"parameters touched", "touched", say_count},
-             {"parameters in all", "parameters", say_count},
-             {"access", "access", say_text}};
+    void (*write)(const json_t *run, const char *key, char *text, size_t size);
+} lines[] = {{"made by", "command", write_command},
+             {"wall time, s", "seconds", write_seconds},
+             {"FLOPs", "flops", write_rounded},
+             {"tokens read", "tokens", write_count},
+             {"tokens read by frozen models", "forward_tokens", write_count},
+             {"peak memory, MiB", "peak_bytes", write_mib},
+             {"extra state, MiB", "state_bytes", write_state},
+             {"parameters touched", "touched", write_count},
+             {"parameters in all", "parameters", write_count},
+             {"access", "access", write_text}};
 
 enum { LINES = sizeof lines / sizeof *lines };
 
@@ -136,7 +136,7 @@ static int fill_line(struct table *t, int row, const json_t *cost, struct err *e
         char text[64];
         if (!run)
             continue;
-        lines[row - 1].say(run, key, text, sizeof text);
+        lines[row - 1].write(run, key, text, sizeof text);
         rc = table_set(t, row, col++, e, "%s", text);
     }
     if (!rc && col < t->cols)

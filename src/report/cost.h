@@ -1,10 +1,10 @@
-/* What it cost to make a model, beside the retrained one, and what the evaluation of it cost:
+/* Cost of training a model and the retrained one, and of the evaluation:
  *
- *   model, retrained  ledgers of runs (train/ledger.h), without their options but for `method`;
- *                     a model that is no run's has none
- *   share             {flops, seconds, tokens}: of the model by those of the retrained one
- *   evaluation        {seconds, sequences, tokens, answers, new_tokens}: sequences that were
- *                     scored, answers that were generated, and their tokens, by all models
+ *   model, retrained  ledgers of runs (train/ledger.h), of their options only `method`; absent
+ *                     for a model without a run
+ *   share             {flops, seconds, tokens}: the model's divided by the retrained one's
+ *   evaluation        {seconds, sequences, tokens, answers, new_tokens}: scored sequences and
+ *                     generated answers of all models, and their tokens
  */
 #ifndef REPORT_COST_H
 #define REPORT_COST_H
@@ -17,7 +17,7 @@
 /* `model` and `retrained`: directories, files or NULL. A new object; NULL: no memory. */
 json_t *cost_collect(const char *model, const char *retrained, double seconds,
                      const struct model_effort *effort, struct err *e);
-/* Some ledger is there. */
+/* Whether there is any ledger. */
 bool cost_has_ledger(const json_t *cost);
 /* Appends a table of the ledgers and a line on the evaluation. */
 int cost_write(const json_t *cost, struct buf *out, struct err *e);

@@ -9,11 +9,11 @@
 
 #include "base/mem.h"
 
-/* What a style puts before, between and after cells, and how the rule under the heading looks. */
+/* Text before, between and after cells, and the rule under the heading. */
 static const struct style {
     const char *left, *between, *right;
     const char *rule_right; /* ends the rule of a right-aligned column */
-    const char *pipe;       /* stands for a pipe within a cell */
+    const char *pipe;       /* a pipe within a cell */
 } styles[] = {
     [TABLE_PLAIN] = {"", "  ", "", "-", "|"}, [TABLE_MARKDOWN] = {"| ", " | ", " |", ":", "\\|"}};
 
@@ -102,7 +102,7 @@ static int put_row(const struct table *t, int row, const int *columns, const str
             rc = row < 0 ? put_rule(c, columns[c], style, out, e)
                          : put_cell(cell(t, row, c), c, columns[c], style, out, e);
     }
-    return rc || buf_str(out, style->right, e) || buf_str(out, "\n", e) ? -1 : 0;
+    return rc || buf_str(out, style->right, e) || buf_str(out, "\n", e);
 }
 
 int table_write(const struct table *t, enum table_style style, struct buf *out, struct err *e)

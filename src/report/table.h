@@ -1,5 +1,5 @@
-/* Tables of text for a terminal or a Markdown page. Row 0 is the heading; the first column is set
- * to the left, all others to the right. Cells are UTF-8; widths count code points.
+/* Tables of text for a terminal or a Markdown page. Row 0 is the heading; the first column is
+ * left-aligned, all others right-aligned. Cells are UTF-8; widths count code points.
  */
 #ifndef REPORT_TABLE_H
 #define REPORT_TABLE_H
@@ -16,7 +16,7 @@ struct table {
 
 int table_init(struct table *t, int rows, int cols, struct err *e);
 void table_fini(struct table *t);
-/* Sets one cell, replacing what was there. */
+/* Sets one cell, replacing its text. */
 int table_set(struct table *t, int row, int col, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 

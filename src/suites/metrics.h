@@ -1,9 +1,9 @@
 /* Kinds of metrics, rows of a table. A suite's metrics name one (suites/suite.h).
  *
- * A metric comes about in two steps: its rows are filled in, from what was observed of the model
- * (`score` or `fill`), from the rows of other metrics (`join`) or from a log; then `value` says
- * what each row adds to the mean, whoever filled it in. An attack has two sets of rows and is the
- * AUC between them. Figures alone (`figure`) are computed from other metrics and have no rows.
+ * A metric is computed in two steps: its rows are filled from observations of the model (`score` or
+ * `fill`), from the rows of other metrics (`join`) or from a log; then `value` gives each row's
+ * term of the mean. An attack has two sets of rows and is the AUC between them. A `figure` is
+ * computed from other metrics and has no rows.
  */
 #ifndef SUITES_METRICS_H
 #define SUITES_METRICS_H
@@ -14,20 +14,20 @@
 #include "suites/suite.h"
 #include "suites/warnings.h"
 
-/* What a metric gave. */
+/* The result of a metric. */
 struct result {
     struct records side[2]; /* its rows; of an attack, of members and of non-members */
     int n_sides;            /* 0: it has no rows */
-    json_t *logged[2];      /* owned: the same as a log holds them; NULL: they come from no log */
-    json_t *kept;           /* owned: of a log whose figure stays as it is; NULL: none */
-    double *values;         /* owned [n]: what its mean is over, NaN where missing; NULL: no mean */
-    int n;                  /* rows that it is to rest on; 0: it rests on other metrics */
-    bool there;             /* it has a figure, be it NaN */
+    json_t *logged[2];      /* owned: the same in a log's form; NULL: not from a log */
+    json_t *kept;           /* owned: of a log whose value is copied; NULL: none */
+    double *values;         /* owned [n]: the terms of its mean, NaN if missing; NULL: no mean */
+    int n;                  /* rows it is computed from; 0: from other metrics */
+    bool there;             /* it has a value, also NaN */
     double figure;
     bool has_interval;
-    struct interval interval; /* of a figure that is no mean */
+    struct interval interval; /* of a value that is no mean */
     struct warnings warnings;
-    char note[256]; /* how it came about, or why it did not; "": nothing to say */
+    char note[256]; /* how it was computed, or why not; "": no note */
 };
 
 /* Answer i of what was observed, for `score`. */
@@ -41,31 +41,31 @@ struct one_row {
 /* flags */
 #define METRIC_ATTACK (1u << 0) /* of two data sets, members and non-members */
 #define METRIC_RATE   (1u << 1) /* each value is 0 or 1 */
-#define METRIC_LATIN  (1u << 2) /* of words that are made of a-z and 0-9, as ROUGE's are */
+#define METRIC_LATIN  (1u << 2) /* over words of a-z and 0-9, as ROUGE's */
 
 struct metric_kind {
     const char *name, *help; /* as recipes and `unlearn eval --list` have them */
-    const char *forgotten;   /* which figure means forgotten, in a few words */
+    const char *forgotten;   /* the value that means forgotten, in a few words */
     const char *verified;    /* what it was checked against */
     unsigned needs;          /* bits of enum need, of the metric's data sets */
     unsigned flags;
-    unsigned columns, texts; /* bits: what its rows hold in a log; 0: COLUMN_SCORE */
-    /* One of these four. The number of answer i, its COLUMN_SCORE. */
+    unsigned columns, texts; /* bits: columns of its rows in a log; 0: COLUMN_SCORE */
+    /* One of these four. The score of answer i, its COLUMN_SCORE. */
     int (*score)(const struct one_row *r, double *out, struct err *e);
     /* All rows of one data set. */
     int (*fill)(const struct metric *m, const struct suite *s, const struct observed *x,
                 struct records *out, struct err *e);
-    /* Row by row from a column of both inputs, its right answers and its wrong ones: of COLUMN_PROB
-     * the logarithms, of probabilities too small for a double from the loss. */
+    /* Row by row from a column of both inputs, correct answers and wrong ones: of COLUMN_PROB the
+     * logarithms, taken from the loss where the probability underflows a double. */
     enum column_id joined;
     void (*join)(const struct metric *m, const struct suite *s, const double *right, int n_right,
                  const double *wrong, int n_wrong, struct cell *out);
-    /* out->figure from other metrics; left as it is where it cannot be had. */
+    /* out->figure from other metrics; unchanged if it cannot be computed. */
     int (*figure)(const struct metric *m, const struct suite *s, struct result *out, struct err *e);
-    /* What row i adds to the mean; NULL: its COLUMN_SCORE. It may fill columns of the row in. */
+    /* Row i's term of the mean; NULL: its COLUMN_SCORE. It may fill columns of the row. */
     int (*value)(const struct metric *m, unsigned compat, struct records *r, int i, double *out,
                  struct err *e);
-    int inputs_least, inputs_most; /* how many metrics it is computed from */
+    int inputs_least, inputs_most; /* number of inputs */
 };
 
 /* Tables that end with a row without a name. */
@@ -78,9 +78,9 @@ extern const struct metric_kind metrics_attack[];    /* membership inference */
 const struct metric_kind *metric_kind_at(int i);
 const struct metric_kind *metric_kind_find(const char *name, struct err *e);
 
-/* An answer as memorisation scores and attacks on tokens see it. */
+/* The tokens of an answer for memorisation scores and token attacks. */
 struct score metric_tokens(const struct one_row *r);
-/* The scores of an attack's rows, NaN where there is none, which is noted; `side` precedes their
+/* The scores of an attack's rows, NaN with a warning where there is none; `side` precedes row
  * names. Owned by the caller. */
 double *metric_scores(const struct records *r, const char *side, enum warning missing,
                       struct result *out, struct err *e);
@@ -91,7 +91,7 @@ int metric_rouge(const struct records *r, int i, enum rouge_words words, struct 
 
 /* From rows that are filled in: values and mean, or AUC. */
 int result_aggregate(struct result *r, const struct metric *m, unsigned compat, struct err *e);
-/* The rows that a log holds of the metric, then the same; an error if there are none. */
+/* Reads the metric's rows of a log, then aggregates; an error if there are none. */
 int result_from_log(struct result *r, const struct metric *m, unsigned compat, json_t *logged,
                     struct err *e);
 /* In the form of a log, a new reference. */
@@ -102,12 +102,12 @@ int result_warn(struct result *r, const struct suite *s, const struct metric *m,
 int result_tabulate(struct result *r, struct suite *s, const struct metric *m, struct err *e);
 void result_fini(struct result *r);
 
-/* The result of a metric that was computed before; NULL: it has none. */
+/* The result of a metric computed before; NULL: none. */
 const struct result *suite_result(const struct suite *s, const char *name);
-/* The data set if it is given and has the field at all; and how its prompts are made. */
+/* The data set if it is given and any row has the field; and its prompt settings. */
 const struct rows *suite_rows(const struct suite *s, int set, const char *answer);
 struct prompt_settings suite_prompt_settings(const struct suite *s, int set);
-/* What was observed of the metric's own field of a set; NULL: its data are not given. */
+/* The observations of the metric's field of a set; NULL: its data are not given. */
 const struct observed *suite_observed(const struct suite *s, const struct metric *m, int set);
 
 #endif

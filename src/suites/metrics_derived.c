@@ -64,10 +64,11 @@ static int check_texts(const struct suite *s, const char *metric, const struct r
         const json_t *a = peer_truth(s->log.eval, metric, row);
         const json_t *b = peer_truth(s->retain_log, metric, row);
         if (a && b && !json_equal(a, b))
-            return err_set(e,
-                           "row %s of the retrained model's log is of another data set ('%.60s', "
-                           "here '%.60s'): evaluate both models on the same forget file",
-                           row, json_string_value(b), json_string_value(a));
+            return err_set(
+                e,
+                "row %s of the retrained model's log is of another data set ('%.60s', this model's "
+                "log has '%.60s'): evaluate both models on the same forget file",
+                row, json_string_value(b), json_string_value(a));
     }
     return 0;
 }
@@ -111,7 +112,7 @@ static int forget_quality(const struct metric *m, const struct suite *s, struct 
     if (!rc && gold.n && n != gold.n)
         snprintf(out->note, sizeof out->note,
                  "the retrained model's log has %d rows of '%s', this model %d: comparable with "
-                 "published figures only if both are evaluated on the same forget file",
+                 "published results only if both are evaluated on the same forget file",
                  gold.n, m->inputs[0], n);
     records_fini(&gold);
     return rc;
@@ -130,7 +131,7 @@ static int utility(const struct metric *m, const struct suite *s, struct result 
         return 0;
     if (n < wanted)
         snprintf(out->note, sizeof out->note,
-                 "the mean of %d of its %d parts: not comparable with published figures", n,
+                 "the mean of %d of its %d inputs: not comparable with published results", n,
                  wanted);
     out->there = true;
     return stats_harmonic_mean(v, n, &out->figure, e);
@@ -151,7 +152,7 @@ static int relate(const struct metric *m, const struct suite *s, bool auc,
     }
     if (isnan(gold)) {
         snprintf(out->note, sizeof out->note,
-                 "against an AUC of 0.5, for want of the retrained model's (--retain-logs)");
+                 "relative to an AUC of 0.5, the retrained model's is not given (--retain-logs)");
         gold = 0.5;
     }
     out->there = true;
@@ -175,7 +176,7 @@ static int rel_diff(const struct metric *m, const struct suite *s, struct result
 
 const struct metric_kind metrics_derived[] = {
     {.name = "options",
-     .help = "the right answer's share of the probability of all; inputs: right, wrong "
+     .help = "the correct answer's share of the probability of all answers; inputs: correct, wrong "
              "probabilities",
      .forgotten = "low on forget",
      .verified = "OpenUnlearning",
@@ -186,8 +187,8 @@ const struct metric_kind metrics_derived[] = {
      .inputs_least = 2,
      .inputs_most = 2},
     {.name = "truth_ratio",
-     .help = "r = p(wrong) / p(right), means over answers; 'truth': min(r, 1/r), max(0, 1 - r) or "
-             "the right one's share; inputs: right, wrong probabilities",
+     .help = "truth ratio r = p(wrong) / p(correct), means over answers; 'truth': min(r, 1/r), "
+             "max(0, 1 - r) or the correct answer's share; inputs: correct, wrong probabilities",
      .forgotten = "as in the retrained model",
      .verified = "OpenUnlearning, logs of TOFU",
      .joined = COLUMN_LOSS,
@@ -196,8 +197,8 @@ const struct metric_kind metrics_derived[] = {
      .inputs_least = 2,
      .inputs_most = 2},
     {.name = "exposure",
-     .help = "of a canary: bits by which it is likelier than the alternatives (arXiv 1802.08232); "
-             "inputs: canary, alternatives",
+     .help = "exposure of a canary in bits, against alternatives (arXiv 1802.08232); inputs: "
+             "canary, alternatives",
      .forgotten = "about 1",
      .verified = "its definition",
      .joined = COLUMN_LOSS,
@@ -205,15 +206,15 @@ const struct metric_kind metrics_derived[] = {
      .inputs_least = 2,
      .inputs_most = 2},
     {.name = "privleak",
-     .help = "percent by which 1 - AUC lies above the retrained model's (arXiv 2407.06460); input: "
-             "an attack",
+     .help = "PrivLeak: percent by which 1 - AUC exceeds the retrained model's (arXiv 2407.06460); "
+             "input: an attack",
      .forgotten = "0",
      .verified = "OpenUnlearning, published logs",
      .figure = privleak,
      .inputs_least = 1,
      .inputs_most = 1},
     {.name = "rel_diff",
-     .help = "percent by which a figure lies above the retrained model's; input: any metric",
+     .help = "percent by which a metric exceeds the retrained model's; input: any metric",
      .forgotten = "0",
      .verified = "OpenUnlearning",
      .figure = rel_diff,
@@ -222,7 +223,7 @@ const struct metric_kind metrics_derived[] = {
     {.name = "forget_quality",
      .help = "p-value of the two-sample Kolmogorov-Smirnov test against the retrained model's log, "
              "exact up to 10,000 rows; input: a truth ratio",
-     .forgotten = "high: cannot be told apart",
+     .forgotten = "high: the distributions do not differ",
      .verified = "scipy, published logs",
      .figure = forget_quality,
      .inputs_least = 1,

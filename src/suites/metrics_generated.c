@@ -1,5 +1,4 @@
-/* Metrics of the model's own answers: likeness to the true answer, and how much an answer repeats
- * itself. */
+/* Metrics of generated answers: similarity to the reference answer, repetition, perplexity. */
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
@@ -35,7 +34,7 @@ static int fill_texts(const struct metric *m, const struct suite *s, const struc
     return 0;
 }
 
-/* ROUGE of the row's texts; what it holds for it where it has no texts. */
+/* ROUGE of the row's texts; without texts the value in the row. */
 static int read_rouge(const struct metric *m, struct records *r, int i, enum column_id column,
                       enum rouge_words words, double *out, struct err *e)
 {
@@ -51,8 +50,8 @@ static int read_rouge(const struct metric *m, struct records *r, int i, enum col
     c->x[COLUMN_ROUGE_L] = rouge.recall_l;
     *out = c->x[column];
     if (fabs(*out - held) > SAME)
-        log_warn("%s: a row holds ROUGE %.6g, its texts give %.6g, which counts", m->name, held,
-                 *out);
+        log_warn("%s: a row holds ROUGE %.6g, but its texts give %.6g, which is used", m->name,
+                 held, *out);
     return 0;
 }
 
@@ -155,18 +154,18 @@ static int perplexity(const struct one_row *r, double *out, struct err *e)
 
 const struct metric_kind metrics_generated[] = {
     {.name = "rouge",
-     .help = "ROUGE-L recall of the model's own greedy answer, stemmed: longest common subsequence",
+     .help = "ROUGE-L recall of the generated answer (greedy, stemmed): longest common subsequence",
      .verified = "rouge_score, logs of TOFU",
      .flags = METRIC_LATIN,
      ROUGE(rouge_l)},
     {.name = "rouge_1",
-     .help = "ROUGE-1 recall of the model's own greedy answer, stemmed: common words",
+     .help = "ROUGE-1 recall of the generated answer (greedy, stemmed): common words",
      .verified = "rouge_score, logs of TOFU",
      .flags = METRIC_LATIN,
      ROUGE(rouge_1)},
     {.name = "rouge_f1",
-     .help = "ROUGE-L F of the same: knowledge and, where a text is continued, verbatim "
-             "memorisation (arXiv 2407.06460)",
+     .help = "ROUGE-L F1 of the generated answer: knowledge memorisation and, for continued texts, "
+             "verbatim memorisation (arXiv 2407.06460)",
      .verified = "rouge_score, OpenUnlearning's logs",
      .flags = METRIC_LATIN,
      ROUGE(rouge_f1)},
@@ -176,7 +175,7 @@ const struct metric_kind metrics_generated[] = {
      .verified = "plain Python",
      ROUGE(rouge_unicode)},
     {.name = "bleu",
-     .help = "BLEU of the model's own answer, tokenizer 13a",
+     .help = "BLEU of the generated answer, tokenizer 13a",
      .forgotten = "low on forget",
      .verified = "sacrebleu",
      .needs = NEED_ANSWERS,
@@ -189,28 +188,28 @@ const struct metric_kind metrics_generated[] = {
      .flags = METRIC_RATE,
      .score = exact_match},
     {.name = "unique_words",
-     .help = "share of different words in the model's own answer",
+     .help = "share of distinct words in the generated answer",
      .forgotten = "fluent: as in the retrained model",
      .verified = "plain Python",
      .needs = NEED_ANSWERS,
      .flags = METRIC_LATIN,
      .score = unique_words},
     {.name = "repetition",
-     .help = "share of 4-grams that came before in the model's own answer (arXiv 1908.04319)",
+     .help = "share of repeated 4-grams in the generated answer (arXiv 1908.04319)",
      .forgotten = "fluent: as in the retrained model",
      .verified = "plain Python",
      .needs = NEED_ANSWERS,
      .flags = METRIC_LATIN,
      .score = repetition},
     {.name = "word_entropy",
-     .help = "of bigrams in the model's own answer, in bits (arXiv 1809.05972)",
+     .help = "entropy of the bigrams of the generated answer, in bits (arXiv 1809.05972)",
      .forgotten = "fluent: as in the retrained model",
      .verified = "plain Python",
      .needs = NEED_ANSWERS,
      .flags = METRIC_LATIN,
      .score = word_entropy},
     {.name = "perplexity",
-     .help = "of the model's own answer under another model (`--reference`)",
+     .help = "perplexity of the generated answer under another model (`--reference`)",
      .forgotten = "fluent: as in the retrained model",
      .verified = "its definition",
      .needs = NEED_ANSWERS | NEED_JUDGE,

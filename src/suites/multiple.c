@@ -90,7 +90,7 @@ static int find_file(const struct suite_task *t, const char *data, char **path, 
     bool dir = file_is_dir(data);
     *path = NULL;
     if (t->files[0] && strstr(t->files[0], "{subject}") && !dir)
-        return err_set(e, "%s is read from a folder, '%s' is none", t->name, data);
+        return err_set(e, "%s is read from a folder, '%s' is not one", t->name, data);
     if (!t->files[0] || !dir)
         return (*path = mem_strdup(data, e)) ? 0 : -1;
     for (int i = 0; t->files[i] && !*path; i++) {
@@ -159,11 +159,11 @@ static int run_task(struct task_run *run, int *n, struct err *e)
     if (!listed(o->subjects, t->subject))
         return 0;
     if (o->shots && !o->folds && !t->examples)
-        return err_about(e, "shots", "%s has no worked examples but those of other folds", t->name);
+        return err_about(e, "shots", "%s has worked examples only with folds", t->name);
     if (find_file(t, o->data, &file, e))
         return -1;
     if (!file)
-        return o->subjects ? err_set(e, "'%s' holds no questions of %s", o->data, t->subject) : 0;
+        return o->subjects ? err_set(e, "'%s' has no questions of %s", o->data, t->subject) : 0;
     if (o->shots && !o->folds && !(run->examples = file_of(o->data, t->examples, t->subject, e))) {
         free(file);
         return -1;
@@ -190,7 +190,7 @@ int multiple_run(struct multiple *m, const struct suite_recipe *r, const struct 
     if (start(m, e))
         return -1;
     if (o->folds == 1)
-        return err_about(e, "folds", "one fold is no division");
+        return err_about(e, "folds", "1 fold: at least 2 are needed");
     if (check_subjects(r, o->subjects, e))
         return -1;
     for (int i = 0; i < r->n_tasks; i++) {
@@ -200,7 +200,7 @@ int multiple_run(struct multiple *m, const struct suite_recipe *r, const struct 
     }
     if (groups_report(m, e))
         return -1;
-    return n ? 0 : err_set(e, "'%s' holds none of the files of %s", o->data, r->name);
+    return n ? 0 : err_set(e, "'%s' has none of the files of %s", o->data, r->name);
 }
 
 int multiple_rescore(struct multiple *m, const struct suite_recipe *r, const json_t *eval,

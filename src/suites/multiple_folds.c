@@ -71,7 +71,7 @@ int folds_draw(const int *label, const int *fold, int n, int f, int shots, uint3
     free(times);
     free(order);
     return !rc && drawn < shots
-               ? err_set(e, "%d worked examples wanted, the other folds have %d", shots, drawn)
+               ? err_set(e, "%d worked examples requested, the other folds have %d", shots, drawn)
                : rc;
 }
 
@@ -143,7 +143,7 @@ static int find_questions(struct task_run *run, struct division *d, struct err *
     task_note_bad(run, &q);
     questions_fini(&q);
     if (!rc && d->k > d->n)
-        rc = err_set(e, "%d questions cannot be dealt into %d folds", d->n, d->k);
+        rc = err_set(e, "%d questions are too few for %d folds", d->n, d->k);
     return rc;
 }
 
@@ -173,12 +173,10 @@ static int run_fold(struct task_run *run, struct division *d, int f, struct err 
     log_note("%s: fold %d of %d, %d questions", run->task->name, f + 1, d->k, n);
     int rc =
         folds_draw(d->label, d->fold, d->n, f, (int)o->shots, (uint32_t)o->seed, d->drawn, e) ||
-                pick_rows(run, d, d->mine, n, &rows, e) ||
-                pick_rows(run, d, d->drawn, (int)o->shots, &shots, e) ||
-                batch_score(&b, run->task, &rows, &shots, (int)o->shots, run->model, e) ||
-                put_samples(run, d, f, &b, e)
-            ? -1
-            : 0;
+        pick_rows(run, d, d->mine, n, &rows, e) ||
+        pick_rows(run, d, d->drawn, (int)o->shots, &shots, e) ||
+        batch_score(&b, run->task, &rows, &shots, (int)o->shots, run->model, e) ||
+        put_samples(run, d, f, &b, e);
     run->costs[f] = (struct fold_cost){b.seconds, json_array()};
     for (int i = 0; i < (int)o->shots && !rc; i++)
         json_array_append_new(run->costs[f].examples, json_integer(d->row[d->drawn[i]]));
@@ -192,10 +190,8 @@ int task_run_folds(struct task_run *run, struct err *e)
 {
     struct division d;
     int rc = division_init(&d, run->rows.n, (int)run->o->folds, e) || find_questions(run, &d, e) ||
-                     folds_deal(d.label, d.n, d.k, (uint32_t)run->o->seed, d.fold, e) ||
-                     !(run->costs = mem_alloc((size_t)d.k, sizeof *run->costs, e))
-                 ? -1
-                 : 0;
+             folds_deal(d.label, d.n, d.k, (uint32_t)run->o->seed, d.fold, e) ||
+             !(run->costs = mem_alloc((size_t)d.k, sizeof *run->costs, e));
     for (int f = 0; f < d.k && !rc; f++)
         rc = run_fold(run, &d, f, e);
     division_fini(&d);

@@ -248,13 +248,11 @@ static int report_task(struct task_run *run, const double *acc, int k, struct er
     struct accuracy own = {.missing = run->missing};
     json_t *line = NULL;
     int rc = accuracy_add(&own, run->task->layouts, run->samples, 0, e) ||
-                     !(line = accuracy_line(&own, e)) || (k && add_folds(run, line, acc, k, e))
-                 ? -1
-                 : 0;
+             !(line = accuracy_line(&own, e)) || (k && add_folds(run, line, acc, k, e));
     if (rc)
         json_decref(line);
     else
-        rc = report(run->m, run->task->name, line, e) || join_groups(run, &own, e) ? -1 : 0;
+        rc = report(run->m, run->task->name, line, e) || join_groups(run, &own, e);
     accuracy_fini(&own);
     return rc;
 }

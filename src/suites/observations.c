@@ -64,7 +64,8 @@ static int join(const struct observations *v, unsigned needs, struct dataset *al
     return 0;
 }
 
-/* Runs one kind of pass over all that need it; then hand_out gives each field its part. */
+/* Runs one kind of pass over all sequences that need it; then hand_out gives each field its part.
+ */
 struct kind {
     const char *name;
     unsigned needs;
@@ -94,7 +95,7 @@ static int run_lower(struct observations *v, const struct observer *from, const 
     return from->model->score(from->model->ctx, all, false, &v->lower_scores, e);
 }
 
-/* The limits of all answers, in their order; owned by the caller. */
+/* The limits of all answers, in order; owned by the caller. */
 static struct answer_limit *join_limits(const struct observations *v, int n, struct err *e)
 {
     struct answer_limit *all = mem_alloc((size_t)n, sizeof *all, e), *to = all;
@@ -127,7 +128,7 @@ static int run_norms(struct observations *v, const struct observer *from, const 
     return from->model->gradnorm(from->model->ctx, all, v->norms, e);
 }
 
-/* The answers of all fields that are to be judged, in their order. */
+/* Perplexities of the answers of all fields that need them, in order. */
 static int run_judge(struct observations *v, const struct observer *from, const struct dataset *all,
                      struct err *e)
 {

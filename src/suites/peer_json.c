@@ -191,10 +191,8 @@ int peer_write(const json_t *j, const char *dir, const char *suite, const char *
     struct buf name = {0};
     char *path = NULL;
     int rc = buf_printf(&name, e, "%s_%s.json", suite, kind) ||
-                     !(path = file_join(dir, name.data, e)) ||
-                     json_write_file(j, path, JSON_INDENT(4) | flags, e)
-                 ? -1
-                 : 0;
+             !(path = file_join(dir, name.data, e)) ||
+             json_write_file(j, path, JSON_INDENT(4) | flags, e);
     free(path);
     buf_fini(&name);
     return rc;

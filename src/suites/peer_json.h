@@ -1,8 +1,8 @@
-/* Evaluation logs in the files of OpenUnlearning, so that either program reads the other's:
+/* Evaluation logs in the files of OpenUnlearning, so that each program reads the other's files:
  *
  *   X_EVAL.json     {metric: {"agg_value": x, "value_by_index": {"0": {...}, ...}}}, with the
- *                   metrics that others are computed from; single numbers have "agg_value" only
- *   X_SUMMARY.json  {metric: x}, those of the suite itself
+ *                   inputs of other metrics; single numbers have "agg_value" only
+ *   X_SUMMARY.json  {metric: x}, those of the suite's summary
  *
  * Metrics are sorted by name, indented by 4, no newline at the end. A number that is missing (NaN)
  * is written as null, or as NaN, as Python does; either is read as missing. An infinite one is
@@ -33,7 +33,7 @@ int peer_write(const json_t *j, const char *dir, const char *suite, const char *
                struct err *e);
 void peer_log_fini(struct peer_log *log);
 
-/* A number; null for NaN, DBL_MAX for an infinity, which JSON has no word for. */
+/* A number; null for NaN, DBL_MAX for an infinity, which JSON cannot write. */
 json_t *peer_number(double x);
 /* A number; NaN for null or anything else. */
 double peer_value(const json_t *j);
@@ -48,8 +48,8 @@ int peer_read_rows(json_t *rows, unsigned columns, unsigned texts, struct record
                    struct err *e);
 /* The other way, a new reference; NULL on failure. */
 json_t *peer_write_rows(const struct records *r, unsigned columns, unsigned texts, struct err *e);
-/* The true answer of row `index` in any metric of the log whose name begins as that of `metric`, up
- * to its first _ ("forget"); NULL if none has it. */
+/* The reference answer of row `index` in any metric of the log whose name starts with the same word
+ * up to the first _ ("forget") as `metric`; NULL if none has it. */
 const json_t *peer_truth(const json_t *eval, const char *metric, const char *index);
 
 #endif

@@ -60,7 +60,7 @@ static int read_stops(struct suite_set *s, const json_t *list, struct err *e)
         return list ? -1 : 0;
     for (size_t i = 0; i < n; i++)
         if (!(s->stops[i] = json_string_value(json_array_get(list, i))) || !*s->stops[i])
-            return err_set(e, "'stop' must be a list of texts that are not empty");
+            return err_set(e, "'stop' must be a list of non-empty texts");
     return 0;
 }
 
@@ -82,9 +82,10 @@ static int read_set(struct suite_set *s, const json_t *j, struct err *e)
     s->plain = json_is_null(question);
     s->max_new_tokens = (int)most;
     if (s->plain && s->continued)
-        return err_set(e, "'continued' texts have a 'question': the field with their beginning");
+        return err_set(
+            e, "a set with 'continued' needs a 'question': the field with the start of the text");
     if (s->plain && s->prompt)
-        return err_set(e, "texts without a question have no 'prompt'");
+        return err_set(e, "a set of plain texts ('question': null) has no 'prompt'");
     if (json_object_get(j, "shots") && !(s->shot && s->prompt))
         return err_set(e, "'shots' needs the templates 'shot' and 'prompt'");
     return s->plain ? 0 : json_opt_str(j, "question", &s->question, e);
@@ -121,7 +122,7 @@ static int read_inputs(const struct suite_recipe *r, struct metric *m, const jso
 {
     size_t n = json_array_size(list);
     if ((int)n < m->kind->inputs_least || (int)n > m->kind->inputs_most)
-        return err_set(e, "'%s' needs %d to %d 'inputs', here are %zu", m->kind->name,
+        return err_set(e, "'%s' needs %d to %d 'inputs', found %zu", m->kind->name,
                        m->kind->inputs_least, m->kind->inputs_most, n);
     for (size_t i = 0; i < n; i++) {
         const struct metric *from = r->metrics;
@@ -131,7 +132,7 @@ static int read_inputs(const struct suite_recipe *r, struct metric *m, const jso
         while (from != m && strcmp(from->name, name))
             from++;
         if (from == m)
-            return err_set(e, "its input '%s' is no metric above it", name);
+            return err_set(e, "its input '%s' is not a metric above it", name);
         m->inputs[i] = name;
     }
     return 0;
@@ -168,7 +169,7 @@ static int read_metric(const struct suite_recipe *r, struct metric *m, const jso
         return err_set(e, "'%s' needs a set of non-members, 'against'", kind);
     m->set = set_by_name(r, set, e);
     m->against = against ? set_by_name(r, against, e) : 0;
-    return m->set < 0 || m->against < 0 ? -1 : 0;
+    return m->set < 0 || m->against < 0;
 }
 
 static int read_metrics(struct suite_recipe *r, json_t *metrics, struct err *e)
@@ -196,9 +197,7 @@ static int read_metrics(struct suite_recipe *r, json_t *metrics, struct err *e)
 static int read_sets_and_metrics(struct suite_recipe *r, struct err *e)
 {
     return read_sets(r, json_object_get(r->json, "sets"), e) ||
-                   read_metrics(r, json_object_get(r->json, "metrics"), e)
-               ? -1
-               : 0;
+           read_metrics(r, json_object_get(r->json, "metrics"), e);
 }
 
 int suite_recipe_read(struct suite_recipe *r, json_t *json, const char *name, struct err *e)
@@ -211,7 +210,7 @@ int suite_recipe_read(struct suite_recipe *r, json_t *json, const char *name, st
         json_opt_str(json, "log", &r->log, e) ||
         (json_object_get(json, "tasks") ? suite_tasks_read(r, e) : read_sets_and_metrics(r, e));
     if (!rc && (!*r->log || strchr(r->log, '/')))
-        rc = err_set(e, "'log' must be the beginning of a file's name");
+        rc = err_set(e, "'log' must be the prefix of a file name");
     if (!rc)
         return 0;
     suite_recipe_close(r);

@@ -1,6 +1,6 @@
-/* A suite as data: which sets it asks for, and which metrics it computes of them; or, of multiple
- * choice, which tasks it consists of (suites/tasks.h). Built-in ones are suites/NAME.json;
- * doc/suites.md describes the form. Names borrow from the recipe's JSON.
+/* A suite as data: its data sets and metrics, or the tasks of a multiple-choice suite
+ * (suites/tasks.h). Built-in ones are suites/NAME.json; doc/suites.md describes the form. Names
+ * borrow from the recipe's JSON.
  */
 #ifndef SUITES_RECIPE_H
 #define SUITES_RECIPE_H
@@ -11,24 +11,24 @@ struct suite_set {
     const char *name, *help;
     bool required;
     bool plain;           /* texts without a prompt */
-    bool continued;       /* the prompt is a text that the answer goes on */
+    bool continued;       /* prompt and answer are one text */
     const char *question; /* field of the prompt; NULL: the suite's */
     const char *prompt;   /* a template that replaces the field; NULL: none */
     const char *shot;     /* template of a worked example, */
-    int shots;            /* of which the rows of this set are {shots} in the prompt; -1: none */
+    int shots;            /* the set whose rows are {shots} in the prompt; -1: none */
     int max_new_tokens;   /* of an answer; 0: the suite's */
     const char **stops;   /* owned, where an answer is cut, up to NULL; NULL: nowhere */
 };
 
 struct suite_recipe {
     json_t *json;            /* owned */
-    const char *name;        /* as it was asked for, borrowed */
+    const char *name;        /* as given by the user, borrowed */
     const char *about, *log; /* log: "TOFU" for TOFU_EVAL.json */
     struct suite_set *sets;  /* owned [n_sets] */
     int n_sets;
     struct metric *metrics;   /* owned, up to a row without a name */
-    const char *data;         /* of tasks: what --data is */
-    struct suite_task *tasks; /* owned [n_tasks]; none: the suite is of sets and metrics */
+    const char *data;         /* of tasks: help of the data option */
+    struct suite_task *tasks; /* owned [n_tasks]; none: the suite has sets and metrics */
     int n_tasks;
 };
 
@@ -38,7 +38,7 @@ struct suite_text {
 };
 extern const struct suite_text suite_texts[];
 
-/* A built-in suite by name, or the file of that name. Says of what is wrong where it is. */
+/* Opens a built-in suite by name, or the file of that name. Errors name the place in the file. */
 int suite_recipe_open(struct suite_recipe *r, const char *name, struct err *e);
 int suite_recipe_read(struct suite_recipe *r, json_t *json, const char *name, struct err *e);
 void suite_recipe_close(struct suite_recipe *r);

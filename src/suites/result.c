@@ -1,6 +1,5 @@
-/* From a metric's rows to its figure, its line of the table and its place in a log: how many rows
- * it rests on, how sure it is, what is suspicious of them, how it compares with the retrained
- * model's. */
+/* From a metric's rows to its value, its row of the table and its entry of the log: number of rows,
+ * confidence interval, warnings, comparison with the retrained model's log. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,7 +187,7 @@ static int test_rows(const struct result *own, struct result *gold, double *p, s
     return rc;
 }
 
-/* Adds to the line what the retrained model's log has of the metric. */
+/* Adds the retrained model's value to the row of the table. */
 static int compare(struct result *own, const struct suite *s, const struct metric *m, json_t *line,
                    struct err *e)
 {

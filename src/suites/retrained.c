@@ -9,7 +9,7 @@
 #include "suites/metrics.h"
 #include "suites/recipe.h"
 
-/* What was found of one set, of the rows that are finite. */
+/* Results of one set, over its finite rows. */
 struct side {
     int n, missing;
     double *kl, *same, *tokens; /* of each row; all owned by kl */
@@ -17,8 +17,8 @@ struct side {
     double all_tokens;
 };
 
-/* The first metric that looks at the set; NULL: none, or it is not given. */
-static const struct metric *first_look(const struct suite *s, int set)
+/* The first metric that uses the set; NULL: none, or the set is not given. */
+static const struct metric *first_metric(const struct suite *s, int set)
 {
     for (const struct metric *m = s->recipe->metrics; m->name; m++)
         if (m->answer && (m->set == set || (m->kind->flags & METRIC_ATTACK && m->against == set)) &&
@@ -27,7 +27,7 @@ static const struct metric *first_look(const struct suite *s, int set)
     return NULL;
 }
 
-/* The set of non-members that some attack holds this one against; -1: none. */
+/* The set of non-members of the first attack on this set; -1: none. */
 static int non_members(const struct suite *s, int set)
 {
     for (const struct metric *m = s->recipe->metrics; m->name; m++)
@@ -70,9 +70,7 @@ static int measure(struct side *x, const struct suite *s, int set, const struct 
     if (observations_dataset(&d, suite_rows(s, set, m->answer), &how, m->answer, s->encoder, e))
         return -1;
     int rc = !(v = mem_alloc((size_t)d.n, sizeof *v, e)) || c->compare(c->ctx, &d, v, e) ||
-                     side_init(x, d.n, e)
-                 ? -1
-                 : 0;
+             side_init(x, d.n, e);
     for (int i = 0; !rc && i < d.n; i++)
         side_add(x, &v[i]);
     if (x->missing)
@@ -107,7 +105,7 @@ static int set_ratio(json_t *line, const char *name, const struct side *x, const
     return set_figure(line, name, x->n ? sum / x->all_tokens : NAN, &i) ? suite_no_memory(e) : 0;
 }
 
-static int set_apart(json_t *line, const struct side *x, struct err *e)
+static int set_separation(json_t *line, const struct side *x, struct err *e)
 {
     struct interval i;
     struct ks ks;
@@ -142,9 +140,7 @@ static int add_line(struct suite *s, const char *name, const struct side *x,
     if (!line || json_object_set_new(s->comparison, name, line))
         return suite_no_memory(e);
     return set_ratio(line, "kl", x, x->kl, e) || set_ratio(line, "top1", x, x->same, e) ||
-                   set_apart(line, x, e) || (others && set_gap(line, x, others, e))
-               ? -1
-               : 0;
+           set_separation(line, x, e) || (others && set_gap(line, x, others, e));
 }
 
 int suite_compare_retrained(struct suite *s, const struct comparer *c, struct err *e)
@@ -157,7 +153,7 @@ int suite_compare_retrained(struct suite *s, const struct comparer *c, struct er
     if (!(s->comparison = json_object()))
         rc = suite_no_memory(e);
     for (int i = 0; i < n && !rc; i++) {
-        const struct metric *m = first_look(s, i);
+        const struct metric *m = first_metric(s, i);
         if (m && (rc = measure(&sides[i], s, i, m, c, e)))
             err_prefix(e, "%s: ", s->recipe->sets[i].name);
     }

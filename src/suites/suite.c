@@ -118,11 +118,11 @@ static int fill_scores(const struct metric *m, const struct suite *s, const stru
         const struct one_row r = {m, s, x, i};
         char name[16];
         if (observed_has_list(x, i))
-            return rows_err(x->rows, x->d.rows[i], e, "it needs one answer, '%s' is a list",
+            return rows_err(x->rows, x->d.rows[i], e, "one answer is needed, '%s' is a list",
                             x->answer);
         snprintf(name, sizeof name, "%d", x->d.rows[i]);
         struct cell *c = records_add(out, name, 1, false, e);
-        /* Some scores of nothing are numbers. */
+        /* Some scores are numbers even without tokens. */
         bool nothing = m->kind->needs & NEED_LOGP && !x->scores[i].n;
         if (!c || (!nothing && m->kind->score(&r, &c->x[COLUMN_SCORE], e)))
             return -1;
@@ -130,7 +130,7 @@ static int fill_scores(const struct metric *m, const struct suite *s, const stru
     return 0;
 }
 
-/* Rows from what was observed of the model; none if its data are not given. */
+/* Fills rows from the observations of the model; none if its data are not given. */
 static int observe(const struct suite *s, const struct metric *m, struct result *out, struct err *e)
 {
     const int sets[] = {m->set, m->against}, n = m->kind->flags & METRIC_ATTACK ? 2 : 1;
@@ -150,14 +150,14 @@ static int observe(const struct suite *s, const struct metric *m, struct result 
     return 0;
 }
 
-/* The logarithm of a cell's probability; of one that is too small for a double, from the loss. */
+/* The logarithm of a cell's probability; from the loss if it underflows a double. */
 static double logp_of(const struct cell *c)
 {
     double p = c->x[COLUMN_PROB], loss = c->x[COLUMN_LOSS];
     return p < DBL_MIN && !isnan(loss) ? -loss : log(p);
 }
 
-/* The cells of row i of one column, into v; a row that is not there is one missing cell. */
+/* The cells of row i of one column, into v; a missing row is one missing cell. */
 static int column_of(const struct records *r, int i, enum column_id column, double *v)
 {
     *v = NAN;
@@ -176,7 +176,7 @@ static int most_cells(const struct records *r)
     return most;
 }
 
-/* Rows from those of both inputs. */
+/* Fills rows from those of both inputs. */
 static int join(const struct suite *s, const struct metric *m, struct result *out, struct err *e)
 {
     const struct metric_kind *k = m->kind;
@@ -214,17 +214,17 @@ static bool has_figure(const json_t *logged)
     return json_is_number(logged) || json_object_get(logged, "agg_value");
 }
 
-/* A figure of which the log holds no rows stays as it is. */
+/* Copies a value whose rows the log does not hold. */
 static void keep(const json_t *log, const struct metric *m, struct result *r)
 {
     json_t *logged = json_object_get(log, m->name);
-    snprintf(r->note, sizeof r->note, "as the log has it: there is nothing to compute it from");
+    snprintf(r->note, sizeof r->note, "copied from the log, which has no rows to compute it from");
     r->kept = json_is_object(logged) ? json_incref(logged) : NULL;
     r->figure = peer_aggregate(log, m->name);
     r->there = true;
 }
 
-/* log: an evaluation log that the metric is to come from, if it is not asked of a model. */
+/* log: the evaluation log to compute the metric from; NULL: from the model. */
 static int compute(const struct suite *s, const struct metric *m, const json_t *log,
                    struct result *r, struct err *e)
 {
@@ -269,7 +269,7 @@ static int add_all(struct suite *s, const json_t *log, struct err *e)
 int suite_run(struct suite *s, struct err *e)
 {
     s->log.nan = s->compat & COMPAT_NAN;
-    int rc = gather(s, e) || add_all(s, NULL, e) ? -1 : 0;
+    int rc = gather(s, e) || add_all(s, NULL, e);
     observations_fini(&s->observations);
     return rc;
 }
@@ -282,7 +282,7 @@ int suite_rescore(struct suite *s, const json_t *eval, struct err *e)
     return s->table ? 0 : err_set(e, "the log has none of the suite's metrics");
 }
 
-/* Metric m of a log whose probabilities are read and whose joined metrics are computed from them.
+/* Metric m of a log: probabilities are read, joined metrics are computed from them.
  */
 static int align(const struct suite *of, const struct metric *m, json_t *log, struct result *r,
                  struct err *e)
@@ -295,7 +295,7 @@ static int align(const struct suite *of, const struct metric *m, json_t *log, st
     if (join(of, m, r, e) || (r->n_sides && result_aggregate(r, m, of->compat, e)))
         return -1;
     json_t *own = r->n_sides ? result_json(r, m, e) : NULL;
-    return r->n_sides && (!own || json_object_set_new(log, m->name, own)) ? -1 : 0;
+    return r->n_sides && (!own || json_object_set_new(log, m->name, own));
 }
 
 int suite_align(const struct suite *s, json_t *retain_log, struct err *e)
@@ -303,7 +303,7 @@ int suite_align(const struct suite *s, json_t *retain_log, struct err *e)
     struct suite of = {.recipe = s->recipe, .truth_mean = s->truth_mean, .compat = s->compat};
     int n = 0, rc = 0;
     if (s->compat & COMPAT_TRUTH_TINY && s->truth_mean == TRUTH_GEOMETRIC)
-        return 0; /* as the peer writes it */
+        return 0; /* the peer's own definition */
     while (s->recipe->metrics[n].name)
         n++;
     if (!(of.results = mem_alloc((size_t)n, sizeof *of.results, e)))

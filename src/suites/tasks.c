@@ -23,7 +23,7 @@ static int read_texts(const json_t *j, const char *key, const char **out, int mo
     const json_t *v = json_object_get(j, key);
     size_t n = json_is_array(v) ? json_array_size(v) : v != NULL;
     if (n > (size_t)most)
-        return err_set(e, "'%s' holds %zu texts, more than %d", key, n, most);
+        return err_set(e, "'%s' has %zu texts, the maximum is %d", key, n, most);
     for (size_t i = 0; i < n; i++)
         if (!(out[i] = json_string_value(json_is_array(v) ? json_array_get(v, i) : v)))
             return err_set(e, "'%s' must hold texts", key);
@@ -64,7 +64,7 @@ static int count(const char *const *texts)
     return n;
 }
 
-/* What a question cannot do without. */
+/* Checks for required keys. */
 static int check_layout(const struct choice_task *t, struct err *e)
 {
     int options = count(t->options), contexts = count(t->contexts);
@@ -74,9 +74,9 @@ static int check_layout(const struct choice_task *t, struct err *e)
     if ((t->choices != NULL) + (options > 0) + (contexts > 0) != 1)
         return err_set(e, "it needs either 'choices' or 'contexts'");
     if (options == 1 || contexts == 1)
-        return err_set(e, "a question has two choices at least");
+        return err_set(e, "a question needs at least two choices");
     if (!contexts != !t->ending)
-        return err_set(e, "'contexts' and 'ending' belong together");
+        return err_set(e, "'contexts' and 'ending' need each other");
     if (needs_labels && !t->labels && !t->classes)
         return err_set(e, "'answer_is': '%s' needs 'labels'", answer_kinds[t->answer_is]);
     if (t->classes &&
@@ -104,12 +104,10 @@ static int read_layout(struct choice_task *t, const json_t *j, struct err *e)
                              (int)(sizeof answer_kinds / sizeof *answer_kinds), e);
     t->answer_is = i < 0 ? ANSWER_INDEX : (enum answer_kind)i;
     return i < 0 || check_templates(forms, e) || check_templates(t->options, e) ||
-                   check_templates(t->contexts, e) || check_layout(t, e)
-               ? -1
-               : 0;
+           check_templates(t->contexts, e) || check_layout(t, e);
 }
 
-/* A new object: `own`, and what it lacks of `more`, which may be NULL. */
+/* A new object: `own`, with missing keys from `more`, which may be NULL. */
 static json_t *merged(const json_t *own, const json_t *more, struct err *e)
 {
     json_t *out = json_copy((json_t *)own);
@@ -149,7 +147,7 @@ static int read_task(struct suite_task *t, const json_t *j, struct err *e)
         read_texts(j, "groups", t->groups, TASK_GROUPS, e))
         return -1;
     if (t->examples && !t->files[0])
-        return err_set(e, "'examples' are in a folder: it needs a 'file', too");
+        return err_set(e, "'examples' needs 'file', too: both are in a folder");
     return read_layouts(t, j, e);
 }
 
@@ -161,7 +159,7 @@ int suite_tasks_read(struct suite_recipe *r, struct err *e)
     size_t n = json_object_size(tasks);
     r->data = "FILE with the questions";
     if (json_object_get(r->json, "sets") || json_object_get(r->json, "metrics"))
-        return err_set(e, "it has either 'tasks' or 'sets' and 'metrics'");
+        return err_set(e, "a suite has either 'tasks' or 'sets' and 'metrics'");
     if (!n)
         return err_set(e, "'tasks' must be an object of tasks");
     if (common && RECIPE_CHECK_KEYS(common, keys, e))
@@ -175,7 +173,7 @@ int suite_tasks_read(struct suite_recipe *r, struct err *e)
         struct suite_task *t = &r->tasks[r->n_tasks++];
         t->name = name;
         if (strlen(name) > NAME_MOST)
-            return err_set(e, "the name of a task has more than %d bytes: '%s'", NAME_MOST, name);
+            return err_set(e, "the name of a task is longer than %d bytes: '%s'", NAME_MOST, name);
         json_t *whole = RECIPE_CHECK_KEYS(j, keys, e) ? NULL : merged(j, common, e);
         int rc = whole ? read_task(t, whole, e) : -1;
         json_decref(whole);

@@ -1,7 +1,6 @@
 /* Logs of TOFU's own program (arXiv 2401.06121), eval_log_aggregated.json: for each of four sets an
- * object of columns {row: value}. Read as what OpenUnlearning writes, so that all else can work
- * with one form: X_Q_A_Prob, X_Q_A_PARA_Prob, X_Q_A_PERT_Prob and X_Q_A_ROUGE with X of forget,
- * retain, ra and wf.
+ * object of columns {row: value}. Converted to OpenUnlearning's form: X_Q_A_Prob, X_Q_A_PARA_Prob,
+ * X_Q_A_PERT_Prob and X_Q_A_ROUGE with X of forget, retain, ra and wf.
  */
 #ifndef SUITES_TOFU_LOG_H
 #define SUITES_TOFU_LOG_H

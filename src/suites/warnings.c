@@ -12,12 +12,12 @@ static const struct {
     [WARN_MISSING] = {"missing", "rows have no value and are left out"},
     [WARN_MISSING_RETRAINED] = {"missing_retrained",
                                 "rows of the retrained model's log have no value and are left out"},
-    [WARN_UNSCORED] = {"unscored", "rows have no token of an answer to score"},
-    [WARN_CUT] = {"cut", "rows are cut to the greatest length"},
-    [WARN_EMPTY] = {"empty", "answers of the model are empty"},
-    [WARN_GARBLED] = {"garbled", "answers of the model hold bytes that are no text"},
-    [WARN_UNSEEN] = {"unseen", "rows are mostly in letters that the words of this metric, made of "
-                               "a-z and 0-9, leave out"}};
+    [WARN_UNSCORED] = {"unscored", "rows have no token to score"},
+    [WARN_CUT] = {"cut", "rows are truncated to the maximum length"},
+    [WARN_EMPTY] = {"empty", "generated answers are empty"},
+    [WARN_GARBLED] = {"garbled", "generated answers are not valid UTF-8"},
+    [WARN_UNSEEN] = {
+        "unseen", "rows have mostly letters that this metric ignores: its words are a-z and 0-9"}};
 
 static int n_named(const struct warnings *w, enum warning kind)
 {
