@@ -87,11 +87,11 @@ my ($again) = do {
     is($status, 0, 'its log is read again') or diag $err;
     decode_json($text);
 };
-near($again->{told_apart}, 0.5, 'with the same aggregates');
+near($again->{forget_auc}, 0.5, 'with the same aggregates');
 
 ($out) = (run('eval --list'))[1];
 like($out, qr/^  $_ /m, "--list: $_") for 'tofu', 'muse', 'scope', 'wmdp', 'extraction_strength';
-like((run("eval --suite $own --help"))[1], qr/--near FILE +rows question, answer: to be kept/, 'a suite has its own options');
+like((run("eval --suite $own --help"))[1], qr/--near FILE +rows question, answer: the retain set/, 'a suite has its own options');
 
 my $set = '"sets": {"a": {}}';
 my $good = '"m": {"kind": "probability", "set": "a", "field": "answer"}';

@@ -117,7 +117,7 @@ static int extract(void *ctx, const struct dataset *d, int n, double *out, struc
     return run_numbers(s, &k, d, out, e);
 }
 
-/* Decoded without specials, NUL taken out, spaces tidied, into an empty buffer. */
+/* Decodes without special tokens into an empty buffer, removes NUL, tidies spaces. */
 static int decode_into(void *ctx, const int *ids, int n, struct buf *out, struct err *e)
 {
     const struct model_backend *s = ctx;

@@ -19,23 +19,23 @@ static bool is_point(char c)
     return c == '.' || c == ',';
 }
 
-/* ASCII punctuation that always stands alone: all but ' , - . and what is no punctuation. */
-static bool stands_alone(char c)
+/* ASCII punctuation that is always a separate token: all but ' , - and . */
+static bool is_separate(char c)
 {
     return c && strchr("{|}~[\\]^_`!\"#$%&()*+:;<=>?@/", c);
 }
 
-/* One rule of the tokenizer: a pair of characters is pulled apart and set off on one side. */
+/* One rule of the tokenizer: splits a pair of characters and adds a space on one side. */
 struct rule {
     bool (*first)(char), (*second)(char);
     bool negate_first, negate_second;
-    bool before, after; /* a space before the first, behind the second */
+    bool before, after; /* a space before the first, after the second */
 };
 
 static const struct rule rules[] = {
-    {is_digit, is_point, true, false, false, true}, /* a point behind no digit */
-    {is_point, is_digit, false, true, true, false}, /* a point before no digit */
-    {is_digit, NULL, false, false, false, true}};   /* a dash behind a digit */
+    {is_digit, is_point, true, false, false, true}, /* a point not after a digit */
+    {is_point, is_digit, false, true, true, false}, /* a point not before a digit */
+    {is_digit, NULL, false, false, false, true}};   /* a dash after a digit */
 
 static bool matches(const struct rule *r, const char *s)
 {
@@ -59,7 +59,7 @@ static int apply(const struct rule *r, const char *s, struct buf *out, struct er
     return rc;
 }
 
-/* Entities are resolved, lines joined, punctuation set off by spaces. */
+/* Resolves entities, joins lines, separates punctuation by spaces. */
 static int set_off(char *text, struct buf *out, struct err *e)
 {
     static const char *const entities[][2] = {
@@ -72,11 +72,11 @@ static int set_off(char *text, struct buf *out, struct err *e)
         text_replace(text, entities[i][0], entities[i][1]);
     int rc = buf_str(out, " ", e);
     for (const char *s = text; *s && !rc; s++)
-        rc = buf_printf(out, e, stands_alone(*s) ? " %c " : "%c", *s);
+        rc = buf_printf(out, e, is_separate(*s) ? " %c " : "%c", *s);
     return rc ? rc : buf_str(out, " ", e);
 }
 
-/* Words of the text, apart by white space, each ended by a NUL. */
+/* Words of the text, separated by white space, each ended by a NUL. */
 static int split(const char *s, struct buf *out, struct err *e)
 {
     int n = 0;
@@ -140,7 +140,7 @@ int bleu_add(struct bleu *b, const char *truth, const char *guess, struct err *e
     return rc;
 }
 
-/* Geometric mean of the precisions, times the penalty for brevity. */
+/* Geometric mean of the precisions, times the brevity penalty. */
 static double score(const struct bleu *b, bool all_orders)
 {
     double sum = 0, halved = 1;

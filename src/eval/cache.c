@@ -145,7 +145,7 @@ static uint64_t answers_key(const struct eval_cache *r, const struct eval_cache_
     return h;
 }
 
-/* An answer is its number of tokens, whether it came to an end token, and the tokens. */
+/* An answer is stored as number of tokens, whether it ended with an end token, and the tokens. */
 enum { HEAD = 2 };
 
 static bool read_answer(struct generation *g, const char **at, const char *end)

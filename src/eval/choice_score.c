@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 
-/* Sequences while they are collected: ids and labels of all, one after another. */
+/* Collected sequences: ids and labels of all, concatenated. */
 struct pool {
     struct ids ids, labels;
     struct dataset *d;
@@ -17,7 +17,7 @@ static int add_sequence(struct pool *p, const struct ids *context, const struct 
 {
     size_t n_choice = whole->n > context->n ? whole->n - context->n : 0;
     size_t n = context->n + n_choice, cut = 0;
-    size_t most = (size_t)positions + 1; /* the last token is scored, but not read */
+    size_t most = (size_t)positions + 1; /* the last token is scored, but not an input */
     if (!n_choice || !context->n)
         return err_set(e, "a context or a choice has no tokens");
     if (n > most)
@@ -46,7 +46,7 @@ static int encode(const struct tokenizer *tok, const char *text, size_t n, struc
     return tokenizer_encode(tok, text, n, true, out, e);
 }
 
-/* Spaces at the end of a context are the choice's. */
+/* Moves spaces at the end of a context to the choice. */
 static size_t context_length(const char *context)
 {
     size_t n = strlen(context);
@@ -131,7 +131,7 @@ void choice_judge(struct choice_score *s, const struct question *q)
             s->best_letter = i;
         }
     }
-    /* against the likeliest: log-probabilities of long texts are beyond exp's range */
+    /* relative to the most likely: exp of log-probabilities of long texts underflows */
     for (int i = 0; i < q->n; i++)
         share[i < q->n_right] += exp(s->logp[i] - s->logp[s->best]);
     s->acc = s->best == q->gold;

@@ -84,7 +84,7 @@ static int find_choices(struct question *q, const struct choice_task *t,
     return q->n >= 2 ? 0 : err_set(e, "%d choices, a question needs at least two", q->n);
 }
 
-/* A whole number, also in quotes or as a truth value; -1 if it is none. */
+/* An integer, also in quotes or as a boolean; -1: not one. */
 static int number(const json_t *v)
 {
     const char *text = json_string_value(v);
@@ -95,7 +95,7 @@ static int number(const json_t *v)
     return text && text[0] >= '0' && text[0] <= '9' && json_string_length(v) < 3 ? atoi(text) : -1;
 }
 
-/* A text, or a whole number as text, without the spaces around it. */
+/* A text, or an integer as text, stripped. */
 static int label_text(const json_t *v, struct buf *out, struct err *e)
 {
     if (json_is_integer(v))
@@ -121,7 +121,7 @@ static int label_of(const json_t *labels, const json_t *answer)
     return found;
 }
 
-/* 1s and then 0s, as many as there are choices: how many 1s. */
+/* The number of 1s in a list of 1s, then 0s, one per choice. */
 static int truths(const json_t *labels, int n)
 {
     const char *key = NULL;
@@ -168,7 +168,7 @@ static int find_gold(struct question *q, const struct choice_task *t, const json
                : err_set(e, "'%s' names none of the %d choices", t->answer, q->n);
 }
 
-/* The prompt alone: the question, and the choices if letters stand for them. */
+/* The prompt: the question, and the choices if they have letters. */
 static char *prompt_of(const struct question *q, const struct choice_task *t,
                        const struct template_source *s, struct err *e)
 {
@@ -186,7 +186,7 @@ static char *prompt_of(const struct question *q, const struct choice_task *t,
     return NULL;
 }
 
-/* Once the prompt is made, the letters take the place of the choices. */
+/* After the prompt is built, replaces the choices by their letters. */
 static int take_letters(struct question *q, struct err *e)
 {
     for (int i = 0; i < q->n; i++) {
@@ -259,7 +259,7 @@ const struct choice_task *choice_task_find(const struct choice_task *task, const
     return NULL;
 }
 
-/* The description and the worked examples that stand before every question. */
+/* The description and the worked examples before every question. */
 static int make_preamble(struct buf *out, const struct choice_task *task, const char *subject,
                          const struct rows *shots, int n_shots, struct err *e)
 {

@@ -7,13 +7,13 @@
 #include "base/mem.h"
 #include "model/head.h"
 
-/* Whether products of tokens are less work than the gradient. */
+/* Whether token products cost less than the gradient. */
 static bool by_tokens(int n, int in, int out)
 {
     return (double)n * ((double)in + out) < (double)in * out;
 }
 
-/* Floats of room for sequences of n tokens. */
+/* Size of the room for sequences of n tokens, in floats. */
 static size_t room_floats(const struct model *m, int n)
 {
     size_t room = 2 * (size_t)n * (size_t)n;
@@ -86,7 +86,7 @@ static int backward(struct gradnorm *ctx, const struct batch *b, const struct la
     return pass_backward(&p, dx, ctx->grads, a, e);
 }
 
-/* Whether the gradients of the layers' matrices are made. */
+/* Whether the gradients of the layers' matrices are computed. */
 static void want_matrices(struct model *m, bool wanted)
 {
     for (int i = 0; i < m->table.n; i++) {

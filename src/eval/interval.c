@@ -13,7 +13,7 @@ static int compare_reals(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The quantile of sorted values, between neighbours in proportion. */
+/* The quantile of sorted values, linearly interpolated. */
 static double quantile(const double *v, int n, double q)
 {
     double at = q * (n - 1);
@@ -71,7 +71,7 @@ static double auc_of(const struct roc *r, double unused)
     return roc_auc(r);
 }
 
-/* Of what `figure` makes of samples of both sides drawn again. */
+/* Bootstrap interval of `figure` over samples of both sides. */
 static int interval_of_roc(const double *zero, int n_zero, const double *one, int n_one,
                            double (*figure)(const struct roc *, double), double most, int draws,
                            double level, uint32_t seed, struct interval *out, struct err *e)

@@ -8,7 +8,7 @@
 
 struct value {
     double value;
-    int i; /* its number among all */
+    int i; /* its index among all */
 };
 
 static int compare_values(const void *a, const void *b)

@@ -76,7 +76,7 @@ static int number_words(const struct buf *text, struct pair *p, struct err *e)
     return p->n_words < 0 ? -1 : 0;
 }
 
-/* Words in common, each as often as it occurs in both. */
+/* Common words, each min(count in truth, count in guess) times. */
 static int overlap(const struct pair *p, int *common, struct err *e)
 {
     int *left = mem_alloc((size_t)p->n_words, sizeof *left, e);

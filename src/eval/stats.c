@@ -84,7 +84,7 @@ double stats_log_mean_exp(const double *v, int n)
     double top = -INFINITY, sum = 0;
     int count = 0;
     for (int i = 0; i < n; i++)
-        top = fmax(top, v[i]); /* passes over NaN */
+        top = fmax(top, v[i]); /* skips NaN */
     for (int i = 0; i < n; i++)
         if (!isnan(v[i])) {
             sum += exp(v[i] - top);

@@ -16,8 +16,8 @@ size_t stops_find(const char *text, size_t n, const char *const *stops)
     return first;
 }
 
-/* Bytes before the last token's text that it may complete a stop string with, and what tidying
- * spaces takes away or a text that begins within a word shows otherwise. */
+/* Bytes before the last token's text that a stop string may include, plus what tidying of spaces
+ * removes or a text that starts within a word decodes differently. */
 static size_t reach_of(const char *const *stops)
 {
     size_t most = 0;
@@ -26,9 +26,9 @@ static size_t reach_of(const char *const *stops)
     return most + 16;
 }
 
-/* Whether the text of n tokens has a stop string, if that of n - 1 has none. Only its end is
- * decoded, which must not begin within a character (that makes a whole run of byte tokens U+FFFD);
- * and all of it where the end seems to have one. */
+/* Whether the text of n tokens has a stop string, if that of n - 1 has none. Decodes only its tail,
+ * which must not start within a character (that turns a run of byte tokens into U+FFFD), and the
+ * whole text if the tail seems to have one. */
 static bool has_stop(struct stops *s, const char *const *stops, const int *ids, int n)
 {
     struct buf text = {0};
@@ -58,7 +58,7 @@ bool stops_reached(void *stops, int answer, const int *ids, int n)
     return limit->stops && (has_stop(s, limit->stops, ids, n) || s->failed);
 }
 
-/* The character at *s, with a backslash the one that is meant; *s moves to its end. */
+/* The character at *s, unescaped; *s moves to its end. */
 static char unescape(const char **s)
 {
     if (**s != '\\' || !(*s)[1])

@@ -47,7 +47,7 @@ int template_strip(struct buf *out, const char *s, size_t n, struct err *e)
     return buf_add(out, s, n, e);
 }
 
-/* The first letter large, all others small. */
+/* First letter upper-case, others lower-case. */
 static int capitalize(struct buf *out, const char *s, size_t n, struct err *e)
 {
     for (size_t i = 0; i < n;) {
@@ -95,7 +95,7 @@ static const struct filter *filter_by_name(const char *name, size_t n)
     return NULL;
 }
 
-/* "{path|filter}" without its braces: the filter, NULL if there is none such; *n becomes the
+/* "{path|filter}" without its braces: the filter, NULL if it is unknown; *n becomes the
  * length of the path. */
 static const struct filter *filter_of(const char *place, size_t *n)
 {
@@ -119,7 +119,7 @@ int template_check(const char *form, struct err *e)
     return 0;
 }
 
-/* Appends what "{path|filter}", without its braces, stands for. */
+/* Appends the value of "{path|filter}", given without its braces. */
 static int fill_place(struct buf *out, const char *place, size_t n, const struct template_source *s,
                       struct err *e)
 {
@@ -147,8 +147,8 @@ int template_fill(struct buf *out, const char *form, const struct template_sourc
     return buf_str(out, form, e);
 }
 
-/* What WikiHow left in HellaSwag: " [title]" ends a sentence, other brackets go, and so does every
- * second of two spaces. */
+/* What WikiHow left in HellaSwag: " [title]" ends a sentence, other brackets are removed, and
+ * double spaces become one. */
 int template_tidy_wikihow(struct buf *text, struct err *e)
 {
     struct buf out = {0};

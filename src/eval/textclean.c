@@ -87,7 +87,7 @@ char *text_lower(const char *text, struct err *e)
         if (n > 0)
             to += utf8proc_encode_char(utf8proc_tolower(c), to);
         else
-            *to++ = *s; /* no character: stays as it is */
+            *to++ = *s; /* invalid UTF-8: unchanged */
         s += n > 0 ? n : 1;
         left -= n > 0 ? (size_t)n : 1;
     }

@@ -45,7 +45,7 @@ static enum class class_of(utf8proc_int32_t c) {
     return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NO ? LETTER : APART;
 }
 
-/* The text's code points in the one form, owned by the caller; NULL on failure. */
+/* The code points of the normalised text, owned by the caller; NULL on failure. */
 static utf8proc_int32_t *fold(const char *text, size_t n, utf8proc_ssize_t *count, struct err *e)
 {
     const utf8proc_option_t how =
@@ -64,7 +64,7 @@ static utf8proc_int32_t *fold(const char *text, size_t n, utf8proc_ssize_t *coun
 
 int words_unicode(const char *text, size_t n, struct buf *out, struct err *e)
 {
-    enum { NONE, RUN, SINGLE } open = NONE; /* the word that may go on */
+    enum { NONE, RUN, SINGLE } open = NONE; /* the word that may continue */
     utf8proc_ssize_t count = 0;
     utf8proc_int32_t *c = fold(text, n, &count, e);
     int words = 0, rc = c ? 0 : -1;

@@ -16,7 +16,7 @@ static double number(const json_t *o, const char *key)
     return json_number_value(json_object_get(o, key));
 }
 
-/* The ledger of the run that made the model, or NULL. */
+/* The ledger of the run that trained the model, or NULL. */
 static json_t *read_run(const char *path)
 {
     json_t *run = path && file_is_dir(path) ? ledger_read(path) : NULL;
@@ -100,7 +100,7 @@ static void write_mib(const json_t *run, const char *key, char *text, size_t siz
     snprintf(text, size, "%.1f", number(run, key) / (1 << 20));
 }
 
-/* Of all parts. */
+/* Sum over all parts. */
 static void write_state(const json_t *run, const char *key, char *text, size_t size)
 {
     json_t *state = json_object_get(run, key), *bytes;

@@ -1,6 +1,6 @@
-/* Membership inference: how well a number separates members, the forget set, from rows that were
- * never trained on. The number is high for what is less likely a member, so that an AUC of 1 means
- * that the forget set is known. */
+/* Membership inference: how well a score separates members, the forget set, from rows that were
+ * never trained on. A higher score means less likely a member, so that an AUC of 1 means that the
+ * forget set is recognised. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -22,7 +22,7 @@ static int reference(const struct one_row *r, double *out, struct err *e)
     return 0;
 }
 
-/* Loss by that of the same text in lower case (arXiv 2012.07805). */
+/* Loss divided by that of the same text in lower case (arXiv 2012.07805). */
 static int lowercase(const struct one_row *r, double *out, struct err *e)
 {
     (void)e;
@@ -30,7 +30,7 @@ static int lowercase(const struct one_row *r, double *out, struct err *e)
     return 0;
 }
 
-/* Loss by the compressed size of the text that is scored. */
+/* Loss divided by the compressed size of the scored text. */
 static int zlib(const struct one_row *r, double *out, struct err *e)
 {
     const struct score *v = &r->x->scores[r->i];
@@ -75,7 +75,7 @@ double *metric_scores(const struct records *r, const char *side, enum warning mi
     return v;
 }
 
-/* The scores of a side with the sign that makes members high. */
+/* The scores of a side, negated so that members are high. */
 static double *member_scores(const struct records *r, const char *side, struct result *out,
                              struct err *e)
 {

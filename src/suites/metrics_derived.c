@@ -1,5 +1,5 @@
-/* Metrics computed from other metrics: row by row from two (the probabilities of right and of wrong
- * answers), or from figures and rows and those of the retrained model's log. */
+/* Metrics computed from other metrics: row by row from two (the probabilities of correct and of
+ * wrong answers), or from values and rows and those of the retrained model's log. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +42,7 @@ static int truth_value(const struct metric *m, unsigned compat, struct records *
     return 0;
 }
 
-/* log2 |R| - log2 rank of the right answer's loss among all |R| (arXiv 1802.08232). */
+/* log2 |R| - log2 rank of the correct answer's loss among all |R| (arXiv 1802.08232). */
 static void exposure(const struct metric *m, const struct suite *s, const double *right,
                      int n_right, const double *wrong, int n_wrong, struct cell *out)
 {
@@ -55,7 +55,7 @@ static void exposure(const struct metric *m, const struct suite *s, const double
         isnan(loss) || isnan(stats_mean(wrong, n_wrong)) ? NAN : log2(n_wrong + 1) - log2(rank);
 }
 
-/* Whether both logs are of the same rows, as far as their texts tell. */
+/* Whether both logs are of the same rows, judged by their texts. */
 static int check_texts(const struct suite *s, const char *metric, const struct records *own,
                        struct err *e)
 {
@@ -73,7 +73,7 @@ static int check_texts(const struct suite *s, const char *metric, const struct r
     return 0;
 }
 
-/* KS test of the scores that are there. */
+/* KS test of the scores that are not NaN. */
 static int compare_scores(const struct records *own, const struct records *gold, struct result *out,
                           struct err *e)
 {
@@ -137,7 +137,7 @@ static int utility(const struct metric *m, const struct suite *s, struct result 
     return stats_harmonic_mean(v, n, &out->figure, e);
 }
 
-/* Against the retrained model's figure, for want of it an AUC against 0.5. */
+/* Relative to the retrained model's value; without it, an AUC relative to 0.5. */
 static int relate(const struct metric *m, const struct suite *s, bool auc,
                   double (*f)(double, double), struct result *out)
 {

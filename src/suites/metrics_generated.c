@@ -10,9 +10,9 @@
 #include "eval/rouge.h"
 #include "suites/metrics.h"
 
-enum { REPEATED = 4, ENTROPY = 2 }; /* words of an n-gram */
+enum { REPEATED = 4, ENTROPY = 2 }; /* n-gram sizes */
 
-#define SAME 1e-9 /* two computations of one ROUGE value */
+#define SAME 1e-9 /* tolerance between two computations of a ROUGE value */
 
 static int fill_texts(const struct metric *m, const struct suite *s, const struct observed *x,
                       struct records *out, struct err *e)

@@ -1,5 +1,5 @@
-/* Metrics of the answers that the rows hold: probabilities, memorisation, the model's distribution
- * at the answers' tokens. */
+/* Metrics of given answers, teacher-forced: probabilities, memorisation, the next-token
+ * distribution. */
 #include <math.h>
 #include <stdlib.h>
 

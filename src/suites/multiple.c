@@ -67,7 +67,7 @@ static bool listed(const char *names, const char *name)
     return !names;
 }
 
-/* The names given are all subjects of the suite. */
+/* Fails unless all names are subjects of the suite. */
 static int check_subjects(const struct suite_recipe *r, const char *names, struct err *e)
 {
     for (const char *at = names; at && *at;) {
@@ -84,7 +84,7 @@ static int check_subjects(const struct suite_recipe *r, const char *names, struc
     return 0;
 }
 
-/* The file of the task's questions in *path, owned; NULL if none is there. */
+/* The file of the task's questions in *path, owned; NULL if there is none. */
 static int find_file(const struct suite_task *t, const char *data, char **path, struct err *e)
 {
     bool dir = file_is_dir(data);
@@ -107,7 +107,7 @@ static int find_file(const struct suite_task *t, const char *data, char **path, 
 /* All rows at once. */
 static int run_whole(struct task_run *run, struct err *e)
 {
-    struct rows first = run->rows, dev = {0}; /* `first` borrows the rows that are wanted */
+    struct rows first = run->rows, dev = {0}; /* `first` borrows the selected rows */
     struct question_batch b = {.s = NULL};
     if (run->o->limit && run->o->limit < first.n)
         first.n = (int)run->o->limit;
@@ -123,7 +123,7 @@ static int run_whole(struct task_run *run, struct err *e)
     return rc;
 }
 
-/* The field of the text under the name that the recipe has for it. */
+/* Copies the field of the text to the name in the recipe. */
 static int name_text(struct rows *rows, const char *key, struct err *e)
 {
     for (int i = 0; key && i < rows->n; i++) {
@@ -134,7 +134,7 @@ static int name_text(struct rows *rows, const char *key, struct err *e)
     return 0;
 }
 
-/* The questions are in this file. */
+/* Runs the task on the questions of this file. */
 static int run_file(struct task_run *run, const char *file, struct err *e)
 {
     int rc = rows_open_columns(&run->rows, file, run->o->columns, e) ||
@@ -150,7 +150,7 @@ static int run_file(struct task_run *run, const char *file, struct err *e)
     return rc;
 }
 
-/* Runs the task if its questions are there; *n counts those that were run. */
+/* Runs the task if its questions exist; *n counts the tasks that were run. */
 static int run_task(struct task_run *run, int *n, struct err *e)
 {
     const struct suite_task *t = run->task;

@@ -41,8 +41,8 @@ int folds_deal(const int *label, int n, int k, uint32_t seed, int *fold, struct 
     return 0;
 }
 
-/* The first row left of those whose label was drawn least often; takes it from `order`, where -1
- * marks rows that are gone. -1: none is left. */
+/* Removes and returns the first remaining row of the label drawn least often; -1 in `order` marks
+ * removed rows. -1: none is left. */
 static int take_next(int *order, const int *label, int n, int *times)
 {
     int best = -1;

@@ -187,7 +187,7 @@ static int add_time(json_t *line, double seconds, int rows, struct err *e)
                : 0;
 }
 
-/* Reports fold f, from 1; its accuracy. */
+/* Reports fold f, from 1, and returns its accuracy in *acc. */
 static int report_fold(const struct task_run *run, int f, double *acc, struct err *e)
 {
     const struct fold_cost *cost = run->costs ? &run->costs[f - 1] : NULL;
@@ -271,7 +271,7 @@ int task_report(struct task_run *run, struct err *e)
     return rc;
 }
 
-/* From the narrowest to the widest. */
+/* From the narrowest group to the widest. */
 int groups_report(struct multiple *m, struct err *e)
 {
     for (int i = MULTIPLE_GROUPS - 1; i >= 0; i--) {

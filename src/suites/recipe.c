@@ -11,7 +11,7 @@
 #include "suites/metrics.h"
 #include "suites/tasks.h"
 
-enum { MOST = 64 }; /* sets of a suite; names among which the nearest is looked for */
+enum { MOST = 64 }; /* sets of a suite; names to suggest from */
 
 static const char *const truths[] = {"closer_to_1_better", "true_better", "prob_mean"};
 
@@ -116,7 +116,7 @@ static int read_sets(struct suite_recipe *r, json_t *sets, struct err *e)
     return 0;
 }
 
-/* A metric is computed from ones above it, so that none can be made of itself. */
+/* A metric is computed from ones above it, so that there are no cycles. */
 static int read_inputs(const struct suite_recipe *r, struct metric *m, const json_t *list,
                        struct err *e)
 {
@@ -251,7 +251,7 @@ void suite_recipe_close(struct suite_recipe *r)
     *r = (struct suite_recipe){0};
 }
 
-/* All rows of the set of examples, one after another; nothing if it is not given. */
+/* Concatenates all rows of the set of examples; nothing if it is not given. */
 static int fill_shots(const struct suite_set *s, const struct rows *shots, struct buf *out,
                       struct err *e)
 {

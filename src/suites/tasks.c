@@ -12,12 +12,12 @@ static const char *const keys[] = {"subject",     "file",    "examples", "groups
                                    "description", "letters", "labels",   "answer",   "answer_is",
                                    "normalised",  "wikihow"};
 
-enum { NAME_MOST = 100 }; /* of a task, which is part of the names of figures */
+enum { NAME_MOST = 100 }; /* of a task, which is part of result names */
 
 /* In the order of enum answer_kind. */
 static const char *const answer_kinds[] = {"index", "number", "label", "truths", "first"};
 
-/* A text or a list of up to `most` texts, in out[most + 1] up to NULL. */
+/* Reads a text or a list of up to `most` texts into out[most + 1], up to NULL. */
 static int read_texts(const json_t *j, const char *key, const char **out, int most, struct err *e)
 {
     const json_t *v = json_object_get(j, key);
