@@ -386,7 +386,8 @@ static void check_refused(void)
     struct err e;
     open_rows(&b, 1);
     uint64_t *none = mem_alloc(mask_words(&b.m.table), sizeof *none, &e);
-    ok(mask_apply(&b.m, none, &e) && strstr(e.msg, "leaves no weight"), "an empty mask is refused");
+    ok(mask_apply(&b.m, none, &e) && strstr(e.msg, "leaves no trainable weight"),
+       "an empty mask is refused");
     ok(!b.m.table.mask, "and not taken");
     free(none);
     bench_close(&b);

@@ -124,7 +124,7 @@ my $lines = "forget --quiet --model $tiny --forget '$people\[0:4]' --retain '$pe
 check("$lines --method IdkDPO --alternate-pool $idk", 0, qr/^2 steps/, 'a pool of lines');
 check("$lines --method AltPO --alternate-key paraphrased_answer", 0, qr/^2 steps/, 'alternates in the rows to forget');
 check("$lines --method AltPO", 1, qr/needs alternate data: give --alternate FILE$/, 'none there');
-check("$lines --method ELM --expert-prompt x", 1, qr/kind 'novice': give --novice-prompt TEXT, or --concept TEXT$/, 'half of the prompts');
+check("$lines --method ELM --expert-prompt x", 1, qr/helper model 'novice': give --novice-prompt TEXT, or --concept TEXT$/, 'half of the prompts');
 
 # What a stage leaves has the tokenizer, so that the method can go on from it.
 check("$lines --method NPO --first mapping --mapping-steps 2", 0, qr/^2 steps/, 'text after random mapping');

@@ -46,22 +46,22 @@ for my $case (['NPO', 'INT', ''], ['GradDiff --retain-loss-type KL --eval-every 
 }
 {
     interrupt('INT', "$both --method NPO --beta 0.2 --max-steps 300 --lr 1e-4 --out $dir/other");
-    for (['--beta 0.3', "'beta' was 0.2 when the run began, now it is 0.3: give the same"],
-         ['--beta 0.2 --seed 3', "'seed' was 0 when the run began, now it is 3"],
-         ['--beta 0.2 --wrapper sam', "'wrapper' was \"none\" when the run began, now it is \"sam\""],
-         ['--beta 0.2 --batch 3', "'batch' was 4 when the run began, now it is 3"]) {
+    for (['--beta 0.3', "'beta' was 0.2 when the run started, now it is 0.3: give the same"],
+         ['--beta 0.2 --seed 3', "'seed' was 0 when the run started, now it is 3"],
+         ['--beta 0.2 --wrapper sam', "'wrapper' was \"none\" when the run started, now it is \"sam\""],
+         ['--beta 0.2 --batch 3', "'batch' was 4 when the run started, now it is 3"]) {
         check("$both --method NPO --max-steps 300 --lr 1e-4 $_->[0] --out $dir/other --resume", 1,
             qr/^unlearn forget: cannot resume: .*\Q$_->[1]\E/, "resumed with $_->[0]");
     }
     check("$both --method NPO --beta 0.2 --max-steps 300 --lr 1e-4 --save-every 100 --threads 1 --out $dir/other --resume", 0,
-        qr/^(warning: the run began with \d+ threads, now there are 1: .*\n)?\d+ steps/, 'what changes no bit may differ');
+        qr/^(warning: the run started with \d+ threads, now there are 1: .*\n)?\d+ steps/, 'what changes no bit may differ');
     interrupt('INT', "$both --method NPO --max-steps 300 --lr 1e-4 --threads 2 --out $dir/machine");
     my ($status, $out) = run("$both --method NPO --max-steps 300 --lr 1e-4 --threads 1 --out $dir/machine --resume");
-    like($out, qr/^warning: the run began with 2 threads, now there are 1: the last bits/, 'another number of threads is told');
+    like($out, qr/^warning: the run started with 2 threads, now there are 1: the last bits/, 'another number of threads is told');
     interrupt('INT', "$both --method NPO --max-steps 300 --lr 1e-4 --out $dir/isa");
     local $ENV{UNLEARN_ISA} = 'generic';
     ($status, $out) = run("$both --method NPO --max-steps 300 --lr 1e-4 --out $dir/isa --resume");
-    my ($isa) = $out =~ /^warning: the run began with the operations '(.*?)', now they are 'cpu generic': the last bits/;
+    my ($isa) = $out =~ /^warning: the run started with the operations '(.*?)', now they are 'cpu generic': the last bits/;
     ok(defined $isa || $out =~ /^\d+ steps/, 'and another instruction set: ' . ($isa // 'this machine has generic ones only'));
 }
 
@@ -71,7 +71,7 @@ run("$train --out $dir/new");
 same('none', 'new', 'as without it');
 my ($status, $out, $said) = run_apart("train --model $cur --data $retain --lr 1e-2 --batch 4 --out $dir/none --resume");
 ok($status == 0 && $said =~ /the run in '.*none' is finished: nothing is left to do/, '--resume of a finished run') or diag $said;
-check("$train --batch 3 --out $dir/none --resume", 1, qr/cannot resume: 'batch' was 4 when the run began, now it is 3/,
+check("$train --batch 3 --out $dir/none --resume", 1, qr/cannot resume: 'batch' was 4 when the run started, now it is 3/,
     'a finished run of other options');
 put('none/run.json', '{}');
 check("$train --out $dir/none --resume", 1, qr/cannot resume: '.*none' holds files, but none of a run/, 'files of no run');
@@ -104,7 +104,7 @@ check("$train --out $dir/none --resume", 1, qr/cannot resume: '.*none' holds fil
     my $negative = $whole;
     substr($negative, $at + $step, 4) = pack('l<', -1);
     put('stop/checkpoint.safetensors', $negative);
-    check("$both --max-steps 300 --out $dir/stop --resume", 1, qr/cannot resume: .* was made at step -1$/,
+    check("$both --max-steps 300 --out $dir/stop --resume", 1, qr/cannot resume: .* has the step -1$/,
         'a checkpoint of a negative step');
     for my $place (map { int($_ * (length($whole) - 1) / 20) } 0 .. 20) {
         my $flipped = $whole;
@@ -116,7 +116,7 @@ check("$train --out $dir/none --resume", 1, qr/cannot resume: '.*none' holds fil
     put('stop/checkpoint.safetensors', substr($whole, 0, -4));
     check("$both --max-steps 300 --out $dir/stop --resume", 1, qr/cannot resume: /, 'a checkpoint cut short');
     put('stop/checkpoint.safetensors', get("$cur/model.safetensors"));
-    check("$both --max-steps 300 --out $dir/stop --resume", 1, qr/cannot resume: .* is no training checkpoint/,
+    check("$both --max-steps 300 --out $dir/stop --resume", 1, qr/cannot resume: .* is not a training checkpoint/,
         'a model that is no checkpoint');
 }
 

@@ -97,10 +97,10 @@ ok(defined $printed->{forget_Q_A_Prob}, 'the summary is as it was');
 
 put('m1/run.json', '{"seconds": 1, "flops": "many"}');
 (undef, $json, my $said) = run_apart("eval $data --model $one --retrained $two");
-like($said, qr/^warning: '.*m1.run.json' is no ledger of a run, and is left out: 'flops' is no number/m, 'a damaged ledger is named');
+like($said, qr/^warning: '.*m1.run.json' is not the ledger of a run and is ignored: 'flops' is not a number/m, 'a damaged ledger is named');
 like($json, qr/^cost +retrained\n/m, 'and left out');
 put('m1/run.json', '{');
-like((run_apart("eval $data --model $one"))[2], qr/'.*m1.run.json' is no ledger of a run/, 'one that is no JSON');
+like((run_apart("eval $data --model $one"))[2], qr/'.*m1.run.json' is not the ledger of a run/, 'one that is no JSON');
 unlink "$one/run.json";
 (undef, $json) = run_apart("eval $data --model $one");
 like($json, qr/missing.*\n\nevaluated in/s, 'without any ledger the evaluation stands alone');

@@ -91,7 +91,7 @@ for my $case (['WHP --reinforced-epochs 150', 'reinforced', 'INT'], ['KGA --new-
     ok(!-e "$dir/stopped/model.safetensors", "$name: came before the end");
     ($status, $said) = run("$long $dir/stopped --resume");
     is($status, 0, "$name: --resume") or diag $said;
-    like($said, $stage ? qr/^going on after step \d+ of 300$/m : qr/^stage '\w+' is finished: /m, "$name: nothing is trained twice");
+    like($said, $stage ? qr/^resuming after step \d+ of 300$/m : qr/^stage '\w+' is finished: /m, "$name: nothing is trained twice");
     same('through', 'stopped', "$name: the bytes of never having stopped");
     my ($folder) = map { /'(\w+)'/ } $said =~ /(stage '\w+')/;
     same("through/$folder", "stopped/$folder", "$name: nor has the stage");
@@ -100,7 +100,7 @@ for my $case (['WHP --reinforced-epochs 150', 'reinforced', 'INT'], ['KGA --new-
 interrupt('INT', "$short --method WHP --max-steps 300 --reinforced-lr 1e-3 --out $dir/other");
 unlink "$dir/other/checkpoint.safetensors";
 check("$short --method WHP --max-steps 300 --reinforced-lr 1e-4 --out $dir/other --resume", 1,
-    qr/cannot resume: 'reinforced_lr' was 0.001 when the run began, now it is 0.0001: give the same/, 'a stage of other options');
+    qr/cannot resume: 'reinforced_lr' was 0.001 when the run started, now it is 0.0001: give the same/, 'a stage of other options');
 check("$short --method WHP --out $dir/none --resume", 0, qr/^\d+ steps/, 'nothing to resume yet: it begins');
 same('none/reinforced', 'whole/reinforced', 'with its stage') if -e "$dir/whole/reinforced";
 
@@ -115,12 +115,12 @@ ok(!-e "$dir/refused", 'before anything is trained');
 check("$kga --holdout $new --new-model test/data/models/llama --gap 0 --out $dir/none", 1,
     qr/new model '.*llama' has a vocabulary of 320, the model 104$/, 'a model of another vocabulary');
 check("probe --model $cur --method KGA --reinforced $dir/learnt --batch test/data/survey/batches.safetensors --out $dir/probe", 1,
-    qr/needs a model of the kind 'new': give --gap NATS$/, 'probe measures no gap');
-check("$both --first mopping --out $dir/none", 2, qr/no stage 'mopping' can go first: give --first mapping or none/, 'no such stage');
+    qr/needs the helper model 'new': give --gap NATS$/, 'probe measures no gap');
+check("$both --first mopping --out $dir/none", 2, qr/there is no first phase 'mopping': give --first mapping or none/, 'no such stage');
 check("$both --method TAR --forget $new --mapping-steps -1 --out $dir/none", 2, qr/--mapping-steps: '-1' is not an integer from 0/, 'fewer than no steps');
 check("$both --method NPO --reinforced-lr 1e-3 --out $dir/none", 2, qr/reinforced/, 'the option of a stage that does not run');
-check('methods KGA', 0, qr/^before it, a copy of the model learns new data.*--new-model-lr/ms, 'methods KGA tells its stages');
-check('methods TAR', 0, qr/^before it, the weights go through random mapping.*--mapping-steps/ms, 'methods TAR too');
+check('methods KGA', 0, qr/^before it, fine-tuning of a copy on new data.*--new-model-lr/ms, 'methods KGA tells its stages');
+check('methods TAR', 0, qr/^before it, random mapping of the weights.*--mapping-steps/ms, 'methods TAR too');
 is_deeply({map { $_->{name} => $_->{stages} } grep { @{$_->{stages}} } @{decode_json(scalar `$unlearn methods --json`)}},
     {WHP => ['reinforced'], RKLD => ['reinforced'], KGA => ['reinforced', 'new_model'], TAR => ['mapping']}, 'and no other method');
 check('methods NPO', 0, qr/^(?!.*before it,)/s, 'NPO has none');

@@ -50,7 +50,7 @@ check("$both --method DPO --out $dir/none", 1, qr/needs alternate data: give --a
 check("$both --alternate $retain --method DPO --out $dir/none", 1,
     qr/9 examples of the role 'alternate' cannot follow 6 of 'forget' one by one/, 'alternates of other rows');
 check("$both --alternate $alternate --method DPO --forget-role alternate --out $dir/none", 1,
-    qr/compares answers with their alternates, which alternate data have none of: give it the role forget or retain/, 'alternates against themselves');
+    qr/compares answers with their alternates, which alternate data do not have: give it the role forget or retain/, 'alternates against themselves');
 
 check("$train --out $dir/bf16 --dtype bf16", 0, qr/^15 steps/, 'bf16');
 is(decode_json(get("$dir/bf16/config.json"))->{torch_dtype}, 'bfloat16', 'config.json says so');
@@ -71,9 +71,9 @@ check("diff $cur/model.safetensors $dir/head/model.safetensors", 3, qr/^29 equal
     'with any method');
 check("$rmu --trainable-params-regex mlp --out $dir/none", 1, qr/'mlp' matches no parameter name in full; one is '/,
     'a pattern that matches nothing');
-check("$rmu --trainable-params-regex 'lm_head.*' --out $dir/none", 1, qr/no weight that may move is reached/,
+check("$rmu --trainable-params-regex 'lm_head.*' --out $dir/none", 1, qr/no trainable weight gets a gradient/,
     'a weight that the method does not reach');
-check("$both --method RMU --out $dir/none", 1, qr/term 'rmu' takes the states after a layer that is not there: give --layer 0 to 2/,
+check("$both --method RMU --out $dir/none", 1, qr/term 'rmu' takes the states after a layer that the model does not have: give --layer 0 to 2/,
     'a layer too many');
 check("$both --method NPO --locate layers --out $dir/none", 2, qr/unknown locator 'layers'/, 'an unknown locator');
 

@@ -19,7 +19,7 @@ check("forget --model $cur --method NPO --forget $forget --out $dir/x", 1, qr/ne
     'no retain data');
 check("train --model $cur --out $dir/x", 2, qr/^unlearn train: .*use --data FILE$/m, 'nothing to learn');
 check("train --model $cur --data $retain --out ''", 2, qr/no output given/, 'an empty name');
-check("$both --out $dir/x --gamma 0 --alpha 0", 2, qr/method 'NPO' has nothing to optimise: no term with a weight is left$/m, 'no weight');
+check("$both --out $dir/x --gamma 0 --alpha 0", 2, qr/method 'NPO' has nothing to optimise: all its terms have weight 0$/m, 'no weight');
 check("$both --out $dir/x --method FT --retain-loss-type none", 2, qr/method 'FT' has nothing to optimise/, 'no term');
 check("$both --out $dir/x --forget-term npq", 2, qr/unknown term 'npq': did you mean 'npo'\?$/m, 'no such term');
 check("$both --out $dir/x --max-steps 1000000000", 1, qr/are too many: an order has at most \d+ micro-batches$/, 'too many steps');
@@ -77,7 +77,7 @@ for (['{"forget":[6],"retain":[0]}', qr/line 1: there is no example 6 among the 
     check("$both --out $dir/x --order " . put('o', "$_->[0]\n"), 1, $_->[1], "order $_->[0]");
 }
 check("$both --out $dir/part --order " . put('o', qq({"forget":[0, 1]}\n{"retain":[2]}\n)), 0,
-    qr/^warning: .*o has 2 micro-batches, enough for 2 of the 10 steps that are asked for: the run ends there\n2 steps/,
+    qr/^warning: .*o has 2 micro-batches, enough for 2 of the 10 requested steps: the run ends there\n2 steps/,
     'an order may leave out a role');
 my @part = steps('part');
 is_deeply([map { my $t = $_->{terms}; map { $t->{$_} > 0 ? 1 : 0 } sort keys %$t } @part], [1, 0, 0, 1], 'its terms are 0');

@@ -27,7 +27,7 @@ isnt(compare("$dir/lat/model.safetensors", "$dir/away/model.safetensors"), 0, 'a
 check("$both --wrapper lat --lat-layer 1 --lat-away 1 --lat-away-role alternate --out $dir/x", 1,
     qr/wrapper 'lat': term 'unlikelihood' needs alternate data: give --alternate FILE$/, 'away from alternates that are not there');
 check("$both --wrapper lat --out $dir/x", 1, qr/wrapper 'lat' has no layer 7 to perturb: give --lat-layer 0 to 2$/, 'no such layer');
-check("$both --wrapper lat --method FT --out $dir/x", 1, qr/wrapper 'lat' perturbs forget data, at which the method's forget term does not look/,
+check("$both --wrapper lat --method FT --out $dir/x", 1, qr/wrapper 'lat' perturbs forget data, which the method's forget term does not use/,
     'nothing to perturb');
 check("$both --method UNDIAL --compat ou --wrapper lat --lat-layer 1 --out $dir/x", 1, qr/hidden states of padded forget rows cannot be perturbed/,
     'padded rows');

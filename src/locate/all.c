@@ -1,4 +1,4 @@
-/* Every weight may move. */
+/* All weights are trainable. */
 #include "locate/locators.h"
 
 static int apply(const void *params, struct model *m, unsigned seed, struct err *e)

@@ -22,5 +22,5 @@ int locate_weights(const struct locator *l, const void *params, unsigned compat,
         t->v[i].wants_grad = t->v[i].trainable || all;
     }
     weight_table_place(t);
-    return moving ? 0 : err_set(e, "locator '%s' leaves no weight that may move", l->name);
+    return moving ? 0 : err_set(e, "locator '%s' leaves no trainable weight", l->name);
 }

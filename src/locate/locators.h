@@ -1,4 +1,4 @@
-/* The table of locators: which weights may move. One file each in this folder.
+/* The table of locators, which choose the trainable weights. One file each in this folder.
  */
 #ifndef LOCATE_LOCATORS_H
 #define LOCATE_LOCATORS_H
@@ -9,8 +9,8 @@ extern const struct locator locator_all, locator_regex, locator_lora;
 extern const struct locator *const locators[]; /* ends with NULL */
 
 const struct locator *locator_by_name(const char *name, struct err *e);
-/* Applies the locator and sets which gradients are computed: of the weights that move; of all
- * under COMPAT_RMU_CLIP_ALL, but where the locator keeps the base. An error if nothing would move.
+/* Applies the locator and sets which gradients are computed: of the trainable weights; of all
+ * under COMPAT_RMU_CLIP_ALL, unless the locator keeps the base. An error if none is trainable.
  */
 int locate_weights(const struct locator *l, const void *params, unsigned compat, struct model *m,
                    unsigned seed, struct err *e);

@@ -1,4 +1,4 @@
-/* The weights whose whole HF parameter name matches a pattern. */
+/* The weights whose Hugging Face parameter name matches a pattern in full. */
 #include "base/regex.h"
 
 #include <stddef.h>
@@ -12,7 +12,7 @@ struct regex {
 
 static const struct param params[] = {
     STRING_PARAM(struct regex, trainable_params_regex, ".*", "REGEX",
-                 "weights that may move: the whole parameter name must match"),
+                 "trainable weights: the whole parameter name must match"),
     {0},
 };
 

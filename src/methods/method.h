@@ -1,5 +1,5 @@
-/* Methods: named rows that pick a forget term, a retain term and the paper's defaults. Every cell
- * can be overridden, so combinations nobody published cost no code.
+/* Methods: named rows that choose a forget term, a retain term and the paper's defaults. Every
+ * choice can be overridden, so that unpublished combinations need no code.
  *
  *     loss = gamma * forget term + alpha * retain term + extra_weight * extra term + l1 * sum |w|
  *
@@ -14,34 +14,32 @@
 #include "train/engine.h"
 
 struct method {
-    const char *name;   /* as the peer's class, where it has one: "GradDiff" */
+    const char *name;   /* as OpenUnlearning's class, if there is one: "GradDiff" */
     const char *family; /* "ascent", "preference" ... */
     const char *paper;
     const char *help;                   /* one line */
     const char *forget;                 /* term; NULL: retain only */
     bool retain;                        /* has a retain term */
-    const struct param_preset *presets; /* what differs from the tables' defaults */
-    const char *verified;               /* what its loss and gradients were compared with */
+    const struct param_preset *presets; /* values that differ from the tables' defaults */
+    const char *verified; /* the source that its loss and gradients were compared with */
 };
 
 extern const struct method methods[]; /* ends with a NULL name */
 
-/* Matched without regard to case; the error suggests the nearest. */
+/* Case-insensitive; the error suggests the nearest name. */
 const struct method *method_by_name(const char *name, struct err *e);
 
-/* The loss on forget data is meant to rise. Where the retain data alone are learnt, it is left
- * open.
- */
+/* The method unlearns: false if it only trains on retain data. */
 bool method_forgets(const struct method *m);
 
-/* What every method has. */
+/* Parameters of every method. */
 struct method_params {
     double gamma, alpha;
     const char *retain_loss_type;                       /* a term, or "none" */
     const char *forget_term;                            /* overrides the row's; NULL: the row's */
     const char *retain_term;                            /* overrides retain_loss_type; NULL: that */
     const char *extra_term;                             /* NULL: none */
-    const char *forget_role, *retain_role, *extra_role; /* whose data the terms look at */
+    const char *forget_role, *retain_role, *extra_role; /* roles of the terms' data */
     double extra_weight;
     double l1; /* weight of the sum of absolute weights */
 };
@@ -51,7 +49,7 @@ extern const struct param method_params[];
 /* The terms of a method, in the order they are added to the engine. */
 enum recipe_place { PART_FORGET, PART_RETAIN, PART_EXTRA, PART_COUNT };
 
-/* A method made ready: terms chosen, their parameters at hand. */
+/* A method with its chosen terms and their parameters. */
 struct recipe {
     const struct method *method;
     struct method_params p;
@@ -60,26 +58,26 @@ struct recipe {
 
 extern const char *const place_name[PART_COUNT]; /* "forget", "retain", "extra" */
 
-/* NULL: the recipe has no term in that place. */
+/* The term of that place, or NULL. */
 static inline const struct term *recipe_term(const struct recipe *r, enum recipe_place place)
 {
     return r->part[place].row;
 }
 
-/* The row at its defaults. recipe_fini is due in every case. */
+/* The method of that name with its defaults. Call recipe_fini in every case. */
 int recipe_open(struct recipe *r, const char *method, struct err *e);
-/* Chooses the terms that r->method and r->p ask for and allocates their parameters, at their
- * defaults and presets. */
+/* Chooses the terms of r->method and r->p and allocates their parameters, with defaults and
+ * presets. */
 int recipe_choose_terms(struct recipe *r, struct err *e);
-/* Adds the terms, weighted, to the engine whose sets are in place. */
+/* Adds the weighted terms to an engine whose data sets are in place. */
 int recipe_bind(const struct recipe *r, struct engine *g, struct err *e);
 void recipe_fini(struct recipe *r);
-/* Whose data the place's term looks at, and what it is multiplied by. */
+/* Role and weight of the term of that place. */
 enum role recipe_role(const struct recipe *r, enum recipe_place place);
-/* Some term with a weight looks at data of this role. */
+/* Some term whose weight is not 0 uses data of this role. */
 bool recipe_uses(const struct recipe *r, enum role role);
 double recipe_weight(const struct recipe *r, enum recipe_place place);
-/* The role that sets the length of an epoch: the forget term's if it counts, else the retain's. */
+/* The role that sets the length of an epoch: the forget term's, or the retain's without one. */
 enum role recipe_anchor(const struct recipe *r);
 
 #endif

@@ -12,15 +12,19 @@ const struct param method_params[] = {
                  "NLL|KL|JSD|distil|EMBED_DIFF|EMBED_NORM|embed_prompt|constraint|none", "NLL",
                  "retain term"),
     STRING_PARAM(struct method_params, forget_term, NULL, "TERM",
-                 "another forget term than the method's"),
-    STRING_PARAM(struct method_params, retain_term, NULL, "TERM", "any other retain term"),
+                 "overrides the method's forget term"),
+    STRING_PARAM(struct method_params, retain_term, NULL, "TERM",
+                 "any term instead of retain_loss_type"),
     STRING_PARAM(struct method_params, extra_term, NULL, "TERM", "a third term"),
-    CHOICE_PARAM(struct method_params, forget_role, roles, "forget", "data of the forget term"),
-    CHOICE_PARAM(struct method_params, retain_role, roles, "retain", "data of the retain term"),
-    CHOICE_PARAM(struct method_params, extra_role, roles, "alternate", "data of the third term"),
+    CHOICE_PARAM(struct method_params, forget_role, roles, "forget",
+                 "role of the forget term's data"),
+    CHOICE_PARAM(struct method_params, retain_role, roles, "retain",
+                 "role of the retain term's data"),
+    CHOICE_PARAM(struct method_params, extra_role, roles, "alternate",
+                 "role of the third term's data"),
     REAL_PARAM(struct method_params, extra_weight, 0, 1e6, 1, "weight of the third term"),
     REAL_PARAM(struct method_params, l1, 0, 1e6, 0,
-               "weight of the sum of the absolute values of all weights that move"),
+               "weight of the L1 norm of the trainable weights"),
     {0},
 };
 
@@ -70,11 +74,10 @@ int recipe_choose_terms(struct recipe *r, struct err *e)
     for (int i = 0; i < PART_COUNT; i++)
         if (recipe_weight(r, (enum recipe_place)i) != 0)
             return 0;
-    return err_set(e, "method '%s' has nothing to optimise: no term with a weight is left",
-                   m->name);
+    return err_set(e, "method '%s' has nothing to optimise: all its terms have weight 0", m->name);
 }
 
-/* Whose answers are the other ones to the same prompts. */
+/* The role with the other answers to the same prompts. */
 static enum role partner_of(enum role role)
 {
     return role == ROLE_RETAIN ? ROLE_RETAIN_ALTERNATE : ROLE_ALTERNATE;
@@ -105,8 +108,8 @@ static int bind(const struct recipe *r, enum recipe_place place, struct engine *
         .goal = place == PART_RETAIN || (place == PART_EXTRA && kept) ? GOAL_RETAIN : GOAL_FORGET};
     if (term->n_views > 1 && role != ROLE_FORGET && role != ROLE_RETAIN)
         return err_set(e,
-                       "term '%s' compares answers with their alternates, which %s data have "
-                       "none of: give it the role forget or retain",
+                       "term '%s' compares answers with their alternates, which %s data do not "
+                       "have: give it the role forget or retain",
                        term->name, role_name[role]);
     return engine_add(g, &o, e);
 }

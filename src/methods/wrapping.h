@@ -1,4 +1,4 @@
-/* A wrapper made ready: its parameters, and the terms that it looks at beside the method's. */
+/* A wrapper with its parameters and its extra terms. */
 #ifndef METHODS_WRAPPING_H
 #define METHODS_WRAPPING_H
 
@@ -16,9 +16,9 @@ static inline const struct wrapper *wrapping_row(const struct wrapping *w)
 
 /* By name, or "none"; allocates the parameters, at their defaults. */
 int wrapping_choose(struct wrapping *w, const char *name, struct err *e);
-/* Adds the extra terms to an engine whose sets and method are in place. */
+/* Adds the extra terms to an engine with data sets and the method's terms. */
 int wrapping_bind(struct wrapping *w, struct engine *g, struct err *e);
-/* The goals whose gradients move weights. */
+/* The goals whose gradients update weights. */
 unsigned wrapping_goals(const struct wrapping *w);
 void wrapping_fini(struct wrapping *w);
 

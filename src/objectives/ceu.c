@@ -1,5 +1,5 @@
-/* Cross-entropy unlearning, CE-U (arXiv 2503.01224): distil the model itself with the label left
- * out,
+/* Cross-entropy unlearning, CE-U (arXiv 2503.01224): distil the model's own distribution without
+ * the label,
  *   mean over rows of -sum_v q log p,  q = softmax(z with z[label] = -inf), a constant.
  * The mean is over scored rows, without the first few of each sequence. */
 #include "objectives/rows.h"
@@ -13,7 +13,7 @@ struct ceu {
 
 static const struct param params[] = {
     INT_PARAM(struct ceu, ignore_first_n_answer_tokens, 0, 1 << 20, 1,
-              "labels at the start of each answer that do not count"),
+              "number of labels to ignore at the start of each answer"),
     {0},
 };
 

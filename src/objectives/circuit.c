@@ -1,8 +1,8 @@
-/* Circuit breaker, by representation rerouting (arXiv 2406.04313): on the forget data hidden states
- * turn until they are orthogonal to the reference's; on the retain data embed_norm keeps them where
- * it has them. Means over label tokens. At the reference itself both derivatives vanish (the cosine
- * is at its top), so the first step follows rounding noise alone.
- * The paper shifts the weights over T steps from forget to retain; here they stay as given. */
+/* Circuit breaker, by representation rerouting (arXiv 2406.04313): hidden states of the forget
+ * data are made orthogonal to the reference's; on the retain data embed_norm keeps them close to
+ * it. Means over label tokens. At the reference both derivatives vanish (the cosine is at its
+ * maximum), so that the first step is determined by rounding errors.
+ * The paper moves the weights over T steps from forget to retain (the weighting "breaker"). */
 #include <math.h>
 
 #include "objectives/hidden.h"

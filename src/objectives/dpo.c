@@ -1,7 +1,9 @@
-/* Direct preference optimisation (arXiv 2305.18290) of an alternate answer over the one to forget:
+/* Direct preference optimisation (arXiv 2305.18290) that prefers an alternate answer to the one to
+ * forget:
  *   -(2/beta) mean_b log sigmoid(beta ((L_b - L_b^ref) - (W_b - W_b^ref))),
  * L_b and W_b the sequence sums of -log p over the labels of the answer to forget and of its
- * alternate. The mean is over pairs. The paper has 1 for 2/beta; with it NPO is this without W. */
+ * alternate. The mean is over pairs. The paper's factor is 1, not 2/beta; with
+ * 2/beta, NPO is this loss without W. */
 #include "objectives/terms.h"
 
 struct dpo {
@@ -10,7 +12,7 @@ struct dpo {
 
 static const struct param params[] = {
     REAL_PARAM(struct dpo, beta, 1e-6, 100, 0.1,
-               "inverse temperature: how soon a pair counts as learnt"),
+               "inverse temperature: larger values saturate earlier"),
     {0},
 };
 

@@ -1,11 +1,11 @@
-/* Erasure of language memory, ELM (arXiv 2410.02760): on the forget data learn what the reference
- * would say if it were less of an expert,
+/* Erasure of language memory, ELM (arXiv 2410.02760): on the forget data learn the reference's
+ * distribution, shifted from an expert's to a novice's,
  *   t = log p_ref - eta_t (log p_expert - log p_novice), a constant,
- * where expert and novice are the reference after a prompt that says so and eta_t rises evenly from
- * 1 at a sequence's first row to eta at its last. The target is softmax(t / temperature) over the
- * `top` likeliest; the loss the cross-entropy to it, its mean over scored rows. On the retain data
- * likeliest_ref keeps the reference's most likely token. The third loss, for fluency, is nll on
- * what the reference wrote when the run began (cli/fluency.h). */
+ * where expert and novice are the reference with a prompt for that role, and eta_t rises linearly
+ * from 1 at a sequence's first row to eta at its last. The target is softmax(t / temperature) over
+ * the `top` tokens; the loss is the cross-entropy to it, the mean over scored rows. On the retain
+ * data likeliest_ref learns the reference's argmax. The third loss, for fluency, is nll on texts
+ * that the reference generated at the start of the run. */
 #include "objectives/rows.h"
 #include "objectives/terms.h"
 
@@ -19,9 +19,11 @@ struct elm {
 };
 
 static const struct param params[] = {
-    REAL_PARAM(struct elm, eta, 0, 1e6, 1000, "how far from the expert at a sequence's end"),
+    REAL_PARAM(struct elm, eta, 0, 1e6, 1000,
+               "strength of the shift away from the expert at a sequence's end"),
     REAL_PARAM(struct elm, elm_temperature, 0.01, 100, 1.2, "divides the logits of the target"),
-    INT_PARAM(struct elm, top, 1, 1 << 24, 50, "tokens that the target is made of"),
+    INT_PARAM(struct elm, top, 1, 1 << 24, 50,
+              "number of most likely tokens in the target distribution"),
     {0},
 };
 

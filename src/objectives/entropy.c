@@ -1,6 +1,6 @@
-/* Negative entropy of the predictions, mean over scored rows of sum_v p log p: a model that is
- * driven down it knows nothing in particular. The loss by which TAR (arXiv 2408.00761) resists; its
- * code takes all rows, padding included.
+/* Negative entropy of the predictions, mean over scored rows of sum_v p log p: minimising
+ * it makes the predictions uniform. The tamper-resistance loss of TAR (arXiv 2408.00761), whose
+ * code averages over all rows, padding included.
  *   d/dz_v = p_v (log p_v - sum_u p_u log p_u) */
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* FLAT (arXiv 2410.11143): a variational f-divergence between an alternate answer and the one to
- * forget, on P = the mean probability of a sequence's labels:
+ * forget, with P the mean probability of a sequence's labels:
  *   KL: mean_b exp(P_forget - 1) - mean_b P_alternate,
  *   TV: mean_b tanh(P_forget) / 2 - mean_b tanh(P_alternate) / 2,
  *   Pearson: mean_b (P_forget^2 / 4 + P_forget) - mean_b P_alternate,
@@ -20,11 +20,12 @@ struct flat {
 static const char divergence_names[] = "KL|TV|Pearson|JS|Hellinger", means[] = "sequence|batch";
 static const struct param params[] = {
     CHOICE_PARAM(struct flat, divergence, divergence_names, "KL", "which f-divergence"),
-    CHOICE_PARAM(struct flat, mean, means, "sequence", "what P is a mean over"),
+    CHOICE_PARAM(struct flat, mean, means, "sequence",
+                 "P is the mean over each sequence, or over the micro-batch"),
     {0},
 };
 
-/* What one side of the divergence adds, and its slope. */
+/* One side's contribution to the divergence, and its derivative. */
 typedef double side(double p, double *slope);
 
 static double kl_forget(double p, double *slope)

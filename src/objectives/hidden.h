@@ -1,4 +1,4 @@
-/* What the terms on hidden states share: after which layer they look, and distances.
+/* Shared by terms on hidden states: their layer, and distances.
  */
 #ifndef OBJECTIVES_HIDDEN_H
 #define OBJECTIVES_HIDDEN_H
@@ -8,21 +8,21 @@
 /* The first field of a term's parameters. */
 struct hidden_place {
     int64_t layer;            /* 0-based */
-    const char *module_regex; /* the peer's way to say it: "model\.layers\.7"; NULL: layer */
+    const char *module_regex; /* as in OpenUnlearning: "model\.layers\.7"; NULL: use `layer` */
 };
 
-/* Their rows in its table. */
+/* Its rows in the term's parameter table. */
 #define HIDDEN_PLACE                                                                               \
     INT_PARAM(struct hidden_place, layer, 0, 9999, 7,                                              \
-              "after which layer it takes the hidden states, counted from 0"),                     \
+              "uses the hidden states after this layer, counted from 0"),                          \
         STRING_PARAM(struct hidden_place, module_regex, NULL, "REGEX",                             \
-                     "the layer as the peer names it: 'model\\.layers\\.7'")
+                     "the layer as OpenUnlearning names it: 'model\\.layers\\.7'")
 
-/* The row of a term that sees every layer up to one. */
+/* The row of a term that uses every layer up to one. */
 #define LAST_LAYER                                                                                 \
     {                                                                                              \
         "last_layer", PARAM_INT, offsetof(struct hidden_place, layer), 0, 9999, NULL, "9999",      \
-            NULL, "takes the states after every layer up to this one, counted from 0; 9999: all"   \
+            NULL, "uses the states after every layer up to this one, counted from 0; 9999: all"    \
     }
 
 /* The layer, or -1 if module_regex does not hold one number. */

@@ -1,12 +1,13 @@
 /* JensUn (arXiv 2509.02820): the Jensen-Shannon divergence, at most log 2, in nats,
  *   JSD(p, q) = (KL(p || m) + KL(q || m)) / 2,  m = (p + q) / 2.
- * To the label alone (q one-hot), and to the frozen reference. Means are over scored rows. */
+ * Between model and label (q one-hot), and between model and frozen reference. Means are over
+ * scored rows. */
 #include "objectives/rows.h"
 #include "objectives/terms.h"
 
 #include <math.h>
 
-/* With q one-hot only the label's p counts: (p log p - (1+p) log(1+p)) / 2 + log 2. */
+/* With q one-hot it depends only on the label's p: (p log p - (1+p) log(1+p)) / 2 + log 2. */
 static double jsd_label(const void *params, double logp, double *d)
 {
     (void)params;

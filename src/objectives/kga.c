@@ -1,10 +1,9 @@
-/* Knowledge gap alignment, KGA (arXiv 2305.06535): on the forget data the model should be as far
- * from a model that learnt them as the target model is from one that learnt new data of the same
- * kind,
- *   | mean over rows of KL(p || p_reinforced) - gap |,
- * gap being the mean of KL(p_ref || p_new) over the rows of new data: a constant of the run,
- * measured before it (train/gap.h) unless it is given. The mean is over the scored rows of the
- * micro-batch, whose sign is the derivative's. */
+/* Knowledge gap alignment, KGA (arXiv 2305.06535): the divergence from a model trained on the
+ * forget data should equal the divergence of the target model from one trained on new data of the
+ * same kind, | mean over rows of KL(p || p_reinforced) - gap |, gap being the mean of KL(p_ref ||
+ * p_new) over the rows of new data: a constant of the run, measured before training (train/gap.h)
+ * unless given. The mean is over the scored rows of the micro-batch, and the sign inside | | is
+ * that of this mean. */
 #include "objectives/rows.h"
 #include "objectives/terms.h"
 
@@ -16,8 +15,7 @@ struct kga {
 
 static const struct param params[] = {
     REAL_PARAM(struct kga, gap, 0, 1e6, 0,
-               "divergence, in nats a token, that the forget data should end with; 0: measured on "
-               "new data"),
+               "target divergence on the forget data, in nats per token; 0: measured on new data"),
     {0},
 };
 
@@ -32,7 +30,7 @@ static int measure(const void *params_, struct view *const *views, double *sum, 
     return 0;
 }
 
-/* gap: what the divergence should be. */
+/* gap: the target divergence. */
 static double row(const void *gap, const struct logit_row *r)
 {
     double kl = row_reverse_kl(r->z, r->helper[HELPER_REINFORCED], r->n, r->dz, r->share);

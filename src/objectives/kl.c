@@ -1,6 +1,6 @@
 /* Forward KL to the frozen reference (arXiv 2402.15159), at a temperature T:
- *   T^2 KL(softmax(z_ref / T) || softmax(z / T)).
- * away from it, minus that (SCRUB's max step, arXiv 2302.09880),
+ *   T^2 KL(softmax(z_ref / T) || softmax(z / T)),
+ * its negative (SCRUB's max step, arXiv 2302.09880),
  * and the cross-entropy to it, -sum_v p_ref log p, which differs by a constant (LLMU's third term).
  * The means are over scored rows; under kl_all_positions over every row of the padded batch. */
 #include "objectives/rows.h"

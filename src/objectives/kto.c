@@ -1,8 +1,8 @@
-/* KTO (arXiv 2402.01306) with the answers to forget as the undesired ones:
+/* KTO (arXiv 2402.01306) with the answers to forget as undesirable outputs:
  *   1 - (2/beta) mean_b f(K + beta (L_b - L_b^ref)),  f = log sigmoid or sigmoid,
  *   K = mean over alternates of L^ref - L, a constant,
- * L_b the sequence sum of -log p over labels. The mean is over sequences; K is that of the
- * micro-batch's own alternates. */
+ * L_b the sequence sum of -log p over labels. The mean is over sequences; K is computed
+ * per micro-batch. */
 #include "objectives/terms.h"
 
 struct kto {
@@ -14,7 +14,7 @@ static const char links[] = "logsigmoid|sigmoid";
 static const struct param params[] = {
     REAL_PARAM(struct kto, beta, 1e-6, 100, 0.1, "inverse temperature"),
     CHOICE_PARAM(struct kto, link, links, "logsigmoid",
-                 "sigmoid also lets go of what is far from forgotten"),
+                 "sigmoid also reduces the weight of answers far from forgotten"),
     {0},
 };
 

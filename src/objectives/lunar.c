@@ -1,7 +1,7 @@
-/* LUNAR (arXiv 2502.07218): on the prompts to forget, the states after one layer go where they are
- * when the model refuses: to h_ref + coeff r, r = mean of the last prompt token's state over
- * prompts that the reference refuses, less that over the prompts to forget. On retained prompts
- * they stay. Only the layer's down-projection moves (locate). Means over all prompt tokens, and
+/* LUNAR (arXiv 2502.07218): the hidden states of the prompts to forget, after one layer, are moved
+ * to those of a refusal: to h_ref + coeff r, r = mean of the last prompt token's state over prompts
+ * that the reference refuses, minus that over the prompts to forget. On retain prompts they are
+ * kept. Only the layer's down-projection is trainable (locate). Means over all prompt tokens, and
  * over the width.
  */
 #include "objectives/hidden.h"
@@ -14,7 +14,7 @@ struct redirect {
 
 static const struct param redirect_params[] = {
     HIDDEN_PLACE,
-    REAL_PARAM(struct redirect, coeff, -1e6, 1e6, 2, "how far in the direction of refusal"),
+    REAL_PARAM(struct redirect, coeff, -1e6, 1e6, 2, "multiple of the refusal direction"),
     {0},
 };
 
@@ -41,7 +41,7 @@ static double stay(const void *params, const struct state_view *s, float *dh)
 const struct term term_redirect = {
     .name = "redirect",
     .paper = "arXiv 2502.07218",
-    .formula = "mean over prompt tokens of |h - h^ref - coeff r|^2 / C, r = where refusal is",
+    .formula = "mean over prompt tokens of |h - h^ref - coeff r|^2 / C, r = the refusal direction",
     .kind = VIEW_HIDDEN,
     .n_views = 1,
     .needs_ref = true,

@@ -1,11 +1,11 @@
 /* Random mapping, the first stage of tamper-resistant safeguards (TAR, arXiv 2408.00761): hidden
- * states of forget data turn towards a random vector that is fixed for each token id,
+ * states of forget data are aligned with a random vector that is fixed for each token id,
  *   mean over layers and tokens of 1 - cos(h_t, r(token_t)),  r(i) ~ N(0,1)^C from a stream of i,
- * so that nothing but the token's own identity is left in them. All tokens count.
+ * so that they encode only the token's identity. The mean is over all tokens.
  *
  * That the target is hashed from the token, that the loss is this cosine, and that every layer is
- * looked at are from memory of the paper; its table of vectors, its learning rate and its number of
- * steps were not at hand. */
+ * used are from memory of the paper; its table of vectors, learning rate and number of steps were
+ * not available. */
 #include <math.h>
 
 #include "base/rng.h"
@@ -20,12 +20,12 @@ struct mapping {
 static const struct param params[] = {
     LAST_LAYER,
     INT_PARAM(struct mapping, map_seed, 0, 4294967295.0, 0,
-              "of the vectors that tokens are mapped to"),
+              "seed of the vectors that tokens are mapped to"),
     {0},
 };
 
-/* A state of length 0 has no direction, and stays. r is drawn twice, once for h . r and |r|, once
- * for the derivative: it needs no memory. */
+/* A state of length 0 has no direction and gets no derivative. r is drawn twice, for h . r and |r|,
+ * and for the derivative, instead of being stored. */
 static double map(const void *params_, const struct state_view *s, float *dh)
 {
     const struct mapping *p = params_;

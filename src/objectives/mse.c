@@ -1,6 +1,6 @@
-/* Stay with the reference's logits themselves,
+/* Mean squared error to the reference's logits,
  *   mean over rows of (1/V) sum_v (z - z_ref)^2,  d/dz = 2 (z - z_ref) / (V rows),
- * which is stricter than a divergence: a constant added to all logits of a row counts. The mean is
+ * stricter than a divergence: a constant added to all logits of a row has a loss. The mean is
  * over scored rows. (embed_diff is the same for hidden states.) */
 #include "objectives/rows.h"
 #include "objectives/terms.h"

@@ -1,10 +1,10 @@
 /* Negative log-likelihood of the labels, mean over all scored tokens: sum_M c / |M|, and gradient
- * ascent, minus the same (arXiv 2210.01504), which is unbounded below: stop early.
+ * ascent, minus the same (arXiv 2210.01504), which is unbounded below: use early stopping.
  *
- * nll_seq is the mean over sequences of the mean over their labels, mean_b L_b / n_b, so that a
- * long answer does not outweigh a short one; ascent_seq is minus that: two of the three terms of
+ * nll_seq is the mean over sequences of the mean over their labels, mean_b L_b / n_b, so that
+ * long and short answers have equal weight; ascent_seq is minus that: two of the three terms of
  * LLMU (arXiv 2310.10683), on random answers and on the answers to forget. A sequence without
- * labels counts in the mean and adds nothing. */
+ * labels counts in the denominator only. */
 #include "objectives/terms.h"
 
 static double nll(const void *params, double logp, double *d)
@@ -14,8 +14,7 @@ static double nll(const void *params, double logp, double *d)
     return -logp;
 }
 
-/* The retain constraint of a primal-dual method: what is lost beyond eps, with alpha as its dual
- * variable. */
+/* The retain constraint of a primal-dual method: loss - eps, with alpha as its dual variable. */
 struct constraint {
     double retain_loss_eps, dual_step_size, dual_warmup_epochs;
     bool primal_dual;
@@ -26,15 +25,15 @@ static const char upons[] = "step|epoch";
 
 static const struct param constraint_params[] = {
     REAL_PARAM(struct constraint, retain_loss_eps, 0, 100, 0,
-               "loss per token, in nats, that retain data may have"),
+               "upper bound of the retain loss, in nats per token"),
     BOOL_PARAM(struct constraint, primal_dual, true,
-               "alpha moves with the constraint: alpha <- max(0, alpha + dual_step_size * its "
-               "value)"),
+               "alpha is a dual variable: alpha <- max(0, alpha + dual_step_size * (retain loss - "
+               "retain_loss_eps))"),
     REAL_PARAM(struct constraint, dual_step_size, 0, 1e6, 1, "step size of the dual update"),
     CHOICE_PARAM(struct constraint, dual_update_upon, upons, "step",
-                 "after each step, or at the end of each epoch by all its data"),
+                 "update alpha after each step, or after each epoch on all its data"),
     REAL_PARAM(struct constraint, dual_warmup_epochs, 0, 1e6, 5,
-               "epochs before alpha begins to move"),
+               "epochs before the first update of alpha"),
     {0},
 };
 

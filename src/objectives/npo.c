@@ -10,7 +10,7 @@ struct npo {
 
 static const struct param params[] = {
     REAL_PARAM(struct npo, beta, 1e-6, 100, 0.1,
-               "inverse temperature; towards 0 it becomes gradient ascent"),
+               "inverse temperature; the limit 0 is gradient ascent"),
     {0},
 };
 

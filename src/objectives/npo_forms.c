@@ -1,12 +1,12 @@
-/* What other repositories call NPO (npo.c) and SimNPO; their beta is not the papers'.
+/* Losses that other repositories call NPO (npo.c) and SimNPO; their beta differs from the papers'.
  *   npo_token_mean:    -(2/beta) mean_b log sigmoid(beta (L_b - L_b^ref) / n_b),
- * by SOUL, WAGLE and the WMDP code of Unlearn-Simple. Theirs is the mean over all labels of a
- * micro-batch, of which each has one sequence; here it is that of the sequence in any batch.
+ * by SOUL, WAGLE and the WMDP code of Unlearn-Simple. There it is the mean over all labels of
+ * a micro-batch of one sequence; here it is per sequence for any batch size.
  *   npo_raw_logits:    -(2/beta) mean over rows and vocabulary of log sigmoid(beta (z_ref - z)),
- *   simnpo_raw_logits: the same with -delta in the place of z_ref,
- * by MUSE (arXiv 2407.06460), whose figures of "NPO" are these, and Unlearn-Simple's fork of it. No
- * answer is preferred in them. Rows are the scored ones; under kl_all_positions every row of the
- * padded batch, as there. d/dz = 2 sigmoid(-beta (z_ref - z)) / (rows V). */
+ *   simnpo_raw_logits: the same with -delta instead of z_ref,
+ * by MUSE (arXiv 2407.06460), whose "NPO" results use them, and Unlearn-Simple's fork of it. They
+ * do not depend on the labels. Rows are the scored ones; under kl_all_positions every row of the
+ * padded batch, as in that code. d/dz = 2 sigmoid(-beta (z_ref - z)) / (rows V). */
 #include "objectives/rows.h"
 #include "objectives/terms.h"
 
@@ -21,7 +21,8 @@ static const struct param npo_params[] = {
 
 static const struct param simnpo_params[] = {
     REAL_PARAM(struct form, beta, 1e-6, 100, 0.7, "inverse temperature"),
-    REAL_PARAM(struct form, delta, 0, 100, 0, "minus the logit around which forgetting slows down"),
+    REAL_PARAM(struct form, delta, 0, 100, 0,
+               "negated logit at which the gradient has half its maximum"),
     {0},
 };
 

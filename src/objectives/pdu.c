@@ -1,6 +1,6 @@
 /* The forget term of primal-dual unlearning (arXiv 2506.05314): flatten the logits,
  *   mean over rows of (max_v z - mean_v z)^2.
- * The mean is over scored rows; under pdu_unshifted over the rows of the labels themselves, which
+ * The mean is over scored rows; under pdu_unshifted over the rows at the labels' positions, which
  * predict the token after each label. d/dz = 2 (max - mean)(onehot(argmax) - 1/V) / rows. */
 #include "objectives/rows.h"
 #include "objectives/terms.h"

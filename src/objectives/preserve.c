@@ -1,5 +1,5 @@
-/* Answer preservation (arXiv 2410.08109): on retain prompts the right answer must stay likelier
- * than the refusal that is learnt elsewhere,
+/* Answer preservation (arXiv 2410.08109): on retain prompts the right answer must keep a higher
+ * probability than a refusal,
  *   -(1/beta) mean_b log sigmoid(beta (A_b - L_b)),
  * L_b and A_b the sequence sums of -log p over the labels of the answer and of its alternate. The
  * mean is over pairs; there is no reference. */
@@ -11,7 +11,7 @@ struct preserve {
 
 static const struct param params[] = {
     REAL_PARAM(struct preserve, beta, 1e-6, 100, 0.1,
-               "inverse temperature: how soon a pair counts as kept"),
+               "inverse temperature: larger values saturate earlier"),
     {0},
 };
 

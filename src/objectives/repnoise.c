@@ -1,10 +1,10 @@
 /* Representation noising (RepNoise, arXiv 2405.14577): the hidden states of forget answers, after
- * every layer, should look like noise. The loss of a layer is the squared maximum mean discrepancy
- * between B samples x (a forget sequence's label tokens, one after another, short ones filled up
- * with zeros) and B samples y of N(0,1) at the same places:
+ * every layer, are made Gaussian noise. The loss of a layer is the squared maximum mean discrepancy
+ * between B samples x (the concatenated label tokens of a forget sequence, padded with zeros)
+ * and B samples y of N(0,1) of the same lengths:
  *   (1/B^2) sum_ab k(x_a,x_b) + k(y_a,y_b) - 2 k(x_a,y_b),  k(u,v) = sum_i exp(-|u-v|^2 / s_i),
  * with five bandwidths s_i = s 2^i / 4, s the mean of |u-v|^2 over all pairs, a constant. The mean
- * over layers; B is the micro-batch's. */
+ * is over layers; B is that of the micro-batch. */
 #include <math.h>
 
 #include "base/mem.h"
@@ -21,7 +21,7 @@ static const struct param params[] = {
 
 /* 2B samples of `size` numbers: hidden states, then noise. */
 struct samples {
-    int *of;      /* owned [S] which sample a sequence is; -1: it has no labels */
+    int *of;      /* owned [S] index of the sequence's sample; -1: it has no labels */
     float *x;     /* owned [2B, size] */
     double *dist; /* owned [2B, 2B] squared distances */
     int b;
@@ -35,7 +35,7 @@ static void samples_fini(struct samples *s)
     free(s->dist);
 }
 
-/* Numbers the sequences that have labels, -1 for the others; counts them and their longest. */
+/* Numbers the sequences that have labels, -1 for the others; sets s->b and s->size. */
 static int *number_samples(const struct view *v, struct samples *s, struct err *e)
 {
     int *length = mem_alloc((size_t)v->n_seqs + 1, sizeof *length, e), longest = 0;
@@ -82,7 +82,7 @@ static int samples_init(struct samples *s, const struct view *v, struct err *e)
     return 0;
 }
 
-/* All distances; returns their mean over pairs of different samples. */
+/* Computes all distances; returns their mean over pairs of different samples. */
 static double measure(const struct samples *s)
 {
     int n = 2 * s->b;
@@ -99,7 +99,7 @@ static double measure(const struct samples *s)
     return n > 1 ? sum / ((double)n * (n - 1)) : 0;
 }
 
-/* k, and its derivative by the squared distance. */
+/* k, and its derivative with respect to the squared distance. */
 static double kernel(double dist, double bandwidth, double *slope)
 {
     double k = 0;
@@ -112,7 +112,7 @@ static double kernel(double dist, double bandwidth, double *slope)
     return k;
 }
 
-/* dx_a += weight (x_a - z), over the label tokens of the sequence that sample a is. */
+/* dx_a += weight (x_a - z), over the label tokens of sample a's sequence. */
 static void pull(struct view *v, const struct samples *s, int a, int z, double weight)
 {
     size_t c = (size_t)v->width, at = 0;
@@ -142,7 +142,7 @@ static int noise(const void *params_, struct view *const *views, double *loss, s
             bool same = (a < s.b) == (z < s.b);
             double slope, sign = same ? 1 : -1, k = kernel(s.dist[a * 2 * s.b + z], width, &slope);
             *loss += sign * share * k;
-            /* |x_a - z|^2 stands in two pairs: (a,z) and (z,a). */
+            /* |x_a - z|^2 occurs in two pairs: (a,z) and (z,a). */
             if (a < s.b && a != z)
                 pull(v, &s, a, z, 4 * sign * share * slope);
         }

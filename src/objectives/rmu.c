@@ -1,8 +1,8 @@
-/* Representation misdirection (RMU, arXiv 2403.03218): hidden states of the forget data go to a
- * random direction u of fixed length, and adaptive RMU (arXiv 2408.06223), where the length follows
- * the reference's hidden state, so that deep layers can be steered too. On the retain data
- * embed_diff keeps them where the reference has them. All are means over sequences of means over
- * label tokens and over the width. */
+/* Representation misdirection (RMU, arXiv 2403.03218): hidden states of the forget data are
+ * steered to a random direction u with a fixed length, and adaptive RMU (arXiv 2408.06223), where
+ * the length follows the reference's hidden state, so that deep layers can be steered too. On the
+ * retain data embed_diff keeps them close to the reference's. All are means over sequences of means
+ * over label tokens and over the width. */
 #include <math.h>
 
 #include "objectives/hidden.h"
@@ -21,14 +21,14 @@ struct adaptive_rmu {
 static const struct param rmu_params[] = {
     HIDDEN_PLACE,
     REAL_PARAM(struct rmu, steering_coeff, 0, 1e6, 2,
-               "length of the vector that forget data is steered to"),
+               "length of the vector that hidden states of forget data are steered to"),
     {0},
 };
 
 static const struct param adaptive_params[] = {
     HIDDEN_PLACE,
     REAL_PARAM(struct adaptive_rmu, beta, 0, 1e6, 5,
-               "length of that vector, in lengths of the reference's hidden state"),
+               "length of that vector, as a multiple of the reference's hidden state"),
     {0},
 };
 

@@ -11,8 +11,10 @@ struct satimp {
 };
 
 static const struct param params[] = {
-    REAL_PARAM(struct satimp, beta1, 0, 100, 5, "saturation: spares what is forgotten already"),
-    REAL_PARAM(struct satimp, beta2, 0, 100, 1, "importance: spares what the model is sure of"),
+    REAL_PARAM(struct satimp, beta1, 0, 100, 5,
+               "exponent of p: less weight for forgotten tokens (saturation)"),
+    REAL_PARAM(struct satimp, beta2, 0, 100, 1,
+               "exponent of 1 - p: less weight for confident tokens (importance)"),
     {0},
 };
 

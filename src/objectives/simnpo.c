@@ -1,4 +1,4 @@
-/* SimNPO (arXiv 2410.07163): NPO without a reference, on lengths made equal:
+/* SimNPO (arXiv 2410.07163): NPO without a reference, length-normalised:
  *   -(2/beta) mean_b log sigmoid(beta (L_b / n_b - delta)),  n_b = number of labels of b.
  * The mean is over sequences. delta is the paper's gamma. */
 #include "objectives/terms.h"
@@ -10,7 +10,7 @@ struct simnpo {
 static const struct param params[] = {
     REAL_PARAM(struct simnpo, beta, 1e-6, 100, 4.5, "inverse temperature"),
     REAL_PARAM(struct simnpo, delta, 0, 100, 0,
-               "loss per token, in nats, around which forgetting slows down"),
+               "loss per token, in nats, at which the gradient has half its maximum"),
     {0},
 };
 

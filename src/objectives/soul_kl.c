@@ -1,8 +1,8 @@
 /* What SOUL calls KL (arXiv 2404.18239): the cross-entropy from the model to the reference,
  *   H = -sum_v p log(p_ref + 1e-12),
- * whose least is no copy of the reference but a point mass on its likeliest token; and minus that.
- * The mean is over scored rows; under kl_all_positions over every row of the padded batch, as SOUL
- * has it. d/dz = p (-log(p_ref + 1e-12) - H). */
+ * whose minimum is not the reference but a point mass on its argmax; and its negative.
+ * The mean is over scored rows; under kl_all_positions over every row of the padded batch, as in
+ * SOUL. d/dz = p (-log(p_ref + 1e-12) - H). */
 #include "objectives/rows.h"
 #include "objectives/terms.h"
 

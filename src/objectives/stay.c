@@ -1,7 +1,7 @@
-/* Hidden states that stay where the reference has them, after every layer: the retain terms of TAR
+/* Distance of hidden states from the reference's, after every layer: the retain terms of TAR
  * (arXiv 2408.00761), of its main stage, mean over layers and tokens of |h - h_ref|, and of its
- * first one, of |h - h_ref|^2 / C. All tokens count. (Its code counts padding and the embeddings
- * too, and the last states after the final norm; the square's mean over the width is ours.) */
+ * first one, of |h - h_ref|^2 / C. The means are over all tokens. (TAR's code includes padding and
+ * the embeddings, and the last states after the final norm; the mean over the width is ours.) */
 #include "objectives/hidden.h"
 #include "objectives/terms.h"
 

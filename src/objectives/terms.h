@@ -1,4 +1,4 @@
-/* The table of terms: one file each in this folder. */
+/* The table of terms. Each file of this folder defines one term or a few related ones. */
 #ifndef OBJECTIVES_TERMS_H
 #define OBJECTIVES_TERMS_H
 

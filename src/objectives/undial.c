@@ -1,8 +1,8 @@
 /* UNDIAL (arXiv 2402.10052): distil the reference with the label's logit lowered by beta,
  *   mean over rows of -sum_v q log p,  q = softmax(z_ref - beta onehot(label)).
  * The mean is over scored rows. Under undial_all_positions it is over all rows that have a next
- * token, padding included, and where that is no label the entry lowered is V-100: the peer reads
- * its -100 as an index from the end. */
+ * token, padding included; where that is not a label, entry V-100 is lowered, since OpenUnlearning
+ * uses -100 as an index from the end. */
 #include "objectives/rows.h"
 #include "objectives/terms.h"
 
@@ -13,7 +13,7 @@ struct undial {
 };
 
 static const struct param params[] = {
-    REAL_PARAM(struct undial, beta, 0, 1000, 10, "by how much the label's logit is lowered"),
+    REAL_PARAM(struct undial, beta, 0, 1000, 10, "amount by which the label's logit is lowered"),
     {0},
 };
 

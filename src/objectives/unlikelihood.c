@@ -1,7 +1,7 @@
-/* Unlikelihood (arXiv 1908.04319): the labels become unlikely, and no more so than they are
- * already; unlike ascent it is bounded below by 0.
+/* Unlikelihood (arXiv 1908.04319): lowers the probability of the labels; unlike ascent it
+ * is bounded below by 0.
  *   mean over scored tokens of -log(1 - p(label)),  d/d log p = p / (1 - p).
- * 1 - p counts as 1e-7 at least, which is as near to 1 as p comes in f32. */
+ * 1 - p is at least 1e-7, the resolution of p near 1 in f32. */
 #include "objectives/terms.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* Weighted gradient ascent (arXiv 2502.19301): tokens that are forgotten already count less,
+/* Weighted gradient ascent (arXiv 2502.19301): tokens that are already forgotten get less weight,
  *   -sum_M w c / |M|,  w = p^beta, a constant,  c = -log p(label).
  * The mean is over all scored tokens. */
 #include "objectives/terms.h"
@@ -11,7 +11,7 @@ struct wga {
 
 static const struct param params[] = {
     REAL_PARAM(struct wga, beta, 0, 100, 1,
-               "how fast a token's weight falls with its probability; 0 is gradient ascent"),
+               "exponent of the token's probability in its weight; 0 is gradient ascent"),
     {0},
 };
 

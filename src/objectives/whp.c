@@ -1,5 +1,5 @@
 /* Who's Harry Potter (arXiv 2310.02238) and reverse KL distillation, RKLD (arXiv 2406.01983): learn
- * from generic logits, which lack what a model that was reinforced on the forget data would raise,
+ * from generic logits: the reference's, minus what a model reinforced on the forget data raises,
  *   t = z_ref - strength ReLU(z_reinforced - z_ref), a constant;
  *   whp:  mean over rows of -log p(argmax t), or of -sum_v softmax(t) log p,
  *   rkld: mean over rows of KL(p || softmax(t)).
@@ -17,15 +17,15 @@ struct whp {
 static const char targets[] = "hard|soft";
 static const struct param whp_params[] = {
     REAL_PARAM(struct whp, strength, 0, 1000, 5,
-               "by how much the rise of a reinforced logit is taken away"),
+               "factor of the subtracted rise of the reinforced model's logits"),
     CHOICE_PARAM(struct whp, target, targets, "hard",
-                 "the likeliest generic token, or the generic distribution"),
+                 "target: argmax of the generic logits, or their distribution"),
     {0},
 };
 
 static const struct param rkld_params[] = {
     REAL_PARAM(struct whp, strength, 0, 1000, 2,
-               "by how much the rise of a reinforced logit is taken away"),
+               "factor of the subtracted rise of the reinforced model's logits"),
     {0},
 };
 

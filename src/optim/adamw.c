@@ -1,6 +1,6 @@
 /* AdamW with decoupled weight decay, as torch.optim.AdamW (arXiv 1711.05101):
- * w *= 1 - lr decay; m, v: moments of g; w -= lr mhat / (sqrt(vhat) + eps). Under adamw_decay_last
- * the first comes last, as in bitsandbytes. */
+ * w *= 1 - lr decay; m, v: moment estimates of g; w -= lr mhat / (sqrt(vhat) + eps). Under
+ * adamw_decay_last the decay follows the update, as in bitsandbytes. */
 #include "optim/optims.h"
 
 struct adamw_params {
@@ -8,8 +8,10 @@ struct adamw_params {
 };
 
 static const struct param params[] = {
-    REAL_PARAM(struct adamw_params, adam_beta1, 0, 0.9999999, 0.9, "decay of the first moment"),
-    REAL_PARAM(struct adamw_params, adam_beta2, 0, 0.9999999, 0.999, "decay of the second moment"),
+    REAL_PARAM(struct adamw_params, adam_beta1, 0, 0.9999999, 0.9,
+               "decay rate of the first moment"),
+    REAL_PARAM(struct adamw_params, adam_beta2, 0, 0.9999999, 0.999,
+               "decay rate of the second moment"),
     REAL_PARAM(struct adamw_params, adam_epsilon, 1e-30, 1, 1e-8, "added to the denominator"),
     {0},
 };
@@ -33,7 +35,7 @@ static void step(const void *p, const struct optim_step *s, const struct optim_s
 const struct optim optim_adamw = {
     .name = "adamw",
     .paper = "arXiv 1711.05101",
-    .help = "adaptive moments",
+    .help = "adaptive moment estimates",
     .n_states = 2,
     .params = params,
     .params_size = sizeof(struct adamw_params),

@@ -1,5 +1,5 @@
-/* Weight averaging (WA of arXiv 2502.05374; SWA, arXiv 1803.05407): the model that the run leaves
- * is a mean of the weights along its way. The optimiser never sees it. */
+/* Weight averaging (WA of arXiv 2502.05374; SWA, arXiv 1803.05407): the final model
+ * is a mean of the weights over the run. It does not affect the optimiser. */
 #include "optim/optims.h"
 
 struct average {
@@ -8,10 +8,10 @@ struct average {
 };
 
 static const struct param params[] = {
-    INT_PARAM(struct average, wa_start, 1, 1e9, 100, "step after which the first weights count"),
-    INT_PARAM(struct average, wa_every, 1, 1e9, 5, "steps from one sample to the next"),
+    INT_PARAM(struct average, wa_start, 1, 1e9, 100, "step of the first averaged weights"),
+    INT_PARAM(struct average, wa_every, 1, 1e9, 5, "steps between averaged weights"),
     REAL_PARAM(struct average, wa_decay, 0, 0.9999999, 0,
-               "0: the plain mean; else each sample enters an exponential mean by 1 - wa_decay"),
+               "0: arithmetic mean; else decay of an exponential moving average"),
     {0},
 };
 
@@ -46,7 +46,7 @@ static void finish(const void *params_, struct model *m, float **copy, long step
 const struct wrapper wrapper_wa = {
     .name = "wa",
     .paper = "arXiv 2502.05374",
-    .help = "the mean of the weights along the run (SWA, or exponential)",
+    .help = "the mean of the weights over the run (SWA or EMA)",
     .formula = "w = mean of w after steps wa_start, wa_start + wa_every ...",
     .params = params,
     .params_size = sizeof(struct average),

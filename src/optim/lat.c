@@ -1,13 +1,12 @@
 /* Latent adversarial training (arXiv 2407.15549): every step trains against the perturbation of
- * hidden states that brings the forgotten back best. For each batch, delta is added to what one
- * layer gives on forget tokens and found by projected gradient descent: min over |delta_t| <= eps
- * of the mean over labels of
+ * hidden states that best restores the forgotten answers. For each batch, delta is added to the
+ * hidden states of forget tokens after one layer and found by projected gradient descent: min over
+ * |delta_t| <= eps of the mean over labels of
  *   -log p(forget label | delta) - lat_away log(1 - p(other label | delta)),
- * by AdamW from zero, each token's delta cut to length eps after each step. Away from what: answers
- * that are wanted instead (alternates), or the retain data, as the code for RMU has it; their
- * tokens get delta by their place in the sequence. Then the method makes lat_model_steps steps on
- * this batch with delta in place on forget tokens alone. Memory: four arrays [forget tokens of a
- * step, C]. */
+ * by AdamW from zero, each token's delta projected to length eps after each step. The other labels
+ * are those of alternates, or of the retain data, as in the paper's code for RMU; their tokens get
+ * the delta of the same position. Then the method makes lat_model_steps steps on this batch with
+ * delta on the forget tokens alone. Memory: four arrays [forget tokens of a step, C]. */
 #include <math.h>
 
 #include "optim/optims.h"
@@ -20,21 +19,22 @@ struct lat {
 
 static const char token_sets[] = "all|prompt|labels", away_roles[] = "retain|alternate";
 
-/* What the attack looks at. */
+/* Indices of the attack's terms. */
 enum { TOWARD_FORGET, AWAY_RETAIN, AWAY_ALTERNATE };
 
 static const struct param params[] = {
     INT_PARAM(struct lat, lat_layer, 0, 9999, 7,
               "perturbs the hidden states after this layer, counted from 0"),
-    REAL_PARAM(struct lat, lat_eps, 0, 1e6, 2, "longest perturbation of a token; 0: none"),
+    REAL_PARAM(struct lat, lat_eps, 0, 1e6, 2,
+               "maximum L2 norm of a token's perturbation; 0: none"),
     INT_PARAM(struct lat, lat_steps, 0, 10000, 16, "steps of the inner attack; 0: none"),
-    REAL_PARAM(struct lat, lat_lr, 0, 100, 0.05, "its learning rate"),
-    INT_PARAM(struct lat, lat_model_steps, 1, 1000, 4, "steps of the model against one attack"),
+    REAL_PARAM(struct lat, lat_lr, 0, 100, 0.05, "learning rate of the inner attack"),
+    INT_PARAM(struct lat, lat_model_steps, 1, 1000, 4, "steps of the model per attack"),
     CHOICE_PARAM(struct lat, lat_tokens, token_sets, "all",
                  "tokens of a forget example that are perturbed"),
     REAL_PARAM(struct lat, lat_away, 0, 1e6, 0,
-               "weight in the attack of making other labels unlikely, beside forget labels likely"),
-    CHOICE_PARAM(struct lat, lat_away_role, away_roles, "retain", "whose labels these are"),
+               "weight in the attack of lowering the probability of other labels"),
+    CHOICE_PARAM(struct lat, lat_away_role, away_roles, "retain", "role of these other labels"),
     {0},
 };
 
@@ -57,7 +57,7 @@ static double weight(const void *params_, int extra)
     return param_choice(away_roles, p->lat_away_role) == extra - AWAY_RETAIN ? p->lat_away : 0;
 }
 
-/* A perturbation under way; all [n,C]. */
+/* State of the inner attack; arrays [n,C]. */
 struct attack {
     struct latent *at;
     float *delta, *m, *v;
@@ -65,7 +65,7 @@ struct attack {
     const bool *moves; /* [n] */
 };
 
-/* Cuts every token's delta to length eps. */
+/* Projects every token's delta to length eps. */
 static void project(const struct attack *a, double eps)
 {
     for (size_t t = 0; t < a->n; t++) {
@@ -151,8 +151,8 @@ static int check(const struct lat *p, const struct engine *g, struct err *e)
         for (int v = 0; v < g->obj[i].term->n_views; v++)
             looks |= g->obj[i].goal == GOAL_FORGET && g->obj[i].role[v] == ROLE_FORGET;
     if (!looks)
-        return err_set(e, "wrapper 'lat' perturbs forget data, at which the method's forget term "
-                          "does not look: take another method");
+        return err_set(e, "wrapper 'lat' perturbs forget data, which the method's forget term "
+                          "does not use: take another method");
     if (p->lat_layer >= g->model->cfg.layers)
         return err_about(e, "lat_layer", "wrapper 'lat' has no layer %d to perturb",
                          (int)p->lat_layer),
@@ -179,7 +179,7 @@ static int gradient(const void *params_, struct gradient *g, struct err *e)
 const struct wrapper wrapper_lat = {
     .name = "lat",
     .paper = "arXiv 2407.15549",
-    .help = "against the worst perturbation of hidden states of forget data",
+    .help = "adversarial training against perturbed hidden states of forget data",
     .formula = "L(w, delta), delta = argmin over |delta_t| <= lat_eps of -log p(forget labels) - "
                "lat_away log(1 - p(other labels))",
     .params = params,

@@ -9,8 +9,8 @@ struct lion {
 
 static const struct param params[] = {
     REAL_PARAM(struct lion, lion_beta1, 0, 0.9999999, 0.9,
-               "weight of the momentum in the step's direction"),
-    REAL_PARAM(struct lion, lion_beta2, 0, 0.9999999, 0.99, "decay of the momentum"),
+               "weight of the momentum in the update direction"),
+    REAL_PARAM(struct lion, lion_beta2, 0, 0.9999999, 0.99, "decay rate of the momentum"),
     {0},
 };
 
@@ -32,7 +32,7 @@ static void step(const void *params_, const struct optim_step *s, const struct o
 const struct optim optim_lion = {
     .name = "lion",
     .paper = "arXiv 2302.06675",
-    .help = "sign of a momentum; a third of AdamW's learning rate or less",
+    .help = "sign of the momentum; use a third of AdamW's learning rate or less",
     .n_states = 1,
     .params = params,
     .params_size = sizeof(struct lion),

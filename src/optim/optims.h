@@ -21,7 +21,7 @@ extern const struct wrapper wrapper_lat;       /* arXiv 2407.15549 */
 extern const struct wrapper wrapper_tar;       /* arXiv 2408.00761 */
 extern const struct wrapper *const wrappers[]; /* ends with NULL */
 
-/* Matched without regard to case; the error lists them. */
+/* Case-insensitive; the error lists the names. */
 const struct optim *optim_by_name(const char *name, struct err *e);
 /* "none" gives *w = NULL. */
 int wrapper_by_name(const char *name, const struct wrapper **w, struct err *e);

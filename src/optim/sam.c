@@ -1,5 +1,5 @@
-/* Forget gradients taken beside the weights, so that forgetting holds in a neighbourhood of them
- * (NPO+SAM and RS, arXiv 2502.05374). The retain gradient is taken at the weights themselves.
+/* Forget gradients at perturbed weights, so that forgetting is robust to small changes of them
+ * (NPO+SAM and RS, arXiv 2502.05374). The retain gradient is taken at the unperturbed weights.
  *
  * sam, sharpness-aware minimisation: at w + rho g1/|g1|, g1 = the forget gradient at w. One more
  * pass of the forget data, and a copy of the weights.
@@ -12,7 +12,7 @@ struct sam {
 
 static const struct param sam_params[] = {
     REAL_PARAM(struct sam, sam_rho, 0, 100, 0.01,
-               "length of the step uphill, in weight space; 0: none"),
+               "length of the ascent step in weight space; 0: none"),
     {0},
 };
 
@@ -37,7 +37,7 @@ static int sam(const void *params, struct gradient *g, struct err *e)
 const struct wrapper wrapper_sam = {
     .name = "sam",
     .paper = "arXiv 2502.05374",
-    .help = "the forget gradient where the forget loss is worst nearby",
+    .help = "the forget gradient at the worst weights nearby (sharpness-aware)",
     .formula = "gamma grad L_f(w + sam_rho g/|g|) + alpha grad L_r(w), g = grad L_f(w)",
     .params = sam_params,
     .params_size = sizeof(struct sam),
@@ -53,7 +53,7 @@ struct rs {
 static const struct param rs_params[] = {
     REAL_PARAM(struct rs, rs_rho, 0, 100, 1e-4,
                "standard deviation of the noise on every weight; 0: none"),
-    INT_PARAM(struct rs, rs_samples, 1, 1000, 1, "draws that the gradient is the mean of"),
+    INT_PARAM(struct rs, rs_samples, 1, 1000, 1, "number of noise samples averaged"),
     {0},
 };
 

@@ -1,7 +1,7 @@
 /* Penalties on the slope and on the curvature of the forget loss L_f (arXiv 2502.05374, GNR and
- * CR). Their gradients are products of the Hessian of L_f with one direction, which central
- * differences of its gradient give: H v = (grad L_f(w + r v) - grad L_f(w - r v)) / 2r. (The
- * published code takes the numbers out of the graph, so that its penalties move nothing.)
+ * CR). Their gradients are Hessian-vector products of L_f, computed by central differences of
+ * its gradient: H v = (grad L_f(w + r v) - grad L_f(w - r v)) / 2r. (The
+ * published code detaches the values from the graph, so that its penalties have no gradient.)
  *
  * gnr adds rho |g|, g = grad L_f(w):               gradient rho H(w) g/|g|; two more passes.
  * cr adds rho |d|, d = grad L_f(w + e) - g, e = mu g/|g| held fixed:
@@ -16,9 +16,8 @@ struct gnr {
 };
 
 static const struct param gnr_params[] = {
-    REAL_PARAM(struct gnr, gnr_rho, 0, 1e6, 10, "weight of the gradient's norm; 0: none"),
-    REAL_PARAM(struct gnr, gnr_difference, 1e-6, 1, 1e-3,
-               "length of the steps of the central difference"),
+    REAL_PARAM(struct gnr, gnr_rho, 0, 1e6, 10, "weight of the gradient norm penalty; 0: none"),
+    REAL_PARAM(struct gnr, gnr_difference, 1e-6, 1, 1e-3, "step length of the central difference"),
     {0},
 };
 
@@ -27,14 +26,14 @@ struct cr {
 };
 
 static const struct param cr_params[] = {
-    REAL_PARAM(struct cr, cr_rho, 0, 1e6, 10, "weight of the change of the gradient; 0: none"),
-    REAL_PARAM(struct cr, cr_mu, 1e-6, 100, 0.01, "length of the step over which it changes"),
-    REAL_PARAM(struct cr, cr_difference, 1e-6, 1, 1e-3,
-               "length of the steps of the central difference"),
+    REAL_PARAM(struct cr, cr_rho, 0, 1e6, 10, "weight of the gradient change penalty; 0: none"),
+    REAL_PARAM(struct cr, cr_mu, 1e-6, 100, 0.01,
+               "length of the step over which the gradient change is measured"),
+    REAL_PARAM(struct cr, cr_difference, 1e-6, 1, 1e-3, "step length of the central difference"),
     {0},
 };
 
-/* One pass of the forget terms at w + a v + b u; the weights stay there. w is in copy 0. */
+/* One pass of the forget terms at w + a v + b u; does not restore the weights. w is in copy 0. */
 static int pass_at(struct gradient *g, double a, const float *v, double b, const float *u,
                    struct err *e)
 {
@@ -121,7 +120,7 @@ static int cr(const void *params, struct gradient *g, struct err *e)
         engine_zero_grads(g->engine);
         return finish(g, 0, e);
     }
-    /* At w + e: plus and minus; at w: minus and plus. The sum changes its sign twice on the way. */
+    /* At w + e: plus and minus; at w: minus and plus. The sum is negated twice. */
     double r = p->cr_difference / length;
     if (pass_at(g, mu, v, r, d, e))
         return back(g);
@@ -137,7 +136,7 @@ static int cr(const void *params, struct gradient *g, struct err *e)
 const struct wrapper wrapper_gnr = {
     .name = "gnr",
     .paper = "arXiv 2502.05374",
-    .help = "a penalty on the length of the forget gradient",
+    .help = "a penalty on the norm of the forget gradient",
     .formula = "gamma L_f + alpha L_r + gnr_rho |grad gamma L_f|",
     .params = gnr_params,
     .params_size = sizeof(struct gnr),

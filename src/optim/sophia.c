@@ -1,12 +1,12 @@
 /* Sophia (arXiv 2305.14342), the second-order optimiser of SOUL (arXiv 2404.18239): the momentum
- * over an estimate h of the Hessian's diagonal, clipped to [-1, 1] entry by entry. States: m, h.
+ * divided by an estimate h of the Hessian's diagonal, clipped elementwise to [-1, 1]. States: m, h.
  *
  * sophia is the paper's: every k steps h = beta2 h + (1 - beta2) n ghat^2, where ghat is the
- * gradient of the token mean under n labels that the model drew itself (Gauss-Newton-Bartlett), and
+ * gradient of the token mean under n labels sampled from the model (Gauss-Newton-Bartlett), and
  *   m = beta1 m + (1 - beta1) g;  w *= 1 - lr decay;  w -= lr clip(m / max(gamma h, eps), 1).
  *
- * sophia_soul is what SOUL's code does: h follows the square of the loss's own gradient at every
- * step, m takes it twice, the batch in the denominator is a constant:
+ * sophia_soul is SOUL's code: h averages the square of the loss's own gradient at every step, m is
+ * updated twice, the batch in the denominator is a constant:
  *   h = beta2 h + (1 - beta2) g^2;  m = beta1 m + (1 - beta1) g;  w *= 1 - lr decay;
  *   m = beta1 m + (1 - beta1) g;  w -= lr sign(m) min(|m| / (rho bs h + 1e-15), 1). */
 #include <math.h>
@@ -20,13 +20,13 @@ struct sophia {
 };
 
 static const struct param sophia_params[] = {
-    REAL_PARAM(struct sophia, sophia_beta1, 0, 0.9999999, 0.96, "decay of the momentum"),
-    REAL_PARAM(struct sophia, sophia_beta2, 0, 0.9999999, 0.99, "decay of the curvature"),
+    REAL_PARAM(struct sophia, sophia_beta1, 0, 0.9999999, 0.96, "decay rate of the momentum"),
+    REAL_PARAM(struct sophia, sophia_beta2, 0, 0.9999999, 0.99,
+               "decay rate of the curvature estimate"),
     REAL_PARAM(struct sophia, sophia_gamma, 1e-6, 1e6, 0.05,
-               "scale of the curvature: the larger, the fewer entries are clipped"),
-    REAL_PARAM(struct sophia, sophia_epsilon, 1e-30, 1, 1e-12, "least denominator"),
-    INT_PARAM(struct sophia, sophia_interval, 1, 1000000, 10,
-              "steps from one estimate of the curvature to the next"),
+               "scale of the curvature: larger values clip fewer entries"),
+    REAL_PARAM(struct sophia, sophia_epsilon, 1e-30, 1, 1e-12, "minimum of the denominator"),
+    INT_PARAM(struct sophia, sophia_interval, 1, 1000000, 10, "steps between curvature estimates"),
     {0},
 };
 
@@ -73,11 +73,11 @@ struct soul {
 
 static const struct param soul_params[] = {
     REAL_PARAM(struct soul, soul_beta1, 0, 0.9999999, 0.9,
-               "decay of the momentum, applied twice a step"),
-    REAL_PARAM(struct soul, soul_beta2, 0, 0.9999999, 0.95, "decay of the curvature"),
+               "decay rate of the momentum, applied twice per step"),
+    REAL_PARAM(struct soul, soul_beta2, 0, 0.9999999, 0.95, "decay rate of the curvature estimate"),
     REAL_PARAM(struct soul, soul_rho, 0, 1e6, 0.04, "scale of the curvature"),
     INT_PARAM(struct soul, soul_bs, 1, 1000000000, 5120,
-              "scales it too; SOUL's constant, whatever the batch"),
+              "second scale of the curvature; SOUL's constant for every batch size"),
     {0},
 };
 
@@ -103,7 +103,7 @@ static void soul_step(const void *params, const struct optim_step *s, const stru
 const struct optim optim_sophia = {
     .name = "sophia",
     .paper = "arXiv 2305.14342",
-    .help = "second order; an extra pass every sophia_interval steps",
+    .help = "second-order; an extra pass every sophia_interval steps",
     .n_states = 2,
     .params = sophia_params,
     .params_size = sizeof(struct sophia),
@@ -115,7 +115,7 @@ const struct optim optim_sophia = {
 const struct optim optim_sophia_soul = {
     .name = "sophia_soul",
     .paper = "arXiv 2404.18239",
-    .help = "sophia as the code of SOUL runs it",
+    .help = "sophia as in SOUL's code",
     .n_states = 2,
     .params = soul_params,
     .params_size = sizeof(struct soul),

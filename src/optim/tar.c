@@ -1,15 +1,15 @@
-/* Tamper-resistant safeguards (TAR, arXiv 2408.00761): each step plays an attacker who fine-tunes
- * the model for K steps, and adds to the gradient at w the gradients of a loss at the weights on
- * the attacker's way (first order: as if the way did not depend on w): scale sum_i w_i grad
- * [-entropy on held-out forget data](w_i'),  w_i = exp(lambda (i - (K-1))), at every tar_every-th
- * step i of the attack. Beside the method's own terms it keeps the hidden states of the retain data
- * (embed_stay).
+/* Tamper-resistant safeguards (TAR, arXiv 2408.00761): each step simulates an attacker who
+ * fine-tunes the model for K steps, and adds to the gradient at w the gradients of a loss at the
+ * attacker's weights (first-order: these are treated as if they did not depend on w): scale sum_i
+ * w_i grad [-entropy on held-out forget data](w_i'),  w_i = exp(lambda (i - (K-1))), at every
+ * tar_every-th step i of the attack. In addition to the method's terms, embed_stay keeps the hidden
+ * states of the retain data.
  *
  * The attacker uses AdamW on forget rows that this step does not read, or, with probability
  * tar_switch, on retain rows for the first M of its steps, M / K ~ Beta(6,3); its learning rate is
- * tar_lr, a half or a twentieth of it. What the paper does before, random mapping, is a stage of
+ * tar_lr, a half or a twentieth of it. The paper's first phase, random mapping, is a stage of
  * the method (methods/stage.h).
- * Memory: the weights, the gathered gradient and the attacker's two moments. */
+ * Memory: the weights, the accumulated gradient and the attacker's two moments. */
 #include <math.h>
 #include <string.h>
 
@@ -23,17 +23,19 @@ struct tar {
 static const struct param params[] = {
     INT_PARAM(struct tar, tar_steps, 0, 100000, 64, "K, steps of the attacker; 0: no attack"),
     INT_PARAM(struct tar, tar_every, 1, 100000, 4,
-              "of its steps, those after which the loss is looked at"),
-    INT_PARAM(struct tar, tar_batch, 1, 65536, 4, "examples in its batches"),
+              "evaluate the tamper-resistance loss every N steps of the attacker"),
+    INT_PARAM(struct tar, tar_batch, 1, 65536, 4, "examples in the attacker's batches"),
     REAL_PARAM(struct tar, tar_lr, 0, 10, 4e-5,
-               "its highest learning rate: also drawn are a half and a twentieth of it"),
-    REAL_PARAM(struct tar, tar_scale, 0, 1e6, 4, "weight of the gradients on its way"),
-    REAL_PARAM(struct tar, tar_lambda, 0, 100, 0.0625, "how fast earlier ones count less"),
-    REAL_PARAM(struct tar, tar_switch, 0, 1, 0.3333333, "how often it begins with retain data"),
+               "attacker's learning rate: drawn from X, X / 2 and X / 20"),
+    REAL_PARAM(struct tar, tar_scale, 0, 1e6, 4, "weight of the tamper-resistance gradients"),
+    REAL_PARAM(struct tar, tar_lambda, 0, 100, 0.0625,
+               "decay rate of that weight for earlier steps of the attacker"),
+    REAL_PARAM(struct tar, tar_switch, 0, 1, 0.3333333,
+               "probability that the attacker starts with retain data"),
     {0},
 };
 
-/* What the wrapper's extra terms are for, in their order. */
+/* The goals of the wrapper's extra terms, in their order. */
 enum {
     ATTACK_FORGET = GOAL_BIT(GOAL_WRAPPER),
     ATTACK_RETAIN = GOAL_BIT(GOAL_WRAPPER + 1),
@@ -46,8 +48,8 @@ enum { W, GATHERED, M, V, COPIES }; /* the arrays in gradient.copy */
 struct attacker {
     struct rng rng;
     double lr;
-    long retain_steps;     /* on retain data before it turns to forget data */
-    int *pool[ROLE_COUNT]; /* rows it may take */
+    long retain_steps;     /* on retain data, before the forget data */
+    int *pool[ROLE_COUNT]; /* rows it may draw */
     int n_pool[ROLE_COUNT];
     int *rows; /* [batch] */
 };
@@ -76,7 +78,7 @@ static bool is_read(const struct gradient *g, enum role role, int row)
     return false;
 }
 
-/* The rows of a role; of the forget role only those that the step does not read. */
+/* The rows of a role; of the forget role without those of the current step. */
 static int fill_pool(struct attacker *a, struct gradient *g, enum role role, struct err *e)
 {
     const struct dataset *set = g->engine->sets[role];
@@ -88,8 +90,8 @@ static int fill_pool(struct attacker *a, struct gradient *g, enum role role, str
     return a->n_pool[role]
                ? 0
                : err_about(e, "batch",
-                           "wrapper 'tar' attacks with forget rows that the step does not "
-                           "read, and there are none");
+                           "wrapper 'tar' needs forget rows outside the step's batch for the "
+                           "attacker, and there are none");
 }
 
 static int begin(struct attacker *a, const struct tar *p, struct gradient *g, struct err *e)
@@ -108,7 +110,7 @@ static int begin(struct attacker *a, const struct tar *p, struct gradient *g, st
     return !a->rows || fill_pool(a, g, ROLE_FORGET, e) || fill_pool(a, g, ROLE_RETAIN, e) ? -1 : 0;
 }
 
-/* One step of the attacker, its i-th from 0. */
+/* Step i of the attacker, from 0. */
 static int attack(struct attacker *a, const struct tar *p, struct gradient *g, long i,
                   struct err *e)
 {
@@ -134,7 +136,7 @@ static int attack(struct attacker *a, const struct tar *p, struct gradient *g, l
     return 0;
 }
 
-/* The gradient of the loss that should stay high here, into what is gathered. */
+/* Adds the gradient of the tamper-resistance loss at the attacker's weights. */
 static int resist(const struct tar *p, struct gradient *g, long i, struct err *e)
 {
     const struct model *m = g->engine->model;
@@ -174,7 +176,7 @@ static int gradient(const void *params_, struct gradient *g, struct err *e)
 const struct wrapper wrapper_tar = {
     .name = "tar",
     .paper = "arXiv 2408.00761",
-    .help = "against an attacker who fine-tunes (tamper resistance)",
+    .help = "resistance to fine-tuning attacks (tamper resistance)",
     .formula = "grad L(w) + grad embed_stay + tar_scale sum_i exp(tar_lambda (i - K + 1)) grad "
                "neg_entropy(w after i steps of attack)",
     .params = params,

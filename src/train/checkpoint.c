@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "tensor/out.h"
 
-/* Array k of the file, of which only what moves is kept: the weights, then the optimiser's states.
+/* Array k of the file, trainable weights only: 0 is the weights, k > 0 the optimiser's state k - 1.
  */
 static float *array(const struct checkpoint *c, int k, const struct weight *w)
 {
@@ -21,7 +21,7 @@ static void tensor_name(char *name, size_t size, int k, const struct weight *w)
         snprintf(name, size, "%s", w->name);
 }
 
-/* Objects of JSON, kept as their texts. */
+/* JSON objects, serialised. */
 struct texts {
     struct buf options, run;
 };
@@ -108,8 +108,8 @@ static int load_array(const struct tensor_file *f, const struct checkpoint *c, i
         if (!t || t->dtype != DT_F32 || t->count != w->count)
             return err_set(
                 e,
-                "tensor '%s' is missing or of another size; the checkpoint is of another model "
-                "or optimiser",
+                "tensor '%s' is missing or has another size; the checkpoint belongs to another "
+                "model or optimiser",
                 name);
         memcpy(array(c, k, w), t->data, w->count * sizeof(float));
     }
@@ -123,7 +123,7 @@ static int load_term_weights(const struct tensor_file *f, const struct checkpoin
     if (!g || !g->n_obj)
         return 0;
     if (!t || t->dtype != DT_F64 || t->count != (size_t)g->n_obj)
-        return err_set(e, "'%s' is of a method with other terms", c->path);
+        return err_set(e, "'%s' belongs to a method with other terms", c->path);
     for (int i = 0; i < g->n_obj; i++)
         memcpy(&g->obj[i].weight, (const char *)t->data + (size_t)i * sizeof(double),
                sizeof(double));
@@ -134,16 +134,16 @@ static int load_step(const struct tensor_file *f, const char *path, long *step, 
 {
     const struct tensor *t = tensor_find(f, "step");
     if (!t || t->dtype != DT_I32 || t->count != 1)
-        return err_set(e, "'%s' is no training checkpoint", path);
+        return err_set(e, "'%s' is not a training checkpoint", path);
     int *v = tensor_ints(t, e);
-    int rc = !v ? -1 : v[0] < 0 ? err_set(e, "'%s' was made at step %d", path, v[0]) : 0;
+    int rc = !v ? -1 : v[0] < 0 ? err_set(e, "'%s' has the step %d", path, v[0]) : 0;
     if (!rc)
         *step = v[0];
     free(v);
     return rc;
 }
 
-/* A value as a user would write it: NULL is an option that was not given. */
+/* The value as JSON text; NULL: the option was not given. */
 static void option_text(const json_t *value, char *text, size_t size)
 {
     char *dumped = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(10)) : NULL;
@@ -151,7 +151,7 @@ static void option_text(const json_t *value, char *text, size_t size)
     free(dumped);
 }
 
-/* The first option of `a` that `b` has otherwise, or NULL. */
+/* The first key of `a` whose value differs in `b` or is missing there, or NULL. */
 static const char *differing(const json_t *a, const json_t *b)
 {
     const char *key;
@@ -174,7 +174,7 @@ int checkpoint_compare(const json_t *then, const json_t *now, struct err *e)
         return 0;
     option_text(json_object_get(then, key), was, sizeof was);
     option_text(json_object_get(now, key), is, sizeof is);
-    return err_about(e, "resume", "'%s' was %s when the run began, now it is %s", key, was, is);
+    return err_about(e, "resume", "'%s' was %s when the run started, now it is %s", key, was, is);
 }
 
 int checkpoint_compare_files(const json_t *then, const json_t *now, struct err *e)
@@ -187,33 +187,35 @@ int checkpoint_compare_files(const json_t *then, const json_t *now, struct err *
     const char *was = json_string_value(json_object_get(then, key));
     const char *is = json_string_value(json_object_get(now, key));
     if (!was || !is)
-        return err_set(e, "'%s' %s when the run began: put it back, or begin anew with --overwrite",
-                       key, was ? "is gone, which was there" : "is there, which was not");
+        return err_set(e,
+                       "'%s' %s when the run started: restore it, or start over with --overwrite",
+                       key, was ? "is missing, but existed" : "exists, but did not");
     return err_set(e,
-                   "'%s' holds something else than when the run began (SHA-256 %.8s... then, "
-                   "%.8s... now): put it back, or begin anew with --overwrite",
+                   "'%s' has changed since the run started (SHA-256 %.8s... then, "
+                   "%.8s... now): restore it, or start over with --overwrite",
                    key, was, is);
 }
 
-/* An object that is kept as text; NULL: there is none. */
+/* A serialised JSON object; NULL: the file has none. */
 static json_t *read_text(const struct tensor_file *f, const char *name, struct err *e)
 {
     const struct tensor *t = tensor_find(f, name);
     return t && t->dtype == DT_U8 ? json_read_text(t->data, t->count, name, e) : NULL;
 }
 
-/* The bits of a sum depend on both. */
+/* The rounding of sums depends on both. */
 static void warn_of_machine(const json_t *run, const struct checkpoint *c)
 {
     const char *isa = json_string_value(json_object_get(run, "isa"));
     const int threads = (int)json_integer_value(json_object_get(run, "threads"));
     if (isa && strcmp(isa, c->model->ops->name))
-        log_warn("the run began with the operations '%s', now they are '%s': the last bits of its "
-                 "numbers will differ from those of a run that was not interrupted",
-                 isa, c->model->ops->name);
+        log_warn(
+            "the run started with the operations '%s', now they are '%s': the last bits of its "
+            "numbers will differ from those of an uninterrupted run",
+            isa, c->model->ops->name);
     if (threads && threads != ops_threads())
-        log_warn("the run began with %d threads, now there are %d: the last bits of its numbers "
-                 "may differ from those of a run that was not interrupted",
+        log_warn("the run started with %d threads, now there are %d: the last bits of its numbers "
+                 "may differ from those of an uninterrupted run",
                  threads, ops_threads());
 }
 
@@ -222,7 +224,7 @@ static int load_run(const struct tensor_file *f, struct checkpoint *c, struct er
     json_t *run = read_text(f, "run", e);
     if (!json_is_object(run)) {
         json_decref(run);
-        return err_set(e, "'%s' is no training checkpoint of this version", c->path);
+        return err_set(e, "'%s' is not a training checkpoint of this version", c->path);
     }
     const json_t *files = json_object_get(run, "files");
     int rc = c->files && files ? checkpoint_compare_files(files, c->files, e) : 0;
@@ -239,7 +241,7 @@ static int check_options(const struct tensor_file *f, const struct checkpoint *c
 {
     const struct tensor *t = tensor_find(f, "options");
     if (!t || t->dtype != DT_U8)
-        return err_set(e, "'%s' is no training checkpoint", c->path);
+        return err_set(e, "'%s' is not a training checkpoint", c->path);
     if (!c->options)
         return 0;
     json_t *then = json_read_text(t->data, t->count, "options", e);
@@ -254,7 +256,7 @@ static int check_whole(const struct tensor_file *f, const char *path, struct err
 {
     return tensor_file_is_whole(f)
                ? 0
-               : err_set(e, "'%s' is damaged: its check sum is not that of its bytes", path);
+               : err_set(e, "'%s' is damaged: its checksum does not match its content", path);
 }
 
 int checkpoint_load(struct checkpoint *c, long *step, struct err *e)

@@ -1,5 +1,5 @@
-/* Everything the loop needs to go on: the weights that move, optimiser state, the step, and what
- * the run is of. One safetensors file with a check sum, replaced atomically.
+/* Training checkpoints: the trainable weights, the optimiser's state, the step, the run's options
+ * and the hashes of its input files. One safetensors file with a checksum, replaced atomically.
  */
 #ifndef TRAIN_CHECKPOINT_H
 #define TRAIN_CHECKPOINT_H
@@ -13,19 +13,19 @@ struct checkpoint {
     struct model *model;
     float **state; /* [n_states] flat arrays by weight.at */
     int n_states;
-    struct engine *engine; /* whose weights of terms are kept; NULL: none */
+    struct engine *engine; /* its term weights are saved; NULL: none */
     const json_t *options; /* an object; NULL: none */
-    const json_t *files;   /* {path: SHA-256} of what the run reads; NULL: not compared */
-    bool estimated;        /* saved and loaded: the next step's curvature is in the state */
+    const json_t *files;   /* {path: SHA-256} of the input files; NULL: not compared */
+    bool estimated;        /* the state holds the curvature estimate of the next step */
     json_t *ledger;        /* saved: borrowed, or NULL; loaded: a new reference, or NULL */
 };
 
 int checkpoint_save(const struct checkpoint *c, long step, struct err *e);
-/* Fills the weights that move and the states. Refuses a file that is damaged or of another model,
- * and one of a run with other options or files, naming the first that differs; warns if it was made
- * with another instruction set or number of threads. */
+/* Loads the trainable weights and the states. Fails on a file that is damaged or belongs to another
+ * model, and on one of a run with other options or input files (the error names the first that
+ * differs); warns if it was written with another instruction set or number of threads. */
 int checkpoint_load(struct checkpoint *c, long *step, struct err *e);
-/* The same refusals alone: `then` and `now` are options, or files. */
+/* Only these comparisons: of the options, and of the input files, `then` and `now`. */
 int checkpoint_compare(const json_t *then, const json_t *now, struct err *e);
 int checkpoint_compare_files(const json_t *then, const json_t *now, struct err *e);
 

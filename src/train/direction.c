@@ -8,7 +8,7 @@
 #include "base/rng.h"
 #include "model/forward.h"
 
-/* Draws that the loader has made by then: two when it starts, one for each retain row. */
+/* Numbers the peer's loader has drawn by then: two at its start, one for each retain row. */
 static long draws_before(const struct order *o)
 {
     long n = 2;

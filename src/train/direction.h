@@ -1,4 +1,4 @@
-/* The direction that representation methods steer hidden states to: one unit vector for the run.
+/* Steering directions of representation methods: one vector for the whole run.
  */
 #ifndef TRAIN_DIRECTION_H
 #define TRAIN_DIRECTION_H
@@ -6,17 +6,17 @@
 #include "data/order.h"
 #include "model/model.h"
 
-/* u [n]: entries uniform in [0,1), over their norm (RMU, arXiv 2403.03218). From a stream of its
- * own; under COMPAT_RMU_DRAW from the stream that draws the order's rows, as the peer does: its
- * loader runs a batch ahead, so the vector comes after the draws of the first two micro-batches
- * (and order_draw is told that n numbers are taken there). */
+/* u [n]: entries uniform in [0,1), divided by their norm (RMU, arXiv 2403.03218). Drawn from a
+ * separate random stream; under COMPAT_RMU_DRAW from the stream that draws the order's rows, as in
+ * OpenUnlearning: its loader prefetches a batch, so the vector follows the draws of the first two
+ * micro-batches (order_draw skips the n numbers there). */
 void direction_draw(float *u, int n, unsigned seed, const struct order *o, unsigned compat);
-/* v [C]: where the model goes from the prompts to forget to those it refuses (LUNAR, arXiv
- * 2502.07218): the mean, over refused prompts, of the last prompt token's state after a layer, less
- * that over the prompts of the forget examples. Not of length 1. */
+/* v [C]: the refusal direction (LUNAR, arXiv 2502.07218): the mean hidden state, after a layer, of
+ * the last prompt token over prompts that the model refuses, minus the same mean over the prompts
+ * of the forget examples. Not normalised. */
 int direction_to_refusal(float *v, struct model *m, const struct dataset *refused,
                          const struct dataset *forget, int layer, struct err *e);
-/* Scales v [n] to length 1; of a zero vector -1. */
+/* Scales v [n] to length 1; fails on a zero vector. */
 int direction_normalise(float *v, int n);
 
 #endif

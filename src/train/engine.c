@@ -50,7 +50,8 @@ int engine_add(struct engine *g, const struct objective *o, struct err *e)
         }
     int layer = o->term->layer ? o->term->layer(o->params) : 0, last = g->model->cfg.layers - 1;
     if (layer < 0 || (layer > last && !o->term->all_layers))
-        return err_about(e, "layer", "term '%s' takes the states after a layer that is not there",
+        return err_about(e, "layer",
+                         "term '%s' takes the states after a layer that the model does not have",
                          o->term->name),
                err_range(e, 0, last);
     struct dual d;
@@ -119,9 +120,12 @@ int engine_hold_unreached(const struct engine *g, struct err *e)
         moving += w->trainable;
     }
     weight_table_place(t);
-    return moving ? 0
-                  : err_set(e, "no weight that may move is reached: the terms look after layer %d",
-                            p.layers - 1);
+    return moving
+               ? 0
+               : err_set(
+                     e,
+                     "no trainable weight gets a gradient: the terms use the states after layer %d",
+                     p.layers - 1);
 }
 
 int engine_check_helpers(const struct engine *g, struct err *e)
@@ -129,7 +133,7 @@ int engine_check_helpers(const struct engine *g, struct err *e)
     const struct engine_plan p = engine_plan(g);
     for (int k = 0; k < HELPER_COUNT; k++)
         if (p.helpers & HELPER_BIT(k) && !g->helper[k].model && !g->helper[k].set)
-            return err_about(e, helper_name[k], "the method needs a model of the kind '%s'",
+            return err_about(e, helper_name[k], "the method needs the helper model '%s'",
                              helper_name[k]);
     return 0;
 }
@@ -154,7 +158,7 @@ double engine_add_penalty(struct engine *g)
     return g->l1 * sum;
 }
 
-/* Scores the examples of one role that the order visits. */
+/* Scores the examples of one role that the order contains. */
 static int cache_role(struct engine *g, enum role role, struct model *m, const struct order *o,
                       int first, int n, struct progress *bar, struct err *e)
 {

@@ -31,7 +31,7 @@ void gradient_start(struct gradient *g, long step, int n, long repeats)
     engine_zero_grads(g->engine);
 }
 
-/* What micro-batch k of the step lost, unless its objective was looked at before. */
+/* Records the losses of micro-batch k, unless an earlier pass has recorded the objective. */
 static void note_losses(struct gradient *g, int k, const struct micro_result *res)
 {
     const struct engine *en = g->engine;
@@ -45,7 +45,7 @@ static void note_losses(struct gradient *g, int k, const struct micro_result *re
     g->tokens += res->tokens;
 }
 
-/* The micro-batch has rows that some objective of the pass looks at. */
+/* The micro-batch has rows that some objective of the pass reads. */
 static bool has_rows(unsigned roles, const struct micro *mb)
 {
     for (int role = 0; role < ROLE_COUNT; role++)

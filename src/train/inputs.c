@@ -53,7 +53,7 @@ static int add_files_of(struct inputs *in, const char *dir, struct err *e)
 int inputs_add_model(struct inputs *in, const char *path, struct err *e)
 {
     if (!path || !file_exists(path))
-        return 0; /* whoever opens it tells */
+        return 0; /* opening it reports the error */
     if (add(&in->models, &in->n_models, &in->cap_models, path, e))
         return -1;
     return file_is_dir(path) ? add_files_of(in, path, e) : inputs_add_file(in, path, e);

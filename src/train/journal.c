@@ -27,7 +27,7 @@ FILE *journal_open(const char *out, bool append, long steps, struct err *e)
     return f;
 }
 
-/* Of each of the method's terms what `of` says; `all`: of those with a factor of 0, too. */
+/* {role.term: of(term)} of the method's terms; `all`: including those with a factor of 0. */
 static json_t *by_term(const struct gradient *g, double (*of)(const struct gradient *, int),
                        bool all)
 {

@@ -74,7 +74,7 @@ static json_t *state(const struct ledger *l)
                      whole(array * l->optim_states), "wrapper", whole(array * l->wrapper_copies));
 }
 
-/* Roles of which nothing was read are left out. */
+/* Without roles that have no tokens. */
 static json_t *roles(const struct ledger *l, double *all)
 {
     json_t *out = json_object();
@@ -132,11 +132,11 @@ static int check(const json_t *run, struct err *e)
     static const char *const counted[] = {"seconds", "flops",      "tokens",    "forward_tokens",
                                           "touched", "parameters", "peak_bytes"};
     if (!json_is_object(run))
-        return err_set(e, "it is no json object");
+        return err_set(e, "it is not a JSON object");
     for (size_t i = 0; i < sizeof counted / sizeof *counted; i++) {
         const json_t *x = json_object_get(run, counted[i]);
         if (!json_is_number(x) || !(json_number_value(x) >= 0))
-            return err_set(e, "'%s' is no number of 0 or more", counted[i]);
+            return err_set(e, "'%s' is not a number of 0 or more", counted[i]);
     }
     return 0;
 }
@@ -149,7 +149,7 @@ json_t *ledger_read(const char *dir)
     if (path && file_exists(path)) {
         run = json_read_file(path, &e);
         if (!run || check(run, &e)) {
-            log_warn("'%s' is no ledger of a run, and is left out: %s", path, e.msg);
+            log_warn("'%s' is not the ledger of a run and is ignored: %s", path, e.msg);
             json_decref(run);
             run = NULL;
         }

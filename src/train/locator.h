@@ -1,5 +1,5 @@
-/* The interface of what chooses the weights that may move. A locator looks at the table before the
- * first step and says of every weight whether the optimiser moves it.
+/* The locator interface: a locator chooses the trainable weights. It is applied to the weight table
+ * once, before the first step.
  */
 #ifndef TRAIN_LOCATOR_H
 #define TRAIN_LOCATOR_H
@@ -10,7 +10,7 @@
 struct locator {
     ROW_FIELDS;
     const char *help;
-    bool keeps_base; /* the model's own weights stay: it is opened for reading */
+    bool keeps_base; /* the model's own weights are frozen: it is opened read-only */
     /* Sets `trainable` of every row of the model's table. */
     int (*apply)(const void *params, struct model *m, unsigned seed, struct err *e);
 };

@@ -18,20 +18,20 @@ struct run {
     const struct optim *optim;
     const struct wrapper *wrapper; /* NULL: none */
     struct model *m;
-    float **state;     /* owned [n_arrays] flat arrays: the optimiser's, then the wrapper's */
-    int n_arrays;      /* of them */
+    float **state; /* owned [n_arrays] flat arrays: the optimiser's, then the wrapper's */
+    int n_arrays;
     struct gradient g; /* of the step; its micro is owned */
     char *checkpoint;  /* owned path */
     long saved;        /* the step of this run's checkpoint; -1: none yet */
     FILE *log;
-    long total, last; /* steps of the schedule; and where the order ends, if sooner */
+    long total, last; /* steps of the schedule; steps to run: fewer if the order is shorter */
     long repeats;     /* steps on the same micro-batches */
     int accumulate;   /* micro-batches of a step */
-    bool estimated;   /* the next step's curvature is in the optimiser's state already */
-    double grad_norm; /* of the step, over all weights that want a gradient */
+    bool estimated;   /* the optimiser's state holds the curvature estimate of the next step */
+    double grad_norm; /* of the step, over all weights with a gradient */
 };
 
-/* How many of its arrays a checkpoint holds. */
+/* How many of the arrays are saved in a checkpoint. */
 static int saved_arrays(const struct run *r)
 {
     return r->optim->n_states + (r->wrapper ? r->wrapper->n_states : 0);
@@ -77,7 +77,7 @@ static int run_init(struct run *r, long *step, struct err *e)
         if (r->t->ledger)
             ledger_add(r->t->ledger, c.ledger);
         json_decref(c.ledger);
-        log_note("going on after step %ld of %ld", *step, r->last);
+        log_note("resuming after step %ld of %ld", *step, r->last);
     }
     return (r->log = journal_open(r->t->out, o->resume, *step, e)) ? 0 : -1;
 }
@@ -119,7 +119,7 @@ static int estimate_curvature(struct run *r, long step, struct err *e)
     return 0;
 }
 
-/* What the passes of a step move before its end: a step that is given up puts it back. */
+/* State that the passes of a step change: restored if the step is abandoned. */
 struct before {
     struct engine_tokens tokens;
     double weight[ENGINE_MAX_OBJECTIVES];
@@ -139,8 +139,8 @@ static void put_back(struct engine *g, const struct before *b)
         g->obj[i].weight = b->weight[i];
 }
 
-/* Passes of the method, by way of the wrapper, which leaves the weights as they were also where it
- * fails. */
+/* The method's passes, through the wrapper if there is one; it restores the weights also on
+ * failure. */
 static int add_gradient(struct run *r, struct err *e)
 {
     const struct trainer *t = r->t;
@@ -148,8 +148,8 @@ static int add_gradient(struct run *r, struct err *e)
                                               : gradient_add(&r->g, GOALS_METHOD, e);
 }
 
-/* The gradient of one step and its norm. If the run is to stop (r->g.stopped), all is as before the
- * step, but for an estimate of the curvature. */
+/* The gradient of one step and its norm. If it is interrupted (r->g.stopped), the state is that
+ * before the step, except for a curvature estimate. */
 static int make_gradient(struct run *r, long step, struct err *e)
 {
     const struct trainer *t = r->t;
@@ -157,7 +157,7 @@ static int make_gradient(struct run *r, long step, struct err *e)
     const bool estimates = o->wants_estimate && o->wants_estimate(t->optim.params, step + 1);
     struct before before;
     gradient_start(&r->g, step, r->accumulate, r->repeats);
-    /* What a wrapper keeps while its micro-batches repeat is in no checkpoint. */
+    /* A wrapper's memory for repeated micro-batches is not part of a checkpoint. */
     r->g.stop = r->g.again ? NULL : t->stop;
     remember(t->engine, &before);
     int rc = estimates && !r->estimated ? estimate_curvature(r, step, e) : 0;
@@ -207,11 +207,11 @@ static int save(struct run *r, long done, struct err *e)
     return 0;
 }
 
-/* A checkpoint of an earlier step stays: the weights of this one may be spoilt already. */
+/* A checkpoint of an earlier step is kept: the current weights may be damaged already. */
 static int diverged(struct run *r, long step, struct err *e)
 {
     double loss = gradient_loss(&r->g);
-    loss = isnan(loss) ? NAN : loss; /* without a sign */
+    loss = isnan(loss) ? NAN : loss; /* printed without a sign */
     if (r->saved >= 0 || !save(r, step, e))
         err_code(e, ERR_NOT_FINITE,
                  "the state after step %ld is in '%s'; start over with a lower lr", r->saved,
@@ -225,7 +225,7 @@ static int epoch_of(const struct run *r, long step)
     return order_epoch(r->t->order, (int)(step / r->repeats * r->accumulate));
 }
 
-/* What the terms weigh in this step. */
+/* Sets the term weights of this step. */
 static void weigh(struct run *r, long step)
 {
     const struct moment at = {.step = step,
@@ -237,7 +237,7 @@ static void weigh(struct run *r, long step)
         weighting_apply(r->t->weighting, &at, r->t->engine);
 }
 
-/* One step, up to the weights that it leaves. */
+/* One optimiser step. */
 static int make_step(struct run *r, long step, double lr, struct err *e)
 {
     weigh(r, step);
@@ -249,7 +249,7 @@ static int make_step(struct run *r, long step, double lr, struct err *e)
     return dual_after_step(&r->g, e);
 }
 
-/* Measures the model after `done` steps if that is due; *looked: it was. */
+/* Validation after `done` steps if it is due; *looked: it was. */
 static int look(struct run *r, long done, struct look *l, bool *looked, struct err *e)
 {
     const struct watch *w = r->t->watch;
@@ -259,15 +259,15 @@ static int look(struct run *r, long done, struct look *l, bool *looked, struct e
     return *looked ? watch_look(w, l, e) : 0;
 }
 
-/* A step was given up, since the run is to stop: it is that of the steps before. */
+/* A step was abandoned because of an interrupt: saves the state before it. */
 static int give_up(struct run *r, long done, struct train_report *report, struct err *e)
 {
     report->interrupted = true;
     return save(r, done, e);
 }
 
-/* Once `done` steps are: whether the run was interrupted, and a checkpoint if one is due. A run
- * whose bound ends it is over, and its checkpoint says so to --resume. */
+/* After `done` steps: checks for an interrupt, and saves a checkpoint if one is due. After early
+ * stopping a checkpoint is saved too, so that --resume stops there again. */
 static int conclude(struct run *r, long done, struct train_report *report, struct err *e)
 {
     const long every = (long)r->t->o->save_every;
@@ -283,7 +283,7 @@ static int loop(struct run *r, long first, struct train_report *report, struct e
     struct progress bar;
     bool looked;
     long step = first;
-    /* A checkpoint may be of the step that ended the run. */
+    /* The checkpoint may be of the step at which the run stopped early. */
     int rc = look(r, step, &report->look, &looked, e);
     progress_start(&bar, r->t->what, r->last);
     while (!rc && step < r->last && !report->interrupted && !*report->look.stop) {
@@ -316,7 +316,7 @@ static int loop(struct run *r, long first, struct train_report *report, struct e
     return rc;
 }
 
-/* What the order's length and its epochs' make of the steps that are asked for. */
+/* Limits the number of steps to the micro-batches that the order has. */
 static int check_length(struct run *r, struct err *e)
 {
     const struct train_options *o = r->t->o;
@@ -329,7 +329,7 @@ static int check_length(struct run *r, struct err *e)
         log_warn("an epoch has only %d micro-batches: each step takes these, not %d", r->accumulate,
                  (int)o->accumulate);
     if (most < r->last)
-        log_warn("%s has %d micro-batches, enough for %ld of the %ld steps that are asked for: the "
+        log_warn("%s has %d micro-batches, enough for %ld of the %ld requested steps: the "
                  "run ends there",
                  o->order ? o->order : "the order", order->n, most, r->last);
     r->last = most < r->last ? most : r->last;

@@ -1,8 +1,9 @@
 /* The training loop: micro-batches, accumulation, clipping, schedule, optimiser step; log,
  * checkpoints, resume.
  *
- * OUT/train.jsonl gets one object a step (train/journal.h). OUT/checkpoint.safetensors holds
- * weights, optimiser state and the step; going on from it gives the bits of never having stopped.
+ * OUT/train.jsonl gets one object per step (train/journal.h). OUT/checkpoint.safetensors holds
+ * weights, optimiser state and the step; resuming from it is bit-for-bit
+ * identical to an uninterrupted run.
  */
 #ifndef TRAIN_LOOP_H
 #define TRAIN_LOOP_H
@@ -21,17 +22,17 @@
 struct trainer {
     struct engine *engine;             /* borrowed; sets, objectives and reference in place */
     struct choice optim, wrapper;      /* borrowed; wrapper: may be none */
-    const struct weighting *weighting; /* NULL: the weights of the terms stay */
-    const struct watch *watch;         /* NULL: nothing is measured on the way */
+    const struct weighting *weighting; /* NULL: the term weights are constant */
+    const struct watch *watch;         /* validation; NULL: none */
     const json_t *options; /* borrowed object: the run's options, which a resumed run must share */
-    const json_t *files; /* borrowed {path: SHA-256} of what the run reads, likewise; NULL: none */
+    const json_t *files;   /* borrowed {path: SHA-256} of the input files, likewise; NULL: none */
     const struct train_options *o;
     const struct order *order;         /* borrowed */
-    struct ledger *ledger;             /* borrowed: written with each checkpoint; NULL: none */
-    double model_bytes;                /* that the result will take on disk; 0: not known */
+    struct ledger *ledger;             /* borrowed, written with each checkpoint; NULL: none */
+    double model_bytes;                /* size of the result on disk; 0: not known */
     const char *out;                   /* directory, created */
     const char *what;                  /* for the progress bar: "forget" */
-    const volatile sig_atomic_t *stop; /* set: give up the step, save, return; may be NULL */
+    const volatile sig_atomic_t *stop; /* when set: abandon the step, save, return; may be NULL */
 };
 
 struct train_report {
@@ -39,15 +40,15 @@ struct train_report {
     double loss, grad_norm; /* of the last step */
     double seconds;
     bool interrupted; /* a checkpoint was written */
-    struct look look; /* the last one; why the run ended before its last step, if it did */
+    struct look look; /* the last one; `stop` is the reason for early stopping */
 };
 
-/* On a loss or gradient that is not finite: an error; the last checkpoint of this run stays, or is
- * made of the weights before that step. */
+/* A loss or gradient that is not finite is an error; the last checkpoint of this run is kept, or
+ * one is made of the weights before that step. */
 int train_run(struct trainer *t, struct train_report *report, struct err *e);
-/* A run that was to go into this directory left a checkpoint there. */
+/* The directory contains the checkpoint of an unfinished run. */
 bool train_is_interrupted(const char *out);
-/* Once the trained model is saved: its checkpoint, if there is one, has had its day. */
+/* Deletes the checkpoint, if there is one, once the final model is saved. */
 void train_drop_checkpoint(const char *out);
 
 #endif

@@ -24,23 +24,23 @@ int mask_apply(struct model *m, const uint64_t *bits, struct err *e)
 {
     struct weight_table *t = &m->table;
     if (bits && m->lora)
-        return err_set(e, "a mask is over the model's own weights, which do not move beside LoRA "
+        return err_set(e, "a mask covers the model's own weights, which are frozen with LoRA "
                           "adapters");
     t->mask = bits;
     if (!bits || mask_count(t))
         return 0;
     t->mask = NULL;
-    return err_set(e, "the mask leaves no weight that may move");
+    return err_set(e, "the mask leaves no trainable weight");
 }
 
-/* The next whole word is the same for all its numbers: 0 or 1; -1: mixed, or cut by an end. */
+/* 0 or 1 if the next 64 bits are all equal to it; -1: mixed, or fewer are left. */
 static int whole_word(const struct weight_table *t, size_t offset, size_t left)
 {
     uint64_t word = t->mask[offset / 64];
     return offset % 64 || left < 64 ? -1 : word == 0 ? 0 : word == ~(uint64_t)0 ? 1 : -1;
 }
 
-/* Words of zeros or ones are taken at once: masks of rows and neurons consist of them. */
+/* Words of all zeros or ones are handled at once: masks of rows and neurons consist of them. */
 void mask_gradient(const struct weight_table *t, float *grads)
 {
     for (int i = 0; t->mask && i < t->n; i++) {

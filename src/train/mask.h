@@ -1,24 +1,24 @@
-/* Masks by element: of the weights that are trainable, the numbers that may move. A mask is bits by
- * weight.offset (struct weight_table). The gradient of what may not move is zero before its norm is
- * taken, so that clipping sees what moves alone; weight decay and every optimiser's update are kept
- * from it too, so that it keeps its exact bits, whatever the optimiser's state holds.
+/* Element masks: which elements of the trainable weights may change. A mask is a bit array indexed
+ * by weight.offset (struct weight_table). The gradient of masked elements is zeroed before its norm
+ * is taken, so that clipping is by the unmasked part alone; weight decay and optimiser updates skip
+ * them too, so that they keep their exact bits whatever the optimiser's state.
  */
 #ifndef TRAIN_MASK_H
 #define TRAIN_MASK_H
 
 #include "model/model.h"
 
-/* Words of a mask over the table's flat storage. */
+/* 64-bit words of a mask over the table's flat storage. */
 size_t mask_words(const struct weight_table *t);
-/* Numbers of trainable weights that may move under the table's mask. */
+/* Elements of trainable weights that may change under the table's mask. */
 size_t mask_count(const struct weight_table *t);
-/* Lets the model's weights move under the mask, which stays the caller's and must outlive training;
- * NULL takes it away. Refused if nothing trainable would move, and beside LoRA adapters: a mask is
- * over the model's own weights, and they do not move then. */
+/* Sets the mask, borrowed until training ends; NULL removes it. Fails if no trainable element is
+ * left, and with LoRA adapters: a mask covers the model's own weights, which are frozen then. */
 int mask_apply(struct model *m, const uint64_t *bits, struct err *e);
-/* Zeroes the gradient (flat by weight.at) of what may not move. */
+/* Zeroes the gradient (flat by weight.at) of the masked elements. */
 void mask_gradient(const struct weight_table *t, float *grads);
-/* to[k] = from[k] of n numbers from weight.offset `first` on: where they may move, or may not. */
+/* to[k] = from[k] for those of n elements from weight.offset `first` on that may change (moving),
+ * or that may not. */
 void mask_copy(const struct weight_table *t, size_t first, size_t n, bool moving, float *to,
                const float *from);
 

@@ -1,5 +1,5 @@
 /* One micro-batch: the sequences of all roles in use are packed into one batch and run through the
- * decoder, the terms take their share, and their derivatives go back. */
+ * decoder, the terms compute losses and derivatives, and these are propagated backward. */
 #include <string.h>
 
 #include "train/work.h"
@@ -74,14 +74,14 @@ static int locate_parts(struct work *w)
             !(p->ref_nll = work_take(w, (size_t)p->n_seqs, sizeof(double))))
             return -1;
         for (int i = p->first_row; i < row; i++) {
-            w->rows.seq[i] -= p->first_seq; /* from here on: within the role */
+            w->rows.seq[i] -= p->first_seq; /* from here on an index within the role */
             p->n_labels[w->rows.seq[i]]++;
         }
     }
     return 0;
 }
 
-/* Gives tokens of another role the vectors of the forget tokens at the same places. */
+/* Gives tokens of another role the vectors of the forget tokens at the same positions. */
 static void share_latent(struct work *w, const struct part *too, int *of)
 {
     const struct part *forget = &w->part[ROLE_FORGET];
@@ -128,7 +128,7 @@ static void drop_padding(void *ctx, const struct pass *p, float *dx)
             memset(dx + (size_t)i * c, 0, c * sizeof(float));
 }
 
-/* dx [N,C] += what terms on these hidden states gave. */
+/* dx [N,C] += the derivative of terms on these hidden states. */
 static void add_hidden(void *ctx, const struct pass *p, float *dx)
 {
     float *const *d = ctx;
@@ -159,7 +159,7 @@ static int place_latent(struct work *w)
     return 0;
 }
 
-/* The perturbation first: terms see the states that it has changed. */
+/* The perturbation first: terms get the perturbed states. */
 static int place_taps(struct work *w, int layers)
 {
     const struct engine *g = w->g;

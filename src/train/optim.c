@@ -5,7 +5,8 @@
 #include "base/sizes.h"
 #include "train/mask.h"
 
-/* Numbers of a masked weight that are moved at once: what may not move is put back after each. */
+/* Elements of a weight that are updated at once under a mask; masked ones are restored after each
+ * block. */
 enum { BLOCK = SIZE(1 << 12, 3) };
 
 static struct optim_span span_of(const struct optim *o, const struct optim_step *s,

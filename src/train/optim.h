@@ -1,6 +1,6 @@
-/* The optimiser interface. An optimiser moves numbers one by one, whatever weight they are of:
- * optim_apply walks the weight table, and keeps what a mask (train/mask.h) holds. Its state is
- * `n_states` flat arrays by weight.at, which the loop owns, saves and restores.
+/* The optimiser interface. An optimiser is an elementwise update; optim_apply walks the weight
+ * table and restores masked elements (train/mask.h). Its state is `n_states` flat arrays by
+ * weight.at, which the loop owns, saves and restores.
  */
 #ifndef TRAIN_OPTIM_H
 #define TRAIN_OPTIM_H
@@ -16,20 +16,20 @@ struct optim_step {
     const float *grad; /* flat, by weight.at */
     float grad_scale;  /* the gradient is grad_scale * grad (clipping) */
     double lr;
-    double weight_decay; /* on weights whose table row says decay */
+    double weight_decay; /* of weights whose table row has `decay` */
     bool decay_last;     /* COMPAT_ADAMW_DECAY_LAST */
     long step;           /* 1-based */
 };
 
 enum { OPTIM_STATES = 2 };
 
-/* Numbers of one weight, side by side; n of them. */
+/* n consecutive elements of one weight. */
 struct optim_span {
     float *w;                   /* updated */
     float *state[OPTIM_STATES]; /* updated */
     const float *grad;
     size_t n;
-    double decay; /* of these numbers */
+    double decay; /* of these elements */
 };
 
 struct optim {
@@ -37,17 +37,17 @@ struct optim {
     const char *paper, *help;
     int n_states;
     void (*step)(const void *params, const struct optim_step *s, const struct optim_span *x);
-    /* Second order. Whether step `step` begins with an estimate of the curvature, which `estimate`
-     * takes into the state: s->grad is then the gradient, at the same weights, of the token mean
-     * over `labels` labels that were drawn from the model's own distribution. NULL: never. */
+    /* Second order. True if step `step` starts with a curvature estimate, by which `estimate`
+     * updates the state: s->grad is then the gradient, at the same weights, of the token mean over
+     * `labels` labels sampled from the model. NULL: never. */
     bool (*wants_estimate)(const void *params, long step);
     void (*estimate)(const void *params, const struct optim_step *s, const struct optim_span *x,
                      double labels);
 };
 
-/* One step of every number that may move. */
+/* One step of all trainable elements. */
 void optim_apply(const struct optim *o, const void *params, const struct optim_step *s);
-/* One estimate of the curvature of what is trainable. */
+/* One curvature estimate of the trainable weights. */
 void optim_estimate(const struct optim *o, const void *params, const struct optim_step *s,
                     double labels);
 

@@ -8,22 +8,25 @@ const struct param train_params[] = {
     INT_PARAM(struct train_options, batch, 1, 65536, 8, "examples per role in a micro-batch"),
     INT_PARAM(struct train_options, accumulate, 1, 65536, 1, "micro-batches per optimiser step"),
     REAL_PARAM(struct train_options, epochs, 0.001, 100000, 5,
-               "passes over the anchor role's data"),
+               "passes over the data of the forget term (of the retain term without one)"),
     INT_PARAM(struct train_options, max_steps, 0, 1e9, 0, "stop after N steps; 0: by epochs"),
-    REAL_PARAM(struct train_options, lr, 0, 10, 1e-5, "highest learning rate"),
+    REAL_PARAM(struct train_options, lr, 0, 10, 1e-5, "peak learning rate"),
     CHOICE_PARAM(struct train_options, schedule, "linear|constant|cosine", "linear",
-                 "learning rate after warm-up"),
+                 "learning rate schedule after warm-up"),
     INT_PARAM(struct train_options, warmup_steps, 0, 1e9, 0, "steps of linear warm-up"),
     REAL_PARAM(struct train_options, warmup_epochs, 0, 1e6, 0, "epochs of linear warm-up"),
     REAL_PARAM(struct train_options, weight_decay, 0, 10, 0.01,
-               "decoupled; never on norms and biases"),
-    REAL_PARAM(struct train_options, clip, 0, 1e9, 1, "largest gradient norm; 0: off"),
-    INT_PARAM(struct train_options, seed, 0, 4294967295.0, 0, "of order, draws and noise"),
+               "decoupled weight decay; never of norms and biases"),
+    REAL_PARAM(struct train_options, clip, 0, 1e9, 1, "maximum gradient norm; 0: no clipping"),
+    INT_PARAM(struct train_options, seed, 0, 4294967295.0, 0,
+              "seed of the data order, sampling and noise"),
     STRING_PARAM(struct train_options, order, NULL, "FILE",
-                 "take the rows of every micro-batch from FILE (JSON Lines)"),
-    STRING_PARAM(struct train_options, write_order, NULL, "FILE", "write them to FILE"),
-    INT_PARAM(struct train_options, save_every, 0, 1e9, 0, "steps between checkpoints; 0: none"),
-    BOOL_PARAM(struct train_options, resume, false, "go on from the checkpoint in --out"),
+                 "read the rows of every micro-batch from FILE (JSON Lines)"),
+    STRING_PARAM(struct train_options, write_order, NULL, "FILE",
+                 "write the rows of every micro-batch to FILE"),
+    INT_PARAM(struct train_options, save_every, 0, 1e9, 0,
+              "save a checkpoint every N steps; 0: none"),
+    BOOL_PARAM(struct train_options, resume, false, "resume from the checkpoint in --out"),
     {0},
 };
 
@@ -37,7 +40,7 @@ static double whole_steps(const struct train_options *o, int micros)
     return fmax(1, (double)(micros / (long)o->accumulate));
 }
 
-/* Steps that so many epochs take, the last of which may be a part. */
+/* Steps of so many epochs, the last of which may be partial. */
 static double steps_of(const struct train_options *o, const struct order *d, double epochs)
 {
     double each = whole_steps(o, d->per_epoch), steps = epochs * each;

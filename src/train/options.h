@@ -1,4 +1,4 @@
-/* How long and how fast to train: schedule and budget, as flags, JSON keys and ledger columns. */
+/* Training options: schedule and budget, as flags, JSON keys and ledger columns. */
 #ifndef TRAIN_OPTIONS_H
 #define TRAIN_OPTIONS_H
 
@@ -11,9 +11,9 @@
 struct train_options {
     int64_t batch;      /* examples per role in a micro-batch */
     int64_t accumulate; /* micro-batches per optimiser step */
-    double epochs;      /* of the anchor role */
-    int64_t max_steps;  /* 0: as many as the epochs have */
-    double lr;          /* the highest learning rate */
+    double epochs;      /* of the anchor role's data */
+    int64_t max_steps;  /* 0: by epochs */
+    double lr;          /* peak learning rate */
     const char *schedule;
     int64_t warmup_steps;
     double warmup_epochs; /* added up to warmup_steps */
@@ -27,13 +27,13 @@ struct train_options {
 
 extern const struct param train_params[];
 
-/* Micro-batches of one step: `accumulate`, or all of an epoch where it has fewer, as HF: one short
- * step an epoch. Its means are over the data that are there. */
+/* Micro-batches of one step: `accumulate`, or all of an epoch that has fewer, as in Hugging Face's
+ * Trainer: one short step per epoch, with means over its own data. */
 int train_accumulate(const struct train_options *o, const struct order *d);
-/* Of `d` only the lengths of its epochs are looked at. Optimiser steps: max(per_epoch / accumulate,
- * 1) an epoch, as HF. */
+/* Optimiser steps: max(per_epoch / accumulate, 1) per epoch, as in Hugging Face's Trainer. Uses
+ * only the epochs' lengths of `d`. */
 long train_total_steps(const struct train_options *o, const struct order *d);
-/* Epochs of an order that holds all the micro-batches those steps take. */
+/* Epochs of an order with enough micro-batches for those steps. */
 int train_order_epochs(const struct train_options *o, const struct order *d);
 /* Learning rate of step s (0-based) of `total`: warm-up s/w, then linear to 0, cosine to 0, or
  * constant. */

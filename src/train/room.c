@@ -8,7 +8,7 @@
 
 #define MIB (1.0 / (1 << 20))
 
-/* Of the reference and the helpers, those whose weights are not used from their files. */
+/* The number of frozen models whose weights are not mapped from their files. */
 static int frozen_copies(const struct engine *g)
 {
     int n = g->ref && g->ref->copies;
@@ -45,7 +45,7 @@ void room_note_memory(const struct trainer *trainer, int n_arrays)
              frozen_copies(g) * w, acts, most);
 }
 
-/* Bytes of a checkpoint, but for its header. */
+/* Bytes of a checkpoint without its header. */
 static double checkpoint_bytes(const struct model *m, int n_states)
 {
     double n = 0;
@@ -58,10 +58,10 @@ int room_check_disk(const struct trainer *t, int n_states, bool resumed, struct 
 {
     struct statvfs fs;
     if (statvfs(t->out, &fs) || !fs.f_blocks)
-        return 0; /* a file system that does not tell */
+        return 0; /* the file system does not report its size */
     const double free = (double)fs.f_bavail * (double)fs.f_frsize;
     const double c = checkpoint_bytes(t->engine->model, n_states), m = t->model_bytes;
-    /* A checkpoint stays until the next one is whole, and the last until the model is. */
+    /* A checkpoint is kept until the next one is complete, the last until the model is. */
     const double one = c > m ? c : m;
     const double planned = t->o->save_every ? one + (resumed ? 0 : c) : m;
     if (planned > free)
@@ -71,7 +71,7 @@ int room_check_disk(const struct trainer *t, int n_states, bool resumed, struct 
     if (one > free)
         log_warn(
             "a checkpoint needs about %.0f MiB on the disk of '%s', which has %.0f MiB free: an "
-            "interrupted run could not be kept",
+            "interrupted run could not be saved",
             c * MIB, t->out, free * MIB);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* The gradient under labels that the model draws itself: its square, times the number of labels, is
+/* The gradient under labels sampled from the model: its square, times the number of labels, is
  * an unbiased estimate of the Gauss-Newton matrix's diagonal (Gauss-Newton-Bartlett, arXiv
  * 2305.14342). */
 #include <math.h>

@@ -10,7 +10,7 @@ const char *const view_name[] = {
     [VIEW_LOGP] = "logp", [VIEW_LOGITS] = "logits", [VIEW_HIDDEN] = "hidden"};
 const char *const helper_name[HELPER_COUNT] = {"reinforced", "expert", "novice", "new"};
 
-/* Below so many numbers threads cost more than they gain. */
+/* Below this number of elements threads cost more time than they save. */
 enum { WORTH_THREADS = SIZE(1 << 14, 4) };
 
 bool term_looks_at(const struct term *t, const void *params, enum helper helper)
@@ -37,7 +37,7 @@ static int add_tokens(const struct term *t, const void *params, struct view *v, 
     return 0;
 }
 
-/* L_b = -sum logp, so that each of b's rows, which follow from *row on, gets -d. */
+/* L_b = -sum logp: each row of b, the first of which is *row, gets -d. */
 static void add_dnll(struct view *v, int b, double d, int *row)
 {
     for (; *row < v->n_rows && v->row_seq[*row] == b; ++*row)
@@ -77,7 +77,7 @@ static int add_seqs(const struct term *t, const void *params, struct view *const
     return 0;
 }
 
-/* Where row i stands among those of its sequence: blocks may begin in its middle. */
+/* Index of row i within its sequence: a block may start in the middle of one. */
 static void place_row(const struct view *v, int i, struct logit_row *r)
 {
     r->at = v->first_row + i;
@@ -112,8 +112,8 @@ int view_add_rows(struct view *v, row_loss *f, const void *params, int sign, dou
     return 0;
 }
 
-/* 1 / n_b by sequence, n_b its label tokens; 0: it has none. Under COMPAT_RMU_BXB the mean over the
- * B x B matrix S_i / n_j of this micro-batch, which is what dividing [B] by [B,1] gives. */
+/* 1 / n_b for each sequence with n_b label tokens, 0 without any. Under COMPAT_RMU_BXB the mean
+ * over the B x B matrix S_i / n_j of this micro-batch, the result of [B] divided by [B,1]. */
 static double *inverse_labels(const struct view *v, struct err *e)
 {
     double *inverse = mem_alloc((size_t)v->n_seqs + 1, sizeof *inverse, e), sum = 0;
@@ -128,7 +128,7 @@ static double *inverse_labels(const struct view *v, struct err *e)
     return inverse;
 }
 
-/* What each token's loss is multiplied by, into share[N]; 0: it is not in the mean. */
+/* Factor of each token's loss into share[N]; 0: the token is not in the mean. */
 static int share_states(const struct term *t, const struct view *v, double *share, struct err *e)
 {
     double *inverse = inverse_labels(v, e);

@@ -1,11 +1,11 @@
-/* The objective interface. A term is a pure function of what the model computed for one or two
- * roles: it returns a loss and its derivative, and touches nothing else. The engine asks it what it
- * needs and computes no more.
+/* The objective interface. A term is a pure function of the model's outputs for one or two roles:
+ * it returns a loss and its derivative, without side effects. Its row tells the engine what it
+ * needs; nothing else is computed.
  *
- * Most losses are means of a function of one thing: a scored token, a sequence, a row of logits, a
- * hidden state. Such a term has one hook, which sees one of them and returns its loss and
- * derivative; term_loss divides by the mean's count and adds up. Only a loss that is no such mean
- * takes the whole view.
+ * Most losses are means of a function of one scored token, one sequence, one row of logits or one
+ * hidden state. Such a term has one hook, which gets one of them and returns its loss and
+ * derivative; term_loss divides by the mean's count and adds up. Only a loss that is not such a
+ * mean gets the whole view.
  *
  * Shapes: S sequences of the role in this micro-batch, R scored rows (row r is the position that
  * predicts label[r]), V vocabulary, N tokens, C width. Everything is borrowed and valid during the
@@ -23,26 +23,26 @@
 
 enum view_kind {
     VIEW_LOGP,   /* log-probabilities of the labels */
-    VIEW_LOGITS, /* rows of logits, a block of rows a call */
+    VIEW_LOGITS, /* rows of logits, one block of rows per call */
     VIEW_HIDDEN, /* hidden states after one layer */
 };
 
 extern const char *const view_name[]; /* "logp" ... */
 
-/* Rows of logits that a term may look at. */
+/* Sets of logit rows that a term may use. */
 enum row_set {
     ROWS_ALL,       /* every token, padding included */
-    ROWS_WITH_NEXT, /* those but the last of each sequence */
-    ROWS_OF_LABELS, /* the labels' own: each predicts what follows a label */
+    ROWS_WITH_NEXT, /* all but the last of each sequence */
+    ROWS_OF_LABELS, /* at the labels' positions: each predicts the token after a label */
     ROWS_SCORED,    /* those that predict a label */
 };
 
-/* Frozen models beside the reference whose logits a term may look at, over the same labels. */
+/* Frozen models besides the reference whose logits a term may use, for the same labels. */
 enum helper {
-    HELPER_REINFORCED, /* has learnt the forget data by heart */
-    HELPER_EXPERT,     /* the reference after a prompt that makes it an expert */
-    HELPER_NOVICE,     /* the reference after a prompt that makes it ignorant */
-    HELPER_NEW,        /* has learnt new data; for `gap` alone, before training */
+    HELPER_REINFORCED, /* overfitted to the forget data */
+    HELPER_EXPERT,     /* the reference, prompted to answer as an expert */
+    HELPER_NOVICE,     /* the reference, prompted to answer as a novice */
+    HELPER_NEW,        /* trained on new data; for `gap` alone, before training */
     HELPER_COUNT
 };
 #define HELPER_BIT(helper) (1u << (helper))
@@ -51,19 +51,19 @@ extern const char *const helper_name[HELPER_COUNT];
 
 struct view {
     int n_seqs, n_rows;
-    int first_row;       /* VIEW_LOGITS: which of the role's rows the block begins with */
-    const int *row_seq;  /* [R] which of the S sequences */
-    const int *label;    /* [R]; LABEL_NONE on rows that only a widened term sees */
+    int first_row;       /* VIEW_LOGITS: index of the block's first row among the role's rows */
+    const int *row_seq;  /* [R] index of the sequence */
+    const int *label;    /* [R]; LABEL_NONE on rows of a widened set */
     const int *n_labels; /* [S] n_b */
-    /* What a mean over rows, or over sequences, divides by: the counts of the whole optimiser step,
-     * so that a step does not depend on how it is cut into micro-batches (COMPAT_MICRO_MEAN: this
-     * micro-batch's own counts). A term adds up its share. */
+    /* Denominators of means over rows and over sequences: the counts of the whole optimiser step,
+     * so that a step does not depend on its division into micro-batches (COMPAT_MICRO_MEAN: this
+     * micro-batch's own counts). A term adds its share of the mean. */
     double mean_rows, mean_seqs;
-    double mean_tokens, mean_prompts; /* VIEW_HIDDEN: the same for tokens, and for those before the
-                                         first label of their sequence */
+    double mean_tokens, mean_prompts; /* VIEW_HIDDEN: the same for all tokens, and for those before
+                                         the first label of their sequence */
     unsigned compat;                  /* the run's switches */
 
-    /* VIEW_LOGP. ref_* only if the term asks for the reference. */
+    /* VIEW_LOGP. ref_* only if the term has needs_ref. */
     const float *logp, *ref_logp; /* [R] */
     const double *nll, *ref_nll;  /* [S] L_b = -sum of logp */
     float *dlogp;                 /* [R] += d loss / d logp */
@@ -71,26 +71,27 @@ struct view {
     /* VIEW_LOGITS. dz is the memory of z: read a row before writing it. */
     int vocab;
     const float *z, *ref_z;            /* [R,V] */
-    const float *helper[HELPER_COUNT]; /* [R,V] those it asks for */
+    const float *helper[HELPER_COUNT]; /* [R,V] those in the term's `helpers` */
     float *dz;                         /* [R,V] = d loss / d z */
-    double measured;                   /* what its `measure` added up over this micro-batch */
-    double gap; /* mean KL(p_ref || p_new) over the rows of new data, if a term wants it */
+    double measured;                   /* the sum by `measure` over this micro-batch */
+    double gap;                        /* KGA: mean KL(p_ref || p_new) over the rows of new data */
 
-    /* VIEW_HIDDEN: all tokens of the S sequences. A term on several layers is called for each. */
-    int layer, n_layers; /* after which layer this is; how many there are to see */
+    /* VIEW_HIDDEN: all tokens of the S sequences. A term on several layers is called once per
+     * layer. */
+    int layer, n_layers; /* the states are those after this layer; number of the term's layers */
     int n_tokens, width;
     const float *hidden, *ref_hidden; /* [N,C] */
     float *dhidden;                   /* [N,C] += d loss / d hidden */
     const int *token, *token_seq;     /* [N] its id, and its sequence */
     const uint8_t *scored;            /* [N] 1 where the token itself is a label */
-    const float *direction;           /* [C] fixed for the run: a unit vector, or see `redirects` */
-    uint32_t noise; /* seeds what a term draws: another number every micro-batch */
+    const float *direction; /* [C] constant of the run: random unit vector, or refusal direction */
+    uint32_t noise;         /* seed of the term's random numbers: differs between micro-batches */
 };
 
-/* How the weight of a term that is a constraint moves; see train/dual.h. */
+/* Update rule of a constraint term's weight; see train/dual.h. */
 struct dual {
     double step;
-    bool each_epoch; /* at the end of each epoch, not after each step */
+    bool each_epoch; /* update after each epoch, not after each step */
     double warmup_epochs;
 };
 
@@ -99,37 +100,37 @@ struct dual {
 /* One sequence, for `seq`: sums over its n labels of -log p. */
 struct seq_view {
     int n;
-    double nll, ref_nll;         /* L, L^ref; ref_* only if the term asks for the reference */
+    double nll, ref_nll;         /* L, L^ref; ref_* only if the term has needs_ref */
     double alt_nll, alt_ref_nll; /* W, W^ref of its alternate; 0 for a term of one view */
     double alt_gain;             /* mean of W^ref - W over the micro-batch's alternates */
 };
 
 /* One row of logits, for `row`. dz is the memory of z: read an entry before writing it. */
 struct logit_row {
-    int n, label;                      /* V, and the label or LABEL_NONE */
-    int at, of;                        /* which of its sequence's rows, and how many these are */
-    const float *z, *ref;              /* [V]; ref NULL without a reference */
-    const float *helper[HELPER_COUNT]; /* [V]; NULL where the term does not ask for it */
+    int n, label;         /* V, and the label or LABEL_NONE */
+    int at, of;           /* its index among the rows of its sequence, and their number */
+    const float *z, *ref; /* [V]; ref NULL without a reference */
+    const float *helper[HELPER_COUNT]; /* [V]; NULL if not in the term's `helpers` */
     float *dz;                         /* [V] = share * d loss / d z */
-    double share;                      /* sign / the number of rows of the mean */
+    double share;                      /* sign / number of rows of the mean */
 };
 
-/* Writes dz and returns the row's loss, both with the share in them. */
+/* Writes dz and returns the row's loss, both multiplied by the share. */
 typedef double row_loss(const void *params, const struct logit_row *r);
 
 /* One token's hidden state, for `state`. */
 struct state_view {
     const float *h, *ref;   /* [C]; ref NULL without a reference */
-    const float *direction; /* [C]; NULL: the run has none */
+    const float *direction; /* [C]; NULL: the run uses none */
     int width, token;       /* C, and the token's id */
-    double share;           /* what dh is multiplied by */
+    double share;           /* factor of the derivative */
 };
 
-/* What the mean of a `token` or `state` loss is over. */
+/* The mean of a `token` or `state` loss is over: */
 enum mean {
-    MEAN_TOKENS,     /* scored tokens, all equal; of `state`: those that are predicted labels */
-    MEAN_OF_SEQS,    /* sequences, each the mean of its labels */
-    MEAN_ALL_TOKENS, /* every token, and the layers that the term sees */
+    MEAN_TOKENS,     /* scored tokens; for `state`: the label tokens themselves */
+    MEAN_OF_SEQS,    /* sequences, of the means over their labels */
+    MEAN_ALL_TOKENS, /* all tokens, and the term's layers */
     MEAN_PROMPTS,    /* tokens before the first label of their sequence */
 };
 
@@ -138,50 +139,50 @@ struct term {
     const char *paper;   /* arXiv id */
     const char *formula; /* plain text, one line */
     enum view_kind kind;
-    int n_views; /* roles it looks at: 1, or 2 with a partner (alternate answers) */
+    int n_views; /* number of roles: 1, or 2 with a partner (alternate answers) */
     bool needs_ref;
-    unsigned helpers; /* VIEW_LOGITS: bits of the helpers it looks at */
-    unsigned widen;   /* VIEW_LOGITS: compat bit under which its rows are those of `widened` */
+    unsigned helpers; /* VIEW_LOGITS: bits of the helpers it uses */
+    unsigned widen;   /* VIEW_LOGITS: compat bit under which its rows are the set `widened` */
     enum row_set widened;
-    /* One of the five. params: its own struct, filled from the table. token, seq, row and state
-     * return the loss of one thing; only a row's has its share in it.
-     * VIEW_LOGP: *d = d loss / d logp. */
+    /* Exactly one of the following five. params: the term's own struct, filled from the table.
+     * token, seq, row and state return the loss of one element; only `row` multiplies it by the
+     * share. VIEW_LOGP: *d = d loss / d logp. */
     double (*token)(const void *params, double logp, double *d);
     /* VIEW_LOGP, the mean is over sequences: d[0] = d loss / d nll, d[1] = d loss / d alt_nll. */
     double (*seq)(const void *params, const struct seq_view *s, double d[TERM_MAX_VIEWS]);
     row_loss *row; /* VIEW_LOGITS, the mean is over its rows */
     /* VIEW_HIDDEN: dh [C] += share * d loss / d h. */
     double (*state)(const void *params, const struct state_view *s, float *dh);
-    /* The whole: v[i] is the view of the i-th role. *loss += the share of the mean. */
+    /* The whole view: v[i] is that of the i-th role. *loss += the share of the mean. */
     int (*loss)(const void *params, struct view *const *v, double *loss, struct err *e);
     enum mean mean; /* of token and state */
-    int sign;       /* -1: minus the loss of token or row, ascent; 0 is 1 */
-    bool unpaired;  /* seq: alternates belong to no answer, alt_nll is not there */
-    /* Its weight is a dual variable: *d is how it moves. False: it stays. NULL: it always does. */
+    int sign;       /* of token and row: -1 is minus the loss (ascent); 0 is 1 */
+    bool unpaired;  /* seq: alternates are not paired with answers; alt_nll is not set */
+    /* True if the weight is a dual variable, updated by *d. NULL: never. */
     bool (*dual)(const void *params, struct dual *d);
-    /* VIEW_LOGITS, if the loss is no sum over rows: sees all blocks of rows first, to add up what
-     * `loss` finds in v->measured when the blocks come again. It writes no dz. NULL: none. */
+    /* VIEW_LOGITS, if the loss is not a sum over rows: a first pass over all blocks of rows, whose
+     * sum is in v->measured in the second pass, by `loss`. Does not write dz. NULL: none. */
     int (*measure)(const void *params, struct view *const *v, double *sum, struct err *e);
-    /* VIEW_LOGITS: with these parameters it looks at the view's gap. NULL: never. */
+    /* VIEW_LOGITS: true if it uses the view's gap with these parameters. NULL: never. */
     bool (*wants_gap)(const void *params);
-    /* VIEW_LOGITS: scored rows at the start of each sequence that it leaves out; NULL: none. */
+    /* VIEW_LOGITS: number of scored rows to skip at the start of each sequence; NULL: none. */
     int (*skip)(const void *params);
-    /* VIEW_HIDDEN: after which layer, 0-based; -1: the parameters name none. */
+    /* VIEW_HIDDEN: states after this layer, 0-based; -1: the parameters name no layer. */
     int (*layer)(const void *params);
-    bool all_layers; /* after every layer up to that one, or to the last */
-    /* The run's direction is where the reference goes from the prompts to forget to those it
-     * refuses: the difference of mean hidden states of last prompt tokens, after this layer. */
+    bool all_layers; /* states after every layer up to that one, or to the last */
+    /* It uses the refusal direction: mean hidden state, after its layer, of the last prompt token
+     * over prompts that the reference refuses, minus that over the prompts to forget. */
     bool redirects;
-    bool steers; /* it is a vector that is drawn */
+    bool steers; /* it uses the random steering direction */
 };
 
-/* It looks at this helper, in every micro-batch or for the gap. */
+/* The term uses this helper, in each micro-batch or for the gap. */
 bool term_looks_at(const struct term *t, const void *params, enum helper helper);
-/* Adds the term's loss, and its derivative to the views. */
+/* Adds the term's loss to *loss, and its derivative to the views. */
 int term_loss(const struct term *t, const void *params, struct view *const *v, double *loss,
               struct err *e);
-/* Adds up the rows' losses, in their order whatever the number of threads; for a `loss` that knows
- * its rows' sign only from all of them. */
+/* Adds up the rows' losses, in a fixed order for any number of threads; for a `loss` whose sign
+ * depends on all rows. */
 int view_add_rows(struct view *v, row_loss *f, const void *params, int sign, double *loss,
                   struct err *e);
 /* log sigmoid(s) and sigmoid(s), stable for any s. */

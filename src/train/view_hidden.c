@@ -1,9 +1,9 @@
-/* Terms on hidden states: after one layer, or after each up to one. */
+/* The views of terms on hidden states, after one layer or after several, and their backward. */
 #include <string.h>
 
 #include "train/work.h"
 
-/* Each token's id, which sequence it is of, and whether it is a label. */
+/* Id and sequence of each token, and whether it is a label. */
 static int describe_tokens(struct work *w, const struct part *p, struct view *v)
 {
     int *token_seq = work_take(w, (size_t)p->n_tokens, sizeof(int));
@@ -52,7 +52,7 @@ static int run_reference(struct work *w, const struct part *p, int first, int la
                 : -1;
 }
 
-/* Where d loss / d hidden after so many layers is added up, for the whole batch. */
+/* The accumulated d loss / d hidden after so many layers, of the whole batch. */
 static float *derivative_after(struct work *w, int layers)
 {
     size_t n = (size_t)w->batch.n_tokens * (size_t)w->g->model->cfg.width;

@@ -1,4 +1,4 @@
-/* What each kind of term is shown, and where its derivative goes. */
+/* The views of terms on log-probabilities and on logits, and their backward passes. */
 #include "train/work.h"
 
 /* The rows that predict the labels of one role. */
@@ -85,7 +85,7 @@ int work_run_frozen(struct work *w, struct model *m, const struct seq *seqs, int
     return model_forward(m, b, how, pass, w->a, w->e);
 }
 
-/* *seen counts the scored rows of the sequence so far. */
+/* *seen: scored rows of the sequence so far. */
 static bool row_is_in(enum row_set set, const struct seq *q, int t, int skip, int *seen)
 {
     bool next = t + 1 < q->n;
@@ -102,7 +102,7 @@ static bool row_is_in(enum row_set set, const struct seq *q, int t, int skip, in
     return true;
 }
 
-/* The rows of these sequences that are in the set; tokens are counted from first_token. */
+/* The rows of these sequences that are in the set; token indices start at first_token. */
 static int rows_in(struct work *w, const struct seq *seqs, int n_seqs, enum row_set set, int skip,
                    int first_token, struct label_rows *rows)
 {
@@ -127,8 +127,7 @@ static int rows_in(struct work *w, const struct seq *seqs, int n_seqs, enum row_
     return 0;
 }
 
-/* The rows of one role a logits term looks at: its label rows but those skipped, or what it is
- * widened to. */
+/* The rows of a logits term: the role's label rows without those skipped, or the widened set. */
 static int pick_rows(struct work *w, const struct objective *o, struct view *v,
                      struct label_rows *rows)
 {
@@ -146,8 +145,8 @@ static int pick_rows(struct work *w, const struct objective *o, struct view *v,
     return 0;
 }
 
-/* The head of a frozen model for the rows of a term. `set`: what it reads in the place of the
- * role's examples, whose rows are then its own; NULL: the same. */
+/* The head of a frozen model for the rows of a term. `set`: its input for the role's examples, with
+ * its own row indices; NULL: the same examples. */
 static int open_frozen(struct work *w, const struct objective *o, struct model *m,
                        const struct dataset *set, const struct label_rows *rows, struct head *h)
 {
@@ -176,7 +175,7 @@ static int open_frozen(struct work *w, const struct objective *o, struct model *
                : 0;
 }
 
-/* The heads of all models that a logits term looks at. */
+/* The heads of all models whose logits a term uses. */
 struct heads {
     struct label_rows rows;
     struct head own, ref, helper[HELPER_COUNT];
@@ -195,7 +194,7 @@ static int open_heads(struct work *w, const struct objective *o, struct view *v,
     return 0;
 }
 
-/* A block of rows from `first` on, into the view; returns the logits. */
+/* Fills the view with the block of rows that starts at `first`; returns the logits. */
 static float *show_block(const struct objective *o, struct heads *h, struct view *v, int first)
 {
     int n;
@@ -252,7 +251,7 @@ static int run_terms(struct work *w, enum view_kind kind)
     return 0;
 }
 
-/* A head for each role whose label log-probabilities some term looks at, and for no other. */
+/* One head for each role whose label log-probabilities a term uses. */
 static int run_logp(struct work *w)
 {
     size_t n = (size_t)w->rows.n;

@@ -6,20 +6,19 @@
 
 const struct param watch_params[] = {
     REAL_PARAM(struct watch_options, stop_nll, 0, 1e6, 0,
-               "end the run once the mean NLL of the forget answers is above X (LLMU); 0: never"),
+               "stop early once the mean NLL of the forget answers exceeds X (LLMU); 0: off"),
     REAL_PARAM(
         struct watch_options, stop_el, 0, 1, 0,
-        "end it once the extraction likelihood EL_10 of the forget texts is below X; if stop_ma is "
-        "given too, both must hold (arXiv 2210.01504: their means on unseen texts); 0: never"),
-    REAL_PARAM(
-        struct watch_options, stop_ma, 0, 1, 0,
-        "the same of their memorisation accuracy, the share of tokens that are its first choice"),
-    INT_PARAM(
-        struct watch_options, eval_every, 0, 1e9, 0,
-        "steps between looks at the forget and retain data, which go to train.jsonl; 0: after each "
-        "epoch if there is a bound to look at"),
+        "stop early once the extraction likelihood EL_10 of the forget texts is below X; with "
+        "stop_ma both must hold (thresholds of arXiv 2210.01504: the means on unseen texts); "
+        "0: off"),
+    REAL_PARAM(struct watch_options, stop_ma, 0, 1, 0,
+               "the same for memorisation accuracy, the fraction of tokens predicted by argmax"),
+    INT_PARAM(struct watch_options, eval_every, 0, 1e9, 0,
+              "validate on forget and retain data every N steps (logged to train.jsonl); 0: after "
+              "each epoch if a stopping threshold is set"),
     INT_PARAM(struct watch_options, eval_rows, 0, 1e9, 128,
-              "look at the first N rows of each; 0: all"),
+              "validate on the first N rows of each; 0: all"),
     {0},
 };
 
@@ -36,14 +35,14 @@ bool watch_is_due(const struct watch_options *o, long done, long n, bool epoch)
     return every ? done / every > (done - n) / every : epoch && watch_wanted(o);
 }
 
-/* Both of arXiv 2210.01504's conditions, or the one that is given. */
+/* Both conditions of arXiv 2210.01504, or the one that has a threshold. */
 static bool is_forgotten(const struct watch_options *o, const double *v)
 {
     bool el = o->stop_el > 0, ma = o->stop_ma > 0;
     return (el || ma) && (!el || v[FIGURE_EL] < o->stop_el) && (!ma || v[FIGURE_MA] < o->stop_ma);
 }
 
-/* "el 0.012 is below stop_el 0.05" */
+/* Appends "el 0.012 is below stop_el 0.05". */
 static void tell(struct look *l, enum figure f, const char *bound, double value)
 {
     size_t at = strlen(l->stop);

@@ -5,18 +5,17 @@
 const struct param weighting_params[] = {
     CHOICE_PARAM(
         struct weighting_options, term_weights, "constant|turns|epoch|breaker", "constant",
-        "constant; turns: epochs of the forget terms alone and of the retain terms alone; epoch: "
-        "the "
-        "retain terms' weights grow epoch by epoch; breaker: they grow, the forget terms' shrink"),
-    INT_PARAM(
-        struct weighting_options, msteps, 1, 1000, 2,
-        "of turns: how many epochs forget; they are the epochs 0, 2 .. 2 msteps - 2 of the run"),
+        "schedule of the term weights; turns: epochs of the forget terms alone alternate "
+        "with epochs of the retain terms alone; epoch: retain weights rise epoch by epoch; "
+        "breaker: retain weights rise, forget weights fall"),
+    INT_PARAM(struct weighting_options, msteps, 1, 1000, 2,
+              "number of forget epochs with turns: the epochs 0, 2 .. 2 msteps - 2 of the run"),
     {0},
 };
 
 /* Max-epochs on the forget data and min-epochs on the retain data: `msteps` times one of each, then
- * the latter alone. With the default of 2, and 5 epochs, these are the authors' of 2302.09880, and
- * those of arXiv 2406.07933, which maximises in the epochs 0 and 2. */
+ * min-epochs only. The default of 2 with 5 epochs is the setting of arXiv 2302.09880, and that of
+ * arXiv 2406.07933, which maximises in the epochs 0 and 2. */
 static void turns(const struct moment *at, double *forget, double *retain)
 {
     *forget = at->turn;

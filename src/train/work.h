@@ -1,5 +1,5 @@
-/* One micro-batch while the engine works on it. Private to train/: micro.c packs and runs, views.c
- * and view_hidden.c show the terms what was computed.
+/* State of one micro-batch pass. Private to train/: micro.c packs and runs the batch, views.c and
+ * view_hidden.c build the terms' views of the results.
  */
 #ifndef TRAIN_WORK_H
 #define TRAIN_WORK_H
@@ -7,7 +7,7 @@
 #include "model/head.h"
 #include "train/engine.h"
 
-/* Where one role's sequences, tokens and label rows stand in the packed batch. */
+/* Range of one role's sequences, tokens and label rows in the packed batch. */
 struct part {
     int first_seq, n_seqs, first_row, n_rows, first_token, n_tokens;
     int *n_labels;          /* [S] */
@@ -34,27 +34,27 @@ struct work {
     float **dhidden;                      /* [layers] d loss / d pass_states(l), [N,C] or NULL */
     struct tap *taps;                     /* [n_taps] of the pass */
     int n_taps;
-    int *latent_of; /* [N] which vector of the engine's perturbation each token gets; -1: none */
-    float *grads;   /* flat by weight.at; NULL: none are wanted */
+    int *latent_of; /* [N] index of the token's perturbation vector; -1: none */
+    float *grads;   /* flat by weight.at; NULL: not computed */
     struct micro_result *result;
 };
 
-/* n + 1 zeroed elements of step memory. */
+/* n + 1 zeroed elements from the step's arena. */
 void *work_take(struct work *w, size_t n, size_t size);
-/* A compat switch widens the objective's term, so that the role must be padded. */
+/* A compat switch widens the term's rows, so that the role must be padded. */
 bool work_is_widened(const struct engine *g, const struct objective *o);
-/* Packs the roles in use and runs them through the first layers, 0: as many as the plan has; makes
- * room for dx. */
+/* Packs the roles in use and runs the first `layers` layers, 0: as many as the plan needs;
+ * allocates dx. */
 int work_forward(struct work *w, int layers);
-/* A frozen model over n_seqs sequences, counted as forward-only tokens. */
+/* Forward pass of a frozen model over n_seqs sequences, counted as forward-only tokens. */
 int work_run_frozen(struct work *w, struct model *m, const struct seq *seqs, int n_seqs,
                     const struct forward *how, struct batch *b, struct pass *pass);
-/* The fields that all kinds of views share. */
+/* A view with the fields common to all kinds. */
 struct view work_view(const struct work *w, enum role role);
-/* One objective on hidden states: its loss is added, its derivative too. */
+/* Adds loss and derivative of one objective on hidden states. */
 int work_run_hidden(struct work *w, const struct objective *o, double *loss);
-/* Runs every objective that has a weight on what w->pass holds: losses into w->result, derivatives
- * into w->dx, w->dhidden and the head's gradients. */
+/* Evaluates every active objective on w->pass: losses into w->result, derivatives into w->dx,
+ * w->dhidden and the head's gradients. */
 int work_run_terms(struct work *w);
 
 #endif
