@@ -1,7 +1,6 @@
-/* Inside the CPU device: src/tensor/cpu_*.c are compiled once per instruction set, with -DISA=avx2
- * and so on, and every name that leaves its file carries the set: CPU(rope) is cpu_rope_avx2. So
- * each set is a complete `struct ops` and the compiler, not a table of pointers, brings the loops
- * together.
+/* Internal to the CPU device: src/tensor/cpu_*.c are compiled once per instruction set, with
+ * -DISA=avx2 and so on, and every external name has it as a suffix: CPU(rope) is cpu_rope_avx2. So
+ * each set is a complete `struct ops`, within which calls are direct and can be inlined.
  */
 #ifndef TENSOR_CPU_H
 #define TENSOR_CPU_H
@@ -78,13 +77,13 @@ void CPU(label_logp_back)(float *z, const float *lse, const float *g, const int 
                           int v);
 void CPU(log_softmax)(float *out, const float *z, int r, int v);
 
-/* Whether n x c numbers are worth waking other threads. */
+/* Whether n x c numbers justify several threads. */
 static inline int cpu_worth(int n, int c)
 {
     return (size_t)n * c > SIZE(16384, 4);
 }
 
-/* Flat arrays are cut into pieces of this size; less than two are not worth waking other threads.
+/* Flat arrays are cut into pieces of this size; fewer than two run on one thread.
  */
 enum { PIECE = SIZE(16384, 5) };
 

@@ -1,6 +1,6 @@
 /* Attention forward, tile by tile with an online softmax (arXiv 2205.14135): a tile of query rows
- * walks the key tiles that any of them sees, and keeps for each row the maximum m and the sum l of
- * what it saw. */
+ * walks the key tiles that any of them sees, and holds for each row the running maximum m and sum
+ * l. */
 #include "tensor/cpu_math.h"
 #include "tensor/cpu_tile.h"
 
@@ -14,9 +14,10 @@ struct scratch {
     float m[ROWS], l[ROWS];
 } __attribute__((aligned(64)));
 
-/* Scores of one row become exp(s - m), or 0 outside of what it sees; n is whole panels. Returns the
- * factor for what was summed before under the old maximum. */
-static float row_softmax(float *s, const float *hide, struct span seen, int n, float *m, float *l)
+/* Scores of one row become exp(s - m), or 0 for keys outside its range; n is whole panels. Returns
+ * the factor for what was summed before under the old maximum. */
+static float row_softmax(float *s, const float *hide, struct key_range seen, int n, float *m,
+                         float *l)
 {
     float top = *m, sum = 0;
 
@@ -29,7 +30,7 @@ static float row_softmax(float *s, const float *hide, struct span seen, int n, f
         s[j] += hide[j];
         top = s[j] > top ? s[j] : top;
     }
-    float shift = top == -INFINITY ? 0 : top; /* nothing seen yet: every exp is 0 */
+    float shift = top == -INFINITY ? 0 : top; /* no key yet: every exp is 0 */
 #pragma omp simd reduction(+ : sum)
     for (int j = 0; j < n; j++) {
         s[j] = cpu_exp(s[j] - shift);
@@ -106,7 +107,7 @@ void CPU(attention)(float *out, float *lse, const float *q, const float *k, cons
 #pragma omp parallel for collapse(3) schedule(dynamic) if (attn_worth(a))
     for (int s = 0; s < a->n_seqs; s++) {
         for (int g = 0; g < a->kv_heads; g++) {
-            /* The late rows see most keys: start with them. */
+            /* The last rows have most keys: start with them. */
             for (int t = tiles - 1; t >= 0; t--) {
                 struct head h = head_of(a, s, g);
                 int rows = int_min(ROWS, h.n_q * group - t * ROWS);

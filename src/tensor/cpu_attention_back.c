@@ -53,9 +53,9 @@ static void row_back_capped(float *s, float *ds, const float *hide, int n, float
     }
 }
 
-/* One row of the tile; n is whole panels. Keys that it does not see get nothing. */
+/* One row of the tile; n is whole panels. Keys outside its range get no gradient. */
 static void row_scores_back(struct scratch *t, const struct head *h, const struct grads *x, int r,
-                            struct span seen, size_t at, int n)
+                            struct key_range seen, size_t at, int n)
 {
     const int d = h->a->head_dim;
     float *s = t->s + (size_t)r * KEYS, *ds = t->ds + (size_t)r * KEYS, lse = x->lse[at];
@@ -80,7 +80,7 @@ static void tile_back(struct scratch *t, const struct head *h, const struct grad
     const int d = h->a->head_dim;
     const size_t at = h->k_at + (size_t)k0 * h->ldk;
 
-    n = int_min(n, head_keys(h, r0 + rows - 1).end - k0); /* no row sees more */
+    n = int_min(n, head_keys(h, r0 + rows - 1).end - k0); /* the range of the last row */
     const int wide = panels(n);
     head_load(h, t->q, x->q, r0, rows, h->a->scale);
     head_load(h, t->dout, x->dout, r0, rows, 1);
@@ -113,17 +113,17 @@ static void head_zero(const struct head *h, const struct grads *x)
 
 static void head_back(const struct head *h, const struct grads *x)
 {
-    const int behind = h->n_k - h->n_q; /* position of the first query */
+    const int first_pos = h->n_k - h->n_q; /* position of the first query */
     struct scratch t;
 
     head_zero(h, x);
     for (int k0 = 0; k0 < h->n_k; k0 += KEYS) {
         int n = int_min(KEYS, h->n_k - k0);
         size_t at = h->k_at + (size_t)k0 * h->ldk;
-        /* The queries that see any of these keys. */
-        int first = int_max(k0 - behind, 0), end = h->n_q;
+        /* The queries that attend to any of these keys. */
+        int first = int_max(k0 - first_pos, 0), end = h->n_q;
         if (h->a->window)
-            end = int_min(end, k0 + n - 1 + h->a->window - behind);
+            end = int_min(end, k0 + n - 1 + h->a->window - first_pos);
         tile_transpose(t.kt, x->k + at, h->ldk, n, h->a->head_dim);
         tile_transpose(t.vt, x->v + at, h->ldk, n, h->a->head_dim);
         head_hide(h, t.hide, k0, n);

@@ -76,7 +76,7 @@ int CPU(all_finite)(const float *x, size_t n)
 void CPU(adamw)(float *w, float *m, float *v, const float *g, size_t n, float gscale,
                 const struct adamw *o)
 {
-    /* The scalars are worked out in double and rounded once, as PyTorch does. */
+    /* The scalars are computed in double and rounded once, as PyTorch does. */
     const float keep = (float)(1 - o->lr * o->decay);
     const float b1 = (float)(1 - o->beta1), b2 = (float)(1 - o->beta2), v_keep = (float)o->beta2;
     const float step = (float)(o->lr / (1 - pow(o->beta1, o->step)));

@@ -127,6 +127,6 @@ void CPU(log_softmax)(float *out, const float *z, int r, int v)
         float top = row_max(row, v, &block), rest = (float)row_log_sum(row, v, top);
 #pragma omp simd
         for (int j = 0; j < v; j++)
-            y[j] = (row[j] - top) - rest; /* near the maximum nothing cancels */
+            y[j] = (row[j] - top) - rest; /* no cancellation near the maximum */
     }
 }

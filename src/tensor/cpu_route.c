@@ -1,4 +1,4 @@
-/* Which experts a token goes to, and rows weighted by it. */
+/* Routing of tokens to experts, and rows weighted by routing probabilities. */
 #include <math.h>
 #include <stdbool.h>
 

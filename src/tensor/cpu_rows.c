@@ -1,4 +1,4 @@
-/* Operations row by row: embedding, picking rows, rotary positions. */
+/* Operations row by row: embedding, gather and scatter, rotary positions. */
 #include <string.h>
 
 #include "tensor/cpu.h"

@@ -1,4 +1,4 @@
-/* The table of one instruction set. */
+/* The table of operations of one instruction set. */
 #include "tensor/cpu.h"
 
 #define CPU_TEXT_(isa) "cpu " #isa

@@ -1,4 +1,4 @@
-/* What attention forward and backward share: a tile of query rows, a tile of keys, and the product
+/* Shared by attention forward and backward: a tile of query rows, a tile of keys, and the product
  * of small matrices that stay in cache.
  *
  * A query row is one (position, head) pair of the heads that share a key/value head, positions
@@ -44,7 +44,7 @@ struct strided {
 };
 
 /* c[rows, 2 vectors] (+)= a[rows, k] b[k, 2 vectors]; `rows` is a constant wherever this is
- * inlined, so that the sums live in registers. */
+ * inlined, so that the sums stay in registers. */
 INLINE void tile_kernel(float *c, size_t ldc, struct strided a, const float *b, size_t ldb, int k,
                         bool add, const int rows)
 {
@@ -144,7 +144,7 @@ static inline void tile_transpose(float *t, const float *x, size_t ldx, int n, i
     }
 }
 
-/* One sequence and one key/value head: where its rows are and what they see. */
+/* One sequence and one key/value head: positions of its rows and their visible keys. */
 struct head {
     const struct attn *a;
     int g;        /* key/value head */
@@ -175,24 +175,25 @@ static inline size_t head_row(const struct head *h, int r)
            r % h->group;
 }
 
-/* Query row r sees the keys first <= key < end, unless they are masked. */
-struct span {
+/* Query row r attends to the keys first <= key < end, unless they are masked. */
+struct key_range {
     int first, end;
 };
 
-static inline struct span head_keys(const struct head *h, int r)
+static inline struct key_range head_keys(const struct head *h, int r)
 {
     int end = h->n_k - h->n_q + r / h->group + 1;
 
-    return (struct span){h->a->window && end > h->a->window ? end - h->a->window : 0, end};
+    return (struct key_range){h->a->window && end > h->a->window ? end - h->a->window : 0, end};
 }
 
 /* The same, counted from key k0 of a tile of n. */
-static inline struct span tile_keys(const struct head *h, int r, int k0, int n)
+static inline struct key_range tile_keys(const struct head *h, int r, int k0, int n)
 {
-    struct span s = head_keys(h, r);
+    struct key_range s = head_keys(h, r);
 
-    return (struct span){int_min(int_max(s.first - k0, 0), n), int_min(int_max(s.end - k0, 0), n)};
+    return (struct key_range){int_min(int_max(s.first - k0, 0), n),
+                              int_min(int_max(s.end - k0, 0), n)};
 }
 
 /* hide[j] = 0, or -inf where key k0 + j is masked. */
@@ -217,7 +218,7 @@ static inline void head_load(const struct head *h, float *t, const float *x, int
     }
 }
 
-/* Whether several threads are worth waking. */
+/* Whether the work justifies several threads. */
 static inline bool attn_worth(const struct attn *a)
 {
     size_t scores = 0;

@@ -14,7 +14,7 @@ typedef float vec __attribute__((vector_size(VEC_BYTES), aligned(4), may_alias))
 
 enum { LANES = VEC_BYTES / 4 };
 
-/* For kernels whose sizes must be constants, so that their sums live in registers. */
+/* For kernels whose sizes must be constants, so that their sums stay in registers. */
 #define INLINE static inline __attribute__((always_inline))
 
 #endif

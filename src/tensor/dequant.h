@@ -1,4 +1,4 @@
-/* Unpacking of ggml's blocks: what dequant.c and dequant_k.c share. Internal to tensor/. */
+/* Dequantisation of ggml's blocks, for dequant.c and dequant_k.c. Internal to tensor/. */
 #ifndef TENSOR_DEQUANT_H
 #define TENSOR_DEQUANT_H
 
@@ -25,7 +25,7 @@ static inline float f16_load(const uint8_t *p)
     return bits_float(bits | (h & 0x8000) << 16);
 }
 
-/* The sixteen values that a nibble of the IQ4 kinds stands for. */
+/* The sixteen values that a nibble of the IQ4 types indexes. */
 extern const int8_t iq4_values[16];
 
 /* Kinds with 256 elements a block: n blocks at `b` to y [256 n]. */

@@ -7,8 +7,8 @@
 
 #include "base/err.h"
 
-/* DT_OTHER: bytes of a type, or of more dimensions, that nothing here computes with: a tensor that
- * no weight needs may have it. */
+/* DT_OTHER: raw bytes of an unsupported type or number of dimensions; allowed for tensors that are
+ * not weights. */
 /* clang-format off */
 enum dtype {
     DT_F32, DT_F16, DT_BF16, DT_F64, DT_I32, DT_I64, DT_U8, DT_OTHER,
@@ -29,7 +29,7 @@ extern const struct dtype_info dtype_info[DT_COUNT];
 
 enum dtype dtype_by_safetensors(const char *name); /* DT_COUNT: unknown */
 enum dtype dtype_by_ggml(uint32_t type);
-/* Bytes of n elements; -1 if n is no multiple of the block or the size overflows. */
+/* Bytes of n elements; non-zero if n is no multiple of the block or the size overflows. */
 int dtype_bytes(enum dtype t, size_t n, size_t *bytes);
 /* n elements of `src` (any alignment) as f32. */
 void dtype_to_f32(enum dtype t, float *dst, const void *src, size_t n);

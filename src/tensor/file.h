@@ -1,6 +1,6 @@
 /* A file of named tensors, mapped and validated: every offset, size and shape was checked against
- * the file's length before open returns, so what a tensor points at can be read. Readers:
- * safetensors, GGUF v2/v3 and llama2.c; which one is told by the first bytes.
+ * the file's length before open returns, so a tensor's data can be read without checks. Readers:
+ * safetensors, GGUF v2/v3 and llama2.c; chosen by the first bytes.
  */
 #ifndef TENSOR_FILE_H
 #define TENSOR_FILE_H
@@ -16,7 +16,7 @@
 struct tensor {
     const char *name; /* borrowed from its file */
     enum dtype dtype;
-    const char *type; /* borrowed from its file: what DT_OTHER stands for; NULL: another dtype */
+    const char *type; /* borrowed from its file: the type name if DT_OTHER, else NULL */
     int n_dims;       /* DT_OTHER: 1, the bytes */
     int64_t shape[TENSOR_MAX_DIMS]; /* row-major, as PyTorch prints it (GGUF's order reversed) */
     size_t count;                   /* elements */

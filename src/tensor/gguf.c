@@ -1,6 +1,6 @@
 /* Reader of GGUF versions 2 and 3 (little-endian): magic, version, counts of tensors and pairs, the
  * key/value pairs, one record per tensor (name, dimensions with the fastest first, ggml type,
- * offset), then the data, aligned to general.alignment bytes (32 unless said otherwise).
+ * offset), then the data, aligned to general.alignment bytes (32 by default).
  *
  * The experts of a layer are one tensor of three dimensions, NAME_exps.weight [E, out, in]. It is
  * read as E matrices, NAME_exps.weight.0 and so on.
@@ -118,7 +118,7 @@ static int read_tensors(struct tensor_list *l, const struct gguf_meta *m, struct
     struct gguf_str name;
     uint64_t offset, align = 0;
     size_t start = 0;
-    for (uint64_t i = 0; i < n; i++) /* where it ends says where the data start */
+    for (uint64_t i = 0; i < n; i++) /* its end gives the start of the data */
         if (read_info(&c, &t, &name, &offset, e))
             return -1;
     if (data_start(m, (size_t)(c.p - data), size, &start, &align, e))

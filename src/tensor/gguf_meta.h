@@ -30,7 +30,7 @@ struct cursor {
     const uint8_t *p, *end; /* borrowed */
 };
 
-/* Each returns false, and stays where it is, if the file ends too early. */
+/* Each returns false, without moving, if the file ends too early. */
 bool cursor_u32(struct cursor *c, uint32_t *out);
 bool cursor_u64(struct cursor *c, uint64_t *out);
 bool cursor_str(struct cursor *c, struct gguf_str *out);

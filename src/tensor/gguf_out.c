@@ -1,5 +1,5 @@
 /* Writer of GGUF version 3: magic, version, counts, the pairs, a record for each tensor, padding to
- * 32 bytes, and the data of each tensor at a multiple of 32. gguf.c says how a record looks.
+ * 32 bytes, and the data of each tensor at a multiple of 32. gguf.c describes the records.
  */
 #include <string.h>
 

@@ -1,6 +1,6 @@
-/* The key/value section of a GGUF under construction, for tensor/out.h: model/ puts in what the
- * decoder is, text/ what the tokenizer is. Zero-initialise, put, free with gguf_pairs_fini. A key
- * is put once. The types are those that llama.cpp asks for: u32 for sizes and ids, f32 for reals,
+/* The key/value section of a GGUF under construction, for tensor/out.h: model/ adds the
+ * decoder's keys, text/ the tokenizer's. Zero-initialise, put, free with gguf_pairs_fini. Each
+ * key is put once. The types are those that llama.cpp reads: u32 for sizes and ids, f32 for reals,
  * i32 for lists of integers.
  */
 #ifndef TENSOR_GGUF_PAIRS_H
@@ -14,7 +14,7 @@
 #include "tensor/gguf.h"
 
 struct gguf_pairs {
-    struct buf bytes; /* as they stand in the file */
+    struct buf bytes; /* encoded as in the file */
     uint64_t n;
 };
 

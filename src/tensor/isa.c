@@ -1,4 +1,4 @@
-/* Which instruction set the CPU operations use, and how many threads. */
+/* Selection of the CPU operations' instruction set and thread count. */
 #include <cblas.h>
 #include <omp.h>
 #include <stdbool.h>

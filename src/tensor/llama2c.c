@@ -1,6 +1,6 @@
 /* Reader of llama2.c's first format: seven int32 (struct llama2c), then f32 weights in a fixed
- * order without names, and two tables of rope angles that nobody needs. Nothing marks such a file
- * but that its size follows from its header.
+ * order without names, and two unused tables of rope angles. There is no magic number: a file is
+ * recognised by its size, which follows from the header.
  */
 #include <string.h>
 
@@ -103,7 +103,7 @@ int llama2c_read(struct tensor_file *f, const uint8_t *data, size_t size, struct
     struct tensor_list list = {0};
     size_t at = HEADER;
     int rc = 0;
-    BUG_ON(!read_layout(&l, data, size)); /* llama2c_fits said yes */
+    BUG_ON(!read_layout(&l, data, size)); /* checked by llama2c_fits */
     for (int i = 0; i < PARTS; i++)
         for (int copy = 0; !rc && copy < part_copies(&l, i); copy++, at += part_bytes(&l, i)) {
             const struct part *p = &parts[i];

@@ -107,8 +107,8 @@ int matrix_take_principal(float *w, int rows, int cols, int r, struct err *e)
     return rc;
 }
 
-/* Row k of z [.,n] becomes orthogonal to those before it, and of length 1: Gram and Schmidt's way,
- * twice. False: it depends on them. */
+/* Makes row k of z [.,n] orthonormal to those before it, by Gram-Schmidt twice. False: it is
+ * linearly dependent. */
 static bool orthonormalise(double *z, int k, int n)
 {
     double *row = z + (size_t)k * (size_t)n, before = cblas_dnrm2(n, row, 1), after;

@@ -1,6 +1,5 @@
-/* Work on whole weights that is done once, when a model is opened: parts of a matrix as PiSSA and
- * OLoRA split it, lengths of rows and columns as DoRA sets them. Matrices are [rows, cols], row by
- * row; sums are f64.
+/* Operations on whole weights when a model is opened: the decompositions of PiSSA and OLoRA, row
+ * and column norms of DoRA. Matrices are [rows, cols], row by row; sums are f64.
  */
 #ifndef TENSOR_MATRIX_H
 #define TENSOR_MATRIX_H
@@ -13,8 +12,8 @@ int matrix_take_principal(float *w, int rows, int cols, int r, struct err *e);
 /* w -= scale Q R of its QR decomposition, Q's first r columns and R's first r rows (OLoRA, arXiv
  * 2406.01775). r <= rows, cols. */
 int matrix_take_qr(float *w, int rows, int cols, int r, double scale, struct err *e);
-/* Row i, or column i, gets the length |length[i]|, and is turned about if that is negative (DoRA,
- * arXiv 2402.09353). */
+/* Row i, or column i, gets the length |length[i]|, and its sign is flipped if that is negative
+ * (DoRA, arXiv 2402.09353). */
 void matrix_set_row_lengths(float *w, int rows, int cols, const float *length);
 int matrix_set_column_lengths(float *w, int rows, int cols, const float *length, struct err *e);
 /* to [cols, rows] = w^T. */

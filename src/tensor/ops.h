@@ -1,11 +1,11 @@
-/* The operations a decoder is made of, as a table that a device fills in. The model is written once
- * against it, forward and backward. No operation allocates; none keeps a pointer.
+/* The operations of a decoder, as a table of functions that each device implements. The model is
+ * written once against it, forward and backward. No operation allocates or retains a pointer.
  *
  * All tensors are f32, row-major, contiguous. Letters: N packed tokens, C width, H query heads, G
  * key/value heads, D head width, F feed-forward width, V vocabulary, R rows of logits. A weight is
- * [out, in] as in HF checkpoints. Functions named *_back add to their d... outputs (+=) unless they
- * say otherwise. Same inputs and thread count give the same bits; sums over rows are split by
- * column, never raced.
+ * [out, in] as in HF checkpoints. Functions named *_back add to their d... outputs (+=) unless
+ * documented otherwise. Same inputs and thread count give the same bits; sums over rows are split
+ * by column, never raced.
  */
 #ifndef TENSOR_OPS_H
 #define TENSOR_OPS_H
@@ -14,9 +14,9 @@
 #include <stdint.h>
 
 /* Causal grouped-query attention over S sequences. Query row j of sequence s is q row q_start[s] +
- * j and stands at key position n_k[s] - n_q[s] + j; it sees the keys 0..that position of its own
+ * j at key position n_k[s] - n_q[s] + j; it attends to the keys 0..that position of its
  * sequence (k/v rows k_start[s]...), at most `window` back (itself included; 0: no limit), that
- * have mask 1. A query that sees no key gives zeros and lse -inf. Training has n_q = n_k;
+ * have mask 1. A query without keys gives zeros and lse -inf. Training has n_q = n_k;
  * generation n_q = 1. D is at most OPS_MAX_HEAD. Masked k and v rows must still hold finite
  * numbers. */
 #define OPS_MAX_HEAD 256
@@ -135,7 +135,7 @@ struct ops {
 };
 
 /* The CPU: sgemm from OpenBLAS, loops compiled for the best instruction set of this processor, or
- * for the one that UNLEARN_ISA=generic|avx2|avx512 names. `name` says which ("cpu avx2"). */
+ * for that of UNLEARN_ISA=generic|avx2|avx512. `name`: "cpu avx2". */
 const struct ops *ops_cpu(void);
 /* The same for a given instruction set; NULL if it is unknown or this processor lacks it. */
 const struct ops *ops_cpu_isa(const char *isa);

@@ -1,4 +1,4 @@
-/* What the formats' writers have in common: the announced tensors, then their data. */
+/* Common part of the writers: the announced tensors, then their data. */
 #include "tensor/out.h"
 
 #include <math.h>
@@ -101,7 +101,7 @@ static int pad(struct tensor_out *o, size_t to, struct err *e)
     return rc;
 }
 
-/* The tensor whose data come next, behind the header and the padding. */
+/* The next tensor to write, after writing the header and the padding. */
 static const struct out_tensor *next_tensor(struct tensor_out *o, struct err *e)
 {
     BUG_ON(o->next >= o->n);

@@ -29,9 +29,9 @@ int tensor_out_write_part(struct tensor_out *o, const float *data, int part, int
 int tensor_out_write_raw(struct tensor_out *o, const void *data, struct err *e);
 /* Announces the last tensor, "crc32", which commit fills in: the CRC-32 of all bytes before it. */
 int tensor_out_add_check(struct tensor_out *o, struct err *e);
-/* Whether a file has that tensor, and it is right. */
+/* Whether a file has that tensor with the right sum. */
 bool tensor_file_is_whole(const struct tensor_file *f);
-/* Writes what is left, fsync, rename. Closes in every case. */
+/* Writes what is left, fsync, rename. Closes also on failure. */
 int tensor_out_commit(struct tensor_out *o, struct err *e);
 void tensor_out_abort(struct tensor_out *o); /* NULL is fine */
 

@@ -1,5 +1,4 @@
-/* What the readers of tensor/file.c share: a directory under construction and the readers
- * themselves. Internal to tensor/.
+/* Readers of tensor/file.c, and the tensor list that they build. Internal to tensor/.
  */
 #ifndef TENSOR_READERS_H
 #define TENSOR_READERS_H
@@ -23,12 +22,12 @@ int tensor_list_add(struct tensor_list *l, const char *name, size_t name_len, st
 int tensor_list_finish(struct tensor_list *l, struct tensor_file *f, struct err *e);
 void tensor_list_fini(struct tensor_list *l);
 
-/* Each fills the zeroed `f` from the whole file in memory; the caller has looked at the first 9
+/* Each fills the zeroed `f` from the whole file in memory; the caller has checked the first 9
  * bytes and closes `f` on failure. */
 int safetensors_read(struct tensor_file *f, const uint8_t *data, size_t size, struct err *e);
 int gguf_read(struct tensor_file *f, const uint8_t *data, size_t size, struct err *e);
 int llama2c_read(struct tensor_file *f, const uint8_t *data, size_t size, struct err *e);
-/* True if the seven numbers in front describe a file of exactly this size. */
+/* True if the seven leading numbers describe a file of exactly this size. */
 bool llama2c_fits(const uint8_t *data, size_t size);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "tensor/readers.h"
 
-enum { HEADER_MAX = 100 * 1000 * 1000 }; /* as the reference reader: no model comes near */
+enum { HEADER_MAX = 100 * 1000 * 1000 }; /* the reference reader's limit */
 
 enum { TYPE_TEXT = 64 };
 
@@ -27,7 +27,7 @@ static int read_dtype(struct tensor *t, const char *name, const json_t *entry, c
     return 0;
 }
 
-/* More dimensions than any weight has: bytes. */
+/* More dimensions than supported for weights: raw bytes. */
 static int read_shape(struct tensor *t, const char *name, const json_t *entry, char *type,
                       struct err *e)
 {

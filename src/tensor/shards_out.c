@@ -87,7 +87,7 @@ static bool close_piece(struct shards_out *o, size_t end, long piece)
     return any;
 }
 
-/* A tensor above the limit is a piece of its own; the others fill one until the next would not fit.
+/* A tensor above the limit is a separate piece; the others fill one until the next would not fit.
  * Pieces are numbered in the order they are closed. Returns how many there are. */
 static long plan(struct shards_out *o)
 {

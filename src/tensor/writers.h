@@ -1,4 +1,4 @@
-/* What the writers share: a file of tensors under construction. Internal to tensor/. */
+/* A tensor file under construction, shared by the writers. Internal to tensor/. */
 #ifndef TENSOR_WRITERS_H
 #define TENSOR_WRITERS_H
 
@@ -19,7 +19,7 @@ struct out_tensor {
 struct tensor_out {
     struct file_out file;
     size_t align; /* of every tensor's data */
-    /* Appends all that stands before the data, padding included. */
+    /* Appends everything before the data, padding included. */
     int (*header)(const struct tensor_out *o, struct buf *b, struct err *e);
     int (*can_hold)(const struct out_tensor *t, struct err *e);
     const struct gguf_pairs *pairs; /* borrowed; NULL unless GGUF */
@@ -27,7 +27,7 @@ struct tensor_out {
     size_t n, cap, next;            /* announced, allocated, written */
     size_t end, written;            /* data bytes announced and written so far, padding included */
     bool started;                   /* the header is written */
-    bool checked;                   /* the last tensor is the sum of the bytes before it */
+    bool checked;                   /* the last tensor is the CRC-32 of the bytes before it */
     uint32_t crc;                   /* of the bytes so far, if so */
 };
 
