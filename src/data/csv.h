@@ -23,7 +23,7 @@ struct csv {
 /* Reads the header. Zero-initialise but for at, end, line, separator. Errors begin with "line N: ".
  */
 int csv_header(struct csv *c, struct err *e);
-/* Takes the names from a header line of its own instead: the text holds rows only. */
+/* Takes the names from `header` instead: the text has no header line. */
 int csv_names(struct csv *c, const char *header, struct err *e);
 /* The next record as a new object {name: text} and the line it starts on; *row = NULL after the
  * last. Blank lines are skipped. */

@@ -1,4 +1,4 @@
-/* Which rows make up which micro-batch. One micro-batch is a list of example numbers per role;
+/* The composition of micro-batches. One micro-batch is a list of example numbers per role;
  * files hold one JSON object a line: {"forget": [3, 1], "retain": [7, 7]}.
  *
  * Drawn as a PyTorch loader with seed s draws them: epoch e visits the anchor role in the
@@ -27,11 +27,11 @@ struct order {
     int per_turn;
 };
 
-/* How a role follows another one example by example, as alternate answers do. */
+/* Pairing of a role with another, example by example, as alternate answers. */
 struct pairing {
     enum role of;
     int pool;  /* its examples i * pool .. + pool - 1 belong to example i of that role, and one of
-                  them is drawn; 0: it does not follow, 1: nothing is left to draw */
+                  them is drawn; 0: not paired, 1: no draw is needed */
     int times; /* draws for each example */
 };
 
@@ -42,12 +42,12 @@ struct pairing {
 int order_draw(struct order *o, const int counts[ROLE_COUNT], enum role anchor,
                const struct pairing *pairs, int batch, int epochs, unsigned seed, int taken,
                struct err *e);
-/* The lengths of epochs that alternate: the first `turns` of even number are made of per_turn
- * micro-batches, the others of per_epoch, both without what fills no step of `accumulate`. */
+/* The lengths of epochs that alternate: the first `turns` of even number have per_turn
+ * micro-batches, the others of per_epoch, both rounded down to whole steps of `accumulate`. */
 int order_shape_turns(struct order *o, int turns, int per_turn, int per_epoch, int accumulate,
                       struct err *e);
-/* Lets the epochs of two orders alternate in the lengths that *o has. They give up their
- * micro-batches. */
+/* Lets the epochs of two orders alternate in the lengths that *o has. Their micro-batches are
+ * moved. */
 int order_take_turns(struct order *o, struct order *first, struct order *then, int epochs,
                      struct err *e);
 /* The epoch of micro-batch k, which may lie beyond the order's end; the first micro-batch of an

@@ -27,7 +27,7 @@ static bool take_range(char *part, long *a, long *b)
     return true;
 }
 
-/* Of the rows from `first` on, keeps a..b-1. */
+/* Drops the rows from `first` on except a..b-1. */
 static int keep_range(struct rows *r, int first, long a, long b, struct err *e)
 {
     int n = r->n - first;

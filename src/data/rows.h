@@ -1,11 +1,12 @@
 /* Rows of a data file: JSON objects one after another (JSON Lines, or written over several lines),
  * a JSON array of objects, one object that is a table (data/tabular.h) or, where the name ends so,
  * CSV or TSV with a header line (.csv, .tsv; a tab in the first line of what is no JSON tells TSV,
- * too) and plain text, one row {"text"} (.txt); any of them packed by gzip, which its bytes tell.
- * Other formats are refused by name (data/sniff.h). A text in the place of an object is a row
- * {"text"}. NaN, Infinity, 1e400 and integers of any size are read as base/json.h says. FILE[a:b]
+ * too) and plain text, one row {"text"} (.txt); any of them compressed by gzip, detected by its
+ * magic number. Other formats are refused by name (data/sniff.h). A string instead of an object is
+ * a row
+ * {"text"}. NaN, Infinity, 1e400 and integers of any size are read as in base/json.h. FILE[a:b]
  * takes the half-open range of rows a..b-1, counted from 0 (either end may be left out); FILE+FILE
- * joins; "-" is standard input. A file that has the very name wins over such a reading. Rows are
+ * joins; "-" is standard input. A file with that exact name takes precedence. Rows are
  * numbered 0..n-1 as taken.
  */
 #ifndef DATA_ROWS_H
@@ -38,7 +39,7 @@ int rows_open_columns(struct rows *r, const char *spec, const char *columns, str
 /* The same as rows_open, but a file that begins with neither '{' nor '[' is plain text: each line
  * that is not blank is a row {key: line}, without the spaces around it. One file, no ranges. */
 int rows_open_lines(struct rows *r, const char *path, const char *key, struct err *e);
-/* The same from text in memory; `name` stands for the file's. */
+/* The same from text in memory; `name` replaces the file's in messages. */
 int rows_read(struct rows *r, const char *name, const char *text, size_t len, struct err *e);
 void rows_close(struct rows *r);
 /* Calls fn with every file that a specification names, until it fails. */

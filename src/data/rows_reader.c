@@ -26,7 +26,7 @@ static json_t *as_row(json_t *v)
 }
 
 /* Takes over the reference to `v`, also on failure. number: of the row in its table, from 1; 0: it
- * has a line of its own. */
+ * starts a line. */
 static int add_row(struct rows_reader *rd, json_t *v, int line, int number, struct err *e)
 {
     struct rows *r = rd->r;
@@ -222,7 +222,7 @@ static int read_format(struct rows_reader *rd, const char *name, struct err *e)
     size_t n = strlen(name) - (gz_is(name) ? 3 : 0), len = (size_t)(rd->end - rd->at);
     char found = sniff_separator(rd->at, len);
     if (rd->line_key)
-        n = 0; /* the name tells nothing */
+        n = 0; /* the name is not considered */
     if (ends_in(name, n, ".txt"))
         return read_plain(rd, e);
     if (ends_in(name, n, ".tsv") || ends_in(name, n, ".tab"))

@@ -1,4 +1,5 @@
-/* One file's text becoming rows: the formats of data/rows.h. Private to rows.c and rows_reader.c.
+/* Parses one file's text into rows: the formats of data/rows.h. Private to rows.c and
+ * rows_reader.c.
  */
 #ifndef DATA_ROWS_READER_H
 #define DATA_ROWS_READER_H
@@ -18,7 +19,7 @@ struct rows_reader {
     int line; /* of `at` */
 };
 
-/* Appends the rows of one file's text, which is called `name`; it may be packed by gzip. */
+/* Appends the rows of one file's text, which is called `name`; it may be gzip-compressed. */
 int rows_reader_text(struct rows_reader *rd, const char *name, const char *text, size_t len,
                      struct err *e);
 

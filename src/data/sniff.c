@@ -15,7 +15,7 @@
 #define UNPACK(with) "unpack it: " with " '%1$s' > rows.jsonl"
 
 struct format {
-    const char *bytes; /* a '?' stands for any */
+    const char *bytes; /* '?' matches any byte */
     size_t n;
     const char *name, *advice;
 };

@@ -10,8 +10,8 @@
 
 #include "base/err.h"
 
-/* *rows: a new array of the table's rows, which are not checked; NULL if the object is none of
- * these tables but a row. Lists of numbers or of objects alone, as token ids and messages are,
+/* *rows: a new array of the table's rows, which are not checked; NULL if the object is a row,
+ * not a table. Lists of numbers or of objects alone, as token ids and messages are,
  * make no table. */
 int tabular_rows(json_t *object, json_t **rows, struct err *e);
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/json.h"
-#include "data/chunk.h"
+#include "data/dataset.h"
 
 static int join(struct ids *ids, const struct rows *rows, const struct tokenizer *t, struct err *e)
 {
