@@ -232,7 +232,7 @@ static int look(void *ctx, const struct dataset *d, bool distribution, struct sc
 static void test_long_context(void)
 {
     static char *const contexts[] = {"one two three four five six seven", "eight"};
-    struct err e = {"it does"};
+    struct err e = {.msg = "it does"};
     char *path = test_data("tok"), *choices[] = {"nine", "ten eleven"};
     struct tokenizer *tok = tokenizer_open(path, &e);
     for (int k = 0; tok && k < 2; k++) {

@@ -10,13 +10,13 @@
 
 /* Prompt i is the prefix of first + i tokens; with its continuation it is as long as the text.
  */
-struct span {
+struct lengths {
     int first, len;
 };
 
 static bool full(void *ctx, int prompt, const int *ids, int n)
 {
-    const struct span *s = ctx;
+    const struct lengths *s = ctx;
     (void)ids;
     return s->first + prompt + n >= s->len;
 }
@@ -37,8 +37,9 @@ static int share(const int *rest, int n_rest, const struct generation *g, int n,
 int extract_likelihood(struct model *m, const int *ids, int len, int first, int n, double *out,
                        struct err *e)
 {
-    struct span span = {first, len};
-    struct generate_options o = {.max_new_tokens = len - first, .token = full, .token_ctx = &span};
+    struct lengths lengths = {first, len};
+    struct generate_options o = {
+        .max_new_tokens = len - first, .token = full, .token_ctx = &lengths};
     int prefixes = len - n - first + 1, rc = -1;
     double sum = 0;
     *out = NAN;

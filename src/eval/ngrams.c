@@ -7,24 +7,24 @@
 
 #include "base/mem.h"
 
-struct word {
+struct numbered_word {
     const char *text;
     int at; /* its place in the list */
 };
 
 static int compare_words(const void *a, const void *b)
 {
-    return strcmp(((const struct word *)a)->text, ((const struct word *)b)->text);
+    return strcmp(((const struct numbered_word *)a)->text, ((const struct numbered_word *)b)->text);
 }
 
 int words_number(const char *text, int n, int *ids, struct err *e)
 {
-    struct word *w = mem_alloc((size_t)n, sizeof *w, e);
+    struct numbered_word *w = mem_alloc((size_t)n, sizeof *w, e);
     int words = 0;
     if (!w)
         return -1;
     for (int i = 0; i < n; i++, text += strlen(text) + 1)
-        w[i] = (struct word){text, i};
+        w[i] = (struct numbered_word){text, i};
     if (n)
         qsort(w, (size_t)n, sizeof *w, compare_words);
     for (int i = 0; i < n; i++) {
@@ -35,14 +35,14 @@ int words_number(const char *text, int n, int *ids, struct err *e)
     return words;
 }
 
-struct order {
+struct ngram_order {
     const int *ids;
     int n;
 };
 
 static int compare_ngrams(const void *a, const void *b, void *ctx)
 {
-    const struct order *o = ctx;
+    const struct ngram_order *o = ctx;
     const int *x = o->ids + *(const int *)a, *y = o->ids + *(const int *)b;
     int i = 0;
     while (i < o->n - 1 && x[i] == y[i])
@@ -64,7 +64,7 @@ int ngrams_compare(const int *ids, int n_a, int n_b, int n, struct ngrams *out, 
         return -1;
     for (int i = 0; i < all; i++)
         at[i] = i < out->a ? i : n_a + i - out->a;
-    struct order o = {ids, n};
+    struct ngram_order o = {ids, n};
     if (all)
         qsort_r(at, (size_t)all, sizeof *at, compare_ngrams, &o);
     for (int i = 0; i < all;) {

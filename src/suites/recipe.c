@@ -186,7 +186,7 @@ static int read_metrics(struct suite_recipe *r, json_t *metrics, struct err *e)
     {
         m->name = name;
         if (!strcmp(name, "beside") || !strcmp(name, "cost"))
-            return err_set(e, "no metric can be called '%s': in results that stands for others",
+            return err_set(e, "no metric can be called '%s': that key of the results is reserved",
                            name);
         if (read_metric(r, m++, j, e))
             return err_prefix(e, "metric '%s': ", name);

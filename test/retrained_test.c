@@ -1,5 +1,5 @@
-/* A model beside the retrained one, of distances that are made up: against sums by hand, with rows
- * that are not finite, and without memory. */
+/* Comparison with the retrained model, with invented divergences: against sums by hand, with rows
+ * that are not finite, and with failing allocations. */
 #include "base/json.h"
 #include "base/log.h"
 #include "fake_model.h"
