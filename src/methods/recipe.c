@@ -55,9 +55,7 @@ int recipe_open(struct recipe *r, const char *method, struct err *e)
         return -1;
     param_defaults(method_params, &r->p);
     return param_apply_presets(method_params, &r->p, r->method->presets, e) ||
-                   recipe_choose_terms(r, e)
-               ? -1
-               : 0;
+           recipe_choose_terms(r, e);
 }
 
 int recipe_choose_terms(struct recipe *r, struct err *e)

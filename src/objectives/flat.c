@@ -116,7 +116,7 @@ static int flat(const void *params_, struct view *const *v, double *loss, struct
     const struct flat *p = params_;
     side *const *f = sides[param_choice(divergence_names, p->divergence)];
     bool batch = param_choice(means, p->mean) == 1;
-    return add_side(v[0], f[0], batch, loss, e) || add_side(v[1], f[1], batch, loss, e) ? -1 : 0;
+    return add_side(v[0], f[0], batch, loss, e) || add_side(v[1], f[1], batch, loss, e);
 }
 
 const struct term term_flat = {

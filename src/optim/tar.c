@@ -107,7 +107,7 @@ static int begin(struct attacker *a, const struct tar *p, struct gradient *g, st
     for (int k = GATHERED; k < COPIES; k++)
         memset(g->copy[k], 0, bytes);
     a->rows = arena_take(&g->kept, (size_t)p->tar_batch, sizeof(int), e);
-    return !a->rows || fill_pool(a, g, ROLE_FORGET, e) || fill_pool(a, g, ROLE_RETAIN, e) ? -1 : 0;
+    return !a->rows || fill_pool(a, g, ROLE_FORGET, e) || fill_pool(a, g, ROLE_RETAIN, e);
 }
 
 /* Step i of the attacker, from 0. */

@@ -43,10 +43,8 @@ static int announce(struct tensor_out *o, const struct checkpoint *c, const stru
     if (terms && tensor_out_add(o, "term_weights", DT_F64, 1, &terms, e))
         return -1;
     return tensor_out_add(o, "options", DT_U8, 1, &options, e) ||
-                   tensor_out_add(o, "run", DT_U8, 1, &run, e) ||
-                   tensor_out_add(o, "step", DT_I32, 1, &one, e) || tensor_out_add_check(o, e)
-               ? -1
-               : 0;
+           tensor_out_add(o, "run", DT_U8, 1, &run, e) ||
+           tensor_out_add(o, "step", DT_I32, 1, &one, e) || tensor_out_add_check(o, e);
 }
 
 static int write_arrays(struct tensor_out *o, const struct checkpoint *c, struct err *e)
@@ -74,7 +72,7 @@ static int write_texts(struct texts *t, const struct checkpoint *c, struct err *
                        json_write_buf(run, &t->run, JSON_COMPACT, e);
     json_decref(none);
     json_decref(run);
-    return rc ? -1 : 0;
+    return rc;
 }
 
 int checkpoint_save(const struct checkpoint *c, long step, struct err *e)
@@ -83,10 +81,8 @@ int checkpoint_save(const struct checkpoint *c, long step, struct err *e)
     const int32_t step32 = (int32_t)step;
     struct tensor_out *o = write_texts(&t, c, e) ? NULL : tensor_out_open(c->path, e);
     int rc = !o || announce(o, c, &t, e) || write_arrays(o, c, e) ||
-                     tensor_out_write_raw(o, t.options.data, e) ||
-                     tensor_out_write_raw(o, t.run.data, e) || tensor_out_write_raw(o, &step32, e)
-                 ? -1
-                 : 0;
+             tensor_out_write_raw(o, t.options.data, e) || tensor_out_write_raw(o, t.run.data, e) ||
+             tensor_out_write_raw(o, &step32, e);
     if (rc)
         tensor_out_abort(o);
     else
@@ -265,9 +261,7 @@ int checkpoint_load(struct checkpoint *c, long *step, struct err *e)
     if (tensor_file_open(&f, c->path, e))
         return -1;
     int rc = load_step(&f, c->path, step, e) || check_whole(&f, c->path, e) ||
-                     check_options(&f, c, e) || load_run(&f, c, e)
-                 ? -1
-                 : 0;
+             check_options(&f, c, e) || load_run(&f, c, e);
     for (int k = 0; k <= c->n_states && !rc; k++)
         rc = load_array(&f, c, k, e);
     if (!rc)

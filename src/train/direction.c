@@ -69,9 +69,7 @@ int direction_to_refusal(float *v, struct model *m, const struct dataset *refuse
         return -1;
     arena_init(&a);
     int rc = add_mean(mean, 1, m, refused, layer + 1, &a, e) ||
-                     add_mean(mean, -1, m, forget, layer + 1, &a, e)
-                 ? -1
-                 : 0;
+             add_mean(mean, -1, m, forget, layer + 1, &a, e);
     for (int i = 0; i < m->cfg.width; i++)
         v[i] = (float)mean[i];
     arena_fini(&a);

@@ -92,7 +92,7 @@ int gradient_add_rows(struct gradient *g, unsigned goals, struct micro *mb, doub
     struct micro_result res;
     g->engine->goals = goals;
     engine_count(g->engine, &o, 0, 1, &norm);
-    int rc = check_stop(g, e) || engine_micro(g->engine, mb, &norm, &res, e) ? -1 : 0;
+    int rc = check_stop(g, e) || engine_micro(g->engine, mb, &norm, &res, e);
     *loss = 0;
     for (int i = 0; i < g->engine->n_obj && !rc; i++)
         *loss += objective_weight(&g->engine->obj[i]) * res.loss[i];

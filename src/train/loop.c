@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "train/checkpoint.h"
 #include "train/dual.h"
-#include "train/journal.h"
+#include "train/log.h"
 #include "train/room.h"
 
 static const char checkpoint_name[] = "checkpoint.safetensors";
@@ -79,7 +79,7 @@ static int run_init(struct run *r, long *step, struct err *e)
         json_decref(c.ledger);
         log_note("resuming after step %ld of %ld", *step, r->last);
     }
-    return (r->log = journal_open(r->t->out, o->resume, *step, e)) ? 0 : -1;
+    return (r->log = train_log_open(r->t->out, o->resume, *step, e)) ? 0 : -1;
 }
 
 static void run_fini(struct run *r)
@@ -305,7 +305,7 @@ static int loop(struct run *r, long first, struct train_report *report, struct e
                                     .weights = r->t->weighting != NULL,
                                     .look = looked ? &report->look : NULL};
         step++;
-        rc = journal_write(r->log, r->t->out, &r->g, &entry, e);
+        rc = train_log_write(r->log, r->t->out, &r->g, &entry, e);
         if (!rc)
             rc = conclude(r, step, report, e);
     }
@@ -354,7 +354,7 @@ int train_run(struct trainer *t, struct train_report *report, struct err *e)
     r.total *= t->o->max_steps > 0 ? 1 : r.repeats; /* epochs are of data, max_steps of steps */
     r.last = r.total;
     r.accumulate = train_accumulate(t->o, t->order);
-    int rc = check_length(&r, e) || run_init(&r, &step, e) ? -1 : 0;
+    int rc = check_length(&r, e) || run_init(&r, &step, e);
     if (!rc) {
         room_note_memory(t, r.n_arrays);
         rc = room_check_disk(t, saved_arrays(&r), r.saved >= 0, e);

@@ -1,7 +1,7 @@
 /* The training loop: micro-batches, accumulation, clipping, schedule, optimiser step; log,
  * checkpoints, resume.
  *
- * OUT/train.jsonl gets one object per step (train/journal.h). OUT/checkpoint.safetensors holds
+ * OUT/train.jsonl gets one object per step (train/log.h). OUT/checkpoint.safetensors holds
  * weights, optimiser state and the step; resuming from it is bit-for-bit
  * identical to an uninterrupted run.
  */

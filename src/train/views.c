@@ -170,9 +170,7 @@ static int open_frozen(struct work *w, const struct objective *o, struct model *
     BUG_ON(own->n != rows->n);
     const struct forward how = {.keep = false};
     return work_run_frozen(w, m, set ? others : seqs, p->n_seqs, &how, b, pass) ||
-                   head_init(h, pass, own, false, w->a, w->e)
-               ? -1
-               : 0;
+           head_init(h, pass, own, false, w->a, w->e);
 }
 
 /* The heads of all models whose logits a term uses. */
@@ -279,5 +277,5 @@ int work_run_terms(struct work *w)
 {
     if (w->plan.kinds & 1u << VIEW_LOGP && run_logp(w))
         return -1;
-    return run_terms(w, VIEW_LOGITS) || run_terms(w, VIEW_HIDDEN) ? -1 : 0;
+    return run_terms(w, VIEW_LOGITS) || run_terms(w, VIEW_HIDDEN);
 }

@@ -7,8 +7,8 @@
  * is a dual variable, "eval" the validation metrics after the step, "stopped" the reason for early
  * stopping (train/watch.h). Terms whose weight is 0 in a step are not listed in "terms".
  */
-#ifndef TRAIN_JOURNAL_H
-#define TRAIN_JOURNAL_H
+#ifndef TRAIN_LOG_H
+#define TRAIN_LOG_H
 
 #include <stdio.h>
 
@@ -24,8 +24,8 @@ struct entry {
 
 /* Opens OUT/train.jsonl, empty, or with `append` truncated to its first `steps` lines: a killed run
  * may have logged steps after its checkpoint, which are repeated. */
-FILE *journal_open(const char *out, bool append, long steps, struct err *e);
-int journal_write(FILE *f, const char *out, const struct gradient *g, const struct entry *entry,
-                  struct err *e);
+FILE *train_log_open(const char *out, bool append, long steps, struct err *e);
+int train_log_write(FILE *f, const char *out, const struct gradient *g, const struct entry *entry,
+                    struct err *e);
 
 #endif

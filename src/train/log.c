@@ -1,4 +1,4 @@
-#include "train/journal.h"
+#include "train/log.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -10,10 +10,10 @@ static int cut(FILE *f, long steps)
 {
     for (int c; steps > 0 && (c = getc(f)) != EOF;)
         steps -= c == '\n';
-    return ftruncate(fileno(f), ftell(f)) || fseek(f, 0, SEEK_END) ? -1 : 0;
+    return ftruncate(fileno(f), ftell(f)) || fseek(f, 0, SEEK_END);
 }
 
-FILE *journal_open(const char *out, bool append, long steps, struct err *e)
+FILE *train_log_open(const char *out, bool append, long steps, struct err *e)
 {
     char *path = file_join(out, "train.jsonl", e);
     FILE *f = path ? fopen(path, append ? "a+" : "w") : NULL;
@@ -54,8 +54,8 @@ static double weight_of(const struct gradient *g, int i)
     return objective_weight(&g->engine->obj[i]);
 }
 
-int journal_write(FILE *f, const char *out, const struct gradient *g, const struct entry *entry,
-                  struct err *e)
+int train_log_write(FILE *f, const char *out, const struct gradient *g, const struct entry *entry,
+                    struct err *e)
 {
     const struct engine *en = g->engine;
     json_t *micro = json_array();
