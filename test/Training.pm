@@ -35,6 +35,7 @@ sub interrupt {
     if (!$pid) {
         open STDOUT, '>', "$dir/said";
         open STDERR, '>&STDOUT';
+        $SIG{HUP} = $SIG{PIPE} = 'DEFAULT'; # a test under nohup inherits them ignored
         exec split(' ', "$unlearn $args") or die;
     }
     for (my $wait = 0; $wait < 2000 && (!-e $log || (get($log) =~ tr/\n//) < 5); $wait++) {

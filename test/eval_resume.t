@@ -152,6 +152,7 @@ sub interrupted {
     if (!$pid) {
         open STDERR, '>', "$dir/said" or die;
         open STDOUT, '>', "$dir/out" or die;
+        $SIG{HUP} = $SIG{PIPE} = 'DEFAULT'; # a test under nohup inherits them ignored
         exec "exec $unlearn $args" or die;
     }
     open my $f, '>', "$dir/pipe" or die;

@@ -83,6 +83,7 @@ check("$train --out $dir/none --resume", 1, qr/cannot resume: '.*none' holds fil
     my $pid = fork // die;
     if (!$pid) {
         open STDERR, '>', "$dir/said";
+        $SIG{HUP} = $SIG{PIPE} = 'DEFAULT'; # a test under nohup inherits them ignored
         exec @words or die;
     }
     for (my $wait = 0; $wait < 2000 && !-e "$dir/many/train.jsonl"; $wait++) { select undef, undef, undef, 0.01 }
