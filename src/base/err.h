@@ -1,8 +1,8 @@
 /* Errors. A library function that can fail returns 0, or non-zero (or NULL) and fills `struct err
  * *e`, its last parameter: a code for programs, a text for people, and where an option could help
- * its subject. Messages are lower case, without a full stop, name the thing in quotes and say what
- * to do: cannot open 'x.gguf': no such file or directory. They name things, not flags: cli/advice.c
- * adds the flag that belongs to the subject. Only cli/ prints them and exits.
+ * its subject. Messages are lower case, without a full stop, name the thing in quotes and
+ * what is accepted: cannot open 'x.gguf': no such file or directory. They name things, not flags:
+ * cli/advice.c adds the flag that belongs to the subject. Only cli/ prints them and exits.
  *
  * Non-zero is failure, so that steps chain: `return first(e) || second(e);`.
  */

@@ -28,7 +28,7 @@ struct protobuf_field {
 
 enum { VARINT = 0, EIGHT_BYTES = 1, BYTES = 2, FOUR_BYTES = 5 };
 
-/* Seven bits a byte, the lowest first; the top bit says that more follow. */
+/* Seven bits a byte, the lowest first; the top bit marks that more follow. */
 static int read_varint(struct protobuf *p, uint64_t *out, struct err *e)
 {
     *out = 0;
