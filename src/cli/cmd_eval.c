@@ -29,7 +29,7 @@ struct options {
 #define OPT(f) offsetof(struct options, f)
 static const struct param params[] = {
     {"suite", PARAM_STRING, OPT(suite), 0, 0, NULL, "tofu", "NAME|FILE",
-     "what is measured: a suite of --list, or a file of one's own (doc/suites.md)"},
+     "suite: a built-in name (see --list) or a JSON file (doc/suites.md)"},
     {"list", PARAM_BOOL, OPT(list), 0, 0, NULL, NULL, NULL,
      "print all suites and kinds of metrics"},
     {"markdown", PARAM_BOOL, OPT(markdown), 0, 0, NULL, NULL, NULL,
@@ -43,8 +43,9 @@ static const struct param params[] = {
     {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR",
      "writes TOFU_EVAL.json, _SUMMARY.json, _TABLE.json and _COST.json, or as the suite is called"},
     {"overwrite", PARAM_BOOL, OPT(overwrite), 0, 0, NULL, NULL, NULL,
-     "replaces the suite's logs in --out, and begins anew where an interrupted evaluation would go "
-     "on; without it logs that are there are refused"},
+     "replace the suite's logs in --out and start over instead of resuming; without it existing "
+     "logs "
+     "are refused"},
     {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY",
      "field of the prompt"},
     {"truth_ratio", PARAM_CHOICE, OPT(truth_ratio), 0, 0, "geometric|arithmetic", "geometric", NULL,
@@ -52,7 +53,7 @@ static const struct param params[] = {
     {"max_new_tokens", PARAM_INT, OPT(max_new_tokens), 1, 100000, NULL, "200", NULL,
      "of an answer"},
     {"batch", PARAM_INT, OPT(batch), 0, 4096, NULL, "0", NULL,
-     "prompts answered at once; 0: by itself"},
+     "batch size in prompts; 0: automatic"},
     {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print the summary as JSON"},
     {0},
 };
@@ -68,9 +69,9 @@ static const char about[] =
     "leave their\n"
     "metrics out. The logs are in OpenUnlearning's format; means and AUCs have a 95 % "
     "bootstrap interval.\n\n"
-    "With --out, what the model says is kept there as it comes: an evaluation that was stopped, by "
-    "Ctrl-C or a\n"
-    "full disk, goes on when the command is repeated, and gives the bytes of never having "
+    "With --out the model's outputs are cached there: an evaluation that was stopped, by Ctrl-C or "
+    "a full\n"
+    "disk, resumes when the command is repeated, and gives the same bytes as one that never "
     "stopped.\n\n" EVAL_RETRAINED_HELP "\nSuites of multiple choice (mmlu, wmdp, truthfulqa, arc, "
     "...) and of classification take their "
     "questions from\n"

@@ -26,7 +26,7 @@ static const struct param params[] = {
     {"answer_key", PARAM_STRING, OPT(answer_key), 0, 0, NULL, "answer", "KEY",
      "where a row holds its answer, or a list of answers"},
     {"tokens", PARAM_INT, OPT(tokens), 0, 1 << 24, NULL, "0", NULL,
-     "tokens to work on at once; 0: a good number"},
+     "batch size in tokens; 0: a good number"},
     {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print one JSON object a row"},
     {0}};
 

@@ -11,18 +11,18 @@
 #include "cli/start.h"
 
 static const struct command commands[] = {
-    {"info", "what a model is, and the memory it takes", cmd_info},
+    {"info", "show a model's architecture and estimate its memory use", cmd_info},
     {"train", "fine-tune a model", cmd_train},
-    {"forget", "make a model forget, by any method", cmd_forget},
-    {"eval", "what a model still knows: TOFU's metrics", cmd_eval},
-    {"rescore", "the aggregates of an evaluation log again, from its rows", cmd_rescore},
-    {"report", "evaluation logs of several models side by side", cmd_report},
+    {"forget", "unlearn: make a model forget data, by any method", cmd_forget},
+    {"eval", "evaluate a model (TOFU, MUSE, WMDP, MMLU, own suites ...)", cmd_eval},
+    {"rescore", "recompute an evaluation log's aggregates from its rows", cmd_rescore},
+    {"report", "compare evaluation logs of several models in one table", cmd_report},
     {"generate", "continue prompts with a model", cmd_generate},
     {"score", "log-probabilities of answers under a model", cmd_score},
-    {"convert", "a model in another format or storage type", cmd_convert},
-    {"tokenize", "text to token ids and back", cmd_tokenize},
-    {"methods", "the table of unlearning methods", cmd_methods},
-    {"probe", "one forward and backward of a method on given tensors", cmd_probe},
+    {"convert", "convert a model to another format or storage type", cmd_convert},
+    {"tokenize", "convert text to token ids and back", cmd_tokenize},
+    {"methods", "list the unlearning methods, or explain one", cmd_methods},
+    {"probe", "run one forward and backward pass of a method on given tensors", cmd_probe},
     {"diff", "compare two checkpoints tensor by tensor", cmd_diff},
 };
 
@@ -32,7 +32,7 @@ static void print_help(FILE *out)
 {
     fprintf(out, "usage: unlearn COMMAND [words] [options]\n\n"
                  "Removes chosen data, knowledge or behaviour from a large language model\n"
-                 "and proves what was removed.\n\ncommands:\n");
+                 "and measures what was removed.\n\ncommands:\n");
     for (int i = 0; i < N_COMMANDS; i++)
         fprintf(out, "  %-12s  %s\n", commands[i].name, commands[i].help);
     fprintf(out, "\n'unlearn help COMMAND' tells all about one, 'unlearn help compat' lists the\n"

@@ -137,7 +137,7 @@ int config_from_gguf(struct model_config *c, const struct tensor_file *f, struct
 int config_from_llama2c(struct model_config *c, const struct tensor_file *f, struct err *e);
 /* A config.json that `transformers` reads; new reference. */
 json_t *config_to_json(const struct model_config *c, const char *torch_dtype);
-/* The same with what the file that it was read from has beside (NULL: there is none). */
+/* The same with the other keys of the file that it was read from (NULL: there is none). */
 json_t *config_to_json_kept(const struct model_config *c, const char *torch_dtype,
                             const json_t *was);
 json_t *config_generation_json(const struct model_config *c);

@@ -14,7 +14,7 @@ struct source {
     const struct tensor_file *f;
     const struct gguf_meta *m;
     const char *arch;
-    char key[96]; /* of the pair looked at last */
+    char key[96]; /* of the last pair that was read */
 };
 
 static const char *own_key(struct source *s, const char *name)
@@ -186,7 +186,7 @@ static int read_shape(struct model_config *c, struct source *s, struct err *e)
         read_dim(s, "context_length", 2048, &c->positions, e) || read_window(c, s, e))
         return -1;
     if (value_length != c->head_dim)
-        return err_set(e, "values of %d numbers a head beside keys of %d are not supported",
+        return err_set(e, "values of %d numbers a head with keys of %d are not supported",
                        value_length, c->head_dim);
     if (c->experts && (read_dim(s, "expert_count", -1, &c->experts, e) ||
                        read_dim(s, "expert_used_count", -1, &c->experts_used, e)))

@@ -11,7 +11,7 @@
 struct config_key;
 
 struct config_kind {
-    /* From the whole of config.json; NULL: another key's reader looks at it. */
+    /* From the whole of config.json; NULL: another key's reader uses it. */
     int (*read)(struct model_config *c, const json_t *config, const struct config_key *k,
                 struct err *e);
     json_t *(*write)(const struct model_config *c, const struct config_key *k);
@@ -30,7 +30,7 @@ extern const struct config_kind kind_dim, /* an int from 1 on, which must be the
     kind_bool, kind_real, kind_float,     /* fields of these types */
     kind_multiplier,                      /* a positive float; preset: where it is missing */
     kind_cap, kind_window,                /* null: none */
-    kind_window_again, kind_act_again,    /* written beside the key that was read */
+    kind_window_again, kind_act_again,    /* written with the key that was read */
     kind_use_window, kind_window_layers,  /* qwen's window */
     kind_act,                             /* the name of an activation */
     kind_attn_bias, kind_all_biases,      /* one key for several biases */

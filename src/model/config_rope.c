@@ -103,7 +103,7 @@ static int read_yarn(struct model_config *c, const json_t *s, struct err *e)
 static const struct scaling {
     const char *name;
     int (*read)(struct model_config *c, const json_t *s, struct err *e);
-    const char *keys; /* that it reads, beside the type */
+    const char *keys; /* that it reads, besides the type */
 } scalings[] = {
     {"linear", read_linear, "factor"},
     {"dynamic", read_dynamic, "factor"},

@@ -32,7 +32,7 @@ enum slot {
     W_V_B,
     W_QKV,
     W_QKV_B,
-    W_NORM_Q, /* [D]: every head by itself; [H*D]: all together */
+    W_NORM_Q, /* [D]: each head separately; [H*D]: all heads together */
     W_NORM_Q_B,
     W_NORM_K, /* [D] or [G*D] */
     W_NORM_K_B,

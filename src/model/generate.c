@@ -145,7 +145,7 @@ static float *logits(struct running *r, int i)
     return r->z;
 }
 
-/* The next token of a lane. *on: the answer goes on. */
+/* The next token of a lane. *on: the answer continues. */
 static int choose(struct running *r, struct lane *l, float *z, bool *on, struct err *e)
 {
     const struct generate_options *o = r->o;

@@ -21,7 +21,7 @@ static int last_label(const struct seq *s)
 }
 
 /* By their tokens, so that those that begin alike are neighbours and a prefix comes before what
- * goes on from it. */
+ * continues from it. */
 static int compare_items(const void *a, const void *b)
 {
     const struct label_item *x = a, *y = b;

@@ -2,7 +2,7 @@
 
 #include "model/lora.h"
 
-/* What stands behind a slot: rows `first` to `first + out` of a weight. */
+/* The rows of a slot: rows `first` to `first + out` of a weight. */
 struct matrix {
     enum slot weight, bias;
     int layer, index; /* of the weight, in the model's table */

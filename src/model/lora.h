@@ -1,9 +1,9 @@
-/* Low-rank adapters, LoRA (arXiv 2106.09685): beside a weight W [out,in] that stays as it is,
+/* Low-rank adapters, LoRA (arXiv 2106.09685): next to a frozen weight W [out,in],
  * A [r,in] and B [out,r] are trained, and the layer computes
  *     y = x W^T + s (x A^T) B^T,   s = alpha / r, or alpha / sqrt(r) (rsLoRA, arXiv 2312.03732).
  * B starts at zero, so that the model starts as it was.
  *
- * A and B are rows of the model's weight table behind its own: optimiser, clipping and checkpoints
+ * A and B are rows of the model's weight table after its own: optimiser, clipping and checkpoints
  * treat them as any weight. The model is open for reading: its own weights are borrowed from the
  * file where they can be, and have neither gradients nor optimiser state.
  */
@@ -36,7 +36,7 @@ struct lora {
     int widest;    /* the largest `in` */
 
     /* Dropout draws depend on these and on the place alone, so that a forward, its backward, and a
-     * run that goes on after a stop draw the same. */
+     * resumed run draw the same. */
     unsigned seed;
     long draw; /* number of the micro-batch; lora_draw */
 
@@ -86,7 +86,7 @@ int lora_look(const struct model *m, const char *dir, struct lora_facts *f, stru
 /* The rows of B, which are those of w, stand in another order in HF's files: GPT-NeoX's q, k, v.
  * Where HF's files hold w transposed, A and B are as here. */
 bool lora_reorders(const struct model *m, const struct weight *w);
-/* Floats of adapters of this rank beside all linear layers; for planning. */
+/* Floats of adapters of this rank on all linear layers; for planning. */
 size_t lora_floats(const struct model *m, int rank);
 
 #endif

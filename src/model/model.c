@@ -42,7 +42,7 @@ int model_refuse_experts(const struct model *m, struct err *e)
 {
     return m->cfg.experts ? err_set(e,
                                     "model '%s': the weights of a model with experts (%s) are not "
-                                    "trained; train adapters beside them (locate lora)",
+                                    "trained; train LoRA adapters (locate lora)",
                                     m->path, m->cfg.family->name)
                           : 0;
 }

@@ -31,7 +31,7 @@ struct moe_scratch {
     float *dweight;  /* [N,K], backward */
 };
 
-/* Floats a token, beside the `first` of each layer. */
+/* Floats a token, in addition to the `first` of each layer. */
 size_t moe_floats(const struct model_config *c);
 size_t moe_scratch_floats(const struct model_config *c);
 int moe_acts_init(struct moe_acts *s, const struct model_config *c, int n, struct arena *a,

@@ -182,7 +182,7 @@ static int missing(const struct model *m, const struct weight *w, struct err *e)
     return err_set(e, "tensor '%s' is missing", w->name);
 }
 
-/* Integers and types unknown here have no meaning without the scales beside them. */
+/* Integers and types unknown here have no meaning without their scales. */
 static int check_type(const struct tensor *t, struct err *e)
 {
     switch (t->dtype) {
@@ -240,7 +240,7 @@ size_t store_copied(const struct model *m)
     return bytes;
 }
 
-/* The floats of storage that the model needs beside its files. */
+/* The floats of storage that the model needs in addition to its files. */
 static int plan(struct model *m, bool writable, size_t *floats, struct err *e)
 {
     *floats = writable ? m->table.total : 0;

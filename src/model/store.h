@@ -15,8 +15,8 @@ int store_open(struct model *m, struct err *e);
 int store_load(struct model *m, bool writable, struct err *e);
 /* One weight's numbers to memory[w->count], checked likewise. */
 int store_read(const struct model *m, const struct weight *w, float *memory, struct err *e);
-/* Bytes that a model open for reading holds beside its files: of weights that those have in another
- * form. */
+/* Bytes that a model open for reading holds in addition to its files: of weights that those have in
+ * another form. */
 size_t store_copied(const struct model *m);
 /* The tensor that holds this weight, or NULL: the file lacks it. */
 const struct tensor *store_find(const struct model *m, const struct weight *w);

@@ -31,7 +31,7 @@ static int tell_keys(const struct model *m, struct err *e)
     return rc;
 }
 
-/* --- a head beside tied embeddings --- */
+/* --- a head in a checkpoint with tied embeddings --- */
 
 static const struct tensor *find_in_files(const struct model *m, const char *name)
 {
