@@ -62,7 +62,7 @@ int metric_rouge(const struct records *r, int i, enum rouge_words words, struct 
     const struct record_text *answer = &records_cell(r, i)->text[TEXT_ANSWER];
     if (!truth->s || !answer->s)
         return 1;
-    return rouge_score(truth->s, truth->n, answer->s, answer->n, words, out, e);
+    return rouge_score(truth->s, truth->n, answer->s, answer->n, words, out, e) ? -1 : 0;
 }
 
 static int rouge_l(const struct metric *m, unsigned compat, struct records *r, int i, double *out,
