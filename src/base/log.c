@@ -17,11 +17,19 @@
 enum { BAR = 20, LINE = 256 };
 
 static bool quiet;
+static struct log_sink sink;
 static int drawn; /* characters of the bar on the terminal's current line; 0: none */
 
 void log_set_quiet(bool on)
 {
     quiet = on;
+}
+
+struct log_sink log_set_sink(struct log_sink s)
+{
+    const struct log_sink before = sink;
+    sink = s;
+    return before;
 }
 
 static void clear_bar(void)
@@ -31,25 +39,30 @@ static void clear_bar(void)
     drawn = 0;
 }
 
-static void print_line(const char *prefix, const char *fmt, va_list ap)
+static void print_line(bool warning, const char *fmt, va_list ap)
 {
     char *text;
-    clear_bar();
+    if (!sink.line)
+        clear_bar();
     if (vasprintf(&text, fmt, ap) < 0)
         return;
-    fputs(prefix, stderr);
-    escape_line(stderr, text);
-    fputc('\n', stderr);
+    if (sink.line) {
+        sink.line(sink.ctx, warning, text);
+    } else {
+        fputs(warning ? "warning: " : "", stderr);
+        escape_line(stderr, text);
+        fputc('\n', stderr);
+    }
     free(text);
 }
 
 void log_note(const char *fmt, ...)
 {
-    if (quiet)
+    if (quiet && !sink.line)
         return;
     va_list ap;
     va_start(ap, fmt);
-    print_line("", fmt, ap);
+    print_line(false, fmt, ap);
     va_end(ap);
 }
 
@@ -57,7 +70,7 @@ void log_warn(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    print_line("warning: ", fmt, ap);
+    print_line(true, fmt, ap);
     va_end(ap);
 }
 
@@ -146,6 +159,10 @@ void progress_step(struct progress *p, long done, double tokens, const char *ext
     double now = log_seconds();
     p->done = done;
     p->tokens = tokens;
+    if (sink.progress) {
+        sink.progress(sink.ctx, p, false);
+        return;
+    }
     if (quiet || now - p->start < QUICK || done == p->total)
         return; /* progress_end draws the last state */
     if (now - p->last >= (isatty(STDERR_FILENO) ? REDRAW_EVERY : LINE_EVERY))
@@ -161,6 +178,10 @@ void progress_skip(struct progress *p, long done)
 void progress_end(struct progress *p)
 {
     double now = log_seconds();
+    if (sink.progress) {
+        sink.progress(sink.ctx, p, true);
+        return;
+    }
     if (p->width || (!quiet && p->done && now - p->start >= QUICK))
         draw(p, now, true, NULL);
     p->width = 0;

@@ -9,6 +9,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct progress;
+
+/* Where notes, warnings and progress go instead of standard error; NULL members: there. Texts are
+ * as they were given, not escaped; they and `p` last for the call. */
+struct log_sink {
+    void (*line)(void *ctx, bool warning, const char *text);
+    void (*progress)(void *ctx, const struct progress *p, bool ended);
+    void *ctx;
+};
+
+/* Returns the one before. */
+struct log_sink log_set_sink(struct log_sink s);
+
 void log_set_quiet(bool quiet);
 void log_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -3,7 +3,7 @@
 
 #include "cli/command.h"
 #include "cli/job.h"
-#include "run/config.h"
+#include "run/data.h"
 
 #define FILE_OF(role)     offsetof(struct run_options, files[role])
 #define MODEL_OF(helper)  offsetof(struct run_options, models[helper])

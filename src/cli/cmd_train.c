@@ -3,7 +3,7 @@
 
 #include "cli/command.h"
 #include "cli/job.h"
-#include "run/config.h"
+#include "run/data.h"
 
 static const struct param data_params[] = {
     {"data", PARAM_STRING, offsetof(struct run_options, files[ROLE_RETAIN]), 0, 0, NULL, NULL,

@@ -7,7 +7,7 @@ static json_t *memory_json(const struct model *m, const struct info_options *o)
     json_t *all =
         json_pack("{s:I, s:I}", "batch", (json_int_t)o->batch, "length", (json_int_t)o->length);
     for (int job = 0; job < MEMORY_JOBS; job++) {
-        if (!plan_can(m, (enum memory_job)job))
+        if (!memory_job_runs(m, (enum memory_job)job))
             continue;
         struct memory_estimate p = memory_estimate(m, (enum memory_job)job,
                                                    (int)(o->batch * o->length), (int)o->lora_rank);

@@ -127,7 +127,7 @@ static void print_memory(const struct model *m, const struct info_options *o)
     const double mib = 1 << 20;
     printf("\nMiB for batches of %d x %d tokens", (int)o->batch, (int)o->length);
     for (int job = 0; job < MEMORY_JOBS; job++) {
-        if (!plan_can(m, (enum memory_job)job))
+        if (!memory_job_runs(m, (enum memory_job)job))
             continue;
         p[job] = memory_estimate(m, (enum memory_job)job, (int)(o->batch * o->length),
                                  (int)o->lora_rank);
@@ -136,7 +136,7 @@ static void print_memory(const struct model *m, const struct info_options *o)
     for (int i = 0; i <= MEMORY_PARTS; i++) {
         printf("\n  %-13s", i < MEMORY_PARTS ? memory_part_name[i] : "total");
         for (int job = 0; job < MEMORY_JOBS; job++)
-            if (plan_can(m, (enum memory_job)job))
+            if (memory_job_runs(m, (enum memory_job)job))
                 printf("%9.1f", (double)(i < MEMORY_PARTS ? p[job].bytes[i] : p[job].total) / mib);
     }
     printf("\n");

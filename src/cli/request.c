@@ -7,26 +7,26 @@
 #include "locate/locators.h"
 #include "optim/optims.h"
 
-#define OPT(f) offsetof(struct run_options, f)
+#define OPT(f) offsetof(struct request, f)
 static const struct param job_params[] = {
-    {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY",
+    {"question_key", PARAM_STRING, OPT(config.run.question_key), 0, 0, NULL, "question", "KEY",
      "field of the prompt"},
-    {"answer_key", PARAM_STRING, OPT(answer_key), 0, 0, NULL, "answer", "KEY",
+    {"answer_key", PARAM_STRING, OPT(config.run.answer_key), 0, 0, NULL, "answer", "KEY",
      "field of the answer"},
-    {"chunk", PARAM_INT, OPT(chunk), 0, 1 << 20, NULL, "0", NULL,
+    {"chunk", PARAM_INT, OPT(config.run.chunk), 0, 1 << 20, NULL, "0", NULL,
      "plain texts are joined and cut into pieces of so many tokens; 0: each row is one"},
-    {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR", "where the model goes"},
-    {"overwrite", PARAM_BOOL, OPT(overwrite), 0, 0, NULL, NULL, NULL,
+    {"out", PARAM_STRING, OPT(config.run.out), 0, 0, NULL, NULL, "DIR", "where the model goes"},
+    {"overwrite", PARAM_BOOL, OPT(config.run.overwrite), 0, 0, NULL, NULL, NULL,
      "replace what --out holds; without it a directory that is not empty is refused"},
-    {"dtype", PARAM_CHOICE, OPT(dtype), 0, 0, "f32|bf16|f16", "f32", NULL,
+    {"dtype", PARAM_CHOICE, OPT(config.run.dtype), 0, 0, "f32|bf16|f16", "f32", NULL,
      "storage type of the result"},
     {"optimiser", PARAM_STRING, OPT(optimiser), 0, 0, NULL, "adamw", "NAME",
      "adamw, sophia, sophia_soul, lion, sgd"},
     {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL,
      "print what was done as one JSON object"},
-    {"save_adapter", PARAM_BOOL, OPT(save_adapter), 0, 0, NULL, NULL, NULL,
+    {"save_adapter", PARAM_BOOL, OPT(config.run.save_adapter), 0, 0, NULL, NULL, NULL,
      "of --locate lora: write the adapter, in PEFT's files, instead of the merged model"},
-    {"scratch", PARAM_BOOL, OPT(scratch), 0, 0, NULL, NULL, NULL,
+    {"scratch", PARAM_BOOL, OPT(config.run.scratch), 0, 0, NULL, NULL, NULL,
      "start from random weights: the model directory needs config.json and a tokenizer"},
     {0},
 };
@@ -49,37 +49,43 @@ static int take_stages(struct args *a, struct request *q)
 {
     struct err e = {.msg = ""};
     int status = args_take(a, "stages", first_params, &q->chosen);
-    if (status == ARGS_GO && stage_by_name(q->chosen.first, &q->first, &e))
+    if (status == ARGS_GO && stage_by_name(q->chosen.first, &q->config.first, &e))
         status = args_usage(a, &e);
     for (int k = 0; k < STAGE_COUNT && status == ARGS_GO; k++)
-        if (stage_is_needed(&stages[k], &q->recipe, q->first))
-            status = args_take(a, stages[k].help, stages[k].params, &q->stages[k]);
+        if (stage_is_needed(&stages[k], &q->config.recipe, q->config.first))
+            status = args_take(a, stages[k].help, stages[k].params, &q->config.stages[k]);
     return status;
+}
+
+static int choose_wrapper(struct choice *c, const char *name, struct err *e)
+{
+    const struct wrapper *row;
+    return wrapper_by_name(name, &row, e) || choice_init(c, row, NULL, e);
 }
 
 /* --locate and --wrapper, and the parameters of both. */
 static int take_chosen(struct args *a, struct request *q)
 {
     struct err e = {.msg = ""};
-    int status = args_take(a, "alternate answers", alternate_params, &q->alternates);
+    int status = args_take(a, "alternate answers", alternate_params, &q->config.alternates);
     if (status == ARGS_GO)
-        status = args_take(a, "normal text", generic_params, &q->fluency);
+        status = args_take(a, "normal text", generic_params, &q->config.generic);
     if (status == ARGS_GO)
         status = args_take(a, "which weights move, and how", chosen_params, &q->chosen);
     if (status != ARGS_GO)
         return status;
-    if (wrapping_choose(&q->wrapping, q->chosen.wrapper, &e))
+    if (choose_wrapper(&q->config.wrapper, q->chosen.wrapper, &e))
         return args_usage(a, &e);
-    status = locator_args(a, q->chosen.locate, &q->locator);
-    return status == ARGS_GO ? choice_args(a, &q->wrapping.chosen) : status;
+    status = locator_args(a, q->chosen.locate, &q->config.locator);
+    return status == ARGS_GO ? choice_args(a, &q->config.wrapper) : status;
 }
 
 /* What only unlearning has: how it weighs its terms, when it ends, what it trains before. */
 static int take_course(struct args *a, struct request *q)
 {
-    int status = args_take(a, "weights over the run", weighting_params, &q->weighting);
+    int status = args_take(a, "weights over the run", weighting_params, &q->config.weighting);
     if (status == ARGS_GO)
-        status = args_take(a, "looks at the run", watch_params, &q->watch);
+        status = args_take(a, "looks at the run", watch_params, &q->config.watch);
     return status == ARGS_GO ? take_stages(a, q) : status;
 }
 
@@ -87,46 +93,37 @@ static int take_course(struct args *a, struct request *q)
 static int take_choices(struct args *a, const struct job_command *c, struct request *q)
 {
     struct err e = {.msg = ""};
-    if (c->method && recipe_open(&q->recipe, c->method, &e))
+    if (c->method && recipe_open(&q->config.recipe, c->method, &e))
         return args_fail(a, &e);
-    int status = c->method ? ARGS_GO : recipe_args(a, &q->choice, &q->recipe);
+    int status = c->method ? ARGS_GO : recipe_args(a, &q->choice, &q->config.recipe);
     if (status == ARGS_GO)
         status = take_chosen(a, q);
     if (status == ARGS_GO && !c->method)
         status = take_course(a, q);
     if (status != ARGS_GO)
         return status;
-    const struct optim *o = optim_by_name(q->job.optimiser, &e);
-    if (!o || choice_init(&q->optim, o, NULL, &e))
+    const struct optim *o = optim_by_name(q->optimiser, &e);
+    if (!o || choice_init(&q->config.optim, o, NULL, &e))
         return args_usage(a, &e);
-    return choice_args(a, &q->optim);
-}
-
-void request_drop_free(json_t *all)
-{
-    /* These change nothing in what a run computes. */
-    static const char *const free_ones[] = {"resume", "save_every", "write_order",
-                                            "json",   "threads",    "out",
-                                            "dtype",  "overwrite",  "save_adapter"};
-    for (size_t i = 0; i < sizeof free_ones / sizeof free_ones[0]; i++)
-        json_object_del(all, free_ones[i]);
+    return choice_args(a, &q->config.optim);
 }
 
 static int check_required(const struct args *a, const struct job_command *c,
                           const struct request *q)
 {
     struct err e = {.msg = ""};
-    const bool keeps_base = request_keeps_base(q);
-    if (c->method && !q->job.files[ROLE_RETAIN])
+    const struct run_config *r = &q->config;
+    const bool keeps_base = run_keeps_base(r);
+    if (c->method && !r->run.files[ROLE_RETAIN])
         err_set(&e, "nothing to learn given: use --data FILE");
-    else if (keeps_base && q->job.scratch)
+    else if (keeps_base && r->run.scratch)
         err_set(&e, "--locate %s needs a model to start from, not --scratch",
-                choice_name(&q->locator));
-    else if (q->job.save_adapter && !keeps_base)
+                choice_name(&r->locator));
+    else if (r->run.save_adapter && !keeps_base)
         err_set(&e, "--save-adapter: there is no adapter without --locate lora");
-    else if (!q->job.out || !*q->job.out)
+    else if (!r->run.out || !*r->run.out)
         err_set(&e, "no output given: use --out DIR");
-    else if (q->train.resume && q->job.overwrite)
+    else if (r->train.resume && r->run.overwrite)
         err_set(&e, "--resume goes on with what is there, --overwrite replaces it: give one");
     else
         return ARGS_GO;
@@ -139,15 +136,15 @@ int request_parse(struct request *q, const struct job_command *c, int argc, char
     *a = (struct args){.command = c->name,
                        .usage = c->usage,
                        .about = c->about,
-                       .tables = {{"data", c->data, &q->job},
-                                  {"model and text", setup_params, &q->setup},
-                                  {"conversations", chat_params, &q->setup.chat},
-                                  {"job", job_params, &q->job},
-                                  {"training", train_params, &q->train},
+                       .tables = {{"data", c->data, &q->config.run},
+                                  {"model and text", setup_params, &q->config.setup},
+                                  {"conversations", chat_params, &q->config.setup.chat},
+                                  {"job", job_params, q},
+                                  {"training", train_params, &q->config.train},
                                   {"what to run", c->method ? NULL : recipe_params, &q->choice}},
                        .open = true};
-    param_defaults(weighting_params, &q->weighting);
-    param_defaults(watch_params, &q->watch);
+    param_defaults(weighting_params, &q->config.weighting);
+    param_defaults(watch_params, &q->config.watch);
     int status = args_parse(a, argc, argv);
     if (status == ARGS_GO)
         status = take_choices(a, c, q);
@@ -156,23 +153,14 @@ int request_parse(struct request *q, const struct job_command *c, int argc, char
     if (status == ARGS_GO)
         status = check_required(a, c, q);
     if (status == ARGS_GO) {
-        q->given = args_values(a);
-        q->options = json_copy(q->given);
-        request_drop_free(q->options);
+        q->config.command = c->name;
+        q->config.options = args_values(a);
     }
     return status;
 }
 
 void request_fini(struct request *q)
 {
-    json_decref(q->given);
-    json_decref(q->options);
-    json_decref(q->files);
-    for (int k = 0; k < STAGE_COUNT; k++)
-        free(q->stage_dir[k]);
-    choice_fini(&q->optim);
-    choice_fini(&q->locator);
-    wrapping_fini(&q->wrapping);
-    recipe_fini(&q->recipe);
+    run_config_fini(&q->config);
     args_fini(&q->args);
 }

@@ -18,7 +18,7 @@ static size_t file_bytes(const struct model *m)
     return n;
 }
 
-bool plan_can(const struct model *m, enum memory_job job)
+bool memory_job_runs(const struct model *m, enum memory_job job)
 {
     return !m->cfg.experts || job == MEMORY_EVAL || job == MEMORY_LORA;
 }

@@ -37,7 +37,7 @@ struct memory_estimate {
 };
 
 /* Weights of models with experts are not trained but by adapters. */
-bool plan_can(const struct model *m, enum memory_job job);
+bool memory_job_runs(const struct model *m, enum memory_job job);
 /* `m` may be open by its header only. `tokens`: of one micro-batch of one role. `rank`: of adapters
  * beside all linear layers. */
 struct memory_estimate memory_estimate(const struct model *m, enum memory_job job, int tokens,

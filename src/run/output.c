@@ -1,4 +1,4 @@
-#include "cli/job_claim.h"
+#include "run/output.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -6,9 +6,8 @@
 
 #include "base/json.h"
 #include "base/log.h"
-#include "cli/job_ledger.h"
 #include "run/setup.h"
-#include "cli/stages.h"
+#include "run/stages.h"
 #include "train/checkpoint.h"
 #include "train/loop.h"
 
@@ -21,32 +20,32 @@ enum { N_OWN = sizeof own / sizeof *own };
 
 /* --- what is read --- */
 
-static int add_all(struct inputs *in, const struct request *q, struct err *e)
+static int add_all(struct inputs *in, const struct run *r, struct err *e)
 {
-    const struct run_options *o = &q->job;
-    if (setup_add_input(in, q->setup.model ? q->setup.model : "", e) ||
-        setup_add_input(in, q->setup.adapter, e) || setup_add_input(in, o->ref, e) ||
+    const struct run_options *o = &r->c.run;
+    if (setup_add_input(in, r->c.setup.model ? r->c.setup.model : "", e) ||
+        setup_add_input(in, r->c.setup.adapter, e) || setup_add_input(in, o->ref, e) ||
         setup_add_input(in, o->ref_adapter, e))
         return -1;
     for (int k = 0; k < HELPER_COUNT; k++)
         if (setup_add_input(in, o->models[k], e))
             return -1;
-    for (int r = 0; r < ROLE_COUNT; r++)
-        if (inputs_add_rows(in, o->files[r], e))
+    for (int role = 0; role < ROLE_COUNT; role++)
+        if (inputs_add_rows(in, o->files[role], e))
             return -1;
     return inputs_add_rows(in, o->refused, e) || inputs_add_file(in, o->alternate_pool, e) ||
-                   inputs_add_file(in, q->train.order, e)
+                   inputs_add_file(in, r->c.train.order, e)
                ? -1
                : 0;
 }
 
-static int check_kept(const struct inputs *in, const struct request *q, struct err *e)
+static int check_kept(const struct inputs *in, const struct run *r, struct err *e)
 {
-    int rc = inputs_keep(in, q->job.out, e);
-    if (!rc && q->train.write_order)
-        rc = inputs_keep(in, q->train.write_order, e);
+    int rc = inputs_keep(in, r->c.run.out, e);
+    if (!rc && r->c.train.write_order)
+        rc = inputs_keep(in, r->c.train.write_order, e);
     for (int i = 0; i < N_OWN && !rc; i++) {
-        char *path = file_join(q->job.out, own[i], e);
+        char *path = file_join(r->c.run.out, own[i], e);
         rc = path ? inputs_keep(in, path, e) : -1;
         free(path);
     }
@@ -69,20 +68,20 @@ static json_t *read_begun(const char *out)
 }
 
 /* --resume: what a run left there is of this one. */
-static int check_begun(struct request *q, bool *finished, struct err *e)
+static int check_begun(struct run *r, bool *finished, struct err *e)
 {
-    if (train_is_interrupted(q->job.out) || !outdir_holds_other(q->job.out, NULL, 0, NULL))
+    if (train_is_interrupted(r->c.run.out) || !outdir_holds_other(r->c.run.out, NULL, 0, NULL))
         return 0; /* a checkpoint is compared when it is read */
-    json_t *run = read_begun(q->job.out);
+    json_t *run = read_begun(r->c.run.out);
     if (!run)
         return err_set(e,
                        "cannot resume: '%s' holds files, but none of a run: choose another "
                        "directory, or give --overwrite",
-                       q->job.out);
-    request_drop_free(json_object_get(run, "options"));
+                       r->c.run.out);
+    run_drop_free(json_object_get(run, "options"));
     const json_t *files = json_object_get(run, "files");
-    int rc = checkpoint_compare(json_object_get(run, "options"), q->options, e) ||
-                     (files && checkpoint_compare_files(files, q->files, e))
+    int rc = checkpoint_compare(json_object_get(run, "options"), r->shared, e) ||
+                     (files && checkpoint_compare_files(files, r->files, e))
                  ? err_prefix(e, "cannot resume: ")
                  : 0;
     *finished = !rc && json_is_true(json_object_get(run, "finished"));
@@ -104,29 +103,29 @@ static void clear_own(const char *out)
     stages_clear(out);
 }
 
-static int take(struct outdir *d, struct request *q, bool *finished, struct err *e)
+static int take(struct outdir *d, struct run *r, bool *finished, struct err *e)
 {
-    const enum outdir_use use = q->job.overwrite  ? OUTDIR_REPLACE
-                                : q->train.resume ? OUTDIR_CONTINUE
-                                                  : OUTDIR_EMPTY;
-    if (outdir_open(d, q->job.out, use, e) ||
-        (use == OUTDIR_CONTINUE && check_begun(q, finished, e)))
+    const enum outdir_use use = r->c.run.overwrite  ? OUTDIR_REPLACE
+                                : r->c.train.resume ? OUTDIR_CONTINUE
+                                                    : OUTDIR_EMPTY;
+    if (outdir_open(d, r->c.run.out, use, e) ||
+        (use == OUTDIR_CONTINUE && check_begun(r, finished, e)))
         return -1;
     if (*finished)
         return 0;
     if (use == OUTDIR_REPLACE)
-        clear_own(q->job.out);
-    return train_is_interrupted(q->job.out) ? 0 : job_ledger_begin(q, e);
+        clear_own(r->c.run.out);
+    return train_is_interrupted(r->c.run.out) ? 0 : run_ledger_begin(r, e);
 }
 
-int job_claim(struct outdir *d, struct request *q, bool *finished, struct err *e)
+int run_output_open(struct outdir *d, struct run *r, bool *finished, struct err *e)
 {
     struct inputs in = {0};
     *finished = false;
     int rc =
-        add_all(&in, q, e) || check_kept(&in, q, e) || !(q->files = inputs_hash(&in, e)) ? -1 : 0;
+        add_all(&in, r, e) || check_kept(&in, r, e) || !(r->files = inputs_hash(&in, e)) ? -1 : 0;
     inputs_fini(&in);
-    if (!rc && take(d, q, finished, e)) {
+    if (!rc && take(d, r, finished, e)) {
         outdir_close(d, true);
         rc = -1;
     }
@@ -149,7 +148,7 @@ static void remove_if_nothing(const char *out)
     free(begun);
 }
 
-void job_unclaim(struct outdir *d, bool failed)
+void run_output_close(struct outdir *d, bool failed)
 {
     if (d->path && failed)
         remove_if_nothing(d->path);

@@ -1,0 +1,204 @@
+#include "run/run.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/version.h"
+#include "locate/locators.h"
+#include "model/lora.h"
+#include "model/save.h"
+#include "run/output.h"
+#include "run/stages.h"
+#include "run/training.h"
+#include "tensor/ops.h"
+
+bool run_keeps_base(const struct run_config *c)
+{
+    return ((const struct locator *)c->locator.row)->keeps_base;
+}
+
+void run_config_fini(struct run_config *c)
+{
+    json_decref(c->options);
+    choice_fini(&c->optim);
+    choice_fini(&c->locator);
+    choice_fini(&c->wrapper);
+    recipe_fini(&c->recipe);
+    *c = (struct run_config){0};
+}
+
+void run_drop_free(json_t *all)
+{
+    /* These change nothing in what a run computes. */
+    static const char *const free_ones[] = {"resume", "save_every", "write_order",
+                                            "json",   "threads",    "out",
+                                            "dtype",  "overwrite",  "save_adapter"};
+    for (size_t i = 0; i < sizeof free_ones / sizeof free_ones[0]; i++)
+        json_object_del(all, free_ones[i]);
+}
+
+/* --- the ledger --- */
+
+static json_t *describe(const struct run *r)
+{
+    json_t *about = json_pack("{s:s, s:s, s:s, s:s, s:i, s:I}", "command", r->c.command, "access",
+                              "white box", "version", UNLEARN_VERSION, "isa", ops_cpu()->name,
+                              "threads", ops_threads(), "seed", (json_int_t)r->c.train.seed);
+    if (about && r->c.options)
+        json_object_set(about, "options", r->c.options);
+    if (about && r->stage)
+        json_object_set_new(about, "stage", json_string(r->stage->name));
+    if (about && r->files)
+        json_object_set(about, "files", r->files);
+    return about;
+}
+
+int run_ledger_begin(const struct run *r, struct err *e)
+{
+    char *path = file_join(r->c.run.out, "run.json", e);
+    json_t *begun = path ? describe(r) : NULL;
+    int rc = path ? 0 : -1;
+    if (path && (!begun || json_object_set_new(begun, "finished", json_false())))
+        rc = err_no_memory(e, "ledger");
+    if (!rc)
+        rc = json_write_file(begun, path, JSON_INDENT(2), e);
+    json_decref(begun);
+    free(path);
+    return rc;
+}
+
+/* With the costs of the stages; a run that is resumed adds those of its checkpoint. */
+static int ledger_open(struct ledger *l, const struct run *r, const struct engine *g, struct err *e)
+{
+    const struct wrapper *w = r->c.wrapper.row;
+    const struct optim *o = r->c.optim.row;
+    *l = (struct ledger){.out = r->c.run.out,
+                         .engine = g,
+                         .optim_states = o->n_states,
+                         .wrapper_copies = w ? w->n_copies : 0,
+                         .about = describe(r),
+                         .start = log_seconds()};
+    if (!l->about)
+        return err_no_memory(e, "ledger");
+    for (int k = 0; k < STAGE_COUNT && !r->c.train.resume && !r->stage; k++) {
+        json_t *of_stage = r->stage_dir[k] ? ledger_read(r->stage_dir[k]) : NULL;
+        ledger_add(l, of_stage);
+        json_decref(of_stage);
+    }
+    return 0;
+}
+
+/* --- the saved model --- */
+
+static enum dtype dtype_of(const struct run_options *o)
+{
+    static const enum dtype dtypes[] = {DT_F32, DT_BF16, DT_F16};
+    return dtypes[param_choice("f32|bf16|f16", o->dtype)];
+}
+
+/* Of the result on disk; adapters are small. */
+static double model_bytes(const struct training *t, const struct run_options *o)
+{
+    size_t bytes = 0;
+    return o->save_adapter || dtype_bytes(dtype_of(o), model_n_params(&t->s.model), &bytes)
+               ? 0
+               : (double)bytes;
+}
+
+static int write_files(struct training *t, const struct run_options *o, const char *dir,
+                       struct err *e)
+{
+    if (o->save_adapter)
+        return lora_save(&t->s.model, dir, e);
+    const struct save_options so = {.dtype = dtype_of(o), .shard_bytes = SAVE_SHARD_BYTES};
+    if (model_save(&t->s.model, dir, &so, e))
+        return -1;
+    return t->s.tokenizer ? tokenizer_save(t->s.tokenizer, dir, e) : 0;
+}
+
+static int save_model(struct training *t, const struct run *r, struct err *e)
+{
+    int rc = outdir_stage(r->dir, e) || write_files(t, &r->c.run, r->dir->stage, e) ||
+             outdir_commit(r->dir, e);
+    outdir_drop_stage(r->dir);
+    return rc;
+}
+
+/* --- the training --- */
+
+static int train(struct training *t, struct trainer *how, struct run *r, struct err *e)
+{
+    struct train_report *report = &r->result->report;
+    const struct run_hooks *h = r->hooks;
+    how->stop = h && h->interrupt ? h->interrupt(h->ctx) : NULL;
+    how->model_bytes = model_bytes(t, &r->c.run);
+    if (train_run(how, report, e))
+        return -1;
+    if ((r->result->interrupted = report->interrupted))
+        return err_set(e, "interrupted");
+    if (save_model(t, r, e) || ledger_write(how->ledger, true, e))
+        return -1;
+    train_drop_checkpoint(r->c.run.out);
+    if (r->stage)
+        log_note("stage '%s': %ld steps, %ld tokens, last loss %.4g -> %s", r->stage->name,
+                 report->steps, report->tokens, report->loss, r->c.run.out);
+    return 0;
+}
+
+int run_training(struct run *r, struct err *e)
+{
+    const struct run_config *c = &r->c;
+    struct training t = {0};
+    struct ledger ledger;
+    struct trainer how = {.engine = &t.engine,
+                          .optim = c->optim,
+                          .wrapper = c->wrapper,
+                          .weighting = weighting_of(&c->weighting),
+                          .watch = &t.validation.watch,
+                          .options = r->shared,
+                          .files = r->files,
+                          .o = &c->train,
+                          .order = &t.data.order,
+                          .ledger = &ledger,
+                          .out = c->run.out,
+                          .what = r->stage ? r->stage->name : c->command};
+    int rc =
+        ledger_open(&ledger, r, &t.engine, e) || training_open(&t, c, e) || train(&t, &how, r, e);
+    ledger_fini(&ledger);
+    training_close(&t);
+    return rc;
+}
+
+/* The run in its directory, and its stages. */
+static int run_in(struct outdir *dir, struct run *r, struct err *e)
+{
+    bool finished;
+    if (run_output_open(dir, r, &finished, e))
+        return -1;
+    r->dir = dir;
+    r->result->finished = finished;
+    int rc = 0;
+    if (finished)
+        log_note("the run in '%s' is finished: nothing is left to do", r->c.run.out);
+    else
+        rc = stages_run(r, e) || run_training(r, e);
+    run_output_close(dir, rc);
+    return rc;
+}
+
+int run_train(const struct run_config *c, const struct run_hooks *h, struct run_result *out,
+              struct err *e)
+{
+    struct outdir dir = {0};
+    struct run r = {.c = *c, .hooks = h, .result = out};
+    *out = (struct run_result){.finished = false};
+    const struct log_sink before = log_set_sink(h ? h->log : (struct log_sink){0});
+    r.shared = c->options ? json_copy(c->options) : json_object();
+    run_drop_free(r.shared);
+    int rc = r.shared ? run_in(&dir, &r, e) : err_no_memory(e, "options");
+    json_decref(r.shared);
+    json_decref(r.files);
+    for (int k = 0; k < STAGE_COUNT; k++)
+        free(r.stage_dir[k]);
+    log_set_sink(before);
+    return rc;
+}

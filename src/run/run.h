@@ -1,0 +1,65 @@
+/* One run of training: the stages that its method needs (methods/stage.h), its own training, the
+ * saved model. From typed options: no argv, no exit status, nothing printed but through the hooks.
+ *
+ *     struct run_config c = {.command = "forget", .run.out = "DIR", ...};
+ *     struct run_result r;
+ *     run_train(&c, NULL, &r, &e)
+ *
+ * OUT is taken as run/output.h describes; it gets the model, train.jsonl (train/journal.h) and
+ * run.json (train/ledger.h).
+ */
+#ifndef RUN_RUN_H
+#define RUN_RUN_H
+
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "methods/stage.h"
+#include "run/data.h"
+#include "run/generic.h"
+#include "train/loop.h"
+#include "train/weighting.h"
+
+/* Each struct of options has a table of parameters with its defaults: setup_params, train_params,
+ * alternate_params ... */
+struct run_config {
+    const char *command; /* for the ledger and the progress bar: "forget" */
+    struct setup_options setup;
+    struct run_options run;
+    struct train_options train;
+    struct alternate_options alternates;
+    struct generic_options generic;
+    struct weighting_options weighting;
+    struct watch_options watch;
+    struct recipe recipe;                  /* owned */
+    struct choice optim, locator, wrapper; /* owned; no wrapper: NULL */
+    const struct stage *first;             /* NULL: none */
+    struct stage_options stages[STAGE_COUNT];
+    json_t *options; /* owned: {name: value} of all options, for the ledger and for --resume, which
+                        refuses others; NULL: none are compared */
+};
+
+void run_config_fini(struct run_config *c);
+/* The locator leaves the model's own weights as they are. */
+bool run_keeps_base(const struct run_config *c);
+
+/* NULL members: notes, warnings and progress go to standard error, nothing interrupts. */
+struct run_hooks {
+    struct log_sink log;
+    /* Called before the first step of each training, once a checkpoint can be written: the flag
+     * that ends it. */
+    const volatile sig_atomic_t *(*interrupt)(void *ctx);
+    void *ctx;
+};
+
+struct run_result {
+    struct train_report report; /* of the run's own training */
+    bool finished;              /* an earlier run had finished: nothing was done */
+    bool interrupted;           /* the run failed, and can be resumed */
+};
+
+/* Fails with an error that names the stage it was in; what is borrowed by `c` must last so long.
+ * `h` may be NULL. */
+int run_train(const struct run_config *c, const struct run_hooks *h, struct run_result *out,
+              struct err *e);
+
+#endif

@@ -1,0 +1,155 @@
+#include "run/training.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "locate/locators.h"
+#include "model/lora.h"
+#include "train/direction.h"
+#include "train/gap.h"
+
+/* frozen_base: the trained model without its adapters will serve, see locate. */
+static int open_reference(struct training *t, const struct setup_options *so,
+                          const struct run_options *o, bool frozen_base, struct err *e)
+{
+    bool logits = engine_plan(&t->engine).ref_model, own = !o->ref && !frozen_base;
+    if (!o->ref && (!logits || frozen_base))
+        return 0;
+    if (setup_open_frozen(&t->ref, "reference", own ? so->model : o->ref,
+                          own ? so->adapter : o->ref_adapter, &t->s.model, e))
+        return -1;
+    t->engine.ref = &t->ref;
+    return 0;
+}
+
+static int open_helpers(struct training *t, const struct run_options *o, struct err *e)
+{
+    const unsigned helpers = engine_plan(&t->engine).helpers;
+    for (int k = 0; k < HELPER_COUNT; k++) {
+        char what[32];
+        if (!o->models[k] || !(helpers & HELPER_BIT(k)))
+            continue;
+        snprintf(what, sizeof what, "%s model", helper_name[k]);
+        if (setup_open_frozen(&t->helper[k], what, o->models[k], NULL, &t->s.model, e))
+            return -1;
+        t->engine.helper[k].model = &t->helper[k];
+    }
+    for (int k = HELPER_EXPERT; k <= HELPER_NOVICE; k++) {
+        if ((!o->prompts[k] && !o->concept) || !(helpers & HELPER_BIT(k)))
+            continue;
+        if (run_data_prompted(&t->data, (enum helper)k, &t->s, o, e))
+            return -1;
+        t->engine.helper[k].set = &t->data.prompted[k];
+    }
+    return engine_check_helpers(&t->engine, e);
+}
+
+/* For the ledger; prompts: of what stands before the labels only. */
+static double tokens_of(const struct dataset *d, bool prompts)
+{
+    double n = 0;
+    for (int i = 0; i < d->n; i++)
+        n += prompts ? seq_prompt(&d->seqs[i]) : d->seqs[i].n;
+    return n;
+}
+
+/* Which weights move, once the objectives are in place, and where hidden states are steered to. */
+static int locate(struct training *t, const struct run_config *c, struct err *e)
+{
+    struct model *m = &t->s.model;
+    t->engine.goals = wrapping_goals(&t->wrapping);
+    if (locate_weights(c->locator.row, c->locator.params, t->s.compat, m, (unsigned)c->train.seed,
+                       e) ||
+        engine_hold_unreached(&t->engine, e) ||
+        !(t->direction = mem_alloc((size_t)m->cfg.width, sizeof *t->direction, e)))
+        return -1;
+    const struct engine_plan plan = engine_plan(&t->engine);
+    if (m->lora && !t->engine.ref && plan.ref_model) {
+        lora_base(m, &t->ref);
+        t->engine.ref = &t->ref;
+    }
+    for (int k = 0; k < HELPER_COUNT; k++)
+        if (t->engine.helper[k].set)
+            t->engine.helper[k].model = t->engine.ref;
+    t->engine.direction = t->direction;
+    const struct objective *o = plan.redirected;
+    if (!o) {
+        direction_draw(t->direction, m->cfg.width, (unsigned)c->train.seed, &t->data.order,
+                       t->s.compat);
+        return 0;
+    }
+    if (!t->data.refused.n)
+        return err_set(e, "term '%s' needs prompts that the model refuses: give --refused FILE",
+                       o->term->name);
+    t->engine.tokens.forward +=
+        tokens_of(&t->data.refused, true) + tokens_of(t->engine.sets[o->role[0]], true);
+    return direction_to_refusal(t->direction, &t->ref, &t->data.refused, t->engine.sets[o->role[0]],
+                                o->term->layer(o->params), e);
+}
+
+/* How far the model that learnt new data went, for terms that compare with it. */
+static int measure_gap(struct training *t, struct err *e)
+{
+    struct model *fresh = &t->helper[HELPER_NEW];
+    if (!(engine_plan(&t->engine).helpers & HELPER_BIT(HELPER_NEW)))
+        return 0;
+    if (gap_measure(&t->engine.gap, t->ref.w ? &t->ref : &t->s.model, fresh,
+                    &t->data.sets[ROLE_HOLDOUT], e))
+        return -1;
+    t->engine.tokens.forward += 2 * tokens_of(&t->data.sets[ROLE_HOLDOUT], false);
+    log_note("gap: %.9g nats a token, over %d labels of new data", t->engine.gap,
+             t->data.sets[ROLE_HOLDOUT].n_labels);
+    model_close(fresh); /* it has had its day */
+    t->engine.helper[HELPER_NEW].model = NULL;
+    return 0;
+}
+
+static int tell_dropout(const struct model *m, struct err *e)
+{
+    struct buf names = {0};
+    int rc = config_dropout(m->config, &names, e);
+    if (!rc && names.len)
+        log_warn("model '%s': dropout of config.json is not applied in training here: %s", m->path,
+                 names.data);
+    buf_fini(&names);
+    return rc;
+}
+
+int training_open(struct training *t, const struct run_config *c, struct err *e)
+{
+    const struct run_options *o = &c->run;
+    const bool frozen_base = run_keeps_base(c);
+    t->wrapping.chosen = c->wrapper;
+    if ((o->scratch ? setup_open_scratch(&t->s, &c->setup, (unsigned)c->train.seed, e)
+                    : setup_open(&t->s, &c->setup, !frozen_base, e)) ||
+        tell_dropout(&t->s.model, e))
+        return -1;
+    engine_init(&t->engine, &t->s.model);
+    t->engine.compat = t->s.compat;
+    if (run_data_read(&t->data, &t->s, o, &c->alternates, &c->recipe, &t->engine, e))
+        return -1;
+    generic_promise(&c->generic, &c->recipe, &t->data, &t->engine);
+    t->engine.pad_id = t->s.encoder.pad_id >= 0 ? t->s.encoder.pad_id : 0;
+    if (recipe_bind(&c->recipe, &t->engine, e) || wrapping_bind(&t->wrapping, &t->engine, e) ||
+        open_reference(t, &c->setup, o, frozen_base, e) || open_helpers(t, o, e) ||
+        run_data_order(&t->data, &t->engine, &c->train, &c->alternates,
+                       weighting_turns(&c->weighting), e) ||
+        locate(t, c, e) || measure_gap(t, e) ||
+        run_validation_init(&t->validation, &c->watch, &t->engine, e))
+        return -1;
+    struct model *ref = t->ref.w ? &t->ref : &t->s.model;
+    return generic_make(&c->generic, &t->data, &t->s, o, &c->train, ref, &t->engine, e) ||
+           engine_cache_reference(&t->engine, ref, &t->data.order, 0, t->data.order.n, e);
+}
+
+void training_close(struct training *t)
+{
+    t->wrapping.chosen = (struct choice){0}; /* the config's */
+    wrapping_fini(&t->wrapping);
+    run_data_fini(&t->data);
+    free(t->direction);
+    engine_fini(&t->engine);
+    model_close(&t->ref);
+    for (int k = 0; k < HELPER_COUNT; k++)
+        model_close(&t->helper[k]);
+    setup_close(&t->s);
+}

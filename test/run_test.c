@@ -1,0 +1,159 @@
+/* A run from typed options, without a command line: its hooks, its result, an interrupt and the
+ * resumed run, whose weights have the bits of a run that was not stopped. */
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "locate/locators.h"
+#include "optim/optims.h"
+#include "run/run.h"
+#include "tap.h"
+
+static const char *model_path;
+static char data_path[600];
+
+static void write_rows(void)
+{
+    struct err e;
+    struct buf text = {0};
+    snprintf(data_path, sizeof data_path, "%s/rows.jsonl", test_dir());
+    for (int i = 0; i < 7; i++)
+        BUG_ON(buf_printf(&text, &e, "{\"ids\": [%d, %d, %d, 5], \"labels\": [-100, %d, %d, 5]}\n",
+                          i + 3, i + 11, 2 * i + 7, i + 11, 2 * i + 7));
+    BUG_ON(file_write(data_path, text.data, text.len, &e));
+    buf_fini(&text);
+}
+
+static void config(struct run_config *c, const char *name)
+{
+    struct err e;
+    static char out[4][600];
+    static int turn;
+    char *dir = out[turn++ % 4];
+    snprintf(dir, sizeof out[0], "%s/%s", test_dir(), name);
+    *c = (struct run_config){.command = "test"};
+    param_defaults(setup_params, &c->setup);
+    param_defaults(chat_params, &c->setup.chat);
+    param_defaults(train_params, &c->train);
+    param_defaults(alternate_params, &c->alternates);
+    param_defaults(generic_params, &c->generic);
+    param_defaults(weighting_params, &c->weighting);
+    param_defaults(watch_params, &c->watch);
+    c->setup.model = model_path;
+    c->run = (struct run_options){.files[ROLE_RETAIN] = data_path,
+                                  .question_key = "question",
+                                  .answer_key = "answer",
+                                  .dtype = "f32",
+                                  .out = dir};
+    c->train.batch = 2;
+    c->train.lr = 1e-2;
+    c->train.epochs = 2;
+    BUG_ON(recipe_open(&c->recipe, "FT", &e) ||
+           choice_init(&c->optim, optim_by_name("adamw", &e), NULL, &e) ||
+           choice_init(&c->locator, locator_by_name("all", &e), NULL, &e) ||
+           !(c->options = json_pack("{s:f, s:s}", "lr", c->train.lr, "out", dir)));
+}
+
+/* What the hooks were told. */
+struct told {
+    int lines, progress, ended, asked;
+    volatile sig_atomic_t stop;
+};
+
+static void on_line(void *ctx, bool warning, const char *text)
+{
+    (void)warning, (void)text;
+    ((struct told *)ctx)->lines++;
+}
+
+static void on_progress(void *ctx, const struct progress *p, bool ended)
+{
+    struct told *t = ctx;
+    if (strcmp(p->what, "test"))
+        return; /* hashing and saving have bars of their own */
+    t->progress++;
+    t->ended += ended;
+    t->stop = t->stop || (t->asked > 1 && p->done == 3);
+}
+
+static const volatile sig_atomic_t *on_ask(void *ctx)
+{
+    struct told *t = ctx;
+    t->asked++;
+    return &t->stop;
+}
+
+static char *saved(const struct run_config *c, size_t *n)
+{
+    struct err e;
+    struct file_map f;
+    char *path = file_join(c->run.out, "model.safetensors", &e);
+    if (!path || file_map_open(&f, path, &e)) {
+        free(path);
+        return NULL;
+    }
+    char *copy = mem_alloc(f.size, 1, &e);
+    memcpy(copy, f.data, *n = f.size);
+    file_map_close(&f);
+    free(path);
+    return copy;
+}
+
+static void check_runs(void)
+{
+    struct err e = {.msg = ""};
+    struct run_config whole, part, before;
+    struct run_result r;
+    struct told told = {0};
+    struct run_hooks h = {.log = {on_line, on_progress, &told}, .interrupt = on_ask, .ctx = &told};
+    config(&whole, "whole");
+    before = whole;
+    ok(!run_train(&whole, &h, &r, &e), "run: trains: %s", e.msg);
+    ok(r.report.steps == 8 && !r.finished && !r.interrupted, "run: %ld steps", r.report.steps);
+    ok(!memcmp(&before, &whole, sizeof whole), "run: the config stays");
+    ok(told.asked == 1 && told.progress == 9 && told.ended == 1, "run: progress, %d times",
+       told.progress);
+    ok(run_train(&whole, &h, &r, &e) && told.asked == 1, "run: refuses what is there: %s", e.msg);
+
+    config(&part, "part");
+    told.asked = 1;
+    ok(run_train(&part, &h, &r, &e) && r.interrupted && !strcmp(e.msg, "interrupted"),
+       "run: an interrupt: %s", e.msg);
+    part.train.resume = true;
+    told = (struct told){0};
+    ok(!run_train(&part, &h, &r, &e) && !r.interrupted, "run: resumes: %s", e.msg);
+    size_t n = 0, m = 0;
+    char *a = saved(&whole, &n), *b = saved(&part, &m);
+    ok(a && b && n == m && !memcmp(a, b, n), "run: the bits of a run that was not stopped");
+    free(a);
+    free(b);
+    ok(!run_train(&part, &h, &r, &e) && r.finished && told.lines > 0,
+       "run: nothing is left to do, and the log gets a line");
+    json_object_set_new(part.options, "lr", json_real(1));
+    ok(run_train(&part, NULL, &r, &e) && strstr(e.msg, "cannot resume"), "run: other options: %s",
+       e.msg);
+    run_config_fini(&whole);
+    run_config_fini(&part);
+}
+
+static void check_failure(void)
+{
+    struct err e = {.msg = ""};
+    struct run_config c;
+    struct run_result r;
+    config(&c, "stage");
+    c.run.files[ROLE_RETAIN] = "no_such_file";
+    ok(run_train(&c, NULL, &r, &e) && e.code == ERR_NO_FILE && !file_is_dir(c.run.out),
+       "run: fails with a code, and leaves nothing: %s", e.msg);
+    run_config_fini(&c);
+}
+
+int main(void)
+{
+    model_path = "test/data/models/m_cur";
+    write_rows();
+    check_runs();
+    check_failure();
+    return done();
+}
