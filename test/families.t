@@ -102,7 +102,7 @@ for my $name (qw(mixtral qwen3_moe)) {
     my $train = "train --model test/data/models/$name --data $rows --epochs 1";
     for my $how ('', ' --scratch') {
         is(system("$unlearn $train$how --out $dir/whole_$name >$dir/stdout 2>$dir/stderr") >> 8, 1, "$name$how: refused");
-        like(get("$dir/stderr"), qr/weights of a model with experts \($name\) are not trained; train adapters/, 'by name');
+        like(get("$dir/stderr"), qr/weights of a model with experts \($name\) are not trained; train LoRA adapters/, 'by name');
         ok(!-e "$dir/whole_$name/model.safetensors", 'nothing was written');
     }
     out_of("$train --locate lora --out $dir/lora_$name");
