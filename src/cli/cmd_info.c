@@ -29,7 +29,7 @@ static const char about[] =
     "and how much memory scoring (eval), training and unlearning (forget) will take for batches "
     "of\n"
     "that many sequences. forget counts two roles at once and a frozen reference, which methods\n"
-    "that need only its log-probabilities do without; lora is forget with adapters beside all\n"
+    "that need only its log-probabilities do without; lora is forget with adapters on all\n"
     "linear layers (--locate lora). MODEL is a directory, a GGUF or llama2.c file, or 'default'.\n"
     "Only headers are read.\n";
 

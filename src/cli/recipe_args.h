@@ -16,7 +16,7 @@ extern const struct param recipe_params[];
 #define LOCATE_PARAM(offset)                                                                       \
     {                                                                                              \
         "locate", PARAM_STRING, offset, 0, 0, NULL, "all", "NAME",                                 \
-            "which weights may move: all, regex, lora (adapters beside them)"                      \
+            "which weights may move: all, regex, lora (adapters on frozen weights)"                \
     }
 /* The parameters of what was chosen, if it has any. */
 int choice_args(struct args *a, const struct choice *c);

@@ -98,7 +98,7 @@ static int measure_gap(struct training *t, struct err *e)
     t->engine.tokens.forward += 2 * tokens_of(&t->data.sets[ROLE_HOLDOUT], false);
     log_note("gap: %.9g nats a token, over %d labels of new data", t->engine.gap,
              t->data.sets[ROLE_HOLDOUT].n_labels);
-    model_close(fresh); /* it has had its day */
+    model_close(fresh); /* no longer needed */
     t->engine.helper[HELPER_NEW].model = NULL;
     return 0;
 }
