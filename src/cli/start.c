@@ -24,7 +24,7 @@ void start_again(char **argv)
     if (n <= 0 || n == sizeof path)
         return;
     path[n] = 0;
-    if (!setenv("OMP_WAIT_POLICY", "passive", 0))
+    if (!setenv("GOMP_SPINCOUNT", "3000", 0))
         execv(path, argv);
 }
 

@@ -3,7 +3,7 @@
 #define CLI_START_H
 
 /* Threads that wait for others must not spin: beside other processes each would keep a core from
- * the thread it waits for. Starts the program again, once, with OMP_WAIT_POLICY=passive, unless the
+ * the thread it waits for. Starts the program again, once, with GOMP_SPINCOUNT=3000, unless the
  * user or the first start has set how threads wait. To be called before anything is read or
  * written. */
 void start_again(char **argv);
