@@ -4,7 +4,7 @@
 #ifndef CLI_EVAL_KEPT_H
 #define CLI_EVAL_KEPT_H
 
-#include "cli/interrupt.h"
+#include "cli/start.h"
 #include "eval/backend.h"
 
 struct eval_kept {

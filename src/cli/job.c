@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "cli/command.h"
-#include "cli/interrupt.h"
+#include "cli/start.h"
 #include "cli/request.h"
 
 static void print_text(const struct train_report *r, double rate, const char *out)

@@ -7,7 +7,6 @@
 #include "base/param.h"
 #include "base/version.h"
 #include "cli/command.h"
-#include "cli/lost_file.h"
 #include "cli/start.h"
 
 static const struct command commands[] = {
@@ -90,7 +89,6 @@ static int dispatch(int argc, char **argv)
 int main(int argc, char **argv)
 {
     start_again(argv);
-    lost_file_catch();
     start_process();
     int status = dispatch(argc, argv);
     const bool earlier = ferror(stdout), now = fflush(stdout);

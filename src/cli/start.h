@@ -1,15 +1,24 @@
-/* What the process needs before any command runs. */
+/* What the process needs: before any command runs, and of the signals it gets. */
 #ifndef CLI_START_H
 #define CLI_START_H
 
-/* Threads that wait for others must not spin: beside other processes each would keep a core from
+#include "base/interrupt.h"
+
+/* Threads that wait for others must not spin: among other processes each would keep a core from
  * the thread it waits for. Starts the program again, once, with GOMP_SPINCOUNT=3000, unless the
  * user or the first start has set how threads wait. To be called before anything is read or
  * written. */
 void start_again(char **argv);
 
 /* A file that grows beyond `ulimit -f` is an error of its writer, not the process's death; control
- * characters in what is printed on a terminal are escaped (base/escape.h). */
+ * characters in what is printed on a terminal are escaped (base/escape.h); a mapped file that
+ * becomes shorter, or whose disk fails, raises SIGBUS where it is read: from here on that is a
+ * message which names the file, and status 1. */
 void start_process(void);
+
+/* For commands that can be resumed: from now on SIGINT, SIGTERM, SIGHUP (unless it is ignored, as
+ * by nohup) and SIGPIPE set the flag that is returned. Half a second after the first signal another
+ * SIGINT or SIGTERM kills. */
+const volatile sig_atomic_t *interrupt_catch(void);
 
 #endif
