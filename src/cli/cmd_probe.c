@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "cli/args.h"
 #include "cli/command.h"
-#include "cli/recipe_args.h"
+#include "cli/job.h"
 #include "run/setup.h"
 #include "model/layout.h"
 #include "tensor/out.h"

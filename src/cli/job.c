@@ -1,10 +1,224 @@
 #include "cli/job.h"
 
+#include <stddef.h>
 #include <stdio.h>
 
+#include "base/mem.h"
 #include "cli/command.h"
 #include "cli/start.h"
-#include "cli/request.h"
+#include "optim/optims.h"
+#include "run/run.h"
+
+const struct param recipe_params[] = {
+    {"method", PARAM_STRING, offsetof(struct recipe_options, method), 0, 0, NULL, "NPO", "NAME",
+     "what to run; 'unlearn methods' lists all"},
+    {0},
+};
+
+static const char *const titles[PART_COUNT] = {"forget term", "retain term", "extra term"};
+
+int recipe_args(struct args *a, const struct recipe_options *o, struct recipe *r)
+{
+    struct err e = {.msg = ""};
+    *r = (struct recipe){0};
+    if (!(r->method = method_by_name(o->method, &e)))
+        return args_usage(a, &e);
+    a->presets = r->method->presets;
+    int status = args_take(a, "method", method_params, &r->p);
+    if (status == ARGS_GO && recipe_choose_terms(r, &e))
+        status = args_usage(a, &e);
+    for (int i = 0; i < PART_COUNT && status == ARGS_GO; i++)
+        if (choice_params(&r->part[i]))
+            status = args_take(a, titles[i], choice_params(&r->part[i]), r->part[i].params);
+    return status;
+}
+
+/* The parameters of what was chosen, if it has any. */
+static int choice_args(struct args *a, const struct choice *c)
+{
+    const struct param *params = choice_params(c);
+    return params ? args_take(a, choice_name(c), params, c->params) : ARGS_GO;
+}
+
+int locator_args(struct args *a, const char *name, struct choice *c)
+{
+    struct err e = {.msg = ""};
+    const struct locator *l = locator_by_name(name, &e);
+    return !l || choice_init(c, l, NULL, &e) ? args_usage(a, &e) : choice_args(a, c);
+}
+
+/* What the method may preset: which weights move, what stands before the optimiser, and which stage
+ * goes first. */
+struct choice_options {
+    const char *locate, *wrapper, *first;
+};
+
+struct request {
+    struct args args;
+    struct run_config config;
+    const char *optimiser;
+    bool json;
+    struct recipe_options choice;
+    struct choice_options chosen;
+};
+
+#define OPT(f) offsetof(struct request, f)
+static const struct param job_params[] = {
+    {"question_key", PARAM_STRING, OPT(config.run.question_key), 0, 0, NULL, "question", "KEY",
+     "field of the prompt"},
+    {"answer_key", PARAM_STRING, OPT(config.run.answer_key), 0, 0, NULL, "answer", "KEY",
+     "field of the answer"},
+    {"chunk", PARAM_INT, OPT(config.run.chunk), 0, 1 << 20, NULL, "0", NULL,
+     "plain texts are joined and cut into pieces of so many tokens; 0: each row is one"},
+    {"out", PARAM_STRING, OPT(config.run.out), 0, 0, NULL, NULL, "DIR", "where the model goes"},
+    {"overwrite", PARAM_BOOL, OPT(config.run.overwrite), 0, 0, NULL, NULL, NULL,
+     "replace what --out holds; without it a directory that is not empty is refused"},
+    {"dtype", PARAM_CHOICE, OPT(config.run.dtype), 0, 0, "f32|bf16|f16", "f32", NULL,
+     "storage type of the result"},
+    {"optimiser", PARAM_STRING, OPT(optimiser), 0, 0, NULL, "adamw", "NAME",
+     "adamw, sophia, sophia_soul, lion, sgd"},
+    {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL,
+     "print what was done as one JSON object"},
+    {"save_adapter", PARAM_BOOL, OPT(config.run.save_adapter), 0, 0, NULL, NULL, NULL,
+     "of --locate lora: write the adapter, in PEFT's files, instead of the merged model"},
+    {"scratch", PARAM_BOOL, OPT(config.run.scratch), 0, 0, NULL, NULL, NULL,
+     "start from random weights: the model directory needs config.json and a tokenizer"},
+    {0},
+};
+
+static const struct param chosen_params[] = {
+    LOCATE_PARAM(offsetof(struct choice_options, locate)),
+    {"wrapper", PARAM_STRING, offsetof(struct choice_options, wrapper), 0, 0, NULL, "none", "NAME",
+     "how the gradient is made: none, sam, rs, gnr, cr, wa, lat, tar"},
+    {0},
+};
+
+static const struct param first_params[] = {
+    {"first", PARAM_STRING, offsetof(struct choice_options, first), 0, 0, NULL, "none", "NAME",
+     "what the weights go through before the method's own training: none, mapping"},
+    {0},
+};
+
+/* The options of the stages that may have to run first. */
+static int take_stages(struct args *a, struct request *q)
+{
+    struct err e = {.msg = ""};
+    int status = args_take(a, "stages", first_params, &q->chosen);
+    if (status == ARGS_GO && stage_by_name(q->chosen.first, &q->config.first, &e))
+        status = args_usage(a, &e);
+    for (int k = 0; k < STAGE_COUNT && status == ARGS_GO; k++)
+        if (stage_is_needed(&stages[k], &q->config.recipe, q->config.first))
+            status = args_take(a, stages[k].help, stages[k].params, &q->config.stages[k]);
+    return status;
+}
+
+static int choose_wrapper(struct choice *c, const char *name, struct err *e)
+{
+    const struct wrapper *row;
+    return wrapper_by_name(name, &row, e) || choice_init(c, row, NULL, e);
+}
+
+/* --locate and --wrapper, and the parameters of both. */
+static int take_chosen(struct args *a, struct request *q)
+{
+    struct err e = {.msg = ""};
+    int status = args_take(a, "alternate answers", alternate_params, &q->config.alternates);
+    if (status == ARGS_GO)
+        status = args_take(a, "normal text", generic_params, &q->config.generic);
+    if (status == ARGS_GO)
+        status = args_take(a, "which weights move, and how", chosen_params, &q->chosen);
+    if (status != ARGS_GO)
+        return status;
+    if (choose_wrapper(&q->config.wrapper, q->chosen.wrapper, &e))
+        return args_usage(a, &e);
+    status = locator_args(a, q->chosen.locate, &q->config.locator);
+    return status == ARGS_GO ? choice_args(a, &q->config.wrapper) : status;
+}
+
+/* What only unlearning has: how it weighs its terms, when it ends, what it trains before. */
+static int take_course(struct args *a, struct request *q)
+{
+    int status = args_take(a, "weights over the run", weighting_params, &q->config.weighting);
+    if (status == ARGS_GO)
+        status = args_take(a, "looks at the run", watch_params, &q->config.watch);
+    return status == ARGS_GO ? take_stages(a, q) : status;
+}
+
+/* The parameters of the method, the locator and the optimiser, once these are known. */
+static int take_choices(struct args *a, const struct job_command *c, struct request *q)
+{
+    struct err e = {.msg = ""};
+    if (c->method && recipe_open(&q->config.recipe, c->method, &e))
+        return args_fail(a, &e);
+    int status = c->method ? ARGS_GO : recipe_args(a, &q->choice, &q->config.recipe);
+    if (status == ARGS_GO)
+        status = take_chosen(a, q);
+    if (status == ARGS_GO && !c->method)
+        status = take_course(a, q);
+    if (status != ARGS_GO)
+        return status;
+    const struct optim *o = optim_by_name(q->optimiser, &e);
+    if (!o || choice_init(&q->config.optim, o, NULL, &e))
+        return args_usage(a, &e);
+    return choice_args(a, &q->config.optim);
+}
+
+static int check_required(const struct args *a, const struct job_command *c,
+                          const struct request *q)
+{
+    struct err e = {.msg = ""};
+    const struct run_config *r = &q->config;
+    const bool keeps_base = run_keeps_base(r);
+    if (c->method && !r->run.files[ROLE_RETAIN])
+        err_set(&e, "nothing to learn given: use --data FILE");
+    else if (keeps_base && r->run.scratch)
+        err_set(&e, "--locate %s needs a model to start from, not --scratch",
+                choice_name(&r->locator));
+    else if (r->run.save_adapter && !keeps_base)
+        err_set(&e, "--save-adapter: there is no adapter without --locate lora");
+    else if (!r->run.out || !*r->run.out)
+        err_set(&e, "no output given: use --out DIR");
+    else if (r->train.resume && r->run.overwrite)
+        err_set(&e, "--resume goes on with what is there, --overwrite replaces it: give one");
+    else
+        return ARGS_GO;
+    return args_usage(a, &e);
+}
+
+static int request_parse(struct request *q, const struct job_command *c, int argc, char **argv)
+{
+    struct args *a = &q->args;
+    *a = (struct args){.command = c->name,
+                       .usage = c->usage,
+                       .about = c->about,
+                       .tables = {{"data", c->data, &q->config.run},
+                                  {"model and text", setup_params, &q->config.setup},
+                                  {"conversations", chat_params, &q->config.setup.chat},
+                                  {"job", job_params, q},
+                                  {"training", train_params, &q->config.train},
+                                  {"what to run", c->method ? NULL : recipe_params, &q->choice}},
+                       .open = true};
+    param_defaults(weighting_params, &q->config.weighting);
+    param_defaults(watch_params, &q->config.watch);
+    int status = args_parse(a, argc, argv);
+    if (status == ARGS_GO)
+        status = take_choices(a, c, q);
+    if (status == ARGS_GO)
+        status = args_finish(a);
+    if (status == ARGS_GO)
+        status = check_required(a, c, q);
+    if (status == ARGS_GO) {
+        q->config.command = c->name;
+        q->config.options = args_values(a);
+    }
+    return status;
+}
+
+static void request_fini(struct request *q)
+{
+    run_config_fini(&q->config);
+    args_fini(&q->args);
+}
 
 static void print_text(const struct train_report *r, double rate, const char *out)
 {
