@@ -2,6 +2,7 @@
 # make check        every test (TAP, through prove)
 # make bench        speed of each operation
 # make docs         what README.md copies from the program
+# make install      program, man pages, completion, documents: prefix=/usr/local DESTDIR=; make uninstall removes them
 # make lint         include floors, backend headers, formatting
 # make fuzz         30 s of each fuzz target (clang; FUZZ_SECONDS)
 # config=debug|release|sanitize|coverage|fuzz chooses build/<config>
@@ -83,6 +84,27 @@ lint:
 	tools/lint
 docs: unlearn
 	tools/docs
+
+# Man pages and completion come from the program's help, and so from the parameter tables.
+prefix    ?= /usr/local
+share     := $(DESTDIR)$(prefix)/share
+man1      := $(share)/man/man1
+installed := $(DESTDIR)$(prefix)/bin/unlearn $(man1)/unlearn.1 $(man1)/unlearn-*.1 \
+             $(share)/bash-completion/completions/unlearn $(share)/zsh/site-functions/_unlearn \
+             $(share)/fish/vendor_completions.d/unlearn.fish $(share)/doc/unlearn
+$(B)/manual/unlearn.1: $(B)/unlearn tools/manual
+	@mkdir -p $(@D) && rm -f $(@D)/*.1
+	UNLEARN=$< tools/manual $(@D)
+install: $(B)/unlearn $(B)/manual/unlearn.1
+	install -D -m 755 $(B)/unlearn $(DESTDIR)$(prefix)/bin/unlearn
+	install -D -m 644 -t $(man1) $(B)/manual/*.1
+	install -D -m 644 $(B)/manual/unlearn.bash $(share)/bash-completion/completions/unlearn
+	install -D -m 644 $(B)/manual/_unlearn $(share)/zsh/site-functions/_unlearn
+	install -D -m 644 $(B)/manual/unlearn.fish $(share)/fish/vendor_completions.d/unlearn.fish
+	install -D -m 644 -t $(share)/doc/unlearn README.md MODEL.md LICENSE
+	install -D -m 644 -t $(share)/doc/unlearn/doc doc/*.md
+uninstall:
+	rm -rf $(installed)
 format:
 	clang-format -i $(wildcard src/*/*.[ch] test/*.[ch] fuzz/*.c)
 fuzz:
@@ -91,5 +113,5 @@ clean:
 	rm -rf build unlearn
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all unlearn check bench lint docs format fuzz clean
+.PHONY: all unlearn check bench lint docs install uninstall format fuzz clean
 .SECONDARY:
