@@ -5,7 +5,6 @@
 #include "base/json.h"
 #include "cli/args.h"
 #include "cli/command.h"
-#include "cli/print.h"
 #include "tensor/file.h"
 
 struct options {
@@ -161,7 +160,7 @@ static int print_summary(const int count[N_VERDICTS], json_t *list, const struct
         json_object_set_new(j, verdict_name[i], json_integer(count[i]));
     }
     json_object_set(j, "tensors", list);
-    int rc = o->json ? print_json(j, JSON_LIKE_PYTHON, e) : 0;
+    int rc = o->json ? command_print_json(j, JSON_LIKE_PYTHON, e) : 0;
     if (!o->json)
         printf("\n");
     json_decref(j);

@@ -10,7 +10,6 @@
 #include "cli/eval_multiple.h"
 #include "cli/eval_list.h"
 #include "cli/eval_retrained.h"
-#include "cli/eval_show.h"
 #include "cli/results.h"
 #include "run/setup.h"
 #include "eval/backend.h"
@@ -209,7 +208,7 @@ static int show(struct evaluation *v, const struct options *o, struct err *e)
     }
     json_t *cost =
         cost_collect(v->s.model.path, v->retrained.model.path, log_seconds() - v->start, &all, e);
-    int rc = cost ? eval_show(&v->suite, cost, o->out, o->json, e) : -1;
+    int rc = cost ? results_show(&v->suite, cost, o->out, o->json, e) : -1;
     json_decref(cost);
     return rc;
 }

@@ -6,9 +6,7 @@
 #include "base/mem.h"
 #include "cli/args.h"
 #include "cli/command.h"
-#include "cli/print.h"
 #include "run/setup.h"
-#include "cli/words.h"
 #include "data/rows.h"
 #include "eval/stops.h"
 #include "model/generate.h"
@@ -83,7 +81,8 @@ static int read_rows(struct rows *rows, const struct args *a, const struct optio
     const char *prompt = a->n_words ? a->words[0] : o->prompt;
     if (!o->data + !o->prompt + !a->n_words != 2)
         return err_set(e, "give the prompts by one of \"TEXT\", --prompt TEXT and --data FILE");
-    return o->data ? rows_open(rows, o->data, e) : words_row(rows, &o->question_key, &prompt, 1, e);
+    return o->data ? rows_open(rows, o->data, e)
+                   : command_row(rows, &o->question_key, &prompt, 1, e);
 }
 
 static json_t *ids_json(const struct generation *g)
@@ -105,7 +104,7 @@ static int print_answer(const struct generation *g, int answer, int n, const str
     }
     if (text)
         json_object_set_new(j, "text", json_stringn(text->data ? text->data : "", text->len));
-    int rc = print_json(j, 0, e);
+    int rc = command_print_json(j, 0, e);
     json_decref(j);
     return rc;
 }
@@ -124,7 +123,7 @@ static void print_text(const struct generation *g, const struct buf *text, bool 
 static int print_row(json_t *row, const char *field, const struct buf *text, struct err *e)
 {
     json_object_set_new(row, field, json_stringn(text->data ? text->data : "", text->len));
-    return print_json(row, 0, e);
+    return command_print_json(row, 0, e);
 }
 
 static int decode(void *tokenizer, const int *ids, int n, struct buf *out, struct err *e)

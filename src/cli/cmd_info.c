@@ -6,7 +6,6 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/info.h"
-#include "cli/print.h"
 #include "model/lora.h"
 #include "model/store.h"
 
@@ -81,7 +80,7 @@ static int print(const struct info *in, const struct info_options *o, struct err
         return 0;
     }
     json_t *j = info_json(in, o);
-    int rc = print_json(j, JSON_INDENT(2), e);
+    int rc = command_print_json(j, JSON_INDENT(2), e);
     json_decref(j);
     return rc;
 }

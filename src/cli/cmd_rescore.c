@@ -4,10 +4,7 @@
 #include "base/json.h"
 #include "cli/args.h"
 #include "cli/command.h"
-#include "cli/multiple_print.h"
-#include "cli/print.h"
 #include "cli/results.h"
-#include "cli/suite_print.h"
 #include "suites/recipe.h"
 #include "suites/tofu_log.h"
 
@@ -94,8 +91,8 @@ static int rescore_metrics(const char *path, const struct suite_recipe *recipe,
     if (!rc && (rc = suite_rescore(&s, log, e)))
         err_prefix(e, "'%s': ", path);
     if (!rc)
-        rc = (o->out && suite_write(&s.log, s.table, o->out, recipe->log, e)) ||
-             suite_print(&s, log, o->json, NULL, e);
+        rc = (o->out && results_write(&s.log, s.table, o->out, recipe->log, e)) ||
+             results_print(&s, log, o->json, NULL, e);
     suite_fini(&s);
     json_decref(retained);
     json_decref(log);
@@ -115,8 +112,8 @@ static int rescore_tasks(const char *path, const struct suite_recipe *recipe,
     if (rc && log)
         err_prefix(e, "'%s': ", path);
     if (!rc)
-        rc = (o->out && suite_write(&m.log, m.table, o->out, recipe->log, e)) ||
-             (o->json ? print_json(m.log.summary, JSON_LIKE_PYTHON, e) : multiple_print(&m, e));
+        rc = (o->out && results_write(&m.log, m.table, o->out, recipe->log, e)) ||
+             results_print_tasks(&m, o->json, e);
     multiple_fini(&m);
     json_decref(log);
     return rc ? -1 : 0;

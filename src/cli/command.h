@@ -5,6 +5,10 @@
 #ifndef CLI_COMMAND_H
 #define CLI_COMMAND_H
 
+#include <jansson.h>
+
+#include "data/rows.h"
+
 struct command {
     const char *name;
     const char *help;                  /* one line, lower case */
@@ -31,5 +35,12 @@ int cmd_report(int argc, char **argv);
 int cmd_rescore(int argc, char **argv);
 int cmd_score(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
+
+/* The value on standard output, and a newline; flags as for json_write_buf. */
+int command_print_json(const json_t *j, size_t flags, struct err *e);
+/* A row of data from words on the command line, where a file of one row would be a burden: rows
+ * gets {key[0]: word[0], ...}. */
+int command_row(struct rows *rows, const char *const *key, const char *const *word, int n,
+                struct err *e);
 
 #endif

@@ -5,9 +5,8 @@
 
 #include "base/json.h"
 #include "base/log.h"
-#include "cli/multiple_print.h"
-#include "cli/print.h"
-#include "cli/suite_print.h"
+#include "cli/command.h"
+#include "cli/results.h"
 #include "eval/backend.h"
 
 #define OPT(f) offsetof(struct multiple_args, f)
@@ -108,8 +107,8 @@ int eval_multiple(const struct setup_options *so, struct suite_recipe *r,
         return err_set(e, "no data given: %s needs --data PATH: %s", r->name, r->data);
     int rc = override(r, a, e) || setup_open(&s, so, false, e) || setup_tokenizer(&s, e) ||
                      run(&m, &s, r, a, kept, e) ||
-                     (kept->out && suite_write(&m.log, m.table, kept->out, r->log, e)) ||
-                     (json ? print_json(m.log.summary, JSON_LIKE_PYTHON, e) : multiple_print(&m, e))
+                     (kept->out && results_write(&m.log, m.table, kept->out, r->log, e)) ||
+                     results_print_tasks(&m, json, e)
                  ? -1
                  : 0;
     if (*m.first_bad.msg)

@@ -2,8 +2,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "cli/eval_show.h"
-#include "cli/suite_print.h"
+#include "cli/results.h"
 #include "report/cost.h"
 #include "suites/retrained.h"
 #include "suites/recipe.h"
@@ -27,7 +26,7 @@ static int write_log(const struct eval_retrained *r, const struct suite *s, doub
     const char *name = s->recipe->log;
     char *dir = file_join(out, "retrained", e);
     json_t *cost = dir ? cost_collect(r->model.path, NULL, seconds, &r->backend.effort, e) : NULL;
-    int rc = !cost || suite_write(&s->log, s->table, dir, name, e) ||
+    int rc = !cost || results_write(&s->log, s->table, dir, name, e) ||
                      peer_write(cost, dir, name, "COST", 0, e)
                  ? -1
                  : 0;

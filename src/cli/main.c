@@ -1,9 +1,11 @@
+/* The table of commands, what they share, and the choice of one. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/compat.h"
 #include "base/escape.h"
+#include "base/json.h"
 #include "base/param.h"
 #include "base/version.h"
 #include "cli/command.h"
@@ -26,6 +28,33 @@ static const struct command commands[] = {
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+int command_print_json(const json_t *j, size_t flags, struct err *e)
+{
+    struct buf text = {0};
+    int rc = json_write_buf(j, &text, flags, e);
+    if (!rc)
+        printf("%s\n", text.data);
+    buf_fini(&text);
+    return rc;
+}
+
+int command_row(struct rows *rows, const char *const *key, const char *const *word, int n,
+                struct err *e)
+{
+    struct buf text = {0};
+    json_t *row = json_object();
+    int rc = 0;
+    for (int i = 0; i < n && !rc; i++)
+        if (json_object_set_new(row, key[i], json_string(word[i])))
+            rc = err_set(e, "the %s on the command line is not valid UTF-8", key[i]);
+    if (!rc)
+        rc = json_write_buf(row, &text, JSON_COMPACT, e) ||
+             rows_read(rows, "command line", text.data, text.len, e);
+    buf_fini(&text);
+    json_decref(row);
+    return rc;
+}
 
 static void print_help(FILE *out)
 {

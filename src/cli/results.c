@@ -1,9 +1,19 @@
 #include "cli/results.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "report/cost.h"
+#include "report/table.h"
+#include "suites/metrics.h"
+#include "suites/recipe.h"
 
-static int check(const struct inputs *in, const char *path, bool replaces, struct err *e)
+static int check_log(const struct inputs *in, const char *path, bool replaces, struct err *e)
 {
     if (inputs_keep(in, path, e))
         return -1;
@@ -26,10 +36,290 @@ int results_claim(const struct inputs *in, const char *out, const char *suite, b
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !rc; i++) {
         buf_clear(&path);
         rc = buf_printf(&path, e, "%s/%s_%s.json", out, suite, kinds[i]) ||
-                     check(in, path.data, replaces, e)
-                 ? -1
-                 : 0;
+             check_log(in, path.data, replaces, e);
     }
     buf_fini(&path);
+    return rc;
+}
+
+/* A table of JSON objects: a row for each, named in the first column. */
+static int write_lines(const char *what, json_t *lines, const struct column *columns, int n,
+                       struct buf *out, struct err *e)
+{
+    struct table t;
+    const char *name;
+    json_t *line;
+    int row = 1;
+    if (table_init(&t, (int)json_object_size(lines) + 1, n + 1, e))
+        return -1;
+    int rc = table_set(&t, 0, 0, e, "%s", what) || columns_head(&t, columns, n, e);
+    json_object_foreach(lines, name, line)
+    {
+        rc = rc || table_set(&t, row, 0, e, "%s", name) ||
+             columns_fill(&t, row, columns, n, line, e);
+        row++;
+    }
+    rc = rc || table_write(&t, TABLE_PLAIN, out, e);
+    table_fini(&t);
+    return rc;
+}
+
+static int print_lines(const char *what, json_t *lines, const struct column *columns, int n,
+                       struct err *e)
+{
+    struct buf text = {0};
+    int rc = write_lines(what, lines, columns, n, &text, e);
+    if (!rc)
+        printf("%s", text.data);
+    buf_fini(&text);
+    return rc;
+}
+
+/* The first of them always, the others where a line has them. */
+enum { SHOWN_ALWAYS = 6 };
+static const struct column task_columns[] = {
+    {"questions", "rows", ""},        {"left out", "missing", ""},
+    {"acc", "acc", "%.4f"},           {"stderr", "acc_stderr", "%.4f"},
+    {"95 % low", "low", "%.4f"},      {"95 % high", "high", "%.4f"},
+    {"acc_norm", "acc_norm", "%.4f"}, {"macro F1", "macro_f1", "%.4f"},
+    {"mean", "acc_mean", "%.4f"},     {"sd", "acc_sd", "%.4f"},
+    {"seconds", "seconds", "%.2f"},   {"rows/s", "rows_per_second", "%.1f"}};
+
+enum { TASK_COLUMNS = sizeof task_columns / sizeof *task_columns };
+
+/* The columns that are shown; how many. */
+static int choose_columns(const struct multiple *m, struct column *shown)
+{
+    int n = 0;
+    for (int c = 0; c < TASK_COLUMNS; c++) {
+        const char *name;
+        json_t *line;
+        bool wanted = c < SHOWN_ALWAYS;
+        json_object_foreach(m->table, name, line) wanted |=
+            json_is_number(json_object_get(line, task_columns[c].key));
+        if (wanted)
+            shown[n++] = task_columns[c];
+    }
+    return n;
+}
+
+int results_print_tasks(const struct multiple *m, bool json, struct err *e)
+{
+    struct column shown[TASK_COLUMNS];
+    return json ? command_print_json(m->log.summary, JSON_LIKE_PYTHON, e)
+                : print_lines("task", m->table, shown, choose_columns(m, shown), e);
+}
+
+/* What a reader of the figures must know: rows that are left out or counted in another way than
+ * they appear, and how figures came about. One line a fact, with the metrics of which it is true.
+ */
+static int add_sentence(json_t *notes, const char *sentence, const char *name, struct err *e)
+{
+    json_t *names = json_object_get(notes, sentence);
+    if (!names && !json_object_set_new(notes, sentence, json_array()))
+        names = json_object_get(notes, sentence);
+    return json_array_append_new(names, json_string(name)) ? err_no_memory(e, "notes") : 0;
+}
+
+/* {sentence: [metrics of which it is true]}, in the order of the table. */
+static json_t *make_notes(const struct suite *s, struct err *e)
+{
+    json_t *notes = json_object();
+    struct buf text = {0};
+    int rc = notes ? 0 : err_no_memory(e, "notes");
+    for (int i = 0; i < s->n_results && !rc; i++) {
+        const struct result *r = &s->results[i];
+        const char *name = s->recipe->metrics[i].name;
+        for (int k = 0; k < WARN_COUNT && !rc; k++) {
+            buf_clear(&text);
+            rc = warnings_write(&r->warnings, (enum warning)k, &text, e);
+            if (!rc && text.len)
+                rc = add_sentence(notes, text.data, name, e);
+        }
+        if (!rc && *r->note)
+            rc = add_sentence(notes, r->note, name, e);
+    }
+    buf_fini(&text);
+    if (!rc)
+        return notes;
+    json_decref(notes);
+    return NULL;
+}
+
+/* "forget_Q_A_Prob, mia_loss and 3 more: 1 of 9 rows ..." */
+static int write_line(struct buf *text, const char *sentence, const json_t *names, struct err *e)
+{
+    enum { NAMED = 4 };
+    size_t n = json_array_size(names), most = n > NAMED + 1 ? NAMED : n;
+    int rc = 0;
+    buf_clear(text);
+    for (size_t i = 0; i < most && !rc; i++)
+        rc =
+            buf_printf(text, e, "%s%s", i ? ", " : "", json_string_value(json_array_get(names, i)));
+    if (!rc && most < n)
+        rc = buf_printf(text, e, " and %zu more", n - most);
+    return rc || buf_printf(text, e, ": %s", sentence) ? -1 : 0;
+}
+
+/* On standard output; as notes on standard error where that holds JSON. */
+static int print_notes(const struct suite *s, bool json, struct err *e)
+{
+    json_t *notes = make_notes(s, e), *names;
+    struct buf text = {0};
+    const char *sentence, *gap = "\n";
+    int rc = notes ? 0 : -1;
+    json_object_foreach(notes, sentence, names)
+    {
+        if (rc || (rc = write_line(&text, sentence, names, e)))
+            break;
+        if (json)
+            log_note("%s", text.data);
+        else
+            printf("%s%s\n", gap, text.data);
+        gap = "";
+    }
+    buf_fini(&text);
+    json_decref(notes);
+    return rc;
+}
+
+/* Columns of a suite's metrics; the last ones where there is a retrained model's log, or a log
+ * whose aggregates were computed again. */
+static const struct column metric_columns[] = {
+    {"value", "value", "%.6g"}, {"95 % low", "low", "%.4g"}, {"95 % high", "high", "%.4g"},
+    {"rows", "rows", ""},       {"missing", "missing", ""},  {"retrained", "retrained", "%.6g"},
+    {"KS p", "ks", "%.3g"}};
+static const struct column held_column = {"in the log", "held", "%.6g"};
+
+enum { METRIC_COLUMNS = sizeof metric_columns / sizeof *metric_columns, COMPARED = 2 };
+
+/* Whether a line is printed: all of a log that was computed again, else those of the summary. */
+static bool is_shown(const struct suite *s, const json_t *held, const char *name)
+{
+    const struct metric *m = s->recipe->metrics;
+    while (m->name && strcmp(m->name, name))
+        m++;
+    return held || m->in_summary;
+}
+
+/* The lines that are printed; a new reference. */
+static json_t *shown_lines(const struct suite *s, const json_t *held, struct err *e)
+{
+    json_t *shown = json_object(), *line;
+    const char *name;
+    bool bad = !shown;
+    json_object_foreach(s->table, name, line)
+    {
+        if (!is_shown(s, held, name))
+            continue;
+        json_t *own = json_copy(line);
+        bad = bad || (held && json_object_set_new(own, held_column.key,
+                                                  peer_number(peer_aggregate(held, name))));
+        bad = json_object_set_new(shown, name, own) || bad;
+    }
+    if (!bad)
+        return shown;
+    suite_no_memory(e);
+    json_decref(shown);
+    return NULL;
+}
+
+static int print_metrics(const struct suite *s, const json_t *held, struct err *e)
+{
+    struct column columns[METRIC_COLUMNS + 1];
+    int n = s->retain_log ? METRIC_COLUMNS : METRIC_COLUMNS - COMPARED;
+    json_t *lines = shown_lines(s, held, e);
+    memcpy(columns, metric_columns, sizeof metric_columns);
+    if (held)
+        columns[n++] = held_column;
+    int rc = lines ? print_lines("metric", lines, columns, n, e) : -1;
+    json_decref(lines);
+    return rc;
+}
+
+static int print_summary(const struct suite *s, json_t *more, struct err *e)
+{
+    json_t *all = json_copy(s->log.summary);
+    int rc = !all || (more && json_object_update(all, more))
+                 ? suite_no_memory(e)
+                 : command_print_json(all, JSON_LIKE_PYTHON, e);
+    json_decref(all);
+    return rc;
+}
+
+int results_print(const struct suite *s, const json_t *held, bool json, json_t *more, struct err *e)
+{
+    return (json ? print_summary(s, more, e) : print_metrics(s, held, e)) ||
+           print_notes(s, json, e);
+}
+
+int results_write(const struct peer_log *log, const json_t *table, const char *dir,
+                  const char *name, struct err *e)
+{
+    return peer_log_write(log, dir, name, e) || peer_write(table, dir, name, "TABLE", 0, e);
+}
+
+/* Of the comparison with the retrained model, a line for each data set. */
+static const struct column pair_columns[] = {{"rows", "rows", ""},
+                                             {"tokens", "tokens", ""},
+                                             {"KL", "kl", "%.4g"},
+                                             {"95 % low", "kl_low", "%.4g"},
+                                             {"95 % high", "kl_high", "%.4g"},
+                                             {"same top-1", "top1", "%.4f"},
+                                             {"95 % low", "top1_low", "%.4f"},
+                                             {"95 % high", "top1_high", "%.4f"},
+                                             {"KS p", "ks", "%.3g"},
+                                             {"AUC", "auc", "%.4f"},
+                                             {"95 % low", "auc_low", "%.4f"},
+                                             {"95 % high", "auc_high", "%.4f"},
+                                             {"AUC gap", "auc_gap", "%+.4f"}};
+
+enum { PAIR_COLUMNS = sizeof pair_columns / sizeof *pair_columns };
+
+/* What stands below the metrics. */
+static int print_more(json_t *more, struct err *e)
+{
+    struct buf text = {0};
+    json_t *beside = json_object_get(more, "beside");
+    int rc = buf_str(&text, "\n", e);
+    if (!rc && beside)
+        rc = write_lines("beside the retrained", beside, pair_columns, PAIR_COLUMNS, &text, e) ||
+             buf_str(&text, "\n", e);
+    if (!rc && !(rc = cost_write(json_object_get(more, "cost"), &text, e)))
+        printf("%s", text.data);
+    buf_fini(&text);
+    return rc;
+}
+
+/* The metrics' table, and the data sets' beside the retrained model. */
+static int write_files(const struct suite *s, const json_t *cost, const char *dir, struct err *e)
+{
+    const char *name = s->recipe->log;
+    json_t *table = json_copy(s->table);
+    int rc =
+        !table || (s->comparison && json_object_set(table, "beside", s->comparison))
+            ? suite_no_memory(e)
+        : results_write(&s->log, table, dir, name, e) || peer_write(cost, dir, name, "COST", 0, e)
+            ? -1
+            : 0;
+    json_decref(table);
+    return rc;
+}
+
+int results_show(const struct suite *s, json_t *cost, const char *out, bool json, struct err *e)
+{
+    json_t *more = json_pack("{s:O}", "cost", cost);
+    int rc = !more || (s->comparison && json_object_set(more, "beside", s->comparison))
+                 ? suite_no_memory(e)
+                 : 0;
+    if (!rc && out)
+        rc = write_files(s, cost, out, e);
+    if (!rc && json && !cost_has_ledger(cost))
+        json_object_del(more, "cost");
+    if (!rc)
+        rc = results_print(s, NULL, json, more, e);
+    if (!rc && !json)
+        rc = print_more(more, e);
+    json_decref(more);
     return rc;
 }

@@ -1,11 +1,14 @@
-/* Logs of an evaluation in a directory, OUT/SUITE_EVAL.json and its like: where they may be
- * written.
+/* Results of an evaluation: where their files may be written, the files, and what is printed. The
+ * files are OUT/SUITE_EVAL.json, SUITE_SUMMARY.json, SUITE_TABLE.json and SUITE_COST.json. Two
+ * evaluations alike give the same bytes in all but SUITE_COST.json.
  */
 #ifndef CLI_RESULTS_H
 #define CLI_RESULTS_H
 
 #include <stdbool.h>
 
+#include "suites/multiple.h"
+#include "suites/suite.h"
 #include "train/inputs.h"
 
 /* Refuses an OUT that is one of the inputs or holds one of them under the name of a log, and logs
@@ -13,5 +16,22 @@
  * files, do not matter. */
 int results_claim(const struct inputs *in, const char *out, const char *suite, bool overwrite,
                   struct err *e);
+
+/* DIR/NAME_EVAL.json, NAME_SUMMARY.json and NAME_TABLE.json. */
+int results_write(const struct peer_log *log, const json_t *table, const char *dir,
+                  const char *name, struct err *e);
+
+/* The summary as JSON, with the members of `more` (NULL: none), or a table of its metrics with
+ * their intervals and rows. `held`, an EVAL object or NULL, adds a column with its aggregates and
+ * the metrics that are no part of the summary. */
+int results_print(const struct suite *s, const json_t *held, bool json, json_t *more,
+                  struct err *e);
+/* The same of multiple-choice tasks. */
+int results_print_tasks(const struct multiple *m, bool json, struct err *e);
+
+/* All of an evaluation: writes the files into `out` (NULL: none) and prints, as tables or as one
+ * JSON object: the metrics, the comparison with the retrained model (suites/retrained.h), and the
+ * cost (report/cost.h), which is in the JSON object only if there is a ledger of a run. */
+int results_show(const struct suite *s, json_t *cost, const char *out, bool json, struct err *e);
 
 #endif
