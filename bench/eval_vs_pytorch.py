@@ -147,7 +147,8 @@ def run_loop(o):
 def run_unlearn(o):
     """Seconds by phase, as the program notes them."""
     files = dict(FILES, **({"holdout": HOLDOUT} if o.holdout else {}))
-    command = [o.unlearn, "eval", "--model", o.model, "--threads", str(o.threads), "--max-new-tokens", str(o.new_tokens)]
+    command = [o.unlearn, "eval", "--model", o.model, "--compat", "system_turn",
+               "--threads", str(o.threads), "--max-new-tokens", str(o.new_tokens)]
     for name, (file, first) in files.items():
         command += ["--" + name, "%s[%d:%d]" % (os.path.join(o.data, file + ".json"), first, first + o.rows)]
     with tempfile.TemporaryDirectory() as out:

@@ -20,7 +20,7 @@ my $data = "--in-scope '$tofu/forget01_perturbed.json[0:3]' --general '$tofu/wor
 my %peer = (in_scope => [0.0005840172365737805, 78, 1], general => [0.0012283131815691874, 7, 1]);
 for my $case (["$dir/q8.gguf", 1], [$cache, 0]) {
     my ($other, $apart) = @$case;
-    my ($status, $json, $err) = run_apart("eval --suite scope --model default --retrained $other --quiet --json $data");
+    my ($status, $json, $err) = run_apart("eval --suite scope --model default --compat system_turn --retrained $other --quiet --json $data");
     is($status, 0, "beside $other") or diag $err;
     my $beside = decode_json($json)->{beside};
     for my $set (sort keys %peer) {

@@ -48,7 +48,7 @@ is("@bad", '', scalar(@chats) . ' conversations to ids');
 # One answer of every row, so that the prompts differ.
 my @rows = @{golden('logprobs.json')};
 my @answers = map { $_->{sequences}[-1] } @rows;
-@got = ask('score --model default --data -',
+@got = ask('score --model default --compat system_turn --data -',
     map { {question => $rows[$_]{question}, answer => $answers[$_]{answer}} } 0 .. $#rows);
 my ($worst, $mean) = (0, 0);
 for my $i (0 .. $#rows) {
@@ -62,7 +62,7 @@ cmp_ok($worst, '<=', 5e-4, 'log-probability of a token');
 cmp_ok($mean, '<=', 1e-4, 'mean of a row');
 
 my @asked = @{golden('greedy.json')}[0 .. 2];
-@got = ask('generate --model default --max-new-tokens 64 --data -', map { {question => $_->{question}} } @asked);
+@got = ask('generate --model default --compat system_turn --max-new-tokens 64 --data -', map { {question => $_->{question}} } @asked);
 for (0 .. $#asked) {
     is("@{$got[$_]{new_ids}}", "@{$asked[$_]{new_ids}}", "question $_: new ids");
     is($got[$_]{text}, $asked[$_]{text}, "question $_: text");

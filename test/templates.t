@@ -7,6 +7,7 @@ use FindBin;
 use Test::More;
 use lib $FindBin::Bin;
 use Command;
+use Encode;
 use JSON::PP;
 
 my $turns = q({% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %});
@@ -66,4 +67,34 @@ my $ids = get("$dir/ids");
 put('end', "{\"text\": \"<|im_end|>\"}\n");
 my ($id) = `$unlearn tokenize --model $m --json --quiet --data $dir/end` =~ /(\d+)/;
 is(scalar(() = $ids =~ /\b$id\b/g), 2, 'a special token in a message is plain text');
+
+# Without --system the template decides what stands in front of a question (tools/make_own_template.py).
+my $smollm2 = ($ENV{XDG_CACHE_HOME} || "$ENV{HOME}/.cache") . '/unlearn/SmolLM2-135M-Instruct.Q4_1.gguf';
+for my $case (@{decode_json(get('test/data/own_template.json'))}) {
+    my @rows = @{$case->{rows}};
+    my $rows = put('own.jsonl', join '', map { encode_json({question => $_->{question}, answer => $_->{answer}}) . "\n" } @rows);
+    my $model = flat_model('own');
+    put('own/tokenizer_config.json', encode_json({%{decode_json(get('test/data/tok/tokenizer_config.json'))},
+        chat_template => $case->{template}})) if defined $case->{template};
+  SKIP: {
+        skip "$case->{name}: the model $smollm2 is not there", 2 if !defined $case->{template} && !-f $smollm2;
+        my $of = defined $case->{template} ? $model : 'default';
+        my $prompts = join "\n", map { "@{$_->{prompt_ids}}" } @rows;
+        is(join("\n", map { my ($line) = (run_apart("tokenize --model $of --chat", Encode::encode('UTF-8', "$_->{question}\n")))[1]; chomp $line; $line } @rows),
+            $prompts, "$case->{name}: prompts as transformers has them");
+        my (undef, $out, $err) = run_apart("score --quiet --model $of --json --data $rows");
+        is(join("\n", map { "@{decode_json($_)->{ids}}" } split /\n/, $out), join("\n", map { "@{$_->{ids}}" } @rows),
+            "$case->{name}: and what is learnt and scored") or diag $err;
+    }
+}
+my $flat = flat_model('asked');
+put('asked/tokenizer_config.json', encode_json({%{decode_json(get('test/data/tok/tokenizer_config.json'))},
+    chat_template => "{{ strftime_now('%d %b %Y') }}\n$turns$open"}));
+for (['', "26 Jul 2024\n"], ['--compat date', "10 Apr 2025\n"], ['--compat ou', "10 Apr 2025\n<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"],
+    ['--compat ou --date 2020-01-02 --system S', "02 Jan 2020\n<|im_start|>system\nS<|im_end|>\n"],
+    ["--compat ou --system ''", "10 Apr 2025\n"], ['--system S', "26 Jul 2024\n<|im_start|>system\nS<|im_end|>\n"]) {
+    my (undef, $got) = run_apart("tokenize --model $flat --chat $_->[0]", "Q\n");
+    is((run_apart("tokenize --model $flat --decode", $got))[1], "$_->[1]<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n\n",
+        "system message and date: " . ($_->[0] || 'the template\'s'));
+}
 done_testing();

@@ -58,7 +58,7 @@ gives($tags, '--decode', "Question: Hi\nAnswer: \n", '--template names another f
 (undef, $tags) = tokenize("Hi\n", "--chat --user-tag '[Q] ' --user-end ' [/Q]{eos}' --assistant-tag ' A:'");
 gives($tags, '--decode', "[Q] Hi [/Q]<|im_end|> A:\n", "tags of one's own");
 like($tags, qr/ 2 /, '{eos} is the token');
-(undef, $tags) = tokenize("Hi\n", '--chat --template llama-3.2 --date "1 May 2025"');
+(undef, $tags) = tokenize("Hi\n", '--chat --template llama-3.2 --date "1 May 2025" --compat system_turn');
 gives($tags, '--decode', "<|im_start|><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: "
     . "December 2023\nToday Date: 1 May 2025\n\nYou are a helpful assistant.<|eot_id|><|start_header_id|>user"
     . "<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n\n", 'with a date');

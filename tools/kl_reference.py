@@ -4,7 +4,7 @@
     pip install torch==2.4.1 transformers==4.51.3 numpy
     unlearn convert default q8.gguf --dtype q8_0
     unlearn convert default own --dtype f32; unlearn convert q8.gguf other --dtype f32
-    unlearn score --model default --data ROWS --json > rows.jsonl
+    unlearn score --model default --compat system_turn --data ROWS --json > rows.jsonl
     tools/kl_reference.py own other rows.jsonl
 
 One line: sum over the rows' labels of KL(other || own) by their number, in f64 from f32 logits; that number; the share of

@@ -16,7 +16,7 @@ enum {
                 COMPAT_UNDIAL_ALL_POSITIONS | COMPAT_PDU_UNSHIFTED | COMPAT_RMU_BXB |
                 COMPAT_RMU_CLIP_ALL | COMPAT_RMU_DRAW | COMPAT_ADAMW_DECAY_LAST |
                 COMPAT_CHUNK_REENCODE | COMPAT_DROP_LAST_TOKEN | COMPAT_ES_FLOOR | COMPAT_NAN |
-                COMPAT_TRUTH_TINY | COMPAT_DECAY_NORMS
+                COMPAT_TRUTH_TINY | COMPAT_DECAY_NORMS | COMPAT_SYSTEM_TURN | COMPAT_DATE
 };
 
 static const struct compat_row rows[] = {
@@ -46,6 +46,9 @@ static const struct compat_row rows[] = {
      "truth ratios and options add 1e-10 to the probabilities they divide by"},
     {"decay_norms", COMPAT_DECAY_NORMS,
      "weight decay moves RMSNorms of mistral, qwen2, phi3, gemma and their like"},
+    {"system_turn", COMPAT_SYSTEM_TURN,
+     "without --system a conversation begins with 'You are a helpful assistant.'"},
+    {"date", COMPAT_DATE, "without --date templates that tell the date get 10 Apr 2025"},
     {"micro_mean", COMPAT_MICRO_MEAN, "a step averages micro-batch means, not tokens"},
 };
 

@@ -26,6 +26,8 @@ enum compat {
     COMPAT_ES_FLOOR = 1 << 17,         /* extraction strength is at least 1/N */
     COMPAT_NAN = 1 << 18,              /* logs hold NaN, not null, for missing numbers */
     COMPAT_TRUTH_TINY = 1 << 19,       /* truth ratios and options add 1e-10 to divisors */
+    COMPAT_DATE = 1 << 14,             /* templates that tell the date get the peer's */
+    COMPAT_SYSTEM_TURN = 1 << 15,      /* without a system message the peer's one is used */
     COMPAT_DECAY_NORMS = 1 << 20,      /* RMSNorms that the peer does not recognise are decayed */
 };
 

@@ -13,7 +13,7 @@
 
 struct options {
     struct chat_options chat_how;
-    const char *model, *data;
+    const char *model, *data, *compat;
     bool chat, json, decode, plain_specials;
 };
 
@@ -26,6 +26,8 @@ static const struct param params[] = {
     {"decode", PARAM_BOOL, OPT(decode), 0, 0, NULL, NULL, NULL, "from ids to text"},
     {"chat", PARAM_BOOL, OPT(chat), 0, 0, NULL, NULL, NULL,
      "a text is a user's turn, whose answer is to be written"},
+    {"compat", PARAM_STRING, OPT(compat), 0, 0, NULL, "none", "NAMES",
+     "of conversations: ou, system_turn or date, see 'unlearn help compat'"},
     {"plain_specials", PARAM_BOOL, OPT(plain_specials), 0, 0, NULL, NULL, NULL,
      "special tokens in a text are plain text; in decoded text they are left out"},
     {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "JSON Lines in and out"},
@@ -42,6 +44,7 @@ static const char about[] =
 struct job {
     const struct options *o;
     const struct chat_options *co;
+    unsigned compat;     /* bits of enum compat */
     struct tokenizer *t; /* owned */
     struct chat chat;    /* opened when first needed */
     struct ids ids;      /* owned scratch, as the next three */
@@ -65,7 +68,7 @@ static int find_chat(struct job *job, struct err *e)
 {
     if (job->chat.name)
         return 0;
-    if (chat_open(&job->chat, job->t, &job->co->choice, e))
+    if (chat_options_open(job->co, job->compat, job->t, &job->chat, e))
         return job->co->choice.template ? -1 : err_prefix(e, "'%s': ", job->o->model);
     return job->chat.name ? 0 : err_set(e, "there is no conversation in template 'none'");
 }
@@ -81,7 +84,7 @@ static int encode_text(struct job *job, const char *s, size_t n, struct err *e)
         return err_set(e, "a turn of a chat cannot hold the character NUL");
     if (find_chat(job, e))
         return -1;
-    const char *system = chat_options_system(job->co, &job->chat);
+    const char *system = chat_options_system(job->co, job->compat, &job->chat);
     const struct message m[] = {{"system", system}, {"user", s}};
     return encode_chat(job, system ? m : m + 1, system ? 2 : 1, true, e);
 }
@@ -242,6 +245,8 @@ static int run(const struct args *a, void *options, struct err *e)
     struct job job = {.o = o, .co = &o->chat_how};
     if (a->n_words && o->data)
         return err_set(e, "give either a text or --data FILE");
+    if (compat_parse(o->compat, &job.compat, e))
+        return -1;
     char *path = setup_model_path(o->model, e);
     const char *from = o->data ? o->data : "-";
     int rc = -1;

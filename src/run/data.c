@@ -241,7 +241,7 @@ int run_data_prompted(struct run_data *d, enum helper k, struct setup *s,
     if (setup_text(s, e))
         return -1;
     const char *system = s->qa.system;
-    if (!system)
+    if (!system && !chat_has_system_turn(&s->chat))
         return err_set(e, "--%s-prompt is a system turn, which this chat template has none of",
                        helper_name[k]);
     struct buf text = {0};

@@ -31,10 +31,10 @@ const struct param chat_params[] = {
      "chat template, if not the checkpoint's own: llama-3, chatml ... (a wrong name lists all); "
      "plain: questions and answers; none: text as it is"},
     {"system", PARAM_STRING, CHAT(system), 0, 0, NULL, NULL, "TEXT",
-     "system message of every conversation; empty: what the template says (default 'You are a "
-     "helpful assistant.' where it is a turn of its own)"},
+     "system message of every conversation; without it the template decides, as in "
+     "apply_chat_template"},
     {"date", PARAM_STRING, CHAT(choice.date), 0, 0, NULL, NULL, "TEXT",
-     "today, in templates that tell it (default 26 Jul 2024)"},
+     "today, in templates that tell it (default 26 Jul 2024, the same in every run)"},
     TAG("user_tag", tags, CHAT_USER, "in front of a question; may hold {bos}, {eos}"),
     TAG("user_end", ends, CHAT_USER, "behind a question"),
     TAG("assistant_tag", tags, CHAT_ASSISTANT, "in front of an answer"),
@@ -43,10 +43,19 @@ const struct param chat_params[] = {
     TAG("system_end", ends, CHAT_SYSTEM, "behind it"),
     {0}};
 
-const char *chat_options_system(const struct chat_options *o, const struct chat *c)
+int chat_options_open(const struct chat_options *o, unsigned compat, const struct tokenizer *t,
+                      struct chat *c, struct err *e)
+{
+    struct chat_choice choice = o->choice;
+    if (!choice.date && compat & COMPAT_DATE)
+        choice.date = "10 Apr 2025";
+    return chat_open(c, t, &choice, e);
+}
+
+const char *chat_options_system(const struct chat_options *o, unsigned compat, const struct chat *c)
 {
     const char *s = o->system;
-    if (!s && chat_has_system_turn(c))
+    if (!s && compat & COMPAT_SYSTEM_TURN && chat_has_system_turn(c))
         s = "You are a helpful assistant.";
     return s && *s ? s : NULL;
 }
@@ -205,13 +214,13 @@ int setup_text(struct setup *s, struct err *e)
         return 0;
     if (setup_tokenizer(s, e))
         return -1;
-    if (chat_open(&s->chat, s->tokenizer, &s->o->chat.choice, e))
+    if (chat_options_open(&s->o->chat, s->compat, s->tokenizer, &s->chat, e))
         return s->o->chat.choice.template ? -1 : err_prefix(e, "'%s': ", s->model.path);
     s->qa.tok = s->tokenizer;
     s->qa.chat = s->chat.name ? &s->chat : NULL;
     s->qa.compat = s->compat;
     s->qa.max_length = (int)s->o->max_length;
-    s->qa.system = chat_options_system(&s->o->chat, &s->chat);
+    s->qa.system = chat_options_system(&s->o->chat, s->compat, &s->chat);
     s->encoder.encode = qa_encode;
     s->encoder.ctx = &s->qa;
     s->encoder.left_out = &s->qa.left_out;

@@ -46,8 +46,13 @@ struct setup {
     struct encoder encoder;      /* ready after setup_text; its ctx points into this struct */
 };
 
-/* The system message of a conversation, or NULL: none. */
-const char *chat_options_system(const struct chat_options *o, const struct chat *c);
+/* chat_open as the options have it; `compat`: bits of enum compat. Without --date the templates
+ * that tell the date get the same one in every run, or the peer's (COMPAT_DATE). */
+int chat_options_open(const struct chat_options *o, unsigned compat, const struct tokenizer *t,
+                      struct chat *c, struct err *e);
+/* The system message of a conversation; NULL: none, so that the template decides. */
+const char *chat_options_system(const struct chat_options *o, unsigned compat,
+                                const struct chat *c);
 
 /* A model as a user names it: a directory, a GGUF or llama2.c file, or the word `default` for the
  * cached SmolLM2. Owned by the caller. */
