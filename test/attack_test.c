@@ -1,7 +1,7 @@
 /* Attacks within a step: perturbed hidden states (lat), an attacker who fine-tunes (tar), and the
  * direction of refusal. Derivatives by central differences; bounds and bits that must hold. */
 #include "model/forward.h"
-#include "train/direction.h"
+#include "train/helpers.h"
 #include "bench.h"
 
 /* d loss / d delta is the slope of the loss, after each layer, for terms on hidden states and on

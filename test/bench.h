@@ -10,7 +10,6 @@
 #include "base/mem.h"
 #include "batches.h"
 #include "methods/method.h"
-#include "methods/wrapping.h"
 #include "optim/optims.h"
 #include "tap.h"
 

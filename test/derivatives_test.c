@@ -1,7 +1,7 @@
 /* Derivatives over data sets against autograd in f64 (tools/make_derivatives_golden.py), and what a
  * mask must keep, under every optimiser and wrapper. */
 #include "job.h"
-#include "methods/wrapping.h"
+#include "methods/method.h"
 #include "objectives/terms.h"
 #include "train/derivatives.h"
 #include "train/mask.h"

@@ -12,12 +12,11 @@
 #include "base/mem.h"
 #include "locate/locators.h"
 #include "methods/method.h"
-#include "methods/wrapping.h"
 #include "model/score.h"
 #include "optim/optims.h"
 #include "tap.h"
 #include "text/qa.h"
-#include "train/direction.h"
+#include "train/helpers.h"
 #include "train/loop.h"
 
 #ifdef __SANITIZE_ADDRESS__

@@ -2,8 +2,8 @@
  * peer's own code, survey/ PyTorch on the papers' formulas. test/data holds each gradient's norm
  * and 128 of its entries; the whole gradients, and those of a larger model, are in golden/. */
 #include "survey.h"
-#include "train/dual.h"
-#include "train/gap.h"
+#include "train/helpers.h"
+#include "train/weighting.h"
 
 enum {
     OU = COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN |

@@ -7,7 +7,7 @@
 #include "job.h"
 #include "locate/locators.h"
 #include "objectives/terms.h"
-#include "train/direction.h"
+#include "train/helpers.h"
 
 static const char two_downs[] = "model\\.layers\\.(0|1)\\.mlp\\.down_proj\\.weight";
 

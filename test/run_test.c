@@ -39,7 +39,7 @@ static void config(struct run_config *c, const char *name)
     param_defaults(alternate_params, &c->alternates);
     param_defaults(generic_params, &c->generic);
     param_defaults(weighting_params, &c->weighting);
-    param_defaults(watch_params, &c->watch);
+    param_defaults(validation_params, &c->validation);
     c->setup.model = model_path;
     c->run = (struct run_options){.files[ROLE_RETAIN] = data_path,
                                   .question_key = "question",

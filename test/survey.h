@@ -12,7 +12,7 @@
 #include "methods/method.h"
 #include "objectives/terms.h"
 #include "tap.h"
-#include "train/direction.h"
+#include "train/helpers.h"
 
 struct figure {
     const char *file, *method, *settings; /* settings: "name=value name=value" */

@@ -10,10 +10,10 @@
 #include "data/rows.h"
 #include "methods/method.h"
 #include "model/save.h"
-#include "methods/wrapping.h"
+#include "methods/method.h"
 #include "optim/optims.h"
 #include "tap.h"
-#include "train/gap.h"
+#include "train/helpers.h"
 #include "train/loop.h"
 
 /* What a training job holds. */

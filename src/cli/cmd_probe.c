@@ -9,7 +9,7 @@
 #include "run/setup.h"
 #include "model/layout.h"
 #include "tensor/out.h"
-#include "train/direction.h"
+#include "train/helpers.h"
 
 struct options {
     const char *ref, *reinforced, *batch, *out, *locate;

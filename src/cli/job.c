@@ -140,7 +140,7 @@ static int take_course(struct args *a, struct request *q)
 {
     int status = args_take(a, "weights over the run", weighting_params, &q->config.weighting);
     if (status == ARGS_GO)
-        status = args_take(a, "looks at the run", watch_params, &q->config.watch);
+        status = args_take(a, "looks at the run", validation_params, &q->config.validation);
     return status == ARGS_GO ? take_stages(a, q) : status;
 }
 
@@ -199,7 +199,7 @@ static int request_parse(struct request *q, const struct job_command *c, int arg
                                   {"what to run", c->method ? NULL : recipe_params, &q->choice}},
                        .open = true};
     param_defaults(weighting_params, &q->config.weighting);
-    param_defaults(watch_params, &q->config.watch);
+    param_defaults(validation_params, &q->config.validation);
     int status = args_parse(a, argc, argv);
     if (status == ARGS_GO)
         status = take_choices(a, c, q);
@@ -223,16 +223,17 @@ static void request_fini(struct request *q)
 static void print_text(const struct train_report *r, double rate, const char *out)
 {
     printf("%ld steps, %ld tokens in %.1f s (%.0f tokens/s), last loss %.4g -> %s%s%s\n", r->steps,
-           r->tokens, r->seconds, rate, r->loss, out, *r->look.stop ? "; stopped: " : "",
-           r->look.stop);
+           r->tokens, r->seconds, rate, r->loss, out, *r->validation.stop ? "; stopped: " : "",
+           r->validation.stop);
 }
 
 static void print_object(const struct train_report *r, double rate, const char *out)
 {
-    json_t *j = json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:s?}", "steps",
-                          (json_int_t)r->steps, "tokens", (json_int_t)r->tokens, "seconds",
-                          r->seconds, "tokens_per_second", rate, "loss", r->loss, "grad_norm",
-                          r->grad_norm, "out", out, "stopped", *r->look.stop ? r->look.stop : NULL);
+    json_t *j =
+        json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:s?}", "steps", (json_int_t)r->steps,
+                  "tokens", (json_int_t)r->tokens, "seconds", r->seconds, "tokens_per_second", rate,
+                  "loss", r->loss, "grad_norm", r->grad_norm, "out", out, "stopped",
+                  *r->validation.stop ? r->validation.stop : NULL);
     json_dumpf(j, stdout, JSON_REAL_PRECISION(10));
     putchar('\n');
     json_decref(j);

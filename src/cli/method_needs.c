@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "methods/stage.h"
-#include "methods/wrapping.h"
+#include "methods/method.h"
 #include "objectives/terms.h"
 #include "train/wrapper.h"
 

@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "base/param.h"
 #include "data/dataset.h"
-#include "train/engine.h"
+#include "train/wrapper.h"
 
 struct method {
     const char *name;   /* as OpenUnlearning's class, if there is one: "GradDiff" */
@@ -79,5 +79,24 @@ bool recipe_uses(const struct recipe *r, enum role role);
 double recipe_weight(const struct recipe *r, enum recipe_place place);
 /* The role that sets the length of an epoch: the forget term's, or the retain's without one. */
 enum role recipe_anchor(const struct recipe *r);
+
+/* A wrapper with its parameters and its extra terms. */
+struct wrapping {
+    struct choice chosen;            /* a wrapper; none: no wrapper */
+    void *extra[WRAPPER_MAX_EXTRAS]; /* owned parameters of the extra terms, at their defaults */
+};
+
+static inline const struct wrapper *wrapping_row(const struct wrapping *w)
+{
+    return w->chosen.row;
+}
+
+/* By name, or "none"; allocates the parameters, at their defaults. */
+int wrapping_choose(struct wrapping *w, const char *name, struct err *e);
+/* Adds the extra terms to an engine with data sets and the method's terms. */
+int wrapping_bind(struct wrapping *w, struct engine *g, struct err *e);
+/* The goals whose gradients update weights. */
+unsigned wrapping_goals(const struct wrapping *w);
+void wrapping_fini(struct wrapping *w);
 
 #endif

@@ -2,7 +2,6 @@
  * the label,
  *   mean over rows of -sum_v q log p,  q = softmax(z with z[label] = -inf), a constant.
  * The mean is over scored rows, without the first few of each sequence. */
-#include "objectives/rows.h"
 #include "objectives/terms.h"
 
 #include <math.h>

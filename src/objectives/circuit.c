@@ -5,7 +5,6 @@
  * The paper moves the weights over T steps from forget to retain (the weighting "breaker"). */
 #include <math.h>
 
-#include "objectives/hidden.h"
 #include "objectives/terms.h"
 
 static const struct param params[] = {HIDDEN_PLACE, {0}};

@@ -1,7 +1,6 @@
 /* SCRUB's min step (arXiv 2302.09880): distil the reference and learn the labels,
  *   kl_weight T^2 KL(softmax(z_ref / T) || softmax(z / T)) - nll_weight log p(label).
  * The mean is over scored rows. */
-#include "objectives/rows.h"
 #include "objectives/terms.h"
 
 #include <math.h>

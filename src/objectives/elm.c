@@ -6,7 +6,6 @@
  * the `top` tokens; the loss is the cross-entropy to it, the mean over scored rows. On the retain
  * data likeliest_ref learns the reference's argmax. The third loss, for fluency, is nll on texts
  * that the reference generated at the start of the run. */
-#include "objectives/rows.h"
 #include "objectives/terms.h"
 
 #include <math.h>

@@ -4,7 +4,6 @@
  *   d/dz_v = p_v (log p_v - sum_u p_u log p_u) */
 #include <math.h>
 
-#include "objectives/rows.h"
 #include "objectives/terms.h"
 
 static double row(const void *params, const struct logit_row *r)

@@ -2,7 +2,6 @@
  *   JSD(p, q) = (KL(p || m) + KL(q || m)) / 2,  m = (p + q) / 2.
  * Between model and label (q one-hot), and between model and frozen reference. Means are over
  * scored rows. */
-#include "objectives/rows.h"
 #include "objectives/terms.h"
 
 #include <math.h>

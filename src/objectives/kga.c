@@ -1,10 +1,9 @@
 /* Knowledge gap alignment, KGA (arXiv 2305.06535): the divergence from a model trained on the
  * forget data should equal the divergence of the target model from one trained on new data of the
  * same kind, | mean over rows of KL(p || p_reinforced) - gap |, gap being the mean of KL(p_ref ||
- * p_new) over the rows of new data: a constant of the run, measured before training (train/gap.h)
- * unless given. The mean is over the scored rows of the micro-batch, and the sign inside | | is
- * that of this mean. */
-#include "objectives/rows.h"
+ * p_new) over the rows of new data: a constant of the run, measured before training
+ * (train/helpers.h) unless given. The mean is over the scored rows of the micro-batch, and the sign
+ * inside | | is that of this mean. */
 #include "objectives/terms.h"
 
 #include <math.h>

@@ -3,7 +3,6 @@
  * its negative (SCRUB's max step, arXiv 2302.09880),
  * and the cross-entropy to it, -sum_v p_ref log p, which differs by a constant (LLMU's third term).
  * The means are over scored rows; under kl_all_positions over every row of the padded batch. */
-#include "objectives/rows.h"
 #include "objectives/terms.h"
 
 struct kl {

@@ -4,7 +4,6 @@
  * kept. Only the layer's down-projection is trainable (locate). Means over all prompt tokens, and
  * over the width.
  */
-#include "objectives/hidden.h"
 #include "objectives/terms.h"
 
 struct redirect {

@@ -9,7 +9,6 @@
 #include <math.h>
 
 #include "base/rng.h"
-#include "objectives/hidden.h"
 #include "objectives/terms.h"
 
 struct mapping {

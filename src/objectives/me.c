@@ -1,7 +1,6 @@
 /* Maximum entropy (arXiv 2410.08109): KL from the uniform distribution,
  *   mean over rows of sum_v (1/V)(log(1/V) - log p),  d/dz = (p - 1/V) / rows.
  * The mean is over scored rows. */
-#include "objectives/rows.h"
 #include "objectives/terms.h"
 
 #include <math.h>

@@ -2,7 +2,6 @@
  *   mean over rows of (1/V) sum_v (z - z_ref)^2,  d/dz = 2 (z - z_ref) / (V rows),
  * stricter than a divergence: a constant added to all logits of a row has a loss. The mean is
  * over scored rows. (embed_diff is the same for hidden states.) */
-#include "objectives/rows.h"
 #include "objectives/terms.h"
 
 static double row(const void *params, const struct logit_row *r)

@@ -7,7 +7,6 @@
  * by MUSE (arXiv 2407.06460), whose "NPO" results use them, and Unlearn-Simple's fork of it. They
  * do not depend on the labels. Rows are the scored ones; under kl_all_positions every row of the
  * padded batch, as in that code. d/dz = 2 sigmoid(-beta (z_ref - z)) / (rows V). */
-#include "objectives/rows.h"
 #include "objectives/terms.h"
 
 struct form {

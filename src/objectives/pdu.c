@@ -2,7 +2,6 @@
  *   mean over rows of (max_v z - mean_v z)^2.
  * The mean is over scored rows; under pdu_unshifted over the rows at the labels' positions, which
  * predict the token after each label. d/dz = 2 (max - mean)(onehot(argmax) - 1/V) / rows. */
-#include "objectives/rows.h"
 #include "objectives/terms.h"
 
 static double row(const void *params, const struct logit_row *r)

@@ -9,7 +9,6 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "objectives/hidden.h"
 #include "objectives/terms.h"
 
 enum { KERNELS = 5 };

@@ -5,7 +5,6 @@
  * over label tokens and over the width. */
 #include <math.h>
 
-#include "objectives/hidden.h"
 #include "objectives/terms.h"
 
 struct rmu {

@@ -3,7 +3,6 @@
  * whose minimum is not the reference but a point mass on its argmax; and its negative.
  * The mean is over scored rows; under kl_all_positions over every row of the padded batch, as in
  * SOUL. d/dz = p (-log(p_ref + 1e-12) - H). */
-#include "objectives/rows.h"
 #include "objectives/terms.h"
 
 #include <math.h>

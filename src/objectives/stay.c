@@ -2,7 +2,6 @@
  * (arXiv 2408.00761), of its main stage, mean over layers and tokens of |h - h_ref|, and of its
  * first one, of |h - h_ref|^2 / C. The means are over all tokens. (TAR's code includes padding and
  * the embeddings, and the last states after the final norm; the mean over the width is ours.) */
-#include "objectives/hidden.h"
 #include "objectives/terms.h"
 
 static const struct param params[] = {

@@ -3,7 +3,6 @@
  * The mean is over scored rows. Under undial_all_positions it is over all rows that have a next
  * token, padding included; where that is not a label, entry V-100 is lowered, since OpenUnlearning
  * uses -100 as an index from the end. */
-#include "objectives/rows.h"
 #include "objectives/terms.h"
 
 #include "base/seq.h"

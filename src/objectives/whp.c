@@ -4,7 +4,6 @@
  *   whp:  mean over rows of -log p(argmax t), or of -sum_v softmax(t) log p,
  *   rkld: mean over rows of KL(p || softmax(t)).
  * The means are over scored rows. */
-#include "objectives/rows.h"
 #include "objectives/terms.h"
 
 #include <math.h>

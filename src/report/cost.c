@@ -4,7 +4,7 @@
 
 #include "base/file.h"
 #include "report/table.h"
-#include "train/ledger.h"
+#include "train/cost.h"
 
 static const char *const sides[] = {"model", "retrained"};
 static const char *const shared[] = {"flops", "seconds", "tokens"};
@@ -19,7 +19,7 @@ static double number(const json_t *o, const char *key)
 /* The ledger of the run that trained the model, or NULL. */
 static json_t *read_run(const char *path)
 {
-    json_t *run = path && file_is_dir(path) ? ledger_read(path) : NULL;
+    json_t *run = path && file_is_dir(path) ? train_cost_read(path) : NULL;
     json_t *method = json_object_get(json_object_get(run, "options"), "method");
     if (json_is_string(method))
         json_object_set(run, "method", method);

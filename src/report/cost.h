@@ -1,6 +1,6 @@
 /* Cost of training a model and the retrained one, and of the evaluation:
  *
- *   model, retrained  ledgers of runs (train/ledger.h), of their options only `method`; absent
+ *   model, retrained  ledgers of runs (train/cost.h), of their options only `method`; absent
  *                     for a model without a run
  *   share             {flops, seconds, tokens}: the model's divided by the retrained one's
  *   evaluation        {seconds, sequences, tokens, answers, new_tokens}: scored sequences and

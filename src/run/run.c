@@ -67,21 +67,22 @@ int run_ledger_begin(const struct run *r, struct err *e)
 }
 
 /* With the costs of the stages; a run that is resumed adds those of its checkpoint. */
-static int ledger_open(struct ledger *l, const struct run *r, const struct engine *g, struct err *e)
+static int ledger_open(struct train_cost *l, const struct run *r, const struct engine *g,
+                       struct err *e)
 {
     const struct wrapper *w = r->c.wrapper.row;
     const struct optim *o = r->c.optim.row;
-    *l = (struct ledger){.out = r->c.run.out,
-                         .engine = g,
-                         .optim_states = o->n_states,
-                         .wrapper_copies = w ? w->n_copies : 0,
-                         .about = describe(r),
-                         .start = log_seconds()};
+    *l = (struct train_cost){.out = r->c.run.out,
+                             .engine = g,
+                             .optim_states = o->n_states,
+                             .wrapper_copies = w ? w->n_copies : 0,
+                             .about = describe(r),
+                             .start = log_seconds()};
     if (!l->about)
         return err_no_memory(e, "ledger");
     for (int k = 0; k < STAGE_COUNT && !r->c.train.resume && !r->stage; k++) {
-        json_t *of_stage = r->stage_dir[k] ? ledger_read(r->stage_dir[k]) : NULL;
-        ledger_add(l, of_stage);
+        json_t *of_stage = r->stage_dir[k] ? train_cost_read(r->stage_dir[k]) : NULL;
+        train_cost_add(l, of_stage);
         json_decref(of_stage);
     }
     return 0;
@@ -135,7 +136,7 @@ static int train(struct training *t, struct trainer *how, struct run *r, struct 
         return -1;
     if ((r->result->interrupted = report->interrupted))
         return err_set(e, "interrupted");
-    if (save_model(t, r, e) || ledger_write(how->ledger, true, e))
+    if (save_model(t, r, e) || train_cost_write(how->cost, true, e))
         return -1;
     train_drop_checkpoint(r->c.run.out);
     if (r->stage)
@@ -148,22 +149,22 @@ int run_training(struct run *r, struct err *e)
 {
     const struct run_config *c = &r->c;
     struct training t = {0};
-    struct ledger ledger;
+    struct train_cost ledger;
     struct trainer how = {.engine = &t.engine,
                           .optim = c->optim,
                           .wrapper = c->wrapper,
                           .weighting = weighting_of(&c->weighting),
-                          .watch = &t.validation.watch,
+                          .validation = &t.validation.validation,
                           .options = r->shared,
                           .files = r->files,
                           .o = &c->train,
                           .order = &t.data.order,
-                          .ledger = &ledger,
+                          .cost = &ledger,
                           .out = c->run.out,
                           .what = r->stage ? r->stage->name : c->command};
     int rc =
         ledger_open(&ledger, r, &t.engine, e) || training_open(&t, c, e) || train(&t, &how, r, e);
-    ledger_fini(&ledger);
+    train_cost_fini(&ledger);
     training_close(&t);
     return rc;
 }

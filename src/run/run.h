@@ -5,8 +5,8 @@
  *     struct run_result r;
  *     run_train(&c, NULL, &r, &e)
  *
- * OUT is taken as run/output.h describes; it gets the model, train.jsonl (train/journal.h) and
- * run.json (train/ledger.h).
+ * OUT is taken as run/output.h describes; it gets the model, train.jsonl (train/log.h) and
+ * run.json (train/cost.h).
  */
 #ifndef RUN_RUN_H
 #define RUN_RUN_H
@@ -29,7 +29,7 @@ struct run_config {
     struct alternate_options alternates;
     struct generic_options generic;
     struct weighting_options weighting;
-    struct watch_options watch;
+    struct validation_options validation;
     struct recipe recipe;                  /* owned */
     struct choice optim, locator, wrapper; /* owned; no wrapper: NULL */
     const struct stage *first;             /* NULL: none */

@@ -70,7 +70,7 @@ static int stage_begin(struct run *sub, const struct run *r, int k, const char *
     sub->stage = s;
     c->wrapper = (struct choice){0};
     param_defaults(weighting_params, &c->weighting);
-    param_defaults(watch_params, &c->watch);
+    param_defaults(validation_params, &c->validation);
     c->run.out = dir;
     c->run.dtype = "f32";
     c->run.save_adapter = false;

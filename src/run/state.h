@@ -3,7 +3,7 @@
 #define RUN_STATE_H
 
 #include "base/outdir.h"
-#include "methods/wrapping.h"
+#include "methods/method.h"
 #include "run/run.h"
 
 struct run {

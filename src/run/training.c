@@ -4,8 +4,7 @@
 #include "base/mem.h"
 #include "locate/locators.h"
 #include "model/lora.h"
-#include "train/direction.h"
-#include "train/gap.h"
+#include "train/helpers.h"
 
 /* frozen_base: the trained model without its adapters will serve, see locate. */
 static int open_reference(struct training *t, const struct setup_options *so,
@@ -134,7 +133,7 @@ int training_open(struct training *t, const struct run_config *c, struct err *e)
         run_data_order(&t->data, &t->engine, &c->train, &c->alternates,
                        weighting_turns(&c->weighting), e) ||
         locate(t, c, e) || measure_gap(t, e) ||
-        run_validation_init(&t->validation, &c->watch, &t->engine, e))
+        run_validation_init(&t->validation, &c->validation, &t->engine, e))
         return -1;
     struct model *ref = t->ref.w ? &t->ref : &t->s.model;
     return generic_make(&c->generic, &t->data, &t->s, o, &c->train, ref, &t->engine, e) ||

@@ -3,7 +3,7 @@
 #ifndef RUN_TRAINING_H
 #define RUN_TRAINING_H
 
-#include "methods/wrapping.h"
+#include "methods/method.h"
 #include "run/run.h"
 #include "run/validation.h"
 

@@ -10,7 +10,7 @@ enum { EL_NGRAM = 10 };
 
 static int rows_of(const struct run_validation *w, const struct dataset *d)
 {
-    const int64_t most = w->watch.o->eval_rows;
+    const int64_t most = w->validation.o->eval_rows;
     return most && most < d->n ? (int)most : d->n;
 }
 
@@ -60,23 +60,23 @@ static int extract(const struct run_validation *w, double *mean, struct err *e)
                        EL_NGRAM);
 }
 
-static int measure(void *ctx, double v[FIGURE_COUNT], struct err *e)
+static int measure(void *ctx, double v[VALIDATION_COUNT], struct err *e)
 {
     const struct run_validation *w = ctx;
-    const struct watch_options *o = w->watch.o;
+    const struct validation_options *o = w->validation.o;
     double unused;
-    for (int i = 0; i < FIGURE_COUNT; i++)
+    for (int i = 0; i < VALIDATION_COUNT; i++)
         v[i] = NAN;
-    if (score(w, ROLE_FORGET, &v[FIGURE_FORGET_NLL], &v[FIGURE_MA], e) ||
-        score(w, ROLE_RETAIN, &v[FIGURE_RETAIN_NLL], &unused, e))
+    if (score(w, ROLE_FORGET, &v[VALIDATION_FORGET_NLL], &v[VALIDATION_MA], e) ||
+        score(w, ROLE_RETAIN, &v[VALIDATION_RETAIN_NLL], &unused, e))
         return -1;
-    return o->stop_el > 0 ? extract(w, &v[FIGURE_EL], e) : 0;
+    return o->stop_el > 0 ? extract(w, &v[VALIDATION_EL], e) : 0;
 }
 
-int run_validation_init(struct run_validation *w, const struct watch_options *o, struct engine *g,
-                        struct err *e)
+int run_validation_init(struct run_validation *w, const struct validation_options *o,
+                        struct engine *g, struct err *e)
 {
-    *w = (struct run_validation){.watch = {.o = o, .measure = measure, .ctx = w}, .engine = g};
+    *w = (struct run_validation){.validation = {.o = o, .measure = measure, .ctx = w}, .engine = g};
     bool bounded = o->stop_nll > 0 || o->stop_el > 0 || o->stop_ma > 0;
     return bounded && !g->sets[ROLE_FORGET]
                ? err_set(e, "the run is to end when its data are forgotten: give --forget FILE")

@@ -65,7 +65,7 @@ static int write_texts(struct texts *t, const struct checkpoint *c, struct err *
     json_t *none = json_object();
     json_t *run = json_pack("{s:s, s:i, s:b, s:O?, s:O?}", "isa", c->model->ops->name, "threads",
                             ops_threads(), "estimated", (int)c->estimated, "files", c->files,
-                            "ledger", c->ledger);
+                            "ledger", c->cost);
     int rc = !run || !none
                  ? err_no_memory(e, "checkpoint")
                  : json_write_buf(c->options ? c->options : none, &t->options, JSON_COMPACT, e) ||
@@ -227,7 +227,7 @@ static int load_run(const struct tensor_file *f, struct checkpoint *c, struct er
     if (!rc) {
         warn_of_machine(run, c);
         c->estimated = json_is_true(json_object_get(run, "estimated"));
-        c->ledger = json_incref(json_object_get(run, "ledger"));
+        c->cost = json_incref(json_object_get(run, "ledger"));
     }
     json_decref(run);
     return rc;

@@ -17,7 +17,7 @@ struct checkpoint {
     const json_t *options; /* an object; NULL: none */
     const json_t *files;   /* {path: SHA-256} of the input files; NULL: not compared */
     bool estimated;        /* the state holds the curvature estimate of the next step */
-    json_t *ledger;        /* saved: borrowed, or NULL; loaded: a new reference, or NULL */
+    json_t *cost;          /* saved: borrowed, or NULL; loaded: a new reference, or NULL */
 };
 
 int checkpoint_save(const struct checkpoint *c, long step, struct err *e);

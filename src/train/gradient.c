@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "model/lora.h"
-#include "train/dual.h"
+#include "train/weighting.h"
 #include "train/mask.h"
 
 static int check_stop(struct gradient *g, struct err *e)

@@ -71,10 +71,10 @@ int train_log_write(FILE *f, const char *out, const struct gradient *g, const st
     for (int i = 0; j && i < en->n_obj; i++)
         if (en->obj[i].dual)
             json_object_set_new(j, "dual", json_real(en->obj[i].weight));
-    if (j && entry->look)
-        json_object_set_new(j, "eval", look_json(entry->look));
-    if (j && entry->look && *entry->look->stop)
-        json_object_set_new(j, "stopped", json_string(entry->look->stop));
+    if (j && entry->validation)
+        json_object_set_new(j, "eval", validation_json(entry->validation));
+    if (j && entry->validation && *entry->validation->stop)
+        json_object_set_new(j, "stopped", json_string(entry->validation->stop));
     int bad = !j || json_dumpf(j, f, JSON_COMPACT | JSON_REAL_PRECISION(10)) ||
               fputc('\n', f) == EOF || fflush(f);
     json_decref(j);

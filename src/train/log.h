@@ -5,7 +5,7 @@
  *
  * and where present: "weights" {role.term: weight} if these are scheduled, "dual" the weight that
  * is a dual variable, "eval" the validation metrics after the step, "stopped" the reason for early
- * stopping (train/watch.h). Terms whose weight is 0 in a step are not listed in "terms".
+ * stopping (train/validation.h). Terms whose weight is 0 in a step are not listed in "terms".
  */
 #ifndef TRAIN_LOG_H
 #define TRAIN_LOG_H
@@ -13,13 +13,13 @@
 #include <stdio.h>
 
 #include "train/gradient.h"
-#include "train/watch.h"
+#include "train/validation.h"
 
 struct entry {
     long step; /* 0-based */
     double lr, grad_norm, seconds;
-    bool weights;            /* they are scheduled */
-    const struct look *look; /* validation after the step; NULL: none */
+    bool weights;                               /* they are scheduled */
+    const struct validation_result *validation; /* after the step; NULL: none */
 };
 
 /* Opens OUT/train.jsonl, empty, or with `append` truncated to its first `steps` lines: a killed run

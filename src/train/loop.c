@@ -7,9 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "train/checkpoint.h"
-#include "train/dual.h"
 #include "train/log.h"
-#include "train/room.h"
 
 static const char checkpoint_name[] = "checkpoint.safetensors";
 
@@ -74,9 +72,9 @@ static int run_init(struct run *r, long *step, struct err *e)
             return err_prefix(e, "cannot resume: ");
         r->saved = *step;
         r->estimated = c.estimated;
-        if (r->t->ledger)
-            ledger_add(r->t->ledger, c.ledger);
-        json_decref(c.ledger);
+        if (r->t->cost)
+            train_cost_add(r->t->cost, c.cost);
+        json_decref(c.cost);
         log_note("resuming after step %ld of %ld", *step, r->last);
     }
     return (r->log = train_log_open(r->t->out, o->resume, *step, e)) ? 0 : -1;
@@ -197,10 +195,10 @@ static void update(struct run *r, long step, double lr)
 static int save(struct run *r, long done, struct err *e)
 {
     struct checkpoint c = checkpoint_of(r);
-    if (r->t->ledger && !(c.ledger = ledger_json(r->t->ledger, false)))
+    if (r->t->cost && !(c.cost = train_cost_json(r->t->cost, false)))
         return err_no_memory(e, "ledger");
-    int rc = checkpoint_save(&c, done, e) || (r->t->ledger && ledger_write(r->t->ledger, false, e));
-    json_decref(c.ledger);
+    int rc = checkpoint_save(&c, done, e) || (r->t->cost && train_cost_write(r->t->cost, false, e));
+    json_decref(c.cost);
     if (rc)
         return -1;
     r->saved = done;
@@ -249,14 +247,15 @@ static int make_step(struct run *r, long step, double lr, struct err *e)
     return dual_after_step(&r->g, e);
 }
 
-/* Validation after `done` steps if it is due; *looked: it was. */
-static int look(struct run *r, long done, struct look *l, bool *looked, struct err *e)
+/* Validation after `done` steps if it is due; *validated: it was. */
+static int validate(struct run *r, long done, struct validation_result *v, bool *validated,
+                    struct err *e)
 {
-    const struct watch *w = r->t->watch;
+    const struct validation *w = r->t->validation;
     long n = r->repeats;
-    *looked = w && done && done % n == 0 &&
-              watch_is_due(w->o, done, n, epoch_of(r, done) > epoch_of(r, done - n));
-    return *looked ? watch_look(w, l, e) : 0;
+    *validated = w && done && done % n == 0 &&
+                 validation_is_due(w->o, done, n, epoch_of(r, done) > epoch_of(r, done - n));
+    return *validated ? validation_measure(w, v, e) : 0;
 }
 
 /* A step was abandoned because of an interrupt: saves the state before it. */
@@ -271,7 +270,7 @@ static int give_up(struct run *r, long done, struct train_report *report, struct
 static int conclude(struct run *r, long done, struct train_report *report, struct err *e)
 {
     const long every = (long)r->t->o->save_every;
-    const bool whole = done % r->repeats == 0, ended = *report->look.stop;
+    const bool whole = done % r->repeats == 0, ended = *report->validation.stop;
     bool due = whole && every && done < r->last && done / every > (done - r->repeats) / every;
     report->interrupted = whole && !ended && r->t->stop && *r->t->stop;
     return report->interrupted || due || (ended && every) ? save(r, done, e) : 0;
@@ -281,14 +280,15 @@ static int loop(struct run *r, long first, struct train_report *report, struct e
 {
     const double start = log_seconds();
     struct progress bar;
-    bool looked;
+    bool validated;
     long step = first;
     /* The checkpoint may be of the step at which the run stopped early. */
-    int rc = look(r, step, &report->look, &looked, e);
+    int rc = validate(r, step, &report->validation, &validated, e);
     progress_start(&bar, r->t->what, r->last);
-    while (!rc && step < r->last && !report->interrupted && !*report->look.stop) {
+    while (!rc && step < r->last && !report->interrupted && !*report->validation.stop) {
         const double lr = train_lr(r->t->o, step, r->total, r->t->order);
-        rc = make_step(r, step, lr, e) ? -1 : look(r, step + 1, &report->look, &looked, e);
+        rc = make_step(r, step, lr, e) ? -1
+                                       : validate(r, step + 1, &report->validation, &validated, e);
         if (rc) {
             rc = r->g.stopped ? give_up(r, step, report, e) : -1;
             break;
@@ -303,7 +303,7 @@ static int loop(struct run *r, long first, struct train_report *report, struct e
                                     .grad_norm = r->grad_norm,
                                     .seconds = log_seconds() - start,
                                     .weights = r->t->weighting != NULL,
-                                    .look = looked ? &report->look : NULL};
+                                    .validation = validated ? &report->validation : NULL};
         step++;
         rc = train_log_write(r->log, r->t->out, &r->g, &entry, e);
         if (!rc)
@@ -356,8 +356,13 @@ int train_run(struct trainer *t, struct train_report *report, struct err *e)
     r.accumulate = train_accumulate(t->o, t->order);
     int rc = check_length(&r, e) || run_init(&r, &step, e);
     if (!rc) {
-        room_note_memory(t, r.n_arrays);
-        rc = room_check_disk(t, saved_arrays(&r), r.saved >= 0, e);
+        const struct disk_needs disk = {.out = t->out,
+                                        .model_bytes = t->model_bytes,
+                                        .n_states = saved_arrays(&r),
+                                        .checkpoints = t->o->save_every > 0,
+                                        .resumed = r.saved >= 0};
+        train_cost_note_memory(t->engine, t->order, r.n_arrays);
+        rc = train_cost_check_disk(r.m, &disk, e);
     }
     if (!rc)
         rc = loop(&r, step, report, e);

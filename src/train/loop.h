@@ -12,23 +12,23 @@
 #include <signal.h>
 
 #include "train/engine.h"
-#include "train/ledger.h"
+#include "train/cost.h"
 #include "train/optim.h"
 #include "train/options.h"
-#include "train/watch.h"
+#include "train/validation.h"
 #include "train/weighting.h"
 #include "train/wrapper.h"
 
 struct trainer {
-    struct engine *engine;             /* borrowed; sets, objectives and reference in place */
-    struct choice optim, wrapper;      /* borrowed; wrapper: may be none */
-    const struct weighting *weighting; /* NULL: the term weights are constant */
-    const struct watch *watch;         /* validation; NULL: none */
+    struct engine *engine;               /* borrowed; sets, objectives and reference in place */
+    struct choice optim, wrapper;        /* borrowed; wrapper: may be none */
+    const struct weighting *weighting;   /* NULL: the term weights are constant */
+    const struct validation *validation; /* NULL: none */
     const json_t *options; /* borrowed object: the run's options, which a resumed run must share */
     const json_t *files;   /* borrowed {path: SHA-256} of the input files, likewise; NULL: none */
     const struct train_options *o;
     const struct order *order;         /* borrowed */
-    struct ledger *ledger;             /* borrowed, written with each checkpoint; NULL: none */
+    struct train_cost *cost;           /* borrowed, written with each checkpoint; NULL: none */
     double model_bytes;                /* size of the result on disk; 0: not known */
     const char *out;                   /* directory, created */
     const char *what;                  /* for the progress bar: "forget" */
@@ -39,8 +39,8 @@ struct train_report {
     long steps, tokens;
     double loss, grad_norm; /* of the last step */
     double seconds;
-    bool interrupted; /* a checkpoint was written */
-    struct look look; /* the last one; `stop` is the reason for early stopping */
+    bool interrupted;                    /* a checkpoint was written */
+    struct validation_result validation; /* the last one; `stop` is the reason for early stopping */
 };
 
 /* A loss or gradient that is not finite is an error; the last checkpoint of this run is kept, or

@@ -88,7 +88,7 @@ struct view {
     uint32_t noise;         /* seed of the term's random numbers: differs between micro-batches */
 };
 
-/* Update rule of a constraint term's weight; see train/dual.h. */
+/* Update rule of a constraint term's weight; see train/weighting.h. */
 struct dual {
     double step;
     bool each_epoch; /* update after each epoch, not after each step */

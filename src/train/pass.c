@@ -1,24 +1,25 @@
 /* One micro-batch: the sequences of all roles in use are packed into one batch and run through the
  * decoder, the terms compute losses and derivatives, and these are propagated backward. */
+#include <math.h>
 #include <string.h>
 
-#include "train/work.h"
+#include "train/pass.h"
 
-void *work_take(struct work *w, size_t n, size_t size)
+void *pass_take(struct micro_pass *w, size_t n, size_t size)
 {
     return arena_zeros(w->a, n, size, w->e);
 }
 
-bool work_is_widened(const struct engine *g, const struct objective *o)
+bool pass_is_widened(const struct engine *g, const struct objective *o)
 {
     return (o->term->widen & g->compat) != 0;
 }
 
-static int pad_to(struct work *w, struct seq *s, int n)
+static int pad_to(struct micro_pass *w, struct seq *s, int n)
 {
-    int *ids = work_take(w, (size_t)n, sizeof *ids),
-        *labels = work_take(w, (size_t)n, sizeof *labels);
-    uint8_t *mask = work_take(w, (size_t)n, 1);
+    int *ids = pass_take(w, (size_t)n, sizeof *ids),
+        *labels = pass_take(w, (size_t)n, sizeof *labels);
+    uint8_t *mask = pass_take(w, (size_t)n, 1);
     if (!ids || !labels || !mask)
         return -1;
     for (int t = 0; t < n; t++) {
@@ -30,12 +31,12 @@ static int pad_to(struct work *w, struct seq *s, int n)
     return 0;
 }
 
-static int collect(struct work *w)
+static int collect(struct micro_pass *w)
 {
     int total = 0;
     for (int r = 0; r < ROLE_COUNT; r++)
         total += w->mb->n[r];
-    if (!(w->seqs = work_take(w, (size_t)total, sizeof *w->seqs)))
+    if (!(w->seqs = pass_take(w, (size_t)total, sizeof *w->seqs)))
         return -1;
     for (int r = 0; r < ROLE_COUNT; r++) {
         struct part *p = &w->part[r];
@@ -57,7 +58,7 @@ static int collect(struct work *w)
     return 0;
 }
 
-static int locate_parts(struct work *w)
+static int locate_parts(struct micro_pass *w)
 {
     for (int r = 0, row = 0; r < ROLE_COUNT; r++) {
         struct part *p = &w->part[r];
@@ -69,9 +70,9 @@ static int locate_parts(struct work *w)
         while (row < w->rows.n && w->rows.seq[row] < p->first_seq + p->n_seqs)
             row++;
         p->n_rows = row - p->first_row;
-        if (!(p->n_labels = work_take(w, (size_t)p->n_seqs, sizeof(int))) ||
-            !(p->nll = work_take(w, (size_t)p->n_seqs, sizeof(double))) ||
-            !(p->ref_nll = work_take(w, (size_t)p->n_seqs, sizeof(double))))
+        if (!(p->n_labels = pass_take(w, (size_t)p->n_seqs, sizeof(int))) ||
+            !(p->nll = pass_take(w, (size_t)p->n_seqs, sizeof(double))) ||
+            !(p->ref_nll = pass_take(w, (size_t)p->n_seqs, sizeof(double))))
             return -1;
         for (int i = p->first_row; i < row; i++) {
             w->rows.seq[i] -= p->first_seq; /* from here on an index within the role */
@@ -82,7 +83,7 @@ static int locate_parts(struct work *w)
 }
 
 /* Gives tokens of another role the vectors of the forget tokens at the same positions. */
-static void share_latent(struct work *w, const struct part *too, int *of)
+static void share_latent(struct micro_pass *w, const struct part *too, int *of)
 {
     const struct part *forget = &w->part[ROLE_FORGET];
     int n = too->n_seqs < forget->n_seqs ? too->n_seqs : forget->n_seqs;
@@ -97,7 +98,7 @@ static void share_latent(struct work *w, const struct part *too, int *of)
 /* x [N,C]: adds the perturbation of each token that has one. */
 static void add_latent(void *ctx, const struct pass *p, float *x)
 {
-    const struct work *w = ctx;
+    const struct micro_pass *w = ctx;
     size_t c = (size_t)p->m->cfg.width;
     for (int i = 0; i < p->batch->n_tokens; i++)
         if (w->latent_of[i] >= 0)
@@ -107,7 +108,7 @@ static void add_latent(void *ctx, const struct pass *p, float *x)
 /* d loss / d delta, from dx [N,C]. */
 static void read_latent(void *ctx, const struct pass *p, float *dx)
 {
-    const struct work *w = ctx;
+    const struct micro_pass *w = ctx;
     const struct latent *at = w->g->latent;
     size_t c = (size_t)p->m->cfg.width;
     if (!at->ddelta)
@@ -121,7 +122,7 @@ static void read_latent(void *ctx, const struct pass *p, float *dx)
 /* The input embedding of padding gets no gradient. */
 static void drop_padding(void *ctx, const struct pass *p, float *dx)
 {
-    const struct work *w = ctx;
+    const struct micro_pass *w = ctx;
     size_t c = (size_t)p->m->cfg.width;
     for (int i = 0; i < p->batch->n_tokens; i++)
         if (p->batch->ids[i] == w->g->pad_id)
@@ -136,13 +137,13 @@ static void add_hidden(void *ctx, const struct pass *p, float *dx)
         p->m->ops->add(dx, *d, (size_t)p->batch->n_tokens * (size_t)p->m->cfg.width);
 }
 
-static int place_latent(struct work *w)
+static int place_latent(struct micro_pass *w)
 {
     const struct latent *at = w->g->latent;
     const struct part *p = &w->part[ROLE_FORGET];
     if (at->n != p->n_tokens)
         return err_about(w->e, "compat", "hidden states of padded forget rows cannot be perturbed");
-    if (!(w->latent_of = work_take(w, (size_t)w->batch.n_tokens, sizeof(int))))
+    if (!(w->latent_of = pass_take(w, (size_t)w->batch.n_tokens, sizeof(int))))
         return -1;
     for (int i = 0; i < w->batch.n_tokens; i++) {
         int k = i - p->first_token;
@@ -160,11 +161,11 @@ static int place_latent(struct work *w)
 }
 
 /* The perturbation first: terms get the perturbed states. */
-static int place_taps(struct work *w, int layers)
+static int place_taps(struct micro_pass *w, int layers)
 {
     const struct engine *g = w->g;
-    if (!(w->taps = work_take(w, (size_t)layers + 1, sizeof *w->taps)) ||
-        !(w->dhidden = work_take(w, (size_t)layers, sizeof *w->dhidden)) ||
+    if (!(w->taps = pass_take(w, (size_t)layers + 1, sizeof *w->taps)) ||
+        !(w->dhidden = pass_take(w, (size_t)layers, sizeof *w->dhidden)) ||
         (g->latent && w->part[ROLE_FORGET].n_seqs && place_latent(w)))
         return -1;
     for (int l = 1; l < layers; l++)
@@ -176,7 +177,7 @@ static int place_taps(struct work *w, int layers)
     return 0;
 }
 
-int work_forward(struct work *w, int layers)
+int pass_forward(struct micro_pass *w, int layers)
 {
     struct engine *g = w->g;
     const struct model_config *c = &g->model->cfg;
@@ -195,7 +196,7 @@ int work_forward(struct work *w, int layers)
                                 .n_taps = w->n_taps};
     w->grads = g->frozen ? NULL : g->grads;
     if (model_forward(g->model, &w->batch, &how, &w->pass, w->a, w->e) ||
-        !(w->dx = work_take(w, (size_t)w->batch.n_tokens * (size_t)c->width, sizeof(float))))
+        !(w->dx = pass_take(w, (size_t)w->batch.n_tokens * (size_t)c->width, sizeof(float))))
         return -1;
     for (int r = 0; r < ROLE_COUNT; r++)
         g->tokens.trained[r] += w->part[r].n_tokens;
@@ -205,10 +206,55 @@ int work_forward(struct work *w, int layers)
 int engine_micro(struct engine *g, const struct micro *mb, const struct norm *norm,
                  struct micro_result *r, struct err *e)
 {
-    struct work w = {.g = g, .mb = mb, .norm = norm, .a = &g->arena, .e = e, .result = r};
+    struct micro_pass w = {.g = g, .mb = mb, .norm = norm, .a = &g->arena, .e = e, .result = r};
     *r = (struct micro_result){0};
-    if (work_forward(&w, 0) || work_run_terms(&w))
+    if (pass_forward(&w, 0) || pass_run_terms(&w))
         return -1;
     r->tokens = w.batch.n_tokens;
+    return pass_backward(&w.pass, w.dx, w.grads, w.a, e);
+}
+
+/* A label from softmax(z), z [V]: where the cumulated probability passes u in [0,1). */
+static int draw_label(const float *z, int vocab, double u)
+{
+    float top = z[0];
+    for (int v = 1; v < vocab; v++)
+        top = fmaxf(top, z[v]);
+    double sum = 0, at = 0;
+    for (int v = 0; v < vocab; v++)
+        sum += exp((double)(z[v] - top));
+    for (int v = 0; v + 1 < vocab; v++)
+        if ((at += exp((double)(z[v] - top))) > u * sum)
+            return v;
+    return vocab - 1;
+}
+
+int engine_sampled(struct engine *g, const struct micro *mb, double n_labels, struct rng *r,
+                   long *tokens, struct err *e)
+{
+    struct micro_pass w = {.g = g, .mb = mb, .a = &g->arena, .e = e};
+    const struct model_config *c = &g->model->cfg;
+    const struct ops *ops = g->model->ops;
+    struct head h;
+    if (pass_forward(&w, c->layers) || head_init(&h, &w.pass, &w.rows, true, w.a, e) ||
+        !(w.logp = pass_take(&w, (size_t)w.rows.n, sizeof(float))) ||
+        !(w.lse = pass_take(&w, (size_t)w.rows.n, sizeof(float))) ||
+        !(w.dlogp = pass_take(&w, (size_t)w.rows.n, sizeof(float))))
+        return -1;
+    for (int first = 0, n; first < w.rows.n; first += n) {
+        float *z = head_logits(&h, first, &n);
+        int *label = w.rows.label + first;
+        for (int i = 0; i < n; i++) {
+            label[i] = draw_label(z + (size_t)i * (size_t)c->vocab, c->vocab, (double)rng_float(r));
+            w.dlogp[first + i] = (float)(-1 / n_labels);
+        }
+        ops->label_logp(w.logp + first, w.lse + first, NULL, z, label, n, c->vocab);
+        head_drop(&h);
+        ops->label_logp_back(z, w.lse + first, w.dlogp + first, label, n, c->vocab);
+        head_back(&h, first, n, z, w.grads);
+    }
+    *tokens = w.batch.n_tokens;
+    if (head_finish_back(&h, w.dx, w.grads, w.a, e))
+        return -1;
     return pass_backward(&w.pass, w.dx, w.grads, w.a, e);
 }

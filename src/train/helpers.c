@@ -1,4 +1,4 @@
-#include "train/direction.h"
+#include "train/helpers.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -6,6 +6,7 @@
 #include "base/compat.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "model/divergence.h"
 #include "model/forward.h"
 
 /* Numbers the peer's loader has drawn by then: two at its start, one for each retain row. */
@@ -74,5 +75,25 @@ int direction_to_refusal(float *v, struct model *m, const struct dataset *refuse
         v[i] = (float)mean[i];
     arena_fini(&a);
     free(mean);
+    return rc;
+}
+
+int gap_measure(double *gap, struct model *from, struct model *to, const struct dataset *set,
+                struct err *e)
+{
+    struct progress bar;
+    double sum = 0, labels = 0;
+    struct divergence *each = mem_alloc((size_t)set->n, sizeof *each, e);
+    if (!each)
+        return -1;
+    progress_start(&bar, "gap", set->n);
+    int rc = model_divergence(each, to, from, set->seqs, set->n, NULL, &bar, e);
+    progress_end(&bar);
+    for (int i = 0; i < set->n && !rc; i++) {
+        sum += each[i].kl;
+        labels += each[i].n;
+    }
+    *gap = labels > 0 ? sum / labels : 0;
+    free(each);
     return rc;
 }

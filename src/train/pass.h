@@ -1,8 +1,8 @@
-/* State of one micro-batch pass. Private to train/: micro.c packs and runs the batch, views.c and
- * view_hidden.c build the terms' views of the results.
+/* State of one micro-batch pass. Private to train/: pass.c packs and runs the batch, pass_terms.c
+ * builds the terms' views of the results.
  */
-#ifndef TRAIN_WORK_H
-#define TRAIN_WORK_H
+#ifndef TRAIN_PASS_H
+#define TRAIN_PASS_H
 
 #include "model/head.h"
 #include "train/engine.h"
@@ -16,7 +16,7 @@ struct part {
     struct head head;
 };
 
-struct work {
+struct micro_pass {
     struct engine *g;
     struct engine_plan plan;
     const struct micro *mb;
@@ -40,21 +40,14 @@ struct work {
 };
 
 /* n + 1 zeroed elements from the step's arena. */
-void *work_take(struct work *w, size_t n, size_t size);
+void *pass_take(struct micro_pass *w, size_t n, size_t size);
 /* A compat switch widens the term's rows, so that the role must be padded. */
-bool work_is_widened(const struct engine *g, const struct objective *o);
+bool pass_is_widened(const struct engine *g, const struct objective *o);
 /* Packs the roles in use and runs the first `layers` layers, 0: as many as the plan needs;
  * allocates dx. */
-int work_forward(struct work *w, int layers);
-/* Forward pass of a frozen model over n_seqs sequences, counted as forward-only tokens. */
-int work_run_frozen(struct work *w, struct model *m, const struct seq *seqs, int n_seqs,
-                    const struct forward *how, struct batch *b, struct pass *pass);
-/* A view with the fields common to all kinds. */
-struct view work_view(const struct work *w, enum role role);
-/* Adds loss and derivative of one objective on hidden states. */
-int work_run_hidden(struct work *w, const struct objective *o, double *loss);
+int pass_forward(struct micro_pass *w, int layers);
 /* Evaluates every active objective on w->pass: losses into w->result, derivatives into w->dx,
  * w->dhidden and the head's gradients. */
-int work_run_terms(struct work *w);
+int pass_run_terms(struct micro_pass *w);
 
 #endif

@@ -1,7 +1,8 @@
-/* Steering directions of representation methods: one vector for the whole run.
+/* Constants of a run that some terms need, computed before the first step: steering directions of
+ * representation methods, and KGA's gap.
  */
-#ifndef TRAIN_DIRECTION_H
-#define TRAIN_DIRECTION_H
+#ifndef TRAIN_HELPERS_H
+#define TRAIN_HELPERS_H
 
 #include "data/order.h"
 #include "model/model.h"
@@ -18,5 +19,11 @@ int direction_to_refusal(float *v, struct model *m, const struct dataset *refuse
                          const struct dataset *forget, int layer, struct err *e);
 /* Scales v [n] to length 1; fails on a zero vector. */
 int direction_normalise(float *v, int n);
+
+/* The mean over all scored rows of the set of KL(p_from || p_to), in nats per label, in f64.
+ * Knowledge gap alignment (arXiv 2305.06535) takes it from the target model to one that learnt new
+ * data, over these. */
+int gap_measure(double *gap, struct model *from, struct model *to, const struct dataset *set,
+                struct err *e);
 
 #endif

@@ -1,8 +1,11 @@
-/* The views of terms on log-probabilities and on logits, and their backward passes. */
-#include "train/work.h"
+/* The terms of a micro-batch pass: their views of log-probabilities, logits and hidden states, and
+ * the backward passes of the heads. */
+#include <string.h>
+
+#include "train/pass.h"
 
 /* The rows that predict the labels of one role. */
-static struct label_rows part_rows(const struct work *w, const struct part *p)
+static struct label_rows part_rows(const struct micro_pass *w, const struct part *p)
 {
     return (struct label_rows){.n = p->n_rows,
                                .token = w->rows.token + p->first_row,
@@ -12,7 +15,7 @@ static struct label_rows part_rows(const struct work *w, const struct part *p)
 
 /* Log-probabilities of one role's labels, current and (from the cache) reference, and their sums.
  */
-static int forward_logp(struct work *w, enum role role)
+static int forward_logp(struct micro_pass *w, enum role role)
 {
     struct part *p = &w->part[role];
     const struct ref_cache *c = &w->g->ref_logp[role];
@@ -31,7 +34,8 @@ static int forward_logp(struct work *w, enum role role)
     return 0;
 }
 
-struct view work_view(const struct work *w, enum role role)
+/* A view with the fields common to all kinds. */
+static struct view view_of(const struct micro_pass *w, enum role role)
 {
     const struct part *p = &w->part[role];
     bool own = w->g->compat & COMPAT_MICRO_MEAN;
@@ -55,15 +59,15 @@ struct view work_view(const struct work *w, enum role role)
     };
 }
 
-static int run_logp_term(struct work *w, const struct objective *o, double *loss)
+static int run_logp_term(struct micro_pass *w, const struct objective *o, double *loss)
 {
     struct view v[TERM_MAX_VIEWS], *views[TERM_MAX_VIEWS];
     for (int i = 0; i < o->term->n_views; i++) {
         const struct part *p = &w->part[o->role[i]];
-        v[i] = work_view(w, o->role[i]);
+        v[i] = view_of(w, o->role[i]);
         v[i].logp = w->logp + p->first_row;
         v[i].ref_logp = w->ref_logp + p->first_row;
-        if (!(v[i].dlogp = work_take(w, (size_t)p->n_rows, sizeof(float))))
+        if (!(v[i].dlogp = pass_take(w, (size_t)p->n_rows, sizeof(float))))
             return -1;
         views[i] = &v[i];
     }
@@ -75,8 +79,9 @@ static int run_logp_term(struct work *w, const struct objective *o, double *loss
     return 0;
 }
 
-int work_run_frozen(struct work *w, struct model *m, const struct seq *seqs, int n_seqs,
-                    const struct forward *how, struct batch *b, struct pass *pass)
+/* Forward pass of a frozen model over n_seqs sequences, counted as forward-only tokens. */
+static int run_frozen(struct micro_pass *w, struct model *m, const struct seq *seqs, int n_seqs,
+                      const struct forward *how, struct batch *b, struct pass *pass)
 {
     BUG_ON(!m);
     if (batch_pack(b, seqs, n_seqs, m->cfg.vocab, m->cfg.positions, w->a, w->e))
@@ -103,16 +108,16 @@ static bool row_is_in(enum row_set set, const struct seq *q, int t, int skip, in
 }
 
 /* The rows of these sequences that are in the set; token indices start at first_token. */
-static int rows_in(struct work *w, const struct seq *seqs, int n_seqs, enum row_set set, int skip,
-                   int first_token, struct label_rows *rows)
+static int rows_in(struct micro_pass *w, const struct seq *seqs, int n_seqs, enum row_set set,
+                   int skip, int first_token, struct label_rows *rows)
 {
     size_t n = 0;
     for (int s = 0; s < n_seqs; s++)
         n += (size_t)seqs[s].n;
     *rows = (struct label_rows){0};
-    if (!(rows->token = work_take(w, n, sizeof(int))) ||
-        !(rows->label = work_take(w, n, sizeof(int))) ||
-        !(rows->seq = work_take(w, n, sizeof(int))))
+    if (!(rows->token = pass_take(w, n, sizeof(int))) ||
+        !(rows->label = pass_take(w, n, sizeof(int))) ||
+        !(rows->seq = pass_take(w, n, sizeof(int))))
         return -1;
     for (int s = 0, i = first_token; s < n_seqs; s++) {
         const struct seq *q = &seqs[s];
@@ -128,11 +133,11 @@ static int rows_in(struct work *w, const struct seq *seqs, int n_seqs, enum row_
 }
 
 /* The rows of a logits term: the role's label rows without those skipped, or the widened set. */
-static int pick_rows(struct work *w, const struct objective *o, struct view *v,
+static int pick_rows(struct micro_pass *w, const struct objective *o, struct view *v,
                      struct label_rows *rows)
 {
     const struct part *p = &w->part[o->role[0]];
-    bool wide = work_is_widened(w->g, o), own = wide || w->g->compat & COMPAT_MICRO_MEAN;
+    bool wide = pass_is_widened(w->g, o), own = wide || w->g->compat & COMPAT_MICRO_MEAN;
     int skip = objective_skip(o);
     if (!wide && !skip) {
         *rows = part_rows(w, p);
@@ -147,15 +152,15 @@ static int pick_rows(struct work *w, const struct objective *o, struct view *v,
 
 /* The head of a frozen model for the rows of a term. `set`: its input for the role's examples, with
  * its own row indices; NULL: the same examples. */
-static int open_frozen(struct work *w, const struct objective *o, struct model *m,
+static int open_frozen(struct micro_pass *w, const struct objective *o, struct model *m,
                        const struct dataset *set, const struct label_rows *rows, struct head *h)
 {
     const struct part *p = &w->part[o->role[0]];
     const struct seq *seqs = w->seqs + p->first_seq;
-    struct label_rows *own = work_take(w, 1, sizeof *own);
-    struct batch *b = work_take(w, 1, sizeof *b);
-    struct pass *pass = work_take(w, 1, sizeof *pass);
-    struct seq *others = set ? work_take(w, (size_t)p->n_seqs, sizeof *others) : NULL;
+    struct label_rows *own = pass_take(w, 1, sizeof *own);
+    struct batch *b = pass_take(w, 1, sizeof *b);
+    struct pass *pass = pass_take(w, 1, sizeof *pass);
+    struct seq *others = set ? pass_take(w, (size_t)p->n_seqs, sizeof *others) : NULL;
     if (!own || !b || !pass || (set && !others))
         return -1;
     for (int s = 0; set && s < p->n_seqs; s++)
@@ -163,13 +168,13 @@ static int open_frozen(struct work *w, const struct objective *o, struct model *
     *own = *rows;
     if (set && rows_in(w, others, p->n_seqs, ROWS_SCORED, objective_skip(o), 0, own))
         return -1;
-    if (!set && !(own->token = work_take(w, (size_t)rows->n, sizeof(int))))
+    if (!set && !(own->token = pass_take(w, (size_t)rows->n, sizeof(int))))
         return -1;
     for (int i = 0; !set && i < rows->n; i++)
         own->token[i] = rows->token[i] - p->first_token;
     BUG_ON(own->n != rows->n);
     const struct forward how = {.keep = false};
-    return work_run_frozen(w, m, set ? others : seqs, p->n_seqs, &how, b, pass) ||
+    return run_frozen(w, m, set ? others : seqs, p->n_seqs, &how, b, pass) ||
            head_init(h, pass, own, false, w->a, w->e);
 }
 
@@ -179,7 +184,8 @@ struct heads {
     struct head own, ref, helper[HELPER_COUNT];
 };
 
-static int open_heads(struct work *w, const struct objective *o, struct view *v, struct heads *h)
+static int open_heads(struct micro_pass *w, const struct objective *o, struct view *v,
+                      struct heads *h)
 {
     struct engine *g = w->g;
     if (pick_rows(w, o, v, &h->rows) || head_init(&h->own, &w->pass, &h->rows, true, w->a, w->e) ||
@@ -209,10 +215,10 @@ static float *show_block(const struct objective *o, struct heads *h, struct view
     return z;
 }
 
-static int run_logits_term(struct work *w, const struct objective *o, double *loss)
+static int run_logits_term(struct micro_pass *w, const struct objective *o, double *loss)
 {
     const struct engine *g = w->g;
-    struct view v = work_view(w, o->role[0]), *views[] = {&v};
+    struct view v = view_of(w, o->role[0]), *views[] = {&v};
     struct heads h;
     if (open_heads(w, o, &v, &h))
         return -1;
@@ -234,12 +240,97 @@ static int run_logits_term(struct work *w, const struct objective *o, double *lo
     return head_finish_back(&h.own, w->dx, w->grads, w->a, w->e);
 }
 
-static int run_terms(struct work *w, enum view_kind kind)
+/* Id and sequence of each token, and whether it is a label. */
+static int describe_tokens(struct micro_pass *w, const struct part *p, struct view *v)
 {
-    static int (*const run[])(struct work *, const struct objective *,
+    int *token_seq = pass_take(w, (size_t)p->n_tokens, sizeof(int));
+    uint8_t *scored = pass_take(w, (size_t)p->n_tokens, 1);
+    if (!token_seq || !scored)
+        return -1;
+    for (int s = 0, i = 0; s < p->n_seqs; s++) {
+        const struct seq *q = &w->seqs[p->first_seq + s];
+        for (int t = 0; t < q->n; t++, i++) {
+            token_seq[i] = s;
+            scored[i] = q->labels && q->labels[t] != LABEL_NONE;
+        }
+    }
+    v->n_tokens = p->n_tokens;
+    v->token = w->batch.ids + p->first_token;
+    v->token_seq = token_seq;
+    v->scored = scored;
+    v->direction = w->g->direction;
+    return 0;
+}
+
+static void copy_states(void *ctx, const struct pass *p, float *x)
+{
+    size_t nc = (size_t)p->batch->n_tokens * (size_t)p->m->cfg.width;
+    memcpy(ctx, x, nc * sizeof(float));
+}
+
+/* states[l - first] [N,C]: the reference's over the role's sequences after l = first..layers
+ * layers. */
+static int run_reference(struct micro_pass *w, const struct part *p, int first, int layers,
+                         float **states)
+{
+    const int n = layers - first + 1;
+    struct tap *taps = pass_take(w, (size_t)n, sizeof *taps);
+    struct batch b;
+    struct pass pass;
+    for (int i = 0; taps && i < n; i++) {
+        size_t nc = (size_t)p->n_tokens * (size_t)w->g->ref->cfg.width;
+        if (!(states[i] = pass_take(w, nc, sizeof(float))))
+            return -1;
+        taps[i] = (struct tap){
+            .place = PLACE_RESID, .layer = first + i - 1, .forward = copy_states, .ctx = states[i]};
+    }
+    const struct forward how = {.layers = layers, .taps = taps, .n_taps = n};
+    return taps ? run_frozen(w, w->g->ref, w->seqs + p->first_seq, p->n_seqs, &how, &b, &pass) : -1;
+}
+
+/* The accumulated d loss / d hidden after so many layers, of the whole batch. */
+static float *derivative_after(struct micro_pass *w, int layers)
+{
+    size_t n = (size_t)w->batch.n_tokens * (size_t)w->g->model->cfg.width;
+    if (layers == w->pass.how.layers)
+        return w->dx;
+    if (!w->dhidden[layers])
+        w->dhidden[layers] = pass_take(w, n, sizeof(float));
+    return w->dhidden[layers];
+}
+
+static int run_hidden_term(struct micro_pass *w, const struct objective *o, double *loss)
+{
+    const struct part *p = &w->part[o->role[0]];
+    struct view v = view_of(w, o->role[0]), *views[] = {&v};
+    size_t c = (size_t)v.width, at = (size_t)p->first_token * c, nc = (size_t)p->n_tokens * c;
+    int layers = objective_layers(w->g, o), first = o->term->all_layers ? 1 : layers;
+    float **ref = pass_take(w, (size_t)layers, sizeof *ref);
+    if (!ref || describe_tokens(w, p, &v) || !(v.dhidden = pass_take(w, nc, sizeof(float))) ||
+        (o->term->needs_ref && run_reference(w, p, first, layers, ref)))
+        return -1;
+    v.n_layers = layers - first + 1;
+    for (int l = first; l <= layers; l++) {
+        float *d = derivative_after(w, l);
+        if (!d)
+            return -1;
+        v.layer = l - 1;
+        v.hidden = pass_states(&w->pass, l) + at;
+        v.ref_hidden = ref[l - first];
+        memset(v.dhidden, 0, nc * sizeof(float));
+        if (term_loss(o->term, o->params, views, loss, w->e))
+            return -1;
+        w->g->model->ops->axpy(d + at, (float)objective_weight(o), v.dhidden, nc);
+    }
+    return 0;
+}
+
+static int run_terms(struct micro_pass *w, enum view_kind kind)
+{
+    static int (*const run[])(struct micro_pass *, const struct objective *,
                               double *) = {[VIEW_LOGP] = run_logp_term,
                                            [VIEW_LOGITS] = run_logits_term,
-                                           [VIEW_HIDDEN] = work_run_hidden};
+                                           [VIEW_HIDDEN] = run_hidden_term};
     for (int i = 0; i < w->g->n_obj; i++) {
         const struct objective *o = &w->g->obj[i];
         if (engine_counts(w->g, o) && o->term->kind == kind && w->part[o->role[0]].n_seqs &&
@@ -250,12 +341,12 @@ static int run_terms(struct work *w, enum view_kind kind)
 }
 
 /* One head for each role whose label log-probabilities a term uses. */
-static int run_logp(struct work *w)
+static int run_logp(struct micro_pass *w)
 {
     size_t n = (size_t)w->rows.n;
-    if (!(w->logp = work_take(w, n, sizeof(float))) || !(w->lse = work_take(w, n, sizeof(float))) ||
-        !(w->dlogp = work_take(w, n, sizeof(float))) ||
-        !(w->ref_logp = work_take(w, n, sizeof(float))))
+    if (!(w->logp = pass_take(w, n, sizeof(float))) || !(w->lse = pass_take(w, n, sizeof(float))) ||
+        !(w->dlogp = pass_take(w, n, sizeof(float))) ||
+        !(w->ref_logp = pass_take(w, n, sizeof(float))))
         return -1;
     for (int r = 0; r < ROLE_COUNT; r++)
         if (w->plan.logp & ROLE_BIT(r) && forward_logp(w, (enum role)r))
@@ -273,7 +364,7 @@ static int run_logp(struct work *w)
     return 0;
 }
 
-int work_run_terms(struct work *w)
+int pass_run_terms(struct micro_pass *w)
 {
     if (w->plan.kinds & 1u << VIEW_LOGP && run_logp(w))
         return -1;
