@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "data/rows.h"
-#include "eval/words.h"
+#include "eval/texts.h"
 
 /* A name by the first byte; by any other the text tells. */
 static const char *name_of(uint8_t first)

@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "eval/choice_score.h"
+#include "eval/choice.h"
 #include "eval/backend.h"
 #include "choices.h"
 #include "tap.h"

@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "eval/choice_score.h"
+#include "eval/choice.h"
 #include "choices.h"
 #include "tap.h"
 

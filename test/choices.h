@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "suites/tasks.h"
+#include "suites/recipe.h"
 
 /* The task of this name; of a name without a subject ("mmlu") the first of the suite. The suite is
  * the name up to '_'; *r is to be closed. */

@@ -4,7 +4,6 @@
 #include "base/mem.h"
 #include "batches.h"
 #include "eval/example.h"
-#include "eval/gradnorm.h"
 #include "eval/stats.h"
 #include "figures.h"
 

@@ -2,8 +2,7 @@
  * extraction likelihood and perplexity as plain loops. */
 #include "base/mem.h"
 #include "eval/example.h"
-#include "eval/extract.h"
-#include "eval/fluency.h"
+#include "eval/texts.h"
 #include "figures.h"
 #include "model/generate.h"
 

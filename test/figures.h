@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "eval/rouge.h"
+#include "eval/texts.h"
 #include "tap.h"
 
 #define RTOL 1e-12

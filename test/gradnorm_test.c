@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "eval/gradnorm.h"
+#include "eval/example.h"
 #include "model/forward.h"
 #include "model/head.h"
 #include "tap.h"

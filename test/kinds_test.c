@@ -2,7 +2,7 @@
  * from one row, from two other metrics, from an attack; and rows that are cut, or say nothing. */
 #include "base/json.h"
 #include "base/log.h"
-#include "eval/rouge.h"
+#include "eval/texts.h"
 #include "fake_model.h"
 
 static json_t *row_of(const struct peer_log *got, const char *metric, const char *row)

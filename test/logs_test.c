@@ -1,8 +1,7 @@
 /* Second tier: every ROUGE, KS and utility figure of the published evaluation logs, recomputed from
  * their rows. The TOFU authors' logs and one of the peer's. */
-#include "eval/ks.h"
-#include "eval/rouge.h"
 #include "eval/stats.h"
+#include "eval/texts.h"
 #include "figures.h"
 
 /* The original TOFU code has no 1e-10 in its denominators, which moves its utilities by up to 4e-9.

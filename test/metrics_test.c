@@ -2,11 +2,7 @@
  * reference files under test/data/metrics. Second tier: the whole files. */
 #include "base/mem.h"
 #include "base/rng.h"
-#include "eval/bleu.h"
-#include "eval/fluency.h"
-#include "eval/interval.h"
-#include "eval/ks.h"
-#include "eval/rouge.h"
+#include "eval/texts.h"
 #include "eval/stats.h"
 #include "figures.h"
 

@@ -1,9 +1,6 @@
 /* Intervals, rates, BLEU, n-grams and repetition against the figures of tools/make_eval_golden.py.
  */
-#include "eval/bleu.h"
-#include "eval/fluency.h"
-#include "eval/interval.h"
-#include "eval/ngrams.h"
+#include "eval/texts.h"
 #include "eval/stats.h"
 #include "figures.h"
 

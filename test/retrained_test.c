@@ -3,7 +3,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "fake_model.h"
-#include "suites/retrained.h"
+#include "suites/suite.h"
 
 static const char recipe_text[] =
     "{\"sets\": {\"in\": {}, \"out\": {}, \"unused\": {}, \"absent\": {}}, \"metrics\": {"

@@ -1,10 +1,8 @@
 /* Metrics of texts against the peer's figures: ROUGE, stems, clean-up, all exactly. First tier:
  * cuts of the reference files under test/data/metrics. Second tier: the whole files. */
 #include "base/mem.h"
-#include "eval/porter.h"
-#include "eval/rouge.h"
-#include "eval/textclean.h"
-#include "eval/words.h"
+#include "eval/texts.h"
+#include "eval/answers.h"
 #include "figures.h"
 
 static bool same_tokens(const json_t *text, enum rouge_words how, const json_t *want)

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "eval/backend.h"
-#include "eval/textclean.h"
+#include "eval/answers.h"
 #include "model/generate.h"
 #include "tap.h"
 

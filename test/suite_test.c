@@ -2,7 +2,7 @@
  * tokens, by answers, on a model that knows a log (fake_model.h). */
 #include "base/json.h"
 #include "base/log.h"
-#include "eval/bleu.h"
+#include "eval/texts.h"
 #include "fake_model.h"
 
 #define F32_RTOL 2e-7 /* the peer's probabilities are f32 */

@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "eval/textclean.h"
+#include "eval/answers.h"
 #include "tap.h"
 #include "text/tokenizer.h"
 

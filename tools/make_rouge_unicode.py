@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes test/data/metrics/rouge_unicode.json: words of texts in many scripts and ROUGE over them, by the
-definition of src/eval/words.h in plain Python (unicodedata of Python 3.10 or later; no packages)."""
+definition of src/eval/texts.h in plain Python (unicodedata of Python 3.10 or later; no packages)."""
 import json
 import os
 from collections import Counter

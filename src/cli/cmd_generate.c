@@ -8,7 +8,7 @@
 #include "cli/command.h"
 #include "run/setup.h"
 #include "data/rows.h"
-#include "eval/stops.h"
+#include "eval/answers.h"
 #include "model/generate.h"
 
 struct options {

@@ -6,7 +6,7 @@
 #include "cli/command.h"
 #include "cli/results.h"
 #include "suites/recipe.h"
-#include "suites/tofu_log.h"
+#include "suites/peer_json.h"
 
 struct options {
     const char *suite, *retain_logs, *truth_ratio, *compat, *out;

@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "cli/results.h"
 #include "report/cost.h"
-#include "suites/retrained.h"
+#include "suites/suite.h"
 #include "suites/recipe.h"
 
 int eval_retrained_open(struct eval_retrained *r, const char *path,

@@ -30,7 +30,7 @@ int results_print(const struct suite *s, const json_t *held, bool json, json_t *
 int results_print_tasks(const struct multiple *m, bool json, struct err *e);
 
 /* All of an evaluation: writes the files into `out` (NULL: none) and prints, as tables or as one
- * JSON object: the metrics, the comparison with the retrained model (suites/retrained.h), and the
+ * JSON object: the metrics, the comparison with the retrained model (suites/suite.h), and the
  * cost (report/cost.h), which is in the JSON object only if there is a ledger of a run. */
 int results_show(const struct suite *s, json_t *cost, const char *out, bool json, struct err *e);
 

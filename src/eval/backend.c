@@ -6,9 +6,8 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/sizes.h"
-#include "eval/extract.h"
-#include "eval/gradnorm.h"
-#include "eval/textclean.h"
+#include "eval/example.h"
+#include "eval/answers.h"
 #include "model/fingerprint.h"
 #include "model/label_batches.h"
 

@@ -7,14 +7,14 @@
 #include "base/err.h"
 #include "data/dataset.h"
 #include "eval/cache.h"
-#include "eval/stops.h"
+#include "eval/answers.h"
 #include "model/divergence.h"
 #include "model/model.h"
 #include "model/score.h"
 #include "text/tokenizer.h"
 
 /* The texts of one example and its generated answer: decoded without special tokens, spaces tidied
- * (textclean.h), valid UTF-8 without NUL, owned. */
+ * (eval/answers.h), valid UTF-8 without NUL, owned. */
 struct answer {
     char *input;  /* prompt: the tokens before the first label */
     char *whole;  /* prompt and reference answer */
@@ -33,9 +33,9 @@ struct backend {
      * out[d->n], zeroed before; also after a failure the caller owns what was filled. */
     int (*generate)(void *ctx, const struct dataset *d, const struct answer_limit *limits,
                     struct answer *out, struct err *e);
-    /* Gradient norms (eval/gradnorm.h) in out[d->n]. */
+    /* Gradient norms (eval/example.h) in out[d->n]. */
     int (*gradnorm)(void *ctx, const struct dataset *d, double *out, struct err *e);
-    /* Extraction likelihood with n-grams (eval/extract.h) of every sequence, in out[d->n]. */
+    /* Extraction likelihood with n-grams (eval/example.h) of every sequence, in out[d->n]. */
     int (*extract)(void *ctx, const struct dataset *d, int n, double *out, struct err *e);
     /* Text of the ids, without special tokens, owned by the caller; NULL on failure. */
     char *(*decode)(void *ctx, const int *ids, int n, struct err *e);

@@ -1,4 +1,4 @@
-#include "eval/bleu.h"
+#include "eval/texts.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -6,8 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "eval/ngrams.h"
-#include "eval/textclean.h"
+#include "eval/answers.h"
 
 static bool is_digit(char c)
 {

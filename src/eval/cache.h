@@ -7,7 +7,7 @@
 
 #include "base/cache.h"
 #include "data/dataset.h"
-#include "eval/stops.h"
+#include "eval/answers.h"
 #include "model/generate.h"
 #include "model/score.h"
 

@@ -1,4 +1,4 @@
-#include "eval/choice_score.h"
+#include "eval/choice.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "eval/choice_task.h"
+#include "eval/choice.h"
 
 #include <stdlib.h>
 #include <string.h>

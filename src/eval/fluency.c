@@ -1,4 +1,4 @@
-#include "eval/fluency.h"
+#include "eval/texts.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -6,9 +6,8 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "eval/backend.h"
 #include "eval/example.h"
-#include "eval/ngrams.h"
-#include "eval/rouge.h"
 
 int fluency_of(const char *text, int n, struct fluency *out, struct err *e)
 {

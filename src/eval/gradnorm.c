@@ -1,4 +1,4 @@
-#include "eval/gradnorm.h"
+#include "eval/example.h"
 
 #include <math.h>
 #include <stdlib.h>

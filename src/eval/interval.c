@@ -1,11 +1,10 @@
-#include "eval/interval.h"
+#include "eval/stats.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "eval/roc.h"
 
 static int compare_reals(const void *a, const void *b)
 {

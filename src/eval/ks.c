@@ -1,4 +1,4 @@
-#include "eval/ks.h"
+#include "eval/stats.h"
 
 #include <math.h>
 #include <stdint.h>

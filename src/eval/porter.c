@@ -1,4 +1,4 @@
-#include "eval/porter.h"
+#include "eval/texts.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -1,13 +1,10 @@
-#include "eval/rouge.h"
+#include "eval/texts.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "eval/ngrams.h"
-#include "eval/porter.h"
-#include "eval/words.h"
 
 /* Both texts as numbers: equal words have equal numbers, counted from 0. */
 struct pair {

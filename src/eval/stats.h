@@ -1,14 +1,18 @@
+/* Statistics over rows, all in f64: means, areas under curves, confidence intervals, tests. */
+#ifndef EVAL_STATS_H
+#define EVAL_STATS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/rng.h"
+
 /* Statistics over rows: means, the harmonic mean of model utility, ROC AUC, PrivLeak, normalised
  * probabilities and truth ratios. All in f64. NaN is a missing value: functions of one row return
  * it, functions of many rows skip it, unless stated otherwise. Formulas: spec metrics.md sections
  * 1 and 5.
  */
-#ifndef EVAL_STATS_H
-#define EVAL_STATS_H
-
-#include <stdbool.h>
-
-#include "base/err.h"
 
 /* Moves the values that are not NaN to the front, in order; returns their number. */
 int stats_present(double *v, int n);
@@ -61,5 +65,74 @@ double stats_log_mean_exp(const double *v, int n);
 double stats_truth_score(double correct, double wrong, enum truth_kind kind, bool tiny);
 /* A row's term of the mean over the set, in [0,1]. */
 double stats_truth_value(double score, enum truth_kind kind, bool tiny);
+
+/* Receiver operating characteristic of two samples: how many values of each are at each rank of
+ * their common order. AUC and TPR are computed from these counts, so that bootstrap samples need no
+ * sorting.
+ */
+
+struct roc_place {
+    int zero, one;
+};
+
+struct roc {
+    int n, n_zero, n_one; /* distinct values; values of each sample, NaN left out */
+    struct roc_place *at; /* owned [n], by ascending value */
+    int *place;           /* owned [n_zero + n_one]: rank of each value, those of zero first */
+};
+
+int roc_init(struct roc *r, const double *zero, int n_zero, const double *one, int n_one,
+             struct err *e);
+/* Bootstrap: counts values of each sample drawn with replacement, as many as it has. */
+void roc_draw(struct roc *r, struct rng *rng);
+void roc_fini(struct roc *r);
+
+/* As stats_auc and stats_tpr_at_fpr; NaN if a sample is empty. */
+double roc_auc(const struct roc *r);
+double roc_tpr(const struct roc *r, double most);
+
+/* Confidence intervals of means, rates and AUCs. */
+
+struct interval {
+    double low, high;
+};
+
+/* Percentile bootstrap of the mean (Efron, 1979): `draws` means of n values drawn with replacement
+ * by MT19937 seeded with `seed`; the interval is between their (1-level)/2 and (1+level)/2
+ * quantiles, linearly interpolated. NaN among the values are left out; without any value the
+ * interval is NaN. Fails only for lack of memory. */
+int interval_of_mean(const double *v, int n, int draws, double level, uint32_t seed,
+                     struct interval *out, struct err *e);
+
+/* The same for sum v / sum w, drawing pairs: a mean per token over rows of different lengths. A
+ * pair whose v is NaN is left out; all w are above 0. */
+int interval_of_ratio(const double *v, const double *w, int n, int draws, double level,
+                      uint32_t seed, struct interval *out, struct err *e);
+
+/* The same for stats_auc and stats_tpr_at_fpr: each draw takes n_zero values of `zero`, then n_one
+ * of `one`, NaN left out. NaN if a sample is empty. */
+int interval_of_auc(const double *zero, int n_zero, const double *one, int n_one, int draws,
+                    double level, uint32_t seed, struct interval *out, struct err *e);
+int interval_of_tpr(const double *zero, int n_zero, const double *one, int n_one, double most,
+                    int draws, double level, uint32_t seed, struct interval *out, struct err *e);
+
+/* Clopper and Pearson's exact interval (Biometrika 26, 1934) of a rate, k successes in n;
+ * NaN if n = 0. level is two-sided: 0.95 leaves 0.025 at each end. */
+struct interval interval_of_rate(int k, int n, double level);
+
+/* The two-sample Kolmogorov-Smirnov test, two-sided, as scipy.stats.ks_2samp computes it: exact up
+ * to 10,000 values a sample. TOFU's forget quality is its p-value between the truth ratios of the
+ * unlearned and of the retrained model (arXiv 2401.06121). Source of the formulas: spec metrics.md
+ * section 4.
+ */
+
+struct ks {
+    double d; /* largest distance of the two empirical distribution functions, in [0,1] */
+    double p; /* probability of a distance at least as large under one common law; down to 1e-300 */
+};
+
+/* Values need not be sorted and may be tied. d and p are NaN if a sample is empty or holds a NaN.
+ * Fails only for lack of memory. */
+int ks_two_sample(const double *a, int na, const double *b, int nb, struct ks *out, struct err *e);
 
 #endif

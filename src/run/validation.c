@@ -3,7 +3,6 @@
 #include <math.h>
 
 #include "eval/example.h"
-#include "eval/extract.h"
 #include "model/score.h"
 
 enum { EL_NGRAM = 10 };

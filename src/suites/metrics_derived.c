@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "eval/ks.h"
+#include "eval/stats.h"
 #include "suites/metrics.h"
 
 static void options(const struct metric *m, const struct suite *s, const double *right, int n_right,

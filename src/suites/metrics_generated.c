@@ -5,9 +5,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "eval/bleu.h"
-#include "eval/fluency.h"
-#include "eval/rouge.h"
+#include "eval/texts.h"
 #include "suites/metrics.h"
 
 enum { REPEATED = 4, ENTROPY = 2 }; /* n-gram sizes */

@@ -1,4 +1,4 @@
-/* Suites of multiple-choice tasks (suites/tasks.h). Results of the built-in ones are those of
+/* Suites of multiple-choice tasks (suites/recipe.h). Results of the built-in ones are those of
  * lm-evaluation-harness 0.4.8: the accuracy of each task, and of each group over all its questions.
  *
  * With k folds each fold of a task's questions is evaluated separately: accuracy, macro F1 and
@@ -8,9 +8,9 @@
 #ifndef SUITES_MULTIPLE_H
 #define SUITES_MULTIPLE_H
 
-#include "eval/choice_score.h"
+#include "eval/choice.h"
 #include "suites/peer_json.h"
-#include "suites/tasks.h"
+#include "suites/recipe.h"
 
 enum { MULTIPLE_GROUPS = 8 };
 

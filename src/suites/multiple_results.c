@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "eval/interval.h"
 #include "eval/stats.h"
 #include "suites/multiple_private.h"
 #include "suites/suite.h"

@@ -6,8 +6,8 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "eval/fluency.h"
-#include "eval/textclean.h"
+#include "eval/texts.h"
+#include "eval/answers.h"
 
 int observations_init(struct observations *v, int most, struct err *e)
 {

@@ -1,3 +1,13 @@
+/* Evaluation logs of other programs, which are read, and of OpenUnlearning, also written. */
+#ifndef SUITES_PEER_JSON_H
+#define SUITES_PEER_JSON_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "eval/records.h"
+
 /* Evaluation logs in the files of OpenUnlearning, so that each program reads the other's files:
  *
  *   X_EVAL.json     {metric: {"agg_value": x, "value_by_index": {"0": {...}, ...}}}, with the
@@ -9,14 +19,6 @@
  * written as 1.7976931348623157e308, or as Infinity; either is read as infinite. Spec: metrics.md
  * section 10.
  */
-#ifndef SUITES_PEER_JSON_H
-#define SUITES_PEER_JSON_H
-
-#include <jansson.h>
-#include <stdbool.h>
-
-#include "base/err.h"
-#include "eval/records.h"
 
 struct peer_log {
     json_t *eval, *summary; /* owned objects; zero-initialise */
@@ -51,5 +53,14 @@ json_t *peer_write_rows(const struct records *r, unsigned columns, unsigned text
 /* The reference answer of row `index` in any metric of the log whose name starts with the same word
  * up to the first _ ("forget") as `metric`; NULL if none has it. */
 const json_t *peer_truth(const json_t *eval, const char *metric, const char *index);
+
+/* Logs of TOFU's own program (arXiv 2401.06121), eval_log_aggregated.json: for each of four sets an
+ * object of columns {row: value}. Converted to OpenUnlearning's form: X_Q_A_Prob, X_Q_A_PARA_Prob,
+ * X_Q_A_PERT_Prob and X_Q_A_ROUGE with X of forget, retain, ra and wf.
+ */
+
+bool tofu_log_is(const json_t *log);
+/* A new EVAL object, without aggregates; NULL on failure. */
+json_t *tofu_log_read(const json_t *log, struct err *e);
 
 #endif

@@ -9,7 +9,6 @@
 #include "base/param.h"
 #include "eval/template.h"
 #include "suites/metrics.h"
-#include "suites/tasks.h"
 
 enum { MOST = 64 }; /* sets of a suite; names to suggest from */
 

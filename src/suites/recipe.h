@@ -1,11 +1,14 @@
-/* A suite as data: its data sets and metrics, or the tasks of a multiple-choice suite
- * (suites/tasks.h). Built-in ones are suites/NAME.json; doc/suites.md describes the form. Names
- * borrow from the recipe's JSON.
- */
+/* Suites as data: data sets and metrics, or multiple-choice tasks. */
 #ifndef SUITES_RECIPE_H
 #define SUITES_RECIPE_H
 
+#include "eval/choice.h"
 #include "suites/suite.h"
+
+/* A suite as data: its data sets and metrics, or the tasks of a multiple-choice suite
+ * (below). Built-in ones are suites/NAME.json; doc/suites.md describes the form. Names
+ * borrow from the recipe's JSON.
+ */
 
 struct suite_set {
     const char *name, *help;
@@ -55,5 +58,30 @@ int recipe_find_name(const char *what, const char *name, const char *const *name
 int recipe_check_keys(const json_t *object, const char *const *names, int n, struct err *e);
 #define RECIPE_CHECK_KEYS(object, names, e)                                                        \
     recipe_check_keys(object, names, (int)(sizeof names / sizeof *names), e)
+
+/* The tasks of a multiple-choice suite, read from its recipe: prompts, correct answers
+ * (eval/choice.h), and in which files the questions are. doc/suites.md describes the form.
+ *
+ * A task inherits missing keys from the suite's `common`, and each of its `layouts` from the task.
+ */
+
+enum { TASK_FILES = 4, TASK_GROUPS = 4 };
+
+struct suite_task {
+    const char *name;
+    const char *subject;         /* name for choosing tasks; NULL: none */
+    struct choice_task *layouts; /* owned, up to a row without a name */
+    /* Names of the file of questions in the given folder, {subject} replaced; the first that exists
+     * is read. Without a name the given path is the file. */
+    const char *files[TASK_FILES + 1];
+    const char *examples;                /* the file of worked examples; NULL: none */
+    const char *groups[TASK_GROUPS + 1]; /* groups it counts in, the widest first */
+};
+
+/* Fills r->tasks from r->json. */
+int suite_tasks_read(struct suite_recipe *r, struct err *e);
+/* Sets these keys in every task and reads all tasks again. */
+int suite_tasks_override(struct suite_recipe *r, json_t *object, struct err *e);
+void suite_tasks_free(struct suite_recipe *r);
 
 #endif

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "eval/ks.h"
+#include "eval/stats.h"
 #include "suites/metrics.h"
 #include "suites/recipe.h"
 

@@ -1,11 +1,11 @@
-#include "suites/retrained.h"
+#include "suites/suite.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "eval/ks.h"
+#include "eval/stats.h"
 #include "suites/metrics.h"
 #include "suites/recipe.h"
 

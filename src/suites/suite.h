@@ -1,3 +1,11 @@
+/* One evaluation of one model, alone or compared with the retrained one. */
+#ifndef SUITES_SUITE_H
+#define SUITES_SUITE_H
+
+#include "eval/stats.h"
+#include "suites/observations.h"
+#include "suites/peer_json.h"
+
 /* A suite is a list of metrics over a few data sets (suites/recipe.h), computed in order; a metric
  * may use those before it. To add a metric, add a line to suites/NAME.json or to a suite file of
  * your own; to add a kind of metric, write one function and a row of a table (suites/metrics.h). A
@@ -6,12 +14,6 @@
  * Each result is a JSON object in the peer's form (suites/peer_json.h): probabilities are
  * length-normalised, losses in nats, rows keyed by their number in the data set.
  */
-#ifndef SUITES_SUITE_H
-#define SUITES_SUITE_H
-
-#include "eval/stats.h"
-#include "suites/observations.h"
-#include "suites/peer_json.h"
 
 enum { SUITE_INPUTS = 9 };
 
@@ -50,7 +52,7 @@ struct suite {
     int n_results;
     struct peer_log log; /* the results in the form of a log */
     json_t *table;       /* {metric: {value, rows, ...}}, in order, see below */
-    json_t *comparison;  /* {data set: {...}}: see suites/retrained.h; NULL: none */
+    json_t *comparison;  /* {data set: {...}}: see suites/suite.h; NULL: none */
 };
 
 int suite_run(struct suite *s, struct err *e);
@@ -67,10 +69,32 @@ int suite_no_memory(struct err *e);
 /* Rows of the table. value: null if it cannot be computed; rows: how many it is computed from;
  * missing: how many have no value; low, high: the interval at SUITE_LEVEL, of means, AUCs and tpr
  * by bootstrap, of rates Clopper and Pearson's; other values have none; odd: row warnings
- * (suites/warnings.h); note: a sentence on how the value was computed. With a retrained model's
+ * (suites/metrics.h); note: a sentence on how the value was computed. With a retrained model's
  * log: retrained, its value; ks, for means, the p-value of the Kolmogorov-Smirnov test between the
  * rows of both. */
 #define SUITE_LEVEL 0.95
 enum { SUITE_DRAWS = 2000, SUITE_SEED = 0 };
+
+/* Comparison with the retrained model per data set: KL divergence, top-1 agreement, KS test, AUC,
+ * on the suite's answers. s->comparison gets an object for each set that is given and used by a
+ * metric, over the answers in the field of the first such metric; rows are answers, tokens their
+ * labels. p is the retrained model's distribution, q the model's; a row's loss is its mean
+ * -log-probability per token:
+ *
+ *   rows, tokens    that were compared
+ *   missing         rows left out: without a label, or with a loss or KL that is not finite
+ *   kl              sum KL(p || q) / tokens, in nats, over the whole vocabulary
+ *   top1            share of tokens where both have the same argmax
+ *   ks              p-value of the Kolmogorov-Smirnov test between the losses of both
+ *   auc             P(retrained model's loss > model's) + P(=)/2 over all pairs of rows: 0.5 if the
+ *                   losses do not separate the models, 1 if every loss of the model is below every
+ *                   loss of the retrained one
+ *   auc_gap         for a set that an attack of the suite uses as members: AUC of the loss attack
+ *                   (metric mia_loss) on the model minus that on the retrained one
+ *   kl_low, kl_high ...  bootstrap intervals of kl, top1 and auc over rows, at SUITE_LEVEL
+ */
+
+/* The suite needs its data; it need not have run. */
+int suite_compare_retrained(struct suite *s, const struct comparer *c, struct err *e);
 
 #endif

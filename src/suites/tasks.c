@@ -1,4 +1,4 @@
-#include "suites/tasks.h"
+#include "suites/recipe.h"
 
 #include <stdlib.h>
 #include <string.h>

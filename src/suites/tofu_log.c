@@ -1,10 +1,8 @@
-#include "suites/tofu_log.h"
+#include "suites/peer_json.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "suites/peer_json.h"
 
 static const struct {
     const char *file, *set;

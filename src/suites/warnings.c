@@ -1,10 +1,9 @@
-#include "suites/warnings.h"
+#include "suites/metrics.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "eval/words.h"
-#include "suites/metrics.h"
+#include "eval/texts.h"
 
 static const struct {
     const char *key, *text;

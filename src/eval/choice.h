@@ -1,17 +1,21 @@
-/* Multiple-choice questions from rows of the usual data sets. Prompts of the built-in suites are
- * byte for byte those of lm-evaluation-harness 0.4.8, so that results compare with published ones.
- *
- * A task defines the prompt, the choices and the correct one; suites/tasks.h reads it from a
- * suite's JSON, eval/choice_score.h scores it.
- */
-#ifndef EVAL_CHOICE_TASK_H
-#define EVAL_CHOICE_TASK_H
+/* Multiple-choice questions and their scores. */
+#ifndef EVAL_CHOICE_H
+#define EVAL_CHOICE_H
 
 #include <stdbool.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "data/rows.h"
+#include "eval/backend.h"
+#include "text/tokenizer.h"
+
+/* Multiple-choice questions from rows of the usual data sets. Prompts of the built-in suites are
+ * byte for byte those of lm-evaluation-harness 0.4.8, so that results compare with published ones.
+ *
+ * A task defines the prompt, the choices and the correct one; suites/recipe.h reads it from a
+ * suite's JSON, eval/choice.h scores it.
+ */
 
 enum { QUESTION_CHOICES = 64, TASK_CHOICES = 16 };
 
@@ -72,5 +76,29 @@ struct questions {
 int questions_build(struct questions *q, const struct choice_task *task, const char *subject,
                     const struct rows *rows, const struct rows *shots, int n_shots, struct err *e);
 void questions_fini(struct questions *q);
+
+/* Multiple-choice scoring: the log-probability of each choice given its context, in nats, as
+ * lm-evaluation-harness 0.4.8 computes it. The context's tokens are those of the context alone, the
+ * choice's are the rest of the tokens of context, space and choice; no BOS is added.
+ */
+
+struct choice_score {
+    int n;           /* choices */
+    double *logp;    /* [n] owned: sum over the tokens of each */
+    int best;        /* the most likely one, the first of equals */
+    int best_letter; /* the same by log-probability per character */
+    /* 1 if that is the correct one, else 0. If several are correct, their share of the probability.
+     */
+    double acc, acc_norm;
+};
+
+/* Fills out[q->n], zeroed before; choice_scores_free is due also on failure. positions: the
+ * model's maximum length; the last token of a choice is not an input, and longer sequences are
+ * truncated on the left. */
+int choice_score(struct choice_score *out, const struct questions *q, const struct tokenizer *tok,
+                 const struct backend *model, int positions, struct err *e);
+void choice_scores_free(struct choice_score *s, int n);
+/* Fills the results of `s` from its logp[n] and the question. */
+void choice_judge(struct choice_score *s, const struct question *q);
 
 #endif
