@@ -1,6 +1,7 @@
 /* Figures of examples and texts by their definitions: memorisation and attacks on made-up scores,
  * extraction likelihood and perplexity as plain loops. */
 #include "base/mem.h"
+#include "eval/backend.h"
 #include "eval/example.h"
 #include "eval/texts.h"
 #include "figures.h"
