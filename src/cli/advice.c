@@ -1,8 +1,12 @@
-#include "cli/advice.h"
-
+/* Errors of commands, on standard error. What the floors below name as the subject of an error is
+ * put in terms of options here: which of them mends it.
+ */
+#include <stdio.h>
 #include <string.h>
 
-#include "base/param.h"
+#include "base/escape.h"
+#include "cli/args.h"
+#include "cli/command.h"
 #include "data/dataset.h"
 
 /* %s: the range that the error names. */
@@ -31,7 +35,8 @@ static const struct {
      "it is)"},
 };
 
-const char *advice_of(const struct err *e, char *text, size_t room)
+/* "give --forget FILE" in text[room]; "" if no option would help. */
+static const char *advice_of(const struct err *e, char *text, size_t room)
 {
     const char *subject = e->subject ? e->subject : "";
     char flag[PARAM_NAME_MOST + 1];
@@ -46,4 +51,23 @@ const char *advice_of(const struct err *e, char *text, size_t room)
                  hole ? e->range : "", hole ? hole + 2 : "");
     }
     return text;
+}
+
+int args_fail(const struct args *a, const struct err *e)
+{
+    const char *why = e->msg[0] ? e->msg : "it failed without an error's text, a fault of unlearn";
+    char advice[160];
+    fprintf(stderr, "unlearn %s: ", a->command);
+    escape_line(stderr, why);
+    if (*advice_of(e, advice, sizeof advice))
+        fprintf(stderr, ": %s", advice);
+    fputc('\n', stderr);
+    return STATUS_FAILED;
+}
+
+int args_usage(const struct args *a, const struct err *e)
+{
+    args_fail(a, e);
+    fprintf(stderr, "see 'unlearn help %s'\n", a->command);
+    return STATUS_USAGE;
 }

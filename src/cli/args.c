@@ -2,11 +2,9 @@
 
 #include <string.h>
 
-#include "base/escape.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "cli/advice.h"
 #include "cli/command.h"
 
 struct common {
@@ -21,25 +19,6 @@ static const struct param common_params[] = {
     {"quiet", PARAM_BOOL, COMMON(quiet), 0, 0, NULL, NULL, NULL, "warnings only"},
     {"help", PARAM_BOOL, COMMON(help), 0, 0, NULL, NULL, NULL, "this text"},
     {0}};
-
-int args_fail(const struct args *a, const struct err *e)
-{
-    const char *why = e->msg[0] ? e->msg : "it failed without an error's text, a fault of unlearn";
-    char advice[160];
-    fprintf(stderr, "unlearn %s: ", a->command);
-    escape_line(stderr, why);
-    if (*advice_of(e, advice, sizeof advice))
-        fprintf(stderr, ": %s", advice);
-    fputc('\n', stderr);
-    return STATUS_FAILED;
-}
-
-int args_usage(const struct args *a, const struct err *e)
-{
-    args_fail(a, e);
-    fprintf(stderr, "see 'unlearn help %s'\n", a->command);
-    return STATUS_USAGE;
-}
 
 static int n_tables(const struct args *a)
 {

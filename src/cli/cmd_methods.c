@@ -4,12 +4,13 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "run/generic.h"
-#include "cli/method_needs.h"
 #include "locate/locators.h"
 #include "methods/stage.h"
+#include "methods/method.h"
 #include "objectives/terms.h"
 #include "optim/optims.h"
 #include "train/weighting.h"
+#include "train/wrapper.h"
 
 struct options {
     bool json, markdown, terms;
@@ -30,6 +31,105 @@ static const char about[] = "Without a name: the table of methods. With one: its
                             "A method is gamma * forget term + alpha * retain term; every part can "
                             "be overridden by options of\n"
                             "'unlearn forget'.\n";
+
+/* A term, and whose data it uses. */
+struct use {
+    const struct term *term;
+    const void *params; /* borrowed; NULL: it uses no helper model */
+    enum role role;
+};
+
+enum { MOST_USES = 2 * PART_COUNT + WRAPPER_MAX_EXTRAS };
+
+struct uses {
+    struct use v[MOST_USES];
+    int n;
+};
+
+/* What the row presets for the option, or NULL. */
+static const char *preset_of(const struct method *m, const char *option)
+{
+    for (const struct param_preset *p = m->presets; p && p->name; p++)
+        if (!strcmp(p->name, option))
+            return p->value;
+    return NULL;
+}
+
+static void add_parts(struct uses *l, const struct recipe *r)
+{
+    for (int i = 0; i < PART_COUNT; i++)
+        if (r->part[i].row)
+            l->v[l->n++] = (struct use){r->part[i].row, r->part[i].params,
+                                        recipe_role(r, (enum recipe_place)i)};
+}
+
+static int add_wrapper(struct uses *l, const struct method *m, struct err *e)
+{
+    const char *name = preset_of(m, "wrapper");
+    struct wrapping w = {0};
+    int rc = name ? wrapping_choose(&w, name, e) : 0;
+    const struct wrapper *row = wrapping_row(&w);
+    if (!rc && row && row->params)
+        rc = param_apply_presets(row->params, w.chosen.params, m->presets, e);
+    for (int k = 0; !rc && row && k < WRAPPER_MAX_EXTRAS && row->extra[k].term; k++) {
+        const struct term *t = term_by_name(row->extra[k].term, e);
+        if (!t)
+            rc = -1;
+        else if (!row->weight || row->weight(w.chosen.params, k) != 0)
+            l->v[l->n++] = (struct use){t, NULL, row->extra[k].role};
+    }
+    wrapping_fini(&w);
+    return rc;
+}
+
+static void add_word(char *text, size_t n, const char *word)
+{
+    size_t at = strlen(text);
+    if (!strstr(text, word))
+        snprintf(text + at, n - at, "%s%s", at ? ", " : "", word);
+}
+
+static void write_uses(const struct uses *l, char *text, size_t n)
+{
+    text[0] = 0;
+    for (int i = 0; i < l->n; i++)
+        add_word(text, n, view_name[l->v[i].term->kind]);
+    for (int i = 0; i < l->n; i++) {
+        const struct use *k = &l->v[i];
+        if (k->term->needs_ref)
+            add_word(text, n, "reference");
+        for (int h = 0; h < HELPER_COUNT; h++)
+            if (k->params && term_looks_at(k->term, k->params, (enum helper)h))
+                add_word(text, n, helper_name[h]);
+        if (k->role != ROLE_FORGET && k->role != ROLE_RETAIN)
+            add_word(text, n, role_name[k->role]);
+        if (k->term->n_views > 1)
+            add_word(text, n,
+                     role_name[k->role == ROLE_RETAIN ? ROLE_RETAIN_ALTERNATE : ROLE_ALTERNATE]);
+    }
+}
+
+/* What a method needs, in words: "logits, logp, reference, alternate". Views of what the model
+ * computes, other models, roles of data that are neither forget nor retain; of its terms, of its
+ * wrapper, and of the stage that it starts with. A row at its defaults (recipe_open). */
+static int write_needs(const struct recipe *r, char *text, size_t n, struct err *e)
+{
+    const char *first = preset_of(r->method, "first");
+    const struct stage *stage = NULL;
+    struct recipe before = {0};
+    struct uses l = {.n = 0};
+    int rc = first ? stage_by_name(first, &stage, e) : 0;
+    add_parts(&l, r);
+    rc = rc || add_wrapper(&l, r->method, e) || (stage && recipe_open(&before, stage->method, e))
+             ? -1
+             : 0;
+    if (!rc && stage)
+        add_parts(&l, &before);
+    if (!rc)
+        write_uses(&l, text, n);
+    recipe_fini(&before);
+    return rc;
+}
 
 static void print_term(const char *what, const struct term *t)
 {
@@ -57,7 +157,7 @@ static bool has_stage(const struct recipe *r, const struct stage *s)
 {
     const struct stage *first = NULL;
     struct err ignored;
-    const char *name = method_preset(r->method, "first");
+    const char *name = preset_of(r->method, "first");
     if (name)
         stage_by_name(name, &first, &ignored);
     return stage_is_needed(s, r, first);
@@ -89,7 +189,7 @@ static void print_parts(const struct method *m, const char *needs)
 {
     struct err e = {.msg = ""};
     const struct wrapper *w = NULL;
-    const char *locate = method_preset(m, "locate"), *wrapper = method_preset(m, "wrapper");
+    const char *locate = preset_of(m, "locate"), *wrapper = preset_of(m, "wrapper");
     if (wrapper && !wrapper_by_name(wrapper, &w, &e) && w) {
         printf("\nwrapper: %s, %s\n    %s\n", w->name, w->paper, w->formula);
         param_help(w->params, stdout);
@@ -112,7 +212,7 @@ static int print_one(const char *name, struct err *e)
 {
     struct recipe r;
     char needs[96];
-    if (recipe_open(&r, name, e) || method_needs(&r, needs, sizeof needs, e)) {
+    if (recipe_open(&r, name, e) || write_needs(&r, needs, sizeof needs, e)) {
         recipe_fini(&r);
         return -1;
     }
@@ -200,7 +300,7 @@ static int print_all(const struct options *o, struct err *e)
     for (const struct method *m = methods; m->name && !rc; m++) {
         struct recipe r;
         char needs[96];
-        rc = recipe_open(&r, m->name, e) || method_needs(&r, needs, sizeof needs, e) ? -1 : 0;
+        rc = recipe_open(&r, m->name, e) || write_needs(&r, needs, sizeof needs, e) ? -1 : 0;
         if (!rc && o->json)
             json_array_append_new(list, row_json(&r, needs));
         else if (!rc)
