@@ -27,7 +27,7 @@ CFLAGS  := -std=c11 -D_GNU_SOURCE $(WARN) -fopenmp -ffp-contract=off -Isrc $(opt
 LDLIBS  := -L$(BLAS) -Wl,-rpath,$(BLAS) $(shell pkg-config --libs $(PKGS)) -lm
 LDFLAGS := -fopenmp $(opt_$(config))
 
-# The CPU operations are compiled once per instruction set; tensor/isa.c chooses at run time. Nobody reads
+# The CPU operations are compiled once per instruction set; tensor/ops.c chooses at run time. Nobody reads
 # errno or floating-point exceptions after them, so loops with sqrt and selects can be vectorised.
 ISAS         := generic avx2 avx512
 isa_generic  := -O3

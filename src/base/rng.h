@@ -24,4 +24,13 @@ double rng_normal(struct rng *r);              /* Box-Muller, two u32 a call */
 /* torch.randperm: Fisher-Yates, for i in 0..n-2: swap(p[i], p[i + u32 % (n-i)]). */
 void rng_permutation(struct rng *r, int *p, int n);
 
+/* Number i of stream `key` of SplitMix64, in any order and without state. */
+static inline uint64_t rng_at(uint64_t key, uint64_t i)
+{
+    uint64_t z = key + 0x9e3779b97f4a7c15u * i;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
 #endif

@@ -47,17 +47,22 @@ static void ask_heads(struct said *s, struct head *h)
     const struct label_rows *all = h[0].rows;
     int vocab = h[0].p->m->cfg.vocab, rows;
     for (int first = 0; first < all->n; first += rows) {
+        const struct ops *o = h[0].p->m->ops;
+        const device float *row[2];
         const float *z[2];
         for (int k = 0; k < 2; k++) {
-            z[k] = head_logits(&h[k], first, &rows);
-            h[k].p->m->ops->label_logp(s->logp[k] + first, NULL, s->best[k] + first, z[k],
-                                       all->label + first, rows, vocab);
+            row[k] = head_logits(&h[k], first, &rows);
+            o->label_logp(s->logp[k] + first, NULL, s->best[k] + first, row[k], all->label + first,
+                          rows, vocab);
+            z[k] = o->map_read(row[k], (size_t)rows * (size_t)vocab);
         }
 #pragma omp parallel for schedule(static)
         for (int r = 0; r < rows; r++) {
             size_t at = (size_t)r * (size_t)vocab;
             s->kl[first + r] = row_kl(z[1] + at, z[0] + at, vocab);
         }
+        for (int k = 0; k < 2; k++)
+            o->unmap(row[k]);
     }
 }
 

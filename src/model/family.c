@@ -185,7 +185,8 @@ int weight_index(const struct weight_table *t, enum slot slot, int layer)
     return i;
 }
 
-float *weight_grad(const struct weight_table *t, enum slot slot, int layer, float *grads)
+device float *weight_grad(const struct weight_table *t, enum slot slot, int layer,
+                          device float *grads)
 {
     if (!grads || !weight_has(t, slot))
         return NULL;

@@ -194,7 +194,8 @@ bool weight_has(const struct weight_table *t, enum slot slot);
 int weight_index(const struct weight_table *t, enum slot slot, int layer);
 /* Where the gradient of a slot's weight goes in flat gradients, or NULL: the model lacks the
  * weight, or nobody wants its gradient, or grads is NULL. */
-float *weight_grad(const struct weight_table *t, enum slot slot, int layer, float *grads);
+device float *weight_grad(const struct weight_table *t, enum slot slot, int layer,
+                          device float *grads);
 int weight_by_name(const struct weight_table *t, const char *name); /* -1: none */
 
 #endif

@@ -26,8 +26,12 @@ int model_fingerprint(const struct model *m, uint64_t *out, struct err *e)
                  : 0;
     if (!rc) {
 #pragma omp parallel for schedule(dynamic)
-        for (int i = 0; i < n; i++)
-            each[i] = hash_bytes(HASH_START, m->w[i], m->table.v[i].count * sizeof(float));
+        for (int i = 0; i < n; i++) {
+            const size_t count = m->table.v[i].count;
+            each[i] =
+                hash_bytes(HASH_START, m->ops->map_read(m->w[i], count), count * sizeof(float));
+            m->ops->unmap(m->w[i]);
+        }
         *out = hash_bytes(h, each, (size_t)n * sizeof *each);
     }
     free(each);

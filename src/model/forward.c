@@ -1,7 +1,5 @@
 #include "model/forward.h"
 
-#include <string.h>
-
 #include "model/layer.h"
 
 size_t forward_bytes(const struct model_config *c, int n_tokens, bool keep)
@@ -30,7 +28,7 @@ bool pass_is_tapped(const struct pass *p, enum place place, int layer)
     return false;
 }
 
-void pass_tap(const struct pass *p, enum place place, int layer, float *x)
+void pass_tap(const struct pass *p, enum place place, int layer, device float *x)
 {
     const struct tap *t = p->how.taps;
     for (int i = 0; i < p->how.n_taps; i++)
@@ -38,7 +36,7 @@ void pass_tap(const struct pass *p, enum place place, int layer, float *x)
             t[i].forward(t[i].ctx, p, x);
 }
 
-void pass_tap_back(const struct pass *p, enum place place, int layer, float *dx)
+void pass_tap_back(const struct pass *p, enum place place, int layer, device float *dx)
 {
     const struct tap *t = p->how.taps;
     for (int i = p->how.n_taps - 1; i >= 0; i--)
@@ -54,7 +52,7 @@ static size_t first_position(const struct model_config *c)
 
 /* x [N,C] = rows of the embedding table [V,C], scaled where the model says so, and of the learned
  * positions where it has them. */
-static void embed(const struct pass *p, float *x)
+static void embed(const struct pass *p, device float *x)
 {
     const struct model *m = p->m;
     const struct model_config *c = &m->cfg;
@@ -69,13 +67,13 @@ static void embed(const struct pass *p, float *x)
 }
 
 /* Adds what dx [N,C] gives the tables, where it is wanted. */
-static void embed_back(const struct pass *p, float *dx, float *grads)
+static void embed_back(const struct pass *p, device float *dx, device float *grads)
 {
     const struct model *m = p->m;
     const struct model_config *c = &m->cfg;
     const struct batch *b = p->batch;
-    float *dpos = weight_grad(&m->table, W_POS, -1, grads);
-    float *dembed = weight_grad(&m->table, W_EMBED, -1, grads);
+    device float *dpos = weight_grad(&m->table, W_POS, -1, grads);
+    device float *dembed = weight_grad(&m->table, W_EMBED, -1, grads);
     if (dpos)
         m->ops->embed_back(dpos + first_position(c), dx, b->pos, b->n_tokens, c->width, 1);
     pass_tap_back(p, PLACE_EMBED, -1, dx);
@@ -95,19 +93,19 @@ static int n_positions(const struct batch *b)
 static int pass_init(struct pass *p, struct arena *a, struct err *e)
 {
     const struct model_config *c = &p->m->cfg;
+    const struct ops *o = p->m->ops;
     const struct forward *how = &p->how;
     size_t n = (size_t)p->batch->n_tokens, w = (size_t)c->width;
     int kept = how->keep ? how->layers : 1;
     if (!(p->acts = arena_take(a, (size_t)kept + 1, sizeof *p->acts, e)) ||
-        !(p->norm = arena_take(a, n * w, sizeof(float), e)) ||
-        !(p->act = arena_take(a, n * (size_t)c->ff, sizeof(float), e)) ||
-        !(p->x = arena_take(a, n * w, sizeof(float), e)) ||
-        (c->experts && moe_scratch_init(&p->moe, c, p->batch->n_tokens, a, e)))
+        !(p->norm = o->take(a, n * w, e)) || !(p->act = o->take(a, n * (size_t)c->ff, e)) ||
+        !(p->x = o->take(a, n * w, e)) ||
+        (c->experts && moe_scratch_init(&p->moe, p->m, p->batch->n_tokens, a, e)))
         return -1;
     for (int l = 0; l < kept; l++)
-        if (layer_acts_init(&p->acts[l], c, p->batch->n_tokens, a, e) ||
+        if (layer_acts_init(&p->acts[l], p->m, p->batch->n_tokens, a, e) ||
             (how->keep && pass_is_tapped(p, PLACE_MLP_IN, l) &&
-             !(p->acts[l].mlp_in = arena_take(a, n * w, sizeof(float), e))))
+             !(p->acts[l].mlp_in = o->take(a, n * w, e))))
             return -1;
     return 0;
 }
@@ -127,7 +125,7 @@ int model_forward(struct model *m, const struct batch *b, const struct forward *
     for (int l = 0; l < layers; l++) {
         struct layer_acts *s = &p->acts[keep ? l : 0];
         /* Without keep, input and output swap places. */
-        float *out = l + 1 == layers || !keep ? p->x : p->acts[l + 1].x;
+        device float *out = l + 1 == layers || !keep ? p->x : p->acts[l + 1].x;
         layer_forward(p, l, s, out);
         if (!keep && l + 1 < layers) {
             p->x = s->x;
@@ -137,14 +135,14 @@ int model_forward(struct model *m, const struct batch *b, const struct forward *
     return 0;
 }
 
-const float *pass_states(const struct pass *p, int layers)
+const device float *pass_states(const struct pass *p, int layers)
 {
     BUG_ON(!p->how.keep || layers > p->how.layers);
     return layers == p->how.layers ? p->x : p->acts[layers].x;
 }
 
 /* The lowest layer that the derivative must go through: 0 for the embedding's sake. */
-static int lowest_layer(const struct pass *p, const float *grads)
+static int lowest_layer(const struct pass *p, const device float *grads)
 {
     const struct weight_table *t = &p->m->table;
     int lowest = p->how.linear && p->how.linear->backward ? 0 : p->m->cfg.layers;
@@ -163,11 +161,12 @@ static int lowest_layer(const struct pass *p, const float *grads)
     return lowest;
 }
 
-int pass_backward(struct pass *p, float *dx, float *grads, struct arena *a, struct err *e)
+int pass_backward(struct pass *p, device float *dx, device float *grads, struct arena *a,
+                  struct err *e)
 {
     struct layer_scratch r;
     BUG_ON(!p->how.keep);
-    if (layer_scratch_init(&r, &p->m->cfg, p->batch->n_tokens, a, e))
+    if (layer_scratch_init(&r, p->m, p->batch->n_tokens, a, e))
         return -1;
     const int lowest = lowest_layer(p, grads);
     for (int l = p->how.layers - 1; l >= lowest - 1 && l >= 0; l--) {

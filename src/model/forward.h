@@ -31,8 +31,8 @@ struct tap {
     int layer; /* 0-based; PLACE_EMBED has none */
     /* Either may be NULL. x [N,C] may be changed; the backward is of the x after that change. The
      * gradient dx [N,C] = d loss / d x may be changed too. */
-    void (*forward)(void *ctx, const struct pass *p, float *x);
-    void (*backward)(void *ctx, const struct pass *p, float *dx);
+    void (*forward)(void *ctx, const struct pass *p, device float *x);
+    void (*backward)(void *ctx, const struct pass *p, device float *dx);
     void *ctx;  /* borrowed */
     bool reads; /* the backward must come even where no weight below wants a gradient */
 };
@@ -40,11 +40,11 @@ struct tap {
 /* A product with (rows of) a layer's weight matrix, y [n,out] = x [n,in] W^T, as a linear tap sees
  * it. Where q, k, v or gate, up are fused into one weight, each of them is a product. */
 struct product {
-    int weight;       /* index in the model's weight table */
-    int first;        /* the weight's rows first..first+out-1 */
-    int n, in, out;   /* n rows of x */
-    const float *x;   /* [n,in] */
-    const float *dy;  /* [n,out] = d loss / d y in the backward, else NULL */
+    int weight;             /* index in the model's weight table */
+    int first;              /* the weight's rows first..first+out-1 */
+    int n, in, out;         /* n rows of x */
+    const device float *x;  /* [n,in] */
+    const device float *dy; /* [n,out] = d loss / d y in the backward, else NULL */
     const int *start; /* [S+1] rows where each of n_seqs sequences begins; NULL: rows are not those
                        * of the batch's tokens */
     int n_seqs;
@@ -62,9 +62,9 @@ struct linear_tap {
  * to[i] of k and v becomes what was computed for the batch's token from[i]. */
 struct keys {
     struct attn at; /* n_seqs, q_start, n_q, k_start, n_k and key_mask of the batch's queries */
-    float *k, *v;   /* [rows, G*D] of the first layer */
-    size_t stride;  /* floats to the next layer's; 0: all layers use the same rows */
-    int n;          /* of from, to */
+    device float *k, *v;  /* [rows, G*D] of the first layer */
+    size_t stride;        /* floats to the next layer's; 0: all layers use the same rows */
+    int n;                /* of from, to */
     const int *from, *to; /* [n]; NULL: 0..n-1 */
     int positions;        /* the longest sequence that there will be: longrope's choice of table */
 };
@@ -82,16 +82,16 @@ struct forward {
 
 /* What a layer keeps. What a model of another kind would keep is NULL. */
 struct layer_acts {
-    float *x;                   /* [N,C] input of the layer */
-    float *q0, *k0;             /* [N,H*D], [N,G*D] before their norms, if they have any */
-    float *q, *k, *v;           /* [N,H*D], [N,G*D], [N,G*D] after rope */
-    float *att, *lse;           /* [N,H*D], [N,H] */
-    float *att_out;             /* [N,C] if a norm follows attention */
-    float *x2;                  /* [N,C] after attention; not if the MLP runs in parallel */
-    float *mlp_in;              /* [N,C] if a tap may have changed it */
-    float *gate, *up;           /* [N,F]; up only if the MLP is gated */
+    device float *x;            /* [N,C] input of the layer */
+    device float *q0, *k0;      /* [N,H*D], [N,G*D] before their norms, if they have any */
+    device float *q, *k, *v;    /* [N,H*D], [N,G*D], [N,G*D] after rope */
+    device float *att, *lse;    /* [N,H*D], [N,H] */
+    device float *att_out;      /* [N,C] if a norm follows attention */
+    device float *x2;           /* [N,C] after attention; not if the MLP runs in parallel */
+    device float *mlp_in;       /* [N,C] if a tap may have changed it */
+    device float *gate, *up;    /* [N,F]; up only if the MLP is gated */
     struct moe_acts moe;        /* instead, if there are experts */
-    float *mlp_out;             /* [N,C] if a norm follows the MLP */
+    device float *mlp_out;      /* [N,C] if a norm follows the MLP */
     struct norm_stats n1, n2;   /* of the norms before attention and MLP */
     struct norm_stats nq, nk;   /* of q0, k0 */
     struct norm_stats n1p, n2p; /* of att_out, mlp_out */
@@ -101,10 +101,10 @@ struct pass {
     struct model *m;           /* borrowed */
     const struct batch *batch; /* borrowed */
     struct forward how;
-    struct layer_acts *acts; /* [layers] if kept, else [1] */
-    float *x;                /* [N,C] output of the last layer run */
-    float *norm, *act;       /* scratch [N,C], [N,F] */
-    struct moe_scratch moe;  /* if there are experts */
+    struct layer_acts *acts;  /* [layers] if kept, else [1] */
+    device float *x;          /* [N,C] output of the last layer run */
+    device float *norm, *act; /* scratch [N,C], [N,F] */
+    struct moe_scratch moe;   /* if there are experts */
 };
 
 /* Everything lives in `a`. */
@@ -112,12 +112,13 @@ int model_forward(struct model *m, const struct batch *b, const struct forward *
                   struct arena *a, struct err *e);
 
 /* [N,C] after so many layers, 0..p->how.layers, of a pass that kept them (HF's hidden_states). */
-const float *pass_states(const struct pass *p, int layers);
+const device float *pass_states(const struct pass *p, int layers);
 
 /* Adds to grads (flat, by weight.at; weights that do not want it are skipped, and so are the layers
  * below the lowest that does or that a tap reads; NULL: none does) the gradient for dx [N,C] = d
  * loss / d p->x. dx is overwritten. The pass is used up: its activations are overwritten. */
-int pass_backward(struct pass *p, float *dx, float *grads, struct arena *a, struct err *e);
+int pass_backward(struct pass *p, device float *dx, device float *grads, struct arena *a,
+                  struct err *e);
 
 /* Bytes that a forward takes for N tokens, with the [N,C] gradient of its output where it is kept;
  * and those that a backward takes on top. For planning. */
@@ -126,7 +127,7 @@ size_t backward_bytes(const struct model_config *c, int n_tokens);
 
 /* The taps at a place, in order forward and in the opposite order backward; for layer.c. */
 bool pass_is_tapped(const struct pass *p, enum place place, int layer);
-void pass_tap(const struct pass *p, enum place place, int layer, float *x);
-void pass_tap_back(const struct pass *p, enum place place, int layer, float *dx);
+void pass_tap(const struct pass *p, enum place place, int layer, device float *x);
+void pass_tap_back(const struct pass *p, enum place place, int layer, device float *dx);
 
 #endif

@@ -38,7 +38,7 @@ struct running {
     int *live;          /* owned [n_lanes]: lanes at work, n_live of them, then the free */
     int *slot;          /* owned [n_lanes * contexts] what a step feeds, and where */
     struct seq *seqs;   /* owned, as many */
-    float *z;           /* owned [V] what the contexts predict together; NULL: one */
+    device float *z;    /* owned [V] what the contexts predict together; NULL: one */
 };
 
 static const struct seq *context(const struct running *r, int prompt, int k)
@@ -133,13 +133,13 @@ static int feed(struct running *r, struct err *e)
 }
 
 /* The logits of the i-th live lane. */
-static float *logits(struct running *r, int i)
+static device float *logits(struct running *r, int i)
 {
     const size_t v = (size_t)r->m->cfg.vocab;
     if (!r->z)
         return session_logits(&r->s, i);
     const float away = (float)-r->o->guidance->strength, share[] = {1, away, -away};
-    memset(r->z, 0, v * sizeof *r->z);
+    r->m->ops->fill(r->z, 0, v);
     for (int k = 0; k < r->n_contexts; k++)
         r->m->ops->axpy(r->z, share[k], session_logits(&r->s, i * r->n_contexts + k), v);
     return r->z;
@@ -167,13 +167,17 @@ static int choose(struct running *r, struct lane *l, float *z, bool *on, struct 
 
 static int step(struct running *r, struct err *e)
 {
+    const struct ops *o = r->m->ops;
     int kept = 0;
     if (admit(r, e) || feed(r, e))
         return -1;
     for (int i = 0; i < r->n_live; i++) {
         int lane = r->live[i];
+        device float *z = logits(r, i);
         bool on;
-        if (choose(r, &r->lanes[lane], logits(r, i), &on, e))
+        int rc = choose(r, &r->lanes[lane], o->map(z, (size_t)r->m->cfg.vocab), &on, e);
+        o->unmap(z);
+        if (rc)
             return -1;
         if (on) { /* live lanes to the front, in order; done ones gather after them */
             r->live[i] = r->live[kept];
@@ -240,7 +244,7 @@ static int running_init(struct running *r, struct err *e)
         !(r->live = mem_alloc((size_t)r->n_lanes, sizeof *r->live, e)) ||
         !(r->slot = mem_alloc((size_t)slots, sizeof *r->slot, e)) ||
         !(r->seqs = mem_alloc((size_t)slots, sizeof *r->seqs, e)) ||
-        (r->o->guidance && !(r->z = mem_alloc((size_t)r->m->cfg.vocab, sizeof *r->z, e))) ||
+        (r->o->guidance && !(r->z = r->m->ops->alloc((size_t)r->m->cfg.vocab, e))) ||
         session_init(&r->s, r->m, slots + (r->shared > 0), max_len, e))
         return -1;
     r->s.count_masked = !r->o->mask_positions;
@@ -281,7 +285,7 @@ int model_generate(struct generation *out, struct model *m, const struct seq *pr
     free(r.live);
     free(r.slot);
     free(r.seqs);
-    free(r.z);
+    m->ops->free(r.z);
     return rc;
 }
 

@@ -33,23 +33,21 @@ int head_init(struct head *h, const struct pass *p, const struct label_rows *row
     h->block = head_block(&m->cfg, n);
     size_t block = (size_t)h->block * (size_t)m->cfg.vocab;
     bool capped = backward && m->cfg.logit_softcap > 0;
-    if (!(h->x = arena_take(a, nc, sizeof(float), e)) ||
-        !(h->norm = arena_take(a, nc, sizeof(float), e)) ||
-        norm_stats_init(&h->stats, &m->cfg, (size_t)n, a, e) ||
-        !(h->z = arena_take(a, block, sizeof(float), e)) ||
-        (capped && !(h->capped = arena_take(a, block, sizeof(float), e))) ||
-        (backward && !(h->dnorm = arena_take(a, nc, sizeof(float), e))))
+    if (!(h->x = m->ops->take(a, nc, e)) || !(h->norm = m->ops->take(a, nc, e)) ||
+        norm_stats_init(&h->stats, m, (size_t)n, a, e) || !(h->z = m->ops->take(a, block, e)) ||
+        (capped && !(h->capped = m->ops->take(a, block, e))) ||
+        (backward && !(h->dnorm = m->ops->take(a, nc, e))))
         return -1;
     if (!n)
         return 0;
     m->ops->gather(h->x, p->x, rows->token, n, c);
     norm_forward(m, W_NORM_OUT, -1, h->norm, &h->stats, h->x, nc);
-    for (size_t i = 0; backward && i < nc; i++)
-        h->dnorm[i] = 0;
+    if (backward)
+        m->ops->fill(h->dnorm, 0, nc);
     return 0;
 }
 
-float *head_logits(struct head *h, int first, int *n)
+device float *head_logits(struct head *h, int first, int *n)
 {
     const struct model_config *c = &h->p->m->cfg;
     int rows = h->rows->n - first < h->block ? h->rows->n - first : h->block;
@@ -61,7 +59,7 @@ float *head_logits(struct head *h, int first, int *n)
         if (c->logit_softcap > 0)
             h->p->m->ops->softcap(h->z, count, c->logit_softcap);
         if (h->capped)
-            memcpy(h->capped, h->z, count * sizeof(float));
+            h->p->m->ops->copy(h->capped, h->z, count);
         h->first = first;
         h->held = rows;
     }
@@ -74,7 +72,7 @@ void head_drop(struct head *h)
     h->first = -1;
 }
 
-void head_back(struct head *h, int first, int n, float *dz, float *grads)
+void head_back(struct head *h, int first, int n, device float *dz, device float *grads)
 {
     const struct model *m = h->p->m;
     size_t at = (size_t)first * (size_t)m->cfg.width, count = (size_t)n * (size_t)m->cfg.vocab;
@@ -85,18 +83,18 @@ void head_back(struct head *h, int first, int n, float *dz, float *grads)
     linear_backward(h->p, W_HEAD, -1, grads, h->dnorm + at, dz, h->norm + at, n, 1);
 }
 
-int head_finish_back(struct head *h, float *dhidden, float *grads, struct arena *a, struct err *e)
+int head_finish_back(struct head *h, device float *dhidden, device float *grads, struct arena *a,
+                     struct err *e)
 {
     const struct model *m = h->p->m;
     int n = h->rows->n, c = m->cfg.width;
     size_t nc = (size_t)n * (size_t)c;
-    float *dx = arena_take(a, nc, sizeof(float), e);
+    device float *dx = m->ops->take(a, nc, e);
     if (!dx)
         return -1;
-    for (size_t k = 0; k < nc; k++)
-        dx[k] = 0;
     if (!n)
         return 0;
+    m->ops->fill(dx, 0, nc);
     norm_backward(m, W_NORM_OUT, -1, grads, dx, h->dnorm, &h->stats, h->x, nc);
     m->ops->scatter_add(dhidden, dx, h->rows->token, n, c);
     return 0;
@@ -106,19 +104,19 @@ void head_logp(struct head *h, float *logp, float *lse, int *best)
 {
     int n;
     for (int first = 0; first < h->rows->n; first += n) {
-        const float *z = head_logits(h, first, &n);
+        const device float *z = head_logits(h, first, &n);
         h->p->m->ops->label_logp(logp + first, lse ? lse + first : NULL, best ? best + first : NULL,
                                  z, h->rows->label + first, n, h->p->m->cfg.vocab);
     }
 }
 
-void head_logp_back(struct head *h, const float *g, const float *lse, float *grads)
+void head_logp_back(struct head *h, const float *g, const float *lse, device float *grads)
 {
     int n;
     /* The last block first: it is the one that is still held. */
     for (int first = h->rows->n ? (h->rows->n - 1) / h->block * h->block : -1; first >= 0;
          first -= h->block) {
-        float *z = head_logits(h, first, &n);
+        device float *z = head_logits(h, first, &n);
         head_drop(h);
         h->p->m->ops->label_logp_back(z, lse + first, g + first, h->rows->label + first, n,
                                       h->p->m->cfg.vocab);

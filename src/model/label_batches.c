@@ -165,16 +165,17 @@ int label_batches_take(struct label_batches *b, struct label_batch *out,
 }
 
 /* Keys and values of every whole sequence, one after another: rows [start[S], G*D]. */
-static int keys_init(struct keys *k, const struct label_batch *b, const struct model_config *c,
+static int keys_init(struct keys *k, const struct label_batch *b, const struct model *m,
                      struct arena *a, struct err *e)
 {
     const struct batch *own = &b->batch;
+    const struct model_config *c = &m->cfg;
     const size_t n = (size_t)b->start[b->n], wide = (size_t)(c->kv_heads * c->head_dim);
     int *n_k = arena_take(a, (size_t)b->n + 1, sizeof(int), e);
     uint8_t *mask = own->mask ? arena_take(a, n, 1, e) : NULL;
     *k = (struct keys){.n = b->start[b->n], .from = b->token};
-    if (!n_k || (own->mask && !mask) || !(k->k = arena_take(a, n * wide, sizeof(float), e)) ||
-        !(k->v = arena_take(a, n * wide, sizeof(float), e)))
+    if (!n_k || (own->mask && !mask) || !(k->k = m->ops->take(a, n * wide, e)) ||
+        !(k->v = m->ops->take(a, n * wide, e)))
         return -1;
     for (int i = 0; i < b->n; i++) {
         n_k[i] = b->start[i + 1] - b->start[i];
@@ -199,7 +200,7 @@ int label_batch_forward(struct model *m, const struct label_batch *b, struct pas
     if (!keys)
         return -1;
     if (b->start[b->n] != b->batch.n_tokens) { /* some are shared */
-        if (keys_init(keys, b, &m->cfg, a, e))
+        if (keys_init(keys, b, m, a, e))
             return -1;
         how.keys = keys;
     }

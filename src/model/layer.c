@@ -1,8 +1,5 @@
 #include "model/layer.h"
 
-#include <string.h>
-
-#include "base/sizes.h"
 #include "model/linear.h"
 
 enum { MAX_PARTS = 13, MAX_STATS = 6 }; /* as many as struct layer_acts has */
@@ -10,7 +7,7 @@ enum { MAX_PARTS = 13, MAX_STATS = 6 }; /* as many as struct layer_acts has */
 /* What a configuration keeps: arrays, and stats of norms, with their numbers a token. */
 struct plan {
     struct {
-        float **p;
+        device float **p;
         size_t width;
     } part[MAX_PARTS];
     struct {
@@ -20,7 +17,7 @@ struct plan {
     int n_parts, n_stats;
 };
 
-static void keep(struct plan *k, float **p, size_t width)
+static void keep(struct plan *k, device float **p, size_t width)
 {
     BUG_ON(k->n_parts == MAX_PARTS);
     k->part[k->n_parts].p = p;
@@ -36,8 +33,8 @@ static void keep_stats(struct plan *k, struct norm_stats *p, size_t rows)
 }
 
 /* The input of a norm of q or k, if there is one. */
-static void keep_head_norm(struct plan *k, const struct model_config *c, enum slot slot, float **p,
-                           struct norm_stats *stats, int heads)
+static void keep_head_norm(struct plan *k, const struct model_config *c, enum slot slot,
+                           device float **p, struct norm_stats *stats, int heads)
 {
     const struct slot_name *norm = family_slot(c, slot);
     if (!norm)
@@ -97,18 +94,19 @@ size_t layer_floats(const struct model_config *c)
     return floats + (c->experts ? moe_floats(c) : 0);
 }
 
-int layer_acts_init(struct layer_acts *l, const struct model_config *c, int n, struct arena *a,
+int layer_acts_init(struct layer_acts *l, const struct model *m, int n, struct arena *a,
                     struct err *e)
 {
+    const struct model_config *c = &m->cfg;
     *l = (struct layer_acts){0};
     struct plan k = plan_of(c, l);
     for (int i = 0; i < k.n_parts; i++)
-        if (!(*k.part[i].p = arena_take(a, (size_t)n * k.part[i].width, sizeof(float), e)))
+        if (!(*k.part[i].p = m->ops->take(a, (size_t)n * k.part[i].width, e)))
             return -1;
     for (int i = 0; i < k.n_stats; i++)
-        if (norm_stats_init(k.stats[i].p, c, (size_t)n * k.stats[i].rows, a, e))
+        if (norm_stats_init(k.stats[i].p, m, (size_t)n * k.stats[i].rows, a, e))
             return -1;
-    return c->experts ? moe_acts_init(&l->moe, c, n, a, e) : 0;
+    return c->experts ? moe_acts_init(&l->moe, m, n, a, e) : 0;
 }
 
 struct attn layer_attn(const struct pass *p, int l)
@@ -133,8 +131,9 @@ struct attn layer_attn(const struct pass *p, int l)
 }
 
 /* y [N,heads,D] = h [N,C] W^T, normalised if the model does that, and rotated; y0: before that. */
-static void project(const struct pass *p, int l, enum slot slot, enum slot norm, float *y,
-                    float *y0, const struct norm_stats *stats, const float *h, int heads)
+static void project(const struct pass *p, int l, enum slot slot, enum slot norm, device float *y,
+                    device float *y0, const struct norm_stats *stats, const device float *h,
+                    int heads)
 {
     const struct model *m = p->m;
     const struct model_config *c = &m->cfg;
@@ -147,39 +146,30 @@ static void project(const struct pass *p, int l, enum slot slot, enum slot norm,
         m->ops->rope(y, t->cos, t->sin, p->batch->pos, n, heads, c->head_dim, c->rope.rot, 0);
 }
 
-/* to [rows,G*D]: what was computed for tokens, put where the pass wants it. */
-static void put_rows(float *to, const float *x, const struct keys *k, size_t wide)
-{
-#pragma omp parallel for schedule(static) if (k->n > SIZE(64, 2))
-    for (int i = 0; i < k->n; i++) {
-        size_t from = (size_t)(k->from ? k->from[i] : i), row = (size_t)(k->to ? k->to[i] : i);
-        memcpy(to + row * wide, x + from * wide, wide * sizeof(float));
-    }
-}
-
 /* att [N,H*D] from q, and the k and v of the batch or of what the pass's keys hold. */
 static void attend(const struct pass *p, int l, struct layer_acts *s)
 {
     const struct model_config *c = &p->m->cfg;
+    const struct ops *o = p->m->ops;
     const struct keys *keys = p->how.keys;
     const struct attn at = layer_attn(p, l);
-    const float *k = s->k, *v = s->v;
+    const device float *k = s->k, *v = s->v;
     if (keys) {
-        const size_t wide = (size_t)(c->kv_heads * c->head_dim);
-        float *own_k = keys->k + (size_t)l * keys->stride,
-              *own_v = keys->v + (size_t)l * keys->stride;
-        put_rows(own_k, s->k, keys, wide);
-        put_rows(own_v, s->v, keys, wide);
+        const int wide = c->kv_heads * c->head_dim;
+        device float *own_k = keys->k + (size_t)l * keys->stride,
+                     *own_v = keys->v + (size_t)l * keys->stride;
+        o->copy_rows(own_k, keys->to, s->k, keys->from, keys->n, wide);
+        o->copy_rows(own_v, keys->to, s->v, keys->from, keys->n, wide);
         k = own_k;
         v = own_v;
     }
-    p->m->ops->attention(s->att, s->lse, s->q, k, v, &at);
+    o->attention(s->att, s->lse, s->q, k, v, &at);
 }
 
 /* sum [N,C] += the end of a branch, y [N,C]: normalised if the model does that (raw: y), times the
  * model's multiplier. y is overwritten. */
-static void join_branch(const struct pass *p, int l, enum place place, enum slot post, float *sum,
-                        float *y, const struct norm_stats *stats)
+static void join_branch(const struct pass *p, int l, enum place place, enum slot post,
+                        device float *sum, device float *y, const struct norm_stats *stats)
 {
     const struct model *m = p->m;
     const size_t nc = (size_t)p->batch->n_tokens * (size_t)m->cfg.width;
@@ -195,7 +185,7 @@ static void join_branch(const struct pass *p, int l, enum place place, enum slot
 
 /* The same with the product of x [N,in] that a branch ends with; raw: where it is kept. */
 static void add_branch(const struct pass *p, int l, enum place place, enum slot slot,
-                       enum slot post, float *sum, const float *x, float *raw,
+                       enum slot post, device float *sum, const device float *x, device float *raw,
                        const struct norm_stats *stats)
 {
     const int n = p->batch->n_tokens;
@@ -203,7 +193,7 @@ static void add_branch(const struct pass *p, int l, enum place place, enum slot 
         linear_forward(p, slot, l, sum, x, n, 1);
         return;
     }
-    float *y = raw ? raw : p->norm;
+    device float *y = raw ? raw : p->norm;
     linear_forward(p, slot, l, y, x, n, 0);
     join_branch(p, l, place, post, sum, y, stats);
 }
@@ -219,23 +209,23 @@ struct layer_norm layer_mlp_norm(const struct model *m, const struct layer_acts 
 }
 
 /* h [N,C]: the MLP's input. */
-static const float *mlp_input(const struct pass *p, int l, struct layer_acts *s)
+static const device float *mlp_input(const struct pass *p, int l, struct layer_acts *s)
 {
     const struct layer_norm mlp = layer_mlp_norm(p->m, s);
     const size_t nc = (size_t)p->batch->n_tokens * (size_t)p->m->cfg.width;
-    const float *h = norm_forward(p->m, mlp.slot, l, p->norm, mlp.stats, mlp.x, nc);
+    const device float *h = norm_forward(p->m, mlp.slot, l, p->norm, mlp.stats, mlp.x, nc);
     if (!pass_is_tapped(p, PLACE_MLP_IN, l))
         return h;
     if (h != p->norm) /* a model without that norm */
-        memcpy(p->norm, h, nc * sizeof(float));
+        p->m->ops->copy(p->norm, h, nc);
     pass_tap(p, PLACE_MLP_IN, l, p->norm);
     if (s->mlp_in)
-        memcpy(s->mlp_in, p->norm, nc * sizeof(float));
+        p->m->ops->copy(s->mlp_in, p->norm, nc);
     return p->norm;
 }
 
 /* gate, up [N,F] = h W^T;  p->act [N,F] = f(gate) * up */
-static void mlp_act(const struct pass *p, int l, struct layer_acts *s, const float *h)
+static void mlp_act(const struct pass *p, int l, struct layer_acts *s, const device float *h)
 {
     const struct model_config *c = &p->m->cfg;
     const int n = p->batch->n_tokens;
@@ -245,7 +235,7 @@ static void mlp_act(const struct pass *p, int l, struct layer_acts *s, const flo
     p->m->ops->glu(p->act, c->act, s->gate, s->up, (size_t)n * (size_t)c->ff);
 }
 
-void layer_forward(const struct pass *p, int l, struct layer_acts *s, float *out)
+void layer_forward(const struct pass *p, int l, struct layer_acts *s, device float *out)
 {
     const struct model *m = p->m;
     const struct model_config *c = &m->cfg;
@@ -253,15 +243,15 @@ void layer_forward(const struct pass *p, int l, struct layer_acts *s, float *out
     const size_t nc = (size_t)n * (size_t)c->width;
 
     /* h [N,C] = norm(x);  q [N,H,D], k, v [N,G,D] = h W^T;  att [N,H*D] */
-    const float *h = norm_forward(m, W_NORM_ATTN, l, p->norm, &s->n1, s->x, nc);
+    const device float *h = norm_forward(m, W_NORM_ATTN, l, p->norm, &s->n1, s->x, nc);
     project(p, l, W_Q, W_NORM_Q, s->q, s->q0, &s->nq, h, c->heads);
     project(p, l, W_K, W_NORM_K, s->k, s->k0, &s->nk, h, c->kv_heads);
     linear_forward(p, W_V, l, s->v, h, n, 0);
     attend(p, l, s);
 
     /* x2 [N,C] = x + att W_o^T; where the MLP runs in parallel, this is already `out` */
-    float *sum = c->parallel ? out : s->x2;
-    memcpy(sum, s->x, nc * sizeof(float));
+    device float *sum = c->parallel ? out : s->x2;
+    m->ops->copy(sum, s->x, nc);
     add_branch(p, l, PLACE_ATTN_OUT, W_O, W_NORM_ATTN_POST, sum, s->att, s->att_out, &s->n1p);
 
     /* h [N,C] = norm(x2);  out [N,C] = x2 + MLP(h) */
@@ -271,7 +261,7 @@ void layer_forward(const struct pass *p, int l, struct layer_acts *s, float *out
     else
         mlp_act(p, l, s, h);
     if (!c->parallel)
-        memcpy(out, s->x2, nc * sizeof(float));
+        m->ops->copy(out, s->x2, nc);
     if (c->experts)
         join_branch(p, l, PLACE_MLP_OUT, W_NORM_MLP_POST, out, p->moe.y, &s->n2p);
     else

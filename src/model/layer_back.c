@@ -1,6 +1,4 @@
 /* The backward of a layer. The outputs of its norms and of its activation are made again. */
-#include <string.h>
-
 #include "model/layer.h"
 #include "model/linear.h"
 
@@ -10,18 +8,17 @@ size_t layer_scratch_floats(const struct model_config *c)
     return (size_t)c->ff + heads * (size_t)c->head_dim + (c->parallel ? 2 : 1) * (size_t)c->width;
 }
 
-int layer_scratch_init(struct layer_scratch *r, const struct model_config *c, int n,
-                       struct arena *a, struct err *e)
+int layer_scratch_init(struct layer_scratch *r, const struct model *m, int n, struct arena *a,
+                       struct err *e)
 {
+    const struct model_config *c = &m->cfg;
     size_t rows = (size_t)n, w = (size_t)c->width, hd = (size_t)(c->heads * c->head_dim),
            gd = (size_t)(c->kv_heads * c->head_dim);
-    if (!(r->dact = arena_take(a, rows * (size_t)c->ff, sizeof(float), e)) ||
-        !(r->datt = arena_take(a, rows * hd, sizeof(float), e)) ||
-        !(r->dq = arena_take(a, rows * hd, sizeof(float), e)) ||
-        !(r->dk = arena_take(a, rows * gd, sizeof(float), e)) ||
-        !(r->dv = arena_take(a, rows * gd, sizeof(float), e)) ||
-        !(r->dnorm = arena_take(a, rows * w, sizeof(float), e)) ||
-        (c->parallel && !(r->dout = arena_take(a, rows * w, sizeof(float), e))))
+    if (!(r->dact = m->ops->take(a, rows * (size_t)c->ff, e)) ||
+        !(r->datt = m->ops->take(a, rows * hd, e)) || !(r->dq = m->ops->take(a, rows * hd, e)) ||
+        !(r->dk = m->ops->take(a, rows * gd, e)) || !(r->dv = m->ops->take(a, rows * gd, e)) ||
+        !(r->dnorm = m->ops->take(a, rows * w, e)) ||
+        (c->parallel && !(r->dout = m->ops->take(a, rows * w, e))))
         return -1;
     return 0;
 }
@@ -34,30 +31,32 @@ struct back {
     size_t nc; /* N*C */
     struct layer_acts *s;
     struct layer_scratch *r;
-    float *grads;
+    device float *grads;
 };
 
 /* y = x + tap(s norm(raw)), or x + tap(s raw): the gradient of raw, from that of y. */
-static const float *branch_back(const struct back *b, enum place place, enum slot post,
-                                const float *dy, const float *raw, const struct norm_stats *stats)
+static const device float *branch_back(const struct back *b, enum place place, enum slot post,
+                                       const device float *dy, const device float *raw,
+                                       const struct norm_stats *stats)
 {
     const float s = b->m->cfg.residual_scale;
-    float *to = raw ? b->p->norm : b->r->dnorm;
+    device float *to = raw ? b->p->norm : b->r->dnorm;
     if (s != 1 || pass_is_tapped(b->p, place, b->l)) {
-        dy = memcpy(to, dy, b->nc * sizeof(float));
+        b->m->ops->copy(to, dy, b->nc);
+        dy = to;
         pass_tap_back(b->p, place, b->l, to);
         if (s != 1)
             b->m->ops->scale(to, s, b->nc);
     }
     if (!raw)
         return dy;
-    memset(b->r->dnorm, 0, b->nc * sizeof(float));
+    b->m->ops->fill(b->r->dnorm, 0, b->nc);
     norm_backward(b->m, post, b->l, b->grads, b->r->dnorm, dy, stats, raw, b->nc);
     return b->r->dnorm;
 }
 
 /* dh [N,C], the gradient of the MLP's input h, from that of its output: without experts. */
-static float *dense_back(const struct back *b, const float *h, const float *dy)
+static device float *dense_back(const struct back *b, const device float *h, const device float *dy)
 {
     const struct model *m = b->m;
     const struct pass *p = b->p;
@@ -75,16 +74,17 @@ static float *dense_back(const struct back *b, const float *h, const float *dy)
 }
 
 /* dx [N,C] += the way through the MLP; dy [N,C] is the gradient of what it was added to. */
-static void mlp_back(const struct back *b, float *dx, const float *dy)
+static void mlp_back(const struct back *b, device float *dx, const device float *dy)
 {
     const struct model *m = b->m;
     const struct pass *p = b->p;
     struct layer_acts *s = b->s;
     const struct layer_norm mlp = layer_mlp_norm(m, s);
     dy = branch_back(b, PLACE_MLP_OUT, W_NORM_MLP_POST, dy, s->mlp_out, &s->n2p);
-    const float *h =
-        s->mlp_in ? s->mlp_in : norm_forward(m, mlp.slot, b->l, p->norm, mlp.stats, mlp.x, b->nc);
-    float *dh = m->cfg.experts ? p->moe.y : NULL;
+    const device float *h = s->mlp_in;
+    if (!h)
+        h = norm_forward(m, mlp.slot, b->l, p->norm, mlp.stats, mlp.x, b->nc);
+    device float *dh = m->cfg.experts ? p->moe.y : NULL;
     if (m->cfg.experts)
         moe_backward(p, b->l, &s->moe, h, dy, b->r->dact, b->grads);
     else
@@ -95,8 +95,9 @@ static void mlp_back(const struct back *b, float *dx, const float *dy)
 
 /* dy [N,heads,D], the gradient of rotated queries or keys, to that of their projection: in dy
  * itself, or in y, which is not needed any more, if a norm lies between. */
-static float *rotate_back(const struct back *b, enum slot norm, const struct norm_stats *stats,
-                          float *dy, float *y, const float *y0, int heads)
+static device float *rotate_back(const struct back *b, enum slot norm,
+                                 const struct norm_stats *stats, device float *dy, device float *y,
+                                 const device float *y0, int heads)
 {
     const struct model *m = b->m;
     const struct model_config *c = &m->cfg;
@@ -107,13 +108,13 @@ static float *rotate_back(const struct back *b, enum slot norm, const struct nor
                      1);
     if (!y0)
         return dy;
-    memset(y, 0, count * sizeof(float));
+    m->ops->fill(y, 0, count);
     norm_backward(m, norm, b->l, b->grads, y, dy, stats, y0, count);
     return y;
 }
 
 /* dx [N,C] += the way through attention; dy [N,C] as above. */
-static void attention_back(const struct back *b, float *dx, const float *dy)
+static void attention_back(const struct back *b, device float *dx, const device float *dy)
 {
     const struct model *m = b->m;
     const struct pass *p = b->p;
@@ -123,9 +124,9 @@ static void attention_back(const struct back *b, float *dx, const float *dy)
     dy = branch_back(b, PLACE_ATTN_OUT, W_NORM_ATTN_POST, dy, s->att_out, &s->n1p);
     linear_backward(p, W_O, b->l, b->grads, r->datt, dy, s->att, b->n, 0);
     m->ops->attention_back(r->dq, r->dk, r->dv, r->datt, s->att, s->lse, s->q, s->k, s->v, &at);
-    float *dq = rotate_back(b, W_NORM_Q, &s->nq, r->dq, s->q, s->q0, m->cfg.heads);
-    float *dk = rotate_back(b, W_NORM_K, &s->nk, r->dk, s->k, s->k0, m->cfg.kv_heads);
-    const float *h = norm_forward(m, W_NORM_ATTN, b->l, p->norm, &s->n1, s->x, b->nc);
+    device float *dq = rotate_back(b, W_NORM_Q, &s->nq, r->dq, s->q, s->q0, m->cfg.heads);
+    device float *dk = rotate_back(b, W_NORM_K, &s->nk, r->dk, s->k, s->k0, m->cfg.kv_heads);
+    const device float *h = norm_forward(m, W_NORM_ATTN, b->l, p->norm, &s->n1, s->x, b->nc);
     linear_backward(p, W_Q, b->l, b->grads, r->dnorm, dq, h, b->n, 0);
     linear_backward(p, W_K, b->l, b->grads, r->dnorm, dk, h, b->n, 1);
     linear_backward(p, W_V, b->l, b->grads, r->dnorm, r->dv, h, b->n, 1);
@@ -133,7 +134,7 @@ static void attention_back(const struct back *b, float *dx, const float *dy)
 }
 
 void layer_backward(const struct pass *p, int l, struct layer_acts *s, struct layer_scratch *r,
-                    float *dx, float *grads)
+                    device float *dx, device float *grads)
 {
     const int n = p->batch->n_tokens;
     const struct back b = {.p = p,
@@ -144,9 +145,11 @@ void layer_backward(const struct pass *p, int l, struct layer_acts *s, struct la
                            .s = s,
                            .r = r,
                            .grads = grads};
-    const float *dout = dx;
-    if (p->m->cfg.parallel) /* both branches want the gradient of the output */
-        dout = memcpy(r->dout, dx, b.nc * sizeof(float));
+    const device float *dout = dx;
+    if (p->m->cfg.parallel) { /* both branches want the gradient of the output */
+        p->m->ops->copy(r->dout, dx, b.nc);
+        dout = r->dout;
+    }
     mlp_back(&b, dx, dout);
     attention_back(&b, dx, dout);
 }

@@ -59,8 +59,8 @@ static struct matrix find_expert(const struct model *m, enum slot slot, int laye
 }
 
 /* What a linear tap sees. */
-static struct product product_of(const struct pass *p, const struct matrix *w, const float *x,
-                                 const float *dy, int n)
+static struct product product_of(const struct pass *p, const struct matrix *w,
+                                 const device float *x, const device float *dy, int n)
 {
     bool tokens = !w->routed && n == p->batch->n_tokens;
     return (struct product){.weight = w->index,
@@ -74,8 +74,8 @@ static struct product product_of(const struct pass *p, const struct matrix *w, c
                             .n_seqs = tokens ? p->batch->n_seqs : 0};
 }
 
-static void apply(const struct pass *p, const struct matrix *w, float *y, const float *x, int n,
-                  float beta)
+static void apply(const struct pass *p, const struct matrix *w, device float *y,
+                  const device float *x, int n, float beta)
 {
     const struct model *m = p->m;
     const struct linear_tap *tap = w->layer < 0 ? NULL : p->how.linear;
@@ -89,13 +89,14 @@ static void apply(const struct pass *p, const struct matrix *w, float *y, const 
     }
 }
 
-static void apply_back(const struct pass *p, const struct matrix *w, float *grads, float *dx,
-                       const float *dy, const float *x, int n, float beta)
+static void apply_back(const struct pass *p, const struct matrix *w, device float *grads,
+                       device float *dx, const device float *dy, const device float *x, int n,
+                       float beta)
 {
     const struct model *m = p->m;
     const struct linear_tap *tap = w->layer < 0 ? NULL : p->how.linear;
     const struct weight *row = &m->table.v[w->index];
-    float *db = weight_grad(&m->table, w->bias, w->layer, grads);
+    device float *db = weight_grad(&m->table, w->bias, w->layer, grads);
     size_t at = w->first * (size_t)w->in;
     if (grads && row->wants_grad)
         m->ops->linear_dw(grads + row->at + at, dy, x, n, w->in, w->out);
@@ -110,29 +111,31 @@ static void apply_back(const struct pass *p, const struct matrix *w, float *grad
     lora_backward(m, w->index, w->first, w->out, grads, dx, dy, x, n, p->how.training);
 }
 
-void linear_forward(const struct pass *p, enum slot slot, int layer, float *y, const float *x,
-                    int n, float beta)
+void linear_forward(const struct pass *p, enum slot slot, int layer, device float *y,
+                    const device float *x, int n, float beta)
 {
     const struct matrix w = find(p->m, slot, layer);
     apply(p, &w, y, x, n, beta);
 }
 
-void linear_backward(const struct pass *p, enum slot slot, int layer, float *grads, float *dx,
-                     const float *dy, const float *x, int n, float beta)
+void linear_backward(const struct pass *p, enum slot slot, int layer, device float *grads,
+                     device float *dx, const device float *dy, const device float *x, int n,
+                     float beta)
 {
     const struct matrix w = find(p->m, slot, layer);
     apply_back(p, &w, grads, dx, dy, x, n, beta);
 }
 
-void linear_expert(const struct pass *p, enum slot slot, int layer, int expert, float *y,
-                   const float *x, int n, float beta)
+void linear_expert(const struct pass *p, enum slot slot, int layer, int expert, device float *y,
+                   const device float *x, int n, float beta)
 {
     const struct matrix w = find_expert(p->m, slot, layer, expert);
     apply(p, &w, y, x, n, beta);
 }
 
-void linear_expert_back(const struct pass *p, enum slot slot, int layer, int expert, float *grads,
-                        float *dx, const float *dy, const float *x, int n, float beta)
+void linear_expert_back(const struct pass *p, enum slot slot, int layer, int expert,
+                        device float *grads, device float *dx, const device float *dy,
+                        const device float *x, int n, float beta)
 {
     const struct matrix w = find_expert(p->m, slot, layer, expert);
     apply_back(p, &w, grads, dx, dy, x, n, beta);

@@ -9,16 +9,18 @@
 #include "model/forward.h"
 
 /* y[n,out] = x[n,in] W^T + b + beta y. */
-void linear_forward(const struct pass *p, enum slot slot, int layer, float *y, const float *x,
-                    int n, float beta);
+void linear_forward(const struct pass *p, enum slot slot, int layer, device float *y,
+                    const device float *x, int n, float beta);
 /* The same for one expert of a layer, with rows of x that went to it. */
-void linear_expert(const struct pass *p, enum slot slot, int layer, int expert, float *y,
-                   const float *x, int n, float beta);
+void linear_expert(const struct pass *p, enum slot slot, int layer, int expert, device float *y,
+                   const device float *x, int n, float beta);
 /* dx = dy W + beta dx (dx may be NULL);  dW += dy^T x and db += sum of dy, where they are wanted.
  * grads: flat, by weight.at. */
-void linear_backward(const struct pass *p, enum slot slot, int layer, float *grads, float *dx,
-                     const float *dy, const float *x, int n, float beta);
-void linear_expert_back(const struct pass *p, enum slot slot, int layer, int expert, float *grads,
-                        float *dx, const float *dy, const float *x, int n, float beta);
+void linear_backward(const struct pass *p, enum slot slot, int layer, device float *grads,
+                     device float *dx, const device float *dy, const device float *x, int n,
+                     float beta);
+void linear_expert_back(const struct pass *p, enum slot slot, int layer, int expert,
+                        device float *grads, device float *dx, const device float *dy,
+                        const device float *x, int n, float beta);
 
 #endif

@@ -136,15 +136,16 @@ static void draw_weights(struct model *m, unsigned seed)
 {
     for (int i = m->table.n_model; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
-        float *p = m->own + w->offset;
-        m->w[i] = p;
+        m->w[i] = m->own + w->offset;
         if ((i - m->table.n_model) % 2)
             continue;
         struct rng r;
         rng_stream(&r, seed, RNG_INIT, (uint32_t)(1 + i - m->table.n_model));
         float bound = 1 / sqrtf((float)w->shape[1]);
+        float *p = m->ops->map(m->own + w->offset, w->count);
         for (size_t k = 0; k < w->count; k++)
             p[k] = bound * (2 * rng_float(&r) - 1);
+        m->ops->unmap(m->own + w->offset);
     }
 }
 
@@ -153,10 +154,8 @@ static int make_room(struct model *m, struct err *e)
     struct lora *l = m->lora;
     size_t u = LORA_ROWS * (size_t)l->rank;
     size_t x = l->dropout > 0 ? LORA_ROWS * (size_t)l->widest : 0;
-    return (m->own = mem_alloc(l->floats, sizeof(float), e)) &&
-                   (l->u = mem_alloc(u, sizeof(float), e)) &&
-                   (l->du = mem_alloc(u, sizeof(float), e)) &&
-                   (l->x = mem_alloc(x, sizeof(float), e))
+    return (m->own = m->ops->alloc(l->floats, e)) && (l->u = m->ops->alloc(u, e)) &&
+                   (l->du = m->ops->alloc(u, e)) && (l->x = m->ops->alloc(x, e))
                ? 0
                : -1;
 }
@@ -187,15 +186,15 @@ int lora_attach(struct model *m, const struct lora_options *o, unsigned seed, st
     return rc;
 }
 
-void lora_free(struct lora *l)
+void lora_free(struct lora *l, const struct ops *o)
 {
     if (!l)
         return;
     free(l->targets);
     free(l->of);
-    free(l->u);
-    free(l->du);
-    free(l->x);
+    o->free(l->u);
+    o->free(l->du);
+    o->free(l->x);
     free(l);
 }
 

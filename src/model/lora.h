@@ -40,27 +40,28 @@ struct lora {
     unsigned seed;
     long draw; /* number of the micro-batch; lora_draw */
 
-    float *u, *du, *x; /* owned scratch [LORA_ROWS, rank], the same, [LORA_ROWS, widest] */
+    device float *u, *du, *x; /* owned scratch [LORA_ROWS, rank], the same, [LORA_ROWS, widest] */
 };
 
 /* Gives the model, which is open for reading, fresh adapters: m->own holds them. Nothing else may
  * move then. */
 int lora_attach(struct model *m, const struct lora_options *o, unsigned seed, struct err *e);
 /* NULL is fine. */
-void lora_free(struct lora *l);
+void lora_free(struct lora *l, const struct ops *o);
 /* What the next passes of training draw; NULL is fine. */
 void lora_draw(struct lora *l, long micro);
 /* y[n,out] += s (x A^T) B^T, of the rows first..first+out-1 of weight i. Nothing where it has no
  * adapter. training: with dropout; a backward has that of its forward. */
-void lora_forward(const struct model *m, int i, size_t first, int out, float *y, const float *x,
-                  int n, bool training);
+void lora_forward(const struct model *m, int i, size_t first, int out, device float *y,
+                  const device float *x, int n, bool training);
 /* dA, dB += ...  in grads, flat by weight.at; dx += ... unless it is NULL. */
-void lora_backward(const struct model *m, int i, size_t first, int out, float *grads, float *dx,
-                   const float *dy, const float *x, int n, bool training);
+void lora_backward(const struct model *m, int i, size_t first, int out, device float *grads,
+                   device float *dx, const device float *dy, const device float *x, int n,
+                   bool training);
 
 /* Weight i with its adapter merged, W + s B A: in `room`, lora_room(m) floats, or where W is if it
  * has none. */
-const float *lora_merged(const struct model *m, int i, float *room);
+const device float *lora_merged(const struct model *m, int i, device float *room);
 size_t lora_room(const struct model *m);
 
 /* Of a model with adapters: shows it without them, as the frozen reference. It borrows all but its

@@ -17,7 +17,7 @@ bool lora_reorders(const struct model *m, const struct weight *w)
 /* --- numbers --- */
 
 /* The numbers of a weight, which may be changed. */
-static float *own_copy(struct model *m, int i, struct err *e)
+static device float *own_copy(struct model *m, int i, struct err *e)
 {
     const struct weight *w = &m->table.v[i];
     if (m->own)
@@ -25,9 +25,9 @@ static float *own_copy(struct model *m, int i, struct err *e)
     if (!m->merged && !(m->merged = mem_alloc((size_t)m->table.n_model, sizeof *m->merged, e)))
         return NULL;
     if (!m->merged[i]) {
-        if (!(m->merged[i] = mem_alloc(w->count, sizeof(float), e)))
+        if (!(m->merged[i] = m->ops->alloc(w->count, e)))
             return NULL;
-        memcpy(m->merged[i], m->w[i], w->count * sizeof(float));
+        m->ops->copy(m->merged[i], m->w[i], w->count);
         m->w[i] = m->merged[i];
     }
     return m->merged[i];
@@ -142,16 +142,25 @@ static int set_lengths(const struct model *m, const struct weight *w, float *to,
 }
 
 /* w += s B A; then DoRA's lengths. */
-static int add_pair(const struct model *m, const struct weight *w, float *to,
+static int add_pair(const struct model *m, const struct weight *w, device float *to,
                     const struct adapter_part *p, struct err *e)
 {
+    const struct ops *o = m->ops;
+    const int rows = (int)w->shape[0], cols = (int)w->shape[1];
+    const size_t count_a = (size_t)cols * (size_t)p->rank, count_b = (size_t)rows * (size_t)p->rank;
     float *a = NULL, *b = NULL;
+    device float *on_a = NULL, *on_b = NULL;
     int rc = read_pair(m, w, p, &a, &b, e);
-    if (!rc) {
-        m->ops->scale(b, (float)p->scale, (size_t)w->shape[0] * (size_t)p->rank);
-        m->ops->linear_dx(to, b, a, (int)w->shape[0], (int)w->shape[1], p->rank, 1);
-        rc = set_lengths(m, w, to, p->magnitude, e);
+    if (rc || !(on_a = ops_upload(o, a, count_a, e)) || !(on_b = ops_upload(o, b, count_b, e))) {
+        rc = -1;
+    } else {
+        o->scale(on_b, (float)p->scale, count_b);
+        o->linear_dx(to, on_b, on_a, rows, cols, p->rank, 1);
+        rc = set_lengths(m, w, o->map(to, w->count), p->magnitude, e);
+        o->unmap(to);
     }
+    o->free(on_a);
+    o->free(on_b);
     free(a);
     free(b);
     return rc;
@@ -165,13 +174,16 @@ static int add_bias(struct model *m, int i, const struct adapter_part *p, struct
         return 0;
     BUG_ON(!weight_has(&m->table, slot_bias(w->slot)));
     int at = weight_index(&m->table, slot_bias(w->slot), w->layer);
-    float *to = own_copy(m, at, e), *add = to ? sorted_rows(m, w, p->b_bias, e) : NULL;
-    if (!add)
-        return -1;
-    m->ops->scale(add, (float)p->scale, p->b_bias->count);
-    m->ops->add(to, add, p->b_bias->count);
-    free(add);
-    return check_finite(m, at, e);
+    const size_t n = p->b_bias->count;
+    device float *to = own_copy(m, at, e), *add = NULL;
+    float *read = to ? sorted_rows(m, w, p->b_bias, e) : NULL;
+    if (read && (add = ops_upload(m->ops, read, n, e))) {
+        m->ops->scale(add, (float)p->scale, n);
+        m->ops->add(to, add, n);
+    }
+    free(read);
+    m->ops->free(add);
+    return add ? check_finite(m, at, e) : -1;
 }
 
 /* --- an adapter --- */
@@ -192,12 +204,14 @@ static int change_weight(struct model *m, const struct adapter_file *f, int i, s
         return 0;
     int row = model_row(m, f, i);
     const struct weight *w = &m->table.v[row];
-    float *to = own_copy(m, row, e);
-    return to && !take_part(f, w, to, p, e) && !put_whole(m, w, to, p->base, e) &&
-                   !put_whole(m, w, to, whole, e) && !put_tokens(f, w, to, p->tokens, e) &&
-                   !check_finite(m, row, e)
-               ? 0
-               : -1;
+    device float *own = own_copy(m, row, e);
+    if (!own)
+        return -1;
+    float *to = m->ops->map(own, w->count);
+    int rc = take_part(f, w, to, p, e) || put_whole(m, w, to, p->base, e) ||
+             put_whole(m, w, to, whole, e) || put_tokens(f, w, to, p->tokens, e);
+    m->ops->unmap(own);
+    return rc ? -1 : check_finite(m, row, e);
 }
 
 static int adapt_weight(struct model *m, const struct adapter_file *f, int i, struct err *e)
@@ -208,11 +222,14 @@ static int adapt_weight(struct model *m, const struct adapter_file *f, int i, st
         return 0;
     int row = model_row(m, f, i);
     const struct weight *w = &m->table.v[row];
-    float *to = own_copy(m, row, e);
-    return to && !put_whole(m, w, to, whole, e) && (!p->a || !add_pair(m, w, to, p, e)) &&
-                   !add_bias(m, row, p, e) && !check_finite(m, row, e)
-               ? 0
-               : -1;
+    device float *to = own_copy(m, row, e);
+    if (!to)
+        return -1;
+    int rc = put_whole(m, w, m->ops->map(to, w->count), whole, e);
+    m->ops->unmap(to);
+    return rc || (p->a && add_pair(m, w, to, p, e)) || add_bias(m, row, p, e)
+               ? -1
+               : check_finite(m, row, e);
 }
 
 static int merge(struct model *m, const struct adapter_file *f, struct err *e)

@@ -1,15 +1,6 @@
 /* What adapters do in a pass, and to a weight they are merged into. */
-#include <string.h>
-
+#include "base/rng.h"
 #include "model/lora.h"
-
-/* A well-mixed 64-bit number of another (the finaliser of SplitMix64). */
-static uint64_t mix(uint64_t z)
-{
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
 
 void lora_draw(struct lora *l, long micro)
 {
@@ -17,22 +8,10 @@ void lora_draw(struct lora *l, long micro)
         l->draw = micro;
 }
 
-/* to[count] = x, some of it zero, the rest larger, so that the mean stays. May run in place. `at`
- * is where x stands in the whole input of weight i. */
-static void drop(const struct lora *l, int i, size_t at, float *to, const float *x, size_t count)
-{
-    const uint64_t golden = 0x9e3779b97f4a7c15u;
-    uint64_t key = mix(mix(l->seed + golden * (uint64_t)(l->draw + 1)) + (uint64_t)i) + golden * at;
-    uint64_t limit = (uint64_t)(l->dropout * 4294967296.0);
-    float keep = (float)(1 / (1 - l->dropout));
-    for (size_t k = 0; k < count; k++)
-        to[k] = mix(key + golden * k) >> 32 < limit ? 0 : x[k] * keep;
-}
-
 /* A block of rows of one product. */
 struct block {
     const struct weight *a, *b;
-    const float *wa, *wb; /* wb: from row `first` on */
+    const device float *wa, *wb; /* wb: from row `first` on */
     int i, n, in;
     size_t at;  /* of x in its whole */
     bool drops; /* dropout */
@@ -51,6 +30,16 @@ static struct block block_of(const struct model *m, int i, size_t first, bool tr
                           .drops = training && m->lora->dropout > 0};
 }
 
+/* to [n,in] = the rows of x that are the block's, with dropout. */
+static void drop(const struct model *m, const struct block *b, device float *to,
+                 const device float *x)
+{
+    const struct lora *l = m->lora;
+    const uint64_t micro = rng_at(l->seed, (uint64_t)(l->draw + 1));
+    const struct dropout d = {l->dropout, rng_at(micro + (uint64_t)b->i, 0), b->at};
+    m->ops->dropout(to, x, (size_t)b->n * (size_t)b->in, &d);
+}
+
 static void block_take(struct block *b, int row, int n)
 {
     b->n = n - row < LORA_ROWS ? n - row : LORA_ROWS;
@@ -58,11 +47,12 @@ static void block_take(struct block *b, int row, int n)
 }
 
 /* u [n,r] = s x~ A^T; returns x~, which is x but where training drops some of it. */
-static const float *project(const struct model *m, const struct block *b, const float *x)
+static const device float *project(const struct model *m, const struct block *b,
+                                   const device float *x)
 {
     struct lora *l = m->lora;
     if (b->drops) {
-        drop(l, b->i, b->at, l->x, x, (size_t)b->n * (size_t)b->in);
+        drop(m, b, l->x, x);
         x = l->x;
     }
     m->ops->linear(l->u, x, b->wa, b->n, b->in, l->rank, 0);
@@ -70,8 +60,8 @@ static const float *project(const struct model *m, const struct block *b, const 
     return x;
 }
 
-void lora_forward(const struct model *m, int i, size_t first, int out, float *y, const float *x,
-                  int n, bool training)
+void lora_forward(const struct model *m, int i, size_t first, int out, device float *y,
+                  const device float *x, int n, bool training)
 {
     const struct lora *l = m->lora;
     if (!l || l->of[i] < 0)
@@ -85,7 +75,8 @@ void lora_forward(const struct model *m, int i, size_t first, int out, float *y,
 }
 
 static void block_back(const struct model *m, const struct block *b, size_t first, int out,
-                       float *grads, float *dx, const float *dy, const float *x)
+                       device float *grads, device float *dx, const device float *dy,
+                       const device float *x)
 {
     const struct lora *l = m->lora;
     size_t count = (size_t)b->n * (size_t)b->in;
@@ -100,13 +91,14 @@ static void block_back(const struct model *m, const struct block *b, size_t firs
         return;
     m->ops->linear_dx(b->drops ? l->x : dx, l->du, b->wa, b->n, b->in, l->rank, !b->drops);
     if (b->drops) {
-        drop(l, b->i, b->at, l->x, l->x, count);
+        drop(m, b, l->x, l->x);
         m->ops->add(dx, l->x, count);
     }
 }
 
-void lora_backward(const struct model *m, int i, size_t first, int out, float *grads, float *dx,
-                   const float *dy, const float *x, int n, bool training)
+void lora_backward(const struct model *m, int i, size_t first, int out, device float *grads,
+                   device float *dx, const device float *dy, const device float *x, int n,
+                   bool training)
 {
     if (!m->lora || m->lora->of[i] < 0)
         return;
@@ -129,16 +121,16 @@ size_t lora_room(const struct model *m)
     return most;
 }
 
-const float *lora_merged(const struct model *m, int i, float *room)
+const device float *lora_merged(const struct model *m, int i, device float *room)
 {
     const struct lora *l = m->lora;
     if (!l || l->of[i] < 0)
         return m->w[i];
     const struct weight *w = &m->table.v[i];
     struct block b = block_of(m, i, 0, false);
-    float *sb = room + w->count;
-    memcpy(room, m->w[i], w->count * sizeof(float));
-    memcpy(sb, b.wb, b.b->count * sizeof(float));
+    device float *sb = room + w->count;
+    m->ops->copy(room, m->w[i], w->count);
+    m->ops->copy(sb, b.wb, b.b->count);
     m->ops->scale(sb, l->scale, b.b->count);
     m->ops->linear_dx(room, sb, b.wa, (int)w->shape[0], b.in, l->rank, 1);
     return room;

@@ -88,8 +88,10 @@ static int write_tensors(const struct model *m, struct tensor_out *o, struct err
     for (int i = t->n_model; i < t->n && !rc; i++) {
         const struct weight *w = &t->v[i];
         bool is_b = (i - t->n_model) % 2;
-        rc = tensor_out_write(
-            o, is_b && lora_reorders(m, w) ? layout_hf(&m->cfg, w, m->w[i], room) : m->w[i], e);
+        const float *x = m->ops->map_read(m->w[i], w->count);
+        rc = tensor_out_write(o, is_b && lora_reorders(m, w) ? layout_hf(&m->cfg, w, x, room) : x,
+                              e);
+        m->ops->unmap(m->w[i]);
     }
     free(room);
     return rc;

@@ -62,19 +62,20 @@ int model_open(struct model *m, const char *path, bool writable, struct err *e)
     return -1;
 }
 
-static void free_tables(struct rope_table t[2])
+static void free_tables(const struct ops *o, struct rope_table t[2])
 {
     for (int i = 0; i < 2; i++) {
-        free(t[i].cos);
-        free(t[i].sin);
+        o->free(t[i].cos);
+        o->free(t[i].sin);
         t[i] = (struct rope_table){NULL, NULL};
     }
 }
 
 void model_close(struct model *m)
 {
-    free_tables(m->rope);
-    if (m->of) {
+    if (m->ops)
+        free_tables(m->ops, m->rope);
+    if (m->of || !m->ops) {
         *m = (struct model){0};
         return;
     }
@@ -82,12 +83,12 @@ void model_close(struct model *m)
         tensor_file_close(&m->files[i]);
     free(m->files);
     free(m->w);
-    free(m->own);
-    free(m->copies);
+    m->ops->free(m->own);
+    m->ops->free(m->copies);
     for (int i = 0; m->merged && i < m->table.n_model; i++)
-        free(m->merged[i]);
+        m->ops->free(m->merged[i]);
     free(m->merged);
-    lora_free(m->lora);
+    lora_free(m->lora, m->ops);
     json_decref(m->config);
     json_decref(m->generation);
     free(m->path);
@@ -96,7 +97,7 @@ void model_close(struct model *m)
     *m = (struct model){0};
 }
 
-const float *model_weight(const struct model *m, enum slot slot, int layer)
+const device float *model_weight(const struct model *m, enum slot slot, int layer)
 {
     return m->w[weight_index(&m->table, slot, layer)];
 }
@@ -109,14 +110,15 @@ const struct rope_table *model_rope(const struct model *m, int l)
     return &m->rope[c->rope.local_base > 0 && c->layer[l] & LAYER_WINDOW];
 }
 
-static int make_table(struct rope_table *t, const struct rope_config *r, int n, bool lengthy,
-                      struct err *e)
+static int make_table(struct rope_table *t, const struct ops *o, const struct rope_config *r, int n,
+                      bool lengthy, struct err *e)
 {
     size_t count = (size_t)n * ((size_t)r->rot / 2);
-    if (!(t->cos = mem_alloc(count, sizeof(float), e)) ||
-        !(t->sin = mem_alloc(count, sizeof(float), e)))
+    if (!(t->cos = o->alloc(count, e)) || !(t->sin = o->alloc(count, e)))
         return -1;
-    rope_tables(r, n, lengthy, t->cos, t->sin);
+    rope_tables(r, n, lengthy, o->map(t->cos, count), o->map(t->sin, count));
+    o->unmap(t->cos);
+    o->unmap(t->sin);
     return 0;
 }
 
@@ -129,12 +131,12 @@ int model_reserve_positions(struct model *m, int n_pos, struct err *e)
     int n = n_pos < SIZE(256, 2) ? SIZE(256, 2) : n_pos;
     struct rope_table t[2] = {{NULL, NULL}, {NULL, NULL}};
     const struct rope_config local = rope_local(r);
-    if (make_table(&t[0], r, n, lengthy, e) ||
-        (r->local_base > 0 && make_table(&t[1], &local, n, false, e))) {
-        free_tables(t);
+    if (make_table(&t[0], m->ops, r, n, lengthy, e) ||
+        (r->local_base > 0 && make_table(&t[1], m->ops, &local, n, false, e))) {
+        free_tables(m->ops, t);
         return -1;
     }
-    free_tables(m->rope);
+    free_tables(m->ops, m->rope);
     memcpy(m->rope, t, sizeof t);
     m->rope_len = n;
     m->rope_long = lengthy;
@@ -143,29 +145,31 @@ int model_reserve_positions(struct model *m, int n_pos, struct err *e)
 
 /* The arrays of a model by its new table; those that were made are owned by the caller on failure,
  * too. */
-static int make_arrays(const struct model *m, const struct weight_table *t, const float ***w,
-                       float ***merged, float **own, struct err *e)
+static int make_arrays(const struct model *m, const struct weight_table *t, const device float ***w,
+                       device float ***merged, device float **own, struct err *e)
 {
     size_t n = (size_t)t->n_model;
     return (*w = mem_alloc(n, sizeof **w, e)) && (*merged = mem_alloc(n, sizeof **merged, e)) &&
-                   (!m->own || (*own = mem_alloc(t->total, sizeof **own, e)))
+                   (!m->own || (*own = m->ops->alloc(t->total, e)))
                ? 0
                : -1;
 }
 
-static int move_weight(struct model *m, const struct weight *row, const float **w, float **merged,
-                       float *own, struct err *e)
+static int move_weight(struct model *m, const struct weight *row, const device float **w,
+                       device float **merged, device float *own, struct err *e)
 {
     bool head = row->slot == W_HEAD;
     int from = head ? weight_index(&m->table, W_EMBED, -1) : weight_by_name(&m->table, row->name);
-    float *copy = own ? own + row->offset : NULL;
-    if (head && !own && !(copy = *merged = mem_alloc(row->count, sizeof *copy, e)))
+    device float *copy = own ? own + row->offset : NULL;
+    if (head && !own && !(copy = *merged = m->ops->alloc(row->count, e)))
         return -1;
-    if (copy)
-        memcpy(copy, m->w[from], row->count * sizeof *copy);
-    else if (m->merged)
+    *w = m->w[from];
+    if (copy) {
+        m->ops->copy(copy, m->w[from], row->count);
+        *w = copy;
+    } else if (m->merged) {
         *merged = m->merged[from];
-    *w = copy ? copy : m->w[from];
+    }
     return 0;
 }
 
@@ -173,8 +177,8 @@ int model_untie(struct model *m, struct err *e)
 {
     struct model_config cfg = m->cfg;
     struct weight_table t = {0};
-    const float **w = NULL;
-    float **merged = NULL, *own = NULL;
+    const device float **w = NULL;
+    device float **merged = NULL, *own = NULL;
     BUG_ON(m->lora || m->of);
     if (!cfg.tied_head)
         return 0;
@@ -185,13 +189,13 @@ int model_untie(struct model *m, struct err *e)
     if (rc) {
         free(w);
         free(merged);
-        free(own);
+        m->ops->free(own);
         weight_table_fini(&t);
         return -1;
     }
     free(m->w);
     free(m->merged);
-    free(m->own);
+    m->ops->free(m->own);
     weight_table_fini(&m->table);
     m->cfg = cfg;
     m->table = t;

@@ -18,17 +18,18 @@ struct lora; /* model/lora.h */
 
 /* Cosines and sines of rotations, owned [rope_len, rot/2]; NULL: no layer uses them. */
 struct rope_table {
-    float *cos, *sin;
+    device float *cos, *sin;
 };
 
 struct model {
     struct model_config cfg;
     struct weight_table table;
-    const float **w;   /* [table.n] owned array; each points into a file or what follows */
-    float *own;        /* owned flat storage, by weight.offset, of what may move: all weights of a
+    const device float **w; /* [table.n] owned array; each points into a file or what follows */
+    device float *own; /* owned flat storage, by weight.offset, of what may move: all weights of a
                         * model open for writing, or its adapters; NULL: nothing may */
-    float *copies;     /* owned: of a model open for reading, weights that cannot be borrowed */
-    float **merged;    /* owned [table.n_model]: ... that an adapter was merged into; NULL: none */
+    device float *copies; /* owned: of a model open for reading, weights that cannot be borrowed */
+    device float *
+        *merged;       /* owned [table.n_model]: ... that an adapter was merged into; NULL: none */
     struct lora *lora; /* owned; NULL: no adapters */
     const struct model *of; /* a view (lora_base) of this one, which owns all but the rope tables */
     struct tensor_file *files;
@@ -56,7 +57,7 @@ int model_init_random(struct model *m, const char *dir, unsigned seed, struct er
 void model_close(struct model *m);
 
 /* Weights by place. */
-const float *model_weight(const struct model *m, enum slot slot, int layer);
+const device float *model_weight(const struct model *m, enum slot slot, int layer);
 /* The rotations of layer l; NULL: its queries and keys are not rotated. */
 const struct rope_table *model_rope(const struct model *m, int l);
 /* Makes the rotation tables cover positions 0..n_pos-1, for sequences that long. */

@@ -26,16 +26,15 @@ size_t moe_scratch_floats(const struct model_config *c)
     return 3 * (size_t)c->width + (size_t)c->ff + share_floats(c) + (size_t)c->experts_used;
 }
 
-int moe_acts_init(struct moe_acts *s, const struct model_config *c, int n, struct arena *a,
-                  struct err *e)
+int moe_acts_init(struct moe_acts *s, const struct model *m, int n, struct arena *a, struct err *e)
 {
+    const struct model_config *c = &m->cfg;
     const size_t rows = (size_t)n * (size_t)c->experts_used, f = (size_t)c->ff;
-    float *small = arena_take(a, 2 * rows, sizeof(float), e);
+    device float *small = m->ops->take(a, 2 * rows, e);
     int *places = arena_take(a, 3 * rows, sizeof(int), e);
-    if (!small || !places ||
-        !(s->p = arena_take(a, (size_t)n * (size_t)c->experts, sizeof(float), e)) ||
+    if (!small || !places || !(s->p = m->ops->take(a, (size_t)n * (size_t)c->experts, e)) ||
         !(s->first = arena_take(a, (size_t)c->experts + 1, sizeof(int), e)) ||
-        !(s->gate = arena_take(a, 2 * rows * f, sizeof(float), e)))
+        !(s->gate = m->ops->take(a, 2 * rows * f, e)))
         return -1;
     s->up = s->gate + rows * f;
     s->weight = small;
@@ -46,16 +45,16 @@ int moe_acts_init(struct moe_acts *s, const struct model_config *c, int n, struc
     return 0;
 }
 
-int moe_scratch_init(struct moe_scratch *r, const struct model_config *c, int n, struct arena *a,
+int moe_scratch_init(struct moe_scratch *r, const struct model *m, int n, struct arena *a,
                      struct err *e)
 {
+    const struct model_config *c = &m->cfg;
     size_t rows = (size_t)n, nc = rows * (size_t)c->width;
-    return (r->in = arena_take(a, nc, sizeof(float), e)) &&
-                   (r->out = arena_take(a, nc, sizeof(float), e)) &&
-                   (r->y = arena_take(a, nc, sizeof(float), e)) &&
-                   (r->scaled = arena_take(a, rows * (size_t)c->ff, sizeof(float), e)) &&
-                   (r->dshare = arena_take(a, rows * share_floats(c), sizeof(float), e)) &&
-                   (r->dweight = arena_take(a, rows * (size_t)c->experts_used, sizeof(float), e))
+    return (r->in = m->ops->take(a, nc, e)) && (r->out = m->ops->take(a, nc, e)) &&
+                   (r->y = m->ops->take(a, nc, e)) &&
+                   (r->scaled = m->ops->take(a, rows * (size_t)c->ff, e)) &&
+                   (r->dshare = m->ops->take(a, rows * share_floats(c), e)) &&
+                   (r->dweight = m->ops->take(a, rows * (size_t)c->experts_used, e))
                ? 0
                : -1;
 }
@@ -82,8 +81,8 @@ static void sort_rows(struct moe_acts *s, int n, int k, int experts)
 struct rows {
     int n;
     const int *token;
-    const float *share;
-    float *gate, *up;
+    const device float *share;
+    device float *gate, *up;
 };
 
 static struct rows rows_of(const struct moe_acts *s, int x, int ff)
@@ -96,7 +95,7 @@ static struct rows rows_of(const struct moe_acts *s, int x, int ff)
                          .up = s->up + at};
 }
 
-void moe_forward(const struct pass *p, int l, struct moe_acts *s, const float *h)
+void moe_forward(const struct pass *p, int l, struct moe_acts *s, const device float *h)
 {
     const struct model_config *c = &p->m->cfg;
     const struct ops *o = p->m->ops;
@@ -110,7 +109,7 @@ void moe_forward(const struct pass *p, int l, struct moe_acts *s, const float *h
     o->gather(s->share, s->weight, s->at, n * k, 1);
 
     /* y [N,C] += share * act(h Wg^T) (h Wu^T) Wd^T, expert by expert */
-    memset(t->y, 0, (size_t)n * (size_t)c->width * sizeof(float));
+    o->fill(t->y, 0, (size_t)n * (size_t)c->width);
     for (int x = 0; x < c->experts; x++) {
         const struct rows r = rows_of(s, x, c->ff);
         if (!r.n)
@@ -126,15 +125,16 @@ void moe_forward(const struct pass *p, int l, struct moe_acts *s, const float *h
 }
 
 /* One expert: adds to dh what comes through it, and sets dshare of its rows. */
-static void expert_back(const struct pass *p, int l, int x, const struct rows *r, const float *h,
-                        const float *dy, float *dact, float *dshare, float *grads)
+static void expert_back(const struct pass *p, int l, int x, const struct rows *r,
+                        const device float *h, const device float *dy, device float *dact,
+                        device float *dshare, device float *grads)
 {
     const struct model_config *c = &p->m->cfg;
     const struct ops *o = p->m->ops;
     const struct moe_scratch *t = &p->moe;
     const size_t nf = (size_t)r->n * (size_t)c->ff;
     o->glu(p->act, c->act, r->gate, r->up, nf);
-    memcpy(t->scaled, p->act, nf * sizeof(float));
+    o->copy(t->scaled, p->act, nf);
     o->scale_rows(t->scaled, r->share, r->n, c->ff);
     /* d(share act) [n,F] = dy Wd;  dshare = its product with act;  dact = share times it */
     o->gather(t->out, dy, r->token, r->n, c->width);
@@ -148,21 +148,21 @@ static void expert_back(const struct pass *p, int l, int x, const struct rows *r
     o->scatter_add(t->y, t->out, r->token, r->n, c->width);
 }
 
-void moe_backward(const struct pass *p, int l, struct moe_acts *s, const float *h, const float *dy,
-                  float *dact, float *grads)
+void moe_backward(const struct pass *p, int l, struct moe_acts *s, const device float *h,
+                  const device float *dy, device float *dact, device float *grads)
 {
     const struct model_config *c = &p->m->cfg;
     const struct ops *o = p->m->ops;
     const struct moe_scratch *t = &p->moe;
     const int n = p->batch->n_tokens, k = c->experts_used;
-    memset(t->y, 0, (size_t)n * (size_t)c->width * sizeof(float));
+    o->fill(t->y, 0, (size_t)n * (size_t)c->width);
     for (int x = 0; x < c->experts; x++) {
         const struct rows r = rows_of(s, x, c->ff);
         if (r.n)
             expert_back(p, l, x, &r, h, dy, dact, t->dshare + s->first[x], grads);
     }
     /* back to the places of tokens, through the router */
-    memset(t->dweight, 0, (size_t)n * (size_t)k * sizeof(float));
+    o->fill(t->dweight, 0, (size_t)n * (size_t)k);
     o->scatter_add(t->dweight, t->dshare, s->at, n * k, 1);
     o->route_back(t->dshare, t->dweight, s->p, s->expert, s->weight, n, c->experts, k,
                   c->experts_norm);

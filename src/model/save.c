@@ -35,24 +35,30 @@ static size_t largest(const struct model *m)
     return n;
 }
 
-/* *p has room for n numbers. */
-static bool has_room(float **p, size_t n, struct err *e)
+/* The numbers of a weight, from memory or from its file. */
+static const device float *values(struct save_source *s, int i, struct err *e)
 {
-    return *p || (*p = mem_alloc(n, sizeof **p, e));
+    const struct model *m = s->m;
+    const size_t room = m->w ? lora_room(m) : largest(m);
+    if (room && !s->loaded && !(s->loaded = m->ops->alloc(room, e)))
+        return NULL;
+    if (m->w)
+        return lora_merged(m, i, s->loaded);
+    return store_read(m, &m->table.v[i], s->loaded, e) ? NULL : s->loaded;
 }
 
 const float *save_values(struct save_source *s, int i, enum layout y, struct err *e)
 {
     const struct model *m = s->m;
     const struct weight *w = &m->table.v[i];
-    if (!m->w && (!has_room(&s->loaded, largest(m), e) || store_read(m, w, s->loaded, e)))
+    if (s->mapped)
+        m->ops->unmap(s->mapped);
+    if (!(s->mapped = values(s, i, e)))
         return NULL;
-    if (m->lora && !has_room(&s->loaded, lora_room(m), e))
-        return NULL;
-    const float *x = m->w ? lora_merged(m, i, s->loaded) : s->loaded;
+    const float *x = m->ops->map_read(s->mapped, w->count);
     if (y == LAYOUT_PLAIN)
         return x;
-    if (!has_room(&s->turned, largest(m), e))
+    if (!s->turned && !(s->turned = mem_alloc(largest(m), sizeof *s->turned, e)))
         return NULL;
     layout_store(y, &m->cfg, w, s->turned, x);
     return s->turned;
@@ -60,7 +66,9 @@ const float *save_values(struct save_source *s, int i, enum layout y, struct err
 
 void save_source_fini(struct save_source *s)
 {
-    free(s->loaded);
+    if (s->mapped)
+        s->m->ops->unmap(s->mapped);
+    s->m->ops->free(s->loaded);
     free(s->turned);
 }
 
@@ -132,8 +140,7 @@ int model_init_random(struct model *m, const char *dir, unsigned seed, struct er
 {
     *m = (struct model){.ops = ops_cpu()};
     if (!(m->path = mem_strdup(dir, e)) || store_open_config(m, e) || model_refuse_experts(m, e) ||
-        weight_table_init(&m->table, &m->cfg, e) ||
-        !(m->own = mem_alloc(m->table.total, sizeof(float), e)) ||
+        weight_table_init(&m->table, &m->cfg, e) || !(m->own = m->ops->alloc(m->table.total, e)) ||
         !(m->w = mem_alloc((size_t)m->table.n, sizeof *m->w, e)) || model_tell_unused(m, e)) {
         model_close(m);
         return -1;
@@ -142,8 +149,9 @@ int model_init_random(struct model *m, const char *dir, unsigned seed, struct er
     rng_stream(&r, seed, RNG_INIT, 0);
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
-        float *p = m->own + w->offset;
-        draw(&r, &m->cfg, w, p);
+        device float *p = m->own + w->offset;
+        draw(&r, &m->cfg, w, m->ops->map(p, w->count));
+        m->ops->unmap(p);
         m->w[i] = p;
     }
     return 0;

@@ -32,8 +32,10 @@ int config_to_gguf(const struct model_config *c, enum dtype dtype, struct gguf_p
 
 /* For the two writers: weights one after another in the order that a file has them in. */
 struct save_source {
-    const struct model *m;  /* borrowed */
-    float *loaded, *turned; /* owned: a weight from its file, or merged; in another order */
+    const struct model *m;      /* borrowed */
+    device float *loaded;       /* owned: a weight from its file, or merged */
+    float *turned;              /* owned: in another order */
+    const device float *mapped; /* until the next */
 };
 
 /* Weight i in layout y; borrowed until the next call. NULL: failed. */

@@ -56,7 +56,7 @@ static int ask_head(struct said *s, struct head *h, bool distribution, struct ar
     const struct ops *o = h->p->m->ops;
     int v = h->p->m->cfg.vocab, rows;
     for (int r = 0; r < h->rows->n; r += rows) {
-        const float *z = head_logits(h, r, &rows);
+        const device float *z = head_logits(h, r, &rows);
         const int *label = h->rows->label + r;
         o->label_logp(s->logp + r, s->lse + r, s->best + r, z, label, rows, v);
         if (distribution)

@@ -17,8 +17,7 @@ int session_init(struct session *s, struct model *m, int slots, int max_len, str
     arena_init(&s->a);
     if ((s->len = mem_alloc((size_t)slots, sizeof *s->len, e)) &&
         (s->ids = mem_alloc(rows, sizeof *s->ids, e)) && (s->mask = mem_alloc(rows, 1, e)) &&
-        (s->k = mem_alloc(floats, sizeof(float), e)) &&
-        (s->v = mem_alloc(floats, sizeof(float), e)))
+        (s->k = m->ops->alloc(floats, e)) && (s->v = m->ops->alloc(floats, e)))
         return 0;
     session_fini(s);
     return -1;
@@ -29,8 +28,10 @@ void session_fini(struct session *s)
     free(s->len);
     free(s->ids);
     free(s->mask);
-    free(s->k);
-    free(s->v);
+    if (s->m) {
+        s->m->ops->free(s->k);
+        s->m->ops->free(s->v);
+    }
     arena_fini(&s->a);
     *s = (struct session){0};
 }
@@ -136,15 +137,16 @@ int session_step(struct session *s, const int *slot, const int *ids, int n, stru
     return rc;
 }
 
-float *session_logits(struct session *s, int i)
+device float *session_logits(struct session *s, int i)
 {
     int first = i / s->head.block * s->head.block, n;
-    float *z = head_logits(&s->head, first, &n);
+    device float *z = head_logits(&s->head, first, &n);
     return z + (size_t)(i - first) * (size_t)s->m->cfg.vocab;
 }
 
 void session_fork(struct session *s, int from, int to, int n)
 {
+    const struct ops *o = s->m->ops;
     const size_t wide = (size_t)(s->m->cfg.kv_heads * s->m->cfg.head_dim), rows = (size_t)n;
     const size_t source = (size_t)from * (size_t)s->max_len,
                  target = (size_t)to * (size_t)s->max_len;
@@ -153,9 +155,9 @@ void session_fork(struct session *s, int from, int to, int n)
     if (from == to)
         return;
     for (size_t l = 0; l < (size_t)s->m->cfg.layers; l++) {
-        float *k = s->k + l * s->stride, *v = s->v + l * s->stride;
-        memcpy(k + target * wide, k + source * wide, rows * wide * sizeof(float));
-        memcpy(v + target * wide, v + source * wide, rows * wide * sizeof(float));
+        device float *k = s->k + l * s->stride, *v = s->v + l * s->stride;
+        o->copy(k + target * wide, k + source * wide, rows * wide);
+        o->copy(v + target * wide, v + source * wide, rows * wide);
     }
     memcpy(s->mask + target, s->mask + source, rows);
     memcpy(s->ids + target, s->ids + source, rows * sizeof *s->ids);

@@ -18,8 +18,8 @@ struct session {
     int *ids;          /* owned [slots*max_len]: token t of slot s is row s * max_len + t */
     uint8_t *mask;     /* owned [slots*max_len] 0 = attended by nobody */
     bool masked;       /* some token has mask 0 */
-    float *k, *v;      /* owned [L, slots*max_len, G*D] */
-    size_t stride;     /* floats of a layer */
+    device float *k, *v; /* owned [L, slots*max_len, G*D] */
+    size_t stride;       /* floats of a layer */
 
     struct arena a; /* of the last pass, all below */
     struct batch batch;
@@ -43,7 +43,7 @@ int session_sync(struct session *s, const int *slot, const struct seq *seqs, int
 int session_step(struct session *s, const int *slot, const int *ids, int n, struct err *e);
 /* The logits [V] after the last token of the i-th sequence of the last pass. They may be
  * overwritten; valid until another i is asked for, or the next pass. */
-float *session_logits(struct session *s, int i);
+device float *session_logits(struct session *s, int i);
 /* Slot `to` holds what the first n tokens of slot `from` are, and nothing else. */
 void session_fork(struct session *s, int from, int to, int n);
 

@@ -225,7 +225,7 @@ static int check_shape(const struct model *m, const struct weight *w, const stru
 static bool can_borrow(const struct model *m, const struct weight *w, const struct tensor *t)
 {
     return t->dtype == DT_F32 && (uintptr_t)t->data % sizeof(float) == 0 &&
-           layout_of(m, w) == LAYOUT_PLAIN;
+           layout_of(m, w) == LAYOUT_PLAIN && m->ops->borrow(t->data);
 }
 
 size_t store_copied(const struct model *m)
@@ -256,8 +256,8 @@ static int plan(struct model *m, bool writable, size_t *floats, struct err *e)
 }
 
 /* memory = the tensor's numbers, in f32 and in the order of memory. */
-static int convert(const struct model *m, const struct weight *w, const struct tensor *t,
-                   float *memory, struct err *e)
+static int convert_mapped(const struct model *m, const struct weight *w, const struct tensor *t,
+                          float *memory, struct err *e)
 {
     enum layout y = layout_of(m, w);
     if (y == LAYOUT_PLAIN) {
@@ -272,7 +272,15 @@ static int convert(const struct model *m, const struct weight *w, const struct t
     return 0;
 }
 
-static int check_finite(const struct model *m, const float *x, const struct tensor *t,
+static int convert(const struct model *m, const struct weight *w, const struct tensor *t,
+                   device float *memory, struct err *e)
+{
+    int rc = convert_mapped(m, w, t, m->ops->map(memory, w->count), e);
+    m->ops->unmap(memory);
+    return rc;
+}
+
+static int check_finite(const struct model *m, const device float *x, const struct tensor *t,
                         struct err *e)
 {
     return m->ops->all_finite(x, t->count)
@@ -280,7 +288,7 @@ static int check_finite(const struct model *m, const float *x, const struct tens
                : err_set(e, "tensor '%s' holds NaN or infinity", t->name);
 }
 
-int store_read(const struct model *m, const struct weight *w, float *memory, struct err *e)
+int store_read(const struct model *m, const struct weight *w, device float *memory, struct err *e)
 {
     const struct tensor *t = store_find(m, w);
     return check_shape(m, w, t, e) || convert(m, w, t, memory, e) || check_finite(m, memory, t, e)
@@ -291,17 +299,17 @@ int store_read(const struct model *m, const struct weight *w, float *memory, str
 int store_load(struct model *m, bool writable, struct err *e)
 {
     size_t floats, at = 0;
-    float **store = writable ? &m->own : &m->copies;
+    device float **store = writable ? &m->own : &m->copies;
     if (plan(m, writable, &floats, e) || !(m->w = mem_alloc((size_t)m->table.n, sizeof *m->w, e)) ||
-        (floats && !(*store = mem_alloc(floats, sizeof(float), e))))
+        (floats && !(*store = m->ops->alloc(floats, e))))
         return -1;
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
         const struct tensor *t = store_find(m, w);
         if (!writable && can_borrow(m, w, t)) {
-            m->w[i] = t->data;
+            m->w[i] = m->ops->borrow(t->data);
         } else {
-            float *dst = *store + (writable ? w->offset : at);
+            device float *dst = *store + (writable ? w->offset : at);
             at += (w->count + 15) & ~(size_t)15;
             if (convert(m, w, t, dst, e))
                 return -1;

@@ -14,7 +14,7 @@ int store_open(struct model *m, struct err *e);
  * of every weight. */
 int store_load(struct model *m, bool writable, struct err *e);
 /* One weight's numbers to memory[w->count], checked likewise. */
-int store_read(const struct model *m, const struct weight *w, float *memory, struct err *e);
+int store_read(const struct model *m, const struct weight *w, device float *memory, struct err *e);
 /* Bytes that a model open for reading holds in addition to its files: of weights that those have in
  * another form. */
 size_t store_copied(const struct model *m);

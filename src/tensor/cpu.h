@@ -19,10 +19,27 @@ void CPU(linear_dw)(float *dw, const float *dout, const float *x, int n, int i, 
 void CPU(bias)(float *out, const float *b, int n, int o);
 void CPU(bias_back)(float *db, const float *dout, int n, int o);
 
+/* cpu_copy.c */
+float *CPU(alloc)(size_t n, struct err *e);
+void CPU(free)(float *x);
+float *CPU(take)(struct arena *a, size_t n, struct err *e);
+const float *CPU(borrow)(const float *host);
+float *CPU(map)(float *x, size_t n);
+const float *CPU(map_read)(const float *x, size_t n);
+void CPU(unmap)(const float *x);
+void CPU(fill)(float *x, float a, size_t n);
+void CPU(copy)(float *to, const float *from, size_t n);
+void CPU(copy_rows)(float *to, const int *to_row, const float *from, const int *from_row, int n,
+                    int c);
+void CPU(copy_masked)(float *to, const float *from, const uint64_t *bits, size_t first, size_t n,
+                      bool set);
+
 /* cpu_flat.c: element by element */
 void CPU(add)(float *y, const float *x, size_t n);
 void CPU(axpy)(float *y, float a, const float *x, size_t n);
 void CPU(scale)(float *y, float a, size_t n);
+void CPU(add_squares)(float *sum, double a, const float *x, size_t n);
+void CPU(dropout)(float *out, const float *x, size_t n, const struct dropout *d);
 double CPU(dot)(const float *x, const float *y, size_t n);
 int CPU(all_finite)(const float *x, size_t n);
 void CPU(adamw)(float *w, float *m, float *v, const float *g, size_t n, float gscale,

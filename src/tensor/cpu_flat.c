@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdbool.h>
 
+#include "base/rng.h"
 #include "base/sizes.h"
 #include "tensor/cpu.h"
 
@@ -38,6 +39,17 @@ void CPU(scale)(float *y, float a, size_t n)
     }
 }
 
+void CPU(add_squares)(float *sum, double a, const float *x, size_t n)
+{
+#pragma omp parallel for schedule(static) if (n > PIECE)
+    for (size_t p = 0; p < n; p += PIECE) {
+        size_t end = p + cpu_piece(p, n);
+#pragma omp simd
+        for (size_t i = p; i < end; i++)
+            sum[i] += (float)(a * (double)x[i] * (double)x[i]);
+    }
+}
+
 /* Always the same parts, added in order: the sum does not depend on the number of threads. */
 double CPU(dot)(const float *x, const float *y, size_t n)
 {
@@ -71,6 +83,15 @@ int CPU(all_finite)(const float *x, size_t n)
             bad |= !(fabsf(x[i]) < INFINITY);
     }
     return !bad;
+}
+
+void CPU(dropout)(float *out, const float *x, size_t n, const struct dropout *d)
+{
+    const uint64_t drop = (uint64_t)(d->share * 4294967296.0);
+    const float keep = (float)(1 / (1 - d->share));
+#pragma omp parallel for schedule(static) if (n > PIECE)
+    for (size_t i = 0; i < n; i++)
+        out[i] = rng_at(d->key, d->first + i) >> 32 < drop ? 0 : x[i] * keep;
 }
 
 void CPU(adamw)(float *w, float *m, float *v, const float *g, size_t n, float gscale,

@@ -1,4 +1,4 @@
-/* Selection of the CPU operations' instruction set and thread count. */
+/* Which table, on how many threads; what is a few entries of any table. */
 #include <cblas.h>
 #include <omp.h>
 #include <stdbool.h>
@@ -73,6 +73,26 @@ void ops_set_threads(int n)
 int ops_threads(void)
 {
     return omp_get_max_threads();
+}
+
+void ops_write(const struct ops *o, float *to, const float *host, size_t n)
+{
+    memcpy(o->map(to, n), host, n * sizeof *host);
+    o->unmap(to);
+}
+
+void ops_read(const struct ops *o, float *host, const float *from, size_t n)
+{
+    memcpy(host, o->map_read(from, n), n * sizeof *host);
+    o->unmap(from);
+}
+
+float *ops_upload(const struct ops *o, const float *host, size_t n, struct err *e)
+{
+    float *x = o->alloc(n, e);
+    if (x)
+        ops_write(o, x, host, n);
+    return x;
 }
 
 void cpu_columns(int c, int *first, int *end)
