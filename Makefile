@@ -11,6 +11,8 @@ config ?= release
 CC     ?= gcc
 B      := build/$(config)
 PKGS   := openblas jansson libpcre2-8 libutf8proc zlib
+# Without libyaml the program is complete but for reading YAML recipes.
+YAML   := $(shell pkg-config --exists yaml-0.1 && echo yaml-0.1)
 BLAS   := /usr/lib/$(shell $(CC) -dumpmachine)/openblas-openmp
 
 opt_release  := -O2
@@ -23,8 +25,9 @@ opt_fuzz      = -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize
                 -Wno-missing-prototypes -fno-openmp -idirafter $(shell gcc -print-file-name=include)
 
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wno-unknown-pragmas
-CFLAGS  := -std=c11 -D_GNU_SOURCE $(WARN) -fopenmp -ffp-contract=off -Isrc $(opt_$(config)) $(shell pkg-config --cflags $(PKGS)) $(EXTRA)
-LDLIBS  := -L$(BLAS) -Wl,-rpath,$(BLAS) $(shell pkg-config --libs $(PKGS)) -lm
+CFLAGS  := -std=c11 -D_GNU_SOURCE $(WARN) -fopenmp -ffp-contract=off -Isrc $(opt_$(config)) $(shell pkg-config --cflags $(PKGS) $(YAML)) \
+           $(if $(YAML),-DHAVE_YAML) $(EXTRA)
+LDLIBS  := -L$(BLAS) -Wl,-rpath,$(BLAS) $(shell pkg-config --libs $(PKGS) $(YAML)) -lm
 LDFLAGS := -fopenmp $(opt_$(config))
 
 # The CPU operations are compiled once per instruction set; tensor/ops.c chooses at run time. Nobody reads
