@@ -179,7 +179,7 @@ refuses("convert $dir/own.gguf $dir/../" . ($dir =~ m{([^/]+)$})[0] . '/own.gguf
 ok(get("$dir/own.gguf") eq get("$dir/llama.gguf"), 'and it is as it was');
 refuses("convert $dir/whole $dir/whole/model.safetensors --format gguf", 1, qr/is read here/, 'onto a file of its own');
 runs("convert $dir/whole $dir/whole/inside.gguf");
-refuses("convert $models/llama $dir/whole", 1, qr/is not empty: it holds '.*'; choose another directory, or give --overwrite/, 'a directory that is not empty');
+refuses("convert $models/llama $dir/whole", 1, qr/is not empty: it holds '.*': choose another directory, or give --overwrite/, 'a directory that is not empty');
 refuses("convert $models/llama $models/llama --overwrite", 1, qr/is read here/, 'onto itself, whatever is asked');
 {
     system "cp -r $dir/whole $dir/replaced; ln -sf ../whole/config.json $dir/replaced/generation_config.json" if !-e "$dir/replaced";

@@ -137,7 +137,7 @@ ok($status == 0 && $said =~ /is finished: nothing is left to do/, 'then there is
 
 check("forget --model $cur --retain $retain --quiet --method FT --stop-nll 5 --out $dir/m", 1,
     qr/the run is to end when its data are forgotten: give --forget FILE$/, 'nothing to be forgotten');
-check("$ascent --forget '$forget\[0:2]' --stop-el 0.1 --out $dir/m", 1, qr/--stop-el needs a text to forget of more than 10 tokens/, 'texts too short');
+check("$ascent --forget '$forget\[0:2]' --stop-el 0.1 --out $dir/m", 1, qr/extraction likelihood needs a text to forget of more than 10 tokens, and there is none: give a longer text, or no --stop-el$/, 'texts too short');
 check("$ascent --stop-ma 2 --out $dir/m", 2, qr/--stop-ma/, 'a share above 1');
 check("train --model $cur --data $retain --stop-nll 3 --out $dir/m", 2, qr/unknown option 'stop-nll'/, 'not of train');
 

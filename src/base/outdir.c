@@ -141,9 +141,7 @@ static int check_empty(const struct outdir *d, struct err *e)
     char *name = NULL;
     if (!outdir_holds_other(d->path, NULL, 0, &name))
         return 0;
-    err_set(e,
-            "'%s' is not empty: it holds '%.100s'; choose another directory, or give --overwrite",
-            d->path, name ? name : "files");
+    err_about(e, "out", "'%s' is not empty: it holds '%.100s'", d->path, name ? name : "files");
     free(name);
     return -1;
 }

@@ -15,24 +15,33 @@ static const struct {
 } table[] = {
     {"accumulate", "give --accumulate %s"},
     {"batch", "give a smaller --batch"},
+    {"chunk", "give a smaller --chunk"},
     {"compat", "leave out the --compat switches that average over padding"},
     {"expert", "give --expert-prompt TEXT, or --concept TEXT"},
+    {"files", "restore it, or start over with --overwrite"},
     {"first", "give --first mapping or none"},
     {"folds", "give --folds 2 or more, or 0 for none"},
     {"lat_layer", "give --lat-layer %s"},
     {"layer", "give --layer %s"},
     {"max_length", "shorten the row, or cut all rows with --max-length"},
     {"max_new_tokens", "give a smaller --max-new-tokens, or shorten the row"},
+    {"model", "use --model PATH, or --model default"},
     {"new", "give --gap NATS"},
     {"novice", "give --novice-prompt TEXT, or --concept TEXT"},
+    {"out", "choose another directory, or give --overwrite"},
     {"overwrite", "--overwrite starts over"},
+    {"prompt_key", "name the prompt's field by --question-key"},
+    {"question_key", "name the fields by --question-key and --answer-key"},
+    {"refused", "give --refused FILE"},
     {"reinforced", "give --reinforced MODEL"},
     {"resume", "give the same, or start over with --overwrite"},
     {"shots", "give --folds, or no --shots"},
+    {"stop_el", "give a longer text, or no --stop-el"},
     {"system", "give --system ''"},
     {"template",
      "name one by --template (plain: questions and answers in plain text, none: text as "
      "it is)"},
+    {"term_weights", "give --term-weights constant"},
 };
 
 /* "give --forget FILE" in text[room]; "" if no option would help. */

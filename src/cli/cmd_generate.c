@@ -64,13 +64,13 @@ static const char about[] =
 static int read_prompts(struct dataset *d, struct setup *s, const struct rows *rows,
                         const struct options *o, struct err *e)
 {
-    static const char forms[] =
-        "rows are a prompt, whose field --question-key names, or {prompt_ids}";
     int rc;
     if (json_object_get(rows->v[0], "prompt_ids"))
         rc = setup_ids(s, ROLE_GENERIC, rows, d, e);
+    else if (setup_check_rows(rows, o->question_key, "rows are a prompt, or {prompt_ids}", e))
+        rc = err_subject(e, "prompt_key");
     else
-        rc = setup_check_rows(rows, o->question_key, forms, e) || setup_text(s, e) ||
+        rc = setup_text(s, e) ||
              dataset_build(d, ROLE_GENERIC, rows, o->question_key, NULL, &s->encoder, e);
     return rc || dataset_check_room(d, rows, &s->encoder, (int)o->max_new_tokens, e) ? -1 : 0;
 }

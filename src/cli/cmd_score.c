@@ -47,10 +47,7 @@ static int build(struct dataset *d, struct setup *s, const struct rows *rows,
 {
     if (json_object_get(rows->v[0], "ids"))
         return setup_ids(s, ROLE_GENERIC, rows, d, e);
-    if (setup_check_rows(rows, o->question_key,
-                         "rows are a prompt and its answer, whose fields --question-key and "
-                         "--answer-key name, or {ids}",
-                         e) ||
+    if (setup_check_rows(rows, o->question_key, "rows are a prompt and its answer, or {ids}", e) ||
         setup_text(s, e))
         return -1;
     return dataset_build(d, ROLE_GENERIC, rows, o->question_key, o->answer_key, &s->encoder, e);

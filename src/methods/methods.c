@@ -47,7 +47,7 @@ const struct method methods[] = {
      "fine-tune on the retain data with a penalty on the size of weights", NULL, true, l1_preset,
      formula},
     {"GradAscent", "ascent", "arXiv 2210.01504",
-     "raise the loss on the forget data; unbounded: use early stopping (--stop-nll, --stop-el)",
+     "raise the loss on the forget data; unbounded: use early stopping (stop_nll, stop_el)",
      "ascent", false, NULL, peer},
     {"GradDiff", "ascent", "arXiv 2401.06121", "gradient ascent on forget, descent on retain",
      "ascent", true, NULL, peer},

@@ -68,8 +68,8 @@ int run_chunk(struct dataset *set, enum role role, const struct rows *rows, int 
     struct ids ids = {0};
     bool bos = tokenizer_adds_bos(s->tokenizer);
     if (length + bos > s->encoder.positions)
-        return err_set(e, "pieces of %d tokens (--chunk) are longer than the model's %d positions",
-                       length + bos, s->encoder.positions);
+        return err_about(e, "chunk", "pieces of %d tokens are longer than the model's %d positions",
+                         length + bos, s->encoder.positions);
     int rc = join(&ids, rows, s->tokenizer, e);
     if (!rc && s->compat & COMPAT_CHUNK_REENCODE)
         rc = encode_again(set, role, &ids, length, bos, s, e);

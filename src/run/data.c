@@ -45,9 +45,7 @@ static int build(struct setup *s, const struct run_options *o, enum role role,
     if (text && o->chunk > 0)
         return run_chunk(set, role, rows, (int)o->chunk, s, e);
     if (!text && setup_check_rows(rows, o->question_key,
-                                  "rows are a prompt and its answer, whose fields --question-key "
-                                  "and --answer-key name, {text} or {ids}",
-                                  e))
+                                  "rows are a prompt and its answer, {text} or {ids}", e))
         return -1;
     bool bare = prompts && !has_field(rows, answer_key);
     return dataset_build(set, role, rows, text ? NULL : o->question_key,
@@ -108,7 +106,7 @@ static int read_pool(struct run_data *d, struct setup *s, const struct run_optio
 {
     struct rows rows;
     if (!o->files[ROLE_FORGET])
-        return err_set(e, "a pool of alternates needs prompts: give --forget FILE");
+        return err_about(e, "forget", "a pool of alternates needs prompts");
     if (rows_open_lines(&rows, o->alternate_pool, o->answer_key, e))
         return -1;
     int rc = has_field(&rows, "ids") ? 0 : lend_prompt(&rows, o, e);
@@ -225,8 +223,7 @@ static int prompt_text(const struct run_options *o, enum helper k, struct buf *t
     if (o->prompts[k])
         return buf_str(text, o->prompts[k], e);
     if (!o->concept)
-        return err_set(e, "there is no %s: give --%s-prompt TEXT, or --concept TEXT",
-                       helper_name[k], helper_name[k]);
+        return err_about(e, helper_name[k], "there is no %s", helper_name[k]);
     const char *form = about_concept[k], *place = strstr(form, "%s");
     return buf_add(text, form, (size_t)(place - form), e) || buf_str(text, o->concept, e) ||
                    buf_str(text, place + 2, e)
@@ -242,7 +239,7 @@ int run_data_prompted(struct run_data *d, enum helper k, struct setup *s,
         return -1;
     const char *system = s->qa.system;
     if (!system && !chat_has_system_turn(&s->chat))
-        return err_set(e, "--%s-prompt is a system turn, which this chat template has none of",
+        return err_set(e, "the %s's prompt is a system turn, which this chat template has none of",
                        helper_name[k]);
     struct buf text = {0};
     if (prompt_text(o, k, &text, e)) {
@@ -256,7 +253,7 @@ int run_data_prompted(struct run_data *d, enum helper k, struct setup *s,
     for (int i = 0; i < plain->n && !rc; i++)
         if (set->n != plain->n || seq_labels(&set->seqs[i]) != seq_labels(&plain->seqs[i]))
             rc = err_set(e,
-                         "forget example %d has other labels after --%s-prompt: rows must be "
+                         "forget example %d has other labels after the %s's prompt: rows must be "
                          "text, and not be cut",
                          i, helper_name[k]);
     return rc;

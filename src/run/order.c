@@ -32,8 +32,9 @@ static int plan(struct draw *w, struct engine *g, const struct pairing *pairs, u
             first = &g->obj[i];
     g->goals = before;
     if (!first)
-        return err_set(e, "terms take turns where there are two, but this method has none with a "
-                          "weight for one of the turns: give --term-weights constant");
+        return err_about(e, "term_weights",
+                         "terms take turns where there are two, but this method has none with a "
+                         "weight for one of the turns");
     w->anchor = prompts_of(g, pairs, first->role[0]);
     if (g->sets[w->anchor])
         w->counts[w->anchor] = g->sets[w->anchor]->n;

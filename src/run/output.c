@@ -74,10 +74,8 @@ static int check_begun(struct run *r, bool *finished, struct err *e)
         return 0; /* a checkpoint is compared when it is read */
     json_t *run = read_begun(r->c.run.out);
     if (!run)
-        return err_set(e,
-                       "cannot resume: '%s' holds files, but none of a run: choose another "
-                       "directory, or give --overwrite",
-                       r->c.run.out);
+        return err_about(e, "out", "cannot resume: '%s' holds files, but none of a run",
+                         r->c.run.out);
     run_drop_free(json_object_get(run, "options"));
     const json_t *files = json_object_get(run, "files");
     int rc = checkpoint_compare(json_object_get(run, "options"), r->shared, e) ||

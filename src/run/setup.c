@@ -79,7 +79,7 @@ static char *default_path(struct err *e)
 char *setup_model_path(const char *name, struct err *e)
 {
     if (!name || !*name) {
-        err_set(e, "no model given: use --model PATH, or --model default");
+        err_about(e, "model", "no model given");
         return NULL;
     }
     return strcmp(name, "default") ? mem_strdup(name, e) : default_path(e);
@@ -236,7 +236,8 @@ int setup_check_rows(const struct rows *rows, const char *key, const char *forms
     if (json_object_get(rows->v[0], key))
         return 0;
     rows_keys(rows, 0, keys, sizeof keys);
-    return rows_err(rows, 0, e, "the row has no field '%s'; it has %s; %s", key, keys, forms);
+    rows_err(rows, 0, e, "the row has no field '%s'; it has %s; %s", key, keys, forms);
+    return err_subject(e, "question_key");
 }
 
 int setup_ids(struct setup *s, enum role role, const struct rows *rows, struct dataset *set,

@@ -77,8 +77,8 @@ static int locate(struct training *t, const struct run_config *c, struct err *e)
         return 0;
     }
     if (!t->data.refused.n)
-        return err_set(e, "term '%s' needs prompts that the model refuses: give --refused FILE",
-                       o->term->name);
+        return err_about(e, "refused", "term '%s' needs prompts that the model refuses",
+                         o->term->name);
     t->engine.tokens.forward +=
         tokens_of(&t->data.refused, true) + tokens_of(t->engine.sets[o->role[0]], true);
     return direction_to_refusal(t->direction, &t->ref, &t->data.refused, t->engine.sets[o->role[0]],

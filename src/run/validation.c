@@ -54,9 +54,10 @@ static int extract(const struct run_validation *w, double *mean, struct err *e)
     }
     *mean = sum / n;
     return n ? 0
-             : err_set(e,
-                       "--stop-el needs a text to forget of more than %d tokens, and there is none",
-                       EL_NGRAM);
+             : err_about(e, "stop_el",
+                         "extraction likelihood needs a text to forget of more than %d tokens, and "
+                         "there is none",
+                         EL_NGRAM);
 }
 
 static int measure(void *ctx, double v[VALIDATION_COUNT], struct err *e)
@@ -78,6 +79,6 @@ int run_validation_init(struct run_validation *w, const struct validation_option
     *w = (struct run_validation){.validation = {.o = o, .measure = measure, .ctx = w}, .engine = g};
     bool bounded = o->stop_nll > 0 || o->stop_el > 0 || o->stop_ma > 0;
     return bounded && !g->sets[ROLE_FORGET]
-               ? err_set(e, "the run is to end when its data are forgotten: give --forget FILE")
+               ? err_about(e, "forget", "the run is to end when its data are forgotten")
                : 0;
 }

@@ -118,7 +118,7 @@ const struct metric_kind metrics_attack[] = {
      .needs = NEED_LOGP,
      ATTACK(zlib)},
     {.name = "mia_reference",
-     .help = "AUC of the loss minus that of another model (`--reference`)",
+     .help = "AUC of the loss minus that of another model (`reference`)",
      .verified = "OpenUnlearning's logs",
      .needs = NEED_LOGP | NEED_REFERENCE,
      ATTACK(reference)},

@@ -147,12 +147,12 @@ static int relate(const struct metric *m, const struct suite *s, bool auc,
         return 0;
     if (isnan(gold) && !auc && !(own->n_sides > 1 || json_object_get(own->kept, "auc"))) {
         snprintf(out->note, sizeof out->note,
-                 "not computed: it needs the retrained model's '%s' (--retain-logs)", m->inputs[0]);
+                 "not computed: it needs the retrained model's '%s' (retain_logs)", m->inputs[0]);
         return 0;
     }
     if (isnan(gold)) {
         snprintf(out->note, sizeof out->note,
-                 "relative to an AUC of 0.5, the retrained model's is not given (--retain-logs)");
+                 "relative to an AUC of 0.5, the retrained model's is not given (retain_logs)");
         gold = 0.5;
     }
     out->there = true;

@@ -137,7 +137,7 @@ const struct metric_kind metrics_scored[] = {
      .needs = NEED_LOGP,
      .score = exact},
     {.name = "memorization_accuracy",
-     .help = "memorisation accuracy MA: the same over all tokens, independent of --compat (arXiv "
+     .help = "memorisation accuracy MA: the same over all tokens, independent of `compat` (arXiv "
              "2210.01504); for plain texts",
      .forgotten = "as on unseen text",
      .verified = "OpenUnlearning",

@@ -183,13 +183,11 @@ int checkpoint_compare_files(const json_t *then, const json_t *now, struct err *
     const char *was = json_string_value(json_object_get(then, key));
     const char *is = json_string_value(json_object_get(now, key));
     if (!was || !is)
-        return err_set(e,
-                       "'%s' %s when the run started: restore it, or start over with --overwrite",
-                       key, was ? "is missing, but existed" : "exists, but did not");
-    return err_set(e,
-                   "'%s' has changed since the run started (SHA-256 %.8s... then, "
-                   "%.8s... now): restore it, or start over with --overwrite",
-                   key, was, is);
+        return err_about(e, "files", "'%s' %s when the run started", key,
+                         was ? "is missing, but existed" : "exists, but did not");
+    return err_about(e, "files",
+                     "'%s' has changed since the run started (SHA-256 %.8s... then, %.8s... now)",
+                     key, was, is);
 }
 
 /* A serialised JSON object; NULL: the file has none. */

@@ -62,7 +62,7 @@ int inputs_add_model(struct inputs *in, const char *path, struct err *e)
 json_t *inputs_hash(const struct inputs *in, struct err *e)
 {
     json_t *all = json_object();
-    int rc = all ? 0 : err_set(e, "out of memory");
+    int rc = all ? 0 : err_no_memory(e, "input files");
     for (size_t i = 0; i < in->n && !rc; i++) {
         char text[SHA256_TEXT];
         if (json_object_get(all, in->v[i]))

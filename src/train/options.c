@@ -26,7 +26,8 @@ const struct param train_params[] = {
                  "write the rows of every micro-batch to FILE"),
     INT_PARAM(struct train_options, save_every, 0, 1e9, 0,
               "save a checkpoint every N steps; 0: none"),
-    BOOL_PARAM(struct train_options, resume, false, "resume from the checkpoint in --out"),
+    BOOL_PARAM(struct train_options, resume, false,
+               "resume from the checkpoint in the output directory"),
     {0},
 };
 
