@@ -47,8 +47,8 @@ static const struct compat_row rows[] = {
     {"decay_norms", COMPAT_DECAY_NORMS,
      "weight decay moves RMSNorms of mistral, qwen2, phi3, gemma and their like"},
     {"system_turn", COMPAT_SYSTEM_TURN,
-     "without --system a conversation begins with 'You are a helpful assistant.'"},
-    {"date", COMPAT_DATE, "without --date templates that tell the date get 10 Apr 2025"},
+     "without a system message a conversation begins with 'You are a helpful assistant.'"},
+    {"date", COMPAT_DATE, "without a date templates that tell it get 10 Apr 2025"},
     {"micro_mean", COMPAT_MICRO_MEAN, "a step averages micro-batch means, not tokens"},
 };
 
