@@ -1,31 +1,16 @@
 /* unlearn eval: what a model still knows. */
-#include <stddef.h>
-#include <string.h>
+#include <stdio.h>
 
+#include "base/buf.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "cli/args.h"
 #include "cli/command.h"
-#include "cli/eval_kept.h"
-#include "cli/eval_multiple.h"
-#include "cli/eval_list.h"
-#include "cli/eval_retrained.h"
+#include "cli/eval.h"
 #include "cli/results.h"
-#include "run/setup.h"
-#include "eval/backend.h"
-#include "report/cost.h"
-#include "suites/recipe.h"
+#include "suites/metrics.h"
 
-enum { MOST_SETS = 64 };
-
-struct options {
-    const char *suite;
-    const char *reference, *retrained, *retain_logs, *out, *question_key, *truth_ratio;
-    int64_t max_new_tokens, batch;
-    bool json, list, markdown, overwrite;
-};
-
-#define OPT(f) offsetof(struct options, f)
+#define OPT(f) offsetof(struct eval_options, f)
 static const struct param params[] = {
     {"suite", PARAM_STRING, OPT(suite), 0, 0, NULL, "tofu", "NAME|FILE",
      "suite: a built-in name (see --list) or a JSON file (doc/suites.md)"},
@@ -71,31 +56,96 @@ static const char about[] =
     "With --out the model's outputs are cached there: an evaluation that was stopped, by Ctrl-C or "
     "a full\n"
     "disk, resumes when the command is repeated, and gives the same bytes as one that never "
-    "stopped.\n\n" EVAL_RETRAINED_HELP "\nSuites of multiple choice (mmlu, wmdp, truthfulqa, arc, "
+    "stopped.\n\n"
+    "--retrained MODEL runs the suite on that model as well; its log serves as --retain-logs "
+    "does, and goes to\n"
+    "OUT/retrained. A second table has a line for each data set, of the answers in its first "
+    "field: KL, the mean over\n"
+    "all tokens of KL(p || q) in nats, p of the retrained model; the share of tokens with the "
+    "same first choice; KS p, of\n"
+    "the rows' mean log-probabilities; AUC, the chance that a row's loss in the retrained model "
+    "is above a row's in the\n"
+    "model (0.5: losses do not tell them apart); AUC gap, where there is a holdout set, "
+    "mia_loss of the model less\n"
+    "that of the retrained one. With --retain-logs too, the log is used for the figures, the "
+    "model for this table.\n"
+    "\nSuites of multiple choice (mmlu, wmdp, truthfulqa, arc, "
     "...) and of classification take their "
     "questions from\n"
     "--data PATH. Those that lm-evaluation-harness has are worded and scored as its version 0.4.8 "
     "does.\n";
 
-struct evaluation {
-    struct setup s;
-    struct model other; /* for attacks that compare two models */
-    struct model_backend backend, reference;
-    struct eval_retrained retrained;
-    struct eval_kept kept;
-    struct suite_recipe recipe;
-    const char *files[MOST_SETS]; /* by set of the recipe; NULL: not given */
-    struct param set_params[MOST_SETS + 1];
-    struct rows rows[MOST_SETS];
-    struct rows *sets[MOST_SETS];  /* NULL: not given */
-    struct multiple_args multiple; /* of suites of tasks */
-    json_t *retain_log;
-    struct suite suite;
-    double start; /* log_seconds() */
-};
+static void list_suites(void)
+{
+    printf("suites:\n");
+    for (const struct suite_text *t = suite_texts; t->name; t++) {
+        struct suite_recipe r;
+        struct err e = {.msg = ""};
+        if (suite_recipe_open(&r, t->name, &e))
+            continue;
+        printf("  %-15s%s\n", t->name, r.about);
+        if (r.n_tasks)
+            printf("  %-15s--data %s\n", "", r.data);
+        suite_recipe_close(&r);
+    }
+}
+
+/* All suites and kinds of metrics; the latter alone as a Markdown table. */
+static void print_list(bool markdown)
+{
+    if (markdown) {
+        printf("| kind | what it is | forgotten when | verified against |\n|---|---|---|---|\n");
+    } else {
+        list_suites();
+        printf("\nkinds of metrics:\n");
+    }
+    const struct metric_kind *k;
+    for (int i = 0; (k = metric_kind_at(i)); i++) {
+        if (markdown)
+            printf("| %s | %s | %s | %s |\n", k->name, k->help, k->forgotten, k->verified);
+        else
+            printf("  %-23s%s\n", k->name, k->help);
+    }
+}
+
+int eval_kept_add(struct eval_kept *k, struct model_backend *s, struct err *e)
+{
+    s->interrupt = k->interrupt;
+    return k->out ? model_backend_set_cache(s, &k->file, e) : 0;
+}
+
+int eval_kept_open(struct eval_kept *k, struct model_backend *s, struct err *e)
+{
+    struct buf name = {0};
+    char *path = NULL;
+    int rc = eval_kept_add(k, s, e);
+    if (rc || !k->out)
+        return rc;
+    rc = file_make_dir(k->out, e) || buf_printf(&name, e, "%s_EVIDENCE.bin", k->suite) ||
+         !(path = file_join(k->out, name.data, e)) ||
+         cache_file_open(&k->file, path, s->cache.model, s->model->path, k->overwrite, e);
+    if (!rc && k->file.n)
+        log_note("resuming from '%s'", path);
+    free(path);
+    buf_fini(&name);
+    return rc;
+}
+
+void eval_kept_close(struct eval_kept *k, int rc, struct err *e)
+{
+    struct err why = {0};
+    if (rc)
+        why = *e;
+    if (rc && cache_file_any(&k->file))
+        err_set(e, "%.200s; what the model said is kept in '%.200s': repeat the command to go on",
+                why.msg, k->file.path);
+    else if (rc && *k->interrupt && !k->out)
+        err_set(e, "%.200s; with --out DIR it could go on from here", why.msg);
+    cache_file_close(&k->file, rc != 0);
+}
 
 /* The recipe's sets as options. */
-static void make_set_params(struct evaluation *v)
+static void make_set_params(struct eval *v)
 {
     for (int i = 0; i < v->recipe.n_sets; i++)
         v->set_params[i] = (struct param){.name = v->recipe.sets[i].name,
@@ -105,160 +155,23 @@ static void make_set_params(struct evaluation *v)
                                           .help = v->recipe.sets[i].help};
 }
 
-static int open_data(struct evaluation *v, const struct options *o, struct err *e)
-{
-    char flag[PARAM_NAME_MOST + 1];
-    int given = 0;
-    for (int i = 0; i < v->recipe.n_sets; i++) {
-        const struct suite_set *set = &v->recipe.sets[i];
-        if (!v->files[i] && set->required)
-            return err_set(e, "the suite '%s' needs --%s FILE", o->suite,
-                           param_flag(set->name, flag));
-        if (!v->files[i])
-            continue;
-        if (rows_open(&v->rows[i], v->files[i], e))
-            return -1;
-        v->sets[i] = &v->rows[i];
-        given++;
-    }
-    if (!given)
-        return err_set(e,
-                       "no data given: use --%s FILE or another of the suite's sets, see "
-                       "'unlearn eval --suite %s --help'",
-                       param_flag(v->recipe.sets[0].name, flag), o->suite);
-    if (suite_recipe_prompts(&v->recipe, v->sets, o->question_key, e))
-        return -1;
-    if (o->retain_logs && !(v->retain_log = json_read_log(o->retain_logs, e)))
-        return -1;
-    return 0;
-}
-
-static int open_models(struct evaluation *v, const struct setup_options *so,
-                       const struct options *o, struct err *e)
-{
-    struct setup *s = &v->s;
-    if (setup_open(s, so, false, e) || setup_text(s, e) ||
-        model_backend_init(&v->backend, &s->model, s->tokenizer, s->compat, e) ||
-        eval_kept_open(&v->kept, &v->backend, e))
-        return -1;
-    v->backend.batch = (int)o->batch;
-    if (eval_retrained_open(&v->retrained, o->retrained, &v->backend, e) ||
-        (o->retrained && eval_kept_add(&v->kept, &v->retrained.backend, e)))
-        return -1;
-    if (!o->reference)
-        return 0;
-    if (setup_open_model(&v->other, o->reference, NULL, false, e))
-        return -1;
-    if (v->other.cfg.vocab != s->model.cfg.vocab)
-        return err_set(e,
-                       "the reference model has %d tokens, the model %d: they must share one "
-                       "tokenizer",
-                       v->other.cfg.vocab, s->model.cfg.vocab);
-    return model_backend_init(&v->reference, &v->other, s->tokenizer, s->compat, e) ||
-                   eval_kept_add(&v->kept, &v->reference, e)
-               ? -1
-               : 0;
-}
-
-/* Every model that scores the sequences has positions for them. */
-static int fewest_positions(const struct evaluation *v, int n)
-{
-    const struct model *others[] = {&v->other, &v->retrained.model};
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (others[i]->w && others[i]->cfg.positions < n)
-            n = others[i]->cfg.positions;
-    return n;
-}
-
-static int run_suite(struct evaluation *v, const struct options *o, struct err *e)
-{
-    v->s.encoder.positions = fewest_positions(v, v->s.model.cfg.positions);
-    v->s.encoder.unscored = true; /* such rows are named under the table */
-    v->suite = (struct suite){.recipe = &v->recipe,
-                              .sets = (const struct rows *const *)v->sets,
-                              .encoder = &v->s.encoder,
-                              .model = &v->backend.backend,
-                              .reference = o->reference ? &v->reference.backend : NULL,
-                              .question = o->question_key,
-                              .max_new_tokens = (int)o->max_new_tokens,
-                              .truth_mean = strcmp(o->truth_ratio, "arithmetic") ? TRUTH_GEOMETRIC
-                                                                                 : TRUTH_ARITHMETIC,
-                              .compat = v->s.compat};
-    if (v->retain_log && suite_align(&v->suite, v->retain_log, e))
-        return -1;
-    if (eval_retrained_run(&v->retrained, &v->suite, o->out, &v->retain_log, e))
-        return -1;
-    v->suite.retain_log = v->retain_log;
-    return suite_run(&v->suite, e) ||
-                   eval_retrained_beside(&v->retrained, &v->suite, &v->backend, e)
-               ? -1
-               : 0;
-}
-
-static int show(struct evaluation *v, const struct options *o, struct err *e)
-{
-    const struct model_effort *of[] = {&v->backend.effort, &v->reference.effort,
-                                       &v->retrained.backend.effort, &v->retrained.effort};
-    struct model_effort all = {0};
-    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
-        all.sequences += of[i]->sequences;
-        all.tokens += of[i]->tokens;
-        all.answers += of[i]->answers;
-        all.new_tokens += of[i]->new_tokens;
-    }
-    json_t *cost =
-        cost_collect(v->s.model.path, v->retrained.model.path, log_seconds() - v->start, &all, e);
-    int rc = cost ? results_show(&v->suite, cost, o->out, o->json, e) : -1;
-    json_decref(cost);
-    return rc;
-}
-
-static int run_recipe(struct evaluation *v, const struct setup_options *so, const struct options *o,
-                      struct err *e)
-{
-    v->start = log_seconds();
-    int rc = open_data(v, o, e) || open_models(v, so, o, e) || run_suite(v, o, e) || show(v, o, e)
-                 ? -1
-                 : 0;
-    suite_fini(&v->suite);
-    eval_retrained_close(&v->retrained);
-    model_backend_fini(&v->reference);
-    model_backend_fini(&v->backend);
-    model_close(&v->other);
-    json_decref(v->retain_log);
-    for (int i = 0; i < v->recipe.n_sets; i++)
-        rows_close(&v->rows[i]);
-    setup_close(&v->s);
-    return rc;
-}
-
-static int run_tasks(struct evaluation *v, const struct setup_options *so, const struct options *o,
-                     struct err *e)
-{
-    const char *other = o->retrained     ? "retrained"
-                        : o->retain_logs ? "retain-logs"
-                        : o->reference   ? "reference"
-                                         : NULL;
-    return other ? err_set(e, "--%s is not for suites of tasks, as %s", other, o->suite)
-                 : eval_multiple(so, &v->recipe, &v->multiple, &v->kept, o->json, e);
-}
-
 /* Before anything is computed: what may be written. */
-static int claim_out(const struct evaluation *v, const struct setup_options *so,
-                     const struct options *o, struct err *e)
+static int claim_out(const struct eval *v, struct err *e)
 {
     struct inputs in = {0};
+    const struct eval_options *o = &v->o;
+    const char *const models[] = {v->setup.model, v->setup.adapter, o->reference, o->retrained};
     if (!o->out)
         return 0;
-    int rc = setup_add_input(&in, so->model, e) || setup_add_input(&in, so->adapter, e) ||
-             setup_add_input(&in, o->reference, e) || setup_add_input(&in, o->retrained, e) ||
-             inputs_add_file(&in, o->retain_logs, e);
+    int rc = inputs_add_file(&in, o->retain_logs, e);
+    for (size_t i = 0; i < sizeof models / sizeof *models && !rc; i++)
+        rc = setup_add_input(&in, models[i], e);
     for (int i = 0; i < v->recipe.n_sets && !rc; i++)
         rc = inputs_add_rows(&in, v->files[i], e);
     if (!rc)
         rc = results_claim(&in, o->out, v->recipe.log, o->overwrite, e);
     inputs_fini(&in);
-    return rc ? -1 : 0;
+    return rc;
 }
 
 /* What the suite presets of other options. */
@@ -278,53 +191,54 @@ static int read_presets(const struct suite_recipe *r, struct param_preset *prese
 }
 
 /* The tables that follow from the suite. */
-static int take_tables(struct args *a, struct evaluation *v, const struct options *o,
-                       struct setup_options *so, struct param_preset *presets, int most)
+static int take_tables(struct args *a, struct eval *v, struct param_preset *presets, int most)
 {
     struct err e = {.msg = ""};
-    if (suite_recipe_open(&v->recipe, o->suite, &e) || read_presets(&v->recipe, presets, most, &e))
+    if (suite_recipe_open(&v->recipe, v->o.suite, &e) ||
+        read_presets(&v->recipe, presets, most, &e))
         return args_usage(a, &e);
     a->presets = presets;
     make_set_params(v);
-    int status = v->recipe.n_tasks ? eval_multiple_take(a, &v->recipe, &v->multiple)
+    int status = v->recipe.n_tasks ? eval_tasks_take(a, v)
                                    : args_take(a, "data of the suite", v->set_params, v->files);
     if (status == ARGS_GO)
-        status = args_take(a, "model and text", setup_params, so);
+        status = args_take(a, "model and text", setup_params, &v->setup);
     if (status == ARGS_GO)
-        status = args_take(a, "conversations", chat_params, &so->chat);
+        status = args_take(a, "conversations", chat_params, &v->setup.chat);
     return status == ARGS_GO ? args_finish(a) : status;
+}
+
+static int evaluate(struct eval *v, struct err *e)
+{
+    v->kept = (struct eval_kept){.out = v->o.out,
+                                 .suite = v->recipe.log,
+                                 .overwrite = v->o.overwrite,
+                                 .interrupt = interrupt_catch()};
+    int rc = claim_out(v, e) || (v->recipe.n_tasks ? eval_tasks(v, e) : eval_suite(v, e));
+    eval_kept_close(&v->kept, rc, e);
+    return rc;
 }
 
 int cmd_eval(int argc, char **argv)
 {
     enum { PRESETS = 4 };
-    struct options o;
-    struct setup_options so;
-    struct evaluation v = {0};
+    struct eval v = {.kept = {.out = NULL}};
     struct param_preset presets[PRESETS + 1] = {0};
     struct args a = {.command = "eval",
                      .usage = "--model M --forget FILE --retain FILE [options]",
                      .about = about,
-                     .tables = {{"metrics", params, &o}},
+                     .tables = {{"metrics", params, &v.o}},
                      .open = true};
     int status = args_parse(&a, argc, argv);
-    if (status == ARGS_GO && o.list) {
-        eval_list(o.markdown);
+    if (status == ARGS_GO && v.o.list) {
+        print_list(v.o.markdown);
         status = STATUS_DONE;
     }
     if (status == ARGS_GO)
-        status = take_tables(&a, &v, &o, &so, presets, PRESETS);
+        status = take_tables(&a, &v, presets, PRESETS);
     if (status == ARGS_GO) {
         struct err e = {.msg = ""};
-        v.kept = (struct eval_kept){.out = o.out,
-                                    .suite = v.recipe.log,
-                                    .overwrite = o.overwrite,
-                                    .interrupt = interrupt_catch()};
-        int rc = claim_out(&v, &so, &o, &e) ? -1
-                 : v.recipe.n_tasks         ? run_tasks(&v, &so, &o, &e)
-                                            : run_recipe(&v, &so, &o, &e);
-        eval_kept_close(&v.kept, rc, &e);
-        status = rc ? args_fail(&a, &e) : STATUS_DONE;
+        status = evaluate(&v, &e) ? args_fail(&a, &e) : STATUS_DONE;
     }
     suite_recipe_close(&v.recipe);
     args_fini(&a);

@@ -1,13 +1,11 @@
-#include "cli/eval_multiple.h"
-
+/* unlearn eval, for suites of multiple-choice tasks (suites/multiple.h). */
 #include <stddef.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "base/log.h"
-#include "cli/command.h"
+#include "cli/eval.h"
 #include "cli/results.h"
-#include "eval/backend.h"
 
 #define OPT(f) offsetof(struct multiple_args, f)
 static const struct param questions[] = {
@@ -38,8 +36,10 @@ static const struct param labels[] = {
 };
 
 /* The help shows what the recipe says of the data, and its defaults. */
-int eval_multiple_take(struct args *a, const struct suite_recipe *r, struct multiple_args *m)
+int eval_tasks_take(struct args *a, struct eval *v)
 {
+    const struct suite_recipe *r = &v->recipe;
+    struct multiple_args *m = &v->multiple;
     const json_t *options = json_object_get(r->json, "options");
     memcpy(m->params, questions, sizeof questions);
     m->params[0].help = r->data;
@@ -86,31 +86,42 @@ static int override(struct suite_recipe *r, const struct multiple_args *m, struc
     return rc;
 }
 
-static int run(struct multiple *m, struct setup *s, const struct suite_recipe *r,
-               const struct multiple_args *a, struct eval_kept *kept, struct err *e)
+static int run(struct multiple *m, struct setup *s, struct eval *v, struct err *e)
 {
     struct model_backend backend;
     if (model_backend_init(&backend, &s->model, s->tokenizer, s->compat, e))
         return -1;
     const struct multiple_model model = {s->tokenizer, &backend.backend, s->model.cfg.positions};
-    int rc = eval_kept_open(kept, &backend, e) || multiple_run(m, r, &a->o, &model, e) ? -1 : 0;
+    int rc = eval_kept_open(&v->kept, &backend, e) ||
+             multiple_run(m, &v->recipe, &v->multiple.o, &model, e);
     model_backend_fini(&backend);
     return rc;
 }
 
-int eval_multiple(const struct setup_options *so, struct suite_recipe *r,
-                  const struct multiple_args *a, struct eval_kept *kept, bool json, struct err *e)
+static int check(const struct eval *v, struct err *e)
+{
+    const struct {
+        const char *flag, *value;
+    } others[] = {{"retrained", v->o.retrained},
+                  {"retain-logs", v->o.retain_logs},
+                  {"reference", v->o.reference}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i].value)
+            return err_set(e, "--%s is not for suites of tasks, as %s", others[i].flag, v->o.suite);
+    return v->multiple.o.data ? 0
+                              : err_set(e, "no data given: %s needs --data PATH: %s",
+                                        v->recipe.name, v->recipe.data);
+}
+
+int eval_tasks(struct eval *v, struct err *e)
 {
     struct setup s = {0};
     struct multiple m = {0};
-    if (!a->o.data)
-        return err_set(e, "no data given: %s needs --data PATH: %s", r->name, r->data);
-    int rc = override(r, a, e) || setup_open(&s, so, false, e) || setup_tokenizer(&s, e) ||
-                     run(&m, &s, r, a, kept, e) ||
-                     (kept->out && results_write(&m.log, m.table, kept->out, r->log, e)) ||
-                     results_print_tasks(&m, json, e)
-                 ? -1
-                 : 0;
+    const char *out = v->kept.out;
+    int rc = check(v, e) || override(&v->recipe, &v->multiple, e) ||
+             setup_open(&s, &v->setup, false, e) || setup_tokenizer(&s, e) || run(&m, &s, v, e) ||
+             (out && results_write(&m.log, m.table, out, v->recipe.log, e)) ||
+             results_print_tasks(&m, v->o.json, e);
     if (*m.first_bad.msg)
         log_warn("some rows are no questions and were left out; the first: %s", m.first_bad.msg);
     multiple_fini(&m);

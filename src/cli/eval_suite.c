@@ -1,0 +1,211 @@
+/* unlearn eval, for suites of metrics (suites/suite.h): opens the data and the models, runs the
+ * suite, with --retrained on that model too, and shows the results.
+ */
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "cli/eval.h"
+#include "cli/results.h"
+#include "report/cost.h"
+#include "suites/suite.h"
+
+struct evaluation {
+    struct eval *asked;
+    struct setup s;
+    struct model other, retrained; /* for attacks that compare two models; --retrained */
+    struct model_backend backend, reference, retrained_backend;
+    struct model_effort both; /* of the model and the retrained one, compared */
+    struct rows rows[EVAL_SETS];
+    struct rows *sets[EVAL_SETS]; /* NULL: not given */
+    json_t *retain_log;
+    struct suite suite;
+    double start; /* log_seconds() */
+};
+
+static int open_data(struct evaluation *v, struct err *e)
+{
+    const struct eval *q = v->asked;
+    char flag[PARAM_NAME_MOST + 1];
+    int given = 0;
+    for (int i = 0; i < q->recipe.n_sets; i++) {
+        const struct suite_set *set = &q->recipe.sets[i];
+        if (!q->files[i] && set->required)
+            return err_set(e, "the suite '%s' needs --%s FILE", q->o.suite,
+                           param_flag(set->name, flag));
+        if (!q->files[i])
+            continue;
+        if (rows_open(&v->rows[i], q->files[i], e))
+            return -1;
+        v->sets[i] = &v->rows[i];
+        given++;
+    }
+    if (!given)
+        return err_set(e,
+                       "no data given: use --%s FILE or another of the suite's sets, see "
+                       "'unlearn eval --suite %s --help'",
+                       param_flag(q->recipe.sets[0].name, flag), q->o.suite);
+    if (suite_recipe_prompts(&q->recipe, v->sets, q->o.question_key, e))
+        return -1;
+    if (q->o.retain_logs && !(v->retain_log = json_read_log(q->o.retain_logs, e)))
+        return -1;
+    return 0;
+}
+
+/* It is asked as the model is, of the same tokens. */
+static int open_retrained(struct evaluation *v, struct err *e)
+{
+    const char *path = v->asked->o.retrained;
+    const struct model_backend *like = &v->backend;
+    if (!path)
+        return 0;
+    if (setup_open_frozen(&v->retrained, "retrained model", path, NULL, like->model, e) ||
+        model_backend_init(&v->retrained_backend, &v->retrained, like->tok, like->compat, e))
+        return -1;
+    v->retrained_backend.batch = like->batch;
+    return eval_kept_add(&v->asked->kept, &v->retrained_backend, e);
+}
+
+static int open_reference(struct evaluation *v, struct err *e)
+{
+    const char *path = v->asked->o.reference;
+    const int vocab = v->s.model.cfg.vocab;
+    if (!path)
+        return 0;
+    if (setup_open_model(&v->other, path, NULL, false, e))
+        return -1;
+    if (v->other.cfg.vocab != vocab)
+        return err_set(e,
+                       "the reference model has %d tokens, the model %d: they must share one "
+                       "tokenizer",
+                       v->other.cfg.vocab, vocab);
+    return model_backend_init(&v->reference, &v->other, v->s.tokenizer, v->s.compat, e) ||
+           eval_kept_add(&v->asked->kept, &v->reference, e);
+}
+
+static int open_models(struct evaluation *v, struct err *e)
+{
+    struct eval *q = v->asked;
+    struct setup *s = &v->s;
+    if (setup_open(s, &q->setup, false, e) || setup_text(s, e) ||
+        model_backend_init(&v->backend, &s->model, s->tokenizer, s->compat, e) ||
+        eval_kept_open(&q->kept, &v->backend, e))
+        return -1;
+    v->backend.batch = (int)q->o.batch;
+    return open_retrained(v, e) || open_reference(v, e);
+}
+
+/* Every model that scores the sequences has positions for them. */
+static int fewest_positions(const struct evaluation *v, int n)
+{
+    const struct model *others[] = {&v->other, &v->retrained};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i]->w && others[i]->cfg.positions < n)
+            n = others[i]->cfg.positions;
+    return n;
+}
+
+/* The retrained model's files, in the folder `retrained` of --out, as of an evaluation of it. */
+static int write_retrained(const struct evaluation *v, const struct suite *s, double seconds,
+                           struct err *e)
+{
+    const char *name = s->recipe->log;
+    char *dir = file_join(v->asked->o.out, "retrained", e);
+    json_t *cost =
+        dir ? cost_collect(v->retrained.path, NULL, seconds, &v->retrained_backend.effort, e)
+            : NULL;
+    int rc = !cost || results_write(&s->log, s->table, dir, name, e) ||
+             peer_write(cost, dir, name, "COST", 0, e);
+    json_decref(cost);
+    free(dir);
+    return rc;
+}
+
+/* The suite on the retrained model, whose log becomes the one to compare with; unless there is one
+ * already, from a file. */
+static int run_retrained(struct evaluation *v, struct err *e)
+{
+    if (!v->retrained_backend.model || v->retain_log)
+        return 0;
+    struct suite own = v->suite;
+    double start = log_seconds();
+    own.model = &v->retrained_backend.backend;
+    log_note("the retrained model, '%s':", v->retrained.path);
+    int rc = suite_run(&own, e);
+    if (!rc && v->asked->o.out)
+        rc = write_retrained(v, &own, log_seconds() - start, e);
+    if (!rc)
+        v->retain_log = json_incref(own.log.eval);
+    suite_fini(&own);
+    return rc ? err_prefix(e, "retrained model: ") : 0;
+}
+
+/* The two models on every data set of the suite, which has run: suite.comparison. */
+static int compare_retrained(struct evaluation *v, struct err *e)
+{
+    struct model_pair pair = {.model = &v->backend, .retrained = &v->retrained_backend};
+    struct comparer c = model_comparer(&pair);
+    if (!v->retrained_backend.model)
+        return 0;
+    int rc = suite_compare_retrained(&v->suite, &c, e);
+    v->both = pair.effort;
+    return rc;
+}
+
+static int run_suite(struct evaluation *v, struct err *e)
+{
+    const struct eval_options *o = &v->asked->o;
+    v->s.encoder.positions = fewest_positions(v, v->s.model.cfg.positions);
+    v->s.encoder.unscored = true; /* such rows are named under the table */
+    v->suite = (struct suite){.recipe = &v->asked->recipe,
+                              .sets = (const struct rows *const *)v->sets,
+                              .encoder = &v->s.encoder,
+                              .model = &v->backend.backend,
+                              .reference = o->reference ? &v->reference.backend : NULL,
+                              .question = o->question_key,
+                              .max_new_tokens = (int)o->max_new_tokens,
+                              .truth_mean = strcmp(o->truth_ratio, "arithmetic") ? TRUTH_GEOMETRIC
+                                                                                 : TRUTH_ARITHMETIC,
+                              .compat = v->s.compat};
+    if ((v->retain_log && suite_align(&v->suite, v->retain_log, e)) || run_retrained(v, e))
+        return -1;
+    v->suite.retain_log = v->retain_log;
+    return suite_run(&v->suite, e) || compare_retrained(v, e);
+}
+
+static int show(struct evaluation *v, struct err *e)
+{
+    const struct model_effort *of[] = {&v->backend.effort, &v->reference.effort,
+                                       &v->retrained_backend.effort, &v->both};
+    struct model_effort all = {0};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        all.sequences += of[i]->sequences;
+        all.tokens += of[i]->tokens;
+        all.answers += of[i]->answers;
+        all.new_tokens += of[i]->new_tokens;
+    }
+    json_t *cost =
+        cost_collect(v->s.model.path, v->retrained.path, log_seconds() - v->start, &all, e);
+    const struct eval_options *o = &v->asked->o;
+    int rc = cost ? results_show(&v->suite, cost, o->out, o->json, e) : -1;
+    json_decref(cost);
+    return rc;
+}
+
+int eval_suite(struct eval *asked, struct err *e)
+{
+    struct evaluation v = {.asked = asked, .start = log_seconds()};
+    int rc = open_data(&v, e) || open_models(&v, e) || run_suite(&v, e) || show(&v, e);
+    suite_fini(&v.suite);
+    model_backend_fini(&v.retrained_backend);
+    model_close(&v.retrained);
+    model_backend_fini(&v.reference);
+    model_backend_fini(&v.backend);
+    model_close(&v.other);
+    json_decref(v.retain_log);
+    for (int i = 0; i < asked->recipe.n_sets; i++)
+        rows_close(&v.rows[i]);
+    setup_close(&v.s);
+    return rc;
+}
