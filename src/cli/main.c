@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/param.h"
 #include "base/version.h"
+#include "base/waiting.h"
 #include "cli/command.h"
 #include "cli/start.h"
 
@@ -117,8 +118,8 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    start_again(argv);
     start_process();
+    waiting_start();
     int status = dispatch(argc, argv);
     const bool earlier = ferror(stdout), now = fflush(stdout);
     if (status != STATUS_DONE || (!earlier && !now))

@@ -1,36 +1,18 @@
 #include "cli/start.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/escape.h"
 #include "cli/command.h"
-
-/* OpenMP reads how its threads wait when it is loaded, before main. The loader, called with the
- * program as its argument, has no AT_BASE and is what /proc names: then, and without /proc, the
- * program goes on as it was started. */
-void start_again(char **argv)
-{
-    char path[PATH_MAX];
-    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || !getauxval(AT_BASE))
-        return;
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path);
-    if (n <= 0 || n == sizeof path)
-        return;
-    path[n] = 0;
-    if (!setenv("GOMP_SPINCOUNT", "3000", 0))
-        execv(path, argv);
-}
 
 /* OpenBLAS takes 128 MiB of address space for each thread when it is loaded, and once more for its
  * first product; where that fails it tries for ever. So a limit (ulimit -v) that is too low for it

@@ -4,12 +4,6 @@
 
 #include "base/interrupt.h"
 
-/* Threads that wait for others must not spin: among other processes each would keep a core from
- * the thread it waits for. Starts the program again, once, with GOMP_SPINCOUNT=3000, unless the
- * user or the first start has set how threads wait. To be called before anything is read or
- * written. */
-void start_again(char **argv);
-
 /* A file that grows beyond `ulimit -f` is an error of its writer, not the process's death; control
  * characters in what is printed on a terminal are escaped (base/escape.h); a mapped file that
  * becomes shorter, or whose disk fails, raises SIGBUS where it is read: from here on that is a

@@ -1,0 +1,26 @@
+/* When threads stop spinning, and when they do again. */
+#include "base/waiting.h"
+
+#include "tap.h"
+
+/* Ticks in a row with n switches each; the last one's `shared`. */
+static bool ticks(struct waiting *w, int count, long n)
+{
+    for (int i = 0; i < count; i++)
+        waiting_tick(w, w->switches + n);
+    return w->shared;
+}
+
+int main(void)
+{
+    struct waiting w = {0};
+    ok(!ticks(&w, 100, 1), "a switch now and then is no contention");
+    ok(!ticks(&w, 1, 5), "nor are five in a tick");
+    ok(ticks(&w, 1, 6), "six are");
+    ok(ticks(&w, 9, 0), "for nine calm ticks more");
+    ok(!ticks(&w, 1, 0), "not for ten");
+    ok(ticks(&w, 1, 300), "it comes back");
+    for (int i = 0; i < 20; i++)
+        ok(ticks(&w, 9, 2) && ticks(&w, 1, 50), "and stays while one tick in ten is busy (%d)", i);
+    return done();
+}
