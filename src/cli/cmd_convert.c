@@ -18,19 +18,21 @@ struct options {
     bool overwrite;
 };
 
-#define DTYPES     "auto|f32|bf16|f16|q8_0"
-#define OPT(field) offsetof(struct options, field)
+#define DTYPES "auto|f32|bf16|f16|q8_0"
 static const struct param params[] = {
-    {"dtype", PARAM_CHOICE, OPT(dtype), 0, 0, DTYPES, "auto", NULL,
-     "storage type of matrices; auto: as they are, or f32 if the format cannot hold that"},
-    {"format", PARAM_CHOICE, OPT(format), 0, 0, "auto|hf|gguf", "auto", NULL,
-     "hf: a directory, gguf: a file; auto: gguf if OUT ends in .gguf"},
-    {"adapter", PARAM_STRING, OPT(adapter), 0, 0, NULL, NULL, "DIR",
-     "LoRA adapter in PEFT's files, merged into the model"},
-    {"shard_size", PARAM_STRING, OPT(shard_size), 0, 0, NULL, "5GB", "SIZE",
-     "a directory's safetensors files are not larger (200MB, 5GB, 2GiB; bytes without a unit)"},
-    {"overwrite", PARAM_BOOL, OPT(overwrite), 0, 0, NULL, NULL, NULL,
-     "replace the model in the directory OUT; without it one that is not empty is refused"},
+    CHOICE_PARAM(
+        struct options, dtype, DTYPES, "auto",
+        "storage type of matrices; auto: as they are, or f32 if the format cannot hold that"),
+    CHOICE_PARAM(struct options, format, "auto|hf|gguf", "auto",
+                 "hf: a directory, gguf: a file; auto: gguf if OUT ends in .gguf"),
+    STRING_PARAM(struct options, adapter, NULL, "DIR",
+                 "LoRA adapter in PEFT's files, merged into the model"),
+    STRING_PARAM(
+        struct options, shard_size, "5GB", "SIZE",
+        "a directory's safetensors files are not larger (200MB, 5GB, 2GiB; bytes without a unit)"),
+    BOOL_PARAM(
+        struct options, overwrite, false,
+        "replace the model in the directory OUT; without it one that is not empty is refused"),
     {0}};
 
 static const char about[] = "Writes the model IN as OUT, with its tokenizer and chat template. IN "

@@ -12,12 +12,10 @@ struct options {
     bool json;
 };
 
-#define OPT(field) offsetof(struct options, field)
 static const struct param params[] = {
-    {"rtol", PARAM_REAL, OPT(rtol), 0, INFINITY, NULL, "0", NULL,
-     "allowed |a - b| as a part of |b|"},
-    {"atol", PARAM_REAL, OPT(atol), 0, INFINITY, NULL, "0", NULL, "allowed |a - b| on top of that"},
-    {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print one JSON object"},
+    REAL_PARAM(struct options, rtol, 0, INFINITY, 0, "allowed |a - b| as a part of |b|"),
+    REAL_PARAM(struct options, atol, 0, INFINITY, 0, "allowed |a - b| on top of that"),
+    BOOL_PARAM(struct options, json, false, "print one JSON object"),
     {0}};
 
 static const char about[] =

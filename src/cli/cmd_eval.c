@@ -10,35 +10,34 @@
 #include "cli/results.h"
 #include "suites/metrics.h"
 
-#define OPT(f) offsetof(struct eval_options, f)
 static const struct param params[] = {
-    {"suite", PARAM_STRING, OPT(suite), 0, 0, NULL, "tofu", "NAME|FILE",
-     "suite: a built-in name (see --list) or a JSON file (doc/suites.md)"},
-    {"list", PARAM_BOOL, OPT(list), 0, 0, NULL, NULL, NULL,
-     "print all suites and kinds of metrics"},
-    {"markdown", PARAM_BOOL, OPT(markdown), 0, 0, NULL, NULL, NULL,
-     "with --list: the kinds of metrics as a table, with what each was verified against"},
-    {"reference", PARAM_STRING, OPT(reference), 0, 0, NULL, NULL, "PATH",
-     "another model, for the attack that compares losses and the perplexity of answers"},
-    {"retrained", PARAM_STRING, OPT(retrained), 0, 0, NULL, NULL, "PATH",
-     "the retrained model: evaluated too, and compared on every data set"},
-    {"retain_logs", PARAM_STRING, OPT(retain_logs), 0, 0, NULL, NULL, "FILE",
-     "its log of the same suite, for forget quality and privacy leak; it is not evaluated then"},
-    {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR",
-     "writes TOFU_EVAL.json, _SUMMARY.json, _TABLE.json and _COST.json, or as the suite is called"},
-    {"overwrite", PARAM_BOOL, OPT(overwrite), 0, 0, NULL, NULL, NULL,
-     "replace the suite's logs in --out and start over instead of resuming; without it existing "
-     "logs "
-     "are refused"},
-    {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY",
-     "field of the prompt"},
-    {"truth_ratio", PARAM_CHOICE, OPT(truth_ratio), 0, 0, "geometric|arithmetic", "geometric", NULL,
-     "mean over the wrong answers"},
-    {"max_new_tokens", PARAM_INT, OPT(max_new_tokens), 1, 100000, NULL, "200", NULL,
-     "of an answer"},
-    {"batch", PARAM_INT, OPT(batch), 0, 4096, NULL, "0", NULL,
-     "batch size in prompts; 0: automatic"},
-    {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print the summary as JSON"},
+    STRING_PARAM(struct eval_options, suite, "tofu", "NAME|FILE",
+                 "suite: a built-in name (see --list) or a JSON file (doc/suites.md)"),
+    BOOL_PARAM(struct eval_options, list, false, "print all suites and kinds of metrics"),
+    BOOL_PARAM(struct eval_options, markdown, false,
+               "with --list: the kinds of metrics as a table, with what each was verified against"),
+    STRING_PARAM(
+        struct eval_options, reference, NULL, "PATH",
+        "another model, for the attack that compares losses and the perplexity of answers"),
+    STRING_PARAM(struct eval_options, retrained, NULL, "PATH",
+                 "the retrained model: evaluated too, and compared on every data set"),
+    STRING_PARAM(
+        struct eval_options, retain_logs, NULL, "FILE",
+        "its log of the same suite, for forget quality and privacy leak; it is not evaluated then"),
+    STRING_PARAM(struct eval_options, out, NULL, "DIR",
+                 "writes TOFU_EVAL.json, _SUMMARY.json, _TABLE.json and _COST.json, or as the "
+                 "suite is called"),
+    BOOL_PARAM(
+        struct eval_options, overwrite, false,
+        "replace the suite's logs in --out and start over instead of resuming; without it existing "
+        "logs "
+        "are refused"),
+    STRING_PARAM(struct eval_options, question_key, "question", "KEY", "field of the prompt"),
+    CHOICE_PARAM(struct eval_options, truth_ratio, "geometric|arithmetic", "geometric",
+                 "mean over the wrong answers"),
+    INT_PARAM(struct eval_options, max_new_tokens, 1, 100000, 200, "of an answer"),
+    INT_PARAM(struct eval_options, batch, 0, 4096, 0, "batch size in prompts; 0: automatic"),
+    BOOL_PARAM(struct eval_options, json, false, "print the summary as JSON"),
     {0},
 };
 

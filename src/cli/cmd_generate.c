@@ -19,30 +19,27 @@ struct options {
     bool json;
 };
 
-#define OPT(field) offsetof(struct options, field)
 static const struct param params[] = {
-    {"data", PARAM_STRING, OPT(data), 0, 0, NULL, NULL, "FILE",
-     "rows as JSON Lines, JSON or CSV; FILE[a:b] takes a part, '-' is standard input"},
-    {"prompt", PARAM_STRING, OPT(prompt), 0, 0, NULL, NULL, "TEXT",
-     "one question instead; --prompt may be left out"},
-    {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY",
-     "where a row holds its prompt"},
-    {"field", PARAM_STRING, OPT(field), 0, 0, NULL, NULL, "KEY",
-     "print the rows themselves, as JSON Lines, with what the model says in this field"},
-    {"max_new_tokens", PARAM_INT, OPT(max_new_tokens), 1, 1 << 20, NULL, "200", NULL,
-     "tokens after which an answer is cut"},
-    {"stop", PARAM_STRING, OPT(stop), 0, 0, NULL, NULL, "TEXT",
-     "an answer ends before this text; several stand between bars: '\\n\\n|Question:'"},
-    {"batch", PARAM_INT, OPT(batch), 0, 1 << 16, NULL, "0", NULL,
-     "batch size in prompts; 0: automatic"},
-    {"n", PARAM_INT, OPT(n), 1, 1 << 16, NULL, "1", NULL,
-     "answers to each prompt, sampled independently; needs a temperature above 0"},
-    {"temperature", PARAM_REAL, OPT(temperature), 0, 1e6, NULL, "0", NULL,
-     "0: always the likeliest token"},
-    {"top_p", PARAM_REAL, OPT(top_p), 1e-9, 1, NULL, "1", NULL,
-     "draw from the likeliest tokens that together reach this probability"},
-    {"seed", PARAM_INT, OPT(seed), 0, UINT32_MAX, NULL, "0", NULL, "of the draws"},
-    {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print one JSON object a row"},
+    STRING_PARAM(struct options, data, NULL, "FILE",
+                 "rows as JSON Lines, JSON or CSV; FILE[a:b] takes a part, '-' is standard input"),
+    STRING_PARAM(struct options, prompt, NULL, "TEXT",
+                 "one question instead; --prompt may be left out"),
+    STRING_PARAM(struct options, question_key, "question", "KEY", "where a row holds its prompt"),
+    STRING_PARAM(
+        struct options, field, NULL, "KEY",
+        "print the rows themselves, as JSON Lines, with what the model says in this field"),
+    INT_PARAM(struct options, max_new_tokens, 1, 1 << 20, 200,
+              "tokens after which an answer is cut"),
+    STRING_PARAM(struct options, stop, NULL, "TEXT",
+                 "an answer ends before this text; several stand between bars: '\\n\\n|Question:'"),
+    INT_PARAM(struct options, batch, 0, 1 << 16, 0, "batch size in prompts; 0: automatic"),
+    INT_PARAM(struct options, n, 1, 1 << 16, 1,
+              "answers to each prompt, sampled independently; needs a temperature above 0"),
+    REAL_PARAM(struct options, temperature, 0, 1e6, 0, "0: always the likeliest token"),
+    REAL_PARAM(struct options, top_p, 1e-9, 1, 1,
+               "draw from the likeliest tokens that together reach this probability"),
+    INT_PARAM(struct options, seed, 0, UINT32_MAX, 0, "of the draws"),
+    BOOL_PARAM(struct options, json, false, "print one JSON object a row"),
     {0}};
 
 static const char about[] =

@@ -9,17 +9,15 @@
 #include "model/lora.h"
 #include "model/store.h"
 
-#define OPT(field) offsetof(struct info_options, field)
 static const struct param params[] = {
-    {"batch", PARAM_INT, OPT(batch), 1, 1 << 16, NULL, "8", NULL,
-     "sequences at once, for the plan"},
-    {"length", PARAM_INT, OPT(length), 1, 1 << 20, NULL, "256", NULL, "tokens of each"},
-    {"lora_rank", PARAM_INT, OPT(lora_rank), 1, 4096, NULL, "8", NULL, "of adapters, for the plan"},
-    {"adapter", PARAM_STRING, OPT(adapter), 0, 0, NULL, NULL, "DIR",
-     "LoRA adapter in PEFT's files, to be looked at with the model"},
-    {"all", PARAM_BOOL, OPT(all), 0, 0, NULL, NULL, NULL,
-     "list every weight, not one line for those that all layers have"},
-    {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print one JSON object"},
+    INT_PARAM(struct info_options, batch, 1, 1 << 16, 8, "sequences at once, for the plan"),
+    INT_PARAM(struct info_options, length, 1, 1 << 20, 256, "tokens of each"),
+    INT_PARAM(struct info_options, lora_rank, 1, 4096, 8, "of adapters, for the plan"),
+    STRING_PARAM(struct info_options, adapter, NULL, "DIR",
+                 "LoRA adapter in PEFT's files, to be looked at with the model"),
+    BOOL_PARAM(struct info_options, all, false,
+               "list every weight, not one line for those that all layers have"),
+    BOOL_PARAM(struct info_options, json, false, "print one JSON object"),
     {0}};
 
 static const char about[] =
@@ -71,6 +69,110 @@ static int gather(struct info *in, const char *name, const char *adapter, struct
     if (setup_has_tokenizer(&in->s))
         in->chat = chat_name_of(in->s.tokenizer);
     return 0;
+}
+
+static json_t *memory_json(const struct model *m, const struct info_options *o)
+{
+    json_t *all =
+        json_pack("{s:I, s:I}", "batch", (json_int_t)o->batch, "length", (json_int_t)o->length);
+    for (int job = 0; job < MEMORY_JOBS; job++) {
+        if (!memory_job_runs(m, (enum memory_job)job))
+            continue;
+        struct memory_estimate p = memory_estimate(m, (enum memory_job)job,
+                                                   (int)(o->batch * o->length), (int)o->lora_rank);
+        json_t *j = json_pack("{s:I}", "total", (json_int_t)p.total);
+        for (int i = 0; i < MEMORY_PARTS; i++)
+            json_object_set_new(j, memory_part_name[i], json_integer((json_int_t)p.bytes[i]));
+        json_object_set_new(all, memory_job_name[job], j);
+    }
+    return all;
+}
+
+static json_t *dtypes_json(const struct info *in)
+{
+    json_t *j = json_object();
+    for (int i = 0; i < in->n_groups; i++)
+        if (in->groups[i].dtype < DT_COUNT) {
+            const char *name = dtype_info[in->groups[i].dtype].name;
+            const json_int_t n = json_integer_value(json_object_get(j, name));
+            json_object_set_new(j, name, json_integer(n + in->groups[i].n));
+        }
+    return j;
+}
+
+static json_t *weight_json(const struct weight *w, const char *name, enum dtype t)
+{
+    json_t *shape = json_array();
+    for (int d = 0; d < w->n_dims; d++)
+        json_array_append_new(shape, json_integer(w->shape[d]));
+    return json_pack("{s:s, s:o, s:s?, s:b}", "name", name, "shape", shape, "dtype",
+                     t < DT_COUNT ? dtype_info[t].name : NULL, "decay", (int)w->decay);
+}
+
+static json_t *groups_json(const struct info *in)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < in->n_groups; i++) {
+        const struct weight *w = &in->s.model.table.v[in->groups[i].first];
+        char name[INFO_NAME];
+        info_pattern(w, name);
+        json_t *j = weight_json(w, name, in->groups[i].dtype);
+        json_object_set_new(j, "count", json_integer(in->groups[i].n));
+        json_array_append_new(list, j);
+    }
+    return list;
+}
+
+static json_t *weights_json(const struct model *m)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        const struct tensor *t = store_find(m, w);
+        json_array_append_new(list, weight_json(w, w->name, t ? t->dtype : DT_COUNT));
+    }
+    return list;
+}
+
+static json_t *info_json(const struct info *in, const struct info_options *o)
+{
+    const struct model *m = &in->s.model;
+    const struct model_config *c = &m->cfg;
+    json_t *eos = json_array();
+    for (int i = 0; i < c->n_eos; i++)
+        json_array_append_new(eos, json_integer(c->eos[i]));
+    json_t *j = json_pack(
+        "{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:s, s:f}", "path",
+        m->path, "format", info_format_name[m->files[0].format], "family", c->family->name,
+        "architecture", c->family->architecture, "layers", c->layers, "width", c->width, "heads",
+        c->heads, "kv_heads", c->kv_heads, "head_dim", c->head_dim, "feed_forward", c->ff,
+        "vocabulary", c->vocab, "context", c->positions, "tied_head", (int)c->tied_head,
+        "rope_scaling", info_rope_name[c->rope.kind], "rope_base", c->rope.base);
+    json_object_set_new(j, "activation", json_string(info_act_name[c->act]));
+    json_object_set_new(j, "window", json_integer(c->window));
+    json_object_set_new(j, "parameters", json_integer((json_int_t)model_n_params(m)));
+    json_object_set_new(j, "file_bytes", json_integer((json_int_t)in->file_bytes));
+    json_object_set_new(j, "dtypes", dtypes_json(in));
+    json_object_set_new(j, "tokenizer",
+                        in->s.tokenizer ? json_string(tokenizer_kind(in->s.tokenizer))
+                                        : json_null());
+    json_object_set_new(j, "tokens",
+                        in->s.tokenizer ? json_integer(tokenizer_vocab_size(in->s.tokenizer))
+                                        : json_null());
+    json_object_set_new(j, "chat_template", in->chat ? json_string(in->chat) : json_null());
+    json_object_set_new(j, "eos", eos);
+    const struct lora_facts *f = &in->adapter;
+    if (f->pairs || f->whole)
+        json_object_set_new(j, "adapter",
+                            json_pack("{s:i, s:i, s:i, s:f, s:f, s:i, s:b, s:I}", "rank", f->rank,
+                                      "rank_most", f->rank_most, "matrices", f->pairs, "scale",
+                                      f->scale, "scale_most", f->scale_most, "whole", f->whole,
+                                      "dora", (int)f->dora, "numbers", (json_int_t)f->numbers));
+    json_object_set_new(j, "memory", memory_json(m, o));
+    json_object_set_new(j, "groups", groups_json(in));
+    if (o->all)
+        json_object_set_new(j, "weights", weights_json(m));
+    return j;
 }
 
 static int print(const struct info *in, const struct info_options *o, struct err *e)

@@ -17,12 +17,10 @@ struct options {
 };
 
 static const struct param params[] = {
-    {"json", PARAM_BOOL, offsetof(struct options, json), 0, 0, NULL, NULL, NULL,
-     "print one JSON array"},
-    {"markdown", PARAM_BOOL, offsetof(struct options, markdown), 0, 0, NULL, NULL, NULL,
-     "print the table of README.md"},
-    {"terms", PARAM_BOOL, offsetof(struct options, terms), 0, 0, NULL, NULL, NULL,
-     "print the table of terms, for --forget-term, --retain-term and --extra-term"},
+    BOOL_PARAM(struct options, json, false, "print one JSON array"),
+    BOOL_PARAM(struct options, markdown, false, "print the table of README.md"),
+    BOOL_PARAM(struct options, terms, false,
+               "print the table of terms, for --forget-term, --retain-term and --extra-term"),
     {0},
 };
 

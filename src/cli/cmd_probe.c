@@ -17,13 +17,12 @@ struct options {
 
 #define OPT(f) offsetof(struct options, f)
 static const struct param params[] = {
-    {"ref", PARAM_STRING, OPT(ref), 0, 0, NULL, NULL, "PATH",
-     "reference model (default: the model itself)"},
-    {"reinforced", PARAM_STRING, OPT(reinforced), 0, 0, NULL, NULL, "PATH",
-     "model that learnt the forget data by heart, for methods that look at one"},
-    {"batch", PARAM_STRING, OPT(batch), 0, 0, NULL, NULL, "FILE",
-     "safetensors: ROLE.input_ids, ROLE.attention_mask, ROLE.labels, all [B,T]"},
-    {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "FILE", "safetensors to write"},
+    STRING_PARAM(struct options, ref, NULL, "PATH", "reference model (default: the model itself)"),
+    STRING_PARAM(struct options, reinforced, NULL, "PATH",
+                 "model that learnt the forget data by heart, for methods that look at one"),
+    STRING_PARAM(struct options, batch, NULL, "FILE",
+                 "safetensors: ROLE.input_ids, ROLE.attention_mask, ROLE.labels, all [B,T]"),
+    STRING_PARAM(struct options, out, NULL, "FILE", "safetensors to write"),
     {0},
 };
 

@@ -14,10 +14,9 @@ struct options {
     bool json, markdown;
 };
 
-#define OPT(field) offsetof(struct options, field)
 static const struct param params[] = {
-    {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print one JSON object"},
-    {"markdown", PARAM_BOOL, OPT(markdown), 0, 0, NULL, NULL, NULL, "print a Markdown table"},
+    BOOL_PARAM(struct options, json, false, "print one JSON object"),
+    BOOL_PARAM(struct options, markdown, false, "print a Markdown table"),
     {0}};
 
 static const char about[] =

@@ -13,21 +13,22 @@ struct options {
     bool json, overwrite;
 };
 
-#define OPT(f) offsetof(struct options, f)
 static const struct param params[] = {
-    {"suite", PARAM_STRING, OPT(suite), 0, 0, NULL, "tofu", "NAME|FILE",
-     "whose metrics the log holds, as of eval"},
-    {"retain_logs", PARAM_STRING, OPT(retain_logs), 0, 0, NULL, NULL, "FILE",
-     "the retrained model's log, for forget quality and privacy leak"},
-    {"truth_ratio", PARAM_CHOICE, OPT(truth_ratio), 0, 0, "geometric|arithmetic", "geometric", NULL,
-     "mean over the wrong answers"},
-    {"compat", PARAM_STRING, OPT(compat), 0, 0, NULL, "none", "NAMES",
-     "as of eval: under ou the figures that OpenUnlearning computes; see 'unlearn help compat'"},
-    {"out", PARAM_STRING, OPT(out), 0, 0, NULL, NULL, "DIR",
-     "writes TOFU_EVAL.json, TOFU_SUMMARY.json and TOFU_TABLE.json, or as the suite is called"},
-    {"overwrite", PARAM_BOOL, OPT(overwrite), 0, 0, NULL, NULL, NULL,
-     "replaces logs that are in --out, which are refused without it"},
-    {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print the summary as JSON"},
+    STRING_PARAM(struct options, suite, "tofu", "NAME|FILE",
+                 "whose metrics the log holds, as of eval"),
+    STRING_PARAM(struct options, retain_logs, NULL, "FILE",
+                 "the retrained model's log, for forget quality and privacy leak"),
+    CHOICE_PARAM(struct options, truth_ratio, "geometric|arithmetic", "geometric",
+                 "mean over the wrong answers"),
+    STRING_PARAM(
+        struct options, compat, "none", "NAMES",
+        "as of eval: under ou the figures that OpenUnlearning computes; see 'unlearn help compat'"),
+    STRING_PARAM(
+        struct options, out, NULL, "DIR",
+        "writes TOFU_EVAL.json, TOFU_SUMMARY.json and TOFU_TABLE.json, or as the suite is called"),
+    BOOL_PARAM(struct options, overwrite, false,
+               "replaces logs that are in --out, which are refused without it"),
+    BOOL_PARAM(struct options, json, false, "print the summary as JSON"),
     {0}};
 
 static const char about[] =

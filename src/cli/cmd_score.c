@@ -16,17 +16,14 @@ struct options {
     bool json;
 };
 
-#define OPT(field) offsetof(struct options, field)
 static const struct param params[] = {
-    {"data", PARAM_STRING, OPT(data), 0, 0, NULL, NULL, "FILE",
-     "rows as JSON Lines, JSON or CSV; FILE[a:b] takes a part, '-' is standard input"},
-    {"question_key", PARAM_STRING, OPT(question_key), 0, 0, NULL, "question", "KEY",
-     "where a row holds its prompt"},
-    {"answer_key", PARAM_STRING, OPT(answer_key), 0, 0, NULL, "answer", "KEY",
-     "where a row holds its answer, or a list of answers"},
-    {"tokens", PARAM_INT, OPT(tokens), 0, 1 << 24, NULL, "0", NULL,
-     "batch size in tokens; 0: a good number"},
-    {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "print one JSON object a row"},
+    STRING_PARAM(struct options, data, NULL, "FILE",
+                 "rows as JSON Lines, JSON or CSV; FILE[a:b] takes a part, '-' is standard input"),
+    STRING_PARAM(struct options, question_key, "question", "KEY", "where a row holds its prompt"),
+    STRING_PARAM(struct options, answer_key, "answer", "KEY",
+                 "where a row holds its answer, or a list of answers"),
+    INT_PARAM(struct options, tokens, 0, 1 << 24, 0, "batch size in tokens; 0: a good number"),
+    BOOL_PARAM(struct options, json, false, "print one JSON object a row"),
     {0}};
 
 static const char about[] =

@@ -17,20 +17,20 @@ struct options {
     bool chat, json, decode, plain_specials;
 };
 
-#define OPT(field) offsetof(struct options, field)
 static const struct param params[] = {
-    {"model", PARAM_STRING, OPT(model), 0, 0, NULL, NULL, "PATH",
-     "HF directory, GGUF file or a tokenizer's file alone; 'default': the cached SmolLM2"},
-    {"data", PARAM_STRING, OPT(data), 0, 0, NULL, NULL, "FILE",
-     "what to read; -, or nothing at all: standard input"},
-    {"decode", PARAM_BOOL, OPT(decode), 0, 0, NULL, NULL, NULL, "from ids to text"},
-    {"chat", PARAM_BOOL, OPT(chat), 0, 0, NULL, NULL, NULL,
-     "a text is a user's turn, whose answer is to be written"},
-    {"compat", PARAM_STRING, OPT(compat), 0, 0, NULL, "none", "NAMES",
-     "of conversations: ou, system_turn or date, see 'unlearn help compat'"},
-    {"plain_specials", PARAM_BOOL, OPT(plain_specials), 0, 0, NULL, NULL, NULL,
-     "special tokens in a text are plain text; in decoded text they are left out"},
-    {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL, "JSON Lines in and out"},
+    STRING_PARAM(
+        struct options, model, NULL, "PATH",
+        "HF directory, GGUF file or a tokenizer's file alone; 'default': the cached SmolLM2"),
+    STRING_PARAM(struct options, data, NULL, "FILE",
+                 "what to read; -, or nothing at all: standard input"),
+    BOOL_PARAM(struct options, decode, false, "from ids to text"),
+    BOOL_PARAM(struct options, chat, false,
+               "a text is a user's turn, whose answer is to be written"),
+    STRING_PARAM(struct options, compat, "none", "NAMES",
+                 "of conversations: ou, system_turn or date, see 'unlearn help compat'"),
+    BOOL_PARAM(struct options, plain_specials, false,
+               "special tokens in a text are plain text; in decoded text they are left out"),
+    BOOL_PARAM(struct options, json, false, "JSON Lines in and out"),
     {0}};
 
 static const char about[] =

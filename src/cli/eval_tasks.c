@@ -28,10 +28,11 @@ static const struct param questions[] = {
 /* Of suites in which all rows have the same labels. */
 static const struct param labels[] = {
     {"text_key", PARAM_STRING, OPT(o.text_key), 0, 0, NULL, "text", "KEY", "field of the text"},
-    {"label_key", PARAM_STRING, OPT(label_key), 0, 0, NULL, NULL, "KEY",
-     "field of the label; without it the recipe's"},
-    {"label_words", PARAM_STRING, OPT(label_words), 0, 0, NULL, NULL, "L=W,L=W",
-     "labels in the data and the words that are scored for them; without it the recipe's"},
+    STRING_PARAM(struct multiple_args, label_key, NULL, "KEY",
+                 "field of the label; without it the recipe's"),
+    STRING_PARAM(
+        struct multiple_args, label_words, NULL, "L=W,L=W",
+        "labels in the data and the words that are scored for them; without it the recipe's"),
     {0},
 };
 

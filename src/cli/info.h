@@ -1,4 +1,4 @@
-/* What `unlearn info` found out, and its two ways to say it. */
+/* What `unlearn info` found, as JSON (cmd_info.c) and as text (info_text.c). */
 #ifndef CLI_INFO_H
 #define CLI_INFO_H
 
@@ -28,7 +28,6 @@ struct info {
     int n_groups;
 };
 
-json_t *info_json(const struct info *in, const struct info_options *o); /* new reference */
 void info_print(const struct info *in, const struct info_options *o);
 
 /* "model.layers.*.mlp.up_proj.weight": the name of all weights of that place, in `name`. */

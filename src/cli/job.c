@@ -10,8 +10,8 @@
 #include "run/run.h"
 
 const struct param recipe_params[] = {
-    {"method", PARAM_STRING, offsetof(struct recipe_options, method), 0, 0, NULL, "NPO", "NAME",
-     "what to run; 'unlearn methods' lists all"},
+    STRING_PARAM(struct recipe_options, method, "NPO", "NAME",
+                 "what to run; 'unlearn methods' lists all"),
     {0},
 };
 
@@ -75,10 +75,9 @@ static const struct param job_params[] = {
      "replace what --out holds; without it a directory that is not empty is refused"},
     {"dtype", PARAM_CHOICE, OPT(config.run.dtype), 0, 0, "f32|bf16|f16", "f32", NULL,
      "storage type of the result"},
-    {"optimiser", PARAM_STRING, OPT(optimiser), 0, 0, NULL, "adamw", "NAME",
-     "adamw, sophia, sophia_soul, lion, sgd"},
-    {"json", PARAM_BOOL, OPT(json), 0, 0, NULL, NULL, NULL,
-     "print what was done as one JSON object"},
+    STRING_PARAM(struct request, optimiser, "adamw", "NAME",
+                 "adamw, sophia, sophia_soul, lion, sgd"),
+    BOOL_PARAM(struct request, json, false, "print what was done as one JSON object"),
     {"save_adapter", PARAM_BOOL, OPT(config.run.save_adapter), 0, 0, NULL, NULL, NULL,
      "of --locate lora: write the adapter, in PEFT's files, instead of the merged model"},
     {"scratch", PARAM_BOOL, OPT(config.run.scratch), 0, 0, NULL, NULL, NULL,
@@ -88,14 +87,14 @@ static const struct param job_params[] = {
 
 static const struct param chosen_params[] = {
     LOCATE_PARAM(offsetof(struct choice_options, locate)),
-    {"wrapper", PARAM_STRING, offsetof(struct choice_options, wrapper), 0, 0, NULL, "none", "NAME",
-     "how the gradient is made: none, sam, rs, gnr, cr, wa, lat, tar"},
+    STRING_PARAM(struct choice_options, wrapper, "none", "NAME",
+                 "how the gradient is made: none, sam, rs, gnr, cr, wa, lat, tar"),
     {0},
 };
 
 static const struct param first_params[] = {
-    {"first", PARAM_STRING, offsetof(struct choice_options, first), 0, 0, NULL, "none", "NAME",
-     "what the weights go through before the method's own training: none, mapping"},
+    STRING_PARAM(struct choice_options, first, "none", "NAME",
+                 "what the weights go through before the method's own training: none, mapping"),
     {0},
 };
 
