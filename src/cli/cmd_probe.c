@@ -51,53 +51,6 @@ struct probe {
     struct choice locator; /* none: none was asked for, all weights have gradients */
 };
 
-/* ROLE.suffix as ints [b,t], or NULL with *missing set. */
-static int *read_matrix(const struct tensor_file *f, const char *role, const char *suffix, int *b,
-                        int *t, bool *missing, struct err *e)
-{
-    char name[64];
-    snprintf(name, sizeof name, "%s.%s", role, suffix);
-    const struct tensor *x = tensor_find(f, name);
-    *missing = !x;
-    if (!x)
-        return NULL;
-    if (x->n_dims != 2 || x->shape[0] < 1 || x->shape[1] < 1 || x->count > INT32_MAX) {
-        err_set(e, "tensor '%s' is not a matrix [B,T]", name);
-        return NULL;
-    }
-    if (*b && (x->shape[0] != *b || x->shape[1] != *t)) {
-        err_set(e, "tensor '%s' has another shape than the role's input_ids", name);
-        return NULL;
-    }
-    *b = (int)x->shape[0];
-    *t = (int)x->shape[1];
-    return tensor_ints(x, e);
-}
-
-static int read_role(struct probe *p, const struct tensor_file *f, enum role role, struct err *e)
-{
-    int b = 0, t = 0, rc = 0;
-    bool absent, no_mask = true, no_labels = true;
-    int *mask = NULL, *labels = NULL;
-    int *ids = read_matrix(f, role_name[role], "input_ids", &b, &t, &absent, e);
-    if (absent)
-        return 0;
-    if (!ids ||
-        (!(mask = read_matrix(f, role_name[role], "attention_mask", &b, &t, &no_mask, e)) &&
-         !no_mask) ||
-        (!(labels = read_matrix(f, role_name[role], "labels", &b, &t, &no_labels, e)) &&
-         !no_labels))
-        rc = -1;
-    if (!rc)
-        rc = dataset_from_matrix(&p->sets[role], role, ids, labels, mask, b, t,
-                                 p->s.compat & COMPAT_KL_ALL_POSITIONS, e);
-    p->has[role] = !rc;
-    free(ids);
-    free(mask);
-    free(labels);
-    return rc;
-}
-
 static int read_batch(struct probe *p, const char *path, struct err *e)
 {
     struct tensor_file f;
@@ -107,7 +60,8 @@ static int read_batch(struct probe *p, const char *path, struct err *e)
         return -1;
     int rc = 0;
     for (int r = 0; r < ROLE_COUNT && !rc; r++)
-        rc = read_role(p, &f, (enum role)r, e);
+        rc = dataset_from_tensors(&p->sets[r], (enum role)r, &f,
+                                  p->s.compat & COMPAT_KL_ALL_POSITIONS, &p->has[r], e);
     const struct tensor *u = tensor_find(&f, "control_vec");
     if (!rc && u && u->count != (size_t)p->s.model.cfg.width)
         rc = err_set(e, "'control_vec' has %zu entries, not the model's width %d", u->count,

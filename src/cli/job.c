@@ -78,6 +78,8 @@ static const struct param job_params[] = {
     STRING_PARAM(struct request, optimiser, "adamw", "NAME",
                  "adamw, sophia, sophia_soul, lion, sgd"),
     BOOL_PARAM(struct request, json, false, "print what was done as one JSON object"),
+    {"mask", PARAM_STRING, OPT(config.run.mask), 0, 0, NULL, NULL, "FILE",
+     "elements that may change, as 'unlearn locate' writes them; all others keep their bits"},
     {"save_adapter", PARAM_BOOL, OPT(config.run.save_adapter), 0, 0, NULL, NULL, NULL,
      "of --locate lora: write the adapter, in PEFT's files, instead of the merged model"},
     {"scratch", PARAM_BOOL, OPT(config.run.scratch), 0, 0, NULL, NULL, NULL,
@@ -131,6 +133,8 @@ static int take_chosen(struct args *a, struct request *q)
     if (choose_wrapper(&q->config.wrapper, q->chosen.wrapper, &e))
         return args_usage(a, &e);
     status = locator_args(a, q->chosen.locate, &q->config.locator);
+    if (status == ARGS_GO && run_makes_mask(&q->config))
+        status = args_take(a, "what is kept", mask_params, &q->config.mask);
     return status == ARGS_GO ? choice_args(a, &q->config.wrapper) : status;
 }
 
@@ -175,6 +179,11 @@ static int check_required(const struct args *a, const struct job_command *c,
                 choice_name(&r->locator));
     else if (r->run.save_adapter && !keeps_base)
         err_set(&e, "--save-adapter: there is no adapter without --locate lora");
+    else if (r->run.mask && run_makes_mask(r))
+        err_set(&e, "--mask is a mask already: give it or --locate %s, not both",
+                choice_name(&r->locator));
+    else if (run_makes_mask(r) && args_has(a, "ratio") && r->mask.ratio <= 0)
+        err_set(&e, "--ratio 0 keeps nothing: give a share above 0, up to 1");
     else if (!r->run.out || !*r->run.out)
         err_set(&e, "no output given: use --out DIR");
     else if (r->train.resume && r->run.overwrite)

@@ -35,7 +35,9 @@ int recipe_args(struct args *a, const struct recipe_options *o, struct recipe *r
 #define LOCATE_PARAM(offset)                                                                       \
     {                                                                                              \
         "locate", PARAM_STRING, offset, 0, 0, NULL, "all", "NAME",                                 \
-            "which weights may move: all, regex, lora (adapters on frozen weights)"                \
+            "which weights may move: all, regex, lora (adapters on frozen weights), or by a "      \
+            "score: "                                                                              \
+            "'unlearn locate --list'"                                                              \
     }
 /* Chooses the locator of that name and takes its parameters; choice_fini is due in every case. */
 int locator_args(struct args *a, const char *name, struct choice *c);

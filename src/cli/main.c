@@ -16,6 +16,7 @@ static const struct command commands[] = {
     {"info", "show a model's architecture and estimate its memory use", cmd_info},
     {"train", "fine-tune a model", cmd_train},
     {"forget", "unlearn: make a model forget data, by any method", cmd_forget},
+    {"locate", "find the weights to change, and write a mask of them", cmd_locate},
     {"eval", "evaluate a model (TOFU, MUSE, WMDP, MMLU, own suites ...)", cmd_eval},
     {"rescore", "recompute an evaluation log's aggregates from its rows", cmd_rescore},
     {"report", "compare evaluation logs of several models in one table", cmd_report},

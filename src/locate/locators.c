@@ -2,7 +2,13 @@
 
 #include "base/compat.h"
 
-const struct locator *const locators[] = {&locator_all, &locator_regex, &locator_lora, NULL};
+const struct locator *const locators[] = {&locator_all,          &locator_regex,
+                                          &locator_lora,         &locator_random,
+                                          &locator_weight,       &locator_gradient,
+                                          &locator_salun,        &locator_snip,
+                                          &locator_hessian_free, &locator_wagle,
+                                          &locator_wagle_gn,     &locator_wagle_paper,
+                                          &locator_ffn,          NULL};
 
 const struct locator *locator_by_name(const char *name, struct err *e)
 {
@@ -15,7 +21,8 @@ int locate_weights(const struct locator *l, const void *params, unsigned compat,
     struct weight_table *t = &m->table;
     bool all = compat & COMPAT_RMU_CLIP_ALL && !l->keeps_base;
     int moving = 0;
-    if (l->apply(params, m, seed, e))
+    const struct locator *how = l->apply ? l : &locator_all;
+    if (how->apply(params, m, seed, e))
         return -1;
     for (int i = 0; i < t->n; i++) {
         moving += t->v[i].trainable;

@@ -1,4 +1,5 @@
-/* The table of locators, which choose the trainable weights. One file each in this folder.
+/* The table of locators, which choose the weights that may change: whole tensors (all, regex,
+ * lora), or single elements, rows and neurons by a score (scores.h).
  */
 #ifndef LOCATE_LOCATORS_H
 #define LOCATE_LOCATORS_H
@@ -6,6 +7,9 @@
 #include "train/locator.h"
 
 extern const struct locator locator_all, locator_regex, locator_lora;
+extern const struct locator locator_random, locator_weight, locator_ffn;
+extern const struct locator locator_gradient, locator_salun, locator_snip, locator_hessian_free,
+    locator_wagle, locator_wagle_gn, locator_wagle_paper;
 extern const struct locator *const locators[]; /* ends with NULL */
 
 const struct locator *locator_by_name(const char *name, struct err *e);

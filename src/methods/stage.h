@@ -5,7 +5,7 @@
  *
  * A stage is a row of the table of methods with its own learning rate and length. Everything else
  * is as in the run: trainable weights, optimiser, batches, seed; but without a wrapper, and with
- * constant term weights.
+ * constant term weights. A helper model is trained without the run's mask.
  */
 #ifndef METHODS_STAGE_H
 #define METHODS_STAGE_H

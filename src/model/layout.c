@@ -79,6 +79,16 @@ const float *layout_hf(const struct model_config *c, const struct weight *w, con
     return room;
 }
 
+const float *layout_hf_load(const struct model_config *c, const struct weight *w, const float *file,
+                            float *room)
+{
+    enum layout y = hf_layout(c, w);
+    if (y == LAYOUT_PLAIN)
+        return file;
+    layout_load(y, c, w, room, file);
+    return room;
+}
+
 size_t layout_hf_room(const struct model_config *c, const struct weight_table *t)
 {
     size_t most = 0;

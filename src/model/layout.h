@@ -16,6 +16,9 @@ void layout_store(enum layout y, const struct model_config *c, const struct weig
  * a table. */
 const float *layout_hf(const struct model_config *c, const struct weight *w, const float *memory,
                        float *room);
+/* Back: `file` or `room`, filled with it in memory's order. */
+const float *layout_hf_load(const struct model_config *c, const struct weight *w, const float *file,
+                            float *room);
 size_t layout_hf_room(const struct model_config *c, const struct weight_table *t);
 void layout_hf_shape(const struct model_config *c, const struct weight *w, int64_t shape[2]);
 

@@ -20,6 +20,7 @@ struct run_options {
     const char *ref;                   /* reference model; NULL: the model itself before training */
     const char *ref_adapter;           /* of that, where a stage has changed the model itself */
     const char *models[HELPER_COUNT];  /* those that learnt the forget data, or new data */
+    const char *mask;                  /* file of the elements that may change; NULL: all may */
     int64_t chunk;                     /* tokens of a piece of plain text; 0: each row is one */
     const char *out, *dtype;
     bool scratch, save_adapter, overwrite;

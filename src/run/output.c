@@ -34,7 +34,7 @@ static int add_all(struct inputs *in, const struct run *r, struct err *e)
         if (inputs_add_rows(in, o->files[role], e))
             return -1;
     return inputs_add_rows(in, o->refused, e) || inputs_add_file(in, o->alternate_pool, e) ||
-                   inputs_add_file(in, r->c.train.order, e)
+                   inputs_add_file(in, o->mask, e) || inputs_add_file(in, r->c.train.order, e)
                ? -1
                : 0;
 }

@@ -16,6 +16,11 @@ bool run_keeps_base(const struct run_config *c)
     return ((const struct locator *)c->locator.row)->keeps_base;
 }
 
+bool run_makes_mask(const struct run_config *c)
+{
+    return ((const struct locator *)c->locator.row)->score;
+}
+
 void run_config_fini(struct run_config *c)
 {
     json_decref(c->options);

@@ -16,6 +16,7 @@
 #include "methods/stage.h"
 #include "run/data.h"
 #include "run/generic.h"
+#include "run/locate.h"
 #include "train/loop.h"
 #include "train/weighting.h"
 
@@ -32,6 +33,7 @@ struct run_config {
     struct validation_options validation;
     struct recipe recipe;                  /* owned */
     struct choice optim, locator, wrapper; /* owned; no wrapper: NULL */
+    struct mask_options mask;              /* of a locator with scores */
     const struct stage *first;             /* NULL: none */
     struct stage_options stages[STAGE_COUNT];
     json_t *options; /* owned: {name: value} of all options, for the ledger and for --resume, which
@@ -41,6 +43,8 @@ struct run_config {
 void run_config_fini(struct run_config *c);
 /* The locator leaves the model's own weights as they are. */
 bool run_keeps_base(const struct run_config *c);
+/* It scores elements: the run begins with the mask that it selects. */
+bool run_makes_mask(const struct run_config *c);
 
 /* NULL members: notes, warnings and progress go to standard error, nothing interrupts. */
 struct run_hooks {

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "locate/locators.h"
 #include "train/checkpoint.h"
 #include "train/loop.h"
 
@@ -81,6 +82,11 @@ static int stage_begin(struct run *sub, const struct run *r, int k, const char *
     for (int role = 0; role < ROLE_COUNT && s->learns < ROLE_COUNT; role++)
         c->run.files[role] = role == ROLE_RETAIN ? r->c.run.files[s->learns] : NULL;
     c->run.refused = c->run.alternate_pool = NULL;
+    if (s->learns < ROLE_COUNT) { /* a helper: another model, and without the data of a score */
+        c->run.mask = NULL;
+        if (run_makes_mask(c))
+            c->locator = (struct choice){.row = &locator_all};
+    }
     return recipe_open(&c->recipe, s->method, e);
 }
 

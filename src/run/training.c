@@ -3,8 +3,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "locate/locators.h"
+#include "locate/mask_file.h"
 #include "model/lora.h"
 #include "train/helpers.h"
+#include "train/mask.h"
 
 /* frozen_base: the trained model without its adapters will serve, see locate. */
 static int open_reference(struct training *t, const struct setup_options *so,
@@ -51,6 +53,41 @@ static double tokens_of(const struct dataset *d, bool prompts)
     return n;
 }
 
+/* By the locator's scores, at the weights that the run starts from. */
+static int select_mask(struct training *t, const struct run_config *c, struct err *e)
+{
+    struct located found;
+    int rc = run_locate(&found, &t->s.model, &c->locator, &c->mask, t->engine.sets, NULL,
+                        (unsigned)c->train.seed, NULL, e);
+    if (!rc) {
+        const struct engine_tokens *n = &found.engine.tokens;
+        for (int r = 0; r < ROLE_COUNT; r++)
+            t->engine.tokens.trained[r] += n->trained[r];
+        t->engine.tokens.forward += n->forward;
+        log_note("locator '%s': kept %zu of %zu, threshold %g", choice_name(&c->locator),
+                 found.result.kept, found.result.units, found.result.threshold);
+        t->mask = found.bits;
+        found.bits = NULL;
+    }
+    located_fini(&found);
+    return rc;
+}
+
+/* The elements that may change, as a file or the locator has them. */
+static int mask(struct training *t, const struct run_config *c, struct err *e)
+{
+    struct model *m = &t->s.model;
+    int rc = c->run.mask         ? mask_load(m, &t->mask, c->run.mask, e)
+             : run_makes_mask(c) ? select_mask(t, c, e)
+                                 : 0;
+    if (rc || !t->mask)
+        return rc;
+    if (mask_apply(m, t->mask, e))
+        return -1;
+    mask_hold_unused(&m->table, t->s.compat & COMPAT_RMU_CLIP_ALL);
+    return 0;
+}
+
 /* Which weights move, once the objectives are in place, and where hidden states are steered to. */
 static int locate(struct training *t, const struct run_config *c, struct err *e)
 {
@@ -58,7 +95,7 @@ static int locate(struct training *t, const struct run_config *c, struct err *e)
     t->engine.goals = wrapping_goals(&t->wrapping);
     if (locate_weights(c->locator.row, c->locator.params, t->s.compat, m, (unsigned)c->train.seed,
                        e) ||
-        engine_hold_unreached(&t->engine, e) ||
+        engine_hold_unreached(&t->engine, e) || mask(t, c, e) ||
         !(t->direction = mem_alloc((size_t)m->cfg.width, sizeof *t->direction, e)))
         return -1;
     const struct engine_plan plan = engine_plan(&t->engine);
@@ -146,6 +183,7 @@ void training_close(struct training *t)
     wrapping_fini(&t->wrapping);
     run_data_fini(&t->data);
     free(t->direction);
+    free(t->mask);
     engine_fini(&t->engine);
     model_close(&t->ref);
     for (int k = 0; k < HELPER_COUNT; k++)

@@ -15,6 +15,7 @@ struct training {
     struct run_data data;
     struct wrapping wrapping; /* its choice is the config's */
     float *direction;         /* owned [C] */
+    uint64_t *mask;           /* owned [mask_words]; NULL: none */
 };
 
 /* `t` is zeroed; training_close is due in every case. */

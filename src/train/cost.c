@@ -11,6 +11,7 @@
 #include "model/forward.h"
 #include "model/lora.h"
 #include "model/store.h"
+#include "train/mask.h"
 
 #define MIB (1.0 / (1 << 20))
 
@@ -46,9 +47,9 @@ static json_t *whole(double x)
 static double touched(const struct weight_table *t)
 {
     double n = 0;
-    for (int i = 0; i < t->n; i++)
+    for (int i = 0; i < t->n && !t->mask; i++)
         n += t->v[i].trainable ? (double)t->v[i].count : 0;
-    return n;
+    return t->mask ? (double)mask_count(t) : n;
 }
 
 /* Of the reference and the helpers. A view of the trained model has no weights of its own. */
@@ -107,6 +108,8 @@ json_t *train_cost_json(const struct train_cost *c, bool finished)
         "flops", c->flops + 6 * met * own + 2 * met * g->tokens.forward, "seconds",
         c->seconds + log_seconds() - c->start, "peak_bytes", whole(fmax(c->peak, peak_bytes())),
         "state_bytes", state(c));
+    if (run && g->model->table.mask)
+        json_object_set_new(run, "kept_share", json_real(touched(&g->model->table) / n));
     if (run && json_object_update_missing(run, c->about)) {
         json_decref(run);
         return NULL;

@@ -8,6 +8,7 @@
  *   finished              false: the costs up to a checkpoint
  *   parameters            N, elements of all weights; embeddings count, a tied head once
  *   touched               trainable elements, of the weights or of the adapters
+ *   kept_share            under a mask: touched / parameters
  *   tokens                in passes with a backward; a wrapper makes several
  *   tokens_by_role        the same, {role: tokens}
  *   forward_tokens        in forward-only passes: of the reference and other frozen models, and

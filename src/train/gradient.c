@@ -26,6 +26,7 @@ void gradient_start(struct gradient *g, long step, int n, long repeats)
     g->seen = 0;
     g->tokens = 0;
     g->penalty = 0;
+    g->passes = 0;
     memset(g->loss, 0, sizeof g->loss);
     memset(g->micro, 0, (size_t)n * sizeof *g->micro);
     engine_zero_grads(g->engine);
@@ -43,6 +44,12 @@ static void note_losses(struct gradient *g, int k, const struct micro_result *re
         g->loss[i] += res->loss[i];
     }
     g->tokens += res->tokens;
+}
+
+static void take_mask(struct gradient *g)
+{
+    g->masked = mask_gradient(&g->engine->model->table, g->engine->grads);
+    g->passes++;
 }
 
 /* The micro-batch has rows that some objective of the pass reads. */
@@ -80,7 +87,7 @@ int gradient_add(struct gradient *g, unsigned goals, struct err *e)
     g->engine->latent = NULL;
     g->engine->goals = GOALS_METHOD;
     g->seen |= goals;
-    mask_gradient(&g->engine->model->table, g->engine->grads);
+    take_mask(g);
     return rc;
 }
 
@@ -98,7 +105,7 @@ int gradient_add_rows(struct gradient *g, unsigned goals, struct micro *mb, doub
         *loss += objective_weight(&g->engine->obj[i]) * res.loss[i];
     g->tokens += rc ? 0 : res.tokens;
     g->engine->goals = GOALS_METHOD;
-    mask_gradient(&g->engine->model->table, g->engine->grads);
+    take_mask(g);
     return rc;
 }
 
@@ -120,7 +127,7 @@ int gradient_add_sampled(struct gradient *g, double *labels, struct err *e)
             return -1;
         g->tokens += tokens;
     }
-    mask_gradient(&g->engine->model->table, g->engine->grads);
+    take_mask(g);
     return 0;
 }
 

@@ -28,6 +28,8 @@ struct gradient {
     double penalty; /* of the weights, in addition to the micro-batches' losses */
     unsigned seen;  /* goals whose loss is recorded */
     long tokens;    /* processed in all passes */
+    double masked;  /* sum of the squares of masked elements, which the last pass zeroed */
+    int passes;
 };
 
 /* Resets for a step. The next n micro-batches are taken every `repeats` steps. */

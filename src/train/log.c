@@ -1,6 +1,7 @@
 #include "train/log.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -66,6 +67,9 @@ int train_log_write(FILE *f, const char *out, const struct gradient *g, const st
                   "lr", entry->lr, "loss", gradient_loss(g), "grad_norm", entry->grad_norm, "terms",
                   by_term(g, loss_of, false), "micro", micro, "tokens", (json_int_t)g->tokens,
                   "seconds", entry->seconds);
+    if (en->model->table.mask && g->passes == 1)
+        json_object_set_new(j, "grad_norm_full",
+                            json_real(sqrt(entry->grad_norm * entry->grad_norm + g->masked)));
     if (entry->weights)
         json_object_set_new(j, "weights", by_term(g, weight_of, true));
     for (int i = 0; j && i < en->n_obj; i++)

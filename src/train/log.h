@@ -3,9 +3,11 @@
  *     {"step", "lr", "loss", "grad_norm", "terms": {role.term: loss}, "micro": [loss of each
  *      micro-batch], "tokens", "seconds"}
  *
- * and where present: "weights" {role.term: weight} if these are scheduled, "dual" the weight that
- * is a dual variable, "eval" the validation metrics after the step, "stopped" the reason for early
- * stopping (train/validation.h). Terms whose weight is 0 in a step are not listed in "terms".
+ * and where present: "grad_norm_full", under a mask, in steps of one pass, of the gradient before
+ * it was masked, of tensors with an element that may change; "weights" {role.term: weight} if these
+ * are scheduled, "dual" the weight that is a dual variable, "eval" the validation metrics after the
+ * step, "stopped" the reason for early stopping (train/validation.h). Terms whose weight is 0 in a
+ * step are not listed in "terms".
  */
 #ifndef TRAIN_LOG_H
 #define TRAIN_LOG_H

@@ -15,8 +15,12 @@ size_t mask_count(const struct weight_table *t);
 /* Sets the mask, borrowed until training ends; NULL removes it. Fails if no trainable element is
  * left, and with LoRA adapters: a mask covers the model's own weights, which are frozen then. */
 int mask_apply(struct model *m, const uint64_t *bits, struct err *e);
-/* Zeroes the gradient (flat by weight.at) of the masked elements. */
-void mask_gradient(const struct weight_table *t, float *grads);
+/* Tensors of which nothing may change are no longer trainable: they need no optimiser state, and no
+ * gradient, unless the clip norm counts all weights. */
+void mask_hold_unused(struct weight_table *t, bool count_all);
+/* Zeroes the gradient (flat by weight.at) of the masked elements; returns the sum of its squares.
+ */
+double mask_gradient(const struct weight_table *t, float *grads);
 /* to[k] = from[k] for those of n elements from weight.offset `first` on that may change (moving),
  * or that may not. */
 void mask_copy(const struct weight_table *t, size_t first, size_t n, bool moving, float *to,
