@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "data/gz.h"
+#include "data/readers.h"
 #include "tap.h"
 
 enum { LEN = 70000 }; /* more than two blocks of the reader */

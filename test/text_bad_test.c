@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "tap.h"
-#include "text/bytelevel.h"
+#include "text/vocab.h"
 #include "text/qa.h"
 #include "text/tokenizer.h"
 #include "walk.h"

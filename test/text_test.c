@@ -10,7 +10,7 @@
 #include "base/utf8.h"
 #include "random_text.h"
 #include "tap.h"
-#include "text/bytelevel.h"
+#include "text/vocab.h"
 #include "text/qa.h"
 #include "text/tokenizer.h"
 

@@ -1,4 +1,4 @@
-#include "data/csv.h"
+#include "data/readers.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "data/gz.h"
+#include "data/readers.h"
 
 #include <string.h>
 #include <strings.h>

@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "data/rows_reader.h"
+#include "data/readers.h"
 
 /* "[a:b]" at the end of `part`: cuts it off. *b = -1: to the end. False: no range there. */
 static bool take_range(char *part, long *a, long *b)

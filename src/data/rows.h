@@ -1,8 +1,8 @@
 /* Rows of a data file: JSON objects one after another (JSON Lines, or written over several lines),
- * a JSON array of objects, one object that is a table (data/tabular.h) or, where the name ends so,
+ * a JSON array of objects, one object that is a table (data/tabular.c) or, where the name ends so,
  * CSV or TSV with a header line (.csv, .tsv; a tab in the first line of what is no JSON tells TSV,
  * too) and plain text, one row {"text"} (.txt); any of them compressed by gzip, detected by its
- * magic number. Other formats are refused by name (data/sniff.h). A string instead of an object is
+ * magic number. Other formats are refused by name (data/sniff.c). A string instead of an object is
  * a row
  * {"text"}. NaN, Infinity, 1e400 and integers of any size are read as in base/json.h. FILE[a:b]
  * takes the half-open range of rows a..b-1, counted from 0 (either end may be left out); FILE+FILE

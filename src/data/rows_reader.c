@@ -1,4 +1,4 @@
-#include "data/rows_reader.h"
+#include "data/readers.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -7,10 +7,6 @@
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "data/csv.h"
-#include "data/gz.h"
-#include "data/sniff.h"
-#include "data/tabular.h"
 
 static int fail_at(const struct rows_reader *rd, int line, struct err *e, const char *what)
 {

@@ -1,4 +1,4 @@
-#include "data/sniff.h"
+#include "data/readers.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "data/tabular.h"
+#include "data/readers.h"
 
 #include <stdbool.h>
 #include <string.h>

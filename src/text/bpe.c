@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/sizes.h"
 #include "base/utf8.h"
-#include "text/bytelevel.h"
+#include "text/vocab.h"
 
 struct bpe_node {
     int id; /* -1: joined to the node before it */

@@ -7,7 +7,7 @@
 #include "base/sizes.h"
 #include "base/utf8.h"
 #include "text/bpe.h"
-#include "text/bytelevel.h"
+#include "text/vocab.h"
 #include "text/pretok.h"
 
 /* Derived merges are as many as the cuts of all tokens; a longer token than this is refused.

@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
-#include "text/bytelevel.h"
+#include "text/vocab.h"
 #include "text/normal.h"
 #include "text/pretok.h"
 

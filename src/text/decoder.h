@@ -14,7 +14,7 @@
 #define DECODER_MAX_STEPS 8
 
 enum decoder_kind {
-    DECODE_BYTE_LEVEL, /* symbols (bytelevel.h) become bytes, all strings one */
+    DECODE_BYTE_LEVEL, /* symbols (vocab.h) become bytes, all strings one */
     DECODE_BYTES,      /* runs of <0x00>..<0xFF> become the characters they spell */
     DECODE_REPLACE,    /* `from` becomes `to` */
     DECODE_FUSE,       /* all strings become one */

@@ -21,7 +21,7 @@ enum pretok_kind {
     PRETOK_SPLIT,     /* by a pattern */
     PRETOK_SPACE,     /* prepends a space, unless there is one */
     PRETOK_METASPACE, /* spaces become U+2581, and one is prepended */
-    PRETOK_SYMBOLS,   /* bytes become their symbols (bytelevel.h) until the words are complete */
+    PRETOK_SYMBOLS,   /* bytes become their symbols (vocab.h) until the words are complete */
 };
 
 /* Treatment of matched text (HF's SplitDelimiterBehavior): Isolated, Removed, MergedWithPrevious,

@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/regex.h"
-#include "text/bytelevel.h"
+#include "text/vocab.h"
 #include "text/pretok.h"
 
 /* A pattern may come from a file, so its effort per match is bounded. The tables' own patterns need

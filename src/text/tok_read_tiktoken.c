@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "text/bytelevel.h"
+#include "text/vocab.h"
 #include "text/tokenizer_private.h"
 
 /* Llama 3's 256 special tokens as named since 3.1; reserved ones fill the gaps. */
@@ -44,7 +44,7 @@ static int digit_of(char c)
     return at ? (int)(at - digits) : -1;
 }
 
-/* Appends the symbols (bytelevel.h) of the bytes that s[0..n) spells in base 64. */
+/* Appends the symbols (vocab.h) of the bytes that s[0..n) spells in base 64. */
 static int add_bytes(const char *s, size_t n, struct buf *out, struct err *e)
 {
     unsigned bits = 0, have = 0;
