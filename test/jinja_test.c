@@ -235,7 +235,7 @@ static void test_memory(void)
     int failed = 0;
     for (long k = 0; k < 200; k++) {
         mem_fail_at(k);
-        e = (struct err){""};
+        e = (struct err){.msg = ""};
         char *got = render(template, &in, &e);
         mem_fail_at(-1);
         if (got) {

@@ -134,7 +134,7 @@ static void test_growth(const char *base)
     };
     char text[4001];
     memset(text, ' ', sizeof text);
-    char *path = file_join(test_dir(), "grown.json", &(struct err){""});
+    char *path = file_join(test_dir(), "grown.json", &(struct err){.msg = ""});
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct err e = {.msg = ""};
         struct ids ids = {0};
