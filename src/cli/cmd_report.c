@@ -9,12 +9,16 @@
 #include "cli/command.h"
 #include "report/table.h"
 #include "suites/peer_json.h"
+#include "suites/recipe.h"
 
 struct options {
+    const char *suite;
     bool json, markdown;
 };
 
 static const struct param params[] = {
+    STRING_PARAM(struct options, suite, NULL, "NAME|FILE",
+                 "a suite of your own whose logs are compared; built-in ones need no --suite"),
     BOOL_PARAM(struct options, json, false, "print one JSON object"),
     BOOL_PARAM(struct options, markdown, false, "print a Markdown table"),
     {0}};
@@ -22,53 +26,59 @@ static const struct param params[] = {
 static const char about[] =
     "Prints one table: a column for each model, a row for each metric that any log holds. A log "
     "is\n"
-    "a directory with TOFU_EVAL.json or MUSE_EVAL.json (or the _SUMMARY.json), or one such file,\n"
+    "a directory with TOFU_EVAL.json or another suite's log (or the _SUMMARY.json), or one such "
+    "file,\n"
     "written by this program or by OpenUnlearning. What a model cost to make is in the directory,\n"
     "too. Without a NAME a column is named after the directory.\n\n"
     "  unlearn report base=runs/base target=runs/target retrained=runs/gold npo=runs/npo\n";
 
-/* Rows in the order printed; a metric that no log holds has none. */
-static const struct line {
-    const char *label, *metric, *format;
-} lines[] = {{"forget: probability", "forget_Q_A_Prob", "%.4f"},
-             {"forget: ROUGE-L recall", "forget_Q_A_ROUGE", "%.4f"},
-             {"forget: truth ratio", "forget_truth_ratio", "%.4f"},
-             {"retain: probability", "retain_Q_A_Prob", "%.4f"},
-             {"retain: ROUGE-L recall", "retain_Q_A_ROUGE", "%.4f"},
-             {"retain: truth ratio", "retain_Truth_Ratio", "%.4f"},
-             {"real authors: probability", "ra_Q_A_Prob_normalised", "%.4f"},
-             {"real authors: ROUGE-L recall", "ra_Q_A_ROUGE", "%.4f"},
-             {"real authors: truth ratio", "ra_Truth_Ratio", "%.4f"},
-             {"world facts: probability", "wf_Q_A_Prob_normalised", "%.4f"},
-             {"world facts: ROUGE-L recall", "wf_Q_A_ROUGE", "%.4f"},
-             {"world facts: truth ratio", "wf_Truth_Ratio", "%.4f"},
-             {"forget: verbatim ROUGE-L F", "forget_verbmem_ROUGE", "%.4f"},
-             {"forget: knowledge ROUGE-L F", "forget_knowmem_ROUGE", "%.4f"},
-             {"retain: knowledge ROUGE-L F", "retain_knowmem_ROUGE", "%.4f"},
-             {"exact memorisation", "exact_memorization", "%.4f"},
-             {"extraction strength", "extraction_strength", "%.4f"},
-             {"membership AUC: loss", "mia_loss", "%.4f"},
-             {"membership AUC: zlib", "mia_zlib", "%.4f"},
-             {"membership AUC: reference", "mia_reference", "%.4f"},
-             {"membership AUC: min-k", "mia_min_k", "%.4f"},
-             {"membership AUC: min-k++", "mia_min_k_plus_plus", "%.4f"},
-             {"membership AUC: gradient", "mia_gradnorm", "%.4f"},
-             {"privacy leak, %", "privleak", "%.2f"},
-             {"forget quality (p)", "forget_quality", "%.3g"},
-             {"model utility", "model_utility", "%.4f"},
-             {"cost: wall time, s", "cost_seconds", "%.1f"},
-             {"cost: FLOPs", "cost_flops", "%.4g"},
-             {"cost: tokens read", "cost_tokens", "%.0f"},
-             {"cost: peak memory, bytes", "cost_peak_bytes", "%.4g"},
-             {"cost: parameters touched", "cost_touched", "%.0f"}};
+/* The last rows, from SUITE_COST.json (report/cost.h). */
+static const struct suite_line cost_lines[] = {
+    {"cost_seconds", "cost: wall time, s", "%.1f"},
+    {"cost_flops", "cost: FLOPs", "%.4g"},
+    {"cost_tokens", "cost: tokens read", "%.0f"},
+    {"cost_peak_bytes", "cost: peak memory, bytes", "%.4g"},
+    {"cost_touched", "cost: parameters touched", "%.0f"}};
 
-enum { N_LINES = sizeof lines / sizeof *lines };
+enum { COST_LINES = sizeof cost_lines / sizeof *cost_lines, MOST_SUITES = 32, MOST_LINES = 256 };
 
 /* One column. */
-struct model {
+struct logged {
     char *name;  /* owned */
     json_t *log; /* owned: the metrics of all its files */
 };
+
+struct report {
+    struct suite_recipe suites[MOST_SUITES]; /* with metrics, not tasks */
+    bool found[MOST_SUITES];                 /* whether a log of it was read */
+    int n_suites;
+    struct suite_line lines[MOST_LINES]; /* rows: those that any model has, each metric once */
+    int n_lines;
+    struct logged *models; /* owned [n] */
+    int n;
+};
+
+static int open_suite(struct report *r, const char *name, struct err *e)
+{
+    struct suite_recipe *s = &r->suites[r->n_suites];
+    BUG_ON(r->n_suites == MOST_SUITES);
+    if (suite_recipe_open(s, name, e))
+        return -1;
+    if (s->n_report)
+        r->n_suites++;
+    else
+        suite_recipe_close(s);
+    return 0;
+}
+
+/* The user's, then the built-in ones. */
+static int open_suites(struct report *r, const char *own, struct err *e)
+{
+    int rc = own ? open_suite(r, own, e) : 0;
+    for (const struct suite_text *t = suite_texts; t->name && !rc; t++)
+        rc = open_suite(r, t->name, e);
+    return rc;
+}
 
 /* Adds the metrics of DIR/SUITE_KIND.json that are not there yet; no file is fine. */
 static int merge(json_t *log, const char *dir, const char *file, struct err *e)
@@ -103,30 +113,46 @@ static int merge_cost(json_t *log, const char *dir, const char *file, struct err
     return rc;
 }
 
-static json_t *read_log(const char *path, struct err *e)
+/* DIR/SUITE_KIND.json of one suite. */
+static int read_suite(struct report *r, int suite, json_t *log, const char *dir, struct err *e)
 {
-    static const char *const files[] = {"TOFU_EVAL.json", "TOFU_SUMMARY.json", "MUSE_EVAL.json",
-                                        "MUSE_SUMMARY.json"};
-    static const char *const costs[] = {"TOFU_COST.json", "MUSE_COST.json"};
-    if (!file_is_dir(path)) {
-        json_t *log = json_read_log(path, e);
-        if (!log || json_is_object(log))
-            return log;
-        json_decref(log);
-        err_set(e, "'%s' is no evaluation log: it must be a json object", path);
-        return NULL;
-    }
-    json_t *log = json_object();
+    static const char *const kinds[] = {"EVAL", "SUMMARY", "COST"};
+    enum { COST = 2 };
+    const size_t before = json_object_size(log);
+    char file[64];
     int rc = 0;
-    for (size_t i = 0; !rc && i < sizeof files / sizeof *files; i++)
-        rc = merge(log, path, files[i], e);
+    for (int k = 0; k <= COST && !rc; k++) {
+        snprintf(file, sizeof file, "%s_%s.json", r->suites[suite].log, kinds[k]);
+        rc = k == COST ? merge_cost(log, dir, file, e) : merge(log, dir, file, e);
+        r->found[suite] |= k < COST && json_object_size(log) > before;
+    }
+    return rc;
+}
+
+static json_t *read_folder(struct report *r, const char *dir, struct err *e)
+{
+    json_t *log = json_object();
+    int rc = log ? 0 : err_no_memory(e, "report");
+    for (int i = 0; !rc && i < r->n_suites; i++)
+        rc = read_suite(r, i, log, dir, e);
     if (!rc && !json_object_size(log))
-        rc = err_set(e, "'%s' holds no TOFU_EVAL.json or other evaluation log", path);
-    for (size_t i = 0; !rc && i < sizeof costs / sizeof *costs; i++)
-        rc = merge_cost(log, path, costs[i], e);
+        rc = err_set(e, "'%s' holds no TOFU_EVAL.json or other evaluation log", dir);
     if (!rc)
         return log;
     json_decref(log);
+    return NULL;
+}
+
+static json_t *read_file(struct report *r, const char *path, struct err *e)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    json_t *log = json_read_log(path, e);
+    for (int i = 0; i < r->n_suites; i++)
+        r->found[i] |= !strncmp(name, r->suites[i].log, strlen(r->suites[i].log));
+    if (!log || json_is_object(log))
+        return log;
+    json_decref(log);
+    err_set(e, "'%s' is no evaluation log: it must be a json object", path);
     return NULL;
 }
 
@@ -145,105 +171,130 @@ static char *default_name(const char *path, struct err *e)
 }
 
 /* A log of none of the metrics is some other file. */
-static int check_log(const json_t *log, const char *path, struct err *e)
+static int check_log(const struct report *r, const json_t *log, const char *path, struct err *e)
 {
-    for (int k = 0; k < N_LINES; k++)
-        if (json_object_get(log, lines[k].metric))
-            return 0;
+    for (int i = 0; i < r->n_suites; i++)
+        for (int k = 0; k < r->suites[i].n_report; k++)
+            if (json_object_get(log, r->suites[i].report[k].metric))
+                return 0;
     return err_set(e, "'%s' is no evaluation log: it has none of the metrics", path);
 }
 
-static int read_model(struct model *m, const char *word, struct err *e)
+static int read_model(struct report *r, struct logged *m, const char *word, struct err *e)
 {
     const char *equals = file_exists(word) ? NULL : strchr(word, '=');
     const char *path = equals ? equals + 1 : word;
     m->name = equals ? mem_strndup(word, (size_t)(equals - word), e) : default_name(path, e);
-    m->log = m->name ? read_log(path, e) : NULL;
-    return m->log ? check_log(m->log, path, e) : -1;
+    if (m->name)
+        m->log = file_is_dir(path) ? read_folder(r, path, e) : read_file(r, path, e);
+    return m->log ? check_log(r, m->log, path, e) : -1;
 }
 
-static bool anyone_has(const struct model *m, int n, const char *metric)
+/* Adds the rows that any model has and that are not there yet. */
+static void add_lines(struct report *r, const struct suite_line *lines, int n)
 {
-    for (int i = 0; i < n; i++)
-        if (json_object_get(m[i].log, metric))
-            return true;
-    return false;
+    for (int k = 0; k < n; k++) {
+        bool wanted = false;
+        for (int i = 0; i < r->n; i++)
+            wanted |= json_object_get(r->models[i].log, lines[k].metric) != NULL;
+        for (int i = 0; i < r->n_lines; i++)
+            wanted &= strcmp(r->lines[i].metric, lines[k].metric) != 0;
+        if (wanted && r->n_lines < MOST_LINES)
+            r->lines[r->n_lines++] = lines[k];
+    }
 }
 
-static int fill_row(struct table *t, int row, const struct line *l, const struct model *m, int n,
+/* The rows of the suites whose files were read, then of others that have the same metrics. */
+static void choose_lines(struct report *r)
+{
+    for (int found = 1; found >= 0; found--)
+        for (int i = 0; i < r->n_suites; i++)
+            if (r->found[i] == found)
+                add_lines(r, r->suites[i].report, r->suites[i].n_report);
+    add_lines(r, cost_lines, COST_LINES);
+}
+
+static int fill_row(struct table *t, int row, const struct suite_line *l, const struct report *r,
                     struct err *e)
 {
     int rc = table_set(t, row, 0, e, "%s", l->label);
-    for (int i = 0; !rc && i < n; i++) {
+    for (int i = 0; !rc && i < r->n; i++) {
         char text[32];
-        double x = peer_aggregate(m[i].log, l->metric);
+        double x = peer_aggregate(r->models[i].log, l->metric);
         snprintf(text, sizeof text, l->format, x);
         rc = table_set(t, row, i + 1, e, "%s", isnan(x) ? "-" : text);
     }
     return rc;
 }
 
-static int write_table(const struct model *m, int n, enum table_style style, struct buf *out,
+static int write_table(const struct report *r, enum table_style style, struct buf *out,
                        struct err *e)
 {
-    int rows = 1;
-    for (int k = 0; k < N_LINES; k++)
-        rows += anyone_has(m, n, lines[k].metric);
     struct table t;
-    int rc = table_init(&t, rows, n + 1, e) || table_set(&t, 0, 0, e, "metric") ? -1 : 0;
-    for (int i = 0; !rc && i < n; i++)
-        rc = table_set(&t, 0, i + 1, e, "%s", m[i].name);
-    for (int k = 0, row = 1; !rc && k < N_LINES; k++)
-        if (anyone_has(m, n, lines[k].metric))
-            rc = fill_row(&t, row++, &lines[k], m, n, e);
-    if (!rc)
-        rc = table_write(&t, style, out, e);
+    int rc = table_init(&t, r->n_lines + 1, r->n + 1, e) || table_set(&t, 0, 0, e, "metric");
+    for (int i = 0; !rc && i < r->n; i++)
+        rc = table_set(&t, 0, i + 1, e, "%s", r->models[i].name);
+    for (int k = 0; !rc && k < r->n_lines; k++)
+        rc = fill_row(&t, k + 1, &r->lines[k], r, e);
+    rc = rc || table_write(&t, style, out, e);
     table_fini(&t);
     return rc;
 }
 
 /* {"models": [NAME, ...], "metrics": {METRIC: [value or null, ...], ...}} */
-static int write_json(const struct model *m, int n, struct buf *out, struct err *e)
+static int write_json(const struct report *r, struct buf *out, struct err *e)
 {
     json_t *names = json_array(), *metrics = json_object();
-    for (int i = 0; i < n; i++)
-        json_array_append_new(names, json_string(m[i].name));
-    for (int k = 0; k < N_LINES; k++) {
+    for (int i = 0; i < r->n; i++)
+        json_array_append_new(names, json_string(r->models[i].name));
+    for (int k = 0; k < r->n_lines; k++) {
+        const char *metric = r->lines[k].metric;
         json_t *values = json_array();
-        for (int i = 0; i < n; i++)
-            json_array_append_new(values, peer_number(peer_aggregate(m[i].log, lines[k].metric)));
-        if (anyone_has(m, n, lines[k].metric))
-            json_object_set(metrics, lines[k].metric, values);
-        json_decref(values);
+        for (int i = 0; i < r->n; i++)
+            json_array_append_new(values, peer_number(peer_aggregate(r->models[i].log, metric)));
+        json_object_set_new(metrics, metric, values);
     }
     json_t *all = json_pack("{s:o, s:o}", "models", names, "metrics", metrics);
     int rc = all ? json_write_buf(all, out, JSON_INDENT(4) | JSON_ENSURE_ASCII, e)
                  : err_no_memory(e, "report");
     json_decref(all);
-    return rc || buf_str(out, "\n", e) ? -1 : 0;
+    return rc || buf_str(out, "\n", e);
+}
+
+static int write_report(struct report *r, const struct options *o, struct buf *out, struct err *e)
+{
+    choose_lines(r);
+    return o->json ? write_json(r, out, e)
+                   : write_table(r, o->markdown ? TABLE_MARKDOWN : TABLE_PLAIN, out, e);
+}
+
+static void report_fini(struct report *r)
+{
+    for (int i = 0; i < r->n; i++) {
+        free(r->models[i].name);
+        json_decref(r->models[i].log);
+    }
+    free(r->models);
+    for (int i = 0; i < r->n_suites; i++)
+        suite_recipe_close(&r->suites[i]);
 }
 
 static int run(const struct args *a, void *options, struct err *e)
 {
     const struct options *o = options;
-    const int n = a->n_words;
-    struct model *m = mem_alloc((size_t)n, sizeof *m, e);
+    struct report r = {.n_suites = 0};
     struct buf out = {0};
-    int rc = m ? 0 : -1;
-    for (int i = 0; !rc && i < n; i++)
-        rc = read_model(&m[i], a->words[i], e);
-    if (!rc && o->json)
-        rc = write_json(m, n, &out, e);
-    else if (!rc)
-        rc = write_table(m, n, o->markdown ? TABLE_MARKDOWN : TABLE_PLAIN, &out, e);
+    int rc = open_suites(&r, o->suite, e) ||
+             !(r.models = mem_alloc((size_t)a->n_words, sizeof *r.models, e));
+    while (!rc && r.n < a->n_words) {
+        const char *word = a->words[r.n];
+        rc = read_model(&r, &r.models[r.n++], word, e);
+    }
+    rc = rc || write_report(&r, o, &out, e);
     if (!rc)
         fwrite(out.data, 1, out.len, stdout);
     buf_fini(&out);
-    for (int i = 0; m && i < n; i++) {
-        free(m[i].name);
-        json_decref(m[i].log);
-    }
-    free(m);
+    report_fini(&r);
     return rc;
 }
 

@@ -178,7 +178,8 @@ static int read_metrics(struct suite_recipe *r, json_t *metrics, struct err *e)
     size_t n = json_object_size(metrics);
     if (!n)
         return err_set(e, "'metrics' must be an object of metrics");
-    if (!(r->metrics = mem_alloc(n + 1, sizeof *r->metrics, e)))
+    if (!(r->metrics = mem_alloc(n + 1, sizeof *r->metrics, e)) ||
+        !(r->report = mem_alloc(n, sizeof *r->report, e)))
         return -1;
     struct metric *m = r->metrics;
     json_object_foreach(metrics, name, j)
@@ -193,16 +194,59 @@ static int read_metrics(struct suite_recipe *r, json_t *metrics, struct err *e)
     return 0;
 }
 
+/* A format that prints one number of a sensible width, and nothing else. */
+static int check_format(const char *format, struct err *e)
+{
+    static const char kinds[] = "efg";
+    const bool fine = strlen(format) == 4 && !strncmp(format, "%.", 2) && format[2] >= '0' &&
+                      format[2] <= '9' && strchr(kinds, format[3]);
+    return fine ? 0
+                : err_set(e, "'format' is '%s', it must be '%%.', a digit, and one of %s", format,
+                          kinds);
+}
+
+static int read_line(const struct suite_recipe *r, struct suite_line *line, const json_t *j,
+                     struct err *e)
+{
+    static const char *const keys[] = {"label", "format"};
+    const struct metric *m = r->metrics;
+    while (m->name && strcmp(m->name, line->metric))
+        m++;
+    if (!m->name)
+        return err_set(e, "it is not a metric of the suite");
+    return RECIPE_CHECK_KEYS(j, keys, e) || json_need_str(j, "label", &line->label, e) ||
+           json_opt_str(j, "format", &line->format, e) || check_format(line->format, e);
+}
+
+/* Without one: the metrics of the summary, by their names. */
+static int read_report(struct suite_recipe *r, json_t *report, struct err *e)
+{
+    const char *name;
+    json_t *j;
+    if (report && !json_object_size(report))
+        return err_set(e, "'report' must be an object of metrics");
+    json_object_foreach(report ? report : json_object_get(r->json, "metrics"), name, j)
+    {
+        struct suite_line *line = &r->report[r->n_report];
+        *line = (struct suite_line){.metric = name, .label = name, .format = "%.4f"};
+        if (report && read_line(r, line, j, e))
+            return err_prefix(e, "report '%s': ", name);
+        r->n_report += report || json_is_true(json_object_get(j, "summary"));
+    }
+    return 0;
+}
+
 static int read_sets_and_metrics(struct suite_recipe *r, struct err *e)
 {
     return read_sets(r, json_object_get(r->json, "sets"), e) ||
-           read_metrics(r, json_object_get(r->json, "metrics"), e);
+           read_metrics(r, json_object_get(r->json, "metrics"), e) ||
+           read_report(r, json_object_get(r->json, "report"), e);
 }
 
 int suite_recipe_read(struct suite_recipe *r, json_t *json, const char *name, struct err *e)
 {
-    static const char *const keys[] = {"about",   "log",  "options", "sets",
-                                       "metrics", "data", "common",  "tasks"};
+    static const char *const keys[] = {"about",  "log",  "options", "sets", "metrics",
+                                       "report", "data", "common",  "tasks"};
     *r = (struct suite_recipe){.json = json, .name = name, .about = "", .log = "SUITE"};
     int rc =
         RECIPE_CHECK_KEYS(json, keys, e) || json_opt_str(json, "about", &r->about, e) ||
@@ -245,6 +289,7 @@ void suite_recipe_close(struct suite_recipe *r)
         free(r->sets[i].stops);
     free(r->sets);
     free(r->metrics);
+    free(r->report);
     suite_tasks_free(r);
     json_decref(r->json);
     *r = (struct suite_recipe){0};
