@@ -93,6 +93,7 @@ static int open_models(struct evaluation *v, struct err *e)
         eval_kept_open(&q->kept, &v->backend, e))
         return -1;
     v->backend.batch = (int)q->o.batch;
+    v->backend.shows = true;
     return open_retrained(v, e) || open_reference(v, e);
 }
 
@@ -188,6 +189,8 @@ static int show(struct evaluation *v, struct err *e)
     json_t *cost =
         cost_collect(v->s.model.path, v->retrained.path, log_seconds() - v->start, &all, e);
     const struct eval_options *o = &v->asked->o;
+    if (cost && v->backend.first_row)
+        json_object_set(json_object_get(cost, "evaluation"), "first_row", v->backend.first_row);
     int rc = cost ? results_show(&v->suite, cost, o->out, o->json, e) : -1;
     json_decref(cost);
     return rc;

@@ -92,6 +92,8 @@ static int run(struct multiple *m, struct setup *s, struct eval *v, struct err *
     struct model_backend backend;
     if (model_backend_init(&backend, &s->model, s->tokenizer, s->compat, e))
         return -1;
+    backend.shows = true;
+    backend.shows = true;
     const struct multiple_model model = {s->tokenizer, &backend.backend, s->model.cfg.positions};
     int rc = eval_kept_open(&v->kept, &backend, e) ||
              multiple_run(m, &v->recipe, &v->multiple.o, &model, e);

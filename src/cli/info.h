@@ -3,12 +3,14 @@
 #define CLI_INFO_H
 
 #include "run/memory.h"
-#include "run/setup.h"
+#include "run/data.h"
 #include "model/lora.h"
 
 struct info_options {
+    struct setup_options setup; /* of conversations and the model's word */
+    struct run_options run;     /* fields of the rows */
     int64_t batch, length, lora_rank;
-    const char *adapter;
+    const char *adapter, *data;
     bool all, json;
 };
 
@@ -24,11 +26,12 @@ struct info {
     const char *chat;          /* the chat template that its own renders like; NULL: it has none */
     struct lora_facts adapter; /* zeros: none was named */
     size_t file_bytes;
+    json_t *data;              /* owned: what is in the rows of --data; NULL: none was given */
     struct info_group *groups; /* owned */
     int n_groups;
 };
 
-void info_print(const struct info *in, const struct info_options *o);
+int info_print(const struct info *in, const struct info_options *o, struct err *e);
 
 /* "model.layers.*.mlp.up_proj.weight": the name of all weights of that place, in `name`. */
 enum { INFO_NAME = 128 };

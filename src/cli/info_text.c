@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "model/store.h"
+#include "text/rendered.h"
 
 const char *const info_format_name[] = {"safetensors", "GGUF", "llama2.c"};
 const char *const info_rope_name[] = {"plain", "linear", "llama3", "longrope", "dynamic", "yarn"};
@@ -168,10 +169,34 @@ static void print_weights(const struct info *in, bool all)
     }
 }
 
-void info_print(const struct info *in, const struct info_options *o)
+static int number(const json_t *o, const char *key)
+{
+    return (int)json_integer_value(json_object_get(o, key));
+}
+
+static int print_data(const json_t *data, struct err *e)
+{
+    const json_t *row = json_object_get(data, "first_row");
+    struct buf text = {0};
+    if (!data)
+        return 0;
+    printf("\ndata: %d examples of %d tokens, %d of them scored; the longest has %d tokens, %d are "
+           "cut\n",
+           number(data, "examples"), number(data, "tokens"), number(data, "scored"),
+           number(data, "longest"), number(data, "cut"));
+    int rc =
+        row ? rendered_text(row, json_string_value(json_object_get(data, "file")), &text, e) : 0;
+    if (!rc && row)
+        printf("%s\n", text.data);
+    buf_fini(&text);
+    return rc;
+}
+
+int info_print(const struct info *in, const struct info_options *o, struct err *e)
 {
     print_sizes(in);
     print_text(in);
     print_weights(in, o->all);
     print_memory(&in->s.model, o);
+    return print_data(in->data, e);
 }

@@ -10,6 +10,7 @@
 #include "eval/answers.h"
 #include "model/fingerprint.h"
 #include "model/label_batches.h"
+#include "text/rendered.h"
 
 /* Prompts that are generated and cached together: each group starts with an empty batch, so that
  * its answers depend on nothing outside of it. For a thousand answers of some fifty tokens that is
@@ -33,6 +34,17 @@ static void add_scored(struct model_effort *f, const struct dataset *d, int time
         f->tokens += (double)times * d->seqs[i].n;
 }
 
+/* Once, before anything is computed. */
+static int show_first_row(struct model_backend *s, const struct dataset *d, struct err *e)
+{
+    if (!s->shows || s->first_row || !d->n)
+        return 0;
+    return !(s->first_row = rendered_row(s->tok, &d->seqs[0], e)) ||
+                   rendered_note(s->first_row, NULL, e)
+               ? -1
+               : 0;
+}
+
 static int score(void *ctx, const struct dataset *d, bool distribution, struct scores *out,
                  struct err *e)
 {
@@ -43,6 +55,8 @@ static int score(void *ctx, const struct dataset *d, bool distribution, struct s
                               .store = s->cache.file ? &store : NULL,
                               .interrupt = s->interrupt};
     struct progress bar;
+    if (show_first_row(s, d, e))
+        return -1;
     progress_start(&bar, "scoring", d->n);
     add_scored(&s->effort, d, 1);
     int rc = model_score(out, s->model, d->seqs, d->n, &o, &bar, e);
@@ -69,7 +83,7 @@ static int run_numbers(struct model_backend *s, const struct number *k, const st
                        double *out, struct err *e)
 {
     struct progress bar;
-    int rc = 0;
+    int rc = show_first_row(s, d, e);
     progress_start(&bar, k->name, d->n);
     for (int i = 0; i < d->n && !rc; i++) {
         const struct seq *q = &d->seqs[i];
@@ -196,7 +210,7 @@ static int generate(void *ctx, const struct dataset *d, const struct answer_limi
     struct seq *prompts = mem_alloc((size_t)d->n, sizeof *prompts, e);
     struct generation *g = mem_alloc((size_t)d->n, sizeof *g, e);
     struct progress bar;
-    int rc = prompts && g ? 0 : -1;
+    int rc = prompts && g ? show_first_row(s, d, e) : -1;
     for (int i = 0; i < d->n && !rc; i++)
         prompts[i] = prompt_of(&d->seqs[i]);
     progress_start(&bar, "answering", d->n);
@@ -244,6 +258,7 @@ int model_backend_init(struct model_backend *s, struct model *m, const struct to
 void model_backend_fini(struct model_backend *s)
 {
     free(s->eos);
+    json_decref(s->first_row);
     *s = (struct model_backend){0};
 }
 

@@ -65,6 +65,8 @@ struct model_backend {
     int batch;                              /* batch size of generation in prompts; 0: automatic */
     char *eos;                              /* owned text of the end token */
     struct model_effort effort;
+    bool shows;        /* notes the first row that is scored or answered */
+    json_t *first_row; /* owned (text/rendered.h); NULL: none yet */
 };
 
 int model_backend_init(struct model_backend *s, struct model *m, const struct tokenizer *tok,

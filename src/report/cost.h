@@ -3,8 +3,9 @@
  *   model, retrained  ledgers of runs (train/cost.h), of their options only `method`; absent
  *                     for a model without a run
  *   share             {flops, seconds, tokens}: the model's divided by the retrained one's
- *   evaluation        {seconds, sequences, tokens, answers, new_tokens}: scored sequences and
- *                     generated answers of all models, and their tokens
+ *   evaluation        {seconds, sequences, tokens, answers, new_tokens, first_row}: scored
+ *                     sequences and generated answers of all models, and their tokens; the first
+ *                     row as the model got it (text/rendered.h)
  */
 #ifndef REPORT_COST_H
 #define REPORT_COST_H

@@ -66,6 +66,12 @@ static int read_set(struct setup *s, const struct run_options *o, enum role role
     return rc;
 }
 
+int run_data_file(struct setup *s, const struct run_options *o, enum role role, const char *path,
+                  struct dataset *set, struct err *e)
+{
+    return read_set(s, o, role, path, false, set, e);
+}
+
 /* The alternates that the forget rows hold themselves, if they do. */
 static int read_own_alternates(struct run_data *d, struct setup *s, const struct run_options *o,
                                struct engine *g, struct err *e)

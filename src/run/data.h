@@ -42,6 +42,10 @@ struct run_data {
     struct order order;
 };
 
+/* The examples of one file: prompts and answers, plain texts or token ids, which its first row
+ * tells. */
+int run_data_file(struct setup *s, const struct run_options *o, enum role role, const char *path,
+                  struct dataset *set, struct err *e);
 /* Reads the files, and finds out where the alternates come from that the recipe looks at: from
  * their own file, else a pool or other rows (drawn for each example), else a field of the forget
  * rows. The engine's sets then are these. */

@@ -153,7 +153,7 @@ static int train(struct training *t, struct trainer *how, struct run *r, struct 
 int run_training(struct run *r, struct err *e)
 {
     const struct run_config *c = &r->c;
-    struct training t = {0};
+    struct training t = {.shows = !r->stage};
     struct train_cost ledger;
     struct trainer how = {.engine = &t.engine,
                           .optim = c->optim,
@@ -167,8 +167,10 @@ int run_training(struct run *r, struct err *e)
                           .cost = &ledger,
                           .out = c->run.out,
                           .what = r->stage ? r->stage->name : c->command};
-    int rc =
-        ledger_open(&ledger, r, &t.engine, e) || training_open(&t, c, e) || train(&t, &how, r, e);
+    int rc = ledger_open(&ledger, r, &t.engine, e) || training_open(&t, c, e);
+    if (!rc && t.first_row && json_object_set(ledger.about, "first_row", t.first_row))
+        rc = err_no_memory(e, "ledger");
+    rc = rc || train(&t, &how, r, e);
     train_cost_fini(&ledger);
     training_close(&t);
     return rc;

@@ -162,6 +162,18 @@ int setup_open_scratch(struct setup *s, const struct setup_options *o, unsigned 
     return 0;
 }
 
+int setup_open_header(struct setup *s, const struct setup_options *o, struct err *e)
+{
+    if (begin(s, o, e))
+        return -1;
+    char *path = setup_model_path(o->model, e);
+    int rc = path ? model_open_header(&s->model, path, e) : -1;
+    free(path);
+    if (!rc)
+        adapt(s);
+    return rc;
+}
+
 bool setup_has_tokenizer(struct setup *s)
 {
     struct err ignored;

@@ -5,6 +5,7 @@
 #include "locate/locators.h"
 #include "locate/mask_file.h"
 #include "model/lora.h"
+#include "text/rendered.h"
 #include "train/helpers.h"
 #include "train/mask.h"
 
@@ -150,6 +151,20 @@ static int tell_dropout(const struct model *m, struct err *e)
     return rc;
 }
 
+/* The first row of the first role that has data. */
+static int show_first_row(struct training *t, const struct run_options *o, struct err *e)
+{
+    int role = 0;
+    while (role < ROLE_COUNT && !(o->files[role] && t->data.sets[role].n))
+        role++;
+    if (!t->shows || !t->s.tokenizer || role == ROLE_COUNT)
+        return 0;
+    if (!(t->first_row = rendered_row(t->s.tokenizer, &t->data.sets[role].seqs[0], e)))
+        return -1;
+    json_object_set_new(t->first_row, "role", json_string(role_name[role]));
+    return rendered_note(t->first_row, o->files[role], e);
+}
+
 int training_open(struct training *t, const struct run_config *c, struct err *e)
 {
     const struct run_options *o = &c->run;
@@ -161,7 +176,8 @@ int training_open(struct training *t, const struct run_config *c, struct err *e)
         return -1;
     engine_init(&t->engine, &t->s.model);
     t->engine.compat = t->s.compat;
-    if (run_data_read(&t->data, &t->s, o, &c->alternates, &c->recipe, &t->engine, e))
+    if (run_data_read(&t->data, &t->s, o, &c->alternates, &c->recipe, &t->engine, e) ||
+        show_first_row(t, o, e))
         return -1;
     generic_promise(&c->generic, &c->recipe, &t->data, &t->engine);
     t->engine.pad_id = t->s.encoder.pad_id >= 0 ? t->s.encoder.pad_id : 0;
@@ -184,6 +200,7 @@ void training_close(struct training *t)
     run_data_fini(&t->data);
     free(t->direction);
     free(t->mask);
+    json_decref(t->first_row);
     engine_fini(&t->engine);
     model_close(&t->ref);
     for (int k = 0; k < HELPER_COUNT; k++)

@@ -16,9 +16,11 @@ struct training {
     struct wrapping wrapping; /* its choice is the config's */
     float *direction;         /* owned [C] */
     uint64_t *mask;           /* owned [mask_words]; NULL: none */
+    bool shows;               /* notes the first row; false: a stage of another run */
+    json_t *first_row;        /* owned: text/rendered.h, and "role"; NULL: rows of ids */
 };
 
-/* `t` is zeroed; training_close is due in every case. */
+/* `t` is zeroed but for `shows`; training_close is due in every case. */
 int training_open(struct training *t, const struct run_config *c, struct err *e);
 void training_close(struct training *t);
 

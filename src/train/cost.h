@@ -5,6 +5,8 @@
  *
  *   command, options ...  the members of `about`: also seed, version, isa, threads, access, and
  *                         files, {path: SHA-256} of all input files
+ *   first_row             {role, tokens, scored, prompt, answer}: the first row as the model gets
+ *                         it (text/rendered.h); absent where rows are token ids
  *   finished              false: the costs up to a checkpoint
  *   parameters            N, elements of all weights; embeddings count, a tied head once
  *   touched               trainable elements, of the weights or of the adapters
