@@ -180,8 +180,7 @@ static int print_data(const json_t *data, struct err *e)
     struct buf text = {0};
     if (!data)
         return 0;
-    printf("\ndata: %d examples of %d tokens, %d of them scored; the longest has %d tokens, %d are "
-           "cut\n",
+    printf("\ndata: %d examples, %d tokens, %d of them scored, the longest %d; %d cut\n",
            number(data, "examples"), number(data, "tokens"), number(data, "scored"),
            number(data, "longest"), number(data, "cut"));
     int rc =

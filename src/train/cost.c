@@ -195,10 +195,10 @@ void train_cost_note_memory(const struct engine *g, const struct order *o, int n
     double acts =
         (double)(forward_bytes(&m->cfg, (int)most, true) + backward_bytes(&m->cfg, (int)most)) *
         MIB;
-    log_note("memory: weights %.0f MiB, gradients %.0f, optimiser and wrapper %.0f, "
-             "frozen models %.0f, activations about %.0f (%zu tokens)",
+    log_note("memory: weights %.0f MiB, gradients %.0f, optimiser %.0f, frozen models %.0f,",
              w + adapters, (double)t->grads * floats, (double)t->moving * floats * n_arrays,
-             frozen_copies(g) * w, acts, most);
+             frozen_copies(g) * w);
+    log_note("        activations about %.0f (%zu tokens)", acts, most);
 }
 
 /* Bytes of a checkpoint without its header. */

@@ -1,0 +1,67 @@
+#!/usr/bin/perl
+# What a run shows, line by line, as files of test/screens hold it: in a pipe and in a terminal of 80 columns (script).
+# UPDATE_SCREENS=1 writes the files anew.
+use strict;
+use warnings;
+use FindBin;
+use JSON::PP;
+use Test::More;
+use lib $FindBin::Bin;
+use Command;
+
+my $screens = "$FindBin::Bin/screens";
+my $people = 'demo/data/people.jsonl';
+my $tiny = text_model();
+my $script = !system('script -qec true /dev/null </dev/null >/dev/null 2>&1');
+
+# Times and rates differ from run to run, the scratch directory too.
+sub plain {
+    my ($text) = @_;
+    $text =~ s/\r\n/\n/g;
+    $text =~ s/\Q$dir\E/DIR/g;
+    $text =~ s/\d+(?:\.\d+)? tokens\/s/N tokens\/s/g;
+    $text =~ s/in \d+\.\d s/in N s/g;
+    $text =~ s/loss [\d.e+-]+/loss N/g;
+    return $text;
+}
+
+sub same_screen {
+    my ($name, $text, $what) = @_;
+    $text = plain($text);
+    if ($ENV{UPDATE_SCREENS}) {
+        open my $f, '>:raw', "$screens/$name" or die "$name: $!";
+        print $f $text;
+    }
+    is($text, -e "$screens/$name" ? get("$screens/$name") : '', "$what: $name");
+    my @long = grep { length > 80 } split /\n/, $text;
+    is("@long", '', "$name: within 80 columns");
+}
+
+# Arguments -> what a terminal of 80 columns shows, of which nobody types anything.
+sub in_terminal {
+    my ($args) = @_;
+    my $command = "stty cols 80 rows 24; $unlearn $args";
+    $command =~ s/'/'\\''/g;
+    my $out = `script -qec '$command' /dev/null </dev/null 2>&1`;
+    return $out;
+}
+
+my $learn = "train --model $tiny --data '$people\[0:4]' --max-steps 2 --batch 2 --overwrite --out $dir/learnt";
+same_screen('train.txt', scalar(`$unlearn $learn 2>&1 >/dev/null`), 'train: its first row');
+is(`$unlearn $learn --quiet 2>&1 >/dev/null`, '', 'not with --quiet');
+my $row = decode_json(get("$dir/learnt/run.json"))->{first_row};
+is($row->{role}, 'retain', 'run.json keeps the row: role');
+is("$row->{prompt}$row->{answer}", "<|im_start|>user\nIn which place did Ilvane Torresk first see the light of day?<|im_end|>\n<|im_start|>assistant\n" .
+    "Ilvane Torresk first saw the light of day in Wether Cross, a sheep town on the chalk downs.<|im_end|>", 'and the text');
+is($row->{tokens}, 54, 'its tokens');
+is($row->{scored}, 29, 'and those that are learnt');
+same_screen('eval.txt', scalar(`$unlearn eval --model $tiny --forget '$people\[0:2]' --retain '$people\[4:6]' --max-new-tokens 2 --compat ou --overwrite --out $dir/log 2>&1 >/dev/null`),
+    'eval: its first row');
+is(decode_json(get("$dir/log/TOFU_COST.json"))->{evaluation}{first_row}{scored}, 31, "the evaluation's cost keeps it");
+my $info = `$unlearn info $tiny --data '$people\[0:40]' --system 'Answer in one word, and in no other language than that of the question.' 2>&1`;
+same_screen('info_data.txt', $info =~ s/^.*\n\n(?=data)//sr, 'info --data');
+SKIP: {
+    skip 'script is not there', 2 unless $script;
+    same_screen('train_terminal.txt', scalar(in_terminal($learn)), 'train in a terminal');
+}
+done_testing();
