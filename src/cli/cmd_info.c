@@ -8,13 +8,27 @@
 #include "cli/info.h"
 #include "model/lora.h"
 #include "model/store.h"
+#include "text/rendered.h"
 
+#define OPT(field) offsetof(struct info_options, field)
 static const struct param params[] = {
     INT_PARAM(struct info_options, batch, 1, 1 << 16, 8, "sequences at once, for the plan"),
     INT_PARAM(struct info_options, length, 1, 1 << 20, 256, "tokens of each"),
     INT_PARAM(struct info_options, lora_rank, 1, 4096, 8, "of adapters, for the plan"),
     STRING_PARAM(struct info_options, adapter, NULL, "DIR",
                  "LoRA adapter in PEFT's files, to be looked at with the model"),
+    STRING_PARAM(struct info_options, data, NULL, "FILE",
+                 "rows: how many tokens they are, and the first one as it is trained on"),
+    {"question_key", PARAM_STRING, OPT(run.question_key), 0, 0, NULL, "question", "KEY",
+     "field of the prompt"},
+    {"answer_key", PARAM_STRING, OPT(run.answer_key), 0, 0, NULL, "answer", "KEY",
+     "field of the answer"},
+    {"chunk", PARAM_INT, OPT(run.chunk), 0, 1 << 20, NULL, "0", NULL,
+     "plain texts are joined and cut into pieces of so many tokens; 0: each row is one"},
+    {"compat", PARAM_STRING, OPT(setup.compat), 0, 0, NULL, "none", "NAMES",
+     "ou, or quirks of OpenUnlearning joined by commas; see 'unlearn help compat'"},
+    {"max_length", PARAM_INT, OPT(setup.max_length), 0, 1 << 24, NULL, "0", NULL,
+     "tokens after which an example is cut; 0: never"},
     BOOL_PARAM(struct info_options, all, false,
                "list every weight, not one line for those that all layers have"),
     BOOL_PARAM(struct info_options, json, false, "print one JSON object"),
@@ -28,7 +42,8 @@ static const char about[] =
     "that many sequences. forget counts two roles at once and a frozen reference, which methods\n"
     "that need only its log-probabilities do without; lora is forget with adapters on all\n"
     "linear layers (--locate lora). MODEL is a directory, a GGUF or llama2.c file, or 'default'.\n"
-    "Only headers are read.\n";
+    "Only headers are read.\n"
+    "--data shows what becomes of a file's rows: tokens, and the first row as text.\n";
 
 /* Weights of one place and type, in the order of their first. */
 static int gather_groups(struct info *in, struct err *e)
@@ -52,15 +67,40 @@ static int gather_groups(struct info *in, struct err *e)
     return 0;
 }
 
-static int gather(struct info *in, const char *name, const char *adapter, struct err *e)
+/* The examples that the rows become. */
+static json_t *data_json(const struct dataset *d, const char *file)
+{
+    json_int_t tokens = 0;
+    int longest = 0, cut = 0;
+    for (int i = 0; i < d->n; i++) {
+        tokens += d->seqs[i].n;
+        longest = d->seqs[i].n > longest ? d->seqs[i].n : longest;
+        cut += d->left_out && d->left_out[i] > 0;
+    }
+    return json_pack("{s:s, s:i, s:I, s:i, s:i, s:i}", "file", file, "examples", d->n, "tokens",
+                     tokens, "scored", d->n_labels, "longest", longest, "cut", cut);
+}
+
+static int gather_data(struct info *in, const struct info_options *o, struct err *e)
+{
+    struct dataset d = {0};
+    json_t *row = NULL;
+    int rc = run_data_file(&in->s, &o->run, ROLE_GENERIC, o->data, &d, e);
+    if (!rc && !(in->data = data_json(&d, o->data)))
+        rc = err_no_memory(e, "data");
+    if (!rc && in->s.tokenizer && d.n) {
+        row = rendered_row(in->s.tokenizer, &d.seqs[0], e);
+        rc = row ? json_object_set_new(in->data, "first_row", row) : -1;
+    }
+    dataset_fini(&d);
+    return rc;
+}
+
+static int gather(struct info *in, const struct info_options *o, struct err *e)
 {
     struct model *m = &in->s.model;
-    char *path = setup_model_path(name, e);
-    int rc = path ? model_open_header(m, path, e) : -1;
-    free(path);
-    if (rc)
-        return -1;
-    if (adapter && lora_look(m, adapter, &in->adapter, e))
+    if (setup_open_header(&in->s, &o->setup, e) ||
+        (o->adapter && lora_look(m, o->adapter, &in->adapter, e)))
         return -1;
     for (int i = 0; i < m->n_files; i++)
         in->file_bytes += m->files[i].map.size;
@@ -68,7 +108,7 @@ static int gather(struct info *in, const char *name, const char *adapter, struct
         return -1;
     if (setup_has_tokenizer(&in->s))
         in->chat = chat_name_of(in->s.tokenizer);
-    return 0;
+    return o->data ? gather_data(in, o, e) : 0;
 }
 
 static json_t *memory_json(const struct model *m, const struct info_options *o)
@@ -168,6 +208,8 @@ static json_t *info_json(const struct info *in, const struct info_options *o)
                                       "rank_most", f->rank_most, "matrices", f->pairs, "scale",
                                       f->scale, "scale_most", f->scale_most, "whole", f->whole,
                                       "dora", (int)f->dora, "numbers", (json_int_t)f->numbers));
+    if (in->data)
+        json_object_set(j, "data", in->data);
     json_object_set_new(j, "memory", memory_json(m, o));
     json_object_set_new(j, "groups", groups_json(in));
     if (o->all)
@@ -177,10 +219,8 @@ static json_t *info_json(const struct info *in, const struct info_options *o)
 
 static int print(const struct info *in, const struct info_options *o, struct err *e)
 {
-    if (!o->json) {
-        info_print(in, o);
-        return 0;
-    }
+    if (!o->json)
+        return info_print(in, o, e);
     json_t *j = info_json(in, o);
     int rc = command_print_json(j, JSON_INDENT(2), e);
     json_decref(j);
@@ -189,24 +229,27 @@ static int print(const struct info *in, const struct info_options *o, struct err
 
 static int run(const struct args *a, void *options, struct err *e)
 {
-    const struct info_options *o = options;
+    struct info_options *o = options;
     struct info in = {0};
     if (o->batch * o->length > 1 << 26)
         return err_set(e, "a batch of %lld tokens is too large", (long long)(o->batch * o->length));
-    int rc = gather(&in, a->words[0], o->adapter, e) || print(&in, o, e) ? -1 : STATUS_DONE;
+    o->setup.model = a->words[0];
+    int rc = gather(&in, o, e) || print(&in, o, e) ? -1 : STATUS_DONE;
     free(in.groups);
+    json_decref(in.data);
     setup_close(&in.s);
     return rc;
 }
 
 int cmd_info(int argc, char **argv)
 {
-    struct info_options o;
-    struct args a = {.command = "info",
-                     .usage = "MODEL [options]",
-                     .about = about,
-                     .tables = {{"options", params, &o}},
-                     .words_least = 1,
-                     .words_most = 1};
+    struct info_options o = {.data = NULL};
+    struct args a = {
+        .command = "info",
+        .usage = "MODEL [options]",
+        .about = about,
+        .tables = {{"options", params, &o}, {"conversations", chat_params, &o.setup.chat}},
+        .words_least = 1,
+        .words_most = 1};
     return args_run(&a, argc, argv, run, &o);
 }
