@@ -1,6 +1,8 @@
 #include "base/buf.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -39,6 +41,50 @@ int buf_printf(struct buf *b, struct err *e, const char *fmt, ...)
     }
     va_end(again);
     return rc;
+}
+
+int buf_columns(const char *s, size_t n)
+{
+    int columns = 0;
+    for (size_t i = 0; i < n; i++)
+        columns += ((unsigned char)s[i] & 0xC0) != 0x80;
+    return columns;
+}
+
+/* Columns of the line that the buffer ends with. */
+static int last_column(const struct buf *b)
+{
+    const char *line = b->len ? memrchr(b->data, '\n', b->len) : NULL;
+    const size_t from = line ? (size_t)(line + 1 - b->data) : 0;
+    return b->len ? buf_columns(b->data + from, b->len - from) : 0;
+}
+
+int buf_wrap(struct buf *b, const char *text, int indent, int width, struct err *e)
+{
+    int at = last_column(b), rc = 0;
+    bool first = true; /* of its line */
+    while (!rc && *text) {
+        const size_t n = strcspn(text, " \n");
+        const int word = buf_columns(text, n);
+        const bool full = !first && at + 1 + word > width;
+        if (full) {
+            rc = buf_printf(b, e, "\n%*s", indent, "");
+            at = indent;
+        } else if (!first && n) {
+            rc = buf_add(b, " ", 1, e);
+            at++;
+        }
+        rc = rc || buf_add(b, text, n, e);
+        at += word;
+        text += n;
+        first = *text == '\n';
+        if (first) {
+            rc = rc || buf_printf(b, e, "\n%*s", indent, "");
+            at = indent;
+        }
+        text += *text != 0;
+    }
+    return rc ? -1 : 0;
 }
 
 void buf_clear(struct buf *b)

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -23,6 +24,52 @@ int fluency_of(const char *text, int n, struct fluency *out, struct err *e)
                                 .unique = count ? (double)different / count : NAN,
                                 .repetition = g.a ? 1 - (double)g.distinct_a / g.a : NAN,
                                 .entropy = g.a ? g.entropy_a : NAN};
+    free(ids);
+    buf_fini(&words);
+    return rc;
+}
+
+enum { FORM_NGRAM = 4 };
+
+/* 1 - distinct / all 4-grams of ids; 0 if there are none. */
+static int repetition_of(const int *ids, int n, double *out, struct err *e)
+{
+    struct ngrams g;
+    if (ngrams_compare(ids, n, 0, FORM_NGRAM, &g, e))
+        return -1;
+    *out = g.a ? 1 - (double)g.distinct_a / g.a : 0;
+    return 0;
+}
+
+static bool is_text(const char *text, size_t n)
+{
+    int letters = 0, others = 0;
+    for (size_t i = 0; i < n;) {
+        utf8proc_int32_t c;
+        const utf8proc_ssize_t bytes =
+            utf8proc_iterate((const utf8proc_uint8_t *)text + i, (utf8proc_ssize_t)(n - i), &c);
+        if (bytes <= 0 || c == 0xFFFD)
+            return false;
+        i += (size_t)bytes;
+        const char *kind = utf8proc_category_string(c);
+        letters += *kind == 'L' || *kind == 'M' || *kind == 'N';
+        others += *kind == 'P' || *kind == 'S' || *kind == 'C';
+    }
+    return letters && letters >= others;
+}
+
+int text_form_of(const char *text, size_t n, struct text_form *out, struct err *e)
+{
+    struct buf words = {0};
+    *out = (struct text_form){0, is_text(text, n)};
+    int count = out->is_text ? words_unicode(text, n, &words, e) : 0;
+    const bool by_words = count > FORM_NGRAM;
+    const int n_ids = by_words ? count : (int)n;
+    int *ids = count < 0 ? NULL : mem_alloc((size_t)n_ids, sizeof *ids, e), rc = -1;
+    for (int i = 0; ids && !by_words && i < n_ids; i++)
+        ids[i] = (unsigned char)text[i];
+    if (ids && (!by_words || words_number(words.data, count, ids, e) >= 0))
+        rc = repetition_of(ids, n_ids, &out->repetition, e);
     free(ids);
     buf_fini(&words);
     return rc;

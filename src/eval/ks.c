@@ -123,3 +123,12 @@ int ks_two_sample(const double *a, int na, const double *b, int nb, struct ks *o
     free(y);
     return rc;
 }
+
+double ks_least_p(int na, int nb)
+{
+    if (na <= 0 || nb <= 0)
+        return NAN;
+    if (na > EXACT_UP_TO || nb > EXACT_UP_TO)
+        return limit_p(1, na, nb);
+    return fmin(1, 2 * exp(lgamma(na + 1.0) + lgamma(nb + 1.0) - lgamma(na + nb + 1.0)));
+}

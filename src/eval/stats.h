@@ -133,6 +133,9 @@ struct ks {
 
 /* Values need not be sorted and may be tied. d and p are NaN if a sample is empty or holds a NaN.
  * Fails only for lack of memory. */
+/* The smallest p that samples of these sizes can have: no value of one lies among the other's. NaN
+ * if a sample is empty. */
+double ks_least_p(int na, int nb);
 int ks_two_sample(const double *a, int na, const double *b, int nb, struct ks *out, struct err *e);
 
 #endif

@@ -112,6 +112,16 @@ struct fluency {
 /* NaN where the text has no words, or no n-grams. Fails only for lack of memory. */
 int fluency_of(const char *text, int n, struct fluency *out, struct err *e);
 
+/* What a generated answer looks like, in any script: the share of repeated 4-grams of its words, or
+ * of its bytes where it has fewer than 5 words; and whether it is text: not empty, valid UTF-8, at
+ * least half of its characters without spaces are letters or digits. Fails only for lack of memory.
+ */
+struct text_form {
+    double repetition; /* 0 where there are no 4-grams */
+    bool is_text;
+};
+int text_form_of(const char *text, size_t n, struct text_form *out, struct err *e);
+
 /* out[i] = exp of the mean loss per token of texts[i] as plain text under the model `judge`; the
  * first token is not scored. NaN for texts of fewer than two tokens. */
 int perplexity_of(const char *const *texts, int n, const struct backend *judge,

@@ -122,6 +122,25 @@ int table_write(const struct table *t, enum table_style style, struct buf *out, 
     return rc;
 }
 
+const char *digits_of(double x, char text[DIGITS_MOST])
+{
+    const double size = fabs(x);
+    if (isnan(x))
+        return strcpy(text, "-");
+    if (size == DBL_MAX || isinf(x)) /* as logs write an infinite number */
+        return strcpy(text, x < 0 ? "-inf" : "inf");
+    if (size != 0 && (size < 0.0001 || size >= 1e6))
+        snprintf(text, DIGITS_MOST, "%.3g", x);
+    else if (size >= 999.5)
+        snprintf(text, DIGITS_MOST, "%.0f", x);
+    else
+        snprintf(text, DIGITS_MOST, "%#.3g", x);
+    const size_t n = strlen(text);
+    if (n && text[n - 1] == '.')
+        text[n - 1] = 0;
+    return text;
+}
+
 int columns_head(struct table *t, const struct column *columns, int n, struct err *e)
 {
     int rc = 0;

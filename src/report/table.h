@@ -20,6 +20,11 @@ void table_fini(struct table *t);
 int table_set(struct table *t, int row, int col, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 
+/* A number with three significant digits: "0.145", "12.3", "1230", "1.83e-21", "-" for NaN; returns
+ * text. */
+enum { DIGITS_MOST = 24 };
+const char *digits_of(double x, char text[DIGITS_MOST]);
+
 enum table_style { TABLE_PLAIN, TABLE_MARKDOWN };
 
 /* Appends all rows, each ended by a newline. */

@@ -81,11 +81,27 @@ struct one_row {
 #define METRIC_RATE   (1u << 1) /* each value is 0 or 1 */
 #define METRIC_LATIN  (1u << 2) /* over words of a-z and 0-9, as ROUGE's */
 
+/* The value that an unlearned model should have. */
+enum direction { DIRECTION_NONE, DIRECTION_LOW, DIRECTION_HIGH, DIRECTION_RETRAINED };
+extern const char *const direction_name[]; /* "-", "low", "high", "as retrained" */
+/* Which question on forgetting and retention it answers; most answer none. */
+enum aspect {
+    ASPECT_NONE,
+    ASPECT_TEXT,
+    ASPECT_PROBABILITY,
+    ASPECT_TOKENS,
+    ASPECT_TRUTH,
+    ASPECT_COUNT
+};
+extern const char *const aspect_name[ASPECT_COUNT];
+
 struct metric_kind {
-    const char *name, *help; /* as recipes and `unlearn eval --list` have them */
-    const char *forgotten;   /* the value that means forgotten, in a few words */
-    const char *verified;    /* what it was checked against */
-    unsigned needs;          /* bits of enum need, of the metric's data sets */
+    const char *name, *help;  /* as recipes and `unlearn eval --list` have them */
+    const char *forgotten;    /* the value that means forgotten, in a few words */
+    enum direction direction; /* the same of a metric of the forget set */
+    enum aspect aspect;
+    const char *verified; /* what it was checked against */
+    unsigned needs;       /* bits of enum need, of the metric's data sets */
     unsigned flags;
     unsigned columns, texts; /* bits: columns of its rows in a log; 0: COLUMN_SCORE */
     /* One of these four. The score of answer i, its COLUMN_SCORE. */
@@ -115,6 +131,19 @@ extern const struct metric_kind metrics_attack[];    /* membership inference */
 /* Number i of all tables; NULL: there are no more. */
 const struct metric_kind *metric_kind_at(int i);
 const struct metric_kind *metric_kind_find(const char *name, struct err *e);
+
+/* What a metric of a suite is about: the role of its rows, ROLE_COUNT if it has none. */
+struct sense {
+    enum role role;
+    enum aspect aspect;
+    enum direction direction;
+};
+struct sense metric_sense(const struct suite_recipe *r, const struct metric *m);
+/* Sets line["role"], ["aspect"] and ["direction"], without those that it has not. */
+int sense_to_json(const struct sense *x, json_t *line, struct err *e);
+struct sense sense_of_json(const json_t *line);
+/* {metric: {"role", "aspect", "direction"}} of all metrics of a suite; a new object. */
+json_t *suite_senses(const struct suite_recipe *r, struct err *e);
 
 /* The tokens of an answer for memorisation scores and token attacks. */
 struct score metric_tokens(const struct one_row *r);

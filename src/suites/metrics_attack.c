@@ -104,7 +104,8 @@ static int tpr(const struct metric *m, const struct suite *s, struct result *out
 }
 
 #define ATTACK(f)                                                                                  \
-    .forgotten = "as in the retrained model, near 0.5", .flags = METRIC_ATTACK, .score = f
+    .forgotten = "as in the retrained model, near 0.5", .direction = DIRECTION_RETRAINED,          \
+    .flags = METRIC_ATTACK, .score = f
 
 const struct metric_kind metrics_attack[] = {
     {.name = "mia_loss",
@@ -148,6 +149,7 @@ const struct metric_kind metrics_attack[] = {
      .help = "true positive rate at false positive rate 'fpr' (0.01) (arXiv 2112.03570); input: an "
              "attack",
      .forgotten = "near the false positive rate",
+     .direction = DIRECTION_RETRAINED,
      .verified = "scikit-learn",
      .figure = tpr,
      .inputs_least = 1,

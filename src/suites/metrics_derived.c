@@ -179,6 +179,8 @@ const struct metric_kind metrics_derived[] = {
      .help = "the correct answer's share of the probability of all answers; inputs: correct, wrong "
              "probabilities",
      .forgotten = "low on forget",
+     .direction = DIRECTION_LOW,
+     .aspect = ASPECT_PROBABILITY,
      .verified = "OpenUnlearning",
      .columns = COLUMN_BIT(COLUMN_PROB),
      .joined = COLUMN_PROB,
@@ -190,6 +192,8 @@ const struct metric_kind metrics_derived[] = {
      .help = "truth ratio r = p(wrong) / p(correct), means over answers; 'truth': min(r, 1/r), "
              "max(0, 1 - r) or the correct answer's share; inputs: correct, wrong probabilities",
      .forgotten = "as in the retrained model",
+     .direction = DIRECTION_RETRAINED,
+     .aspect = ASPECT_TRUTH,
      .verified = "OpenUnlearning, logs of TOFU",
      .joined = COLUMN_LOSS,
      .join = truth_ratio,
@@ -200,6 +204,7 @@ const struct metric_kind metrics_derived[] = {
      .help = "exposure of a canary in bits, against alternatives (arXiv 1802.08232); inputs: "
              "canary, alternatives",
      .forgotten = "about 1",
+     .direction = DIRECTION_LOW,
      .verified = "its definition",
      .joined = COLUMN_LOSS,
      .join = exposure,
@@ -209,6 +214,7 @@ const struct metric_kind metrics_derived[] = {
      .help = "PrivLeak: percent by which 1 - AUC exceeds the retrained model's (arXiv 2407.06460); "
              "input: an attack",
      .forgotten = "0",
+     .direction = DIRECTION_RETRAINED,
      .verified = "OpenUnlearning, published logs",
      .figure = privleak,
      .inputs_least = 1,
@@ -216,6 +222,7 @@ const struct metric_kind metrics_derived[] = {
     {.name = "rel_diff",
      .help = "percent by which a metric exceeds the retrained model's; input: any metric",
      .forgotten = "0",
+     .direction = DIRECTION_RETRAINED,
      .verified = "OpenUnlearning",
      .figure = rel_diff,
      .inputs_least = 1,
@@ -224,6 +231,7 @@ const struct metric_kind metrics_derived[] = {
      .help = "p-value of the two-sample Kolmogorov-Smirnov test against the retrained model's log, "
              "exact up to 10,000 rows; input: a truth ratio",
      .forgotten = "high: the distributions do not differ",
+     .direction = DIRECTION_HIGH,
      .verified = "scipy, published logs",
      .figure = forget_quality,
      .inputs_least = 1,
@@ -232,6 +240,7 @@ const struct metric_kind metrics_derived[] = {
      .help = "harmonic mean of its inputs: model utility of retain, real authors and world facts "
              "(arXiv 2401.06121)",
      .forgotten = "must stay high",
+     .direction = DIRECTION_HIGH,
      .verified = "scipy, published logs",
      .figure = utility,
      .inputs_least = 1,

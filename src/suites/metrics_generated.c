@@ -144,7 +144,8 @@ static int perplexity(const struct one_row *r, double *out, struct err *e)
 }
 
 #define ROUGE(f)                                                                                   \
-    .forgotten = "low on forget", .needs = NEED_ANSWERS,                                           \
+    .forgotten = "low on forget", .direction = DIRECTION_LOW, .aspect = ASPECT_TEXT,               \
+    .needs = NEED_ANSWERS,                                                                         \
     .columns =                                                                                     \
         COLUMN_BIT(COLUMN_ROUGE_1) | COLUMN_BIT(COLUMN_ROUGE_F1) | COLUMN_BIT(COLUMN_ROUGE_L),     \
     .texts = TEXT_BIT(TEXT_INPUT) | TEXT_BIT(TEXT_TRUTH) | TEXT_BIT(TEXT_ANSWER),                  \
@@ -175,12 +176,16 @@ const struct metric_kind metrics_generated[] = {
     {.name = "bleu",
      .help = "BLEU of the generated answer, tokenizer 13a",
      .forgotten = "low on forget",
+     .direction = DIRECTION_LOW,
+     .aspect = ASPECT_TEXT,
      .verified = "sacrebleu",
      .needs = NEED_ANSWERS,
      .score = bleu},
     {.name = "exact_match",
      .help = "the generated answer equals the reference answer",
      .forgotten = "0 on forget",
+     .direction = DIRECTION_LOW,
+     .aspect = ASPECT_TEXT,
      .verified = "its definition",
      .needs = NEED_ANSWERS,
      .flags = METRIC_RATE,
@@ -188,6 +193,7 @@ const struct metric_kind metrics_generated[] = {
     {.name = "unique_words",
      .help = "share of distinct words in the generated answer",
      .forgotten = "fluent: as in the retrained model",
+     .direction = DIRECTION_RETRAINED,
      .verified = "plain Python",
      .needs = NEED_ANSWERS,
      .flags = METRIC_LATIN,
@@ -195,6 +201,7 @@ const struct metric_kind metrics_generated[] = {
     {.name = "repetition",
      .help = "share of repeated 4-grams in the generated answer (arXiv 1908.04319)",
      .forgotten = "fluent: as in the retrained model",
+     .direction = DIRECTION_RETRAINED,
      .verified = "plain Python",
      .needs = NEED_ANSWERS,
      .flags = METRIC_LATIN,
@@ -202,6 +209,7 @@ const struct metric_kind metrics_generated[] = {
     {.name = "word_entropy",
      .help = "entropy of the bigrams of the generated answer, in bits (arXiv 1809.05972)",
      .forgotten = "fluent: as in the retrained model",
+     .direction = DIRECTION_RETRAINED,
      .verified = "plain Python",
      .needs = NEED_ANSWERS,
      .flags = METRIC_LATIN,
@@ -209,6 +217,7 @@ const struct metric_kind metrics_generated[] = {
     {.name = "perplexity",
      .help = "perplexity of the generated answer under another model (`reference`)",
      .forgotten = "fluent: as in the retrained model",
+     .direction = DIRECTION_RETRAINED,
      .verified = "its definition",
      .needs = NEED_ANSWERS | NEED_JUDGE,
      .score = perplexity},

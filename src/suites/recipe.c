@@ -65,19 +65,24 @@ static int read_stops(struct suite_set *s, const json_t *list, struct err *e)
 
 static int read_set(struct suite_set *s, const json_t *j, struct err *e)
 {
-    static const char *const keys[] = {"help", "required",       "question", "prompt",   "shots",
-                                       "shot", "max_new_tokens", "stop",     "continued"};
+    static const char *const keys[] = {"help", "required",       "question", "prompt",    "shots",
+                                       "shot", "max_new_tokens", "stop",     "continued", "role"};
     const json_t *question = json_object_get(j, "question");
     int64_t most = 0;
+    const char *role = NULL;
     s->help = "rows";
     if (RECIPE_CHECK_KEYS(j, keys, e) || json_opt_str(j, "help", &s->help, e) ||
         json_opt_bool(j, "required", &s->required, e) ||
-        json_opt_bool(j, "continued", &s->continued, e) ||
+        json_opt_bool(j, "continued", &s->continued, e) || json_opt_str(j, "role", &role, e) ||
         json_opt_str(j, "prompt", &s->prompt, e) || json_opt_str(j, "shot", &s->shot, e) ||
         json_opt_int(j, "max_new_tokens", 1, 100000, &most, e) ||
         read_stops(s, json_object_get(j, "stop"), e) || template_check(s->prompt, e) ||
         template_check(s->shot, e))
         return -1;
+    s->role = role ? role_by_name(role) : ROLE_COUNT;
+    if (role && s->role == ROLE_COUNT)
+        return err_set(
+            e, "unknown role '%s': forget, retain, neighbour, generic and holdout are known", role);
     s->plain = json_is_null(question);
     s->max_new_tokens = (int)most;
     if (s->plain && s->continued)

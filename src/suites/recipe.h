@@ -15,6 +15,7 @@ struct suite_set {
     bool required;
     bool plain;           /* texts without a prompt */
     bool continued;       /* prompt and answer are one text */
+    enum role role;       /* of its rows; ROLE_COUNT: none */
     const char *question; /* field of the prompt; NULL: the suite's */
     const char *prompt;   /* a template that replaces the field; NULL: none */
     const char *shot;     /* template of a worked example, */

@@ -219,10 +219,11 @@ int result_tabulate(struct result *r, struct suite *s, const struct metric *m, s
     json_t *line = json_object();
     if (!s->table)
         s->table = json_object();
-    int rc = !line || !s->table
-                 ? suite_no_memory(e)
-                 : result_warn(r, s, m, e) || fill_line(line, r, m, e) ||
-                       compare(r, s, m, line, e) || warnings_to_json(&r->warnings, line, e);
+    const struct sense x = metric_sense(s->recipe, m);
+    int rc = !line || !s->table ? suite_no_memory(e)
+                                : sense_to_json(&x, line, e) || result_warn(r, s, m, e) ||
+                                      fill_line(line, r, m, e) || compare(r, s, m, line, e) ||
+                                      warnings_to_json(&r->warnings, line, e);
     if (!rc && *r->note && json_object_set_new(line, "note", json_string(r->note)))
         rc = suite_no_memory(e);
     if (!rc)
