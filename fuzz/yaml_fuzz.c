@@ -1,4 +1,5 @@
-/* base/yaml: any bytes become a value or an error; a value can be written as JSON. */
+/* base/yaml: any bytes become a value or an error; a value can be written as JSON, and its
+ * references end. */
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/yaml.h"
@@ -11,6 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     BUG_ON(!v && !e.msg[0]);
     if (json_is_object(v))
         BUG_ON(json_write_buf(v, &text, JSON_COMPACT, &e));
+    json_decref(v ? yaml_resolve(v, v, &e) : NULL);
     buf_fini(&text);
     json_decref(v);
     return 0;

@@ -1,6 +1,7 @@
 #include "base/yaml.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -176,6 +177,88 @@ json_t *yaml_read_text(const char *text, size_t len, const char *what, struct er
 }
 
 #endif
+
+enum { PATH = 256, REFERENCES = 16 };
+
+const json_t *yaml_at(const json_t *root, const char *path)
+{
+    char part[PATH];
+    while (root && *path) {
+        const size_t n = strcspn(path, ".");
+        if (n >= sizeof part)
+            return NULL;
+        memcpy(part, path, n);
+        part[n] = 0;
+        root = json_object_get(root, part);
+        path += n + (path[n] == '.');
+    }
+    return root;
+}
+
+static json_t *resolve(const json_t *root, const json_t *v, int deep, struct err *e);
+
+/* The value that ${name} stands for; `deep`: of how many references it is the end. */
+static json_t *refer(const json_t *root, const char *name, int deep, struct err *e)
+{
+    const json_t *there = deep < REFERENCES ? yaml_at(root, name) : NULL;
+    if (!there || json_is_object(there) || json_is_array(there)) {
+        err_set(e, "'${%s}' cannot be resolved", name);
+        return NULL;
+    }
+    return resolve(root, there, deep + 1, e);
+}
+
+/* A list or an object, every value of it resolved. */
+static json_t *resolve_each(const json_t *root, const json_t *v, int deep, struct err *e)
+{
+    json_t *all = json_copy((json_t *)v), *one;
+    const char *key;
+    size_t i;
+    int rc = all ? 0 : err_no_memory(e, "YAML");
+    json_object_foreach(all, key, one)
+    {
+        json_t *with = rc ? NULL : resolve(root, one, deep, e);
+        rc = rc || !with || json_object_set_new(all, key, with);
+    }
+    for (i = 0; !rc && i < json_array_size(all); i++) {
+        json_t *with = resolve(root, json_array_get(all, i), deep, e);
+        rc = !with || json_array_set_new(all, i, with);
+    }
+    if (!rc)
+        return all;
+    json_decref(all);
+    return NULL;
+}
+
+static json_t *resolve(const json_t *root, const json_t *v, int deep, struct err *e)
+{
+    if (json_is_object(v) || json_is_array(v))
+        return resolve_each(root, v, deep, e);
+    const char *text = json_is_string(v) ? json_string_value(v) : "", *from = strstr(text, "${"),
+               *to = from ? strchr(from, '}') : NULL;
+    if (!to)
+        return json_deep_copy(v);
+    char name[PATH];
+    snprintf(name, sizeof name, "%.*s", (int)(to - from) - 2, from + 2);
+    json_t *inner = refer(root, name, deep, e);
+    if (!inner || (from == text && !to[1]))
+        return inner;
+    char *other = json_is_string(inner) ? NULL : json_dumps(inner, JSON_ENCODE_ANY);
+    json_t *joined = json_sprintf("%.*s%s%s", (int)(from - text), text,
+                                  other ? other : json_string_value(inner), to + 1);
+    json_t *all = joined ? resolve(root, joined, deep + 1, e) : NULL;
+    if (!joined)
+        err_no_memory(e, "YAML");
+    free(other);
+    json_decref(joined);
+    json_decref(inner);
+    return all;
+}
+
+json_t *yaml_resolve(const json_t *root, const json_t *v, struct err *e)
+{
+    return resolve(root, v, 0, e);
+}
 
 json_t *yaml_read_file(const char *path, struct err *e)
 {

@@ -15,4 +15,10 @@
 json_t *yaml_read_file(const char *path, struct err *e);
 json_t *yaml_read_text(const char *text, size_t len, const char *what, struct err *e);
 
+/* The value at "a.b.c", borrowed; NULL: there is none. */
+const json_t *yaml_at(const json_t *root, const char *path);
+/* A value with its references ${a.b} to texts, numbers and booleans of `root` replaced, as a new
+ * one. */
+json_t *yaml_resolve(const json_t *root, const json_t *v, struct err *e);
+
 #endif

@@ -5,19 +5,31 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/yaml.h"
 #include "cli/command.h"
+#include "cli/openunlearning.h"
+#include "cli/presets.h"
 
 struct common {
-    const char *recipe;
-    bool quiet, help;
+    const char *recipe, *preset;
+    bool print_recipe, quiet, help;
 };
 
 #define COMMON(field) offsetof(struct common, field)
 static const struct param common_params[] = {
     {"recipe", PARAM_STRING, COMMON(recipe), 0, 0, NULL, NULL, "FILE",
-     "options from a JSON object; flags override it"},
+     "options from a JSON or YAML object, a run.json or a configuration of OpenUnlearning; flags "
+     "override it"},
+    {"print_recipe", PARAM_BOOL, COMMON(print_recipe), 0, 0, NULL, NULL, NULL,
+     "print all options as a recipe, and do nothing else"},
     {"quiet", PARAM_BOOL, COMMON(quiet), 0, 0, NULL, NULL, NULL, "warnings only"},
     {"help", PARAM_BOOL, COMMON(help), 0, 0, NULL, NULL, NULL, "this text"},
+    {0}};
+
+/* Of commands that have presets. */
+static const struct param preset_params[] = {
+    {"preset", PARAM_STRING, COMMON(preset), 0, 0, NULL, NULL, "NAME",
+     "settings of published experiments as defaults: ou-tofu, ou-muse, ou-wmdp"},
     {0}};
 
 static int n_tables(const struct args *a)
@@ -31,6 +43,8 @@ static int n_tables(const struct args *a)
 static const struct param *find(const struct args *a, const char *name)
 {
     const struct param *p = param_find(common_params, name);
+    if (!p && preset_is_for(a->command))
+        p = param_find(preset_params, name);
     for (int i = 0; !p && i < n_tables(a); i++)
         p = param_find(a->tables[i].params, name);
     return p;
@@ -63,7 +77,8 @@ static int refuse(const struct args *a, const char *name, struct err *e)
         for (const struct param *p = a->tables[i].params; p->name && n < 256; p++)
             names[n++] = p->name;
     char flag[PARAM_NAME_MOST + 1];
-    const char *near = param_nearest(name, names, n);
+    const char *theirs = ou_option(name);
+    const char *near = theirs && find(a, theirs) ? theirs : param_nearest(name, names, n);
     if (near)
         return err_set(e, "unknown option '%s': did you mean '%s'?", name, param_flag(near, flag));
     return err_set(e, "unknown option '%s'", name);
@@ -140,7 +155,9 @@ static int set_flag(const struct param *p, void *obj, const char *text, struct e
 static int apply(const struct args *a, const struct param *params, void *obj, struct err *e)
 {
     param_defaults(params, obj);
-    if (param_apply_presets(params, obj, a->presets, e))
+    if (param_apply_presets(params, obj, a->presets, e) ||
+        param_apply_presets(params, obj, a->preset[0], e) ||
+        param_apply_presets(params, obj, a->preset[1], e))
         return -1;
     const char *key;
     json_t *value;
@@ -160,24 +177,58 @@ static int apply(const struct args *a, const struct param *params, void *obj, st
     return 0;
 }
 
+/* What a run.json recorded, without how that run dealt with its output. */
+static json_t *recorded(json_t *run, const char *command, struct err *e)
+{
+    const char *of = json_string_value(json_object_get(run, "command"));
+    if (of && strcmp(of, command)) {
+        err_set(e, "it is the record of 'unlearn %s'", of);
+        return NULL;
+    }
+    json_t *options = json_incref(json_object_get(run, "options"));
+    static const char *const own[] = {"out", "resume", "overwrite", "json", "dry_run"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        json_object_del(options, own[i]);
+    return options;
+}
+
+static int take_recipe(struct args *a, json_t *file, const char *path, struct err *e)
+{
+    if (!json_is_object(file))
+        return err_set(e, "the recipe '%s' is not a json object", path);
+    const bool run = json_is_object(json_object_get(file, "options"));
+    a->recipe_is_whole = run || ou_is_config(file);
+    a->recipe = ou_is_config(file) ? ou_options(file, a->command, e)
+                : run              ? recorded(file, a->command, e)
+                                   : json_incref(file);
+    return a->recipe ? 0 : err_prefix(e, "recipe '%s': ", path);
+}
+
 static int read_recipe(struct args *a, const char *path, struct err *e)
 {
-    a->recipe = json_read_file(path, e);
-    if (!a->recipe)
-        return -1;
-    if (!json_is_object(a->recipe))
-        return err_set(e, "the recipe '%s' is not a json object", path);
-    return 0;
+    const char *ending = strrchr(path, '.');
+    const bool yaml = ending && (!strcmp(ending, ".yaml") || !strcmp(ending, ".yml"));
+    json_t *file = yaml ? yaml_read_file(path, e) : json_read_file(path, e);
+    int rc = file ? take_recipe(a, file, path, e) : -1;
+    json_decref(file);
+    return rc;
 }
 
 static int parse(struct args *a, int argc, char **argv, struct err *e)
 {
     struct common common;
-    if (read_line(a, argc, argv, e) || apply(a, common_params, &common, e))
+    if (read_line(a, argc, argv, e) || apply(a, common_params, &common, e) ||
+        apply(a, preset_params, &common, e))
         return -1;
     a->help = common.help;
+    a->print_recipe = common.print_recipe;
     log_set_quiet(common.quiet);
     if (common.recipe && read_recipe(a, common.recipe, e))
+        return -1;
+    if (!common.preset)
+        common.preset = json_string_value(json_object_get(a->recipe, "preset"));
+    if (common.preset && preset_is_for(a->command) &&
+        preset_find(common.preset, a->command, a->preset, e))
         return -1;
     for (int i = 0; i < n_tables(a); i++)
         if (apply(a, a->tables[i].params, a->tables[i].obj, e))
@@ -220,8 +271,46 @@ static void print_help(const struct args *a)
     }
     for (const struct param_preset *p = a->presets; p && p->name; p++)
         printf("\nhere %s is %s by default\n", p->name, p->value);
+    if (preset_is_for(a->command)) {
+        printf("\npresets:\n");
+        param_help(preset_params, stdout);
+    }
     printf("\nof every command:\n");
     param_help(common_params, stdout);
+}
+
+/* A word of Hydra's command line: trainer.args.learning_rate=1e-5. */
+static bool is_theirs(const char *word)
+{
+    const char *equals = strchr(word, '=');
+    return equals && equals > word;
+}
+
+static int refuse_theirs(const struct args *a, const char *word, struct err *e)
+{
+    char name[128], flag[PARAM_NAME_MOST + 1];
+    const int n = (int)strcspn(word, "=");
+    snprintf(name, sizeof name, "%.*s", n, word + (*word == '+'));
+    const char *option = ou_option(name);
+    if (!option || !find(a, option))
+        return err_set(e, "unexpected word '%s': options are --name VALUE or --name=VALUE", word);
+    return err_set(e, "unexpected word '%s': did you mean '--%s %s'?", word,
+                   param_flag(option, flag), word + n + 1);
+}
+
+/* Options that a recipe of another method, suite or command recorded: one line. */
+static void tell_left_out(const struct args *a)
+{
+    char names[300] = "";
+    const char *key;
+    json_t *value;
+    json_object_foreach(a->recipe, key, value) if (!find(a, key))
+    {
+        const size_t n = strlen(names);
+        snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", key);
+    }
+    if (*names)
+        log_note("recipe: not used here: %s", names);
 }
 
 static int check_names(const struct args *a, struct err *e)
@@ -231,16 +320,37 @@ static int check_names(const struct args *a, struct err *e)
             return refuse(a, a->settings[i].name, e);
     const char *key;
     json_t *value;
-    json_object_foreach(a->recipe, key, value) if (!find(a, key))
+    json_object_foreach(a->recipe, key, value) if (!find(a, key) && !a->recipe_is_whole)
     {
         refuse(a, key, e);
         return err_prefix(e, "recipe: ");
     }
+    for (int i = a->words_most; i < a->n_words; i++)
+        if (is_theirs(a->words[i]))
+            return refuse_theirs(a, a->words[i], e);
     if (a->n_words < a->words_least || a->n_words > a->words_most)
         return err_set(e, "%s: usage is %s %s",
                        a->n_words < a->words_least ? "too few words" : "too many words", a->command,
                        a->usage);
     return 0;
+}
+
+/* Without what is not set. */
+static int print_recipe(const struct args *a)
+{
+    json_t *all = args_values(a), *value;
+    const char *key;
+    void *next;
+    struct buf text = {0};
+    struct err e = {.msg = ""};
+    json_object_foreach_safe(all, next, key, value) if (json_is_null(value))
+        json_object_del(all, key);
+    int rc = all ? json_write_buf(all, &text, JSON_INDENT(2), &e) : err_no_memory(&e, "recipe");
+    if (!rc)
+        puts(text.data);
+    buf_fini(&text);
+    json_decref(all);
+    return rc ? args_fail(a, &e) : STATUS_DONE;
 }
 
 int args_finish(struct args *a)
@@ -250,7 +360,10 @@ int args_finish(struct args *a)
         return STATUS_DONE;
     }
     struct err e = {.msg = ""};
-    return check_names(a, &e) ? args_usage(a, &e) : ARGS_GO;
+    if (check_names(a, &e))
+        return args_usage(a, &e);
+    tell_left_out(a);
+    return a->print_recipe ? print_recipe(a) : ARGS_GO;
 }
 
 json_t *args_values(const struct args *a)

@@ -3,7 +3,10 @@
  *     --name VALUE, --name=VALUE   any row of the tables; dashes and underscores are the same
  *     --name, --no-name            rows of type bool
  *     --set NAME=VALUE             the same as --NAME=VALUE
- *     --recipe FILE                a JSON object of the same names; flags override it
+ *     --recipe FILE                an object of the same names in JSON or YAML, a run.json, or a
+ *                                  configuration of OpenUnlearning; flags override it
+ *     --preset NAME                settings of a published experiment; recipes override it
+ *     --print-recipe               all options as a recipe
  *     --quiet, --help              of every command
  *     --                           ends the options; all else is a positional word
  *
@@ -45,12 +48,15 @@ struct args {
     struct args_table tables[ARGS_TABLES]; /* up to a row without params */
     int words_least, words_most;           /* positional words wanted */
     bool open;
-    const struct param_preset *presets; /* borrowed; applied after the tables' defaults */
+    const struct param_preset *presets;   /* borrowed; applied after the tables' defaults */
+    const struct param_preset *preset[2]; /* likewise, then; those of --preset */
 
     /* Filled by args_parse. */
     const char **words; /* owned array, borrowed words */
     int n_words;
-    json_t *recipe; /* owned; NULL: none. String fields borrow from it until args_fini */
+    json_t *recipe;       /* owned; NULL: none. String fields borrow from it until args_fini */
+    bool recipe_is_whole; /* it records every option of some run: those of others are left out */
+    bool print_recipe;
     struct args_setting *settings; /* owned, in the order given */
     size_t n_settings;
     bool help;

@@ -10,6 +10,7 @@
 #include "base/version.h"
 #include "base/waiting.h"
 #include "cli/command.h"
+#include "cli/openunlearning.h"
 #include "cli/start.h"
 
 static const struct command commands[] = {
@@ -28,6 +29,11 @@ static const struct command commands[] = {
     {"probe", "run one forward and backward pass of a method on given tensors", cmd_probe},
     {"diff", "compare two checkpoints tensor by tensor", cmd_diff},
 };
+
+static const struct {
+    const char *name;
+    void (*print)(FILE *out);
+} topics[] = {{"compat", compat_help}, {"openunlearning", ou_help}};
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
@@ -66,7 +72,7 @@ static void print_help(FILE *out)
     for (int i = 0; i < N_COMMANDS; i++)
         fprintf(out, "  %-12s  %s\n", commands[i].name, commands[i].help);
     fprintf(out, "\n'unlearn help COMMAND' tells all about one, 'unlearn help compat' lists the\n"
-                 "values of --compat.\n"
+                 "values of --compat, 'unlearn help openunlearning' its keys and our options.\n"
                  "exit status: 0 done, 1 failed, 2 wrong usage, 3 a required bound did not hold\n");
 }
 
@@ -100,10 +106,11 @@ static int dispatch(int argc, char **argv)
         return STATUS_USAGE;
     }
     bool help = !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h");
-    if (help && argc > 2 && !strcmp(argv[2], "compat")) {
-        compat_help(stdout);
-        return STATUS_DONE;
-    }
+    for (size_t i = 0; help && argc > 2 && i < sizeof topics / sizeof *topics; i++)
+        if (!strcmp(argv[2], topics[i].name)) {
+            topics[i].print(stdout);
+            return STATUS_DONE;
+        }
     if (help && argc > 2)
         return run(2, (char *[]){argv[2], "--help", NULL});
     if (help) {

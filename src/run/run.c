@@ -1,5 +1,8 @@
 #include "run/run.h"
 
+#include <time.h>
+#include <unistd.h>
+
 #include "base/file.h"
 #include "base/json.h"
 #include "base/version.h"
@@ -43,11 +46,26 @@ void run_drop_free(json_t *all)
 
 /* --- the ledger --- */
 
+/* When and where it began. */
+static void describe_place(json_t *about)
+{
+    char date[32] = "", host[256] = "";
+    const time_t now = time(NULL);
+    struct tm utc;
+    if (gmtime_r(&now, &utc))
+        strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    gethostname(host, sizeof host - 1);
+    json_object_set_new(about, "date", json_string(date));
+    json_object_set_new(about, "host", json_string(host));
+}
+
 static json_t *describe(const struct run *r)
 {
     json_t *about = json_pack("{s:s, s:s, s:s, s:s, s:i, s:I}", "command", r->c.command, "access",
                               "white box", "version", UNLEARN_VERSION, "isa", ops_cpu()->name,
                               "threads", ops_threads(), "seed", (json_int_t)r->c.train.seed);
+    if (about)
+        describe_place(about);
     if (about && r->c.options)
         json_object_set(about, "options", r->c.options);
     if (about && r->stage)
