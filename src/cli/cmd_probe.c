@@ -137,10 +137,17 @@ static int write_out(const struct probe *p, const struct recipe *r, const struct
     for (int i = 0; i <= PART_COUNT; i++)
         if (there[i] && tensor_out_write(o, &value[i], e))
             goto fail;
-    for (int i = 0; i < t->n; i++)
-        if (t->v[i].wants_grad &&
-            tensor_out_write(o, layout_hf(c, &t->v[i], p->engine.grads + t->v[i].at, room), e))
+    const struct ops *ops = p->s.model.ops;
+    for (int i = 0; i < t->n; i++) {
+        const device float *at = p->engine.grads + t->v[i].at;
+        if (!t->v[i].wants_grad)
+            continue;
+        const float *grad = ops->map_read(at, t->v[i].count);
+        int rc = tensor_out_write(o, layout_hf(c, &t->v[i], grad, room), e);
+        ops->unmap(at);
+        if (rc)
             goto fail;
+    }
     free(room);
     if (tensor_out_commit(o, e))
         return -1;

@@ -57,10 +57,10 @@ int example_zlib_bytes(const char *text, size_t *bytes, struct err *e);
  * norms and biases are computed; of the layers' matrices only the norms. Until gradnorm_fini the
  * model must not be used for anything else. */
 struct gradnorm {
-    struct model *m; /* borrowed */
-    float *grads;    /* owned, by weight.at */
-    double *square;  /* owned [table.n] |dW|^2 of a layer's matrix */
-    float *room;     /* in the arena: token products, or dW */
+    struct model *m;     /* borrowed */
+    device float *grads; /* owned, by weight.at */
+    double *square;      /* owned [table.n] |dW|^2 of a layer's matrix */
+    device float *room;  /* in the arena: token products, or dW */
     struct arena a;
     bool drop_last; /* the last label is ignored, as in OpenUnlearning */
 };

@@ -41,7 +41,7 @@ static void add_square(void *ctx, const struct product *y)
         *square += o->dot(g->room, g->room + nn, nn);
     } else {
         size_t count = (size_t)y->in * (size_t)y->out;
-        memset(g->room, 0, count * sizeof *g->room);
+        o->fill(g->room, 0, count);
         o->linear_dw(g->room, y->dy, y->x, y->n, y->in, y->out);
         *square += o->dot(g->room, g->room, count);
     }
@@ -53,7 +53,7 @@ static double mean_norm(const struct gradnorm *g)
     double sum = 0;
     for (int i = 0; i < t->n; i++) {
         const struct weight *w = &t->v[i];
-        const float *v = g->grads + w->at;
+        const device float *v = g->grads + w->at;
         sum += sqrt(w->wants_grad ? g->m->ops->dot(v, v, w->count) : fmax(g->square[i], 0));
     }
     return sum / t->n;
@@ -69,17 +69,18 @@ static int backward(struct gradnorm *ctx, const struct batch *b, const struct la
     const struct forward how = {.keep = true, .linear = &tap};
     struct pass p;
     struct head h;
-    float *logp, *lse, *g, *dx;
+    float *logp, *lse, *g;
+    device float *dx;
     size_t n = (size_t)rows->n, floats = (size_t)b->n_tokens * (size_t)m->cfg.width;
     if (model_forward(m, b, &how, &p, a, e) || head_init(&h, &p, rows, true, a, e) ||
         !(logp = arena_take(a, n, sizeof(float), e)) ||
         !(lse = arena_take(a, n, sizeof(float), e)) || !(g = arena_take(a, n, sizeof(float), e)) ||
-        !(dx = arena_take(a, floats, sizeof(float), e)))
+        !(dx = m->ops->take(a, floats, e)))
         return -1;
     head_logp(&h, logp, lse, NULL);
     for (size_t i = 0; i < n; i++)
         g[i] = -1 / (float)n;
-    memset(dx, 0, floats * sizeof(float));
+    m->ops->fill(dx, 0, floats);
     head_logp_back(&h, g, lse, ctx->grads);
     if (head_finish_back(&h, dx, ctx->grads, a, e))
         return -1;
@@ -102,7 +103,7 @@ int gradnorm_init(struct gradnorm *g, struct model *m, bool drop_last, struct er
     *g = (struct gradnorm){.m = m, .drop_last = drop_last};
     arena_init(&g->a);
     want_matrices(m, false);
-    if (!(g->grads = mem_alloc(m->table.grads, sizeof *g->grads, e)) ||
+    if (!(g->grads = m->ops->alloc(m->table.grads, e)) ||
         !(g->square = mem_alloc((size_t)m->table.n, sizeof *g->square, e)))
         return -1;
     return 0;
@@ -117,12 +118,12 @@ int gradnorm_of(struct gradnorm *g, const struct seq *s, double *out, struct err
     *out = NAN;
     if (batch_pack(&b, s, 1, m->cfg.vocab, m->cfg.positions, &g->a, e) ||
         batch_label_rows(&rows, &b, s, &g->a, e) ||
-        !(g->room = arena_take(&g->a, room_floats(m, s->n), sizeof(float), e)))
+        !(g->room = m->ops->take(&g->a, room_floats(m, s->n), e)))
         return -1;
     rows.n -= g->drop_last && rows.n;
     if (!rows.n)
         return 0;
-    memset(g->grads, 0, m->table.grads * sizeof *g->grads);
+    m->ops->fill(g->grads, 0, m->table.grads);
     memset(g->square, 0, (size_t)m->table.n * sizeof *g->square);
     if (backward(g, &b, &rows, e))
         return -1;
@@ -132,10 +133,11 @@ int gradnorm_of(struct gradnorm *g, const struct seq *s, double *out, struct err
 
 void gradnorm_fini(struct gradnorm *g)
 {
-    if (g->m)
+    if (g->m) {
         want_matrices(g->m, true);
+        g->m->ops->free(g->grads);
+    }
     arena_fini(&g->a);
-    free(g->grads);
     free(g->square);
     *g = (struct gradnorm){0};
 }

@@ -21,7 +21,7 @@ static long samples(const struct average *p, long steps)
     return steps < p->wa_start ? 0 : (long)((steps - p->wa_start) / p->wa_every + 1);
 }
 
-static void follow(const void *params_, struct model *m, float **copy, long steps)
+static void follow(const void *params_, struct model *m, device float **copy, long steps)
 {
     const struct average *p = params_;
     long n = samples(p, steps);
@@ -37,7 +37,7 @@ static void follow(const void *params_, struct model *m, float **copy, long step
     }
 }
 
-static void finish(const void *params_, struct model *m, float **copy, long steps)
+static void finish(const void *params_, struct model *m, device float **copy, long steps)
 {
     if (samples(params_, steps) > 0)
         weights_restore(m, copy[0]);

@@ -60,16 +60,17 @@ static double weight(const void *params_, int extra)
 /* State of the inner attack; arrays [n,C]. */
 struct attack {
     struct latent *at;
-    float *delta, *m, *v;
+    device float *delta, *m, *v;
     size_t n, width;
     const bool *moves; /* [n] */
 };
 
 /* Projects every token's delta to length eps. */
-static void project(const struct attack *a, double eps)
+static void project(const struct attack *a, const struct ops *o, double eps)
 {
+    float *delta = o->map(a->delta, a->n * a->width);
     for (size_t t = 0; t < a->n; t++) {
-        float *d = a->delta + t * a->width;
+        float *d = delta + t * a->width;
         double sum = 0;
         for (size_t c = 0; c < a->width; c++)
             sum += (double)d[c] * (double)d[c];
@@ -77,6 +78,7 @@ static void project(const struct attack *a, double eps)
         for (size_t c = 0; c < a->width; c++)
             d[c] = scale < 1 ? (float)((double)d[c] * scale) : d[c];
     }
+    o->unmap(a->delta);
 }
 
 static int find_worst(const struct lat *p, struct gradient *g, struct micro *mb, struct attack *a,
@@ -98,7 +100,7 @@ static int find_worst(const struct lat *p, struct gradient *g, struct micro *mb,
             if (!a->moves[t])
                 en->model->ops->scale(a->at->ddelta + t * a->width, 0, a->width);
         en->model->ops->adamw(a->delta, a->m, a->v, a->at->ddelta, a->n * a->width, 1, &o);
-        project(a, p->lat_eps);
+        project(a, en->model->ops, p->lat_eps);
     }
     en->latent = NULL;
     a->at->too = ROLE_FORGET;
@@ -119,6 +121,15 @@ static void choose_tokens(const struct lat *p, const struct gradient *g, const s
     }
 }
 
+static device float *take_zeros(struct gradient *g, size_t n, struct err *e)
+{
+    const struct ops *o = g->engine->model->ops;
+    device float *x = o->take(&g->kept, n + 1, e);
+    if (x)
+        o->fill(x, 0, n + 1);
+    return x;
+}
+
 static int attack(const struct lat *p, struct gradient *g, int k, struct err *e)
 {
     struct micro *mb = &g->order->micro[g->first + k];
@@ -126,12 +137,10 @@ static int attack(const struct lat *p, struct gradient *g, int k, struct err *e)
     for (int s = 0; s < mb->n[ROLE_FORGET]; s++)
         a.n += (size_t)g->engine->sets[ROLE_FORGET]->seqs[mb->rows[ROLE_FORGET][s]].n;
     size_t floats = a.n * a.width;
-    float *d = NULL;
+    device float *d = NULL;
     bool *moves;
-    if (!(a.delta = arena_zeros(&g->kept, floats, sizeof(float), e)) ||
-        !(a.m = arena_zeros(&g->kept, floats, sizeof(float), e)) ||
-        !(a.v = arena_zeros(&g->kept, floats, sizeof(float), e)) ||
-        !(d = arena_zeros(&g->kept, floats, sizeof(float), e)) ||
+    if (!(a.delta = take_zeros(g, floats, e)) || !(a.m = take_zeros(g, floats, e)) ||
+        !(a.v = take_zeros(g, floats, e)) || !(d = take_zeros(g, floats, e)) ||
         !(moves = arena_zeros(&g->kept, a.n, sizeof(bool), e)))
         return -1;
     choose_tokens(p, g, mb, moves);

@@ -17,8 +17,8 @@ static const struct param params[] = {
 static void step(const void *params_, const struct optim_step *s, const struct optim_span *x)
 {
     const struct lion *p = params_;
-    const float *g = x->grad;
-    float *w = x->w, *m = x->state[0];
+    const float *g = s->ops->map_read(x->grad, x->n);
+    float *w = s->ops->map(x->w, x->n), *m = s->ops->map(x->state[0], x->n);
     const float keep = (float)(1 - s->lr * x->decay), lr = (float)s->lr;
     const float b1 = (float)p->lion_beta1, b2 = (float)p->lion_beta2, scale = s->grad_scale;
 #pragma omp parallel for simd schedule(static) if (x->n > SIZE(32768, 4))
@@ -27,6 +27,7 @@ static void step(const void *params_, const struct optim_step *s, const struct o
         w[i] = w[i] * keep - lr * (float)((to > 0) - (to < 0));
         m[i] = b2 * m[i] + (1 - b2) * d;
     }
+    optim_unmap(s, x);
 }
 
 const struct optim optim_lion = {

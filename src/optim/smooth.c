@@ -34,8 +34,8 @@ static const struct param cr_params[] = {
 };
 
 /* One pass of the forget terms at w + a v + b u; does not restore the weights. w is in copy 0. */
-static int pass_at(struct gradient *g, double a, const float *v, double b, const float *u,
-                   struct err *e)
+static int pass_at(struct gradient *g, double a, const device float *v, double b,
+                   const device float *u, struct err *e)
 {
     struct model *m = g->engine->model;
     weights_restore(m, g->copy[0]);
@@ -106,7 +106,7 @@ static int take_change(struct gradient *g, double step, double *length, struct e
 static int cr(const void *params, struct gradient *g, struct err *e)
 {
     const struct cr *p = params;
-    const float *v, *d;
+    const device float *v, *d;
     double norm, length = 0;
     if (p->cr_rho == 0)
         return gradient_add(g, GOALS_METHOD, e);

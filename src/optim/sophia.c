@@ -41,19 +41,20 @@ static void estimate(const void *params, const struct optim_step *s, const struc
 {
     const struct sophia *p = params;
     const float b2 = (float)p->sophia_beta2, share = (float)((1 - p->sophia_beta2) * labels),
-                *g = x->grad;
-    float *h = x->state[1];
-    (void)s;
+                *g = s->ops->map_read(x->grad, x->n);
+    float *h = s->ops->map(x->state[1], x->n);
 #pragma omp parallel for simd schedule(static) if (x->n > SIZE(32768, 4))
     for (size_t i = 0; i < x->n; i++)
         h[i] = b2 * h[i] + share * g[i] * g[i];
+    s->ops->unmap(x->grad);
+    s->ops->unmap(x->state[1]);
 }
 
 static void step(const void *params, const struct optim_step *s, const struct optim_span *x)
 {
     const struct sophia *p = params;
-    const float *g = x->grad, *h = x->state[1];
-    float *w = x->w, *m = x->state[0];
+    const float *g = s->ops->map_read(x->grad, x->n), *h = s->ops->map_read(x->state[1], x->n);
+    float *w = s->ops->map(x->w, x->n), *m = s->ops->map(x->state[0], x->n);
     const float keep = (float)(1 - s->lr * x->decay), lr = (float)s->lr;
     const float b1 = (float)p->sophia_beta1, gamma = (float)p->sophia_gamma,
                 eps = (float)p->sophia_epsilon;
@@ -64,6 +65,7 @@ static void step(const void *params, const struct optim_step *s, const struct op
         float ratio = m[i] / fmaxf(gamma * h[i], eps);
         w[i] = w[i] * keep - lr * fmaxf(-1, fminf(ratio, 1));
     }
+    optim_unmap(s, x);
 }
 
 struct soul {
@@ -84,8 +86,9 @@ static const struct param soul_params[] = {
 static void soul_step(const void *params, const struct optim_step *s, const struct optim_span *x)
 {
     const struct soul *p = params;
-    const float *g = x->grad;
-    float *w = x->w, *m = x->state[0], *h = x->state[1];
+    const float *g = s->ops->map_read(x->grad, x->n);
+    float *w = s->ops->map(x->w, x->n), *m = s->ops->map(x->state[0], x->n),
+          *h = s->ops->map(x->state[1], x->n);
     const float keep = (float)(1 - s->lr * x->decay), lr = (float)s->lr;
     const float b1 = (float)p->soul_beta1, b2 = (float)p->soul_beta2, scale = s->grad_scale;
     const float c = (float)(p->soul_rho * (double)p->soul_bs);
@@ -98,6 +101,7 @@ static void soul_step(const void *params, const struct optim_step *s, const stru
         float ratio = fminf(fabsf(m[i]) / (c * h[i] + 1e-15f), 1);
         w[i] = w[i] * keep - lr * (float)((m[i] > 0) - (m[i] < 0)) * ratio;
     }
+    optim_unmap(s, x);
 }
 
 const struct optim optim_sophia = {

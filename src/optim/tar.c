@@ -97,15 +97,15 @@ static int fill_pool(struct attacker *a, struct gradient *g, enum role role, str
 static int begin(struct attacker *a, const struct tar *p, struct gradient *g, struct err *e)
 {
     static const double rates[] = {1, 0.5, 0.05};
-    const size_t bytes = g->engine->model->table.moving * sizeof(float);
+    const struct model *m = g->engine->model;
     *a = (struct attacker){0};
     rng_stream(&a->rng, g->seed, RNG_NOISE, (uint32_t)g->step + 1);
     a->lr = p->tar_lr * rates[rng_below(&a->rng, 3)];
     if ((double)rng_float(&a->rng) < p->tar_switch)
         a->retain_steps = (long)(draw_share(&a->rng) * (double)p->tar_steps);
-    weights_save(g->engine->model, g->copy[W]);
+    weights_save(m, g->copy[W]);
     for (int k = GATHERED; k < COPIES; k++)
-        memset(g->copy[k], 0, bytes);
+        m->ops->fill(g->copy[k], 0, m->table.moving);
     a->rows = arena_take(&g->kept, (size_t)p->tar_batch, sizeof(int), e);
     return !a->rows || fill_pool(a, g, ROLE_FORGET, e) || fill_pool(a, g, ROLE_RETAIN, e);
 }

@@ -31,8 +31,8 @@ void CPU(fill)(float *x, float a, size_t n);
 void CPU(copy)(float *to, const float *from, size_t n);
 void CPU(copy_rows)(float *to, const int *to_row, const float *from, const int *from_row, int n,
                     int c);
-void CPU(copy_masked)(float *to, const float *from, const uint64_t *bits, size_t first, size_t n,
-                      bool set);
+void CPU(copy_masked)(float *to, const float *from, const uint64_t *bits, size_t first, size_t n);
+double CPU(clear_masked)(float *x, const uint64_t *bits, size_t first, size_t n);
 
 /* cpu_flat.c: element by element */
 void CPU(add)(float *y, const float *x, size_t n);

@@ -70,31 +70,37 @@ void CPU(copy_rows)(float *to, const int *to_row, const float *from, const int *
                from + (size_t)(from_row ? from_row[i] : i) * (size_t)c, sizeof *to * (size_t)c);
 }
 
-/* Of the 64 bits from `at` on: 0 or 1 if all are equal to it; -1: mixed, or fewer are left. */
-static int whole_word(const uint64_t *bits, size_t at, size_t left)
+/* Bits of a mask from `at` on that are equal: whole words where they can be, else one; masks of
+ * rows and neurons consist of them. */
+static size_t mask_run(const uint64_t *bits, size_t at, size_t left, bool *set)
 {
-    if (at % 64 || left < 64)
-        return -1;
-    return bits[at / 64] == 0 ? 0 : bits[at / 64] == ~(uint64_t)0 ? 1 : -1;
+    const uint64_t word = bits[at / 64];
+    *set = word >> at % 64 & 1;
+    return at % 64 == 0 && left >= 64 && (word == 0 || word == ~(uint64_t)0) ? 64 : 1;
 }
 
-static void copy_or_clear(float *to, const float *from, size_t n)
+void CPU(copy_masked)(float *to, const float *from, const uint64_t *bits, size_t first, size_t n)
 {
-    if (from)
-        memcpy(to, from, n * sizeof *to);
-    else
-        memset(to, 0, n * sizeof *to);
-}
-
-/* Words of all zeros or ones are handled at once: masks of rows and neurons consist of them. */
-void CPU(copy_masked)(float *to, const float *from, const uint64_t *bits, size_t first, size_t n,
-                      bool set)
-{
-    for (size_t k = 0, count; k < n; k += count) {
-        int whole = bits ? whole_word(bits, first + k, n - k) : 1;
-        count = !bits ? n : whole < 0 ? 1 : 64;
-        bool one = whole < 0 ? bits[(first + k) / 64] >> (first + k) % 64 & 1 : whole == 1;
-        if (one == set)
-            copy_or_clear(to + k, from ? from + k : NULL, count);
+    bool set;
+    if (!bits)
+        CPU(copy)(to, from, n);
+    for (size_t k = 0, run; bits && k < n; k += run) {
+        run = mask_run(bits, first + k, n - k, &set);
+        if (set)
+            memcpy(to + k, from + k, run * sizeof *to);
     }
+}
+
+double CPU(clear_masked)(float *x, const uint64_t *bits, size_t first, size_t n)
+{
+    bool set;
+    double sum = 0;
+    for (size_t k = 0, run; k < n; k += run) {
+        run = mask_run(bits, first + k, n - k, &set);
+        for (size_t j = k; j < k + run && !set; j++) {
+            sum += (double)x[j] * (double)x[j];
+            x[j] = 0;
+        }
+    }
+    return sum;
 }

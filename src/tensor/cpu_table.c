@@ -19,6 +19,7 @@ const struct ops CPU(ops) = {
     .copy = CPU(copy),
     .copy_rows = CPU(copy_rows),
     .copy_masked = CPU(copy_masked),
+    .clear_masked = CPU(clear_masked),
     .linear = CPU(linear),
     .linear_dx = CPU(linear_dx),
     .linear_dw = CPU(linear_dw),

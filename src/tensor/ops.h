@@ -86,10 +86,11 @@ struct ops {
     /* to[to_row[i], c] = from[from_row[i], c]; NULL: row i. The rows written are distinct. */
     void (*copy_rows)(device float *to, const int *to_row, const device float *from,
                       const int *from_row, int n, int c);
-    /* Of n elements, those whose bit in `bits`, from bit `first` on, is `set`: to = from, or 0
-     * where from is NULL. bits NULL: all bits are set. */
+    /* Element k of n has bit first + k of a mask; NULL: all bits are set. to = from where the bit
+     * is set; x = 0 where it is not, and the sum of squares of what was there. */
     void (*copy_masked)(device float *to, const device float *from, const uint64_t *bits,
-                        size_t first, size_t n, bool set);
+                        size_t first, size_t n);
+    double (*clear_masked)(device float *x, const uint64_t *bits, size_t first, size_t n);
 
     /* out[n,o] = x[n,i] w[o,i]^T + beta * out */
     void (*linear)(device float *out, const device float *x, const device float *w, int n, int i,

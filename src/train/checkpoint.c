@@ -8,7 +8,7 @@
 
 /* Array k of the file, trainable weights only: 0 is the weights, k > 0 the optimiser's state k - 1.
  */
-static float *array(const struct checkpoint *c, int k, const struct weight *w)
+static device float *array(const struct checkpoint *c, int k, const struct weight *w)
 {
     return k ? c->state[k - 1] + w->at : c->model->own + w->offset;
 }
@@ -51,9 +51,15 @@ static int write_arrays(struct tensor_out *o, const struct checkpoint *c, struct
 {
     const struct weight_table *t = &c->model->table;
     for (int k = 0; k <= c->n_states; k++)
-        for (int i = 0; i < t->n; i++)
-            if (t->v[i].trainable && tensor_out_write(o, array(c, k, &t->v[i]), e))
+        for (int i = 0; i < t->n; i++) {
+            if (!t->v[i].trainable)
+                continue;
+            const device float *x = array(c, k, &t->v[i]);
+            int rc = tensor_out_write(o, c->model->ops->map_read(x, t->v[i].count), e);
+            c->model->ops->unmap(x);
+            if (rc)
                 return -1;
+        }
     double weights[ENGINE_MAX_OBJECTIVES];
     for (int i = 0; c->engine && i < c->engine->n_obj; i++)
         weights[i] = c->engine->obj[i].weight;
@@ -107,7 +113,7 @@ static int load_array(const struct tensor_file *f, const struct checkpoint *c, i
                 "tensor '%s' is missing or has another size; the checkpoint belongs to another "
                 "model or optimiser",
                 name);
-        memcpy(array(c, k, w), t->data, w->count * sizeof(float));
+        ops_write(c->model->ops, array(c, k, w), t->data, w->count);
     }
     return 0;
 }

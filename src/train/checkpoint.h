@@ -11,7 +11,7 @@
 struct checkpoint {
     const char *path;
     struct model *model;
-    float **state; /* [n_states] flat arrays by weight.at */
+    device float **state; /* [n_states] flat arrays by weight.at */
     int n_states;
     struct engine *engine; /* its term weights are saved; NULL: none */
     const json_t *options; /* an object; NULL: none */

@@ -49,15 +49,15 @@ static int run(struct engine *en, unsigned goals, const struct order *o, double 
     return rc;
 }
 
-int derivative_gradient(struct engine *en, unsigned goals, const struct data_rows *rows, float *out,
-                        double *loss, struct err *e)
+int derivative_gradient(struct engine *en, unsigned goals, const struct data_rows *rows,
+                        device float *out, double *loss, struct err *e)
 {
     struct order o;
     if (order_of(rows, &o, e))
         return -1;
     int rc = run(en, goals, &o, loss, e);
     if (!rc)
-        memcpy(out, en->grads, en->model->table.grads * sizeof *out);
+        en->model->ops->copy(out, en->grads, en->model->table.grads);
     order_fini(&o);
     return rc;
 }
@@ -80,12 +80,14 @@ int derivative_each(struct engine *en, unsigned goals, const struct data_rows *r
 }
 
 /* L2 norm over what moves, of a vector by weight.at, or (NULL) of the weights. */
-static double length(const struct model *m, const float *v)
+static double length(const struct model *m, const device float *v)
 {
     double sum = 0;
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
-        const float *x = v ? v + w->at : m->own + w->offset;
+        const device float *x = m->own + w->offset;
+        if (v)
+            x = v + w->at;
         if (w->trainable)
             sum += m->ops->dot(x, x, w->count);
     }
@@ -93,8 +95,9 @@ static double length(const struct model *m, const float *v)
 }
 
 /* out = or += scale * the gradient at w + r v. */
-static int gradient_at(struct engine *en, unsigned goals, const struct order *o, const float *v,
-                       double r, double scale, float *out, struct err *e)
+static int gradient_at(struct engine *en, unsigned goals, const struct order *o,
+                       const device float *v, double r, double scale, device float *out,
+                       struct err *e)
 {
     const struct model *m = en->model;
     double loss;
@@ -105,19 +108,19 @@ static int gradient_at(struct engine *en, unsigned goals, const struct order *o,
     return 0;
 }
 
-int derivative_hvp(struct engine *en, unsigned goals, const struct data_rows *rows, const float *v,
-                   double r, float *out, struct err *e)
+int derivative_hvp(struct engine *en, unsigned goals, const struct data_rows *rows,
+                   const device float *v, double r, device float *out, struct err *e)
 {
     struct model *m = en->model;
     double along = length(m, v);
     struct order o;
-    memset(out, 0, m->table.grads * sizeof *out);
+    m->ops->fill(out, 0, m->table.grads);
     if (along == 0)
         return 0;
     r = r > 0 ? r : DERIVATIVE_STEP * length(m, NULL);
-    float *kept = mem_alloc(m->table.moving, sizeof *kept, e);
+    device float *kept = m->ops->alloc(m->table.moving, e);
     if (!kept || order_of(rows, &o, e)) {
-        free(kept);
+        m->ops->free(kept);
         return -1;
     }
     weights_save(m, kept);
@@ -127,22 +130,22 @@ int derivative_hvp(struct engine *en, unsigned goals, const struct data_rows *ro
         rc = gradient_at(en, goals, &o, v, -r / along, -along / (2 * r), out, e);
     weights_restore(m, kept);
     order_fini(&o);
-    free(kept);
+    m->ops->free(kept);
     return rc;
 }
 
 struct squares {
+    const struct ops *ops;
     size_t n;
     double share;
-    float *sum;
+    device float *sum;
 };
 
-static int add_squares(void *ctx, int row, double loss, const float *grad, struct err *e)
+static int add_squares(void *ctx, int row, double loss, const device float *grad, struct err *e)
 {
     const struct squares *s = ctx;
     (void)row, (void)loss, (void)e;
-    for (size_t k = 0; k < s->n; k++)
-        s->sum[k] += (float)(s->share * (double)grad[k] * (double)grad[k]);
+    s->ops->add_squares(s->sum, s->share, grad, s->n);
     return 0;
 }
 
@@ -165,7 +168,7 @@ static int fisher_sampled(struct engine *en, unsigned goals, const struct data_r
         mb.n[rows->role] = 1;
         engine_zero_grads(en);
         if (!(rc = engine_sampled(en, &mb, 1, &r, &tokens, e))) {
-            mask_gradient(&en->model->table, en->grads);
+            mask_gradient(en->model, en->grads);
             add_squares(s, row, 0, en->grads, e);
         }
     }
@@ -174,10 +177,11 @@ static int fisher_sampled(struct engine *en, unsigned goals, const struct data_r
 }
 
 int derivative_fisher(struct engine *en, unsigned goals, const struct data_rows *rows,
-                      enum fisher kind, int draws, unsigned seed, float *out, struct err *e)
+                      enum fisher kind, int draws, unsigned seed, device float *out, struct err *e)
 {
-    struct squares s = {.n = en->model->table.grads, .share = 1.0 / rows->n, .sum = out};
-    memset(out, 0, s.n * sizeof *out);
+    struct squares s = {
+        .ops = en->model->ops, .n = en->model->table.grads, .share = 1.0 / rows->n, .sum = out};
+    s.ops->fill(out, 0, s.n);
     return kind == FISHER_EMPIRICAL ? derivative_each(en, goals, rows, add_squares, &s, e)
                                     : fisher_sampled(en, goals, rows, draws, seed, &s, e);
 }

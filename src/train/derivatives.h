@@ -20,11 +20,11 @@ struct data_rows {
 };
 
 /* out = the gradient; *loss = the weighted loss. */
-int derivative_gradient(struct engine *en, unsigned goals, const struct data_rows *rows, float *out,
-                        double *loss, struct err *e);
+int derivative_gradient(struct engine *en, unsigned goals, const struct data_rows *rows,
+                        device float *out, double *loss, struct err *e);
 
 /* Calls `use` for each row with the gradient of that row's own loss, valid during the call. */
-typedef int use_gradient(void *ctx, int row, double loss, const float *grad, struct err *e);
+typedef int use_gradient(void *ctx, int row, double loss, const device float *grad, struct err *e);
 int derivative_each(struct engine *en, unsigned goals, const struct data_rows *rows,
                     use_gradient *use, void *ctx, struct err *e);
 
@@ -34,8 +34,8 @@ int derivative_each(struct engine *en, unsigned goals, const struct data_rows *r
  * rounding, which grows as 1/r, takes over: relative 1e-4 to 2e-3 in f32, least where v is a
  * gradient. The weights are restored exactly. v and out must not overlap. */
 #define DERIVATIVE_STEP 5e-5
-int derivative_hvp(struct engine *en, unsigned goals, const struct data_rows *rows, const float *v,
-                   double r, float *out, struct err *e);
+int derivative_hvp(struct engine *en, unsigned goals, const struct data_rows *rows,
+                   const device float *v, double r, device float *out, struct err *e);
 
 /* Diagonal estimates; they differ in definition and scale:
  * FISHER_EMPIRICAL  mean over rows of the squared gradient of the row's loss (SSD, EWC)
@@ -45,6 +45,6 @@ int derivative_hvp(struct engine *en, unsigned goals, const struct data_rows *ro
  *                   Fisher information (arXiv 2305.14342); the mean of `draws` */
 enum fisher { FISHER_EMPIRICAL, FISHER_SAMPLED };
 int derivative_fisher(struct engine *en, unsigned goals, const struct data_rows *rows,
-                      enum fisher kind, int draws, unsigned seed, float *out, struct err *e);
+                      enum fisher kind, int draws, unsigned seed, device float *out, struct err *e);
 
 #endif

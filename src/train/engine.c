@@ -18,7 +18,8 @@ void engine_fini(struct engine *g)
         scores_fini(&g->ref_logp[r].scores);
         free(g->ref_logp[r].at);
     }
-    free(g->grads);
+    if (g->grads)
+        g->model->ops->free(g->grads);
     arena_fini(&g->arena);
     *g = (struct engine){0};
 }
@@ -28,8 +29,8 @@ int engine_reserve_grads(struct engine *g, struct err *e)
     size_t n = g->model->table.grads;
     if (g->grads && n <= g->grads_room)
         return 0;
-    free(g->grads);
-    g->grads = mem_alloc(n, sizeof(float), e);
+    g->model->ops->free(g->grads);
+    g->grads = g->model->ops->alloc(n, e);
     g->grads_room = n;
     return g->grads ? 0 : -1;
 }
@@ -37,7 +38,7 @@ int engine_reserve_grads(struct engine *g, struct err *e)
 void engine_zero_grads(struct engine *g)
 {
     if (g->grads)
-        memset(g->grads, 0, g->grads_room * sizeof(float));
+        g->model->ops->fill(g->grads, 0, g->grads_room);
 }
 
 int engine_add(struct engine *g, const struct objective *o, struct err *e)
@@ -146,14 +147,17 @@ double engine_add_penalty(struct engine *g)
         const struct weight *w = &t->v[i];
         if (!w->trainable)
             continue;
-        const float *x = g->model->w[i];
-        float *dx = g->grads + w->at;
+        const struct ops *o = g->model->ops;
+        const float *x = o->map_read(g->model->w[i], w->count);
+        float *dx = o->map(g->grads + w->at, w->count);
         for (size_t k = 0; k < w->count; k++) {
             if (!weight_may_move(t, w->offset + k))
                 continue;
             sum += fabs((double)x[k]);
             dx[k] += (float)g->l1 * (float)((x[k] > 0) - (x[k] < 0));
         }
+        o->unmap(g->model->w[i]);
+        o->unmap(g->grads + w->at);
     }
     return g->l1 * sum;
 }

@@ -57,10 +57,11 @@ struct engine_tokens {
 /* A latent perturbation: vectors added to the hidden states of the forget role's tokens after one
  * layer, and the derivative with respect to them. */
 struct latent {
-    int layer;          /* 0-based */
-    int n;              /* vectors, one a token */
-    const float *delta; /* [n,C] borrowed */
-    float *ddelta;      /* [n,C] borrowed, overwritten with d loss / d delta; NULL: not computed */
+    int layer;                 /* 0-based */
+    int n;                     /* vectors, one a token */
+    const device float *delta; /* [n,C] borrowed */
+    device float
+        *ddelta;   /* [n,C] borrowed, overwritten with d loss / d delta; NULL: not computed */
     enum role too; /* tokens of this role get the vector of the forget token at the same position
                     * of the sequence with the same index; ROLE_FORGET: no second role */
 };
@@ -82,7 +83,7 @@ struct engine {
     const struct latent *latent; /* borrowed; NULL: none */
     bool frozen;                 /* no gradient of weights is computed */
     bool measuring;              /* losses of the model in evaluation mode: without dropout */
-    float *grads;                /* owned, flat by weight.at; NULL until the first micro-batch */
+    device float *grads;         /* owned, flat by weight.at; NULL until the first micro-batch */
     size_t grads_room;
     struct ref_cache ref_logp[ROLE_COUNT];
     struct engine_tokens tokens;

@@ -48,7 +48,7 @@ static void note_losses(struct gradient *g, int k, const struct micro_result *re
 
 static void take_mask(struct gradient *g)
 {
-    g->masked = mask_gradient(&g->engine->model->table, g->engine->grads);
+    g->masked = mask_gradient(g->engine->model, g->engine->grads);
     g->passes++;
 }
 
@@ -145,16 +145,17 @@ double gradient_norm(const struct gradient *g)
     double sum = 0;
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
-        const float *v = g->engine->grads + w->at;
+        const device float *v = g->engine->grads + w->at;
         if (w->trainable)
             sum += m->ops->dot(v, v, w->count);
     }
     return sqrt(sum);
 }
 
-void gradient_save(const struct gradient *g, float *copy)
+void gradient_save(const struct gradient *g, device float *copy)
 {
-    memcpy(copy, g->engine->grads, g->engine->model->table.moving * sizeof *copy);
+    const struct model *m = g->engine->model;
+    m->ops->copy(copy, g->engine->grads, m->table.moving);
 }
 
 void gradient_scale(struct gradient *g, double a)
@@ -163,31 +164,32 @@ void gradient_scale(struct gradient *g, double a)
     m->ops->scale(g->engine->grads, (float)a, m->table.grads);
 }
 
-void gradient_axpy(struct gradient *g, double a, const float *v)
+void gradient_axpy(struct gradient *g, double a, const device float *v)
 {
     const struct model *m = g->engine->model;
     m->ops->axpy(g->engine->grads, (float)a, v, m->table.moving);
 }
 
-void weights_save(const struct model *m, float *copy)
+void weights_save(const struct model *m, device float *copy)
 {
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
         if (w->trainable)
-            memcpy(copy + w->at, m->own + w->offset, w->count * sizeof *copy);
+            m->ops->copy(copy + w->at, m->own + w->offset, w->count);
     }
 }
 
-void weights_restore(struct model *m, const float *copy)
+void weights_restore(struct model *m, const device float *copy)
 {
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
         if (w->trainable)
-            mask_copy(&m->table, w->offset, w->count, true, m->own + w->offset, copy + w->at);
+            m->ops->copy_masked(m->own + w->offset, copy + w->at, m->table.mask, w->offset,
+                                w->count, true);
     }
 }
 
-void weights_shift(struct model *m, double a, const float *v)
+void weights_shift(struct model *m, double a, const device float *v)
 {
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
@@ -200,8 +202,12 @@ void weights_noise(struct model *m, double sigma, struct rng *r)
 {
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
-        for (size_t k = 0; w->trainable && k < w->count; k++)
+        if (!w->trainable)
+            continue;
+        float *x = m->ops->map(m->own + w->offset, w->count);
+        for (size_t k = 0; k < w->count; k++)
             if (weight_may_move(&m->table, w->offset + k))
-                m->own[w->offset + k] += (float)(sigma * rng_normal(r));
+                x[k] += (float)(sigma * rng_normal(r));
+        m->ops->unmap(m->own + w->offset);
     }
 }

@@ -17,7 +17,7 @@ struct gradient {
     struct arena kept;         /* wrapper's memory: reset with new micro-batches */
     struct latent *latent;     /* [n] in `kept`: perturbations of the method's passes; NULL: none */
     unsigned seed;             /* of the run */
-    float **copy;              /* borrowed [copies of the wrapper] flat by weight.at */
+    device float **copy;       /* borrowed [copies of the wrapper] flat by weight.at */
     const volatile sig_atomic_t *stop; /* when set: fail before the next micro-batch; may be NULL */
     bool stopped;                      /* it failed because `stop` was set */
 
@@ -46,15 +46,15 @@ double gradient_loss(const struct gradient *g);
 /* L2 norm over the trainable weights. */
 double gradient_norm(const struct gradient *g);
 /* grads -> copy; grads *= a; grads += a v: over the trainable weights. */
-void gradient_save(const struct gradient *g, float *copy);
+void gradient_save(const struct gradient *g, device float *copy);
 void gradient_scale(struct gradient *g, double a);
-void gradient_axpy(struct gradient *g, double a, const float *v);
+void gradient_axpy(struct gradient *g, double a, const device float *v);
 
 /* Trainable weights; vectors are flat by weight.at. w -> copy, copy -> w, w += a v, w
  * += N(0, sigma^2). */
-void weights_save(const struct model *m, float *copy);
-void weights_restore(struct model *m, const float *copy);
-void weights_shift(struct model *m, double a, const float *v);
+void weights_save(const struct model *m, device float *copy);
+void weights_restore(struct model *m, const device float *copy);
+void weights_shift(struct model *m, double a, const device float *v);
 void weights_noise(struct model *m, double sigma, struct rng *r);
 
 #endif

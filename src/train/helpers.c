@@ -55,8 +55,11 @@ static int add_mean(double *mean, double share, struct model *m, const struct da
         if (batch_pack(&b, &q, 1, m->cfg.vocab, m->cfg.positions, a, e) ||
             model_forward(m, &b, &how, &p, a, e))
             return -1;
+        const device float *last = p.x + (size_t)(n - 1) * c;
+        const float *x = m->ops->map_read(last, c);
         for (size_t i = 0; i < c; i++)
-            mean[i] += share / d->n * (double)p.x[(size_t)(n - 1) * c + i];
+            mean[i] += share / d->n * (double)x[i];
+        m->ops->unmap(last);
     }
     return 0;
 }

@@ -16,7 +16,7 @@ struct run {
     const struct optim *optim;
     const struct wrapper *wrapper; /* NULL: none */
     struct model *m;
-    float **state; /* owned [n_arrays] flat arrays: the optimiser's, then the wrapper's */
+    device float **state; /* owned [n_arrays] flat arrays: the optimiser's, then the wrapper's */
     int n_arrays;
     struct gradient g; /* of the step; its micro is owned */
     char *checkpoint;  /* owned path */
@@ -42,7 +42,7 @@ static int reserve(struct run *r, struct err *e)
         !(r->g.micro = mem_alloc((size_t)r->accumulate, sizeof *r->g.micro, e)))
         return -1;
     for (int k = 0; k < r->n_arrays; k++)
-        if (!(r->state[k] = mem_alloc(r->m->table.moving, sizeof(float), e)))
+        if (!(r->state[k] = r->m->ops->alloc(r->m->table.moving, e)))
             return -1;
     r->g.copy = r->state + r->optim->n_states;
     return 0;
@@ -83,7 +83,7 @@ static int run_init(struct run *r, long *step, struct err *e)
 static void run_fini(struct run *r)
 {
     for (int k = 0; r->state && k < r->n_arrays; k++)
-        free(r->state[k]);
+        r->m->ops->free(r->state[k]);
     free(r->state);
     free(r->g.micro);
     arena_fini(&r->g.kept);
@@ -172,7 +172,7 @@ static int make_gradient(struct run *r, long step, struct err *e)
     double sum = 0;
     for (int i = 0; i < r->m->table.n; i++) {
         const struct weight *w = &r->m->table.v[i];
-        const float *v = t->engine->grads + w->at;
+        const device float *v = t->engine->grads + w->at;
         if (w->wants_grad)
             sum += r->m->ops->dot(v, v, w->count);
     }

@@ -1,7 +1,5 @@
 #include "train/mask.h"
 
-#include <string.h>
-
 #include "model/lora.h"
 
 size_t mask_words(const struct weight_table *t)
@@ -50,40 +48,14 @@ int mask_apply(struct model *m, const uint64_t *bits, struct err *e)
     return err_set(e, "the mask leaves no trainable weight");
 }
 
-/* 0 or 1 if the next 64 bits are all equal to it; -1: mixed, or fewer are left. */
-static int whole_word(const struct weight_table *t, size_t offset, size_t left)
+double mask_gradient(const struct model *m, device float *grads)
 {
-    uint64_t word = t->mask[offset / 64];
-    return offset % 64 || left < 64 ? -1 : word == 0 ? 0 : word == ~(uint64_t)0 ? 1 : -1;
-}
-
-/* Words of all zeros or ones are handled at once: masks of rows and neurons consist of them. */
-double mask_gradient(const struct weight_table *t, float *grads)
-{
+    const struct weight_table *t = &m->table;
     double sum = 0;
     for (int i = 0; t->mask && i < t->n; i++) {
         const struct weight *w = &t->v[i];
-        for (size_t k = 0, n; w->trainable && k < w->count; k += n) {
-            int whole = whole_word(t, w->offset + k, w->count - k);
-            n = whole < 0 ? 1 : 64;
-            float *dw = grads + w->at + k;
-            if (whole > 0 || (whole < 0 && weight_may_move(t, w->offset + k)))
-                continue;
-            for (size_t j = 0; j < n; j++) {
-                sum += (double)dw[j] * (double)dw[j];
-                dw[j] = 0;
-            }
-        }
+        if (w->trainable)
+            sum += m->ops->clear_masked(grads + w->at, t->mask, w->offset, w->count);
     }
     return sum;
-}
-
-void mask_copy(const struct weight_table *t, size_t first, size_t n, bool moving, float *to,
-               const float *from)
-{
-    if (!t->mask && moving)
-        memcpy(to, from, n * sizeof *to);
-    for (size_t k = 0; t->mask && k < n; k++)
-        if (weight_may_move(t, first + k) == moving)
-            to[k] = from[k];
 }

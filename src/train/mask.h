@@ -20,10 +20,6 @@ int mask_apply(struct model *m, const uint64_t *bits, struct err *e);
 void mask_hold_unused(struct weight_table *t, bool count_all);
 /* Zeroes the gradient (flat by weight.at) of the masked elements; returns the sum of its squares.
  */
-double mask_gradient(const struct weight_table *t, float *grads);
-/* to[k] = from[k] for those of n elements from weight.offset `first` on that may change (moving),
- * or that may not. */
-void mask_copy(const struct weight_table *t, size_t first, size_t n, bool moving, float *to,
-               const float *from);
+double mask_gradient(const struct model *m, device float *grads);
 
 #endif

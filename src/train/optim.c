@@ -1,9 +1,6 @@
 #include "train/optim.h"
 
-#include <string.h>
-
 #include "base/sizes.h"
-#include "train/mask.h"
 
 /* Elements of a weight that are updated at once under a mask; masked ones are restored after each
  * block. */
@@ -22,6 +19,26 @@ static struct optim_span span_of(const struct optim *o, const struct optim_step 
     return x;
 }
 
+void optim_unmap(const struct optim_step *s, const struct optim_span *x)
+{
+    s->ops->unmap(x->w);
+    s->ops->unmap(x->grad);
+    for (int k = 0; k < OPTIM_STATES; k++)
+        if (x->state[k])
+            s->ops->unmap(x->state[k]);
+}
+
+/* Masked elements of a span, whose first is weight.offset `first`, keep their bits. */
+static void restore_masked(const struct optim_step *s, size_t first, const struct optim_span *x,
+                           const float *before)
+{
+    float *w = s->ops->map(x->w, x->n);
+    for (size_t k = 0; k < x->n; k++)
+        if (!weight_may_move(s->table, first + k))
+            w[k] = before[k];
+    s->ops->unmap(x->w);
+}
+
 void optim_apply(const struct optim *o, const void *params, const struct optim_step *s)
 {
     const struct weight_table *t = s->table;
@@ -32,10 +49,10 @@ void optim_apply(const struct optim *o, const void *params, const struct optim_s
             n = t->mask && w->count - k > BLOCK ? BLOCK : w->count - k;
             struct optim_span x = span_of(o, s, w, k, n);
             if (t->mask)
-                memcpy(before, x.w, n * sizeof *before);
+                ops_read(s->ops, before, x.w, n);
             o->step(params, s, &x);
             if (t->mask)
-                mask_copy(t, w->offset + k, n, false, x.w, before);
+                restore_masked(s, w->offset + k, &x, before);
         }
     }
 }

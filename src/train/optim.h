@@ -11,10 +11,10 @@
 struct optim_step {
     const struct ops *ops;
     const struct weight_table *table;
-    float *w;          /* flat weights, by weight.offset, updated */
-    float **state;     /* [n_states] flat, by weight.at, updated */
-    const float *grad; /* flat, by weight.at */
-    float grad_scale;  /* the gradient is grad_scale * grad (clipping) */
+    device float *w;          /* flat weights, by weight.offset, updated */
+    device float **state;     /* [n_states] flat, by weight.at, updated */
+    const device float *grad; /* flat, by weight.at */
+    float grad_scale;         /* the gradient is grad_scale * grad (clipping) */
     double lr;
     double weight_decay; /* of weights whose table row has `decay` */
     bool decay_last;     /* COMPAT_ADAMW_DECAY_LAST */
@@ -25,9 +25,9 @@ enum { OPTIM_STATES = 2 };
 
 /* n consecutive elements of one weight. */
 struct optim_span {
-    float *w;                   /* updated */
-    float *state[OPTIM_STATES]; /* updated */
-    const float *grad;
+    device float *w;                   /* updated */
+    device float *state[OPTIM_STATES]; /* updated */
+    const device float *grad;
     size_t n;
     double decay; /* of these elements */
 };
@@ -45,6 +45,8 @@ struct optim {
                      double labels);
 };
 
+/* For a step that runs on the host: ends the mapping of the span's arrays. */
+void optim_unmap(const struct optim_step *s, const struct optim_span *x);
 /* One step of all trainable elements. */
 void optim_apply(const struct optim *o, const void *params, const struct optim_step *s);
 /* One curvature estimate of the trainable weights. */

@@ -1,13 +1,21 @@
 /* One micro-batch: the sequences of all roles in use are packed into one batch and run through the
  * decoder, the terms compute losses and derivatives, and these are propagated backward. */
 #include <math.h>
-#include <string.h>
 
 #include "train/pass.h"
 
 void *pass_take(struct micro_pass *w, size_t n, size_t size)
 {
     return arena_zeros(w->a, n, size, w->e);
+}
+
+device float *pass_floats(struct micro_pass *w, size_t n)
+{
+    const struct ops *o = w->g->model->ops;
+    device float *x = o->take(w->a, n + 1, w->e);
+    if (x)
+        o->fill(x, 0, n + 1);
+    return x;
 }
 
 bool pass_is_widened(const struct engine *g, const struct objective *o)
@@ -96,7 +104,7 @@ static void share_latent(struct micro_pass *w, const struct part *too, int *of)
 }
 
 /* x [N,C]: adds the perturbation of each token that has one. */
-static void add_latent(void *ctx, const struct pass *p, float *x)
+static void add_latent(void *ctx, const struct pass *p, device float *x)
 {
     const struct micro_pass *w = ctx;
     size_t c = (size_t)p->m->cfg.width;
@@ -106,33 +114,33 @@ static void add_latent(void *ctx, const struct pass *p, float *x)
 }
 
 /* d loss / d delta, from dx [N,C]. */
-static void read_latent(void *ctx, const struct pass *p, float *dx)
+static void read_latent(void *ctx, const struct pass *p, device float *dx)
 {
     const struct micro_pass *w = ctx;
     const struct latent *at = w->g->latent;
     size_t c = (size_t)p->m->cfg.width;
     if (!at->ddelta)
         return;
-    memset(at->ddelta, 0, (size_t)at->n * c * sizeof(float));
+    p->m->ops->fill(at->ddelta, 0, (size_t)at->n * c);
     for (int i = 0; i < p->batch->n_tokens; i++)
         if (w->latent_of[i] >= 0)
             p->m->ops->add(at->ddelta + (size_t)w->latent_of[i] * c, dx + (size_t)i * c, c);
 }
 
 /* The input embedding of padding gets no gradient. */
-static void drop_padding(void *ctx, const struct pass *p, float *dx)
+static void drop_padding(void *ctx, const struct pass *p, device float *dx)
 {
     const struct micro_pass *w = ctx;
     size_t c = (size_t)p->m->cfg.width;
     for (int i = 0; i < p->batch->n_tokens; i++)
         if (p->batch->ids[i] == w->g->pad_id)
-            memset(dx + (size_t)i * c, 0, c * sizeof(float));
+            p->m->ops->fill(dx + (size_t)i * c, 0, c);
 }
 
 /* dx [N,C] += the derivative of terms on these hidden states. */
-static void add_hidden(void *ctx, const struct pass *p, float *dx)
+static void add_hidden(void *ctx, const struct pass *p, device float *dx)
 {
-    float *const *d = ctx;
+    device float *const *d = ctx;
     if (*d)
         p->m->ops->add(dx, *d, (size_t)p->batch->n_tokens * (size_t)p->m->cfg.width);
 }
@@ -196,7 +204,7 @@ int pass_forward(struct micro_pass *w, int layers)
                                 .n_taps = w->n_taps};
     w->grads = g->frozen ? NULL : g->grads;
     if (model_forward(g->model, &w->batch, &how, &w->pass, w->a, w->e) ||
-        !(w->dx = pass_take(w, (size_t)w->batch.n_tokens * (size_t)c->width, sizeof(float))))
+        !(w->dx = pass_floats(w, (size_t)w->batch.n_tokens * (size_t)c->width)))
         return -1;
     for (int r = 0; r < ROLE_COUNT; r++)
         g->tokens.trained[r] += w->part[r].n_tokens;
@@ -242,16 +250,18 @@ int engine_sampled(struct engine *g, const struct micro *mb, double n_labels, st
         !(w.dlogp = pass_take(&w, (size_t)w.rows.n, sizeof(float))))
         return -1;
     for (int first = 0, n; first < w.rows.n; first += n) {
-        float *z = head_logits(&h, first, &n);
+        device float *block = head_logits(&h, first, &n);
+        const float *z = ops->map_read(block, (size_t)n * (size_t)c->vocab);
         int *label = w.rows.label + first;
         for (int i = 0; i < n; i++) {
             label[i] = draw_label(z + (size_t)i * (size_t)c->vocab, c->vocab, (double)rng_float(r));
             w.dlogp[first + i] = (float)(-1 / n_labels);
         }
-        ops->label_logp(w.logp + first, w.lse + first, NULL, z, label, n, c->vocab);
+        ops->unmap(block);
+        ops->label_logp(w.logp + first, w.lse + first, NULL, block, label, n, c->vocab);
         head_drop(&h);
-        ops->label_logp_back(z, w.lse + first, w.dlogp + first, label, n, c->vocab);
-        head_back(&h, first, n, z, w.grads);
+        ops->label_logp_back(block, w.lse + first, w.dlogp + first, label, n, c->vocab);
+        head_back(&h, first, n, block, w.grads);
     }
     *tokens = w.batch.n_tokens;
     if (head_finish_back(&h, w.dx, w.grads, w.a, e))

@@ -30,17 +30,18 @@ struct micro_pass {
     struct label_rows rows;
     struct pass pass;
     float *logp, *lse, *dlogp, *ref_logp; /* [rows.n] */
-    float *dx;                            /* [N,C] d loss / d pass.x */
-    float **dhidden;                      /* [layers] d loss / d pass_states(l), [N,C] or NULL */
+    device float *dx;                     /* [N,C] d loss / d pass.x */
+    device float **dhidden;               /* [layers] d loss / d pass_states(l), [N,C] or NULL */
     struct tap *taps;                     /* [n_taps] of the pass */
     int n_taps;
-    int *latent_of; /* [N] index of the token's perturbation vector; -1: none */
-    float *grads;   /* flat by weight.at; NULL: not computed */
+    int *latent_of;      /* [N] index of the token's perturbation vector; -1: none */
+    device float *grads; /* flat by weight.at; NULL: not computed */
     struct micro_result *result;
 };
 
-/* n + 1 zeroed elements from the step's arena. */
+/* n + 1 zeroed elements from the step's arena: of the host, of the device. */
 void *pass_take(struct micro_pass *w, size_t n, size_t size);
+device float *pass_floats(struct micro_pass *w, size_t n);
 /* A compat switch widens the term's rows, so that the role must be padded. */
 bool pass_is_widened(const struct engine *g, const struct objective *o);
 /* Packs the roles in use and runs the first `layers` layers, 0: as many as the plan needs;

@@ -1,7 +1,5 @@
 /* The terms of a micro-batch pass: their views of log-probabilities, logits and hidden states, and
  * the backward passes of the heads. */
-#include <string.h>
-
 #include "train/pass.h"
 
 /* The rows that predict the labels of one role. */
@@ -73,9 +71,10 @@ static int run_logp_term(struct micro_pass *w, const struct objective *o, double
     }
     if (term_loss(o->term, o->params, views, loss, w->e))
         return -1;
+    const float weight = (float)objective_weight(o);
     for (int i = 0; i < o->term->n_views; i++)
-        w->g->model->ops->axpy(w->dlogp + w->part[o->role[i]].first_row, (float)objective_weight(o),
-                               v[i].dlogp, (size_t)v[i].n_rows);
+        for (int r = 0; r < v[i].n_rows; r++)
+            w->dlogp[w->part[o->role[i]].first_row + r] += weight * v[i].dlogp[r];
     return 0;
 }
 
@@ -198,21 +197,37 @@ static int open_heads(struct micro_pass *w, const struct objective *o, struct vi
     return 0;
 }
 
-/* Fills the view with the block of rows that starts at `first`; returns the logits. */
-static float *show_block(const struct objective *o, struct heads *h, struct view *v, int first)
+/* The host's view of the logits of a block, until hide_block. */
+static float *show_logits(struct head *h, int first, int *n)
+{
+    device float *z = head_logits(h, first, n);
+    return h->p->m->ops->map(z, (size_t)*n * (size_t)h->p->m->cfg.vocab);
+}
+
+/* Fills the view with the block of rows that starts at `first`. */
+static void show_block(const struct objective *o, struct heads *h, struct view *v, int first)
 {
     int n;
-    float *z = head_logits(&h->own, first, &n);
-    v->z = v->dz = z;
-    v->ref_z = o->term->needs_ref ? head_logits(&h->ref, first, &n) : NULL;
+    v->z = v->dz = show_logits(&h->own, first, &n);
+    v->ref_z = o->term->needs_ref ? show_logits(&h->ref, first, &n) : NULL;
     for (int k = 0; k < HELPER_COUNT; k++)
         if (o->term->helpers & HELPER_BIT(k))
-            v->helper[k] = head_logits(&h->helper[k], first, &n);
+            v->helper[k] = show_logits(&h->helper[k], first, &n);
     v->n_rows = n;
     v->first_row = first;
     v->label = h->rows.label + first;
     v->row_seq = h->rows.seq + first;
-    return z;
+}
+
+static void hide_block(const struct objective *o, const struct heads *h)
+{
+    const struct ops *ops = h->own.p->m->ops;
+    ops->unmap(h->own.z);
+    if (o->term->needs_ref)
+        ops->unmap(h->ref.z);
+    for (int k = 0; k < HELPER_COUNT; k++)
+        if (o->term->helpers & HELPER_BIT(k))
+            ops->unmap(h->helper[k].z);
 }
 
 static int run_logits_term(struct micro_pass *w, const struct objective *o, double *loss)
@@ -224,18 +239,22 @@ static int run_logits_term(struct micro_pass *w, const struct objective *o, doub
         return -1;
     for (int first = 0; o->term->measure && first < h.rows.n; first += v.n_rows) {
         show_block(o, &h, &v, first);
-        if (o->term->measure(o->params, views, &v.measured, w->e))
+        int rc = o->term->measure(o->params, views, &v.measured, w->e);
+        hide_block(o, &h);
+        if (rc)
             return -1;
     }
     const double weight = objective_weight(o);
     for (int first = 0; first < h.rows.n; first += v.n_rows) {
-        float *z = show_block(o, &h, &v, first);
+        show_block(o, &h, &v, first);
         head_drop(&h.own);
-        if (term_loss(o->term, o->params, views, loss, w->e))
+        int rc = term_loss(o->term, o->params, views, loss, w->e);
+        hide_block(o, &h);
+        if (rc)
             return -1;
         if (weight != 1)
-            g->model->ops->scale(z, (float)weight, (size_t)v.n_rows * (size_t)v.vocab);
-        head_back(&h.own, first, v.n_rows, z, w->grads);
+            g->model->ops->scale(h.own.z, (float)weight, (size_t)v.n_rows * (size_t)v.vocab);
+        head_back(&h.own, first, v.n_rows, h.own.z, w->grads);
     }
     return head_finish_back(&h.own, w->dx, w->grads, w->a, w->e);
 }
@@ -262,16 +281,16 @@ static int describe_tokens(struct micro_pass *w, const struct part *p, struct vi
     return 0;
 }
 
-static void copy_states(void *ctx, const struct pass *p, float *x)
+static void copy_states(void *ctx, const struct pass *p, device float *x)
 {
-    size_t nc = (size_t)p->batch->n_tokens * (size_t)p->m->cfg.width;
-    memcpy(ctx, x, nc * sizeof(float));
+    device float *const *states = ctx;
+    p->m->ops->copy(*states, x, (size_t)p->batch->n_tokens * (size_t)p->m->cfg.width);
 }
 
 /* states[l - first] [N,C]: the reference's over the role's sequences after l = first..layers
  * layers. */
 static int run_reference(struct micro_pass *w, const struct part *p, int first, int layers,
-                         float **states)
+                         device float **states)
 {
     const int n = layers - first + 1;
     struct tap *taps = pass_take(w, (size_t)n, sizeof *taps);
@@ -279,48 +298,59 @@ static int run_reference(struct micro_pass *w, const struct part *p, int first, 
     struct pass pass;
     for (int i = 0; taps && i < n; i++) {
         size_t nc = (size_t)p->n_tokens * (size_t)w->g->ref->cfg.width;
-        if (!(states[i] = pass_take(w, nc, sizeof(float))))
+        if (!(states[i] = pass_floats(w, nc)))
             return -1;
-        taps[i] = (struct tap){
-            .place = PLACE_RESID, .layer = first + i - 1, .forward = copy_states, .ctx = states[i]};
+        taps[i] = (struct tap){.place = PLACE_RESID,
+                               .layer = first + i - 1,
+                               .forward = copy_states,
+                               .ctx = &states[i]};
     }
     const struct forward how = {.layers = layers, .taps = taps, .n_taps = n};
     return taps ? run_frozen(w, w->g->ref, w->seqs + p->first_seq, p->n_seqs, &how, &b, &pass) : -1;
 }
 
 /* The accumulated d loss / d hidden after so many layers, of the whole batch. */
-static float *derivative_after(struct micro_pass *w, int layers)
+static device float *derivative_after(struct micro_pass *w, int layers)
 {
     size_t n = (size_t)w->batch.n_tokens * (size_t)w->g->model->cfg.width;
     if (layers == w->pass.how.layers)
         return w->dx;
     if (!w->dhidden[layers])
-        w->dhidden[layers] = pass_take(w, n, sizeof(float));
+        w->dhidden[layers] = pass_floats(w, n);
     return w->dhidden[layers];
 }
 
 static int run_hidden_term(struct micro_pass *w, const struct objective *o, double *loss)
 {
     const struct part *p = &w->part[o->role[0]];
+    const struct ops *ops = w->g->model->ops;
     struct view v = view_of(w, o->role[0]), *views[] = {&v};
     size_t c = (size_t)v.width, at = (size_t)p->first_token * c, nc = (size_t)p->n_tokens * c;
     int layers = objective_layers(w->g, o), first = o->term->all_layers ? 1 : layers;
-    float **ref = pass_take(w, (size_t)layers, sizeof *ref);
-    if (!ref || describe_tokens(w, p, &v) || !(v.dhidden = pass_take(w, nc, sizeof(float))) ||
+    device float **ref = pass_take(w, (size_t)layers, sizeof *ref);
+    device float *dhidden = pass_floats(w, nc);
+    if (!ref || describe_tokens(w, p, &v) || !dhidden ||
         (o->term->needs_ref && run_reference(w, p, first, layers, ref)))
         return -1;
     v.n_layers = layers - first + 1;
     for (int l = first; l <= layers; l++) {
-        float *d = derivative_after(w, l);
+        device float *d = derivative_after(w, l);
         if (!d)
             return -1;
         v.layer = l - 1;
-        v.hidden = pass_states(&w->pass, l) + at;
-        v.ref_hidden = ref[l - first];
-        memset(v.dhidden, 0, nc * sizeof(float));
-        if (term_loss(o->term, o->params, views, loss, w->e))
+        const device float *states = pass_states(&w->pass, l) + at;
+        ops->fill(dhidden, 0, nc);
+        v.hidden = ops->map_read(states, nc);
+        v.ref_hidden = ref[l - first] ? ops->map_read(ref[l - first], nc) : NULL;
+        v.dhidden = ops->map(dhidden, nc);
+        int rc = term_loss(o->term, o->params, views, loss, w->e);
+        ops->unmap(states);
+        ops->unmap(dhidden);
+        if (ref[l - first])
+            ops->unmap(ref[l - first]);
+        if (rc)
             return -1;
-        w->g->model->ops->axpy(d + at, (float)objective_weight(o), v.dhidden, nc);
+        ops->axpy(d + at, (float)objective_weight(o), dhidden, nc);
     }
     return 0;
 }

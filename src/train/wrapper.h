@@ -32,9 +32,9 @@ struct wrapper {
     /* Computes the gradient of the step into the engine's zeroed grads. NULL: one pass. */
     int (*gradient)(const void *params, struct gradient *g, struct err *e);
     /* Called when the optimiser has made `steps` steps; NULL: nothing. */
-    void (*follow)(const void *params, struct model *m, float **copy, long steps);
+    void (*follow)(const void *params, struct model *m, device float **copy, long steps);
     /* The weights of the finished run; NULL: those of the last step. */
-    void (*finish)(const void *params, struct model *m, float **copy, long steps);
+    void (*finish)(const void *params, struct model *m, device float **copy, long steps);
 };
 
 #endif
