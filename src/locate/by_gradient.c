@@ -17,27 +17,42 @@
 /* Score of one element: theta, g_f, g_r, the parameters. */
 typedef double element_score(double w, double f, double r, const void *params);
 
-/* v = the score of each element; r is NULL where the score does not use it. v holds g_f. */
-static void combine(const struct scoring *s, element_score *fun, const void *params, const float *r)
+/* v = the score of each element; g_r is NULL where the score does not use it. v holds g_f. */
+static void combine(const struct scoring *s, element_score *fun, const void *params,
+                    const device float *g_r)
 {
     const struct weight_table *t = &s->engine->model->table;
+    const struct ops *o = s->engine->model->ops;
+    const float *r = g_r ? o->map_read(g_r, t->grads) : NULL;
     for (int i = 0; i < t->n; i++) {
         const struct weight *w = &t->v[i];
-        const float *x = scores_weight(s, i);
         float *v = s->v + w->at;
         if (!w->trainable)
             continue;
+        const float *x = scores_weight(s, i);
 #pragma omp parallel for schedule(static)
         for (size_t k = 0; k < w->count; k++) {
             double score = fun((double)x[k], (double)v[k], r ? (double)r[w->at + k] : 0, params);
             v[k] = isnan(score) ? -INFINITY : (float)score;
         }
+        scores_weight_done(s, i);
     }
+    if (r)
+        o->unmap(g_r);
+}
+
+/* v = g_f. */
+static int take_forget(struct scoring *s, struct err *e)
+{
+    device float *f = scores_gradient(s, ROLE_FORGET, false, e);
+    if (f)
+        scores_hold(s, f);
+    return f ? 0 : -1;
 }
 
 static int score_forget(struct scoring *s, element_score *fun, struct err *e)
 {
-    if (!(s->v = scores_gradient(s, ROLE_FORGET, false, e)))
+    if (take_forget(s, e))
         return -1;
     combine(s, fun, NULL, NULL);
     return 0;
@@ -45,10 +60,10 @@ static int score_forget(struct scoring *s, element_score *fun, struct err *e)
 
 static int score_both(struct scoring *s, element_score *fun, const void *params, struct err *e)
 {
-    float *r = scores_gradient(s, ROLE_RETAIN, true, e);
-    if (r && (s->v = scores_gradient(s, ROLE_FORGET, false, e)))
+    device float *r = scores_gradient(s, ROLE_RETAIN, true, e);
+    if (r && !take_forget(s, e))
         combine(s, fun, params, r);
-    free(r);
+    s->engine->model->ops->free(r);
     return s->v ? 0 : -1;
 }
 
@@ -127,29 +142,38 @@ static double wagle_paper(double w, double f, double r, const void *p)
 }
 
 /* r = g_r / gamma. */
-static int divide_by_fisher(struct scoring *s, const struct paper *p, float *r, struct err *e)
+static int divide_by_fisher(struct scoring *s, const struct paper *p, device float *g_r,
+                            struct err *e)
 {
     const struct weight_table *t = &s->engine->model->table;
     int n, *rows = scores_rows(s, ROLE_RETAIN, &n, e);
-    float *fisher = rows ? mem_alloc(t->grads, sizeof *fisher, e) : NULL;
+    const struct ops *o = s->engine->model->ops;
+    device float *diagonal = rows ? o->alloc(t->grads, e) : NULL;
     const struct data_rows all = {ROLE_RETAIN, rows, n, 1};
-    int rc = fisher && (p->gamma > 0 || !derivative_fisher(s->engine, GOAL_BIT(GOAL_RETAIN), &all,
-                                                           FISHER_EMPIRICAL, 1, 0, fisher, e))
+    int rc = diagonal && (p->gamma > 0 || !derivative_fisher(s->engine, GOAL_BIT(GOAL_RETAIN), &all,
+                                                             FISHER_EMPIRICAL, 1, 0, diagonal, e))
                  ? 0
                  : -1;
-    for (size_t k = 0; k < t->grads && !rc; k++)
-        r[k] = (float)((double)r[k] / (p->gamma > 0 ? p->gamma : (double)fisher[k] + p->damping));
-    free(fisher);
+    if (!rc) {
+        float *r = o->map(g_r, t->grads);
+        const float *fisher = o->map_read(diagonal, t->grads);
+        for (size_t k = 0; k < t->grads; k++)
+            r[k] =
+                (float)((double)r[k] / (p->gamma > 0 ? p->gamma : (double)fisher[k] + p->damping));
+        o->unmap(g_r);
+        o->unmap(diagonal);
+    }
+    o->free(diagonal);
     free(rows);
     return rc;
 }
 
 static int score_paper(const void *p, struct scoring *s, struct err *e)
 {
-    float *r = scores_gradient(s, ROLE_RETAIN, true, e);
-    if (r && !divide_by_fisher(s, p, r, e) && (s->v = scores_gradient(s, ROLE_FORGET, false, e)))
+    device float *r = scores_gradient(s, ROLE_RETAIN, true, e);
+    if (r && !divide_by_fisher(s, p, r, e) && !take_forget(s, e))
         combine(s, wagle_paper, p, r);
-    free(r);
+    s->engine->model->ops->free(r);
     return s->v ? 0 : -1;
 }
 

@@ -14,13 +14,14 @@ static int score_each(struct scoring *s, weight_score *fun, struct err *e)
     const struct weight_table *t = &s->engine->model->table;
     struct rng r;
     rng_stream(&r, s->seed, RNG_SAMPLE, 1);
-    if (!(s->v = mem_alloc(t->grads, sizeof *s->v, e)))
+    if (scores_alloc(s, t->grads, e))
         return -1;
     for (int i = 0; i < t->n; i++) {
         const struct weight *w = &t->v[i];
         const float *x = scores_weight(s, i);
         for (size_t k = 0; w->trainable && !s->skipped[i] && k < w->count; k++)
             s->v[w->at + k] = fun(x[k], &r);
+        scores_weight_done(s, i);
     }
     return 0;
 }

@@ -31,7 +31,23 @@ int scoring_init(struct scoring *s, struct engine *en, const struct locator *l, 
     size_t units = l->unit == UNIT_ROW      ? rows
                    : l->unit == UNIT_NEURON ? (size_t)m->cfg.layers * (size_t)m->cfg.ff
                                             : 0; /* a gradient becomes the scores */
-    return !units || (s->v = mem_alloc(units, sizeof *s->v, e)) ? 0 : -1;
+    return units ? scores_alloc(s, units, e) : 0;
+}
+
+void scores_hold(struct scoring *s, device float *gradient)
+{
+    const struct model *m = s->engine->model;
+    s->held = gradient;
+    s->v = m->ops->map(gradient, m->table.grads);
+}
+
+int scores_alloc(struct scoring *s, size_t n, struct err *e)
+{
+    const struct ops *o = s->engine->model->ops;
+    if (!(s->held = o->alloc(n, e)))
+        return -1;
+    s->v = o->map(s->held, n);
+    return 0;
 }
 
 float scoring_value(const struct scoring *s, const struct locator *l, int i, size_t k)
@@ -52,7 +68,10 @@ float scoring_value(const struct scoring *s, const struct locator *l, int i, siz
 
 void scoring_fini(struct scoring *s)
 {
-    free(s->v);
+    if (s->held) {
+        s->engine->model->ops->unmap(s->held);
+        s->engine->model->ops->free(s->held);
+    }
     free(s->first);
     free(s->skipped);
     *s = (struct scoring){0};
@@ -98,11 +117,11 @@ static int add_batches(struct scoring *s, enum role role, int *rows, int n, stru
     return rc;
 }
 
-float *scores_gradient(struct scoring *s, enum role role, bool paired, struct err *e)
+device float *scores_gradient(struct scoring *s, enum role role, bool paired, struct err *e)
 {
     struct engine *en = s->engine;
     int n, *rows = paired ? scores_pairs(s, &n, e) : scores_rows(s, role, &n, e);
-    float *sum = NULL;
+    device float *sum = NULL;
     if (rows && !engine_reserve_grads(en, e)) {
         engine_zero_grads(en);
         if (!add_batches(s, role, rows, n, e)) {

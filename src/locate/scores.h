@@ -26,12 +26,13 @@ struct scoring {
     const volatile sig_atomic_t *stop; /* set: fail before the next batch; may be NULL */
 
     /* Filled by the locator. */
-    float *v;       /* owned */
-    size_t *first;  /* owned [table.n], of rows */
-    bool *skipped;  /* owned [table.n]: tensors without scores, of which nothing is kept */
-    bool rest_free; /* all of those is kept */
-    double least;   /* without a share, scores from here on are kept */
-    double tokens;  /* processed */
+    float *v;           /* the host's view of ... */
+    device float *held; /* owned */
+    size_t *first;      /* owned [table.n], of rows */
+    bool *skipped;      /* owned [table.n]: tensors without scores, of which nothing is kept */
+    bool rest_free;     /* all of those is kept */
+    double least;       /* without a share, scores from here on are kept */
+    double tokens;      /* processed */
 };
 
 int scoring_init(struct scoring *s, struct engine *en, const struct locator *l, struct err *e);
@@ -51,11 +52,19 @@ int *scores_rows(const struct scoring *s, enum role role, int *n, struct err *e)
 int *scores_pairs(const struct scoring *s, int *n, struct err *e);
 /* The sum over batches of the gradient of the batch's token mean, flat by weight.at; owned by the
  * caller, who gives the engine back what it does not keep. */
-float *scores_gradient(struct scoring *s, enum role role, bool paired, struct err *e);
-/* The weights of tensor i. */
+device float *scores_gradient(struct scoring *s, enum role role, bool paired, struct err *e);
+/* v is n zeros, or a gradient whose owner is `s` from then on; n is table.grads. */
+int scores_alloc(struct scoring *s, size_t n, struct err *e);
+void scores_hold(struct scoring *s, device float *gradient);
+/* The weights of tensor i, on the host until scores_weight_done. */
 static inline const float *scores_weight(const struct scoring *s, int i)
 {
-    return s->engine->model->w[i];
+    const struct model *m = s->engine->model;
+    return m->ops->map_read(m->w[i], m->table.v[i].count);
+}
+static inline void scores_weight_done(const struct scoring *s, int i)
+{
+    s->engine->model->ops->unmap(s->engine->model->w[i]);
 }
 /* Runs all rows of a role through the model, forward only, `batch` at a time, with this tap. */
 int scores_forward(struct scoring *s, enum role role, const struct linear_tap *tap, struct err *e);

@@ -185,7 +185,7 @@ void weights_restore(struct model *m, const device float *copy)
         const struct weight *w = &m->table.v[i];
         if (w->trainable)
             m->ops->copy_masked(m->own + w->offset, copy + w->at, m->table.mask, w->offset,
-                                w->count, true);
+                                w->count);
     }
 }
 
