@@ -35,6 +35,7 @@ int cmd_locate(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_rescore(int argc, char **argv);
 int cmd_score(int argc, char **argv);
+int cmd_stats(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 
 /* The value on standard output, and a newline; flags as for json_write_buf. */
