@@ -192,4 +192,34 @@ SKIP: {
     check(changed('task_name: t1', 'task_name: ${forget_split}${task_name}'), 2, qr/cannot be resolved/, 'a reference to itself');
     check("report --recipe $dir/ou.yaml x", 2, qr/is for train, forget and eval, not for report/, 'another command');
 }
+# --- a run that is not made ---
+
+my $tiny = text_model();
+my $people = 'demo/data/people.jsonl';
+my $npo = "forget --method NPO --model $tiny --forget '$people\[0:5]' --retain '$people\[5:20]' --batch 2 --accumulate 2 --epochs 3";
+my ($status, $out);
+($status, $out, $said) = run_apart("$npo --dry-run --out $dir/dry/run");
+is($status, 0, 'a dry run') or diag $said;
+ok(!-e "$dir/dry", 'leaves no directory');
+like($out, qr/^dry run: (\d+) steps of 2 x 2 rows would be made; nothing was written$/, 'it tells the steps');
+my ($steps) = $out =~ /(\d+) steps/;
+like($said, qr/first row of .*prompt  .*answer  .*memory: weights [\d.]+ MiB/s, 'the first row, and the memory');
+my ($done) = (run("$npo --out $dir/real"))[1] =~ /^(\d+) steps/m;
+is($steps, $done, 'as many steps as the run then takes');
+is(decode_json((run_apart("$npo --json --dry-run --out $dir/dry"))[1])->{steps}, $steps, 'as JSON');
+for (["$npo --out $dir/real", 'an output that holds a model', 1], ["$npo --out $tiny --overwrite", 'the input model as output', 1],
+    ["$npo --out $dir/dry --retain $dir/none.jsonl", 'data that are not there', 1], ["$npo --out $dir/dry --retain-term dpo", 'a term that fits not', 1],
+    ["$npo --out $dir/dry --method WHP --forget $dir/none.jsonl", 'data of a stage', 1], ["$npo --out $dir/dry --max-steps 2000000 --order $dir/none", 'no order', 1]) {
+    my ($args, $what, $want) = @$_;
+    my $dry = `$unlearn $args --dry-run 2>&1 >/dev/null`;
+    is($? >> 8, $want, "refused: $what") or diag $dry;
+    my $real = `$unlearn $args 2>&1 >/dev/null` =~ s/stage 'reinforced': //r;
+    is((split /\n/, $dry)[-1], (split /\n/, $real)[-1], 'by the same words as the run');
+}
+($status, $out, $said) = run_apart("$npo --method WHP --dry-run --out $dir/dry");
+like($said, qr/^stage 'reinforced' would be trained first$/m, 'a stage is named, not trained');
+ok(!-e "$dir/dry", 'and no directory made');
+check("$npo --dry-run --resume --out $dir/dry", 2, qr/--dry-run is of a run from its beginning/, 'not with --resume');
+($status, $out) = run("$npo --dry-run --overwrite --out $dir/real");
+ok($status == 0 && -e "$dir/real/model.safetensors" && -s "$dir/real/train.jsonl", 'with --overwrite what is there stays');
 done_testing();

@@ -136,12 +136,12 @@ static int lock(struct outdir *d, struct err *e)
     }
 }
 
-static int check_empty(const struct outdir *d, struct err *e)
+int outdir_check_empty(const char *path, struct err *e)
 {
     char *name = NULL;
-    if (!outdir_holds_other(d->path, NULL, 0, &name))
+    if (!outdir_holds_other(path, NULL, 0, &name))
         return 0;
-    err_about(e, "out", "'%s' is not empty: it holds '%.100s'", d->path, name ? name : "files");
+    err_about(e, "out", "'%s' is not empty: it holds '%.100s'", path, name ? name : "files");
     free(name);
     return -1;
 }
@@ -155,7 +155,7 @@ int outdir_open(struct outdir *d, const char *path, enum outdir_use use, struct 
     if (!rc) {
         clear_left(path);
         clear_siblings(path);
-        rc = use == OUTDIR_EMPTY ? check_empty(d, e) : 0;
+        rc = use == OUTDIR_EMPTY ? outdir_check_empty(path, e) : 0;
     }
     if (rc)
         outdir_close(d, true);

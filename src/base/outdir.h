@@ -34,6 +34,8 @@ void outdir_close(struct outdir *d, bool failed);
 /* Whether the directory has entries other than lost+found and these n; *name, if not NULL, gets one
  * of them, owned by the caller. */
 bool outdir_holds_other(const char *path, const char *const *names, int n, char **name);
+/* What OUTDIR_EMPTY refuses; a directory that does not exist is empty. */
+int outdir_check_empty(const char *path, struct err *e);
 /* Whether two paths are the same file or directory, links followed. */
 bool outdir_same(const char *a, const char *b);
 

@@ -78,6 +78,8 @@ static const struct param job_params[] = {
     STRING_PARAM(struct request, optimiser, "adamw", "NAME",
                  "adamw, sophia, sophia_soul, lion, sgd"),
     BOOL_PARAM(struct request, json, false, "print what was done as one JSON object"),
+    {"dry_run", PARAM_BOOL, OPT(config.dry_run), 0, 0, NULL, NULL, NULL,
+     "check everything, show the first row, memory and steps; train and write nothing"},
     {"mask", PARAM_STRING, OPT(config.run.mask), 0, 0, NULL, NULL, "FILE",
      "elements that may change, as 'unlearn locate' writes them; all others keep their bits"},
     {"save_adapter", PARAM_BOOL, OPT(config.run.save_adapter), 0, 0, NULL, NULL, NULL,
@@ -188,6 +190,8 @@ static int check_required(const struct args *a, const struct job_command *c,
         err_set(&e, "no output given: use --out DIR");
     else if (r->train.resume && r->run.overwrite)
         err_set(&e, "--resume goes on with what is there, --overwrite replaces it: give one");
+    else if (r->train.resume && r->dry_run)
+        err_set(&e, "--dry-run is of a run from its beginning: leave --resume out");
     else
         return ARGS_GO;
     return args_usage(a, &e);
@@ -253,6 +257,18 @@ static void print_report(const struct train_report *r, const struct request *q)
     (q->json ? print_object : print_text)(r, rate, q->config.run.out);
 }
 
+/* Of a run that was not made. */
+static void print_plan(const struct train_report *r, const struct request *q)
+{
+    const struct train_options *o = &q->config.train;
+    if (q->json)
+        printf("{\"dry_run\": true, \"steps\": %ld, \"batch\": %d, \"accumulate\": %d}\n", r->steps,
+               (int)o->batch, (int)o->accumulate);
+    else
+        printf("dry run: %ld steps of %d x %d rows would be made; nothing was written\n", r->steps,
+               (int)o->accumulate, (int)o->batch);
+}
+
 static const volatile sig_atomic_t *catch_interrupt(void *ctx)
 {
     (void)ctx;
@@ -265,7 +281,9 @@ static int run(const struct request *q)
     struct err e = {.msg = ""};
     struct run_result result;
     if (!run_train(&q->config, &hooks, &result, &e)) {
-        if (!result.finished)
+        if (q->config.dry_run)
+            print_plan(&result.report, q);
+        else if (!result.finished)
             print_report(&result.report, q);
         return STATUS_DONE;
     }

@@ -130,6 +130,14 @@ int run_output_open(struct outdir *d, struct run *r, bool *finished, struct err 
     return rc;
 }
 
+int run_output_check(const struct run *r, struct err *e)
+{
+    struct inputs in = {0};
+    int rc = add_all(&in, r, e) || check_kept(&in, r, e);
+    inputs_fini(&in);
+    return rc || (!r->c.run.overwrite && outdir_check_empty(r->c.run.out, e));
+}
+
 /* Nothing but the mark of its beginning, and a log of no step. */
 static void remove_if_nothing(const char *out)
 {

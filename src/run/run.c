@@ -37,9 +37,9 @@ void run_config_fini(struct run_config *c)
 void run_drop_free(json_t *all)
 {
     /* These change nothing in what a run computes. */
-    static const char *const free_ones[] = {"resume", "save_every", "write_order",
-                                            "json",   "threads",    "out",
-                                            "dtype",  "overwrite",  "save_adapter"};
+    static const char *const free_ones[] = {
+        "resume", "save_every", "write_order", "json",         "threads",
+        "out",    "dtype",      "overwrite",   "save_adapter", "dry_run"};
     for (size_t i = 0; i < sizeof free_ones / sizeof free_ones[0]; i++)
         json_object_del(all, free_ones[i]);
 }
@@ -157,6 +157,8 @@ static int train(struct training *t, struct trainer *how, struct run *r, struct 
     how->model_bytes = model_bytes(t, &r->c.run);
     if (train_run(how, report, e))
         return -1;
+    if (how->dry_run)
+        return 0;
     if ((r->result->interrupted = report->interrupted))
         return err_set(e, "interrupted");
     if (save_model(t, r, e) || train_cost_write(how->cost, true, e))
@@ -184,6 +186,7 @@ int run_training(struct run *r, struct err *e)
                           .order = &t.data.order,
                           .cost = &ledger,
                           .out = c->run.out,
+                          .dry_run = c->dry_run,
                           .what = r->stage ? r->stage->name : c->command};
     int rc = ledger_open(&ledger, r, &t.engine, e) || training_open(&t, c, e);
     if (!rc && t.first_row && json_object_set(ledger.about, "first_row", t.first_row))
@@ -211,6 +214,13 @@ static int run_in(struct outdir *dir, struct run *r, struct err *e)
     return rc;
 }
 
+/* Without its directory. What stages would train is not there yet. */
+static int run_dry(struct run *r, struct err *e)
+{
+    r->c.train.write_order = NULL;
+    return run_output_check(r, e) || stages_plan(r, e) || run_training(r, e);
+}
+
 int run_train(const struct run_config *c, const struct run_hooks *h, struct run_result *out,
               struct err *e)
 {
@@ -220,7 +230,9 @@ int run_train(const struct run_config *c, const struct run_hooks *h, struct run_
     const struct log_sink before = log_set_sink(h ? h->log : (struct log_sink){0});
     r.shared = c->options ? json_copy(c->options) : json_object();
     run_drop_free(r.shared);
-    int rc = r.shared ? run_in(&dir, &r, e) : err_no_memory(e, "options");
+    int rc = !r.shared    ? err_no_memory(e, "options")
+             : c->dry_run ? run_dry(&r, e)
+                          : run_in(&dir, &r, e);
     json_decref(r.shared);
     json_decref(r.files);
     for (int k = 0; k < STAGE_COUNT; k++)

@@ -36,6 +36,7 @@ struct run_config {
     struct mask_options mask;              /* of a locator with scores */
     const struct stage *first;             /* NULL: none */
     struct stage_options stages[STAGE_COUNT];
+    bool dry_run;    /* everything is checked and estimated, no step is made, nothing is written */
     json_t *options; /* owned: {name: value} of all options, for the ledger and for --resume, which
                         refuses others; NULL: none are compared */
 };
@@ -56,7 +57,7 @@ struct run_hooks {
 };
 
 struct run_result {
-    struct train_report report; /* of the run's own training */
+    struct train_report report; /* of the run's own training; dry_run: its steps, if it were made */
     bool finished;              /* an earlier run had finished: nothing was done */
     bool interrupted;           /* the run failed, and can be resumed */
 };

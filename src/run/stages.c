@@ -162,3 +162,17 @@ int stages_run(struct run *r, struct err *e)
     r->c.train.resume = r->c.train.resume && train_is_interrupted(r->c.run.out);
     return 0;
 }
+
+int stages_plan(struct run *r, struct err *e)
+{
+    if (check_data(r, e))
+        return -1;
+    for (int k = 0; k < STAGE_COUNT; k++) {
+        if (!is_needed(r, k) || is_given(r, k))
+            continue;
+        log_note("stage '%s' would be trained first", stages[k].name);
+        if (stages[k].helper < HELPER_COUNT)
+            r->c.run.models[stages[k].helper] = r->c.setup.model;
+    }
+    return 0;
+}

@@ -14,6 +14,10 @@
  * training starts over unless it was interrupted itself. */
 int stages_run(struct run *r, struct err *e);
 
+/* Of a dry run: checks that their data are there, notes which would be trained, and has the run's
+ * own model stand in for each. */
+int stages_plan(struct run *r, struct err *e);
+
 /* No stage that an earlier run left in OUT counts as finished. */
 void stages_clear(const char *out);
 

@@ -78,9 +78,9 @@ static int select_mask(struct training *t, const struct run_config *c, struct er
 static int mask(struct training *t, const struct run_config *c, struct err *e)
 {
     struct model *m = &t->s.model;
-    int rc = c->run.mask         ? mask_load(m, &t->mask, c->run.mask, e)
-             : run_makes_mask(c) ? select_mask(t, c, e)
-                                 : 0;
+    int rc = c->run.mask                        ? mask_load(m, &t->mask, c->run.mask, e)
+             : run_makes_mask(c) && !c->dry_run ? select_mask(t, c, e)
+                                                : 0;
     if (rc || !t->mask)
         return rc;
     if (mask_apply(m, t->mask, e))
@@ -117,6 +117,8 @@ static int locate(struct training *t, const struct run_config *c, struct err *e)
     if (!t->data.refused.n)
         return err_about(e, "refused", "term '%s' needs prompts that the model refuses",
                          o->term->name);
+    if (c->dry_run)
+        return 0;
     t->engine.tokens.forward +=
         tokens_of(&t->data.refused, true) + tokens_of(t->engine.sets[o->role[0]], true);
     return direction_to_refusal(t->direction, &t->ref, &t->data.refused, t->engine.sets[o->role[0]],
@@ -185,9 +187,11 @@ int training_open(struct training *t, const struct run_config *c, struct err *e)
         open_reference(t, &c->setup, o, frozen_base, e) || open_helpers(t, o, e) ||
         run_data_order(&t->data, &t->engine, &c->train, &c->alternates,
                        weighting_turns(&c->weighting), e) ||
-        locate(t, c, e) || measure_gap(t, e) ||
+        locate(t, c, e) || (!c->dry_run && measure_gap(t, e)) ||
         run_validation_init(&t->validation, &c->validation, &t->engine, e))
         return -1;
+    if (c->dry_run) /* what follows computes */
+        return 0;
     struct model *ref = t->ref.w ? &t->ref : &t->s.model;
     return generic_make(&c->generic, &t->data, &t->s, o, &c->train, ref, &t->engine, e) ||
            engine_cache_reference(&t->engine, ref, &t->data.order, 0, t->data.order.n, e);

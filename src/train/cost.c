@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 
@@ -210,10 +211,26 @@ static double checkpoint_bytes(const struct model *m, int n_states)
     return n * sizeof(float) * (1 + n_states);
 }
 
+/* Of a directory that may not exist yet: its first parent that does. */
+static int disk_of(const char *path, struct statvfs *fs)
+{
+    char at[4096];
+    snprintf(at, sizeof at, "%s", path);
+    while (statvfs(at, fs)) {
+        char *slash = strrchr(at, '/');
+        if (!slash)
+            return statvfs(".", fs);
+        slash[slash == at] = 0;
+        if (slash == at)
+            return statvfs("/", fs);
+    }
+    return 0;
+}
+
 int train_cost_check_disk(const struct model *m, const struct disk_needs *d, struct err *e)
 {
     struct statvfs fs;
-    if (statvfs(d->out, &fs) || !fs.f_blocks)
+    if (disk_of(d->out, &fs) || !fs.f_blocks)
         return 0; /* the file system does not report its size */
     const double free = (double)fs.f_bavail * (double)fs.f_frsize;
     const double c = checkpoint_bytes(m, d->n_states);

@@ -354,7 +354,7 @@ int train_run(struct trainer *t, struct train_report *report, struct err *e)
     r.total *= t->o->max_steps > 0 ? 1 : r.repeats; /* epochs are of data, max_steps of steps */
     r.last = r.total;
     r.accumulate = train_accumulate(t->o, t->order);
-    int rc = check_length(&r, e) || run_init(&r, &step, e);
+    int rc = check_length(&r, e) || (t->dry_run ? reserve(&r, e) : run_init(&r, &step, e));
     if (!rc) {
         const struct disk_needs disk = {.out = t->out,
                                         .model_bytes = t->model_bytes,
@@ -364,9 +364,11 @@ int train_run(struct trainer *t, struct train_report *report, struct err *e)
         train_cost_note_memory(t->engine, t->order, r.n_arrays);
         rc = train_cost_check_disk(r.m, &disk, e);
     }
-    if (!rc)
+    if (t->dry_run)
+        report->steps = r.last;
+    else if (!rc)
         rc = loop(&r, step, report, e);
-    if (!rc && !report->interrupted && r.wrapper && r.wrapper->finish)
+    if (!rc && !t->dry_run && !report->interrupted && r.wrapper && r.wrapper->finish)
         r.wrapper->finish(t->wrapper.params, r.m, r.g.copy, step + report->steps);
     run_fini(&r);
     return rc;

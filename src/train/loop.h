@@ -27,11 +27,12 @@ struct trainer {
     const json_t *options; /* borrowed object: the run's options, which a resumed run must share */
     const json_t *files;   /* borrowed {path: SHA-256} of the input files, likewise; NULL: none */
     const struct train_options *o;
-    const struct order *order;         /* borrowed */
-    struct train_cost *cost;           /* borrowed, written with each checkpoint; NULL: none */
-    double model_bytes;                /* size of the result on disk; 0: not known */
-    const char *out;                   /* directory, created */
-    const char *what;                  /* for the progress bar: "forget" */
+    const struct order *order; /* borrowed */
+    struct train_cost *cost;   /* borrowed, written with each checkpoint; NULL: none */
+    double model_bytes;        /* size of the result on disk; 0: not known */
+    const char *out;           /* directory, created */
+    bool dry_run;              /* memory is taken and noted, disk space checked; no step, no file */
+    const char *what;          /* for the progress bar: "forget" */
     const volatile sig_atomic_t *stop; /* when set: abandon the step, save, return; may be NULL */
 };
 
