@@ -50,6 +50,15 @@ int scores_alloc(struct scoring *s, size_t n, struct err *e)
     return 0;
 }
 
+size_t scoring_rows(const struct scoring *s)
+{
+    const struct weight_table *t = &s->engine->model->table;
+    size_t rows = 0;
+    for (int i = 0; i < t->n; i++)
+        rows += t->v[i].trainable ? (size_t)t->v[i].shape[0] : 0;
+    return rows;
+}
+
 float scoring_value(const struct scoring *s, const struct locator *l, int i, size_t k)
 {
     const struct model *m = s->engine->model;

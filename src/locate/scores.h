@@ -40,6 +40,8 @@ void scoring_fini(struct scoring *s);
 /* Units of tensor i, and the index of its first score in `v`. Not of neurons. */
 size_t scoring_units(const struct scoring *s, const struct locator *l, int i, size_t *first);
 
+/* All rows of the trainable tensors. */
+size_t scoring_rows(const struct scoring *s);
 /* The score of element k of tensor i: that of its row or neuron; NaN: it has none. */
 float scoring_value(const struct scoring *s, const struct locator *l, int i, size_t k);
 
@@ -68,6 +70,10 @@ static inline void scores_weight_done(const struct scoring *s, int i)
 }
 /* Runs all rows of a role through the model, forward only, `batch` at a time, with this tap. */
 int scores_forward(struct scoring *s, enum role role, const struct linear_tap *tap, struct err *e);
+
+/* A statistic of every neuron's activations over all tokens of a role, [L,F]: 0 root mean square, 1
+ * mean of absolute values, 2 standard deviation, 3 share above 0. */
+int scores_activation(struct scoring *s, enum role role, int statistic, double *out, struct err *e);
 
 /* --- selection --- */
 

@@ -1,0 +1,220 @@
+/* Masks by activations, Fisher information, rows and neurons, against the authors' code and PyTorch
+ * in f64 (tools/make_locate_golden.py). */
+#include "located.h"
+
+static void check_fisher(void)
+{
+    struct bench b;
+    struct err e;
+    struct located l;
+    open_rows(&b);
+    struct choice c = choose("fisher-ratio", "alpha", "1.5");
+    BUG_ON(find(&l, &b, &c, 0, "own", NULL, &e));
+    const struct tensor *want = tensor_find(&golden, "ssd.selected");
+    size_t wrong = 0;
+    for (int i = 0; i < b.m.table.n; i++) {
+        const struct weight *w = &b.m.table.v[i];
+        for (size_t k = 0; k < w->count; k++)
+            wrong += kept(&l, w->offset + k) != is_set(want, place(w->name) + k) &&
+                     fabs((double)l.scores.v[w->at + k] - 1.5) > 1.5e-4;
+    }
+    ok(!wrong && l.result.kept == 5872, "fisher-ratio: SSD's selection index for index");
+    located_fini(&l);
+    choice_fini(&c);
+    bench_close(&b);
+}
+
+/* Bits that differ in the linear maps of the layers, and that are set elsewhere. */
+static void wanda_bits(const struct bench *b, const struct located *l, size_t *wrong, size_t *other)
+{
+    *wrong = *other = 0;
+    for (int i = 0; i < b->m.table.n; i++) {
+        const struct weight *w = &b->m.table.v[i];
+        char key[128];
+        snprintf(key, sizeof key, "wanda.%s", w->name);
+        *strstr(key, ".weight") = 0;
+        const struct tensor *want = tensor_find(&golden, key);
+        for (size_t k = 0; k < w->count; k++)
+            *(want ? wrong : other) += kept(l, w->offset + k) != (want && is_set(want, k));
+    }
+}
+
+static void check_wanda(void)
+{
+    struct bench b;
+    struct err e;
+    struct located l;
+    size_t wrong, other;
+    open_rows(&b);
+    struct choice c = choose("wanda", NULL, NULL), rest = choose("wanda", "rest_free", "true");
+    for (int batch = 1; batch < 9; batch += 3) {
+        const struct mask_options o = {.ratio = 0.5, .scope = "own", .score_batch = batch};
+        BUG_ON(run_locate(&l, &b.m, &c, &o, b.g.sets, NULL, 0, NULL, &e));
+        wanda_bits(&b, &l, &wrong, &other);
+        ok(!wrong && !other, "wanda, %d rows at once: index for index, nothing outside the layers",
+           batch);
+        located_fini(&l);
+    }
+    BUG_ON(find(&l, &b, &rest, 0.5, "own", NULL, &e));
+    wanda_bits(&b, &l, &wrong, &other);
+    ok(!wrong && other == 2 * 104 * 24 + 7 * 24, "rest_free: all of embedding, head and norms");
+    located_fini(&l);
+    /* int(24 * (1 - 0.4)) = 14 are dropped of 24, int(40 * (1 - 0.4)) = 24 of 40 */
+    BUG_ON(find(&l, &b, &c, 0.4, "own", NULL, &e));
+    ok(l.result.kept == (size_t)3 * ((24 + 12 + 12 + 24 + 40 + 40) * 10 + 24 * 16),
+       "a share of 0.4 drops int(n (1 - 0.4)) of each row");
+    located_fini(&l);
+    choice_fini(&c);
+    choice_fini(&rest);
+    b.g.sets[ROLE_FORGET] = NULL;
+    bench_close(&b);
+}
+
+static void check_sure(void)
+{
+    struct bench b;
+    struct err e;
+    struct located l;
+    open_rows(&b);
+    struct choice c = choose("sure", NULL, NULL);
+    BUG_ON(find(&l, &b, &c, 0, "own", NULL, &e));
+    float *norms = read_f32(&golden, "sure.norms");
+    const struct tensor *want = tensor_find(&golden, "sure.kept");
+    double top, off = worst_of(l.scores.v, norms, 904, &top);
+    size_t wrong = 0, row = 0;
+    for (int i = 0; i < b.m.table.n; i++) {
+        const struct weight *w = &b.m.table.v[i];
+        for (size_t k = 0; k < w->count; k++)
+            wrong += kept(&l, w->offset + k) != is_set(want, row + k / (size_t)w->shape[1]);
+        row += (size_t)w->shape[0];
+    }
+    near(off, 0, 0, 1e-4 * top, "sure: norms of rows");
+    near(l.scores.least, 0.5913607839712539, 1e-5, 0, "the percentile");
+    ok(!wrong && l.result.kept == 91 && l.result.units == 904, "rows that are kept, whole");
+    free(norms);
+    located_fini(&l);
+    BUG_ON(find(&l, &b, &c, 0.1, "own", NULL, &e));
+    ok(l.result.kept == 90, "a share of 0.1: int(0.1 * 904) rows");
+    located_fini(&l);
+    choice_fini(&c);
+    bench_close(&b);
+}
+
+/* Rows whose gradients were given: cosines by a plain loop. */
+static void check_pcgu(void)
+{
+    struct bench b;
+    struct err e;
+    struct located l;
+    double loss, worst = 0;
+    int rows[16];
+    open_rows(&b);
+    struct choice c = choose("pcgu", NULL, NULL);
+    for (int i = 0; i < 16; i++)
+        rows[i] = i;
+    BUG_ON(find(&l, &b, &c, 1, "own", NULL, &e));
+    device float *g[2];
+    for (int k = 0; k < 2; k++) {
+        const struct data_rows all = {k ? ROLE_RETAIN : ROLE_FORGET, rows, k ? 13 : 9, 16};
+        g[k] = b.m.ops->alloc(b.m.table.grads, &e);
+        BUG_ON(derivative_gradient(&l.engine, GOAL_BIT(k ? GOAL_RETAIN : GOAL_FORGET), &all, g[k],
+                                   &loss, &e));
+    }
+    size_t without = 0;
+    for (int i = 0; i < b.m.table.n; i++) {
+        const struct weight *w = &b.m.table.v[i];
+        for (int64_t r = 0; w->n_dims == 2 && r < w->shape[0]; r++) {
+            double ff = 0, rr = 0, fr = 0;
+            for (int64_t k = 0; k < w->shape[1]; k++) {
+                size_t at = w->at + (size_t)(r * w->shape[1] + k);
+                ff += (double)g[0][at] * (double)g[0][at];
+                rr += (double)g[1][at] * (double)g[1][at];
+                fr += (double)g[0][at] * (double)g[1][at];
+            }
+            const double got = (double)l.scores.v[l.scores.first[i] + (size_t)r];
+            without += ff * rr == 0;
+            worst = ff * rr > 0 ? fmax(worst, fabs(got + fr / sqrt(ff * rr))) : worst;
+        }
+    }
+    near(worst, 0, 0, 1e-4, "pcgu: cosines of the rows' gradients");
+    ok(l.result.kept == 736 - without && without > 10,
+       "rows of vectors, and the %zu without a gradient, are not kept", without);
+    b.m.ops->free(g[0]);
+    b.m.ops->free(g[1]);
+    located_fini(&l);
+    choice_fini(&c);
+    bench_close(&b);
+}
+
+/* Elements of the neurons that are kept: rows of gate and up, columns of down. */
+static size_t wrong_neurons(const struct bench *b, const struct located *l)
+{
+    size_t wrong = 0;
+    for (int i = 0; i < b->m.table.n; i++) {
+        const struct weight *w = &b->m.table.v[i];
+        const bool down = w->slot == W_DOWN, mlp = down || w->slot == W_GATE || w->slot == W_UP;
+        for (int64_t k = 0; k < (int64_t)w->count; k++) {
+            const int64_t unit = down ? k % 40 : k / w->shape[1];
+            const bool want =
+                mlp && (double)l->scores.v[w->layer * 40 + unit] >= l->result.threshold;
+            wrong += kept(l, w->offset + (size_t)k) != want;
+        }
+    }
+    return wrong;
+}
+
+static void check_selective(void)
+{
+    static const char *const names[] = {"rms", "abs", "std", "freq"}, *const keys[] = {
+                                                                          "rms", "mean_abs", "std",
+                                                                          "positive"};
+    struct bench b;
+    struct err e;
+    struct located l;
+    open_rows(&b);
+    for (int s = 0; s < 4; s++) {
+        struct choice c = choose("selective", "statistic", names[s]);
+        double worst[2] = {0}, top[2] = {0}, out[120];
+        float *want[2];
+        BUG_ON(find(&l, &b, &c, 0.1, "own", NULL, &e));
+        for (int k = 0; k < 2; k++) {
+            char key[64];
+            snprintf(key, sizeof key, "activations.%s.%s", k ? "retain" : "forget", keys[s]);
+            want[k] = read_f32(&golden, key);
+            BUG_ON(scores_activation(&l.scores, k ? ROLE_RETAIN : ROLE_FORGET, s, out, &e));
+            for (int j = 0; j < 120; j++) {
+                worst[k] = fmax(worst[k], fabs(out[j] - (double)want[k][j]));
+                top[k] = fmax(top[k], fabs((double)want[k][j]));
+            }
+            near(worst[k], 0, 0, 1e-4 * top[k], "%s", key);
+        }
+        ok(l.result.kept == 12 && !wrong_neurons(&b, &l),
+           "selective, %s: a tenth of the neurons, with all their weights", names[s]);
+        free(want[0]);
+        free(want[1]);
+        located_fini(&l);
+        choice_fini(&c);
+    }
+    struct choice c = choose("selective", NULL, NULL);
+    BUG_ON(find(&l, &b, &c, 0.1, "tensor", NULL, &e));
+    ok(l.result.kept == 3 * 4, "a share of each layer");
+    located_fini(&l);
+    choice_fini(&c);
+    bench_close(&b);
+}
+
+int main(void)
+{
+    struct err e;
+    char *dir = test_data("");
+    root = dir;
+    BUG_ON(tensor_file_open(&golden, path_of("", "locate.safetensors"), &e));
+    check_fisher();
+    check_wanda();
+    check_sure();
+    check_pcgu();
+    check_selective();
+    tensor_file_close(&golden);
+    free(dir);
+    return done();
+}
