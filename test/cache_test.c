@@ -144,6 +144,42 @@ static void check_hash(void)
     ok(hash_bytes(HASH_START, "\0\0", 2) != hash_bytes(HASH_START, "\0", 1), "so do zeros");
 }
 
+/* 20,000 numbers, three to a hash in turn: each found, and in few probes. */
+static void check_index(void)
+{
+    enum { N = 20000, SHARE = 3 };
+    struct hash_index x = {0};
+    struct err e;
+    size_t found = 0, probes = 0, number, p = 0;
+    ok(!hash_index_next(&x, 7, &p, &number), "an empty index has nothing");
+    for (size_t i = 0; i < N; i++)
+        if (hash_index_add(&x, hash_word(HASH_START, i / SHARE), i, &e))
+            break;
+    for (size_t i = 0; i < N; i++) {
+        size_t at = 0, same = 0;
+        while (hash_index_next(&x, hash_word(HASH_START, i / SHARE), &at, &number)) {
+            same += number / SHARE == i / SHARE;
+            found += number == i;
+        }
+        found += same != (i < N / SHARE * SHARE ? SHARE : N % SHARE);
+        probes += at;
+    }
+    ok(found == N, "each of %d numbers is found under its hash, with the others of the hash", N);
+    ok(probes < 20 * N, "in %.1f probes", (double)probes / N);
+    hash_index_fini(&x);
+    size_t i = 0;
+    mem_fail_at(3);
+    while (i < N && !hash_index_add(&x, i, i, &e))
+        i++;
+    mem_fail_at(-1);
+    size_t kept = 0;
+    for (size_t k = 0; k < i; k++)
+        for (size_t at = 0; hash_index_next(&x, k, &at, &number);)
+            kept += number == k;
+    ok(i && i < N && kept == i, "without memory %zu numbers are as they were", i);
+    hash_index_fini(&x);
+}
+
 int main(void)
 {
     snprintf(path, sizeof path, "%s/kept.bin", test_dir());
@@ -153,5 +189,6 @@ int main(void)
     check_cuts();
     check_memory();
     check_hash();
+    check_index();
     return done();
 }

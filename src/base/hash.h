@@ -1,11 +1,15 @@
-/* 64-bit non-cryptographic hash: detects accidental differences; collisions can be constructed.
+/* 64-bit non-cryptographic hash: detects accidental differences; collisions can be constructed. And
+ * an index of things by their hash, so that a name among thousands is found at once.
  */
 #ifndef BASE_HASH_H
 #define BASE_HASH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "base/err.h"
 
 #define HASH_START UINT64_C(0x243F6A8885A308D3)
 
@@ -31,5 +35,22 @@ static inline uint64_t hash_bytes(uint64_t h, const void *bytes, size_t n)
         memcpy(&word, at, n);
     return hash_word(h, word);
 }
+
+static inline uint64_t hash_text(const char *s)
+{
+    return hash_bytes(HASH_START, s, strlen(s));
+}
+
+/* Numbers under hashes, several under one if need be: the caller compares the things themselves.
+ * Zeros are an empty index. */
+struct hash_index {
+    struct hash_entry *entry; /* owned [cap], open addressing */
+    size_t n, cap;
+};
+
+int hash_index_add(struct hash_index *x, uint64_t hash, size_t number, struct err *e);
+/* The next number under this hash, `*probe` being 0 at first; false: no more. */
+bool hash_index_next(const struct hash_index *x, uint64_t hash, size_t *probe, size_t *number);
+void hash_index_fini(struct hash_index *x);
 
 #endif

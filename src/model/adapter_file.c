@@ -73,24 +73,28 @@ static size_t find_mark(const struct mark *k, const char *name)
     return at && at > name && is_rest(k, at + strlen(k->text)) ? (size_t)(at - name) : 0;
 }
 
-/* The row of the table that is `module`[0..n) and `last`; -1: none. */
-static int find_row(const struct weight_table *t, const char *module, size_t n, const char *last)
+/* The row of the table that is `module`[0..n) and `last`; -1: none. bare: the table's names without
+ * wrappers. */
+static int find_row(const struct weight_table *t, const struct hash_index *bare, const char *module,
+                    size_t n, const char *last)
 {
-    for (int i = 0; i < t->n; i++) {
-        const char *name = skip_wrappers(t->v[i].name);
-        if (!strncmp(name, module, n) && !strcmp(name + n, last))
-            return i;
-    }
+    char name[sizeof t->v->name];
+    if (snprintf(name, sizeof name, "%.*s%s", (int)n, module, last) >= (int)sizeof name)
+        return -1;
+    for (size_t i, p = 0; hash_index_next(bare, hash_text(name), &p, &i);)
+        if (!strcmp(skip_wrappers(t->v[i].name), name))
+            return (int)i;
     return -1;
 }
 
-static int place_tensor(struct adapter_file *f, const struct tensor *t, struct err *e)
+static int place_tensor(struct adapter_file *f, const struct hash_index *bare,
+                        const struct tensor *t, struct err *e)
 {
     const char *name = skip_wrappers(t->name);
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
         const struct mark *k = &marks[i];
         size_t n = find_mark(k, name);
-        int row = n ? find_row(&f->table, name, n, k->of) : -1;
+        int row = n ? find_row(&f->table, bare, name, n, k->of) : -1;
         if (row < 0)
             continue;
         const struct tensor **to =
@@ -102,6 +106,18 @@ static int place_tensor(struct adapter_file *f, const struct tensor *t, struct e
         return 0;
     }
     return err_set(e, "tensor '%.200s' belongs to no weight of the model", t->name);
+}
+
+static int place_tensors(struct adapter_file *f, struct err *e)
+{
+    struct hash_index bare = {0};
+    int rc = 0;
+    for (int i = 0; !rc && i < f->table.n; i++)
+        rc = hash_index_add(&bare, hash_text(skip_wrappers(f->table.v[i].name)), (size_t)i, e);
+    for (int i = 0; !rc && i < f->tensors.n_tensors; i++)
+        rc = place_tensor(f, &bare, &f->tensors.tensors[i], e);
+    hash_index_fini(&bare);
+    return rc;
 }
 
 /* --- checks --- */
@@ -307,10 +323,7 @@ int adapter_place(struct adapter_file *f, const struct model *m, struct err *e)
     if (weight_table_init(&f->table, &f->shape, e) ||
         !(f->parts = mem_alloc((size_t)f->table.n, sizeof *f->parts, e)))
         return -1;
-    for (int i = 0; i < f->tensors.n_tensors; i++)
-        if (place_tensor(f, &f->tensors.tensors[i], e))
-            return -1;
-    return check_rows(f, e);
+    return place_tensors(f, e) || check_rows(f, e) ? -1 : 0;
 }
 
 int adapter_open(struct adapter_file *f, const struct model *m, const char *dir, struct err *e)

@@ -157,6 +157,9 @@ int weight_table_init(struct weight_table *t, const struct model_config *c, stru
         add(t, s, -1, c);
     t->n_model = t->n;
     weight_table_place(t);
+    for (int i = 0; i < t->n; i++)
+        if (hash_index_add(&t->names, hash_text(t->v[i].name), (size_t)i, e))
+            return -1;
     return check_total(t, e);
 }
 
@@ -170,6 +173,7 @@ void weight_table_decay_norms(struct weight_table *t, const struct model_config 
 void weight_table_fini(struct weight_table *t)
 {
     free(t->v);
+    hash_index_fini(&t->names);
     *t = (struct weight_table){0};
 }
 
@@ -196,8 +200,8 @@ device float *weight_grad(const struct weight_table *t, enum slot slot, int laye
 
 int weight_by_name(const struct weight_table *t, const char *name)
 {
-    for (int i = 0; i < t->n; i++)
+    for (size_t i, p = 0; hash_index_next(&t->names, hash_text(name), &p, &i);)
         if (!strcmp(t->v[i].name, name))
-            return i;
+            return (int)i;
     return -1;
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/hash.h"
 #include "model/config.h"
 
 /* The places a weight can have in a decoder. A bias follows its weight: slot + 1. Those of the head
@@ -159,9 +160,10 @@ struct weight {
 };
 
 struct weight_table {
-    struct weight *v; /* owned */
-    int n;            /* rows: the model's own, then those of adapters (lora.h) */
-    int n_model;      /* the model's own */
+    struct weight *v;        /* owned */
+    struct hash_index names; /* of the model's own rows */
+    int n;                   /* rows: the model's own, then those of adapters (lora.h) */
+    int n_model;             /* the model's own */
     int first[SLOT_COUNT],
         per_layer; /* where a slot of layer 0 stands (-1: absent), and the step */
     size_t
@@ -196,6 +198,7 @@ int weight_index(const struct weight_table *t, enum slot slot, int layer);
  * weight, or nobody wants its gradient, or grads is NULL. */
 device float *weight_grad(const struct weight_table *t, enum slot slot, int layer,
                           device float *grads);
-int weight_by_name(const struct weight_table *t, const char *name); /* -1: none */
+/* One of the model's own; -1: none. */
+int weight_by_name(const struct weight_table *t, const char *name);
 
 #endif

@@ -16,6 +16,7 @@ static void free_out(struct tensor_out *o)
     for (size_t i = 0; i < o->n; i++)
         free(o->t[i].name);
     free(o->t);
+    hash_index_fini(&o->names);
     free(o);
 }
 
@@ -36,7 +37,7 @@ static int check_name(const struct tensor_out *o, const char *name, struct err *
 {
     if (!utf8_valid(name, strlen(name), NULL))
         return err_set(e, "tensor %zu has a name that is not UTF-8", o->n);
-    for (size_t i = 0; i < o->n; i++)
+    for (size_t i, p = 0; hash_index_next(&o->names, hash_text(name), &p, &i);)
         if (!strcmp(o->t[i].name, name))
             return err_set(e, "two tensors are named '%.128s'", name);
     return 0;
@@ -68,7 +69,8 @@ int tensor_out_add(struct tensor_out *o, const char *name, enum dtype dtype, int
     if (n_dims)
         memcpy(t.shape, shape, (size_t)n_dims * sizeof *shape);
     if (check_name(o, name, e) || o->can_hold(&t, e) || place(o, &t, e) ||
-        mem_reserve(&o->t, &o->cap, o->n + 1, sizeof t, e) || !(t.name = mem_strdup(name, e)))
+        mem_reserve(&o->t, &o->cap, o->n + 1, sizeof t, e) ||
+        hash_index_add(&o->names, hash_text(name), o->n, e) || !(t.name = mem_strdup(name, e)))
         return -1;
     o->t[o->n++] = t;
     o->end = (t.at + t.bytes + o->align - 1) & ~(o->align - 1);

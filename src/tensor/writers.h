@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "tensor/file.h"
 #include "tensor/out.h"
 
@@ -24,6 +25,7 @@ struct tensor_out {
     int (*can_hold)(const struct out_tensor *t, struct err *e);
     const struct gguf_pairs *pairs; /* borrowed; NULL unless GGUF */
     struct out_tensor *t;           /* owned, in announced order */
+    struct hash_index names;        /* numbers of t */
     size_t n, cap, next;            /* announced, allocated, written */
     size_t end, written;            /* data bytes announced and written so far, padding included */
     bool started;                   /* the header is written */
