@@ -29,7 +29,7 @@ check('--version', 0, qr/^unlearn \d+\.\d+\.\d+$/, '--version');
 check('dif', 2, qr/^unlearn: unknown command 'dif': did you mean 'diff'\?\n/, 'unknown command');
 check('help diff', 0, qr/^usage: unlearn diff A B.*--rtol X .*--recipe FILE/s, 'help of a command');
 check('help compat', 0, qr/^  none .*^  ou .*^  micro_mean /ms, 'the values of --compat');
-check('forget --method klmin --help', 0, qr/^here retain_loss_type is KL by default$/m,
+check('forget --method klmin --help', 0, qr/^default here: --retain-loss-type KL$/m,
     'what a method changes');
 check('diff --help', 0, qr/^usage: unlearn diff A B/, 'the same');
 check('help > /dev/full', 1, qr/^unlearn: cannot write standard output: /, 'a full disk');

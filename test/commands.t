@@ -35,7 +35,7 @@ my $text = '{"question": "Who?", "answer": "You and me."}' . "\n";
 for ('score', 'generate', 'info') {
     my ($status, $out) = run_apart("help $_");
     is($status, 0, "help $_");
-    like($out, qr/^usage: unlearn $_ .*--json .*of every command:/s, "help $_: options");
+    like($out, qr/^usage: unlearn $_ .*--json .*common options:/s, "help $_: options");
 }
 
 # --- generate ---

@@ -77,7 +77,7 @@ ok(!-e "$dir/through/$kept", 'keeps nothing once it is done');
     like($said, qr/'.*model' is read here and stays as it is/, 'nor is anything written into the model');
 }
 my (undef, $said) = run("$tofu --out " . begun('whole'));
-like($said, qr/^unlearn eval: cannot replace '.*'.*; what the model said is kept in '.*whole\/$kept': repeat the command to go on$/,
+like($said, qr/^unlearn eval: cannot replace '.*'.*; the model's outputs are kept in '.*whole\/$kept': repeat the command to resume$/,
     'an end that fails says how to go on');
 my $whole = get("$dir/whole/$kept");
 my @ends = ends($whole);
@@ -139,7 +139,7 @@ same_logs('options', 'longer', 'other options');
 # A disk that is full, as a limit on the size of files: 512 bytes a block.
 my $blocks = int($ends[4] / 512);
 my (undef, undef, $err) = run_apart("$tofu --out " . begun('full'), '', "trap '' XFSZ; ulimit -f $blocks; ");
-like($err, qr/^unlearn eval: cannot write '.*$kept': File too large; what the model said is kept in '.*': repeat/i, 'a full disk');
+like($err, qr/^unlearn eval: cannot write '.*$kept': File too large; the model's outputs are kept in '.*': repeat/i, 'a full disk');
 my @held = ends(get("$dir/full/$kept"));
 is($held[-1], (grep { $_ <= 512 * $blocks } @ends)[-1], 'all records that fit are there, and no half one');
 go_on('full', 'with room again');
@@ -167,13 +167,13 @@ sub interrupted {
 my ($status, $out);
 ($status, $err, $out) = interrupted("$piped --out " . begun('stopped', $cut));
 is($status, 1, 'Ctrl-C: status 1');
-like($err, qr/^unlearn eval: interrupted; what the model said is kept in '.*stopped\/$kept': repeat the command to go on$/, 'says how to go on');
+like($err, qr/^unlearn eval: interrupted; the model's outputs are kept in '.*stopped\/$kept': repeat the command to resume$/, 'says how to go on');
 is($out, '', 'nothing is printed');
 is(get("$dir/stopped/$kept"), $cut, 'and the file is what it was');
 is(join(' ', map { s{.*/}{}r } glob("$dir/stopped/*")), "TOFU_EVAL.json $kept", 'no half file lies about');
 go_on('stopped', 'Ctrl-C');
 ($status, $err) = interrupted($piped);
-is("$status $err", "1 unlearn eval: interrupted; with --out DIR it could go on from here\n", 'without --out');
+is("$status $err", "1 unlearn eval: interrupted; with --out DIR it could be resumed\n", 'without --out');
 
 # A second model, and the two beside each other.
 my $beside = "eval --model $dir/model --retrained $dir/other --forget '$qa\[0:12]' --retain '$qa\[12:20]' --max-new-tokens 6 --quiet";

@@ -55,7 +55,7 @@ near($line->{auc_gap}, $eval->{mia_loss}{agg_value} - $gold->{mia_loss}{agg_valu
 ok(!exists $table->{beside}{holdout}{auc_gap}, 'the holdout set is held against nothing');
 ok($line->{kl} > 0 && $line->{kl_low} <= $line->{kl} && $line->{kl} <= $line->{kl_high}, 'KL within its interval');
 ok($line->{top1_low} <= $line->{top1} && $line->{top1} <= $line->{top1_high}, 'so are equal first choices');
-like($out, qr/^beside the retrained +rows.*\n.*\nforget +4 +$line->{tokens} /m, 'a second table');
+like($out, qr/^compared with retrained +rows.*\n.*\nforget +4 +$line->{tokens} /m, 'a second table');
 like($out, qr/^holdout .* -$/m, 'without a gap where there is none');
 
 # What it cost. 19 answers and 7 gradients of either model; 7 answers of both side by side.

@@ -86,7 +86,7 @@ for my $case (['WHP --reinforced-epochs 150', 'reinforced', 'INT'], ['KGA --new-
     my $long = "$short --lr 1e-4 --no-quiet --method $method --out";
     run("$long $dir/through");
     my ($status, $said) = interrupt($signal, "$long $dir/stopped", $stage);
-    like($said, qr/^unlearn forget: stage '$stage': interrupted; repeat the command with --resume to go on$/m, "$name: says in which stage")
+    like($said, qr/^unlearn forget: stage '$stage': interrupted; repeat the command with --resume$/m, "$name: says in which stage")
         if $stage && $signal ne 'KILL';
     ok(!-e "$dir/stopped/model.safetensors", "$name: came before the end");
     ($status, $said) = run("$long $dir/stopped --resume");
@@ -119,10 +119,10 @@ check("probe --model $cur --method KGA --reinforced $dir/learnt --batch test/dat
 check("$both --first mopping --out $dir/none", 2, qr/there is no first phase 'mopping': give --first mapping or none/, 'no such stage');
 check("$both --method TAR --forget $new --mapping-steps -1 --out $dir/none", 2, qr/--mapping-steps: '-1' is not an integer from 0/, 'fewer than no steps');
 check("$both --method NPO --reinforced-lr 1e-3 --out $dir/none", 2, qr/reinforced/, 'the option of a stage that does not run');
-check('methods KGA', 0, qr/^before it, fine-tuning of a copy on new data.*--new-model-lr/ms, 'methods KGA tells its stages');
-check('methods TAR', 0, qr/^before it, random mapping of the weights.*--mapping-steps/ms, 'methods TAR too');
+check('methods KGA', 0, qr/^stage before training: fine-tuning of a copy on new data.*--new-model-lr/ms, 'methods KGA tells its stages');
+check('methods TAR', 0, qr/^stage before training: random mapping of the weights.*--mapping-steps/ms, 'methods TAR too');
 is_deeply({map { $_->{name} => $_->{stages} } grep { @{$_->{stages}} } @{decode_json(scalar `$unlearn methods --json`)}},
     {WHP => ['reinforced'], RKLD => ['reinforced'], KGA => ['reinforced', 'new_model'], TAR => ['mapping']}, 'and no other method');
-check('methods NPO', 0, qr/^(?!.*before it,)/s, 'NPO has none');
+check('methods NPO', 0, qr/^(?!.*stage before training:)/s, 'NPO has none');
 
 done_testing();

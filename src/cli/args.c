@@ -264,18 +264,19 @@ bool args_has(const struct args *a, const char *name)
 
 static void print_help(const struct args *a)
 {
+    char flag[PARAM_NAME_MOST + 1];
     printf("usage: unlearn %s %s\n\n%s", a->command, a->usage, a->about);
     for (int i = 0; i < n_tables(a); i++) {
         printf("\n%s:\n", a->tables[i].title);
         param_help(a->tables[i].params, stdout);
     }
     for (const struct param_preset *p = a->presets; p && p->name; p++)
-        printf("\nhere %s is %s by default\n", p->name, p->value);
+        printf("\ndefault here: --%s %s\n", param_flag(p->name, flag), p->value);
     if (preset_is_for(a->command)) {
         printf("\npresets:\n");
         param_help(preset_params, stdout);
     }
-    printf("\nof every command:\n");
+    printf("\ncommon options:\n");
     param_help(common_params, stdout);
 }
 

@@ -20,29 +20,26 @@ struct options {
 
 #define DTYPES "auto|f32|bf16|f16|q8_0"
 static const struct param params[] = {
-    CHOICE_PARAM(
-        struct options, dtype, DTYPES, "auto",
-        "storage type of matrices; auto: as they are, or f32 if the format cannot hold that"),
+    CHOICE_PARAM(struct options, dtype, DTYPES, "auto",
+                 "storage type of matrices; auto: unchanged, or f32 if the format lacks it"),
     CHOICE_PARAM(struct options, format, "auto|hf|gguf", "auto",
                  "hf: a directory, gguf: a file; auto: gguf if OUT ends in .gguf"),
     STRING_PARAM(struct options, adapter, NULL, "DIR",
                  "LoRA adapter in PEFT's files, merged into the model"),
-    STRING_PARAM(
-        struct options, shard_size, "5GB", "SIZE",
-        "a directory's safetensors files are not larger (200MB, 5GB, 2GiB; bytes without a unit)"),
+    STRING_PARAM(struct options, shard_size, "5GB", "SIZE",
+                 "maximum size of a safetensors file (200MB, 5GB, 2GiB; bytes without a unit)"),
     BOOL_PARAM(
         struct options, overwrite, false,
         "replace the model in the directory OUT; without it one that is not empty is refused"),
     {0}};
 
-static const char about[] = "Writes the model IN as OUT, with its tokenizer and chat template. IN "
-                            "is a directory, a GGUF or\n"
-                            "llama2.c file, or 'default'. OUT is a Hugging Face directory "
-                            "(safetensors) or a GGUF file that\n"
-                            "llama.cpp loads. OUT can be loaded once it is complete, not before; a "
-                            "directory that is not empty\n"
-                            "is refused without --overwrite, and IN itself always. Vectors stay "
-                            "f32 in a GGUF. q8_0 is for GGUF only.\n";
+static const char about[] =
+    "Writes the model IN as OUT, with its tokenizer and chat template. IN is a directory, a GGUF "
+    "or llama2.c\n"
+    "file, or 'default'. OUT is a Hugging Face directory (safetensors) or a GGUF file that "
+    "llama.cpp loads.\n"
+    "OUT can be loaded only once it is complete; a directory that is not empty is refused without\n"
+    "--overwrite, and IN itself always. Vectors stay f32 in a GGUF. q8_0 is for GGUF only.\n";
 
 enum format { FORMAT_HF, FORMAT_GGUF };
 
@@ -128,7 +125,8 @@ static int check_out(const struct options *o, const char *in, const char *out, e
 
 /* --- GGUF --- */
 
-/* End tokens of the model beside the tokenizer's, under the two names that llama.cpp has for such.
+/* End tokens of the model that are not the tokenizer's, under the two names that llama.cpp has for
+ * such.
  */
 static int put_ends(const struct setup *s, struct gguf_pairs *p, struct err *e)
 {

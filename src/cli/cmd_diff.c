@@ -13,17 +13,19 @@ struct options {
 };
 
 static const struct param params[] = {
-    REAL_PARAM(struct options, rtol, 0, INFINITY, 0, "allowed |a - b| as a part of |b|"),
-    REAL_PARAM(struct options, atol, 0, INFINITY, 0, "allowed |a - b| on top of that"),
+    REAL_PARAM(struct options, rtol, 0, INFINITY, 0,
+               "relative tolerance: allowed |a - b| as a fraction of |b|"),
+    REAL_PARAM(struct options, atol, 0, INFINITY, 0, "absolute tolerance, added to it"),
     BOOL_PARAM(struct options, json, false, "print one JSON object"),
     {0}};
 
-static const char about[] =
-    "Compares the tensors of two files (safetensors, GGUF, llama2.c; any storage types, by value)\n"
-    "and lists those that differ. A value is outside if not |a - b| <= atol + rtol |b|; both are "
-    "0\n"
-    "by default, so that any difference counts. NaN equals NaN. Exit status 3: some value is\n"
-    "outside, a shape differs, or a tensor is missing in one of the files.\n";
+static const char about[] = "Compares the tensors of two files (safetensors, GGUF, llama2.c; any "
+                            "storage types, by value) and lists\n"
+                            "those that differ. A value is outside if not |a - b| <= atol + rtol "
+                            "|b|; both are 0 by default, so that\n"
+                            "any difference counts. NaN equals NaN. Exit status 3: some value is "
+                            "outside, a shape differs, or a\n"
+                            "tensor is missing in one of the files.\n";
 
 enum verdict { EQUAL, WITHIN, OUTSIDE, SHAPE, ONLY_A, ONLY_B, N_VERDICTS };
 static const char *const verdict_name[] = {"equal", "within", "outside",

@@ -1,4 +1,4 @@
-/* unlearn eval: what a model still knows. */
+/* unlearn eval: evaluate a model with a suite. */
 #include <stdio.h>
 
 #include "base/buf.h"
@@ -16,17 +16,16 @@ static const struct param params[] = {
     BOOL_PARAM(struct eval_options, list, false, "print all suites and kinds of metrics"),
     BOOL_PARAM(struct eval_options, markdown, false,
                "with --list: the kinds of metrics as a table, with what each was verified against"),
-    STRING_PARAM(
-        struct eval_options, reference, NULL, "PATH",
-        "another model, for the attack that compares losses and the perplexity of answers"),
+    STRING_PARAM(struct eval_options, reference, NULL, "PATH",
+                 "another model, for mia_reference and the perplexity of answers"),
     STRING_PARAM(struct eval_options, retrained, NULL, "PATH",
-                 "the retrained model: evaluated too, and compared on every data set"),
+                 "the retrained model: also evaluated, and compared on every data set"),
+    STRING_PARAM(struct eval_options, retain_logs, NULL, "FILE",
+                 "the retrained model's log of the same suite, for forget quality and privacy "
+                 "leak, instead of evaluating it"),
     STRING_PARAM(
-        struct eval_options, retain_logs, NULL, "FILE",
-        "its log of the same suite, for forget quality and privacy leak; it is not evaluated then"),
-    STRING_PARAM(struct eval_options, out, NULL, "DIR",
-                 "writes TOFU_EVAL.json, _SUMMARY.json, _TABLE.json and _COST.json, or as the "
-                 "suite is called"),
+        struct eval_options, out, NULL, "DIR",
+        "write TOFU_EVAL.json, _SUMMARY.json, _TABLE.json and _COST.json (TOFU: by suite) there"),
     BOOL_PARAM(
         struct eval_options, overwrite, false,
         "replace the suite's logs in --out and start over instead of resuming; without it existing "
@@ -35,44 +34,49 @@ static const struct param params[] = {
     STRING_PARAM(struct eval_options, question_key, "question", "KEY", "field of the prompt"),
     CHOICE_PARAM(struct eval_options, truth_ratio, "geometric|arithmetic", "geometric",
                  "mean over the wrong answers"),
-    INT_PARAM(struct eval_options, max_new_tokens, 1, 100000, 200, "of an answer"),
+    INT_PARAM(struct eval_options, max_new_tokens, 1, 100000, 200, "maximum length of an answer"),
     INT_PARAM(struct eval_options, batch, 0, 4096, 0, "batch size in prompts; 0: automatic"),
     BOOL_PARAM(struct eval_options, json, false, "print the summary as JSON"),
     {0},
 };
 
-static const char about[] =
-    "Runs a suite of metrics on a model. The first, tofu, takes data in TOFU's format (arXiv "
-    "2401.06121):\n"
-    "probability of the answers, ROUGE-L recall of its own answers, truth ratio, memorisation; "
-    "membership attacks\n"
-    "if a holdout set is given; forget quality and privacy leak against the retrained model's log, "
-    "and model utility.\n"
-    "Each suite has options of its own for its data (--suite NAME --help); sets that are not given "
-    "leave their\n"
-    "metrics out. The logs are in OpenUnlearning's format; means and AUCs have a 95 % "
-    "bootstrap interval.\n\n"
-    "With --out the model's outputs are cached there: an evaluation that was stopped, by Ctrl-C or "
-    "a full\n"
-    "disk, resumes when the command is repeated, and gives the same bytes as one that never "
-    "stopped.\n\n"
-    "--retrained MODEL runs the suite on that model as well; its log serves as --retain-logs "
-    "does, and goes to\n"
-    "OUT/retrained. A second table has a line for each data set, of the answers in its first "
-    "field: KL, the mean over\n"
-    "all tokens of KL(p || q) in nats, p of the retrained model; the share of tokens with the "
-    "same first choice; KS p, of\n"
-    "the rows' mean log-probabilities; AUC, the chance that a row's loss in the retrained model "
-    "is above a row's in the\n"
-    "model (0.5: losses do not tell them apart); AUC gap, where there is a holdout set, "
-    "mia_loss of the model less\n"
-    "that of the retrained one. With --retain-logs too, the log is used for the figures, the "
-    "model for this table.\n"
-    "\nSuites of multiple choice (mmlu, wmdp, truthfulqa, arc, "
-    "...) and of classification take their "
-    "questions from\n"
-    "--data PATH. Those that lm-evaluation-harness has are worded and scored as its version 0.4.8 "
-    "does.\n";
+static const char about[] = "Runs a suite of metrics on a model. The default, tofu, takes data in "
+                            "TOFU's format (arXiv 2401.06121):\n"
+                            "probability of the answers, ROUGE-L recall of generated answers, "
+                            "truth ratio, memorisation; membership\n"
+                            "inference attacks if a holdout set is given; forget quality and "
+                            "privacy leak against the retrained\n"
+                            "model's log, and model utility. Each suite has its own options for "
+                            "its data (--suite NAME --help);\n"
+                            "metrics of sets that are not given are left out. The logs are in "
+                            "OpenUnlearning's format; means and\n"
+                            "AUCs have a 95 % bootstrap interval.\n"
+                            "\n"
+                            "With --out the model's outputs are cached there: an evaluation that "
+                            "was interrupted, by Ctrl-C or a\n"
+                            "full disk, resumes when the command is repeated, and gives the same "
+                            "bytes as an uninterrupted one.\n"
+                            "\n"
+                            "--retrained MODEL runs the suite on that model as well; its log is "
+                            "used as that of --retain-logs, and\n"
+                            "goes to OUT/retrained. A second table has a line for each data set, "
+                            "computed on the answers in its first\n"
+                            "field: KL, the mean over all tokens of KL(p || q) in nats, where p is "
+                            "the retrained model; top-1\n"
+                            "agreement, the share of tokens with the same first choice; KS p, of "
+                            "the rows' mean log-probabilities;\n"
+                            "AUC, the probability that a row's loss in the retrained model is "
+                            "above a row's in the model (0.5: the\n"
+                            "losses do not distinguish them); AUC gap, where there is a holdout "
+                            "set: mia_loss of the model minus that\n"
+                            "of the retrained one. With --retain-logs too, the log is used for the "
+                            "metrics and the model for this\n"
+                            "table.\n"
+                            "\n"
+                            "Suites of multiple choice (mmlu, wmdp, truthfulqa, arc, ...) and of "
+                            "classification read their questions\n"
+                            "from --data PATH. Those of lm-evaluation-harness are worded and "
+                            "scored as in its version 0.4.8.\n";
 
 static void list_suites(void)
 {
@@ -136,10 +140,10 @@ void eval_kept_close(struct eval_kept *k, int rc, struct err *e)
     if (rc)
         why = *e;
     if (rc && cache_file_any(&k->file))
-        err_set(e, "%.200s; what the model said is kept in '%.200s': repeat the command to go on",
+        err_set(e, "%.200s; the model's outputs are kept in '%.200s': repeat the command to resume",
                 why.msg, k->file.path);
     else if (rc && *k->interrupt && !k->out)
-        err_set(e, "%.200s; with --out DIR it could go on from here", why.msg);
+        err_set(e, "%.200s; with --out DIR it could be resumed", why.msg);
     cache_file_close(&k->file, rc != 0);
 }
 

@@ -24,38 +24,37 @@ static const struct param params[] = {
                  "rows as JSON Lines, JSON or CSV; FILE[a:b] takes a part, '-' is standard input"),
     STRING_PARAM(struct options, prompt, NULL, "TEXT",
                  "one question instead; --prompt may be left out"),
-    STRING_PARAM(struct options, question_key, "question", "KEY", "where a row holds its prompt"),
-    STRING_PARAM(
-        struct options, field, NULL, "KEY",
-        "print the rows themselves, as JSON Lines, with what the model says in this field"),
-    INT_PARAM(struct options, max_new_tokens, 1, 1 << 20, 200,
-              "tokens after which an answer is cut"),
+    STRING_PARAM(struct options, question_key, "question", "KEY", "field of the prompt"),
+    STRING_PARAM(struct options, field, NULL, "KEY",
+                 "print the rows as JSON Lines, with the model's answer in this field"),
+    INT_PARAM(struct options, max_new_tokens, 1, 1 << 20, 200, "maximum length of an answer"),
     STRING_PARAM(struct options, stop, NULL, "TEXT",
-                 "an answer ends before this text; several stand between bars: '\\n\\n|Question:'"),
+                 "an answer ends before this text; separate several by bars: '\\n\\n|Question:'"),
     INT_PARAM(struct options, batch, 0, 1 << 16, 0, "batch size in prompts; 0: automatic"),
     INT_PARAM(struct options, n, 1, 1 << 16, 1,
-              "answers to each prompt, sampled independently; needs a temperature above 0"),
-    REAL_PARAM(struct options, temperature, 0, 1e6, 0, "0: always the likeliest token"),
+              "independent samples per prompt; needs a temperature above 0"),
+    REAL_PARAM(struct options, temperature, 0, 1e6, 0, "sampling temperature; 0: greedy"),
     REAL_PARAM(struct options, top_p, 1e-9, 1, 1,
-               "draw from the likeliest tokens that together reach this probability"),
-    INT_PARAM(struct options, seed, 0, UINT32_MAX, 0, "of the draws"),
+               "nucleus sampling: the most likely tokens up to this total probability"),
+    INT_PARAM(struct options, seed, 0, UINT32_MAX, 0, "seed of sampling"),
     BOOL_PARAM(struct options, json, false, "print one JSON object a row"),
     {0}};
 
-static const char about[] =
-    "Continues each row's prompt, or one TEXT, and prints what the model says. Rows are "
-    "{\"question\"},\n"
-    "rendered as a chat whose answer is to be written, or {\"prompt_ids\"}, a list of token ids.\n"
-    "An answer ends with the model's end token, or before a text of --stop, where \\n is a new "
-    "line\n"
-    "and \\| a bar. With --json a line is {\"new_ids\", \"text\"}: the new ids, the end token or "
-    "those\n"
-    "of the stop included, and their text, without the stop, if the checkpoint has a tokenizer.\n"
-    "With --field alternate the output is data for AltPO: rows with the alternate that the model "
-    "wrote.\n"
-    "With --n each row has so many lines, one after another, with --json as \"sample\": 0, 1, ... "
-    "of\n"
-    "\"row\". The same seed gives the same answers, whatever the batch.\n";
+static const char about[] = "Continues each row's prompt, or one TEXT, and prints the model's "
+                            "answers. Rows are {\"question\"},\n"
+                            "rendered as a chat whose answer is generated, or {\"prompt_ids\"}, a "
+                            "list of token ids. An answer ends\n"
+                            "with the model's end token, or before a text of --stop, where \\n is "
+                            "a new line and \\| a bar. With\n"
+                            "--json a line is {\"new_ids\", \"text\"}: the new ids, including the "
+                            "end token or those of the stop, and\n"
+                            "their text, without the stop, if the checkpoint has a tokenizer. With "
+                            "--field alternate the output is\n"
+                            "data for AltPO: the rows with the model's answer as their alternate. "
+                            "With --n each row has that many\n"
+                            "lines, with --json as \"sample\": 0, 1, ... of \"row\". The same seed "
+                            "gives the same answers, whatever\n"
+                            "the batch size.\n";
 
 /* One prompt per row. */
 static int read_prompts(struct dataset *d, struct setup *s, const struct rows *rows,

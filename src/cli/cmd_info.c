@@ -1,4 +1,4 @@
-/* unlearn info: what a model is, and the memory that work with it takes. Only headers are read. */
+/* unlearn info: a model's architecture and its memory use, from headers only. */
 #include <string.h>
 
 #include "base/json.h"
@@ -12,38 +12,42 @@
 
 #define OPT(field) offsetof(struct info_options, field)
 static const struct param params[] = {
-    INT_PARAM(struct info_options, batch, 1, 1 << 16, 8, "sequences at once, for the plan"),
-    INT_PARAM(struct info_options, length, 1, 1 << 20, 256, "tokens of each"),
-    INT_PARAM(struct info_options, lora_rank, 1, 4096, 8, "of adapters, for the plan"),
+    INT_PARAM(struct info_options, batch, 1, 1 << 16, 8,
+              "batch size in sequences, for the estimate"),
+    INT_PARAM(struct info_options, length, 1, 1 << 20, 256,
+              "tokens of a sequence, for the estimate"),
+    INT_PARAM(struct info_options, lora_rank, 1, 4096, 8, "rank of the adapters, for the estimate"),
     STRING_PARAM(struct info_options, adapter, NULL, "DIR",
-                 "LoRA adapter in PEFT's files, to be looked at with the model"),
+                 "LoRA adapter in PEFT's files, shown with the model"),
     STRING_PARAM(struct info_options, data, NULL, "FILE",
-                 "rows: how many tokens they are, and the first one as it is trained on"),
+                 "data: its number of tokens, and the first row as the model gets it"),
     {"question_key", PARAM_STRING, OPT(run.question_key), 0, 0, NULL, "question", "KEY",
      "field of the prompt"},
     {"answer_key", PARAM_STRING, OPT(run.answer_key), 0, 0, NULL, "answer", "KEY",
      "field of the answer"},
     {"chunk", PARAM_INT, OPT(run.chunk), 0, 1 << 20, NULL, "0", NULL,
-     "plain texts are joined and cut into pieces of so many tokens; 0: each row is one"},
+     "join plain texts and cut them into chunks of that many tokens; 0: each row is one"},
     {"compat", PARAM_STRING, OPT(setup.compat), 0, 0, NULL, "none", "NAMES",
      "ou, or quirks of OpenUnlearning joined by commas; see 'unlearn help compat'"},
     {"max_length", PARAM_INT, OPT(setup.max_length), 0, 1 << 24, NULL, "0", NULL,
      "tokens after which an example is cut; 0: never"},
     BOOL_PARAM(struct info_options, all, false,
-               "list every weight, not one line for those that all layers have"),
+               "list every weight, instead of one line for a weight of all layers"),
     BOOL_PARAM(struct info_options, json, false, "print one JSON object"),
     {0}};
 
 static const char about[] =
-    "Tells what a model is: family, sizes, storage types, tokenizer, chat template and end "
-    "tokens,\n"
-    "and how much memory scoring (eval), training and unlearning (forget) will take for batches "
-    "of\n"
-    "that many sequences. forget counts two roles at once and a frozen reference, which methods\n"
-    "that need only its log-probabilities do without; lora is forget with adapters on all\n"
-    "linear layers (--locate lora). MODEL is a directory, a GGUF or llama2.c file, or 'default'.\n"
-    "Only headers are read.\n"
-    "--data shows what becomes of a file's rows: tokens, and the first row as text.\n";
+    "Shows a model's family, sizes, storage types, tokenizer, chat template and end tokens, and "
+    "estimates\n"
+    "the memory that scoring (eval), training and unlearning (forget) need with batches of that "
+    "many\n"
+    "sequences. forget includes two roles at once and a frozen reference, which methods that need "
+    "only\n"
+    "its log-probabilities do not load; lora is forget with adapters on all linear layers "
+    "(--locate lora).\n"
+    "MODEL is a directory, a GGUF or llama2.c file, or 'default'. Only headers are read.\n"
+    "--data shows the rows of a file as the model gets them: their tokens, and the first as "
+    "text.\n";
 
 /* Weights of one place and type, in the order of their first. */
 static int gather_groups(struct info *in, struct err *e)

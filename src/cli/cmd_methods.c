@@ -24,8 +24,8 @@ static const struct param params[] = {
     {0},
 };
 
-static const char about[] = "Without a name: the table of methods. With one: its formula and every "
-                            "parameter with range and default.\n"
+static const char about[] = "Without a name: the table of methods. With one: its formula and all "
+                            "parameters with range and default.\n"
                             "A method is gamma * forget term + alpha * retain term; every part can "
                             "be overridden by options of\n"
                             "'unlearn forget'.\n";
@@ -165,7 +165,8 @@ static void print_stages(const struct recipe *r)
 {
     for (int k = 0; k < STAGE_COUNT; k++)
         if (has_stage(r, &stages[k])) {
-            printf("\nbefore it, %s, unless %s is given:\n", stages[k].help, stages[k].instead);
+            printf("\nstage before training: %s, unless %s is given:\n", stages[k].help,
+                   stages[k].instead);
             param_help(stages[k].params, stdout);
         }
 }
@@ -179,7 +180,7 @@ static void print_weighting(const struct method *m)
     BUG_ON(param_apply_presets(weighting_params, &o, m->presets, &e));
     const struct weighting *w = weighting_of(&o);
     if (w)
-        printf("weights over the run: %s (%s)\n", w->formula, w->paper);
+        printf("term weights: %s (%s)\n", w->formula, w->paper);
 }
 
 /* The wrapper and the locator that it comes with, and what makes data that have no file. */
@@ -201,7 +202,7 @@ static void print_parts(const struct method *m, const char *needs)
         param_help(alternate_params, stdout);
     }
     if (strstr(needs, role_name[ROLE_GENERIC])) {
-        printf("\nnormal text:\n");
+        printf("\ngeneric text:\n");
         param_help(generic_params, stdout);
     }
 }
@@ -209,7 +210,7 @@ static void print_parts(const struct method *m, const char *needs)
 static int print_one(const char *name, struct err *e)
 {
     struct recipe r;
-    char needs[96];
+    char needs[96], flag[PARAM_NAME_MOST + 1];
     if (recipe_open(&r, name, e) || write_needs(&r, needs, sizeof needs, e)) {
         recipe_fini(&r);
         return -1;
@@ -225,11 +226,11 @@ static int print_one(const char *name, struct err *e)
             print_term(place_name[i], r.part[i].row);
     print_parts(m, needs);
     print_stages(&r);
-    printf("\nof every method:\n");
+    printf("\nparameters of all methods:\n");
     param_help(method_params, stdout);
     param_help(weighting_params, stdout);
     for (const struct param_preset *p = m->presets; p && p->name; p++)
-        printf("here %s is %s by default\n", p->name, p->value);
+        printf("default for this method: --%s %s\n", param_flag(p->name, flag), p->value);
     recipe_fini(&r);
     return 0;
 }

@@ -19,7 +19,7 @@ struct options {
 static const struct param params[] = {
     STRING_PARAM(struct options, ref, NULL, "PATH", "reference model (default: the model itself)"),
     STRING_PARAM(struct options, reinforced, NULL, "PATH",
-                 "model that learnt the forget data by heart, for methods that look at one"),
+                 "the reinforced model, overfitted on the forget set, for methods that use one"),
     STRING_PARAM(struct options, batch, NULL, "FILE",
                  "safetensors: ROLE.input_ids, ROLE.attention_mask, ROLE.labels, all [B,T]"),
     STRING_PARAM(struct options, out, NULL, "FILE", "safetensors to write"),
@@ -28,18 +28,17 @@ static const struct param params[] = {
 
 static const struct param chosen_params[] = {LOCATE_PARAM(OPT(locate)), {0}};
 
-static const char about[] =
-    "Runs a method once, forward and backward, on token ids given as "
-    "tensors, and writes loss, forget_loss,\n"
-    "retain_loss, extra_loss and grad.NAME for every parameter, all f32. The same "
-    "batch through another implementation and\n"
-    "'unlearn diff' tells where the two part. Roles: forget, retain, "
-    "alternate ...; 'control_vec' [C] is\n"
-    "the direction that methods on hidden states steer to, whatever its length. With --locate, or "
-    "an "
-    "option of a locator,\n"
-    "gradients of weights that do not move are left out, unless --compat rmu_clip_all counts "
-    "them.\n";
+static const char about[] = "Runs one forward and backward pass of a method on token ids given as "
+                            "tensors, and writes loss,\n"
+                            "forget_loss, retain_loss, extra_loss and grad.NAME for every "
+                            "parameter, all f32. Run the same batch\n"
+                            "through another implementation and compare with 'unlearn diff'. "
+                            "Roles: forget, retain, alternate ...;\n"
+                            "'control_vec' [C] is the direction that methods on hidden states "
+                            "steer to, of any length. With --locate, or\n"
+                            "an option of a locator, gradients of frozen weights are left out, "
+                            "unless --compat rmu_clip_all counts\n"
+                            "them.\n";
 
 struct probe {
     struct setup s;

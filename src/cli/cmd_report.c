@@ -1,4 +1,4 @@
-/* unlearn report [NAME=]LOG ...: evaluation logs of several models side by side. */
+/* unlearn report [NAME=]LOG ...: compare evaluation logs of several models in one table. */
 #include <math.h>
 #include <string.h>
 
@@ -24,12 +24,14 @@ static const struct param params[] = {
     {0}};
 
 static const char about[] =
-    "Prints one table: a column for each model, a row for each metric that any log holds. A log "
-    "is\n"
-    "a directory with TOFU_EVAL.json or another suite's log (or the _SUMMARY.json), or one such "
-    "file,\n"
-    "written by this program or by OpenUnlearning. What a model cost to make is in the directory,\n"
-    "too. Without a NAME a column is named after the directory.\n\n"
+    "Prints one table: a column for each model, a row for each metric that any log has. A log is a "
+    "directory\n"
+    "with TOFU_EVAL.json or another suite's log (or the _SUMMARY.json), or one such file, written "
+    "by this\n"
+    "program or by OpenUnlearning. The cost of making a model is read from the directory as well. "
+    "Without\n"
+    "a NAME a column is named after the directory.\n"
+    "\n"
     "  unlearn report base=runs/base target=runs/target retrained=runs/gold npo=runs/npo\n";
 
 /* The last rows, from SUITE_COST.json (report/cost.h). */
@@ -96,7 +98,7 @@ static int merge(json_t *log, const char *dir, const char *file, struct err *e)
     return rc;
 }
 
-/* Adds what the model cost to make, if DIR/SUITE_COST.json says so (report/cost.h). */
+/* Adds the cost of making the model, if DIR/SUITE_COST.json has it (report/cost.h). */
 static int merge_cost(json_t *log, const char *dir, const char *file, struct err *e)
 {
     json_t *all = json_object(), *x;
@@ -156,7 +158,7 @@ static json_t *read_file(struct report *r, const char *path, struct err *e)
     return NULL;
 }
 
-/* The last part of the path that says something: the directory, of a file that it is in. */
+/* The last part of the path that is a name: the directory, of a file that it is in. */
 static char *default_name(const char *path, struct err *e)
 {
     size_t n = strlen(path);

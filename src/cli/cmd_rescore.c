@@ -1,4 +1,4 @@
-/* unlearn rescore EVAL.json: the aggregates of an evaluation log again, from its rows. */
+/* unlearn rescore EVAL.json: recompute the aggregates of an evaluation log from its rows. */
 #include <string.h>
 
 #include "base/json.h"
@@ -14,30 +14,28 @@ struct options {
 };
 
 static const struct param params[] = {
-    STRING_PARAM(struct options, suite, "tofu", "NAME|FILE",
-                 "whose metrics the log holds, as of eval"),
+    STRING_PARAM(struct options, suite, "tofu", "NAME|FILE", "suite of the log, as in eval"),
     STRING_PARAM(struct options, retain_logs, NULL, "FILE",
                  "the retrained model's log, for forget quality and privacy leak"),
     CHOICE_PARAM(struct options, truth_ratio, "geometric|arithmetic", "geometric",
                  "mean over the wrong answers"),
-    STRING_PARAM(
-        struct options, compat, "none", "NAMES",
-        "as of eval: under ou the figures that OpenUnlearning computes; see 'unlearn help compat'"),
+    STRING_PARAM(struct options, compat, "none", "NAMES",
+                 "as in eval: ou gives the figures of OpenUnlearning; see 'unlearn help compat'"),
     STRING_PARAM(
         struct options, out, NULL, "DIR",
-        "writes TOFU_EVAL.json, TOFU_SUMMARY.json and TOFU_TABLE.json, or as the suite is called"),
+        "write TOFU_EVAL.json, TOFU_SUMMARY.json and TOFU_TABLE.json (TOFU: by suite) there"),
     BOOL_PARAM(struct options, overwrite, false,
-               "replaces logs that are in --out, which are refused without it"),
+               "replace the logs in --out; without it existing logs are refused"),
     BOOL_PARAM(struct options, json, false, "print the summary as JSON"),
     {0}};
 
-static const char about[] =
-    "Computes every aggregate of an evaluation log from the log's rows, with intervals, beside "
-    "those it\n"
-    "holds: a TOFU_EVAL.json that this program or OpenUnlearning wrote, or the\n"
-    "eval_log_aggregated.json of TOFU's own program. ROUGE is computed from the texts. Of multiple "
-    "choice\n"
-    "(--suite mmlu) it is an LMEval_EVAL.json. No model is needed.\n";
+static const char about[] = "Recomputes every aggregate of an evaluation log from the log's rows, "
+                            "with intervals, and prints the\n"
+                            "log's own next to it. LOG is a TOFU_EVAL.json that this program or "
+                            "OpenUnlearning wrote, or the\n"
+                            "eval_log_aggregated.json of TOFU's own program; with --suite mmlu, an "
+                            "LMEval_EVAL.json. ROUGE is\n"
+                            "computed from the texts. No model is needed.\n";
 
 /* tofu: whether TOFU's own program wrote it, which holds no aggregates. */
 static json_t *read_log(const char *path, bool *tofu, struct err *e)

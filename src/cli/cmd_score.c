@@ -19,25 +19,24 @@ struct options {
 static const struct param params[] = {
     STRING_PARAM(struct options, data, NULL, "FILE",
                  "rows as JSON Lines, JSON or CSV; FILE[a:b] takes a part, '-' is standard input"),
-    STRING_PARAM(struct options, question_key, "question", "KEY", "where a row holds its prompt"),
+    STRING_PARAM(struct options, question_key, "question", "KEY", "field of the prompt"),
     STRING_PARAM(struct options, answer_key, "answer", "KEY",
-                 "where a row holds its answer, or a list of answers"),
-    INT_PARAM(struct options, tokens, 0, 1 << 24, 0, "batch size in tokens; 0: a good number"),
+                 "field of the answer, or of a list of answers"),
+    INT_PARAM(struct options, tokens, 0, 1 << 24, 0, "batch size in tokens; 0: automatic"),
     BOOL_PARAM(struct options, json, false, "print one JSON object a row"),
     {0}};
 
-static const char about[] =
-    "Scores each row, or one question and its answer, and prints the natural log-probability of "
-    "the\n"
-    "answer. Rows are {\"question\", \"answer\"}, rendered as a chat, whose answer and end of turn "
-    "are scored; "
-    "or\n"
-    "{\"ids\", \"labels\"}: token ids, and for each the same id where it is scored and -100 where "
-    "it\n"
-    "is not (without \"labels\" all but the first are). A list of answers gives a line for each.\n"
-    "With --json a line is {\"ids\", \"logprobs\", \"sum\", \"mean\"}: the whole sequence, one "
-    "number\n"
-    "for each scored token, their sum and their mean.\n";
+static const char about[] = "Scores each row, or one question and its answer, and prints the "
+                            "natural log-probability of the answer.\n"
+                            "Rows are {\"question\", \"answer\"}, rendered as a chat, whose answer "
+                            "and end of turn are scored, or\n"
+                            "{\"ids\", \"labels\"}: token ids, and for each the same id where it "
+                            "is scored and -100 where it is not\n"
+                            "(without \"labels\" all but the first are scored). A list of answers "
+                            "gives a line for each. With --json\n"
+                            "a line is {\"ids\", \"logprobs\", \"sum\", \"mean\"}: the whole "
+                            "sequence, one number for each scored token,\n"
+                            "their sum and their mean.\n";
 
 static int build(struct dataset *d, struct setup *s, const struct rows *rows,
                  const struct options *o, struct err *e)
@@ -58,7 +57,7 @@ static int print_json(const struct seq *q, const struct score *c, struct buf *li
         rc = buf_printf(line, e, "%s%d", t ? ", " : "", q->ids[t]);
     if (!rc)
         rc = buf_str(line, "], \"logprobs\": [", e);
-    /* 9 digits tell floats apart */
+    /* 9 digits distinguish floats */
     for (int k = 0; !rc && k < c->n; k++)
         rc = buf_printf(line, e, "%s%.9g", k ? ", " : "", (double)c->logp[k]);
     char sum[JSON_REAL_TEXT], mean[JSON_REAL_TEXT];

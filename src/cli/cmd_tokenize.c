@@ -18,14 +18,12 @@ struct options {
 };
 
 static const struct param params[] = {
-    STRING_PARAM(
-        struct options, model, NULL, "PATH",
-        "HF directory, GGUF file or a tokenizer's file alone; 'default': the cached SmolLM2"),
-    STRING_PARAM(struct options, data, NULL, "FILE",
-                 "what to read; -, or nothing at all: standard input"),
-    BOOL_PARAM(struct options, decode, false, "from ids to text"),
+    STRING_PARAM(struct options, model, NULL, "PATH",
+                 "HF directory, GGUF file or a tokenizer file; 'default': the cached SmolLM2"),
+    STRING_PARAM(struct options, data, NULL, "FILE", "input file; - or no --data: standard input"),
+    BOOL_PARAM(struct options, decode, false, "decode ids to text"),
     BOOL_PARAM(struct options, chat, false,
-               "a text is a user's turn, whose answer is to be written"),
+               "a text is a user message, followed by the generation prompt"),
     STRING_PARAM(struct options, compat, "none", "NAMES",
                  "of conversations: ou, system_turn or date, see 'unlearn help compat'"),
     BOOL_PARAM(struct options, plain_specials, false,
@@ -33,13 +31,13 @@ static const struct param params[] = {
     BOOL_PARAM(struct options, json, false, "JSON Lines in and out"),
     {0}};
 
-static const char about[] =
-    "Encodes every line of text, without its line break, or one TEXT, and prints the ids on a "
-    "line. With --json\n"
-    "rows are {\"text\"} or {\"messages\": [{\"role\", \"content\"}], \"add_generation_prompt\"}, "
-    "and a\n"
-    "line of the output is {\"ids\"}. --decode goes the other way: lines of ids to text, or with\n"
-    "--json {\"ids\"} to {\"text\"}. No begin-of-text token is put in front.\n";
+static const char about[] = "Encodes every line of text, without its line break, or one TEXT, and "
+                            "prints the ids on a line. With\n"
+                            "--json rows are {\"text\"} or {\"messages\": [{\"role\", "
+                            "\"content\"}], \"add_generation_prompt\"}, and a line\n"
+                            "of the output is {\"ids\"}. --decode is the reverse: lines of ids to "
+                            "text, or with --json {\"ids\"} to\n"
+                            "{\"text\"}. No begin-of-text token is added.\n";
 
 struct job {
     const struct options *o;

@@ -7,16 +7,16 @@
 
 static const struct param data_params[] = {
     {"data", PARAM_STRING, offsetof(struct run_options, files[ROLE_RETAIN]), 0, 0, NULL, NULL,
-     "FILE", "what to learn"},
+     "FILE", "training data"},
     {0},
 };
 
 static const char about[] = "Fine-tunes a model on prompts and answers (the loss is on the "
-                            "answers) and writes an HF directory. Use it to\n"
-                            "make the target model, and the retrained model that never saw what "
-                            "will be forgotten. FILE[a:b] takes\n"
-                            "rows a..b-1 of a file, FILE+FILE joins.\n"
-                            "OUT/train.jsonl has a line a step, OUT/run.json what the run cost.\n";
+                            "answers) and writes an HF directory:\n"
+                            "the target model, or the retrained model that never saw the forget "
+                            "set. FILE[a:b] takes rows a..b-1\n"
+                            "of a file, FILE+FILE joins. OUT/train.jsonl has a line per step, "
+                            "OUT/run.json the cost of the run.\n";
 
 int cmd_train(int argc, char **argv)
 {

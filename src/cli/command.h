@@ -17,7 +17,7 @@ struct command {
 
 enum {
     STATUS_DONE = 0,
-    STATUS_FAILED = 1, /* a file, the memory, the data; the message says which */
+    STATUS_FAILED = 1, /* a file, the memory, the data; the message names it */
     STATUS_USAGE = 2,  /* the command line is wrong; nothing was done */
     STATUS_BOUND = 3   /* done, and a required bound did not hold */
 };

@@ -33,7 +33,7 @@ struct eval_kept {
 struct multiple_args {
     struct multiple_options o;
     const char *label_key, *label_words;
-    struct param params[16]; /* with what the recipe says of --data */
+    struct param params[16]; /* with the recipe's help of --data */
 };
 
 struct eval {
@@ -58,7 +58,7 @@ int eval_tasks_take(struct args *a, struct eval *v);
 int eval_kept_open(struct eval_kept *k, struct model_backend *s, struct err *e);
 /* Another model's scores in the same file. */
 int eval_kept_add(struct eval_kept *k, struct model_backend *s, struct err *e);
-/* rc: of the evaluation. If it failed, the file stays and the message tells how to resume. */
+/* rc: of the evaluation. If it failed, the file stays and the message explains how to resume. */
 void eval_kept_close(struct eval_kept *k, int rc, struct err *e);
 
 #endif

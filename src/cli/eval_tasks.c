@@ -15,11 +15,11 @@ static const struct param questions[] = {
     {"limit", PARAM_INT, OPT(o.limit), 0, INT32_MAX, NULL, "0", NULL,
      "questions of each task; 0: all"},
     {"shots", PARAM_INT, OPT(o.shots), 0, 64, NULL, "0", NULL,
-     "worked examples before each question: of the data set's own, or drawn from the other folds"},
+     "worked examples before each question: the data set's own, or drawn from the other folds"},
     {"folds", PARAM_INT, OPT(o.folds), 0, 1000, NULL, "0", NULL,
-     "the questions are dealt into so many folds, each evaluated by itself; 0: not"},
+     "number of folds that the questions are split into, each evaluated separately; 0: none"},
     {"seed", PARAM_INT, OPT(o.seed), 0, UINT32_MAX, NULL, "0", NULL,
-     "of the folds, and of the examples drawn"},
+     "seed of the folds and of the examples drawn"},
     {"columns", PARAM_STRING, OPT(o.columns), 0, 0, NULL, NULL, "A,B",
      "names of the fields of a CSV file that has no header line"},
     {0},
@@ -36,7 +36,7 @@ static const struct param labels[] = {
     {0},
 };
 
-/* The help shows what the recipe says of the data, and its defaults. */
+/* The help has the recipe's description of the data, and its defaults. */
 int eval_tasks_take(struct args *a, struct eval *v)
 {
     const struct suite_recipe *r = &v->recipe;

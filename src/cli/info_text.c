@@ -1,4 +1,4 @@
-/* What unlearn info prints for people. */
+/* The text output of unlearn info. */
 #include "cli/info.h"
 
 #include <string.h>
@@ -30,7 +30,7 @@ static const char *type_name(enum dtype t)
     return t < DT_COUNT ? dtype_info[t].name : "missing";
 }
 
-/* Layers that a window, or no rope, is in. */
+/* How many layers have the flag. */
 static const char *which_layers(const struct model_config *c, enum layer_flag flag, char text[48])
 {
     int n = 0;
@@ -69,7 +69,7 @@ static void print_adapter(const struct lora_facts *f)
     printf("  adapter       rank %d", f->rank);
     if (f->rank_most > f->rank)
         printf(" to %d", f->rank_most);
-    printf(" beside %d matrices, times %g", f->pairs, f->scale);
+    printf(" on %d matrices, scale %g", f->pairs, f->scale);
     if (f->scale_most > f->scale)
         printf(" to %g", f->scale_most);
     if (f->whole)
@@ -91,7 +91,7 @@ static void print_sizes(const struct info *in)
                c->experts_norm ? ", weights that sum to 1" : "");
     print_decoder(c);
     printf("  vocabulary    %d, %s\n", c->vocab,
-           c->tied_head ? "head tied to the embedding" : "head of its own");
+           c->tied_head ? "head tied to the embedding" : "separate head");
     printf("  context       %d tokens\n", c->positions);
     printf("  parameters    %zu in %d tensors\n", model_n_params(m), m->table.n);
     printf("  stored as     %s, %zu bytes:", info_format_name[m->files[0].format], in->file_bytes);

@@ -24,7 +24,7 @@ int recipe_args(struct args *a, const struct recipe_options *o, struct recipe *r
     if (!(r->method = method_by_name(o->method, &e)))
         return args_usage(a, &e);
     a->presets = r->method->presets;
-    int status = args_take(a, "method", method_params, &r->p);
+    int status = args_take(a, "terms", method_params, &r->p);
     if (status == ARGS_GO && recipe_choose_terms(r, &e))
         status = args_usage(a, &e);
     for (int i = 0; i < PART_COUNT && status == ARGS_GO; i++)
@@ -69,21 +69,21 @@ static const struct param job_params[] = {
     {"answer_key", PARAM_STRING, OPT(config.run.answer_key), 0, 0, NULL, "answer", "KEY",
      "field of the answer"},
     {"chunk", PARAM_INT, OPT(config.run.chunk), 0, 1 << 20, NULL, "0", NULL,
-     "plain texts are joined and cut into pieces of so many tokens; 0: each row is one"},
-    {"out", PARAM_STRING, OPT(config.run.out), 0, 0, NULL, NULL, "DIR", "where the model goes"},
+     "join plain texts and cut them into chunks of that many tokens; 0: each row is one"},
+    {"out", PARAM_STRING, OPT(config.run.out), 0, 0, NULL, NULL, "DIR", "output directory"},
     {"overwrite", PARAM_BOOL, OPT(config.run.overwrite), 0, 0, NULL, NULL, NULL,
      "replace what --out holds; without it a directory that is not empty is refused"},
     {"dtype", PARAM_CHOICE, OPT(config.run.dtype), 0, 0, "f32|bf16|f16", "f32", NULL,
      "storage type of the result"},
     STRING_PARAM(struct request, optimiser, "adamw", "NAME",
                  "adamw, sophia, sophia_soul, lion, sgd"),
-    BOOL_PARAM(struct request, json, false, "print what was done as one JSON object"),
+    BOOL_PARAM(struct request, json, false, "print the summary as one JSON object"),
     {"dry_run", PARAM_BOOL, OPT(config.dry_run), 0, 0, NULL, NULL, NULL,
      "check everything, show the first row, memory and steps; train and write nothing"},
     {"mask", PARAM_STRING, OPT(config.run.mask), 0, 0, NULL, NULL, "FILE",
      "elements that may change, as 'unlearn locate' writes them; all others keep their bits"},
     {"save_adapter", PARAM_BOOL, OPT(config.run.save_adapter), 0, 0, NULL, NULL, NULL,
-     "of --locate lora: write the adapter, in PEFT's files, instead of the merged model"},
+     "with --locate lora: write the adapter, in PEFT's files, instead of the merged model"},
     {"scratch", PARAM_BOOL, OPT(config.run.scratch), 0, 0, NULL, NULL, NULL,
      "start from random weights: the model directory needs config.json and a tokenizer"},
     {0},
@@ -92,13 +92,13 @@ static const struct param job_params[] = {
 static const struct param chosen_params[] = {
     LOCATE_PARAM(offsetof(struct choice_options, locate)),
     STRING_PARAM(struct choice_options, wrapper, "none", "NAME",
-                 "how the gradient is made: none, sam, rs, gnr, cr, wa, lat, tar"),
+                 "gradient wrapper: none, sam, rs, gnr, cr, wa, lat, tar"),
     {0},
 };
 
 static const struct param first_params[] = {
     STRING_PARAM(struct choice_options, first, "none", "NAME",
-                 "what the weights go through before the method's own training: none, mapping"),
+                 "stage before the method's own training: none, mapping"),
     {0},
 };
 
@@ -140,12 +140,13 @@ static int take_chosen(struct args *a, struct request *q)
     return status == ARGS_GO ? choice_args(a, &q->config.wrapper) : status;
 }
 
-/* What only unlearning has: how it weighs its terms, when it ends, what it trains before. */
+/* Options of unlearning only: term weights, early stopping, stages. */
 static int take_course(struct args *a, struct request *q)
 {
-    int status = args_take(a, "weights over the run", weighting_params, &q->config.weighting);
+    int status = args_take(a, "term weights", weighting_params, &q->config.weighting);
     if (status == ARGS_GO)
-        status = args_take(a, "looks at the run", validation_params, &q->config.validation);
+        status =
+            args_take(a, "validation and early stopping", validation_params, &q->config.validation);
     return status == ARGS_GO ? take_stages(a, q) : status;
 }
 
@@ -189,9 +190,9 @@ static int check_required(const struct args *a, const struct job_command *c,
     else if (!r->run.out || !*r->run.out)
         err_set(&e, "no output given: use --out DIR");
     else if (r->train.resume && r->run.overwrite)
-        err_set(&e, "--resume goes on with what is there, --overwrite replaces it: give one");
+        err_set(&e, "--resume continues the run in --out, --overwrite replaces it: give one");
     else if (r->train.resume && r->dry_run)
-        err_set(&e, "--dry-run is of a run from its beginning: leave --resume out");
+        err_set(&e, "--dry-run is of a run from its start: leave --resume out");
     else
         return ARGS_GO;
     return args_usage(a, &e);
@@ -208,7 +209,7 @@ static int request_parse(struct request *q, const struct job_command *c, int arg
                                   {"conversations", chat_params, &q->config.setup.chat},
                                   {"job", job_params, q},
                                   {"training", train_params, &q->config.train},
-                                  {"what to run", c->method ? NULL : recipe_params, &q->choice}},
+                                  {"method", c->method ? NULL : recipe_params, &q->choice}},
                        .open = true};
     param_defaults(weighting_params, &q->config.weighting);
     param_defaults(validation_params, &q->config.validation);
@@ -289,7 +290,7 @@ static int run(const struct request *q)
     }
     if (result.interrupted) {
         const struct err why = e;
-        err_set(&e, "%s; repeat the command with --resume to go on", why.msg);
+        err_set(&e, "%s; repeat the command with --resume", why.msg);
     }
     return args_fail(&q->args, &e);
 }

@@ -72,7 +72,7 @@ static void print_help(FILE *out)
                  "and measures what was removed.\n\ncommands:\n");
     for (int i = 0; i < N_COMMANDS; i++)
         fprintf(out, "  %-12s  %s\n", commands[i].name, commands[i].help);
-    fprintf(out, "\n'unlearn help COMMAND' tells all about one, 'unlearn help compat' lists the\n"
+    fprintf(out, "\n'unlearn help COMMAND' describes one, 'unlearn help compat' lists the\n"
                  "values of --compat, 'unlearn help openunlearning' its keys and our options.\n"
                  "exit status: 0 done, 1 failed, 2 wrong usage, 3 a required bound did not hold\n");
 }

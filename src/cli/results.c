@@ -29,7 +29,7 @@ int results_claim(const struct inputs *in, const char *out, const char *suite, b
     static const char *const kinds[] = {"EVAL", "SUMMARY", "TABLE", "COST"};
     struct buf path = {0};
     int rc = inputs_keep(in, out, e);
-    /* What an evaluation that was interrupted has kept: it goes on, and was allowed to. */
+    /* The cache of an interrupted evaluation, which was allowed to write here: it resumes. */
     if (!rc)
         rc = buf_printf(&path, e, "%s/%s_EVIDENCE.bin", out, suite);
     const bool replaces = overwrite || (!rc && file_exists(path.data));
@@ -276,14 +276,14 @@ static const struct column pair_columns[] = {{"rows", "rows", ""},
 
 enum { PAIR_COLUMNS = sizeof pair_columns / sizeof *pair_columns };
 
-/* What stands below the metrics. */
-static int print_more(json_t *more, struct err *e)
+/* Printed after the metrics. */
+static int print_comparison(json_t *more, struct err *e)
 {
     struct buf text = {0};
-    json_t *beside = json_object_get(more, "beside");
+    json_t *pairs = json_object_get(more, "beside");
     int rc = buf_str(&text, "\n", e);
-    if (!rc && beside)
-        rc = write_lines("beside the retrained", beside, pair_columns, PAIR_COLUMNS, &text, e) ||
+    if (!rc && pairs)
+        rc = write_lines("compared with retrained", pairs, pair_columns, PAIR_COLUMNS, &text, e) ||
              buf_str(&text, "\n", e);
     if (!rc && !(rc = cost_write(json_object_get(more, "cost"), &text, e)))
         printf("%s", text.data);
@@ -291,7 +291,7 @@ static int print_more(json_t *more, struct err *e)
     return rc;
 }
 
-/* The metrics' table, and the data sets' beside the retrained model. */
+/* The tables of the metrics and of the comparison with the retrained model. */
 static int write_files(const struct suite *s, const json_t *cost, const char *dir, struct err *e)
 {
     const char *name = s->recipe->log;
@@ -319,7 +319,7 @@ int results_show(const struct suite *s, json_t *cost, const char *out, bool json
     if (!rc)
         rc = results_print(s, NULL, json, more, e);
     if (!rc && !json)
-        rc = print_more(more, e);
+        rc = print_comparison(more, e);
     json_decref(more);
     return rc;
 }
