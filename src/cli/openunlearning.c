@@ -27,7 +27,7 @@ struct conversion {
     const json_t *config;
     json_t *options; /* owned by who called */
     char unknown[300];
-    bool tags; /* prompts are made of the tags, not by the checkpoint's template */
+    bool tags; /* prompts are built from the tags, not by the checkpoint's template */
 };
 
 static const char *text_of(const json_t *v)

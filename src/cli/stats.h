@@ -1,4 +1,4 @@
-/* What the kinds of `unlearn stats` share: options, numbers of a JSON file, and results beside
+/* What the kinds of `unlearn stats` share: options, numbers of a JSON file, and results next to
  * them. */
 #ifndef CLI_STATS_H
 #define CLI_STATS_H
