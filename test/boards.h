@@ -22,7 +22,7 @@ struct board {
     int row_seq[R], label[R], n_labels[S], token[N], token_seq[N];
     uint8_t scored[N];
     float x[KINDS][R * V > N *C ? R *V : N *C], ref[KINDS][R * V > N *C ? R *V : N *C];
-    float helper[HELPER_COUNT][R * V];
+    float helper[TERM_MAX_HELPERS][R * V];
     float d[KINDS][R * V > N *C ? R *V : N *C];
     double nll[S], ref_nll[S], mean_rows, mean_seqs, mean_tokens, mean_prompts;
     float direction[C];
@@ -64,7 +64,7 @@ static inline void board_fill(struct board *b, unsigned seed)
             b->x[kind][i] = (float)(logp ? -0.2 - fabs(x) : x);
             b->ref[kind][i] = (float)(logp ? -0.2 - fabs(ref) : ref);
         }
-    for (int k = 0; k < HELPER_COUNT; k++)
+    for (int k = 0; k < TERM_MAX_HELPERS; k++)
         for (int i = 0; i < R * V; i++)
             b->helper[k][i] = (float)((double)b->ref[VIEW_LOGITS][i] + 0.5 * rng_normal(&r));
     for (int i = 0; i < C; i++)
@@ -90,7 +90,7 @@ static inline void board_cut(struct board *to, const struct board *b, int s)
     memmove(to->label, b->label + row, (size_t)to->n_rows * sizeof *to->label);
     memmove(to->token, b->token + token, (size_t)to->n_tokens * sizeof *to->token);
     memmove(to->scored, b->scored + token, (size_t)to->n_tokens);
-    for (int k = 0; k < HELPER_COUNT; k++)
+    for (int k = 0; k < TERM_MAX_HELPERS; k++)
         memmove(to->helper[k], b->helper[k] + row * V, (size_t)(to->n_rows * V) * sizeof(float));
     const int at[KINDS] = {row, row * V, token * C};
     for (int kind = 0; kind < KINDS; kind++) {
@@ -147,7 +147,7 @@ static inline struct view show(struct board *b, enum view_kind kind, int first, 
         v.z = v.dz = b->d[kind] + first * V;
         v.ref_z = b->ref[kind] + first * V;
         v.first_row = first;
-        for (int k = 0; k < HELPER_COUNT; k++)
+        for (int k = 0; k < TERM_MAX_HELPERS; k++)
             v.helper[k] = b->helper[k] + first * V;
     } else {
         v.hidden = b->x[kind];

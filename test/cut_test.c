@@ -16,8 +16,9 @@ static void check_cut(struct bench *b, const struct method *m)
         struct micro_result res;
         engine_init(&g[way], &b->m);
         g[way].ref = &b->ref;
-        for (int k = 0; k < HELPER_COUNT; k++)
-            g[way].helper[k].model = &b->reinforced;
+        static const char *const helpers[] = {"reinforced", "expert", "novice", "new"};
+        for (int k = 0; k < 4; k++)
+            engine_helper(&g[way], helpers[k])->model = &b->reinforced;
         for (int i = 0; i < ROLE_COUNT; i++)
             g[way].sets[i] = b->has[i] ? &b->sets[i] : NULL;
         g[way].sets[ROLE_GENERIC] = g[way].sets[ROLE_RETAIN];

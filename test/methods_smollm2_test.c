@@ -210,9 +210,9 @@ static void bind(struct job *j, struct world *w, struct model *m)
     g->ref = &w->ref;
     for (int i = 0; i < ROLE_COUNT; i++)
         g->sets[i] = w->sets[i].n ? &w->sets[i] : NULL;
-    g->helper[HELPER_REINFORCED].model = &w->reinforced;
-    g->helper[HELPER_EXPERT] = (struct helper_model){&w->ref, &w->expert};
-    g->helper[HELPER_NOVICE] = (struct helper_model){&w->ref, &w->novice};
+    engine_helper(g, "reinforced")->model = &w->reinforced;
+    *engine_helper(g, "expert") = (struct helper_model){"expert", &w->ref, &w->expert};
+    *engine_helper(g, "novice") = (struct helper_model){"novice", &w->ref, &w->novice};
     BUG_ON(recipe_bind(&j->r, g, &e) || wrapping_bind(&j->w, g, &e));
     draw_order(j);
     g->goals = wrapping_goals(&j->w);

@@ -181,7 +181,7 @@ static void check(struct bench *b, const char *root, const char *dir, const stru
     engine_init(&g, &b->m);
     BUG_ON(tensor_file_open(&want, path_of(root, dir, f->file, ".safetensors"), &e));
     g.ref = &b->ref;
-    g.helper[HELPER_REINFORCED].model = &b->reinforced;
+    engine_helper(&g, "reinforced")->model = &b->reinforced;
     g.compat = compat;
     float *own = b->direction ? NULL : read_direction(&want, "control_vec");
     g.direction = own ? own : b->direction;

@@ -71,7 +71,7 @@ static int prepare(struct job *j, const struct plan *p, struct err *e)
     if (model_open(&j->m, cur, true, e) || model_open(&j->ref, ref, false, e))
         return -1;
     engine_init(&j->g, &j->m);
-    j->g.ref = j->g.helper[HELPER_REINFORCED].model = &j->ref;
+    j->g.ref = engine_helper(&j->g, "reinforced")->model = &j->ref;
     j->g.compat = p->compat;
     if (read_rows(j, ROLE_FORGET, "{\"ids\":[3,4,5]}\n{\"ids\":[6,7,8,9,3]}\n", e) ||
         read_rows(j, ROLE_RETAIN, "{\"ids\":[30,4]}\n{\"ids\":[60,7,8,90]}\n", e))
@@ -91,7 +91,7 @@ static int train(struct job *j, const struct plan *p, const char *out, struct er
     o.resume = p->resume;
     if (order_draw(&j->order, counts, ROLE_FORGET, NULL, (int)o.batch, (int)o.epochs, 0, 0, e) ||
         engine_cache_reference(&j->g, &j->ref, &j->order, 0, j->order.n, e) ||
-        (engine_plan(&j->g).helpers & HELPER_BIT(HELPER_NEW) &&
+        (engine_uses_helper(&j->g, "new") &&
          gap_measure(&j->g.gap, &j->ref, &j->m, &j->sets[ROLE_RETAIN], e)))
         return -1;
     struct trainer t = {.engine = &j->g,

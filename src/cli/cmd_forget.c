@@ -6,8 +6,7 @@
 #include "run/data.h"
 
 #define FILE_OF(role)     offsetof(struct run_options, files[role])
-#define MODEL_OF(helper)  offsetof(struct run_options, models[helper])
-#define PROMPT_OF(helper) offsetof(struct run_options, prompts[helper])
+#define PROMPT_OF(prompt) offsetof(struct run_options, prompts[prompt])
 static const struct param data_params[] = {
     {"forget", PARAM_STRING, FILE_OF(ROLE_FORGET), 0, 0, NULL, NULL, "FILE", "forget set"},
     {"retain", PARAM_STRING, FILE_OF(ROLE_RETAIN), 0, 0, NULL, NULL, "FILE", "retain set"},
@@ -29,13 +28,13 @@ static const struct param data_params[] = {
                  "reference model (default: the model before training)"),
     STRING_PARAM(struct run_options, concept, NULL, "TEXT",
                  "what to forget, in a few words: fills in the two prompts below"),
-    {"expert_prompt", PARAM_STRING, PROMPT_OF(HELPER_EXPERT), 0, 0, NULL, NULL, "TEXT",
+    {"expert_prompt", PARAM_STRING, PROMPT_OF(PROMPT_EXPERT), 0, 0, NULL, NULL, "TEXT",
      "system message that makes the reference an expert on what to forget, for ELM"},
-    {"novice_prompt", PARAM_STRING, PROMPT_OF(HELPER_NOVICE), 0, 0, NULL, NULL, "TEXT",
+    {"novice_prompt", PARAM_STRING, PROMPT_OF(PROMPT_NOVICE), 0, 0, NULL, NULL, "TEXT",
      "system message that makes it ignorant"},
-    {"reinforced", PARAM_STRING, MODEL_OF(HELPER_REINFORCED), 0, 0, NULL, NULL, "PATH",
+    {"reinforced", PARAM_STRING, offsetof(struct run_options, reinforced), 0, 0, NULL, NULL, "PATH",
      "the reinforced model: overfitted on the forget set (default: trained first, if needed)"},
-    {"new_model", PARAM_STRING, MODEL_OF(HELPER_NEW), 0, 0, NULL, NULL, "PATH",
+    {"new_model", PARAM_STRING, offsetof(struct run_options, new_model), 0, 0, NULL, NULL, "PATH",
      "model fine-tuned on the holdout data (default: likewise)"},
     {0},
 };

@@ -3,9 +3,9 @@
 
 #include "cli/args.h"
 #include "cli/command.h"
-#include "run/generic.h"
+#include "run/data.h"
+#include "run/procedure.h"
 #include "locate/locators.h"
-#include "methods/stage.h"
 #include "methods/method.h"
 #include "objectives/terms.h"
 #include "optim/optims.h"
@@ -96,9 +96,10 @@ static void write_uses(const struct uses *l, char *text, size_t n)
         const struct use *k = &l->v[i];
         if (k->term->needs_ref)
             add_word(text, n, "reference");
-        for (int h = 0; h < HELPER_COUNT; h++)
-            if (k->params && term_looks_at(k->term, k->params, (enum helper)h))
-                add_word(text, n, helper_name[h]);
+        for (int h = 0; k->params && h < TERM_MAX_HELPERS && k->term->helpers[h]; h++)
+            add_word(text, n, k->term->helpers[h]);
+        if (k->params && term_uses_helper(k->term, k->params, "new"))
+            add_word(text, n, "new");
         if (k->role != ROLE_FORGET && k->role != ROLE_RETAIN)
             add_word(text, n, role_name[k->role]);
         if (k->term->n_views > 1)
@@ -107,22 +108,29 @@ static void write_uses(const struct uses *l, char *text, size_t n)
     }
 }
 
-/* What a method needs, in words: "logits, logp, reference, alternate". Views of what the model
- * computes, other models, roles of data that are neither forget nor retain; of its terms, of its
- * wrapper, and of the stage that it starts with. A row at its defaults (recipe_open). */
-static int write_needs(const struct recipe *r, char *text, size_t n, struct err *e)
+/* The steps before a method's own training, at its defaults. */
+static int steps_of(struct procedure *p, const struct recipe *r, struct err *e)
 {
     const char *first = preset_of(r->method, "first");
-    const struct stage *stage = NULL;
+    return procedure_of(p, r, first ? first : "none", e);
+}
+
+/* What a method needs, in words: "logits, logp, reference, alternate". Views of what the model
+ * computes, other models, roles of data that are neither forget nor retain; of its terms, of its
+ * wrapper, and of the step that it starts with. A row at its defaults (recipe_open). */
+static int write_needs(const struct recipe *r, char *text, size_t n, struct err *e)
+{
+    struct procedure p;
     struct recipe before = {0};
     struct uses l = {.n = 0};
-    int rc = first ? stage_by_name(first, &stage, e) : 0;
     add_parts(&l, r);
-    rc = rc || add_wrapper(&l, r->method, e) || (stage && recipe_open(&before, stage->method, e))
-             ? -1
-             : 0;
-    if (!rc && stage)
-        add_parts(&l, &before);
+    int rc = add_wrapper(&l, r->method, e) || steps_of(&p, r, e);
+    for (int k = 0; !rc && k < p.n; k++)
+        if (!strcmp(p.step[k].row->makes, "model")) {
+            rc = recipe_open(&before, p.step[k].row->method, e);
+            add_parts(&l, &before);
+            break;
+        }
     if (!rc)
         write_uses(&l, text, n);
     recipe_fini(&before);
@@ -150,25 +158,16 @@ static void print_sum(const struct recipe *r)
     printf("%s\n", r->p.l1 > 0 ? " + l1 * sum |w|" : "");
 }
 
-/* What the method runs before its own training. */
-static bool has_stage(const struct recipe *r, const struct stage *s)
+static void print_steps(const struct recipe *r)
 {
-    const struct stage *first = NULL;
-    struct err ignored;
-    const char *name = preset_of(r->method, "first");
-    if (name)
-        stage_by_name(name, &first, &ignored);
-    return stage_is_needed(s, r, first);
-}
-
-static void print_stages(const struct recipe *r)
-{
-    for (int k = 0; k < STAGE_COUNT; k++)
-        if (has_stage(r, &stages[k])) {
-            printf("\nstage before training: %s, unless %s is given:\n", stages[k].help,
-                   stages[k].instead);
-            param_help(stages[k].params, stdout);
-        }
+    struct err e;
+    struct procedure p;
+    BUG_ON(steps_of(&p, r, &e));
+    for (int k = 0; k < p.n; k++) {
+        printf("\nstage before training: %s, unless --%s is given:\n", p.step[k].row->help,
+               p.step[k].row->instead);
+        param_help(p.step[k].row->params, stdout);
+    }
 }
 
 /* How gamma and alpha move, where they do. */
@@ -225,7 +224,7 @@ static int print_one(const char *name, struct err *e)
         if (r.part[i].row)
             print_term(place_name[i], r.part[i].row);
     print_parts(m, needs);
-    print_stages(&r);
+    print_steps(&r);
     printf("\nparameters of all methods:\n");
     param_help(method_params, stdout);
     param_help(weighting_params, stdout);
@@ -247,10 +246,12 @@ static json_t *row_json(const struct recipe *r, const char *needs)
         json_object_set_new(j, name,
                             r->part[i].row ? json_string(choice_name(&r->part[i])) : json_null());
     }
+    struct err e;
+    struct procedure p;
+    BUG_ON(steps_of(&p, r, &e));
     json_t *before = json_array();
-    for (int k = 0; k < STAGE_COUNT; k++)
-        if (has_stage(r, &stages[k]))
-            json_array_append_new(before, json_string(stages[k].name));
+    for (int k = 0; k < p.n; k++)
+        json_array_append_new(before, json_string(p.step[k].row->name));
     json_object_set_new(j, "stages", before);
     return j;
 }

@@ -200,7 +200,7 @@ static int run(struct probe *p, const struct setup_options *so, const struct opt
     p->engine.compat = p->s.compat;
     p->engine.direction = p->direction;
     p->engine.ref = o->ref ? &p->ref : &p->s.model;
-    p->engine.helper[HELPER_REINFORCED].model = o->reinforced ? &p->reinforced : NULL;
+    engine_helper(&p->engine, "reinforced")->model = o->reinforced ? &p->reinforced : NULL;
     for (int i = 0; i < ROLE_COUNT; i++)
         p->engine.sets[i] = p->has[i] ? &p->sets[i] : NULL;
     if (recipe_bind(r, &p->engine, e) || engine_check_helpers(&p->engine, e) ||

@@ -47,7 +47,7 @@ int locator_args(struct args *a, const char *name, struct choice *c)
     return !l || choice_init(c, l, NULL, &e) ? args_usage(a, &e) : choice_args(a, c);
 }
 
-/* What the method may preset: which weights move, what stands before the optimiser, and which stage
+/* What the method may preset: which weights move, what stands before the optimiser, and which step
  * goes first. */
 struct choice_options {
     const char *locate, *wrapper, *first;
@@ -102,16 +102,17 @@ static const struct param first_params[] = {
     {0},
 };
 
-/* The options of the stages that may have to run first. */
-static int take_stages(struct args *a, struct request *q)
+/* The options of the steps that may have to run first. */
+static int take_steps(struct args *a, struct request *q)
 {
     struct err e = {.msg = ""};
     int status = args_take(a, "stages", first_params, &q->chosen);
-    if (status == ARGS_GO && stage_by_name(q->chosen.first, &q->config.first, &e))
+    if (status == ARGS_GO &&
+        procedure_of(&q->config.procedure, &q->config.recipe, q->chosen.first, &e))
         status = args_usage(a, &e);
-    for (int k = 0; k < STAGE_COUNT && status == ARGS_GO; k++)
-        if (stage_is_needed(&stages[k], &q->config.recipe, q->config.first))
-            status = args_take(a, stages[k].help, stages[k].params, &q->config.stages[k]);
+    struct procedure *p = &q->config.procedure;
+    for (int k = 0; k < p->n && status == ARGS_GO; k++)
+        status = args_take(a, p->step[k].row->help, p->step[k].row->params, &p->step[k].o);
     return status;
 }
 
@@ -147,7 +148,7 @@ static int take_course(struct args *a, struct request *q)
     if (status == ARGS_GO)
         status =
             args_take(a, "validation and early stopping", validation_params, &q->config.validation);
-    return status == ARGS_GO ? take_stages(a, q) : status;
+    return status == ARGS_GO ? take_steps(a, q) : status;
 }
 
 /* The parameters of the method, the locator and the optimiser, once these are known. */

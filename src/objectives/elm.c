@@ -26,9 +26,12 @@ static const struct param params[] = {
     {0},
 };
 
+/* The term's helpers. */
+enum { EXPERT, NOVICE };
+
 static double guided(const struct logit_row *r, double eta, int i)
 {
-    double apart = (double)r->helper[HELPER_EXPERT][i] - (double)r->helper[HELPER_NOVICE][i];
+    double apart = (double)r->helper[EXPERT][i] - (double)r->helper[NOVICE][i];
     return (double)r->ref[i] - eta * apart; /* the log-sum-exps are the same for all i */
 }
 
@@ -96,7 +99,7 @@ const struct term term_elm = {
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .helpers = HELPER_BIT(HELPER_EXPERT) | HELPER_BIT(HELPER_NOVICE),
+    .helpers = {[EXPERT] = "expert", [NOVICE] = "novice"},
     .params = params,
     .params_size = sizeof(struct elm),
     .row = row,

@@ -24,7 +24,7 @@ static int measure(const void *params_, struct view *const *views, double *sum, 
     (void)params_, (void)e;
     for (int i = 0; i < v->n_rows; i++) {
         size_t at = (size_t)i * (size_t)v->vocab;
-        *sum += row_reverse_kl(v->z + at, v->helper[HELPER_REINFORCED] + at, v->vocab, NULL, 0);
+        *sum += row_reverse_kl(v->z + at, v->helper[0] + at, v->vocab, NULL, 0);
     }
     return 0;
 }
@@ -32,7 +32,7 @@ static int measure(const void *params_, struct view *const *views, double *sum, 
 /* gap: the target divergence. */
 static double row(const void *gap, const struct logit_row *r)
 {
-    double kl = row_reverse_kl(r->z, r->helper[HELPER_REINFORCED], r->n, r->dz, r->share);
+    double kl = row_reverse_kl(r->z, r->helper[0], r->n, r->dz, r->share);
     return (kl - *(const double *)gap) * r->share;
 }
 
@@ -57,7 +57,7 @@ const struct term term_kga = {
     .formula = "| mean over rows of KL(p || p_reinforced) - gap |",
     .kind = VIEW_LOGITS,
     .n_views = 1,
-    .helpers = HELPER_BIT(HELPER_REINFORCED),
+    .helpers = {"reinforced"},
     .params = params,
     .params_size = sizeof(struct kga),
     .measure = measure,

@@ -30,7 +30,7 @@ static const struct param rkld_params[] = {
 
 static double generic(const struct logit_row *r, double strength, int i)
 {
-    double base = (double)r->ref[i], rise = (double)r->helper[HELPER_REINFORCED][i] - base;
+    double base = (double)r->ref[i], rise = (double)r->helper[0][i] - base;
     return rise > 0 ? base - strength * rise : base;
 }
 
@@ -98,7 +98,7 @@ const struct term term_whp = {
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .helpers = HELPER_BIT(HELPER_REINFORCED),
+    .helpers = {"reinforced"},
     .params = whp_params,
     .params_size = sizeof(struct whp),
     .row = row_whp,
@@ -112,7 +112,7 @@ const struct term term_rkld = {
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .helpers = HELPER_BIT(HELPER_REINFORCED),
+    .helpers = {"reinforced"},
     .params = rkld_params,
     .params_size = sizeof(struct whp),
     .row = row_rkld,

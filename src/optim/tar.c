@@ -8,7 +8,7 @@
  * The attacker uses AdamW on forget rows that this step does not read, or, with probability
  * tar_switch, on retain rows for the first M of its steps, M / K ~ Beta(6,3); its learning rate is
  * tar_lr, a half or a twentieth of it. The paper's first phase, random mapping, is a stage of
- * the method (methods/stage.h).
+ * the method (run/procedure.h).
  * Memory: the weights, the accumulated gradient and the attacker's two moments. */
 #include <math.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "run/chunk.h"
+#include "run/state.h"
 
 #include <stdlib.h>
 

@@ -5,8 +5,7 @@
 
 #include "base/mem.h"
 #include "base/buf.h"
-#include "run/chunk.h"
-#include "run/order.h"
+#include "run/state.h"
 #include "data/splice.h"
 
 #define FIELD(f) offsetof(struct alternate_options, f)
@@ -216,20 +215,22 @@ int run_data_order(struct run_data *d, struct engine *g, const struct train_opti
     return to->write_order ? order_write(&d->order, to->write_order, e) : 0;
 }
 
-/* Of the expert and of the novice; %s: the concept. */
-static const char *const about_concept[HELPER_COUNT] = {
-    [HELPER_EXPERT] = "You are an expert on %s, who knows everything about it and writes precisely "
+const char *const prompt_name[PROMPT_COUNT] = {"expert", "novice"};
+
+/* %s: the concept. */
+static const char *const about_concept[PROMPT_COUNT] = {
+    [PROMPT_EXPERT] = "You are an expert on %s, who knows everything about it and writes precisely "
                       "and in full detail.",
-    [HELPER_NOVICE] = "You have never heard of %s and know nothing about it. When it comes up, you "
+    [PROMPT_NOVICE] = "You have never heard of %s and know nothing about it. When it comes up, you "
                       "talk about something else that is fun."};
 
 /* The system turn of one of them. */
-static int prompt_text(const struct run_options *o, enum helper k, struct buf *text, struct err *e)
+static int prompt_text(const struct run_options *o, enum prompt k, struct buf *text, struct err *e)
 {
     if (o->prompts[k])
         return buf_str(text, o->prompts[k], e);
     if (!o->concept)
-        return err_about(e, helper_name[k], "there is no %s", helper_name[k]);
+        return err_about(e, prompt_name[k], "there is no %s", prompt_name[k]);
     const char *form = about_concept[k], *place = strstr(form, "%s");
     return buf_add(text, form, (size_t)(place - form), e) || buf_str(text, o->concept, e) ||
                    buf_str(text, place + 2, e)
@@ -237,7 +238,7 @@ static int prompt_text(const struct run_options *o, enum helper k, struct buf *t
                : 0;
 }
 
-int run_data_prompted(struct run_data *d, enum helper k, struct setup *s,
+int run_data_prompted(struct run_data *d, enum prompt k, struct setup *s,
                       const struct run_options *o, struct err *e)
 {
     const struct dataset *plain = &d->sets[ROLE_FORGET], *set = &d->prompted[k];
@@ -246,7 +247,7 @@ int run_data_prompted(struct run_data *d, enum helper k, struct setup *s,
     const char *system = s->qa.system;
     if (!system && !chat_has_system_turn(&s->chat))
         return err_set(e, "the %s's prompt is a system turn, which this chat template has none of",
-                       helper_name[k]);
+                       prompt_name[k]);
     struct buf text = {0};
     if (prompt_text(o, k, &text, e)) {
         buf_fini(&text);
@@ -261,13 +262,13 @@ int run_data_prompted(struct run_data *d, enum helper k, struct setup *s,
             rc = err_set(e,
                          "forget example %d has other labels after the %s's prompt: rows must be "
                          "text, and not be cut",
-                         i, helper_name[k]);
+                         i, prompt_name[k]);
     return rc;
 }
 
 void run_data_fini(struct run_data *d)
 {
-    for (int k = 0; k < HELPER_COUNT; k++)
+    for (int k = 0; k < PROMPT_COUNT; k++)
         dataset_fini(&d->prompted[k]);
     order_fini(&d->order);
     for (int i = 0; i < ROLE_COUNT; i++)

@@ -9,34 +9,44 @@
 #include "methods/method.h"
 #include "train/options.h"
 
+/* Helper models that are the reference after a system turn. */
+enum prompt { PROMPT_EXPERT, PROMPT_NOVICE, PROMPT_COUNT };
+extern const char *const prompt_name[PROMPT_COUNT]; /* as terms name these helpers */
+
 /* Data, other models and result of a run. */
 struct run_options {
     const char *files[ROLE_COUNT]; /* data of each role; NULL: none */
     const char *question_key, *answer_key, *alternate_key;
-    const char *prompts[HELPER_COUNT]; /* system turns of the expert and the novice; NULL: none */
+    const char *prompts[PROMPT_COUNT]; /* system turns; NULL: none */
     const char *concept;               /* what such prompts are made of; NULL: nothing */
     const char *alternate_pool;        /* answers of which one is drawn each time; NULL: none */
     const char *refused;               /* prompts that the model refuses; NULL: none */
     const char *ref;                   /* reference model; NULL: the model itself before training */
-    const char *ref_adapter;           /* of that, where a stage has changed the model itself */
-    const char *models[HELPER_COUNT];  /* those that learnt the forget data, or new data */
-    const char *mask;                  /* file of the elements that may change; NULL: all may */
-    int64_t chunk;                     /* tokens of a piece of plain text; 0: each row is one */
+    const char *reinforced, *new_model; /* helper models; NULL: they are made if needed */
+    const char *mask;                   /* file of the elements that may change; NULL: all may */
+    int64_t chunk;                      /* tokens of a piece of plain text; 0: each row is one */
     const char *out, *dtype;
     bool scratch, save_adapter, overwrite;
 };
 
 /* What a method may preset. */
+struct generic_options {
+    const char *from; /* "file" or "guided" */
+    const char *sentence;
+    double guidance;
+    int64_t tokens;
+};
+
 struct alternate_options {
     const char *from; /* "file", "forget", "retain" or "tokens" */
     int64_t times;    /* alternates of each example in a micro-batch */
 };
 
-extern const struct param alternate_params[];
+extern const struct param alternate_params[], generic_params[];
 
 struct run_data {
     struct dataset sets[ROLE_COUNT], refused;
-    struct dataset prompted[HELPER_COUNT]; /* the forget examples after another system turn */
+    struct dataset prompted[PROMPT_COUNT]; /* the forget examples after another system turn */
     struct dataset pool;                   /* answers that alternates are drawn from */
     const struct dataset *answers; /* borrowed: that, or another role's set; NULL: none are drawn */
     struct order order;
@@ -58,7 +68,7 @@ int run_data_order(struct run_data *d, struct engine *g, const struct train_opti
                    const struct alternate_options *alternates, int turns, struct err *e);
 /* The forget examples after the system turn of the expert or the novice, which the options give or
  * is made of their concept; their labels stay the same. */
-int run_data_prompted(struct run_data *d, enum helper k, struct setup *s,
+int run_data_prompted(struct run_data *d, enum prompt k, struct setup *s,
                       const struct run_options *o, struct err *e);
 void run_data_fini(struct run_data *d);
 

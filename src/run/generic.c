@@ -1,4 +1,14 @@
-#include "run/generic.h"
+/* Text that the reference writes for a method, at the start of its run: what ELM's third term
+ * (arXiv 2410.02760) learns, so that the model stays fluent where it has forgotten. Behind each
+ * forget text and a sentence that changes the subject the reference goes on, guided from the expert
+ * towards the novice (struct guidance of model/generate.h); sentence and answer are scored, the
+ * forget text is not.
+ *
+ * OUT/fluency.jsonl keeps the rows, {"ids", "labels", "text"}: an interrupted run reads them again,
+ * and another one may be given them by --generic. (The code of the paper guides by the prompts of
+ * expert and novice alone; here both go on from the forget text, as in ELM's first term.)
+ */
+#include "run/state.h"
 
 #include <string.h>
 
@@ -115,8 +125,8 @@ static int contexts_init(struct contexts *c, const struct run_data *d,
                          const struct sentence *sentence, const struct model_config *config,
                          const struct tokenizer *t, struct err *e)
 {
-    const struct dataset *sets[] = {&d->sets[ROLE_FORGET], &d->prompted[HELPER_EXPERT],
-                                    &d->prompted[HELPER_NOVICE]};
+    const struct dataset *sets[] = {&d->sets[ROLE_FORGET], &d->prompted[PROMPT_EXPERT],
+                                    &d->prompted[PROMPT_NOVICE]};
     *c = (struct contexts){.n = sets[0]->n};
     for (int k = 0; k < 3; k++)
         if (!(c->v[k] = mem_alloc((size_t)c->n, sizeof **c->v, e)))
@@ -191,8 +201,8 @@ static int write_file(const char *path, const struct generic_options *f, struct 
     struct sentence sentence;
     struct contexts c = {.n = 0};
     struct buf text = {0};
-    for (int k = HELPER_EXPERT; k <= HELPER_NOVICE; k++)
-        if (!d->prompted[k].seqs && run_data_prompted(d, (enum helper)k, s, o, e))
+    for (int k = PROMPT_EXPERT; k <= PROMPT_NOVICE; k++)
+        if (!d->prompted[k].seqs && run_data_prompted(d, (enum prompt)k, s, o, e))
             return -1;
     int rc = sentence_init(&sentence, f->sentence, s->tokenizer, e);
     if (rc || contexts_init(&c, d, &sentence, &m->cfg, s->tokenizer, e) ||

@@ -1,4 +1,4 @@
-#include "run/order.h"
+#include "run/state.h"
 
 /* What some terms are to read: examples of each role, and the role that sets the length of an epoch
  * of so many micro-batches. */

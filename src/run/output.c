@@ -1,4 +1,4 @@
-#include "run/output.h"
+#include "run/state.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -6,8 +6,6 @@
 
 #include "base/json.h"
 #include "base/log.h"
-#include "run/setup.h"
-#include "run/stages.h"
 #include "train/checkpoint.h"
 #include "train/loop.h"
 
@@ -23,12 +21,9 @@ enum { N_OWN = sizeof own / sizeof *own };
 static int add_all(struct inputs *in, const struct run *r, struct err *e)
 {
     const struct run_options *o = &r->c.run;
-    if (setup_add_input(in, r->c.setup.model ? r->c.setup.model : "", e) ||
-        setup_add_input(in, r->c.setup.adapter, e) || setup_add_input(in, o->ref, e) ||
-        setup_add_input(in, o->ref_adapter, e))
-        return -1;
-    for (int k = 0; k < HELPER_COUNT; k++)
-        if (setup_add_input(in, o->models[k], e))
+    for (int k = 0; k < r->n_models; k++)
+        if (setup_add_input(in, r->models[k].path ? r->models[k].path : "", e) ||
+            setup_add_input(in, r->models[k].adapter, e))
             return -1;
     for (int role = 0; role < ROLE_COUNT; role++)
         if (inputs_add_rows(in, o->files[role], e))
@@ -98,7 +93,7 @@ static void clear_own(const char *out)
             unlink(path);
         free(path);
     }
-    stages_clear(out);
+    procedure_clear(out);
 }
 
 static int take(struct outdir *d, struct run *r, bool *finished, struct err *e)

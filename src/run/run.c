@@ -9,9 +9,7 @@
 #include "locate/locators.h"
 #include "model/lora.h"
 #include "model/save.h"
-#include "run/output.h"
-#include "run/stages.h"
-#include "run/training.h"
+#include "run/state.h"
 #include "tensor/ops.h"
 
 bool run_keeps_base(const struct run_config *c)
@@ -68,8 +66,8 @@ static json_t *describe(const struct run *r)
         describe_place(about);
     if (about && r->c.options)
         json_object_set(about, "options", r->c.options);
-    if (about && r->stage)
-        json_object_set_new(about, "stage", json_string(r->stage->name));
+    if (about && r->step)
+        json_object_set_new(about, "stage", json_string(r->step->name));
     if (about && r->files)
         json_object_set(about, "files", r->files);
     return about;
@@ -103,8 +101,8 @@ static int ledger_open(struct train_cost *l, const struct run *r, const struct e
                              .start = log_seconds()};
     if (!l->about)
         return err_no_memory(e, "ledger");
-    for (int k = 0; k < STAGE_COUNT && !r->c.train.resume && !r->stage; k++) {
-        json_t *of_stage = r->stage_dir[k] ? train_cost_read(r->stage_dir[k]) : NULL;
+    for (int k = 0; k < PROCEDURE_STEPS && !r->c.train.resume && !r->step; k++) {
+        json_t *of_stage = r->step_dir[k] ? train_cost_read(r->step_dir[k]) : NULL;
         train_cost_add(l, of_stage);
         json_decref(of_stage);
     }
@@ -164,8 +162,8 @@ static int train(struct training *t, struct trainer *how, struct run *r, struct 
     if (save_model(t, r, e) || train_cost_write(how->cost, true, e))
         return -1;
     train_drop_checkpoint(r->c.run.out);
-    if (r->stage)
-        log_note("stage '%s': %ld steps, %ld tokens, last loss %.4g -> %s", r->stage->name,
+    if (r->step)
+        log_note("stage '%s': %ld steps, %ld tokens, last loss %.4g -> %s", r->step->name,
                  report->steps, report->tokens, report->loss, r->c.run.out);
     return 0;
 }
@@ -173,7 +171,9 @@ static int train(struct training *t, struct trainer *how, struct run *r, struct 
 int run_training(struct run *r, struct err *e)
 {
     const struct run_config *c = &r->c;
-    struct training t = {.shows = !r->stage};
+    r->c.setup.model = run_model(r, "model")->path;
+    r->c.setup.adapter = run_model(r, "model")->adapter;
+    struct training t = {.first_row = NULL};
     struct train_cost ledger;
     struct trainer how = {.engine = &t.engine,
                           .optim = c->optim,
@@ -187,8 +187,8 @@ int run_training(struct run *r, struct err *e)
                           .cost = &ledger,
                           .out = c->run.out,
                           .dry_run = c->dry_run,
-                          .what = r->stage ? r->stage->name : c->command};
-    int rc = ledger_open(&ledger, r, &t.engine, e) || training_open(&t, c, e);
+                          .what = r->step ? r->step->name : c->command};
+    int rc = ledger_open(&ledger, r, &t.engine, e) || training_open(&t, r, e);
     if (!rc && t.first_row && json_object_set(ledger.about, "first_row", t.first_row))
         rc = err_no_memory(e, "ledger");
     rc = rc || train(&t, &how, r, e);
@@ -197,7 +197,7 @@ int run_training(struct run *r, struct err *e)
     return rc;
 }
 
-/* The run in its directory, and its stages. */
+/* The run in its directory, and its steps. */
 static int run_in(struct outdir *dir, struct run *r, struct err *e)
 {
     bool finished;
@@ -209,16 +209,16 @@ static int run_in(struct outdir *dir, struct run *r, struct err *e)
     if (finished)
         log_note("the run in '%s' is finished: nothing is left to do", r->c.run.out);
     else
-        rc = stages_run(r, e) || run_training(r, e);
+        rc = procedure_run(r, e) || run_training(r, e);
     run_output_close(dir, rc);
     return rc;
 }
 
-/* Without its directory. What stages would train is not there yet. */
+/* Without its directory. */
 static int run_dry(struct run *r, struct err *e)
 {
     r->c.train.write_order = NULL;
-    return run_output_check(r, e) || stages_plan(r, e) || run_training(r, e);
+    return run_output_check(r, e) || procedure_plan(r, e) || run_training(r, e);
 }
 
 int run_train(const struct run_config *c, const struct run_hooks *h, struct run_result *out,
@@ -228,6 +228,7 @@ int run_train(const struct run_config *c, const struct run_hooks *h, struct run_
     struct run r = {.c = *c, .hooks = h, .result = out};
     *out = (struct run_result){.finished = false};
     const struct log_sink before = log_set_sink(h ? h->log : (struct log_sink){0});
+    run_models_given(&r);
     r.shared = c->options ? json_copy(c->options) : json_object();
     run_drop_free(r.shared);
     int rc = !r.shared    ? err_no_memory(e, "options")
@@ -235,8 +236,8 @@ int run_train(const struct run_config *c, const struct run_hooks *h, struct run_
                           : run_in(&dir, &r, e);
     json_decref(r.shared);
     json_decref(r.files);
-    for (int k = 0; k < STAGE_COUNT; k++)
-        free(r.stage_dir[k]);
+    for (int k = 0; k < PROCEDURE_STEPS; k++)
+        free(r.step_dir[k]);
     log_set_sink(before);
     return rc;
 }

@@ -1,4 +1,4 @@
-/* One run of training: the stages that its method needs (methods/stage.h), its own training, the
+/* One run of training: the steps that its method needs (run/procedure.h), its own training, the
  * saved model. From typed options: no argv, no exit status, nothing printed but through the hooks.
  *
  *     struct run_config c = {.command = "forget", .run.out = "DIR", ...};
@@ -13,10 +13,9 @@
 
 #include "base/interrupt.h"
 #include "base/log.h"
-#include "methods/stage.h"
 #include "run/data.h"
-#include "run/generic.h"
 #include "run/locate.h"
+#include "run/procedure.h"
 #include "train/loop.h"
 #include "train/weighting.h"
 
@@ -34,8 +33,7 @@ struct run_config {
     struct recipe recipe;                  /* owned */
     struct choice optim, locator, wrapper; /* owned; no wrapper: NULL */
     struct mask_options mask;              /* of a locator with scores */
-    const struct stage *first;             /* NULL: none */
-    struct stage_options stages[STAGE_COUNT];
+    struct procedure procedure;            /* of the recipe, by procedure_of; zeroed: no steps */
     bool dry_run;    /* everything is checked and estimated, no step is made, nothing is written */
     json_t *options; /* owned: {name: value} of all options, for the ledger and for --resume, which
                         refuses others; NULL: none are compared */
@@ -62,7 +60,7 @@ struct run_result {
     bool interrupted;           /* the run failed, and can be resumed */
 };
 
-/* Fails with an error that names the stage it was in; what is borrowed by `c` must last so long.
+/* Fails with an error that names the step it was in; what is borrowed by `c` must last so long.
  * `h` may be NULL. */
 int run_train(const struct run_config *c, const struct run_hooks *h, struct run_result *out,
               struct err *e);

@@ -1,27 +1,121 @@
-/* A run that is in progress, for the files of this folder. */
+/* A run that is in progress, and what it trains on; for the files of this folder.
+ */
 #ifndef RUN_STATE_H
 #define RUN_STATE_H
 
 #include "base/outdir.h"
-#include "methods/method.h"
 #include "run/run.h"
 
+enum { RUN_MODELS = 8 };
+
+/* A model of the run (run/procedure.h); all borrowed. */
+struct run_model {
+    const char *name, *path, *adapter;
+};
+
 struct run {
-    struct run_config c; /* a copy, which stages change: what it points to is borrowed */
+    struct run_config c; /* a copy, which steps change: what it points to is borrowed */
     const struct run_hooks *hooks;
     struct run_result *result;
-    const struct stage *stage;    /* that this is the run of; NULL: the run itself */
-    char *stage_dir[STAGE_COUNT]; /* owned; NULL: the stage did not run */
-    json_t *shared;               /* owned: the options that a resumed run must share */
-    json_t *files;                /* owned {path: SHA-256} of what is read; NULL: not yet */
-    struct outdir *dir;           /* borrowed: run.out, locked */
+    const struct step *step;         /* that this is the run of; NULL: the run itself */
+    char *step_dir[PROCEDURE_STEPS]; /* owned; NULL: the step did not run */
+    struct run_model models[RUN_MODELS];
+    int n_models;
+    json_t *shared;     /* owned: the options that a resumed run must share */
+    json_t *files;      /* owned {path: SHA-256} of what is read; NULL: not yet */
+    struct outdir *dir; /* borrowed: run.out, locked */
 };
+
+/* --- run.c --- */
 
 /* Leaves of all options those that a resumed run must share. */
 void run_drop_free(json_t *all);
 /* Writes OUT/run.json of a run that begins: its options, and that it is not finished. */
 int run_ledger_begin(const struct run *r, struct err *e);
-/* The training alone: of the run or of one of its stages. */
+/* The training alone: of the run or of one of its steps. */
 int run_training(struct run *r, struct err *e);
+
+/* --- procedure.c --- */
+
+/* The model of that name, given or made so far; NULL: none. */
+const struct run_model *run_model(const struct run *r, const char *name);
+/* Those that the config gives. */
+void run_models_given(struct run *r);
+/* Makes the models that the options do not give. Under resume finished steps are kept, the
+ * interrupted one is resumed, and the run's own training starts over unless it was interrupted
+ * itself. */
+int procedure_run(struct run *r, struct err *e);
+/* Of a dry run: checks that their data are there, notes which would be made, and has the run's own
+ * model stand in for each helper. */
+int procedure_plan(struct run *r, struct err *e);
+/* No step that an earlier run left in OUT counts as finished. */
+void procedure_clear(const char *out);
+
+/* --- output.c --- */
+
+/* Takes OUT for this run: refuses what is read (also through links), a directory that is in use,
+ * and one that holds anything, unless the run replaces it or resumes. OUT/run.json then tells that
+ * a run of these options has begun. Fills r->files.
+ *
+ * A run resumes from its checkpoint; if it has none yet, it begins; if it is *finished, there is
+ * nothing to do. Other options or other files than it began with are refused. */
+int run_output_open(struct outdir *d, struct run *r, bool *finished, struct err *e);
+/* The same checks for a run that writes nothing. */
+int run_output_check(const struct run *r, struct err *e);
+/* Closes it. failed: a run that left nothing to resume from leaves nothing at all. */
+void run_output_close(struct outdir *d, bool failed);
+
+/* --- order.c, chunk.c, generic.c: data --- */
+
+/* Draws the order that the engine's objectives and the options ask for, or reads its file. `pairs`
+ * [ROLE_COUNT] as order_draw has them; of `turns` epochs only the forget terms' data are read, of
+ * all others only the retain terms', 0: all are of both. */
+int run_order_make(struct order *o, struct engine *g, const struct train_options *to,
+                   const struct pairing *pairs, int turns, struct err *e);
+/* Plain text as examples of equal length: all rows joined by an empty line, made into tokens once,
+ * cut into pieces of `length` tokens, each after a begin token where the tokenizer puts one. `text`
+ * is the rows' field. The setup's text must be ready.
+ *
+ * Under COMPAT_CHUNK_REENCODE every piece is decoded, made into tokens again and cut to that length
+ * once more, as OpenUnlearning does it: what a cut separates may become other tokens. */
+int run_chunk(struct dataset *set, enum role role, const struct rows *rows, int length,
+              struct setup *s, struct err *e);
+/* The recipe uses generic data, of which there is no file: as many rows as there are to forget are
+ * promised to the engine. */
+void generic_promise(const struct generic_options *f, const struct recipe *r, struct run_data *d,
+                     struct engine *g);
+/* Keeps the promise, if one was made, with `m` the reference. */
+int generic_make(const struct generic_options *f, struct run_data *d, struct setup *s,
+                 const struct run_options *o, const struct train_options *to, struct model *m,
+                 struct engine *g, struct err *e);
+
+/* --- validation.c: validation metrics on the engine's data --- */
+
+struct run_validation {
+    struct validation validation;
+    struct engine *engine; /* borrowed; tokens of validation count as read */
+};
+
+/* Refuses bounds on data that are not there. */
+int run_validation_init(struct run_validation *w, const struct validation_options *o,
+                        struct engine *g, struct err *e);
+
+/* --- training.c: the model, its data, the other models, and a method bound to them --- */
+
+struct training {
+    struct setup s;
+    struct run_validation validation;
+    struct model ref, helper[RUN_MODELS]; /* of r->models */
+    struct engine engine;
+    struct run_data data;
+    struct wrapping wrapping; /* its choice is the config's */
+    float *direction;         /* owned [C] */
+    uint64_t *mask;           /* owned [mask_words]; NULL: none */
+    json_t *first_row;        /* owned: text/rendered.h, and "role"; NULL: rows of ids */
+};
+
+/* `t` is zeroed. Notes the first row, except of a step. training_close is due in every case. */
+int training_open(struct training *t, const struct run *r, struct err *e);
+void training_close(struct training *t);
 
 #endif

@@ -1,4 +1,4 @@
-#include "run/training.h"
+#include "run/state.h"
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -10,37 +10,37 @@
 #include "train/mask.h"
 
 /* frozen_base: the trained model without its adapters will serve, see locate. */
-static int open_reference(struct training *t, const struct setup_options *so,
-                          const struct run_options *o, bool frozen_base, struct err *e)
+static int open_reference(struct training *t, const struct run *r, bool frozen_base, struct err *e)
 {
-    bool logits = engine_plan(&t->engine).ref_model, own = !o->ref && !frozen_base;
-    if (!o->ref && (!logits || frozen_base))
+    const struct run_model *m = run_model(r, "reference");
+    if (!m && (!engine_plan(&t->engine).ref_model || frozen_base))
         return 0;
-    if (setup_open_frozen(&t->ref, "reference", own ? so->model : o->ref,
-                          own ? so->adapter : o->ref_adapter, &t->s.model, e))
+    m = m ? m : run_model(r, "model");
+    if (setup_open_frozen(&t->ref, "reference", m->path, m->adapter, &t->s.model, e))
         return -1;
     t->engine.ref = &t->ref;
     return 0;
 }
 
-static int open_helpers(struct training *t, const struct run_options *o, struct err *e)
+static int open_helpers(struct training *t, const struct run *r, struct err *e)
 {
-    const unsigned helpers = engine_plan(&t->engine).helpers;
-    for (int k = 0; k < HELPER_COUNT; k++) {
+    const struct run_options *o = &r->c.run;
+    for (int k = 0; k < r->n_models; k++) {
+        const struct run_model *m = &r->models[k];
         char what[32];
-        if (!o->models[k] || !(helpers & HELPER_BIT(k)))
+        if (!engine_uses_helper(&t->engine, m->name))
             continue;
-        snprintf(what, sizeof what, "%s model", helper_name[k]);
-        if (setup_open_frozen(&t->helper[k], what, o->models[k], NULL, &t->s.model, e))
+        snprintf(what, sizeof what, "%s model", m->name);
+        if (setup_open_frozen(&t->helper[k], what, m->path, m->adapter, &t->s.model, e))
             return -1;
-        t->engine.helper[k].model = &t->helper[k];
+        engine_helper(&t->engine, m->name)->model = &t->helper[k];
     }
-    for (int k = HELPER_EXPERT; k <= HELPER_NOVICE; k++) {
-        if ((!o->prompts[k] && !o->concept) || !(helpers & HELPER_BIT(k)))
+    for (int k = 0; k < PROMPT_COUNT; k++) {
+        if ((!o->prompts[k] && !o->concept) || !engine_uses_helper(&t->engine, prompt_name[k]))
             continue;
-        if (run_data_prompted(&t->data, (enum helper)k, &t->s, o, e))
+        if (run_data_prompted(&t->data, (enum prompt)k, &t->s, o, e))
             return -1;
-        t->engine.helper[k].set = &t->data.prompted[k];
+        engine_helper(&t->engine, prompt_name[k])->set = &t->data.prompted[k];
     }
     return engine_check_helpers(&t->engine, e);
 }
@@ -104,7 +104,7 @@ static int locate(struct training *t, const struct run_config *c, struct err *e)
         lora_base(m, &t->ref);
         t->engine.ref = &t->ref;
     }
-    for (int k = 0; k < HELPER_COUNT; k++)
+    for (int k = 0; k < ENGINE_MAX_HELPERS; k++)
         if (t->engine.helper[k].set)
             t->engine.helper[k].model = t->engine.ref;
     t->engine.direction = t->direction;
@@ -128,17 +128,17 @@ static int locate(struct training *t, const struct run_config *c, struct err *e)
 /* How far the model that learnt new data went, for terms that compare with it. */
 static int measure_gap(struct training *t, struct err *e)
 {
-    struct model *fresh = &t->helper[HELPER_NEW];
-    if (!(engine_plan(&t->engine).helpers & HELPER_BIT(HELPER_NEW)))
+    if (!engine_uses_helper(&t->engine, "new"))
         return 0;
-    if (gap_measure(&t->engine.gap, t->ref.w ? &t->ref : &t->s.model, fresh,
+    struct helper_model *fresh = engine_helper(&t->engine, "new");
+    if (gap_measure(&t->engine.gap, t->ref.w ? &t->ref : &t->s.model, fresh->model,
                     &t->data.sets[ROLE_HOLDOUT], e))
         return -1;
     t->engine.tokens.forward += 2 * tokens_of(&t->data.sets[ROLE_HOLDOUT], false);
     log_note("gap: %.9g nats a token, over %d labels of new data", t->engine.gap,
              t->data.sets[ROLE_HOLDOUT].n_labels);
-    model_close(fresh); /* no longer needed */
-    t->engine.helper[HELPER_NEW].model = NULL;
+    model_close(fresh->model); /* no longer needed */
+    fresh->model = NULL;
     return 0;
 }
 
@@ -159,7 +159,7 @@ static int show_first_row(struct training *t, const struct run_options *o, struc
     int role = 0;
     while (role < ROLE_COUNT && !(o->files[role] && t->data.sets[role].n))
         role++;
-    if (!t->shows || !t->s.tokenizer || role == ROLE_COUNT)
+    if (!t->s.tokenizer || role == ROLE_COUNT)
         return 0;
     if (!(t->first_row = rendered_row(t->s.tokenizer, &t->data.sets[role].seqs[0], e)))
         return -1;
@@ -167,8 +167,9 @@ static int show_first_row(struct training *t, const struct run_options *o, struc
     return rendered_note(t->first_row, o->files[role], e);
 }
 
-int training_open(struct training *t, const struct run_config *c, struct err *e)
+int training_open(struct training *t, const struct run *r, struct err *e)
 {
+    const struct run_config *c = &r->c;
     const struct run_options *o = &c->run;
     const bool frozen_base = run_keeps_base(c);
     t->wrapping.chosen = c->wrapper;
@@ -179,12 +180,12 @@ int training_open(struct training *t, const struct run_config *c, struct err *e)
     engine_init(&t->engine, &t->s.model);
     t->engine.compat = t->s.compat;
     if (run_data_read(&t->data, &t->s, o, &c->alternates, &c->recipe, &t->engine, e) ||
-        show_first_row(t, o, e))
+        (!r->step && show_first_row(t, o, e)))
         return -1;
     generic_promise(&c->generic, &c->recipe, &t->data, &t->engine);
     t->engine.pad_id = t->s.encoder.pad_id >= 0 ? t->s.encoder.pad_id : 0;
     if (recipe_bind(&c->recipe, &t->engine, e) || wrapping_bind(&t->wrapping, &t->engine, e) ||
-        open_reference(t, &c->setup, o, frozen_base, e) || open_helpers(t, o, e) ||
+        open_reference(t, r, frozen_base, e) || open_helpers(t, r, e) ||
         run_data_order(&t->data, &t->engine, &c->train, &c->alternates,
                        weighting_turns(&c->weighting), e) ||
         locate(t, c, e) || (!c->dry_run && measure_gap(t, e)) ||
@@ -207,7 +208,7 @@ void training_close(struct training *t)
     json_decref(t->first_row);
     engine_fini(&t->engine);
     model_close(&t->ref);
-    for (int k = 0; k < HELPER_COUNT; k++)
+    for (int k = 0; k < RUN_MODELS; k++)
         model_close(&t->helper[k]);
     setup_close(&t->s);
 }

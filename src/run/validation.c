@@ -1,4 +1,4 @@
-#include "run/validation.h"
+#include "run/state.h"
 
 #include <math.h>
 

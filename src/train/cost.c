@@ -57,7 +57,7 @@ static double touched(const struct weight_table *t)
 static double frozen_bytes(const struct engine *g)
 {
     double sum = g->ref && !g->ref->of ? (double)store_copied(g->ref) : 0;
-    for (int k = 0; k < HELPER_COUNT; k++) {
+    for (int k = 0; k < ENGINE_MAX_HELPERS; k++) {
         const struct model *m = g->helper[k].model;
         sum += m && m != g->ref && !m->of ? (double)store_copied(m) : 0;
     }
@@ -171,7 +171,7 @@ json_t *train_cost_read(const char *dir)
 static int frozen_copies(const struct engine *g)
 {
     int n = g->ref && g->ref->copies;
-    for (int k = 0; k < HELPER_COUNT; k++) {
+    for (int k = 0; k < ENGINE_MAX_HELPERS; k++) {
         const struct model *m = g->helper[k].model;
         n += m && m != g->ref && m->copies;
     }

@@ -98,8 +98,6 @@ struct engine_plan engine_plan(const struct engine *g)
         }
         p.padded |= t->widen & g->compat ? ROLE_BIT(o->role[0]) : 0;
         p.ref_model |= t->needs_ref && t->kind != VIEW_LOGP;
-        for (int k = 0; k < HELPER_COUNT; k++)
-            p.helpers |= term_looks_at(t, o->params, (enum helper)k) ? HELPER_BIT(k) : 0;
         p.steered |= t->steers;
         if (t->redirects && !p.redirected)
             p.redirected = o;
@@ -129,13 +127,36 @@ int engine_hold_unreached(const struct engine *g, struct err *e)
                      p.layers - 1);
 }
 
-int engine_check_helpers(const struct engine *g, struct err *e)
+bool engine_uses_helper(const struct engine *g, const char *name)
 {
-    const struct engine_plan p = engine_plan(g);
-    for (int k = 0; k < HELPER_COUNT; k++)
-        if (p.helpers & HELPER_BIT(k) && !g->helper[k].model && !g->helper[k].set)
-            return err_about(e, helper_name[k], "the method needs the helper model '%s'",
-                             helper_name[k]);
+    bool uses = false;
+    for (int i = 0; i < g->n_obj && !uses; i++)
+        uses = engine_counts(g, &g->obj[i]) &&
+               term_uses_helper(g->obj[i].term, g->obj[i].params, name);
+    return uses;
+}
+
+struct helper_model *engine_helper(struct engine *g, const char *name)
+{
+    int k = 0;
+    while (g->helper[k].name && strcmp(g->helper[k].name, name))
+        BUG_ON(++k == ENGINE_MAX_HELPERS);
+    g->helper[k].name = name;
+    return &g->helper[k];
+}
+
+int engine_check_helpers(struct engine *g, struct err *e)
+{
+    for (int i = 0; i < g->n_obj; i++) {
+        const struct objective *o = &g->obj[i];
+        const bool gap = o->term->wants_gap && o->term->wants_gap(o->params);
+        for (int k = 0; k <= TERM_MAX_HELPERS && engine_counts(g, o); k++) {
+            const char *name = k < TERM_MAX_HELPERS ? o->term->helpers[k] : gap ? "new" : NULL;
+            const struct helper_model *h = name ? engine_helper(g, name) : NULL;
+            if (h && !h->model && !h->set)
+                return err_about(e, name, "the method needs the helper model '%s'", name);
+        }
+    }
     return 0;
 }
 

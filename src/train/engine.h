@@ -16,6 +16,7 @@
 #include "train/term.h"
 
 #define ENGINE_MAX_OBJECTIVES 8
+#define ENGINE_MAX_HELPERS    4
 
 /* The purpose of an objective: the first two are the method's, the others belong to a wrapper. A
  * pass may be restricted to some of the goals. */
@@ -35,8 +36,9 @@ struct objective {
     enum goal goal; /* GOAL_WRAPPER + k: the k-th of a wrapper */
 };
 
-/* A frozen model that terms use besides the reference. */
+/* A helper model (train/term.h). */
 struct helper_model {
+    const char *name;          /* borrowed; NULL: this slot is free */
     struct model *model;       /* borrowed; NULL: none */
     const struct dataset *set; /* borrowed; its input for each forget example, with the same labels;
                                   NULL: the example itself */
@@ -69,8 +71,8 @@ struct latent {
 struct engine {
     struct model *model; /* borrowed, updated by the caller */
     struct model *ref;   /* borrowed, frozen; NULL if nothing needs its logits */
-    struct helper_model helper[HELPER_COUNT];
-    const struct dataset *sets[ROLE_COUNT]; /* borrowed; NULL where absent */
+    struct helper_model helper[ENGINE_MAX_HELPERS]; /* engine_helper finds one */
+    const struct dataset *sets[ROLE_COUNT];         /* borrowed; NULL where absent */
     struct objective obj[ENGINE_MAX_OBJECTIVES];
     int n_obj;
     unsigned goals; /* active goals; all at first */
@@ -98,10 +100,9 @@ struct engine_plan {
     unsigned kinds;          /* bits of enum view_kind */
     unsigned roles;          /* bits of the roles that are read, */
     unsigned logp, ref_logp; /* those whose (reference) label log-probabilities are needed, */
-    unsigned padded;  /* and those padded to equal length, since a term averages over padding */
-    unsigned helpers; /* bits of helpers, in each micro-batch or for the gap */
-    bool ref_model;   /* the reference's logits or hidden states are needed: `ref` must be set */
-    bool steered;     /* an active term uses the random steering direction */
+    unsigned padded; /* and those padded to equal length, since a term averages over padding */
+    bool ref_model;  /* the reference's logits or hidden states are needed: `ref` must be set */
+    bool steered;    /* an active term uses the random steering direction */
     const struct objective *redirected; /* the first that uses the refusal direction, or NULL */
 };
 
@@ -133,8 +134,12 @@ double objective_weight(const struct objective *o);
 /* After all objectives are added: weights that no gradient reaches become not trainable (AdamW
  * would still decay them). An error if no trainable weight is left. */
 int engine_hold_unreached(const struct engine *g, struct err *e);
+/* Some active objective uses the helper model of this name (term_uses_helper). */
+bool engine_uses_helper(const struct engine *g, const char *name);
+/* The slot of the helper of this name, taken if it has none yet; to fill in. */
+struct helper_model *engine_helper(struct engine *g, const char *name);
 /* An error if a helper model that some term uses is missing. */
-int engine_check_helpers(const struct engine *g, struct err *e);
+int engine_check_helpers(struct engine *g, struct err *e);
 /* Adds the gradient of l1 * sum |w| over the trainable weights, and returns that penalty (l1-sparse
  * unlearning, arXiv 2304.04934). Once a step, as it is not a mean over data. */
 double engine_add_penalty(struct engine *g);

@@ -180,7 +180,7 @@ static int open_frozen(struct micro_pass *w, const struct objective *o, struct m
 /* The heads of all models whose logits a term uses. */
 struct heads {
     struct label_rows rows;
-    struct head own, ref, helper[HELPER_COUNT];
+    struct head own, ref, helper[TERM_MAX_HELPERS];
 };
 
 static int open_heads(struct micro_pass *w, const struct objective *o, struct view *v,
@@ -190,10 +190,11 @@ static int open_heads(struct micro_pass *w, const struct objective *o, struct vi
     if (pick_rows(w, o, v, &h->rows) || head_init(&h->own, &w->pass, &h->rows, true, w->a, w->e) ||
         (o->term->needs_ref && open_frozen(w, o, g->ref, NULL, &h->rows, &h->ref)))
         return -1;
-    for (int k = 0; k < HELPER_COUNT; k++)
-        if (o->term->helpers & HELPER_BIT(k) &&
-            open_frozen(w, o, g->helper[k].model, g->helper[k].set, &h->rows, &h->helper[k]))
+    for (int k = 0; k < TERM_MAX_HELPERS && o->term->helpers[k]; k++) {
+        const struct helper_model *m = engine_helper(g, o->term->helpers[k]);
+        if (open_frozen(w, o, m->model, m->set, &h->rows, &h->helper[k]))
             return -1;
+    }
     return 0;
 }
 
@@ -210,8 +211,8 @@ static void show_block(const struct objective *o, struct heads *h, struct view *
     int n;
     v->z = v->dz = show_logits(&h->own, first, &n);
     v->ref_z = o->term->needs_ref ? show_logits(&h->ref, first, &n) : NULL;
-    for (int k = 0; k < HELPER_COUNT; k++)
-        if (o->term->helpers & HELPER_BIT(k))
+    for (int k = 0; k < TERM_MAX_HELPERS; k++)
+        if (o->term->helpers[k])
             v->helper[k] = show_logits(&h->helper[k], first, &n);
     v->n_rows = n;
     v->first_row = first;
@@ -225,8 +226,8 @@ static void hide_block(const struct objective *o, const struct heads *h)
     ops->unmap(h->own.z);
     if (o->term->needs_ref)
         ops->unmap(h->ref.z);
-    for (int k = 0; k < HELPER_COUNT; k++)
-        if (o->term->helpers & HELPER_BIT(k))
+    for (int k = 0; k < TERM_MAX_HELPERS; k++)
+        if (o->term->helpers[k])
             ops->unmap(h->helper[k].z);
 }
 

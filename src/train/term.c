@@ -2,22 +2,23 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/sizes.h"
 
 const char *const view_name[] = {
     [VIEW_LOGP] = "logp", [VIEW_LOGITS] = "logits", [VIEW_HIDDEN] = "hidden"};
-const char *const helper_name[HELPER_COUNT] = {"reinforced", "expert", "novice", "new"};
 
 /* Below this number of elements threads cost more time than they save. */
 enum { WORTH_THREADS = SIZE(1 << 14, 4) };
 
-bool term_looks_at(const struct term *t, const void *params, enum helper helper)
+bool term_uses_helper(const struct term *t, const void *params, const char *name)
 {
-    if (helper == HELPER_NEW)
-        return t->wants_gap && t->wants_gap(params);
-    return t->helpers & HELPER_BIT(helper);
+    bool uses = t->wants_gap && t->wants_gap(params) && !strcmp(name, "new");
+    for (int k = 0; k < TERM_MAX_HELPERS && !uses; k++)
+        uses = t->helpers[k] && !strcmp(t->helpers[k], name);
+    return uses;
 }
 
 static int sign_of(const struct term *t)
@@ -102,7 +103,7 @@ int view_add_rows(struct view *v, row_loss *f, const void *params, int sign, dou
                               .dz = v->dz + at,
                               .share = sign / v->mean_rows};
         place_row(v, i, &r);
-        for (int k = 0; k < HELPER_COUNT; k++)
+        for (int k = 0; k < TERM_MAX_HELPERS; k++)
             r.helper[k] = v->helper[k] ? v->helper[k] + at : NULL;
         each[i] = f(params, &r);
     }

@@ -37,17 +37,12 @@ enum row_set {
     ROWS_SCORED,    /* those that predict a label */
 };
 
-/* Frozen models besides the reference whose logits a term may use, for the same labels. */
-enum helper {
-    HELPER_REINFORCED, /* overfitted to the forget data */
-    HELPER_EXPERT,     /* the reference, prompted to answer as an expert */
-    HELPER_NOVICE,     /* the reference, prompted to answer as a novice */
-    HELPER_NEW,        /* trained on new data; for `gap` alone, before training */
-    HELPER_COUNT
-};
-#define HELPER_BIT(helper) (1u << (helper))
-
-extern const char *const helper_name[HELPER_COUNT];
+/* Helper models: frozen models besides the reference whose logits a term uses, for the same labels.
+ * A term names them; a run makes or opens models of these names (run/procedure.h):
+ *   reinforced      overfitted to the forget data
+ *   expert, novice  the reference, prompted to answer as an expert or a novice
+ *   new             trained on new data; for `gap` alone, before training */
+#define TERM_MAX_HELPERS 2
 
 struct view {
     int n_seqs, n_rows;
@@ -70,11 +65,11 @@ struct view {
 
     /* VIEW_LOGITS. dz is the memory of z: read a row before writing it. */
     int vocab;
-    const float *z, *ref_z;            /* [R,V] */
-    const float *helper[HELPER_COUNT]; /* [R,V] those in the term's `helpers` */
-    float *dz;                         /* [R,V] = d loss / d z */
-    double measured;                   /* the sum by `measure` over this micro-batch */
-    double gap;                        /* KGA: mean KL(p_ref || p_new) over the rows of new data */
+    const float *z, *ref_z;                /* [R,V] */
+    const float *helper[TERM_MAX_HELPERS]; /* [R,V] in the order of the term's `helpers` */
+    float *dz;                             /* [R,V] = d loss / d z */
+    double measured;                       /* the sum by `measure` over this micro-batch */
+    double gap; /* KGA: mean KL(p_ref || p_new) over the rows of new data */
 
     /* VIEW_HIDDEN: all tokens of the S sequences. A term on several layers is called once per
      * layer. */
@@ -110,9 +105,9 @@ struct logit_row {
     int n, label;         /* V, and the label or LABEL_NONE */
     int at, of;           /* its index among the rows of its sequence, and their number */
     const float *z, *ref; /* [V]; ref NULL without a reference */
-    const float *helper[HELPER_COUNT]; /* [V]; NULL if not in the term's `helpers` */
-    float *dz;                         /* [V] = share * d loss / d z */
-    double share;                      /* sign / number of rows of the mean */
+    const float *helper[TERM_MAX_HELPERS]; /* [V] in the order of the term's `helpers` */
+    float *dz;                             /* [V] = share * d loss / d z */
+    double share;                          /* sign / number of rows of the mean */
 };
 
 /* Writes dz and returns the row's loss, both multiplied by the share. */
@@ -141,8 +136,9 @@ struct term {
     enum view_kind kind;
     int n_views; /* number of roles: 1, or 2 with a partner (alternate answers) */
     bool needs_ref;
-    unsigned helpers; /* VIEW_LOGITS: bits of the helpers it uses */
-    unsigned widen;   /* VIEW_LOGITS: compat bit under which its rows are the set `widened` */
+    const char
+        *helpers[TERM_MAX_HELPERS]; /* VIEW_LOGITS: names of the helpers it uses; NULL: none */
+    unsigned widen; /* VIEW_LOGITS: compat bit under which its rows are the set `widened` */
     enum row_set widened;
     /* Exactly one of the following five. params: the term's own struct, filled from the table.
      * token, seq, row and state return the loss of one element; only `row` multiplies it by the
@@ -176,8 +172,8 @@ struct term {
     bool steers; /* it uses the random steering direction */
 };
 
-/* The term uses this helper, in each micro-batch or for the gap. */
-bool term_looks_at(const struct term *t, const void *params, enum helper helper);
+/* The term uses the helper of this name, in each micro-batch or for the gap. */
+bool term_uses_helper(const struct term *t, const void *params, const char *name);
 /* Adds the term's loss to *loss, and its derivative to the views. */
 int term_loss(const struct term *t, const void *params, struct view *const *v, double *loss,
               struct err *e);
