@@ -1,0 +1,49 @@
+/* Weight quantisation: codes, scales and the values that come back. For attacks that round an
+ * unlearned model's weights (arXiv 2410.16454), and for writing GGUF.
+ *
+ *     int8, int4 ...      round to nearest, int<bits>[:tensor|row|group=N][,asym]; row is the
+ * default nf4, fp4            blocks of 64 across rows, scaled by their largest magnitude (arXiv
+ * 2305.14314) q8_0 q5_1 q5_0 q4_1 q4_0    ggml's blocks of 32 along the row
+ */
+#ifndef TENSOR_QUANTISE_H
+#define TENSOR_QUANTISE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "tensor/dtype.h"
+
+enum quantise_kind { QUANTISE_INT, QUANTISE_BOOK, QUANTISE_GGML };
+enum quantise_scope { SCOPE_TENSOR, SCOPE_ROW, SCOPE_GROUP };
+
+struct quantise {
+    enum quantise_kind kind;
+    enum quantise_scope scope; /* of int */
+    int bits, group;           /* of int; group: elements of a group */
+    bool asymmetric;
+    const float *book; /* [16] of nf4 and fp4 */
+    enum dtype dtype;  /* of ggml */
+    char name[40];     /* as it was written */
+};
+
+int quantise_parse(struct quantise *q, const char *text, struct err *e);
+
+/* Whether a matrix of rows of `cols` can be quantised so: groups and blocks along the row must fit.
+ */
+int quantise_fits(const struct quantise *q, size_t cols, struct err *e);
+/* Scales (and zero points) of a matrix. */
+size_t quantise_scales(const struct quantise *q, size_t rows, size_t cols);
+
+/* The codes [rows*cols] of w [rows, cols], and scale and zero [quantise_scales]. ggml: scale is d
+ * and zero is unused; its types with a minimum have no zero point but m, which is not returned. Any
+ * of codes, scale and zero may be NULL. values [rows*cols], unless NULL, gets what the codes stand
+ * for; it may be w. */
+void quantise_apply(const struct quantise *q, const float *w, size_t rows, size_t cols, int *codes,
+                    float *scale, int *zero, float *values);
+
+/* n elements as ggml's blocks, n a multiple of 32; bit for bit as gguf-py and ggml's reference. */
+void quantise_ggml(enum dtype t, uint8_t *dst, const float *src, size_t n);
+
+#endif
