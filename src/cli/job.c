@@ -193,7 +193,7 @@ static int check_required(const struct args *a, const struct job_command *c,
     else if (r->train.resume && r->run.overwrite)
         err_set(&e, "--resume continues the run in --out, --overwrite replaces it: give one");
     else if (r->train.resume && r->dry_run)
-        err_set(&e, "--dry-run is of a run from its start: leave --resume out");
+        err_set(&e, "--dry-run is of a run from its beginning: leave --resume out");
     else
         return ARGS_GO;
     return args_usage(a, &e);
