@@ -46,9 +46,9 @@ int warnings_to_json(const struct warnings *w, json_t *line, struct err *e);
 
 /* Kinds of metrics, rows of a table. A suite's metrics name one (suites/suite.h).
  *
- * A metric is computed in two steps: its rows are filled from observations of the model (`score` or
- * `fill`), from the rows of other metrics (`join`) or from a log; then `value` gives each row's
- * term of the mean. An attack has two sets of rows and is the AUC between them. A `figure` is
+ * A metric is computed in two steps: its rows are filled from observations of the model (`score`,
+ * `cell` or `fill`), from the rows of other metrics (`join`) or from a log; then `value` gives each
+ * row's term of the mean. An attack has two sets of rows and is the AUC between them. A `figure` is
  * computed from other metrics and has no rows.
  */
 
@@ -104,8 +104,10 @@ struct metric_kind {
     unsigned needs;       /* bits of enum need, of the metric's data sets */
     unsigned flags;
     unsigned columns, texts; /* bits: columns of its rows in a log; 0: COLUMN_SCORE */
-    /* One of these four. The score of answer i, its COLUMN_SCORE. */
+    /* One of these five. The score of answer i, its COLUMN_SCORE. */
     int (*score)(const struct one_row *r, double *out, struct err *e);
+    /* Any columns and texts of answer i. */
+    int (*cell)(const struct one_row *r, struct cell *out, struct err *e);
     /* All rows of one data set. */
     int (*fill)(const struct metric *m, const struct suite *s, const struct observed *x,
                 struct records *out, struct err *e);

@@ -12,24 +12,12 @@ enum { REPEATED = 4, ENTROPY = 2 }; /* n-gram sizes */
 
 #define SAME 1e-9 /* tolerance between two computations of a ROUGE value */
 
-static int fill_texts(const struct metric *m, const struct suite *s, const struct observed *x,
-                      struct records *out, struct err *e)
+static int set_texts(const struct one_row *r, struct cell *out, struct err *e)
 {
-    (void)m, (void)s;
-    for (int i = 0; i < x->d.n; i++) {
-        const struct answer *a = &x->answers[i];
-        char name[16];
-        if (observed_has_list(x, i))
-            return rows_err(x->rows, x->d.rows[i], e, "ROUGE needs one answer, '%s' is a list",
-                            x->answer);
-        snprintf(name, sizeof name, "%d", x->d.rows[i]);
-        struct cell *c = records_add(out, name, 1, false, e);
-        if (!c || cell_set_text(c, TEXT_INPUT, a->input, strlen(a->input), e) ||
-            cell_set_text(c, TEXT_TRUTH, a->whole, strlen(a->whole), e) ||
-            cell_set_text(c, TEXT_ANSWER, a->answer, strlen(a->answer), e))
-            return -1;
-    }
-    return 0;
+    const struct answer *a = &r->x->answers[r->i];
+    return cell_set_text(out, TEXT_INPUT, a->input, strlen(a->input), e) ||
+           cell_set_text(out, TEXT_TRUTH, a->whole, strlen(a->whole), e) ||
+           cell_set_text(out, TEXT_ANSWER, a->answer, strlen(a->answer), e);
 }
 
 /* ROUGE of the row's texts; without texts the value in the row. */
@@ -149,7 +137,7 @@ static int perplexity(const struct one_row *r, double *out, struct err *e)
     .columns =                                                                                     \
         COLUMN_BIT(COLUMN_ROUGE_1) | COLUMN_BIT(COLUMN_ROUGE_F1) | COLUMN_BIT(COLUMN_ROUGE_L),     \
     .texts = TEXT_BIT(TEXT_INPUT) | TEXT_BIT(TEXT_TRUTH) | TEXT_BIT(TEXT_ANSWER),                  \
-    .fill = fill_texts, .value = f
+    .cell = set_texts, .value = f
 
 const struct metric_kind metrics_generated[] = {
     {.name = "rouge",

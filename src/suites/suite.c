@@ -111,8 +111,8 @@ static int gather(struct suite *s, struct err *e)
 }
 
 /* The scores of all answers of a data set, a row each. */
-static int fill_scores(const struct metric *m, const struct suite *s, const struct observed *x,
-                       struct records *out, struct err *e)
+static int fill_cells(const struct metric *m, const struct suite *s, const struct observed *x,
+                      struct records *out, struct err *e)
 {
     for (int i = 0; i < x->d.n; i++) {
         const struct one_row r = {m, s, x, i};
@@ -124,7 +124,8 @@ static int fill_scores(const struct metric *m, const struct suite *s, const stru
         struct cell *c = records_add(out, name, 1, false, e);
         /* Some scores are numbers even without tokens. */
         bool nothing = m->kind->needs & NEED_LOGP && !x->scores[i].n;
-        if (!c || (!nothing && m->kind->score(&r, &c->x[COLUMN_SCORE], e)))
+        if (!c || (m->kind->cell && m->kind->cell(&r, c, e)) ||
+            (m->kind->score && !nothing && m->kind->score(&r, &c->x[COLUMN_SCORE], e)))
             return -1;
     }
     return 0;
@@ -142,7 +143,7 @@ static int observe(const struct suite *s, const struct metric *m, struct result 
     for (int i = 0; i < n; i++) {
         const struct observed *x = suite_observed(s, m, sets[i]);
         int (*fill)(const struct metric *, const struct suite *, const struct observed *,
-                    struct records *, struct err *) = m->kind->fill ? m->kind->fill : fill_scores;
+                    struct records *, struct err *) = m->kind->fill ? m->kind->fill : fill_cells;
         out->n_sides++;
         if (fill(m, s, x, &out->side[i], e))
             return -1;

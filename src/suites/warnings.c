@@ -162,7 +162,7 @@ int result_warn(struct result *r, const struct suite *s, const struct metric *m,
         warn_logged(&r->side[0], &r->warnings);
     warn_observed(x, k, of, "", &r->warnings);
     warn_observed(y, k, of, "holdout ", &r->warnings);
-    if (!(k->flags & METRIC_LATIN) || !k->fill)
+    if (!(k->flags & METRIC_LATIN) || !k->cell)
         return 0;
     warn_unseen(&r->side[0], &r->warnings);
     return note_unicode(r, e);
