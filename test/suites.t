@@ -88,7 +88,7 @@ my ($again) = do {
     decode_json($text);
 };
 near($again->{forget_auc}, 0.5, 'with the same aggregates');
-like((run("report $dir/CAPITALS --suite $own"))[1], qr/^metric +CAPITALS\n.*^forget_auc +0.5000$/ms, 'its summary is a report');
+like((run("report $dir/CAPITALS --suite $own"))[1], qr/^metric +direction +CAPITALS\n.*^forget_auc +as retrained +0.500 \[/ms, 'its summary is a report');
 
 ($out) = (run('eval --list'))[1];
 like($out, qr/^  $_ /m, "--list: $_") for 'tofu', 'muse', 'scope', 'wmdp', 'extraction_strength';
@@ -105,8 +105,7 @@ for (['{"sets": {}}', qr/'sets' must be an object of 1 to/, 'no sets'],
     ["{$set, \"metrics\": {$good, \"u\": {\"kind\": \"utility\", \"inputs\": [\"v\"]}, \"v\": {\"kind\": \"utility\", \"inputs\": [\"u\"]}}}",
         qr/metric 'u': its input 'v' is not a metric above it/, 'a circle'],
     ["{$set, \"metrics\": {\"u\": {\"kind\": \"utility\"}}}", qr/'utility' needs 1 to 9 'inputs', found 0/, 'no inputs'],
-    ["{$set, \"metrics\": {$good}, \"report\": {\"v\": {\"label\": \"V\"}}}", qr/report 'v': it is not a metric of the suite/, 'a row of no metric'],
-    ["{$set, \"metrics\": {$good}, \"report\": {\"m\": {\"label\": \"M\", \"format\": \"%s\"}}}", qr/report 'm': 'format' is '%s', it must be '%\.', a digit, and one of efg/, 'a format of no number'],
+    ["{\"sets\": {\"a\": {\"role\": \"forgot\"}}, \"metrics\": {$good}}", qr/set 'a': unknown role 'forgot': known are forget, retain/, 'role'],
     ["{$set, \"metrics\": {\"cost\": {\"kind\": \"utility\"}}}", qr/no metric can be called 'cost'/, 'a name that is taken'],
     ["{$set, \"metrics\": {\"m\": {\"knd\": \"rouge\"}}}", qr/unknown key 'knd': did you mean 'kind'/, 'key'],
     ["{\"sets\": {\"a\": {\"prompt\": \"{x|y}\"}}, \"metrics\": {$good}}", qr/set 'a': the template .* is wrong at/, 'template'],

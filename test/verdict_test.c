@@ -223,7 +223,7 @@ static void check_collect(void)
     ok(strstr(out.data, "verdict: not forgotten, the rest is kept, unlike the retrained model, not "
                         "broken\n") &&
            strstr(out.data, "p 0.900 > 0.200") && strstr(out.data, "r 0.400 > 0.378") &&
-           strstr(out.data, "kept-loss 0.1"),
+           strstr(out.data, "kept-loss=0.1"),
        "in words, with figures and thresholds");
     int widest = 0;
     for (const char *line = out.data; *line; line += strcspn(line, "\n") + 1)

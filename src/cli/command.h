@@ -40,6 +40,8 @@ int cmd_tokenize(int argc, char **argv);
 
 /* The value on standard output, and a newline; flags as for json_write_buf. */
 int command_print_json(const json_t *j, size_t flags, struct err *e);
+/* Columns that output may have: COLUMNS of the environment, those of the terminal, else 80. */
+int command_width(void);
 /* A row of data from words on the command line, where a file of one row would be a burden: rows
  * gets {key[0]: word[0], ...}. */
 int command_row(struct rows *rows, const char *const *key, const char *const *word, int n,

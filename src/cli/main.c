@@ -1,4 +1,7 @@
 /* The table of commands, what they share, and the choice of one. */
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,6 +40,18 @@ static const struct {
 } topics[] = {{"compat", compat_help}, {"openunlearning", ou_help}};
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+int command_width(void)
+{
+    const char *given = getenv("COLUMNS");
+    const long asked = given ? strtol(given, NULL, 10) : 0;
+    struct winsize w;
+    if (asked >= 40 && asked <= 10000)
+        return (int)asked;
+    return isatty(STDOUT_FILENO) && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) && w.ws_col >= 40
+               ? w.ws_col
+               : 80;
+}
 
 int command_print_json(const json_t *j, size_t flags, struct err *e)
 {

@@ -110,6 +110,16 @@ static void write_state(const json_t *run, const char *key, char *text, size_t s
     snprintf(text, size, "%.1f", sum / (1 << 20));
 }
 
+int cost_write_line(const json_t *run, struct buf *out, struct err *e)
+{
+    char command[64], flops[DIGITS_MOST], mib[DIGITS_MOST], seconds[DIGITS_MOST];
+    write_command(run, "command", command, sizeof command);
+    return buf_printf(out, e, "%s, %s s, %s FLOPs, %.0f tokens, %s MiB", command,
+                      digits_of(number(run, "seconds"), seconds),
+                      digits_of(number(run, "flops"), flops), number(run, "tokens"),
+                      digits_of(number(run, "peak_bytes") / (1 << 20), mib));
+}
+
 static const struct {
     const char *label, *key;
     void (*write)(const json_t *run, const char *key, char *text, size_t size);

@@ -91,12 +91,13 @@ static int put_rule(int col, int columns, const struct style *style, struct buf 
     return buf_str(out, col ? style->rule_right : "-", e);
 }
 
-/* Row -1 is the rule under the heading. */
-static int put_row(const struct table *t, int row, const int *columns, const struct style *style,
-                   struct buf *out, struct err *e)
+/* The first column and columns [from, to). Row -1 is the rule under the heading. */
+static int put_row(const struct table *t, int row, const int *columns, int from, int to,
+                   const struct style *style, struct buf *out, struct err *e)
 {
     int rc = buf_str(out, style->left, e);
-    for (int c = 0; !rc && c < t->cols; c++) {
+    for (int k = from - 1; !rc && k < to; k++) {
+        const int c = k < from ? 0 : k;
         rc = c ? buf_str(out, style->between, e) : 0;
         if (!rc)
             rc = row < 0 ? put_rule(c, columns[c], style, out, e)
@@ -105,19 +106,39 @@ static int put_row(const struct table *t, int row, const int *columns, const str
     return rc || buf_str(out, style->right, e) || buf_str(out, "\n", e);
 }
 
+static int put_block(const struct table *t, const int *columns, int from, int to,
+                     const struct style *s, struct buf *out, struct err *e)
+{
+    int rc =
+        put_row(t, 0, columns, from, to, s, out, e) || put_row(t, -1, columns, from, to, s, out, e);
+    for (int r = 1; !rc && r < t->rows; r++)
+        rc = put_row(t, r, columns, from, to, s, out, e);
+    return rc;
+}
+
+/* The end of the columns that fit in a block from column `from` on, at least one. */
+static int block_end(const struct table *t, const int *columns, int from, const struct style *s)
+{
+    int to = from, wide = columns[0];
+    const int between = (int)strlen(s->between);
+    while (to < t->cols && (to == from || !t->width || wide + between + columns[to] <= t->width))
+        wide += between + columns[to++];
+    return to;
+}
+
 int table_write(const struct table *t, enum table_style style, struct buf *out, struct err *e)
 {
     const struct style *s = &styles[style];
-    int *columns = mem_alloc((size_t)t->cols, sizeof *columns, e);
-    if (!columns)
-        return -1;
-    for (int c = 0; c < t->cols; c++)
+    int *columns = mem_alloc((size_t)t->cols, sizeof *columns, e), rc = columns ? 0 : -1;
+    for (int c = 0; !rc && c < t->cols; c++)
         columns[c] = widest(t, c, s);
-    int rc = put_row(t, 0, columns, s, out, e);
-    if (!rc)
-        rc = put_row(t, -1, columns, s, out, e);
-    for (int r = 1; !rc && r < t->rows; r++)
-        rc = put_row(t, r, columns, s, out, e);
+    for (int from = 1, to; !rc && from <= t->cols; from = to) {
+        to = style == TABLE_PLAIN ? block_end(t, columns, from, s) : t->cols;
+        if (from > 1)
+            rc = buf_str(out, "\n", e);
+        rc = rc || put_block(t, columns, from, to, s, out, e);
+        to = to < t->cols ? to : t->cols + 1;
+    }
     free(columns);
     return rc;
 }

@@ -12,6 +12,8 @@
 struct table {
     int rows, cols;
     char **cells; /* [rows * cols] owned; NULL: empty */
+    int width; /* of a plain table, in columns of the terminal; 0: no limit. One that is wider has
+                  its columns in several blocks, each with the first column */
 };
 
 int table_init(struct table *t, int rows, int cols, struct err *e);

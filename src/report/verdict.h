@@ -86,6 +86,9 @@ int verdict_write_line(const struct verdict *v, struct buf *out, struct err *e);
 /* The same with all figures and thresholds, in lines of at most `width` columns. */
 int verdict_write(const struct verdict *v, const struct verdict_limits *l, int width,
                   struct buf *out, struct err *e);
+/* "forgotten-margin=0.1, ...": the thresholds of verdict_judge, or of verdict_run. */
+int verdict_write_limits(const struct verdict_limits *l, bool of_run, struct buf *text,
+                         struct err *e);
 /* A new object: the answers, the figures, the thresholds. NULL: no memory. */
 json_t *verdict_json(const struct verdict *v, const struct verdict_limits *l, struct err *e);
 

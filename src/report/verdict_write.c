@@ -1,5 +1,6 @@
 /* A verdict in words, and as JSON. */
 #include <math.h>
+#include <stddef.h>
 
 #include "report/table.h"
 #include "report/verdict.h"
@@ -9,16 +10,20 @@ static const char *const headlines[][RULING_YES + 1] = {
     {"not known whether the rest is kept", "the rest is not kept", "the rest is partly kept",
      "the rest is kept"},
     {NULL, "unlike the retrained model", NULL, "like the retrained model"},
-    {NULL, "not broken", NULL, "BROKEN"}};
+    {NULL, "not broken", NULL, NULL}};
 
 int verdict_write_line(const struct verdict *v, struct buf *out, struct err *e)
 {
     const enum ruling rulings[] = {v->forgotten, v->kept, v->like, v->broken};
-    int rc = 0, n = 0;
+    const bool broken = v->broken == RULING_YES;
+    int n = broken, rc = broken ? buf_str(out, "BROKEN", e) : 0;
     for (size_t i = 0; i < sizeof rulings / sizeof *rulings && !rc; i++)
         if (headlines[i][rulings[i]])
             rc = buf_printf(out, e, "%s%s%s", n++ ? ", " : "", headlines[i][rulings[i]],
-                            i == 2 && v->over_forgotten ? " (over-forgotten)" : "");
+                            i != 2              ? ""
+                            : broken            ? " (does not count)"
+                            : v->over_forgotten ? " (over-forgotten)"
+                                                : "");
     return rc;
 }
 
@@ -133,13 +138,16 @@ static int write_broken(const struct verdict *v, const struct verdict_limits *l,
     return rc;
 }
 
-static int write_limits(const struct verdict_limits *l, struct buf *text, struct err *e)
+int verdict_write_limits(const struct verdict_limits *l, bool of_run, struct buf *text,
+                         struct err *e)
 {
-    int rc = 0;
+    int rc = 0, n = 0;
     for (const struct param *p = verdict_params; p->name && !rc; p++) {
         char flag[PARAM_NAME_MOST + 1];
-        rc = buf_printf(text, e, "%s%s %g", p == verdict_params ? "" : ", ",
-                        param_flag(p->name, flag), *(const double *)((const char *)l + p->offset));
+        if ((p->offset >= offsetof(struct verdict_limits, hardly_forgot)) != of_run)
+            continue;
+        rc = buf_printf(text, e, "%s%s=%g", n++ ? ", " : "", param_flag(p->name, flag),
+                        *(const double *)((const char *)l + p->offset));
     }
     return rc;
 }
@@ -172,7 +180,8 @@ int verdict_write(const struct verdict *v, const struct verdict_limits *l, int w
         rc = lines[i].write(v, l, &text, e) || put_line(out, lines[i].name, &text, width, e);
     }
     buf_clear(&text);
-    rc = rc || write_limits(l, &text, e) || put_line(out, "thresholds", &text, width, e);
+    rc = rc || verdict_write_limits(l, false, &text, e) ||
+         put_line(out, "thresholds", &text, width, e);
     buf_fini(&text);
     return rc ? -1 : 0;
 }

@@ -144,6 +144,10 @@ struct sense metric_sense(const struct suite_recipe *r, const struct metric *m);
 /* Sets line["role"], ["aspect"] and ["direction"], without those that it has not. */
 int sense_to_json(const struct sense *x, json_t *line, struct err *e);
 struct sense sense_of_json(const json_t *line);
+/* Of a built-in multiple-choice task or group. */
+struct sense task_sense(const char *task, struct err *e);
+/* The same of suites of this role. */
+struct sense task_sense_of(enum role role);
 /* {metric: {"role", "aspect", "direction"}} of all metrics of a suite; a new object. */
 json_t *suite_senses(const struct suite_recipe *r, struct err *e);
 

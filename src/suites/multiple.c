@@ -177,9 +177,10 @@ static int run_task(struct task_run *run, int *n, struct err *e)
     return rc;
 }
 
-static int start(struct multiple *m, struct err *e)
+static int start(struct multiple *m, const struct suite_recipe *r, struct err *e)
 {
-    *m = (struct multiple){.log = {json_object(), json_object()}, .table = json_object()};
+    *m = (struct multiple){
+        .log = {json_object(), json_object()}, .table = json_object(), .role = r->role};
     return m->log.eval && m->log.summary && m->table ? 0 : suite_no_memory(e);
 }
 
@@ -187,7 +188,7 @@ int multiple_run(struct multiple *m, const struct suite_recipe *r, const struct 
                  const struct multiple_model *model, struct err *e)
 {
     int n = 0;
-    if (start(m, e))
+    if (start(m, r, e))
         return -1;
     if (o->folds == 1)
         return err_about(e, "folds", "1 fold: at least 2 are needed");
@@ -206,7 +207,7 @@ int multiple_run(struct multiple *m, const struct suite_recipe *r, const struct 
 int multiple_rescore(struct multiple *m, const struct suite_recipe *r, const json_t *eval,
                      struct err *e)
 {
-    if (start(m, e))
+    if (start(m, r, e))
         return -1;
     for (int i = 0; i < r->n_tasks; i++) {
         json_t *samples = json_object_get(eval, r->tasks[i].name);

@@ -27,6 +27,7 @@ struct accuracy {
     double *acc;      /* owned [n] */
     int n, missing;
     double norm;              /* sum of acc_norm */
+    double chance;            /* sum of 1 / choices */
     int parts;                /* tasks joined to a group, and of these */
     double variance;          /* the sum of (n-1) n stderr^2 */
     bool shares, normalised;  /* acc is a share of the probability; acc_norm is reported */
@@ -52,10 +53,11 @@ struct multiple_options {
 struct multiple {
     struct peer_log log; /* {task: samples} and {task/metric: value} */
     /* Rows of the printed table: {task: {rows, missing, acc, acc_stderr, low, high, acc_norm,
-     * macro_f1}}, tasks in order, then groups; low and high bound acc at 95 %, macro_f1 needs
-     * labels. Folds are {task_foldN}, with seconds, rows_per_second and the rows of the `examples`
-     * drawn; their task's row also has acc_mean, acc_sd, seconds and rows_per_second. */
+     * macro_f1, chance}}, tasks in order, then groups; low and high bound acc at 95 %, macro_f1
+     * needs labels. Folds are {task_foldN}, with seconds, rows_per_second and the rows of the
+     * `examples` drawn; their task's row also has acc_mean, acc_sd, seconds and rows_per_second. */
     json_t *table;
+    enum role role;       /* the suite's */
     struct err first_bad; /* what is wrong with the first row that was left out */
     struct accuracy groups[MULTIPLE_GROUPS];
 };

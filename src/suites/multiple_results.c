@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "eval/stats.h"
+#include "suites/metrics.h"
 #include "suites/multiple_private.h"
 #include "suites/suite.h"
 
@@ -46,6 +47,7 @@ static int add_sample(struct accuracy *t, const struct choice_task *task, const 
         return err_set(e, "a sample has no number 'acc'");
     t->acc[t->n++] = json_number_value(acc);
     t->norm += json_number_value(json_object_get(sample, "acc_norm"));
+    t->chance += 1.0 / (double)json_array_size(json_object_get(sample, "resps"));
     if (!t->classes)
         return 0;
     int chosen = class_of(task, json_object_get(sample, "chosen"));
@@ -91,6 +93,7 @@ static int accuracy_join(struct accuracy *t, const struct accuracy *part, struct
     t->n += part->n;
     t->missing += part->missing;
     t->norm += part->norm;
+    t->chance += part->chance;
     t->parts++;
     t->shares = part->shares;
     t->normalised = part->normalised;
@@ -124,8 +127,11 @@ static json_t *accuracy_line(const struct accuracy *t, struct err *e)
                              t->missing, "acc", peer_number(acc), "acc_stderr", peer_number(error),
                              "low", peer_number(i.low), "high", peer_number(i.high), "acc_norm",
                              t->normalised ? peer_number(norm) : json_null());
-    if (line &&
-        (!t->classes || !json_object_set_new(line, "macro_f1", peer_number(accuracy_macro_f1(t)))))
+    if (line && !t->shares && t->n && isfinite(t->chance) &&
+        json_object_set_new(line, "chance", json_real(t->chance / t->n)))
+        err_no_memory(e, "chance");
+    else if (line && (!t->classes ||
+                      !json_object_set_new(line, "macro_f1", peer_number(accuracy_macro_f1(t)))))
         return line;
     json_decref(line);
     suite_no_memory(e);
@@ -150,8 +156,11 @@ static int report(struct multiple *m, const char *name, json_t *line, struct err
 {
     static const char *const keys[] = {"acc",      "acc_stderr", "acc_norm",
                                        "macro_f1", "acc_mean",   "acc_sd"};
+    const struct sense sense = task_sense_of(m->role);
     if (json_object_set_new(m->table, name, line))
         return suite_no_memory(e);
+    if (sense_to_json(&sense, line, e))
+        return -1;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         char key[160];
         json_t *x = json_object_get(line, keys[i]);

@@ -63,26 +63,35 @@ static int read_stops(struct suite_set *s, const json_t *list, struct err *e)
     return 0;
 }
 
+static int read_role(const json_t *j, enum role *role, struct err *e)
+{
+    const char *name = NULL;
+    if (json_opt_str(j, "role", &name, e))
+        return -1;
+    *role = name ? role_by_name(name) : ROLE_COUNT;
+    return name && *role == ROLE_COUNT
+               ? err_set(
+                     e,
+                     "unknown role '%s': known are forget, retain, neighbour, generic and holdout",
+                     name)
+               : 0;
+}
+
 static int read_set(struct suite_set *s, const json_t *j, struct err *e)
 {
     static const char *const keys[] = {"help", "required",       "question", "prompt",    "shots",
                                        "shot", "max_new_tokens", "stop",     "continued", "role"};
     const json_t *question = json_object_get(j, "question");
     int64_t most = 0;
-    const char *role = NULL;
     s->help = "rows";
     if (RECIPE_CHECK_KEYS(j, keys, e) || json_opt_str(j, "help", &s->help, e) ||
         json_opt_bool(j, "required", &s->required, e) ||
-        json_opt_bool(j, "continued", &s->continued, e) || json_opt_str(j, "role", &role, e) ||
+        json_opt_bool(j, "continued", &s->continued, e) || read_role(j, &s->role, e) ||
         json_opt_str(j, "prompt", &s->prompt, e) || json_opt_str(j, "shot", &s->shot, e) ||
         json_opt_int(j, "max_new_tokens", 1, 100000, &most, e) ||
         read_stops(s, json_object_get(j, "stop"), e) || template_check(s->prompt, e) ||
         template_check(s->shot, e))
         return -1;
-    s->role = role ? role_by_name(role) : ROLE_COUNT;
-    if (role && s->role == ROLE_COUNT)
-        return err_set(
-            e, "unknown role '%s': forget, retain, neighbour, generic and holdout are known", role);
     s->plain = json_is_null(question);
     s->max_new_tokens = (int)most;
     if (s->plain && s->continued)
@@ -183,14 +192,13 @@ static int read_metrics(struct suite_recipe *r, json_t *metrics, struct err *e)
     size_t n = json_object_size(metrics);
     if (!n)
         return err_set(e, "'metrics' must be an object of metrics");
-    if (!(r->metrics = mem_alloc(n + 1, sizeof *r->metrics, e)) ||
-        !(r->report = mem_alloc(n, sizeof *r->report, e)))
+    if (!(r->metrics = mem_alloc(n + 1, sizeof *r->metrics, e)))
         return -1;
     struct metric *m = r->metrics;
     json_object_foreach(metrics, name, j)
     {
         m->name = name;
-        if (!strcmp(name, "beside") || !strcmp(name, "cost"))
+        if (!strcmp(name, "beside") || !strcmp(name, "cost") || !strcmp(name, "verdict"))
             return err_set(e, "no metric can be called '%s': that key of the results is reserved",
                            name);
         if (read_metric(r, m++, j, e))
@@ -199,63 +207,20 @@ static int read_metrics(struct suite_recipe *r, json_t *metrics, struct err *e)
     return 0;
 }
 
-/* A format that prints one number of a sensible width, and nothing else. */
-static int check_format(const char *format, struct err *e)
-{
-    static const char kinds[] = "efg";
-    const bool fine = strlen(format) == 4 && !strncmp(format, "%.", 2) && format[2] >= '0' &&
-                      format[2] <= '9' && strchr(kinds, format[3]);
-    return fine ? 0
-                : err_set(e, "'format' is '%s', it must be '%%.', a digit, and one of %s", format,
-                          kinds);
-}
-
-static int read_line(const struct suite_recipe *r, struct suite_line *line, const json_t *j,
-                     struct err *e)
-{
-    static const char *const keys[] = {"label", "format"};
-    const struct metric *m = r->metrics;
-    while (m->name && strcmp(m->name, line->metric))
-        m++;
-    if (!m->name)
-        return err_set(e, "it is not a metric of the suite");
-    return RECIPE_CHECK_KEYS(j, keys, e) || json_need_str(j, "label", &line->label, e) ||
-           json_opt_str(j, "format", &line->format, e) || check_format(line->format, e);
-}
-
-/* Without one: the metrics of the summary, by their names. */
-static int read_report(struct suite_recipe *r, json_t *report, struct err *e)
-{
-    const char *name;
-    json_t *j;
-    if (report && !json_object_size(report))
-        return err_set(e, "'report' must be an object of metrics");
-    json_object_foreach(report ? report : json_object_get(r->json, "metrics"), name, j)
-    {
-        struct suite_line *line = &r->report[r->n_report];
-        *line = (struct suite_line){.metric = name, .label = name, .format = "%.4f"};
-        if (report && read_line(r, line, j, e))
-            return err_prefix(e, "report '%s': ", name);
-        r->n_report += report || json_is_true(json_object_get(j, "summary"));
-    }
-    return 0;
-}
-
 static int read_sets_and_metrics(struct suite_recipe *r, struct err *e)
 {
     return read_sets(r, json_object_get(r->json, "sets"), e) ||
-           read_metrics(r, json_object_get(r->json, "metrics"), e) ||
-           read_report(r, json_object_get(r->json, "report"), e);
+           read_metrics(r, json_object_get(r->json, "metrics"), e);
 }
 
 int suite_recipe_read(struct suite_recipe *r, json_t *json, const char *name, struct err *e)
 {
-    static const char *const keys[] = {"about",  "log",  "options", "sets", "metrics",
-                                       "report", "data", "common",  "tasks"};
+    static const char *const keys[] = {"about", "log",    "options", "sets", "metrics",
+                                       "data",  "common", "tasks",   "role"};
     *r = (struct suite_recipe){.json = json, .name = name, .about = "", .log = "SUITE"};
     int rc =
         RECIPE_CHECK_KEYS(json, keys, e) || json_opt_str(json, "about", &r->about, e) ||
-        json_opt_str(json, "log", &r->log, e) ||
+        json_opt_str(json, "log", &r->log, e) || read_role(json, &r->role, e) ||
         (json_object_get(json, "tasks") ? suite_tasks_read(r, e) : read_sets_and_metrics(r, e));
     if (!rc && (!*r->log || strchr(r->log, '/')))
         rc = err_set(e, "'log' must be the prefix of a file name");
@@ -294,7 +259,6 @@ void suite_recipe_close(struct suite_recipe *r)
         free(r->sets[i].stops);
     free(r->sets);
     free(r->metrics);
-    free(r->report);
     suite_tasks_free(r);
     json_decref(r->json);
     *r = (struct suite_recipe){0};

@@ -24,24 +24,17 @@ struct suite_set {
     const char **stops;   /* owned, where an answer is cut, up to NULL; NULL: nowhere */
 };
 
-/* A metric in a table that compares models. */
-struct suite_line {
-    const char *metric, *label;
-    const char *format; /* of printf, for one double */
-};
-
 struct suite_recipe {
     json_t *json;            /* owned */
     const char *name;        /* as given by the user, borrowed */
     const char *about, *log; /* log: "TOFU" for TOFU_EVAL.json */
     struct suite_set *sets;  /* owned [n_sets] */
     int n_sets;
-    struct metric *metrics;    /* owned, up to a row without a name */
-    struct suite_line *report; /* owned [n_report], in the order of the table */
-    int n_report;
+    struct metric *metrics;   /* owned, up to a row without a name */
     const char *data;         /* of tasks: help of the data option */
     struct suite_task *tasks; /* owned [n_tasks]; none: the suite has sets and metrics */
     int n_tasks;
+    enum role role; /* of the knowledge that the tasks ask for; ROLE_COUNT: not known */
 };
 
 /* The built-in suites: names and JSON texts, up to a row without a name. */

@@ -88,6 +88,40 @@ struct sense sense_of_json(const json_t *line)
         (enum direction)index_of(json_object_get(line, "direction"), direction_name, DIRECTIONS)};
 }
 
+struct sense task_sense_of(enum role role)
+{
+    return (struct sense){role, ASPECT_NONE,
+                          role == ROLE_FORGET    ? DIRECTION_LOW
+                          : role == ROLE_GENERIC ? DIRECTION_HIGH
+                                                 : DIRECTION_NONE};
+}
+
+static bool has_task(const struct suite_recipe *r, const char *task)
+{
+    for (int i = 0; i < r->n_tasks; i++) {
+        if (!strcmp(r->tasks[i].name, task))
+            return true;
+        for (int g = 0; r->tasks[i].groups[g]; g++)
+            if (!strcmp(r->tasks[i].groups[g], task))
+                return true;
+    }
+    return false;
+}
+
+struct sense task_sense(const char *task, struct err *e)
+{
+    enum role role = ROLE_COUNT;
+    for (const struct suite_text *t = suite_texts; t->name && role == ROLE_COUNT; t++) {
+        struct suite_recipe r;
+        if (suite_recipe_open(&r, t->name, e))
+            break;
+        if (has_task(&r, task))
+            role = r.role;
+        suite_recipe_close(&r);
+    }
+    return task_sense_of(role);
+}
+
 json_t *suite_senses(const struct suite_recipe *r, struct err *e)
 {
     json_t *all = json_object();
