@@ -80,7 +80,18 @@ refuses("locate --model $cur --forget $forget --locate wagle --out $dir/x", 1, q
 refuses("locate --model $cur $rows --locate salun", 2, qr/no output given/, 'no output');
 refuses("locate --model $cur $rows --locate salun --out $forget", 1, qr/forget\.jsonl/, 'an input as output');
 refuses("locate --model $cur $rows --locate salun --out $dir/x --trainable-params-regex nothing", 1, qr/matches no parameter/, 'no parameter to choose from');
+refuses("locate --model $cur $rows --locate knowledge --agree 1 --threshold 1 --out $dir/x", 1, qr/nothing is kept: no score reaches its threshold, 6/, 'a threshold that nothing reaches');
+refuses("locate --model $cur $rows --locate sure --ratio 1e-6 --out $dir/x", 1, qr/a share of 1e-06 of 904 keeps nothing/, 'a share of less than one');
+refuses("locate --model $cur $rows --locate sure --scope row --out $dir/x", 1, qr/none to compare within a row/, 'rows within a row');
+my $small = put('small.jsonl', encode_json({ids => [3 .. 8], labels => [(-100) x 3, 6 .. 8]}) . "\n");
+refuses("locate --model test/data/models/gemma2 --forget $small --locate depn --out $dir/x", 1, qr/norms after its MLPs/, 'attributions behind a norm');
+refuses("locate --model test/data/models/mixtral $rows --locate salun --out $dir/x", 1, qr/experts/, 'a model with experts');
 ok(!-e "$dir/x", 'nothing was written');
+# Every locator makes a mask that a run takes.
+for my $name (@names) {
+    is((locate("--locate $name $rows --ratio 0.2 --out $dir/any.safetensors"))[0], 0, "$name: a mask");
+    is((run("$both --method GradDiff --max-steps 1 --mask $dir/any.safetensors --out $dir/any --overwrite"))[0], 0, "$name: taken");
+}
 
 # --- runs under a mask ---
 for my $how ('', '--optimiser sgd', '--optimiser lion', '--optimiser sophia', '--wrapper sam', '--wrapper wa --wa-start 1 --wa-every 1') {

@@ -203,6 +203,111 @@ static void check_selective(void)
     bench_close(&b);
 }
 
+/* The first forget row alone. */
+static void open_one(struct bench *b)
+{
+    open_rows(b);
+    b->sets[ROLE_FORGET].n = 1;
+}
+
+static void check_attribution(void)
+{
+    struct bench b;
+    struct err e;
+    struct located l;
+    open_one(&b);
+    struct choice c = choose("depn", NULL, NULL), all = choose("knowledge", "agree", "1");
+    BUG_ON(find(&l, &b, &c, 0, "own", NULL, &e));
+    float *want = read_f32(&golden, "integrated.attribution"),
+          *keep = read_f32(&golden, "integrated.kept");
+    double top, off = worst_of(l.scores.v, want, 120, &top);
+    near(off, 0, 0, 1e-4 * top, "depn: attributions");
+    size_t wrong = 0, n = 0;
+    for (int k = 0; k < 120; k++) {
+        wrong += ((double)l.scores.v[k] >= l.scores.least) != (keep[k] > 0);
+        n += keep[k] > 0;
+    }
+    ok(!wrong && l.result.kept == n && !wrong_neurons(&b, &l), "neurons kept, %zu of 120", n);
+    /* A fine sum is P(full) - P(zero), layer by layer. */
+    double x[120];
+    BUG_ON(scores_attribution(&l.scores, &b.sets[ROLE_FORGET].seqs[0], 600, x, &e));
+    for (int layer = 0; layer < 3; layer++) {
+        double sum = 0;
+        for (int j = 0; j < 40; j++)
+            sum += x[layer * 40 + j];
+        near(sum, read_value(&golden, "integrated.sum_and_gap", 2 * layer + 1), 0, 2e-4,
+             "layer %d: complete", layer);
+    }
+    located_fini(&l);
+    BUG_ON(find(&l, &b, &all, 0, "own", NULL, &e));
+    wrong = 0;
+    top = 0;
+    for (int k = 0; k < 120; k++)
+        top = fmax(top, (double)want[k]);
+    for (int k = 0; k < 120; k++)
+        wrong += (l.scores.v[k] > 0) != ((double)want[k] >= 0.2 * top);
+    ok(!wrong && l.result.kept > 0, "knowledge: one row's neurons from a fifth of its largest on");
+    located_fini(&l);
+    b.sets[ROLE_FORGET].n = 9;
+    choice_fini(&c);
+    c = choose("depn", "points", "3");
+    BUG_ON(find(&l, &b, &c, 0.1, "own", NULL, &e));
+    double sum[120] = {0}, y[120], worst = 0;
+    for (int i = 0; i < 9; i++) {
+        BUG_ON(scores_attribution(&l.scores, &b.sets[ROLE_FORGET].seqs[i], 3, y, &e));
+        for (int k = 0; k < 120; k++)
+            sum[k] += y[k];
+    }
+    for (int k = 0; k < 120; k++)
+        worst = fmax(worst, fabs(sum[k] - (double)l.scores.v[k]));
+    near(worst, 0, 0, 1e-6, "depn adds up over rows");
+    free(want);
+    free(keep);
+    located_fini(&l);
+    choice_fini(&c);
+    choice_fini(&all);
+    bench_close(&b);
+}
+
+static void check_tracing(void)
+{
+    struct bench b;
+    struct err e;
+    struct located l;
+    double cells[12];
+    open_one(&b);
+    struct choice c = choose("tracing", NULL, NULL);
+    BUG_ON(find(&l, &b, &c, 0, "own", NULL, &e));
+    float *noise = read_f32(&golden, "tracing.noise");
+    int *ids = tensor_ints(tensor_find(&golden, "tracing.ids"), &e);
+    const struct seq *q = &b.sets[ROLE_FORGET].seqs[0];
+    ok(seq_prompt(q) == 4 && !memcmp(ids, q->ids, 4 * sizeof *ids), "the prompt of row 0");
+    /* the reference's answer is what the model says, not the label */
+    int labels[5] = {LABEL_NONE, LABEL_NONE, LABEL_NONE, LABEL_NONE, 5};
+    const struct seq asked = {.n = 5, .ids = q->ids, .labels = labels};
+    for (int mlp = 0; mlp < 2; mlp++) {
+        const struct tracing t = {1, 3, 0, 4, 10, mlp, mlp ? 2 : 1, noise};
+        struct traced out = {.restored = cells};
+        float *want = read_f32(&golden, mlp ? "tracing.restored_mlp" : "tracing.restored_layer");
+        BUG_ON(scores_trace(&l.scores, &asked, &t, &out, &e));
+        near(out.clean, read_value(&golden, "tracing.p_clean", 0), 1e-4, 0, "clean");
+        near(out.corrupted, read_value(&golden, "tracing.p_corrupted", 0), 1e-4, 0, "corrupted");
+        double worst = 0;
+        for (int k = 0; k < 12; k++)
+            worst = fmax(worst, fabs(cells[k] - (double)want[k]));
+        near(worst, 0, 0, 1e-4 * out.clean, "restored %s, every token and layer",
+             mlp ? "MLPs" : "layers");
+        free(want);
+    }
+    size_t wrong = wrong_neurons(&b, &l);
+    ok(!wrong && l.result.kept % 40 == 0, "tracing: whole MLPs are kept");
+    free(noise);
+    free(ids);
+    located_fini(&l);
+    choice_fini(&c);
+    bench_close(&b);
+}
+
 int main(void)
 {
     struct err e;
@@ -214,6 +319,8 @@ int main(void)
     check_sure();
     check_pcgu();
     check_selective();
+    check_attribution();
+    check_tracing();
     tensor_file_close(&golden);
     free(dir);
     return done();

@@ -143,6 +143,26 @@ device float *scores_gradient(struct scoring *s, enum role role, bool paired, st
     return sum;
 }
 
+int answer_token_init(struct answer_token *a, const struct seq *q, struct err *e)
+{
+    const int n = seq_prompt(q) + 1;
+    *a = (struct answer_token){.seq = *q};
+    if (n > q->n)
+        return err_set(e, "no token is scored");
+    if (!(a->labels = mem_alloc((size_t)n, sizeof *a->labels, e)))
+        return -1;
+    for (int t = 0; t < n; t++)
+        a->labels[t] = t < n - 1 ? LABEL_NONE : q->labels[t];
+    a->seq.n = n;
+    a->seq.labels = a->labels;
+    return 0;
+}
+
+void answer_token_fini(struct answer_token *a)
+{
+    free(a->labels);
+}
+
 static int forward_rows(struct scoring *s, const struct seq *seqs, int n,
                         const struct linear_tap *tap, struct arena *a, struct err *e)
 {

@@ -75,6 +75,37 @@ int scores_forward(struct scoring *s, enum role role, const struct linear_tap *t
  * mean of absolute values, 2 standard deviation, 3 share above 0. */
 int scores_activation(struct scoring *s, enum role role, int statistic, double *out, struct err *e);
 
+/* A sequence up to its first scored token, which is its only label; token n - 2 predicts it. */
+struct answer_token {
+    struct seq seq;
+    int *labels; /* owned */
+};
+
+/* An error where nothing is scored. answer_token_fini is due in every case. */
+int answer_token_init(struct answer_token *a, const struct seq *q, struct err *e);
+void answer_token_fini(struct answer_token *a);
+/* Integrated gradients [L,F] of the probability of the first scored token; see by_attribution.c. */
+int scores_attribution(const struct scoring *s, const struct seq *q, int points, double *out,
+                       struct err *e);
+
+/* Causal tracing of one sequence: noise on the prompt tokens from..to-1, restoring at the tokens
+ * trace_from..trace_to-1. */
+struct tracing {
+    int from, to, trace_from, trace_to, samples;
+    bool mlp;           /* what MLPs add, else the residual after layers */
+    int window;         /* restored for layer l: layers l - window/2 .. l + window/2 - 1; 1: l */
+    const float *noise; /* borrowed [samples, to - from, C] */
+};
+
+/* Probabilities of the first scored token. */
+struct traced {
+    double clean, corrupted;
+    double *restored; /* borrowed [trace_to - trace_from, L] */
+};
+
+int scores_trace(const struct scoring *s, const struct seq *q, const struct tracing *t,
+                 struct traced *out, struct err *e);
+
 /* --- selection --- */
 
 struct selection {

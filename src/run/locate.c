@@ -52,6 +52,16 @@ static int open_engine(struct engine *g, struct model *m, const struct dataset *
     return 0;
 }
 
+static int check_kept(const struct located *to, struct err *e)
+{
+    const struct selected *r = &to->result;
+    if (r->kept || to->scores.rest_free)
+        return 0;
+    return r->asked || to->how.ratio <= 0
+               ? err_set(e, "nothing is kept: no score reaches its threshold, %g", to->scores.least)
+               : err_set(e, "a share of %g of %zu keeps nothing", to->how.ratio, r->units);
+}
+
 int run_locate(struct located *to, struct model *m, const struct choice *locator,
                const struct mask_options *o, const struct dataset *const *sets, const int *pair,
                unsigned seed, const volatile sig_atomic_t *stop, struct err *e)
@@ -68,7 +78,7 @@ int run_locate(struct located *to, struct model *m, const struct choice *locator
     to->scores.stop = stop;
     if (l->score(locator->params, &to->scores, e) ||
         !(to->bits = mem_alloc(mask_words(&m->table), sizeof *to->bits, e)) ||
-        scores_select(&to->scores, l, &to->how, to->bits, &to->result, e))
+        scores_select(&to->scores, l, &to->how, to->bits, &to->result, e) || check_kept(to, e))
         return err_prefix(e, "locator '%s': ", l->name);
     return 0;
 }
