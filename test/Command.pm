@@ -39,12 +39,18 @@ sub lines { map { decode_json($_) } split /\n/, get($_[0]) }
 
 sub status { return $? & 127 ? 'signal ' . ($? & 127) : $? >> 8 }
 
-# Training refuses a folder that holds anything, and an evaluation its own logs. Most tests use a name again: such a folder
-# is emptied first, of all or of logs, unless the arguments tell what is to become of it or an evaluation was interrupted.
+# Training refuses a folder that holds anything, an evaluation its own logs, every command a file (only probe's, locate's and orders are meant here). Most tests use a name again:
+# such a folder is emptied first, of all or of logs, and such a file removed, unless the arguments tell what is to become of it
+# or an evaluation was interrupted.
 sub empty_out {
     my ($args) = @_;
+    return if $args =~ /--(?:resume|overwrite)\b/;
+    for my $option (qr/--write-order/, qr/^(?:probe|locate)\b.* --out/s) {
+        my ($file) = $args =~ /$option '?(\Q$dir\E\/[^\s']+)/ or next;
+        unlink $file if 1 == (() = $args =~ /\Q$file\E/g); # none that is read
+    }
     my ($command, $out) = $args =~ /^(train|forget|eval|rescore) .*--out (\Q$dir\E\/\S+)/s;
-    return if !defined $out || !-d $out || $args =~ /--(?:resume|overwrite)\b/;
+    return if !defined $out || !-d $out;
     return remove_tree($out) if $command =~ /train|forget/;
     unlink glob("$out/*_{EVAL,SUMMARY,TABLE,COST}.json") if !glob("$out/*_EVIDENCE.bin");
 }

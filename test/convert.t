@@ -212,7 +212,7 @@ refuses("convert $models/llama $dir/full.gguf", 1, qr/cannot write '.*full\.gguf
 refuses("convert $models/llama $dir/full", 1, qr/cannot write '.*model\.safetensors': /, 'no space for a directory', $limit);
 ok(!-e "$dir/full.gguf" && !-e "$dir/full" && !left(), 'nothing is left');
 my $before = get("$dir/tiny.gguf");
-refuses("convert $models/llama $dir/tiny.gguf", 1, qr/cannot write/, 'no space where a file is', $limit);
+refuses("convert $models/llama $dir/tiny.gguf --overwrite", 1, qr/cannot write/, 'no space where a file is', $limit);
 ok(get("$dir/tiny.gguf") eq $before && !left(), 'the old file stays');
 
 # Numbers that a type cannot hold.

@@ -62,7 +62,7 @@ sub same_logs {
 sub go_on {
     my ($name, $what, $args) = @_;
     rmdir "$dir/$name/TOFU_EVAL.json";
-    my ($status, $out, $err) = run_apart(($args // $tofu) . " --out $dir/$name");
+    my ($status, $out, $err) = run_apart(($args // $tofu) . " --resume --out $dir/$name");
     is($status, 0, "$what: goes on") or diag $err;
     same_logs($name, 'through', $what) if !$args;
     return $err;
@@ -72,12 +72,12 @@ is((run_apart("$tofu --out $dir/through"))[0], 0, 'an evaluation');
 ok(!-e "$dir/through/$kept", 'keeps nothing once it is done');
 {
     my $said = `$unlearn $tofu --out $dir/through 2>&1`;
-    like($said, qr/'.*through\/TOFU_EVAL.json' is there already: choose another directory, or give --overwrite/, 'its logs are not replaced');
+    like($said, qr/'.*through\/TOFU_EVAL.json' is there already: choose another directory, or give --resume or --overwrite$/, 'its logs are not replaced');
     $said = `$unlearn $tofu --overwrite --out $dir/model 2>&1`;
     like($said, qr/'.*model' is read here and stays as it is/, 'nor is anything written into the model');
 }
 my (undef, $said) = run("$tofu --out " . begun('whole'));
-like($said, qr/^unlearn eval: cannot replace '.*'.*; the model's outputs are kept in '.*whole\/$kept': repeat the command to resume$/,
+like($said, qr/^unlearn eval: cannot replace '.*'.*; the model's outputs are kept in '.*whole\/$kept': repeat the command with --resume$/,
     'an end that fails says how to go on');
 my $whole = get("$dir/whole/$kept");
 my @ends = ends($whole);
@@ -86,7 +86,7 @@ cmp_ok(@ends, '>', 150, 'records of scores, answers and gradients');
 # Records come in the order of the work: those that are there again are not computed, the others are the same to the bit.
 for my $n (1, int(@ends / 2), @ends - 2) {
     my $out = begun("cut$n", substr $whole, 0, $ends[$n]);
-    run("$tofu --out $out");
+    run("$tofu --resume --out $out");
     ok(get("$out/$kept") eq $whole, "stopped behind $n records: the rest has the same bits");
 }
 go_on('cut1', 'from the first');
@@ -103,14 +103,14 @@ for (['a cut', substr($whole, 0, $ends[5] - 7), 4], ['a bit', substr($whole, 0, 
     remove_tree("$dir/damaged");
 }
 put("text/$kept", "some text\n");
-check("$tofu --out $dir/text", 1, qr/^unlearn eval: '.*$kept' is no result cache: move it away$/, 'another file');
+check("$tofu --resume --out $dir/text", 1, qr/^unlearn eval: '.*$kept' is no result cache: move it away$/, 'another file');
 is(get("$dir/text/$kept"), "some text\n", 'which is left alone');
 
 # Another model, other options.
 my $cut = substr $whole, 0, $ends[3];
 (my $others = $tofu) =~ s{$dir/model}{$dir/other};
 begun('mixed', $cut);
-check("$others --out $dir/mixed", 1,
+check("$others --resume --out $dir/mixed", 1,
     qr{^unlearn eval: '.*$kept' holds results of $dir/model, not of $dir/other: --overwrite starts over$}, 'another model');
 ok(get("$dir/mixed/$kept") eq $cut, 'the file is left alone');
 is((run_apart("$others --out $dir/fresh"))[0], 0, 'the other model apart');
@@ -133,7 +133,7 @@ same_logs('options', 'longer', 'other options');
 {
     open my $f, '<', put("busy/$kept", $cut) or die;
     flock $f, LOCK_EX or die;
-    check("$tofu --out $dir/busy", 1, qr/'.*$kept' is in use by another process$/, 'two at once');
+    check("$tofu --resume --out $dir/busy", 1, qr/'.*$kept' is in use by another process$/, 'two at once');
 }
 
 # A disk that is full, as a limit on the size of files: 512 bytes a block.
@@ -165,9 +165,9 @@ sub interrupted {
 }
 (my $piped = $tofu) =~ s/--retain \S+/--retain $dir\/pipe/;
 my ($status, $out);
-($status, $err, $out) = interrupted("$piped --out " . begun('stopped', $cut));
+($status, $err, $out) = interrupted("$piped --resume --out " . begun('stopped', $cut));
 is($status, 1, 'Ctrl-C: status 1');
-like($err, qr/^unlearn eval: interrupted; the model's outputs are kept in '.*stopped\/$kept': repeat the command to resume$/, 'says how to go on');
+like($err, qr/^unlearn eval: interrupted; the model's outputs are kept in '.*stopped\/$kept': repeat the command with --resume$/, 'says how to go on');
 is($out, '', 'nothing is printed');
 is(get("$dir/stopped/$kept"), $cut, 'and the file is what it was');
 is(join(' ', map { s{.*/}{}r } glob("$dir/stopped/*")), "TOFU_EVAL.json $kept", 'no half file lies about');
@@ -183,7 +183,7 @@ $whole = get("$dir/two_cut/$kept");
 @ends = ends($whole);
 for my $n (int(@ends / 2), @ends - 2) {
     put("two_cut/$kept", substr $whole, 0, $ends[$n]);
-    run("$beside --out $dir/two_cut");
+    run("$beside --resume --out $dir/two_cut");
     ok(get("$dir/two_cut/$kept") eq $whole, "--retrained, stopped behind $n records: the rest has the same bits");
 }
 go_on('two_cut', '--retrained', $beside);
@@ -202,10 +202,10 @@ $whole = get("$dir/stop/LMEval_EVIDENCE.bin");
 @ends = ends($whole);
 cmp_ok(@ends, '>', 3, 'is kept in several records');
 put('stop/LMEval_EVIDENCE.bin', substr $whole, 0, $ends[1]);
-run("$choose --out $dir/stop");
+run("$choose --resume --out $dir/stop");
 ok(get("$dir/stop/LMEval_EVIDENCE.bin") eq $whole, 'the rest has the same bits');
 rmdir "$dir/stop/LMEval_EVAL.json";
-is((run_apart("$choose --out $dir/stop"))[0], 0, 'and goes on');
+is((run_apart("$choose --resume --out $dir/stop"))[0], 0, 'and goes on');
 is(get("$dir/stop/LMEval_EVAL.json"), get("$dir/arc/LMEval_EVAL.json"), 'to the same bytes');
 ok(!-e "$dir/stop/LMEval_EVIDENCE.bin", 'nothing is left behind');
 

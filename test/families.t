@@ -15,6 +15,7 @@ my @models = qw(llama_bias mistral qwen2 qwen3 phi3 phi3_longrope phi gemma gemm
 # What a command printed.
 sub out_of {
     my ($args) = @_;
+    Command::empty_out($args);
     my $out = `$unlearn $args 2>$dir/stderr`;
     is($?, 0, $args =~ s/\Q$dir\E/DIR/gr) or diag `cat $dir/stderr`;
     return $out;

@@ -30,6 +30,8 @@ static const struct {
     {"novice", "give --novice-prompt TEXT, or --concept TEXT"},
     {"out", "choose another directory, or give --overwrite"},
     {"new_model_data", "give --holdout FILE, or --gap NATS"},
+    {"out_resume", "choose another directory, or give --resume or --overwrite"},
+    {"out_file", "choose another name, or give --overwrite"},
     {"overwrite", "--overwrite starts over"},
     {"prompt_key", "name the prompt's field by --question-key"},
     {"question_key", "name the fields by --question-key and --answer-key"},

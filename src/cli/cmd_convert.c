@@ -8,6 +8,7 @@
 #include "base/outdir.h"
 #include "cli/args.h"
 #include "cli/command.h"
+#include "run/model_name.h"
 #include "run/setup.h"
 #include "model/save.h"
 #include "model/store.h"
@@ -28,9 +29,8 @@ static const struct param params[] = {
                  "LoRA adapter in PEFT's files, merged into the model"),
     STRING_PARAM(struct options, shard_size, "5GB", "SIZE",
                  "maximum size of a safetensors file (200MB, 5GB, 2GiB; bytes without a unit)"),
-    BOOL_PARAM(
-        struct options, overwrite, false,
-        "replace the model in the directory OUT; without it one that is not empty is refused"),
+    BOOL_PARAM(struct options, overwrite, false,
+               "replace OUT, a directory that is not empty or a file; without it both are refused"),
     {0}};
 
 static const char about[] =
@@ -38,8 +38,8 @@ static const char about[] =
     "or llama2.c\n"
     "file, or 'default'. OUT is a Hugging Face directory (safetensors) or a GGUF file that "
     "llama.cpp loads.\n"
-    "OUT can be loaded only once it is complete; a directory that is not empty is refused without\n"
-    "--overwrite, and IN itself always. Vectors stay f32 in a GGUF. q8_0 is for GGUF only.\n";
+    "OUT can be loaded only once it is complete; a directory that is not empty, or a file, is refused\n"
+    "without --overwrite, and IN itself always. Vectors stay f32 in a GGUF. q8_0 is for GGUF only.\n";
 
 enum format { FORMAT_HF, FORMAT_GGUF };
 
@@ -100,13 +100,14 @@ static int read_size(const char *text, uint64_t *bytes, struct err *e)
     return err_set(e, "--shard-size: '%s' is no size such as 5GB or 200MB", text);
 }
 
-static int check_input(const struct options *o, const char *in, const char *out, struct err *e)
+/* An OUT that must not be written, or not without --overwrite; a directory is checked when it is
+ * opened. */
+static int check_input(const struct options *o, const char *in, const char *out, bool file,
+                       struct err *e)
 {
     struct inputs read = {0};
-    int rc = inputs_add_model(&read, in, e) || inputs_add_model(&read, o->adapter, e) ||
-                     inputs_keep(&read, out, e)
-                 ? -1
-                 : 0;
+    int rc = setup_add_input(&read, in, e) || inputs_add_model(&read, o->adapter, e) ||
+             (file ? inputs_claim_file(&read, out, o->overwrite, e) : inputs_keep(&read, out, e));
     inputs_fini(&read);
     return rc;
 }
@@ -114,7 +115,7 @@ static int check_input(const struct options *o, const char *in, const char *out,
 static int check_out(const struct options *o, const char *in, const char *out, enum format format,
                      struct err *e)
 {
-    if (check_input(o, in, out, e))
+    if (check_input(o, in, out, format == FORMAT_GGUF, e))
         return -1;
     if (format == FORMAT_GGUF)
         return file_is_dir(out) ? err_set(e, "'%s' is a directory: use --format hf", out) : 0;
@@ -191,11 +192,12 @@ static int write_dir(const struct setup *s, const char *out, bool overwrite,
 static int open_input(struct setup *s, const char *name, const char *adapter, struct err *e)
 {
     struct err why;
-    char *path = adapter ? NULL : setup_model_path(name, e);
-    int rc = adapter ? setup_open_model(&s->model, name, adapter, false, e)
-             : path  ? model_open_header(&s->model, path, e)
-                     : -1;
-    free(path);
+    struct model_name n;
+    if (model_name_find(&n, name, e))
+        return -1;
+    int rc = adapter || n.adapter ? setup_open_model(&s->model, name, adapter, false, e)
+                                  : model_open_header(&s->model, n.path, e);
+    model_name_fini(&n);
     if (!rc && setup_tokenizer(s, &why))
         log_warn("no tokenizer is written: %s", why.msg);
     return rc;
@@ -208,7 +210,7 @@ static int convert(struct setup *s, const struct options *o, const char *in, con
     struct save_options so = {.bar = &bar};
     const enum format format = choose_format(o, out);
     if (read_size(o->shard_size, &so.shard_bytes, e) || open_input(s, in, o->adapter, e) ||
-        check_out(o, s->model.path, out, format, e) ||
+        check_out(o, in, out, format, e) ||
         choose_dtype(o, format, &s->model, &so.dtype, e))
         return -1;
     progress_start(&bar, "convert", s->model.table.n);

@@ -26,11 +26,11 @@ static const struct param params[] = {
     STRING_PARAM(
         struct eval_options, out, NULL, "DIR",
         "write TOFU_EVAL.json, _SUMMARY.json, _TABLE.json and _COST.json (TOFU: by suite) there"),
-    BOOL_PARAM(
-        struct eval_options, overwrite, false,
-        "replace the suite's logs in --out and start over instead of resuming; without it existing "
-        "logs "
-        "are refused"),
+    BOOL_PARAM(struct eval_options, resume, false,
+               "resume the interrupted evaluation in --out; a finished one must be of the same "
+               "model, data and options, and stays as it is"),
+    BOOL_PARAM(struct eval_options, overwrite, false,
+               "replace the suite's results in --out; without it or --resume they are refused"),
     STRING_PARAM(struct eval_options, question_key, "question", "KEY", "field of the prompt"),
     CHOICE_PARAM(struct eval_options, truth_ratio, "geometric|arithmetic", "geometric",
                  "mean over the wrong answers"),
@@ -54,8 +54,9 @@ static const char about[] = "Runs a suite of metrics on a model. The default, to
                             "\n"
                             "With --out the model's outputs are cached there: an evaluation that "
                             "was interrupted, by Ctrl-C or a\n"
-                            "full disk, resumes when the command is repeated, and gives the same "
-                            "bytes as an uninterrupted one.\n"
+                            "full disk, resumes when the command is repeated with --resume, and "
+                            "gives the same bytes as an\n"
+                            "uninterrupted one.\n"
                             "\n"
                             "--retrained MODEL runs the suite on that model as well; its log is "
                             "used as that of --retain-logs, and\n"
@@ -140,7 +141,7 @@ void eval_kept_close(struct eval_kept *k, int rc, struct err *e)
     if (rc)
         why = *e;
     if (rc && cache_file_any(&k->file))
-        err_set(e, "%.200s; the model's outputs are kept in '%.200s': repeat the command to resume",
+        err_set(e, "%.200s; the model's outputs are kept in '%.200s': repeat the command with --resume",
                 why.msg, k->file.path);
     else if (rc && *k->interrupt && !k->out)
         err_set(e, "%.200s; with --out DIR it could be resumed", why.msg);
@@ -158,23 +159,69 @@ static void make_set_params(struct eval *v)
                                           .help = v->recipe.sets[i].help};
 }
 
-/* Before anything is computed: what may be written. */
-static int claim_out(const struct eval *v, struct err *e)
+static int add_file(void *in, const char *path, struct err *e)
 {
-    struct inputs in = {0};
+    return inputs_add_file(in, path, e);
+}
+
+static int add_inputs(const struct eval *v, struct inputs *in, struct err *e)
+{
     const struct eval_options *o = &v->o;
     const char *const models[] = {v->setup.model, v->setup.adapter, o->reference, o->retrained};
+    int rc = inputs_add_file(in, o->retain_logs, e);
+    for (size_t i = 0; i < sizeof models / sizeof *models && !rc; i++)
+        rc = setup_add_input(in, models[i], e);
+    for (int i = 0; i < v->recipe.n_sets && !rc; i++)
+        rc = inputs_add_rows(in, v->files[i], e);
+    if (!rc && v->recipe.n_tasks && v->multiple.o.data)
+        rc = multiple_each_file(&v->recipe, &v->multiple.o, add_file, in, e);
+    return rc;
+}
+
+/* Those that change nothing in the results. */
+static void drop_free(json_t *options)
+{
+    static const char *const free_ones[] = {"resume", "overwrite", "out",   "json",
+                                            "list",   "markdown",  "batch", "threads"};
+    for (size_t i = 0; i < sizeof free_ones / sizeof *free_ones; i++)
+        json_object_del(options, free_ones[i]);
+}
+
+/* Before anything is computed: what may be written, and whether it is there already. */
+static int claim_out(struct eval *v, bool *finished, struct err *e)
+{
+    const struct eval_options *o = &v->o;
+    struct results_claim c = {
+        .out = o->out, .suite = v->recipe.log, .overwrite = o->overwrite, .resume = o->resume};
+    struct inputs in = {0};
+    *finished = false;
     if (!o->out)
         return 0;
-    int rc = inputs_add_file(&in, o->retain_logs, e);
-    for (size_t i = 0; i < sizeof models / sizeof *models && !rc; i++)
-        rc = setup_add_input(&in, models[i], e);
-    for (int i = 0; i < v->recipe.n_sets && !rc; i++)
-        rc = inputs_add_rows(&in, v->files[i], e);
-    if (!rc)
-        rc = results_claim(&in, o->out, v->recipe.log, o->overwrite, e);
+    drop_free(v->options);
+    int rc = add_inputs(v, &in, e) || !(v->inputs = inputs_hash(&in, e)) ? -1 : 0;
+    c.files = v->inputs;
+    c.options = v->options;
+    rc = rc || results_claim(&in, &c, finished, e);
+    char *retrained = !rc && o->retrained ? file_join(o->out, "retrained", e) : NULL;
+    if (!rc && o->retrained && !*finished) {
+        bool ignored;
+        c.out = retrained;
+        c.overwrite |= c.resume;
+        rc = !retrained || results_claim(&in, &c, &ignored, e);
+    }
+    free(retrained);
     inputs_fini(&in);
     return rc;
+}
+
+int eval_tell(const struct eval *v, json_t *cost, json_t *first_row, struct err *e)
+{
+    json_t *of = json_object_get(cost, "evaluation");
+    return (first_row && json_object_set(of, "first_row", first_row)) ||
+                   (v->inputs && json_object_set(of, "files", v->inputs)) ||
+                   (v->inputs && json_object_set(of, "options", v->options))
+               ? err_no_memory(e, "cost")
+               : 0;
 }
 
 /* What the suite presets of other options. */
@@ -213,11 +260,18 @@ static int take_tables(struct args *a, struct eval *v, struct param_preset *pres
 
 static int evaluate(struct eval *v, struct err *e)
 {
+    if (v->o.resume && v->o.overwrite)
+        return err_set(e, "--resume goes on with what is there, --overwrite replaces it: give one");
     v->kept = (struct eval_kept){.out = v->o.out,
                                  .suite = v->recipe.log,
                                  .overwrite = v->o.overwrite,
                                  .interrupt = interrupt_catch()};
-    int rc = claim_out(v, e) || (v->recipe.n_tasks ? eval_tasks(v, e) : eval_suite(v, e));
+    bool finished;
+    int rc = claim_out(v, &finished, e);
+    if (finished && !rc)
+        log_note("the evaluation in '%s' is finished: nothing is left to do", v->o.out);
+    if (!finished)
+        rc = rc || (v->recipe.n_tasks ? eval_tasks(v, e) : eval_suite(v, e));
     eval_kept_close(&v->kept, rc, e);
     return rc;
 }
@@ -241,9 +295,12 @@ int cmd_eval(int argc, char **argv)
         status = take_tables(&a, &v, presets, PRESETS);
     if (status == ARGS_GO) {
         struct err e = {.msg = ""};
+        v.options = args_values(&a);
         status = evaluate(&v, &e) ? args_fail(&a, &e) : STATUS_DONE;
     }
     suite_recipe_close(&v.recipe);
+    json_decref(v.options);
+    json_decref(v.inputs);
     args_fini(&a);
     return status;
 }

@@ -17,8 +17,8 @@ static const struct param params[] = {
     INT_PARAM(struct info_options, length, 1, 1 << 20, 256,
               "tokens of a sequence, for the estimate"),
     INT_PARAM(struct info_options, lora_rank, 1, 4096, 8, "rank of the adapters, for the estimate"),
-    STRING_PARAM(struct info_options, adapter, NULL, "DIR",
-                 "LoRA adapter in PEFT's files, shown with the model"),
+    {"adapter", PARAM_STRING, OPT(setup.adapter), 0, 0, NULL, NULL, "DIR",
+     "LoRA adapter in PEFT's files, shown with the model"},
     STRING_PARAM(struct info_options, data, NULL, "FILE",
                  "data: its number of tokens, and the first row as the model gets it"),
     {"question_key", PARAM_STRING, OPT(run.question_key), 0, 0, NULL, "question", "KEY",
@@ -103,8 +103,14 @@ static int gather_data(struct info *in, const struct info_options *o, struct err
 static int gather(struct info *in, const struct info_options *o, struct err *e)
 {
     struct model *m = &in->s.model;
-    if (setup_open_header(&in->s, &o->setup, e) ||
-        (o->adapter && lora_look(m, o->adapter, &in->adapter, e)))
+    char *made_by = NULL;
+    int rc = 0;
+    if (setup_open_header(&in->s, &o->setup, e) || !(made_by = setup_made_by(&o->setup, e)))
+        return -1;
+    if (strcmp(made_by, m->path)) /* the adapter of that option, or the one that MODEL names */
+        rc = lora_look(m, made_by, &in->adapter, e);
+    free(made_by);
+    if (rc)
         return -1;
     for (int i = 0; i < m->n_files; i++)
         in->file_bytes += m->files[i].map.size;

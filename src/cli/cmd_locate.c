@@ -43,6 +43,8 @@ static const struct param params[] = {
     INT_PARAM(struct options, seed, 0, UINT32_MAX, 0,
               "of retain rows that are drawn, and of 'random'"),
     STRING_PARAM(struct options, out, NULL, "FILE", "safetensors to write"),
+    {"overwrite", PARAM_BOOL, DATA(overwrite), 0, 0, NULL, NULL, NULL,
+     "replace a file --out that is not empty"},
     CHOICE_PARAM(struct options, format, "bits|bytes", "bits", "a bit an element, or a byte"),
     BOOL_PARAM(struct options, scores, false, "write score.NAME too, f32"),
     BOOL_PARAM(struct options, json, false, "print one JSON object"),
@@ -323,7 +325,7 @@ static int check_out(const struct setup_options *so, const struct options *o, st
                      inputs_add_file(&in, o->batch, e) ||
                      inputs_add_rows(&in, o->data.files[ROLE_FORGET], e) ||
                      inputs_add_rows(&in, o->data.files[ROLE_RETAIN], e) ||
-                     inputs_keep(&in, o->out, e)
+                     inputs_claim_file(&in, o->out, o->data.overwrite, e)
                  ? -1
                  : 0;
     inputs_fini(&in);

@@ -13,6 +13,7 @@
 
 struct options {
     const char *ref, *reinforced, *batch, *out, *locate;
+    bool overwrite;
 };
 
 #define OPT(f) offsetof(struct options, f)
@@ -23,6 +24,7 @@ static const struct param params[] = {
     STRING_PARAM(struct options, batch, NULL, "FILE",
                  "safetensors: ROLE.input_ids, ROLE.attention_mask, ROLE.labels, all [B,T]"),
     STRING_PARAM(struct options, out, NULL, "FILE", "safetensors to write"),
+    BOOL_PARAM(struct options, overwrite, false, "replace a file --out that is not empty"),
     {0},
 };
 
@@ -163,7 +165,8 @@ static int check_out(const struct setup_options *so, const struct options *o, st
     struct inputs in = {0};
     int rc = setup_add_input(&in, so->model, e) || setup_add_input(&in, so->adapter, e) ||
                      setup_add_input(&in, o->ref, e) || setup_add_input(&in, o->reinforced, e) ||
-                     inputs_add_file(&in, o->batch, e) || inputs_keep(&in, o->out, e)
+                     inputs_add_file(&in, o->batch, e) ||
+                     inputs_claim_file(&in, o->out, o->overwrite, e)
                  ? -1
                  : 0;
     inputs_fini(&in);

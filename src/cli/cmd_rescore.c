@@ -121,8 +121,10 @@ static int rescore_tasks(const char *path, const struct suite_recipe *recipe,
 static int claim_out(const char *path, const char *log, const struct options *o, struct err *e)
 {
     struct inputs in = {0};
+    const struct results_claim claim = {.out = o->out, .suite = log, .overwrite = o->overwrite};
+    bool finished;
     int rc = inputs_add_file(&in, path, e) || inputs_add_file(&in, o->retain_logs, e) ||
-                     (o->out && results_claim(&in, o->out, log, o->overwrite, e))
+                     (o->out && results_claim(&in, &claim, &finished, e))
                  ? -1
                  : 0;
     inputs_fini(&in);

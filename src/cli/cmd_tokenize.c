@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/args.h"
+#include "run/model_name.h"
 #include "run/setup.h"
 #include "cli/command.h"
 #include "data/rows.h"
@@ -245,10 +246,12 @@ static int run(const struct args *a, void *options, struct err *e)
         return err_set(e, "give either a text or --data FILE");
     if (compat_parse(o->compat, &job.compat, e))
         return -1;
-    char *path = setup_model_path(o->model, e);
+    struct model_name name;
+    if (model_name_find(&name, o->model, e))
+        return -1;
     const char *from = o->data ? o->data : "-";
     int rc = -1;
-    if (path && (job.t = tokenizer_open(path, e)))
+    if ((job.t = tokenizer_open(name.path, e)))
         rc = a->n_words ? work_on_word(&job, a->words[0], e)
              : o->json  ? work_on_rows(&job, from, e)
                         : work_on_lines(&job, from, e);
@@ -258,7 +261,7 @@ static int run(const struct args *a, void *options, struct err *e)
     chat_text_fini(&job.rendered);
     buf_fini(&job.text);
     buf_fini(&job.line);
-    free(path);
+    model_name_fini(&name);
     return rc;
 }
 

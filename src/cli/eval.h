@@ -19,7 +19,7 @@ struct eval_options {
     const char *suite;
     const char *reference, *retrained, *retain_logs, *out, *question_key, *truth_ratio;
     int64_t max_new_tokens, batch;
-    bool json, list, markdown, overwrite;
+    bool json, list, markdown, overwrite, resume;
 };
 
 struct eval_kept {
@@ -44,6 +44,7 @@ struct eval {
     const char *files[EVAL_SETS]; /* by set of the recipe; NULL: not given */
     struct param set_params[EVAL_SETS + 1];
     struct multiple_args multiple; /* of suites of tasks */
+    json_t *options, *inputs;      /* owned {name: value}, {path: SHA-256}, kept with the results */
 };
 
 /* Run the suite, write its logs into kept.out unless that is NULL, and print its tables, or its
@@ -52,6 +53,9 @@ int eval_suite(struct eval *v, struct err *e);
 int eval_tasks(struct eval *v, struct err *e);
 /* Takes the options of the suite's tasks. ARGS_GO or an exit status. */
 int eval_tasks_take(struct args *a, struct eval *v);
+
+/* Puts what the results are of into `cost` (report/cost.h): options, hashes of files, first row. */
+int eval_tell(const struct eval *v, json_t *cost, json_t *first_row, struct err *e);
 
 /* Opens the file for the model that is evaluated; refuses another model's. Fill in the options
  * first; eval_kept_close is due in any case. */

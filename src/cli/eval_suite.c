@@ -48,9 +48,10 @@ static int open_data(struct evaluation *v, struct err *e)
                        param_flag(q->recipe.sets[0].name, flag), q->o.suite);
     if (suite_recipe_prompts(&q->recipe, v->sets, q->o.question_key, e))
         return -1;
-    if (q->o.retain_logs && !(v->retain_log = json_read_log(q->o.retain_logs, e)))
-        return -1;
-    return 0;
+    if (!q->o.retain_logs)
+        return 0;
+    return !(v->retain_log = json_read_log(q->o.retain_logs, e)) ||
+           suite_recipe_check_log(&q->recipe, v->retain_log, q->o.retain_logs, e);
 }
 
 /* It is asked as the model is, of the same tokens. */
@@ -186,12 +187,15 @@ static int show(struct evaluation *v, struct err *e)
         all.answers += of[i]->answers;
         all.new_tokens += of[i]->new_tokens;
     }
-    json_t *cost =
-        cost_collect(v->s.model.path, v->retrained.path, log_seconds() - v->start, &all, e);
+    char *made_by = setup_made_by(&v->asked->setup, e);
+    if (!made_by)
+        return -1;
+    json_t *cost = cost_collect(made_by, v->retrained.path, log_seconds() - v->start, &all, e);
+    free(made_by);
     const struct eval_options *o = &v->asked->o;
-    if (cost && v->backend.first_row)
-        json_object_set(json_object_get(cost, "evaluation"), "first_row", v->backend.first_row);
-    int rc = cost ? results_show(&v->suite, cost, o->out, o->json, e) : -1;
+    int rc = cost ? eval_tell(v->asked, cost, v->backend.first_row, e) : -1;
+    if (!rc)
+        rc = results_show(&v->suite, cost, o->out, o->json, e);
     json_decref(cost);
     return rc;
 }

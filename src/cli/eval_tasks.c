@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cli/eval.h"
 #include "cli/results.h"
+#include "report/cost.h"
 
 #define OPT(f) offsetof(struct multiple_args, f)
 static const struct param questions[] = {
@@ -87,16 +88,32 @@ static int override(struct suite_recipe *r, const struct multiple_args *m, struc
     return rc;
 }
 
+/* What it took, and of what the results are. */
+static int write_cost(const struct model_backend *b, const struct eval *v, double seconds,
+                      struct err *e)
+{
+    char *made_by = setup_made_by(&v->setup, e);
+    json_t *cost = made_by ? cost_collect(made_by, NULL, seconds, &b->effort, e) : NULL;
+    free(made_by);
+    int rc = !cost || eval_tell(v, cost, b->first_row, e) ||
+             peer_write(cost, v->kept.out, v->recipe.log, "COST", 0, e);
+    json_decref(cost);
+    return rc;
+}
+
 static int run(struct multiple *m, struct setup *s, struct eval *v, struct err *e)
 {
     struct model_backend backend;
+    const char *out = v->kept.out;
+    const double start = log_seconds();
     if (model_backend_init(&backend, &s->model, s->tokenizer, s->compat, e))
         return -1;
     backend.shows = true;
-    backend.shows = true;
     const struct multiple_model model = {s->tokenizer, &backend.backend, s->model.cfg.positions};
     int rc = eval_kept_open(&v->kept, &backend, e) ||
-             multiple_run(m, &v->recipe, &v->multiple.o, &model, e);
+             multiple_run(m, &v->recipe, &v->multiple.o, &model, e) ||
+             (out && results_write(&m->log, m->table, out, v->recipe.log, e)) ||
+             (out && write_cost(&backend, v, log_seconds() - start, e));
     model_backend_fini(&backend);
     return rc;
 }
@@ -120,10 +137,8 @@ int eval_tasks(struct eval *v, struct err *e)
 {
     struct setup s = {0};
     struct multiple m = {0};
-    const char *out = v->kept.out;
     int rc = check(v, e) || override(&v->recipe, &v->multiple, e) ||
              setup_open(&s, &v->setup, false, e) || setup_tokenizer(&s, e) || run(&m, &s, v, e) ||
-             (out && results_write(&m.log, m.table, out, v->recipe.log, e)) ||
              results_print_tasks(&m, v->o.json, e);
     if (*m.first_bad.msg)
         log_warn("some rows are no questions and were left out; the first: %s", m.first_bad.msg);

@@ -10,7 +10,7 @@ struct info_options {
     struct setup_options setup; /* of conversations and the model's word */
     struct run_options run;     /* fields of the rows */
     int64_t batch, length, lora_rank;
-    const char *adapter, *data;
+    const char *data;
     bool all, json;
 };
 

@@ -12,32 +12,59 @@
 #include "report/table.h"
 #include "suites/metrics.h"
 #include "suites/recipe.h"
+#include "train/checkpoint.h"
 
-static int check_log(const struct inputs *in, const char *path, bool replaces, struct err *e)
+/* Whether OUT/SUITE_NAME is there, as a file; never one that is read. */
+static int find_log(const struct inputs *in, const struct results_claim *c, const char *name,
+                    struct buf *path, bool *there, struct err *e)
 {
-    if (inputs_keep(in, path, e))
+    buf_clear(path);
+    if (buf_printf(path, e, "%s/%s_%s", c->out, c->suite, name) || inputs_keep(in, path->data, e))
         return -1;
-    return file_exists(path) && !file_is_dir(path) && !replaces
-               ? err_set(e, "'%s' is there already: choose another directory, or give --overwrite",
-                         path)
-               : 0;
+    *there = file_exists(path->data) && !file_is_dir(path->data);
+    return 0;
 }
 
-int results_claim(const struct inputs *in, const char *out, const char *suite, bool overwrite,
+/* Finished results, whose cost is at `path`, are those that are asked for. */
+static int check_finished(const struct results_claim *c, const char *path, struct err *e)
+{
+    struct err ignored;
+    json_t *cost = file_exists(path) ? json_read_file(path, &ignored) : NULL;
+    const json_t *of = json_object_get(cost, "evaluation");
+    const json_t *files = json_object_get(of, "files"), *options = json_object_get(of, "options");
+    int rc =
+        !files || !options
+            ? err_about(e, "overwrite",
+                        "cannot resume: '%s' holds results of %s, and does not tell of which "
+                        "model and data",
+                        c->out, c->suite)
+        : checkpoint_compare(options, c->options, e) || checkpoint_compare_files(files, c->files, e)
+            ? err_prefix(e, "cannot resume: '%s' holds other results: ", c->out)
+            : 0;
+    json_decref(cost);
+    return rc;
+}
+
+int results_claim(const struct inputs *in, const struct results_claim *c, bool *finished,
                   struct err *e)
 {
-    static const char *const kinds[] = {"EVAL", "SUMMARY", "TABLE", "COST"};
+    static const char *const logs[] = {"EVAL.json", "SUMMARY.json", "TABLE.json", "COST.json"};
+    enum { LOGS = sizeof logs / sizeof *logs };
     struct buf path = {0};
-    int rc = inputs_keep(in, out, e);
-    /* The cache of an interrupted evaluation, which was allowed to write here: it resumes. */
-    if (!rc)
-        rc = buf_printf(&path, e, "%s/%s_EVIDENCE.bin", out, suite);
-    const bool replaces = overwrite || (!rc && file_exists(path.data));
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !rc; i++) {
-        buf_clear(&path);
-        rc = buf_printf(&path, e, "%s/%s_%s.json", out, suite, kinds[i]) ||
-             check_log(in, path.data, replaces, e);
+    bool there, begun = false, any = false;
+    int rc = inputs_keep(in, c->out, e) || find_log(in, c, "EVIDENCE.bin", &path, &begun, e);
+    if (!rc && begun && !c->overwrite && !c->resume)
+        rc = err_about(e, c->files ? "out_resume" : "out",
+                       "'%s' is of an evaluation that was interrupted", path.data);
+    for (int i = 0; i < LOGS && !rc; i++) {
+        rc = find_log(in, c, logs[i], &path, &there, e);
+        if (!rc && there && !c->overwrite && !c->resume)
+            rc = err_about(e, c->files ? "out_resume" : "out", "'%s' is there already", path.data);
+        any |= there;
     }
+    *finished = !rc && any && !begun && !c->overwrite;
+    if (*finished)
+        rc = check_finished(c, path.data, e);
     buf_fini(&path);
     return rc;
 }

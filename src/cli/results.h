@@ -11,10 +11,20 @@
 #include "suites/suite.h"
 #include "train/inputs.h"
 
-/* Refuses an OUT that is one of the inputs or holds one of them under the name of a log, and logs
- * of this suite that are there already unless they may be replaced. Logs of other suites, and other
- * files, do not matter. */
-int results_claim(const struct inputs *in, const char *out, const char *suite, bool overwrite,
+struct results_claim {
+    const char *out, *suite;
+    bool overwrite;
+    bool resume;                   /* false: results that are there are refused */
+    const json_t *files, *options; /* of what they must be the results: {path: SHA-256}, {name:
+                                      value}; an earlier evaluation's are in SUITE_COST.json */
+};
+
+/* Refuses an OUT that is one of the inputs or holds one of them under the name of a log, and
+ * results of this suite that are there already, also of an evaluation that was interrupted, unless
+ * they may be replaced or are to be resumed. Those of other suites, and other files, do not matter.
+ * *finished: OUT has the results that are asked for; finished ones of another model or other data
+ * are refused. */
+int results_claim(const struct inputs *in, const struct results_claim *c, bool *finished,
                   struct err *e);
 
 /* DIR/NAME_EVAL.json, NAME_SUMMARY.json and NAME_TABLE.json. */

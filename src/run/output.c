@@ -38,7 +38,8 @@ static int check_kept(const struct inputs *in, const struct run *r, struct err *
 {
     int rc = inputs_keep(in, r->c.run.out, e);
     if (!rc && r->c.train.write_order)
-        rc = inputs_keep(in, r->c.train.write_order, e);
+        rc = inputs_claim_file(in, r->c.train.write_order, r->c.train.resume || r->c.run.overwrite,
+                               e);
     for (int i = 0; i < N_OWN && !rc; i++) {
         char *path = file_join(r->c.run.out, own[i], e);
         rc = path ? inputs_keep(in, path, e) : -1;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "model/lora.h"
+#include "run/model_name.h"
 
 #define OPT(field) offsetof(struct setup_options, field)
 const struct param setup_params[] = {
@@ -60,50 +61,43 @@ const char *chat_options_system(const struct chat_options *o, unsigned compat, c
     return s && *s ? s : NULL;
 }
 
-static const char default_file[] = "unlearn/SmolLM2-135M-Instruct.Q4_1.gguf";
-
-static char *default_path(struct err *e)
-{
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    char *dir = cache && *cache ? mem_strdup(cache, e) : file_join(home ? home : "", ".cache", e);
-    char *path = dir ? file_join(dir, default_file, e) : NULL;
-    free(dir);
-    if (path && !file_exists(path)) {
-        err_set(e, "the default model '%s' is not there; './bootstrap demo' fetches it", path);
-        free(path);
-        path = NULL;
-    }
-    return path;
-}
-
-char *setup_model_path(const char *name, struct err *e)
-{
-    if (!name || !*name) {
-        err_about(e, "model", "no model given");
-        return NULL;
-    }
-    return strcmp(name, "default") ? mem_strdup(name, e) : default_path(e);
-}
-
 int setup_add_input(struct inputs *in, const char *name, struct err *e)
 {
-    char *path = name ? setup_model_path(name, e) : NULL;
-    int rc = name && !path ? -1 : inputs_add_model(in, path, e);
-    free(path);
+    struct model_name m = {0};
+    if (name && model_name_find(&m, name, e))
+        return -1;
+    int rc = inputs_add_model(in, m.path, e) || inputs_add_model(in, m.adapter, e);
+    model_name_fini(&m);
     return rc;
+}
+
+char *setup_made_by(const struct setup_options *o, struct err *e)
+{
+    struct model_name m;
+    if (o->adapter)
+        return mem_strdup(o->adapter, e);
+    if (model_name_find(&m, o->model, e))
+        return NULL;
+    char *path = mem_strdup(m.adapter ? m.adapter : m.path, e);
+    model_name_fini(&m);
+    return path;
 }
 
 int setup_open_model(struct model *m, const char *name, const char *adapter, bool writable,
                      struct err *e)
 {
+    struct model_name n;
     *m = (struct model){0};
-    char *path = setup_model_path(name, e);
-    int rc = path ? model_open(m, path, writable, e) : -1;
-    free(path);
-    if (rc || !adapter || !lora_merge_dir(m, adapter, e))
-        return rc;
-    model_close(m);
-    return -1;
+    if (model_name_find(&n, name, e))
+        return -1;
+    int rc = model_open(m, n.path, writable, e);
+    if (!rc && ((n.adapter && lora_merge_dir(m, n.adapter, e)) ||
+                (adapter && lora_merge_dir(m, adapter, e)))) {
+        model_close(m);
+        rc = -1;
+    }
+    model_name_fini(&n);
+    return rc;
 }
 
 int setup_open_frozen(struct model *m, const char *what, const char *name, const char *adapter,
@@ -119,9 +113,11 @@ int setup_open_frozen(struct model *m, const char *what, const char *name, const
 
 static int open_scratch(struct model *m, const char *name, unsigned seed, struct err *e)
 {
-    char *path = setup_model_path(name, e);
-    int rc = path ? model_init_random(m, path, seed, e) : -1;
-    free(path);
+    struct model_name n;
+    if (model_name_find(&n, name, e))
+        return -1;
+    int rc = model_init_random(m, n.path, seed, e);
+    model_name_fini(&n);
     return rc;
 }
 
@@ -166,9 +162,11 @@ int setup_open_header(struct setup *s, const struct setup_options *o, struct err
 {
     if (begin(s, o, e))
         return -1;
-    char *path = setup_model_path(o->model, e);
-    int rc = path ? model_open_header(&s->model, path, e) : -1;
-    free(path);
+    struct model_name n;
+    if (model_name_find(&n, o->model, e))
+        return -1;
+    int rc = model_open_header(&s->model, n.path, e);
+    model_name_fini(&n);
     if (!rc)
         adapt(s);
     return rc;

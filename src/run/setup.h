@@ -54,12 +54,12 @@ int chat_options_open(const struct chat_options *o, unsigned compat, const struc
 const char *chat_options_system(const struct chat_options *o, unsigned compat,
                                 const struct chat *c);
 
-/* A model as a user names it: a directory, a GGUF or llama2.c file, or the word `default` for the
- * cached SmolLM2. Owned by the caller. */
-char *setup_model_path(const char *name, struct err *e);
-/* The files of that model are read here; NULL: no model. */
+/* The files of the model of this name (run/model_name.h) are read here; NULL: no model. */
 int setup_add_input(struct inputs *in, const char *name, struct err *e);
-/* setup_model_path and model_open; `adapter`, a directory of PEFT's or NULL, is merged into it. */
+/* Where the run that made the model left its ledger: the adapter's directory or the model's path.
+ * Owned by the caller. */
+char *setup_made_by(const struct setup_options *o, struct err *e);
+/* Opens the model of this name; `adapter`, a directory of PEFT's or NULL, is merged into it. */
 int setup_open_model(struct model *m, const char *name, const char *adapter, bool writable,
                      struct err *e);
 

@@ -104,6 +104,27 @@ static int find_file(const struct suite_task *t, const char *data, char **path, 
     return 0;
 }
 
+int multiple_each_file(const struct suite_recipe *r, const struct multiple_options *o,
+                       int (*fn)(void *ctx, const char *path, struct err *e), void *ctx,
+                       struct err *e)
+{
+    int rc = 0;
+    for (int i = 0; i < r->n_tasks && !rc; i++) {
+        const struct suite_task *t = &r->tasks[i];
+        char *file = NULL, *examples = NULL;
+        if (!listed(o->subjects, t->subject))
+            continue;
+        rc = find_file(t, o->data, &file, e);
+        if (!rc && file)
+            rc = fn(ctx, file, e);
+        if (!rc && file && o->shots && !o->folds && t->examples)
+            rc = !(examples = file_of(o->data, t->examples, t->subject, e)) || fn(ctx, examples, e);
+        free(examples);
+        free(file);
+    }
+    return rc;
+}
+
 /* All rows at once. */
 static int run_whole(struct task_run *run, struct err *e)
 {

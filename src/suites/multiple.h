@@ -64,6 +64,11 @@ struct multiple {
 
 int multiple_run(struct multiple *m, const struct suite_recipe *r, const struct multiple_options *o,
                  const struct multiple_model *model, struct err *e);
+/* Calls fn with the files of questions and worked examples that these options read, until it fails.
+ */
+int multiple_each_file(const struct suite_recipe *r, const struct multiple_options *o,
+                       int (*fn)(void *ctx, const char *path, struct err *e), void *ctx,
+                       struct err *e);
 /* Recomputes the results from the samples of a log, ours or lm-evaluation-harness's, without a
  * model. */
 int multiple_rescore(struct multiple *m, const struct suite_recipe *r, const json_t *eval,

@@ -253,6 +253,28 @@ int suite_recipe_open(struct suite_recipe *r, const char *name, struct err *e)
     return json ? suite_recipe_read(r, json, name, e) : -1;
 }
 
+int suite_recipe_check_log(const struct suite_recipe *r, const json_t *log, const char *path,
+                           struct err *e)
+{
+    int with_rows = 0, numbers = 0;
+    const char *first = json_object_iter_key(json_object_iter((json_t *)log));
+    for (const struct metric *m = r->metrics; m->name; m++) {
+        const json_t *v = json_object_get(log, m->name);
+        with_rows += json_object_get(v, "value_by_index") || json_object_get(v, "agg_value");
+        numbers += json_is_number(v);
+    }
+    if (with_rows)
+        return 0;
+    if (numbers)
+        return err_set(e,
+                       "'%s' is a summary: what is needed is the retrained model's log with rows, "
+                       "%s_EVAL.json",
+                       path, r->log);
+    return err_set(e,
+                   "'%s' is no evaluation log of the suite %s: it has none of its metrics%s%.60s%s",
+                   path, r->name, first ? ", but '" : "", first ? first : "", first ? "'" : "");
+}
+
 void suite_recipe_close(struct suite_recipe *r)
 {
     for (int i = 0; i < r->n_sets; i++)

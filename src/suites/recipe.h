@@ -46,6 +46,10 @@ extern const struct suite_text suite_texts[];
 /* Opens a built-in suite by name, or the file of that name. Errors name the place in the file. */
 int suite_recipe_open(struct suite_recipe *r, const char *name, struct err *e);
 int suite_recipe_read(struct suite_recipe *r, json_t *json, const char *name, struct err *e);
+/* Whether `log`, read from `path`, is an evaluation log with rows of this suite, as forget quality
+ * needs it of the retrained model: not a summary, a table or another suite's. */
+int suite_recipe_check_log(const struct suite_recipe *r, const json_t *log, const char *path,
+                           struct err *e);
 void suite_recipe_close(struct suite_recipe *r);
 
 /* Fills the prompts of a set's rows, where it has a template: rows[i][question] = prompt. `rows`

@@ -87,6 +87,16 @@ int inputs_keep(const struct inputs *in, const char *path, struct err *e)
     return is ? err_set(e, "'%s' is read here and stays as it is: choose another name", path) : 0;
 }
 
+int inputs_claim_file(const struct inputs *in, const char *path, bool replace, struct err *e)
+{
+    struct stat st;
+    if (inputs_keep(in, path, e))
+        return -1;
+    return !replace && !stat(path, &st) && S_ISREG(st.st_mode) && st.st_size > 0
+               ? err_about(e, "out_file", "'%s' is there already, and is not empty", path)
+               : 0;
+}
+
 static void free_all(char **v, size_t n)
 {
     for (size_t i = 0; i < n; i++)

@@ -4,6 +4,7 @@
 #define TRAIN_INPUTS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -26,6 +27,9 @@ int inputs_add_model(struct inputs *in, const char *path, struct err *e);
 json_t *inputs_hash(const struct inputs *in, struct err *e);
 /* Fails if the output path is an input model or file, also through links. */
 int inputs_keep(const struct inputs *in, const char *path, struct err *e);
+/* The same for an output file; also fails if that is there and not empty, unless it may be
+ * replaced. What is no regular file (a pipe, /dev/stdout) is only written to. */
+int inputs_claim_file(const struct inputs *in, const char *path, bool replace, struct err *e);
 void inputs_fini(struct inputs *in);
 
 #endif
