@@ -66,7 +66,7 @@ gives("$eval --resume --out $dir/log", 1, qr/holds other results: '.*rows.jsonl'
 copy("$other/config.json", "$flat/config.json");
 gives("$eval --resume --out $dir/log", 1, qr/holds other results: '.*(?:rows|config)/, 'the same name of another model');
 is(get("$dir/log/TOFU_EVAL.json"), $log, 'all that leaves it as it was');
-gives("$eval --resume --overwrite --out $dir/log", 1, qr/--resume goes on with what is there, --overwrite replaces it: give one$/, 'both');
+gives("$eval --resume --overwrite --out $dir/log", 1, qr/--resume continues the evaluation in --out, --overwrite replaces it: give one$/, 'both');
 gives("$eval --overwrite --out $dir/log", 0, qr//, '--overwrite');
 isnt(get("$dir/log/TOFU_EVAL.json"), $log, 'replaces it');
 unlink "$dir/log/TOFU_COST.json";

@@ -38,8 +38,10 @@ static const char about[] =
     "or llama2.c\n"
     "file, or 'default'. OUT is a Hugging Face directory (safetensors) or a GGUF file that "
     "llama.cpp loads.\n"
-    "OUT can be loaded only once it is complete; a directory that is not empty, or a file, is refused\n"
-    "without --overwrite, and IN itself always. Vectors stay f32 in a GGUF. q8_0 is for GGUF only.\n";
+    "OUT can be loaded only once it is complete; a directory that is not empty, or a file, is "
+    "refused\n"
+    "without --overwrite, and IN itself always. Vectors stay f32 in a GGUF. q8_0 is for GGUF "
+    "only.\n";
 
 enum format { FORMAT_HF, FORMAT_GGUF };
 
@@ -210,8 +212,7 @@ static int convert(struct setup *s, const struct options *o, const char *in, con
     struct save_options so = {.bar = &bar};
     const enum format format = choose_format(o, out);
     if (read_size(o->shard_size, &so.shard_bytes, e) || open_input(s, in, o->adapter, e) ||
-        check_out(o, in, out, format, e) ||
-        choose_dtype(o, format, &s->model, &so.dtype, e))
+        check_out(o, in, out, format, e) || choose_dtype(o, format, &s->model, &so.dtype, e))
         return -1;
     progress_start(&bar, "convert", s->model.table.n);
     int rc = format == FORMAT_GGUF ? write_gguf(s, out, &so, e)

@@ -141,8 +141,9 @@ void eval_kept_close(struct eval_kept *k, int rc, struct err *e)
     if (rc)
         why = *e;
     if (rc && cache_file_any(&k->file))
-        err_set(e, "%.200s; the model's outputs are kept in '%.200s': repeat the command with --resume",
-                why.msg, k->file.path);
+        err_set(
+            e, "%.200s; the model's outputs are kept in '%.200s': repeat the command with --resume",
+            why.msg, k->file.path);
     else if (rc && *k->interrupt && !k->out)
         err_set(e, "%.200s; with --out DIR it could be resumed", why.msg);
     cache_file_close(&k->file, rc != 0);
@@ -261,7 +262,8 @@ static int take_tables(struct args *a, struct eval *v, struct param_preset *pres
 static int evaluate(struct eval *v, struct err *e)
 {
     if (v->o.resume && v->o.overwrite)
-        return err_set(e, "--resume goes on with what is there, --overwrite replaces it: give one");
+        return err_set(
+            e, "--resume continues the evaluation in --out, --overwrite replaces it: give one");
     v->kept = (struct eval_kept){.out = v->o.out,
                                  .suite = v->recipe.log,
                                  .overwrite = v->o.overwrite,
