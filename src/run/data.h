@@ -18,7 +18,7 @@ struct run_options {
     const char *files[ROLE_COUNT]; /* data of each role; NULL: none */
     const char *question_key, *answer_key, *alternate_key;
     const char *prompts[PROMPT_COUNT]; /* system turns; NULL: none */
-    const char *concept;               /* what such prompts are made of; NULL: nothing */
+    const char *concept;               /* fills in such prompts; NULL: none */
     const char *alternate_pool;        /* answers of which one is drawn each time; NULL: none */
     const char *refused;               /* prompts that the model refuses; NULL: none */
     const char *ref;                   /* reference model; NULL: the model itself before training */
@@ -56,18 +56,18 @@ struct run_data {
  * tells. */
 int run_data_file(struct setup *s, const struct run_options *o, enum role role, const char *path,
                   struct dataset *set, struct err *e);
-/* Reads the files, and finds out where the alternates come from that the recipe looks at: from
+/* Reads the files, and finds out where the alternates come from that the recipe needs: from
  * their own file, else a pool or other rows (drawn for each example), else a field of the forget
  * rows. The engine's sets then are these. */
 int run_data_read(struct run_data *d, struct setup *s, const struct run_options *o,
                   const struct alternate_options *alternates, const struct recipe *r,
                   struct engine *g, struct err *e);
 /* Draws or reads the order, once the objectives are bound, and makes the alternates that it asks
- * for. With `turns` the epochs are made of the data of the terms whose turn it is. */
+ * for. With `turns` an epoch has the data of the terms whose turn it is. */
 int run_data_order(struct run_data *d, struct engine *g, const struct train_options *to,
                    const struct alternate_options *alternates, int turns, struct err *e);
-/* The forget examples after the system turn of the expert or the novice, which the options give or
- * is made of their concept; their labels stay the same. */
+/* The forget examples after the system turn of the expert or the novice, given by the options or
+ * derived from their concept; their labels stay the same. */
 int run_data_prompted(struct run_data *d, enum prompt k, struct setup *s,
                       const struct run_options *o, struct err *e);
 void run_data_fini(struct run_data *d);

@@ -42,7 +42,7 @@ struct memory_estimate memory_estimate(const struct model *m, enum memory_job jo
                   [MEMORY_ACTIVATIONS] =
                       forward_bytes(&m->cfg, n, moves) + (moves ? backward_bytes(&m->cfg, n) : 0),
                   [MEMORY_LOGITS] = head_bytes(&m->cfg, n, moves)}};
-    if (refers || lora) { /* the reference looks at the same tokens */
+    if (refers || lora) { /* the reference reads the same tokens */
         p.bytes[MEMORY_ACTIVATIONS] += forward_bytes(&m->cfg, n, false);
         p.bytes[MEMORY_LOGITS] += head_bytes(&m->cfg, n, false);
     }

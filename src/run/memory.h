@@ -39,7 +39,7 @@ struct memory_estimate {
 /* Weights of models with experts are not trained but by adapters. */
 bool memory_job_runs(const struct model *m, enum memory_job job);
 /* `m` may be open by its header only. `tokens`: of one micro-batch of one role. `rank`: of adapters
- * beside all linear layers. */
+ * on all linear layers. */
 struct memory_estimate memory_estimate(const struct model *m, enum memory_job job, int tokens,
                                        int rank);
 

@@ -16,7 +16,7 @@ static enum role prompts_of(const struct engine *g, const struct pairing *pairs,
 }
 
 /* The terms of these goals. The length is that of their first one's data: of the prompts, also if
- * only other answers to them are looked at. */
+ * only other answers to them are used. */
 static int plan(struct draw *w, struct engine *g, const struct pairing *pairs, unsigned goals,
                 int64_t batch, struct err *e)
 {

@@ -11,7 +11,7 @@
 
 static const char ledger_name[] = "run.json", log_name[] = "train.jsonl";
 
-/* What a job writes into OUT beside the model and its stages. */
+/* Files of a run in OUT, without the model and its stages. */
 static const char *const own[] = {"checkpoint.safetensors", ledger_name, log_name, "fluency.jsonl"};
 
 enum { N_OWN = sizeof own / sizeof *own };

@@ -18,7 +18,7 @@ const struct param setup_params[] = {
     {"compat", PARAM_STRING, OPT(compat), 0, 0, NULL, "none", "NAMES",
      "ou, or quirks of OpenUnlearning joined by commas; see 'unlearn help compat'"},
     {"max_length", PARAM_INT, OPT(max_length), 0, 1 << 24, NULL, "0", NULL,
-     "tokens after which an example is cut; 0: never"},
+     "maximum length of an example in tokens; 0: unlimited"},
     {"threads", PARAM_INT, OPT(threads), 0, 4096, NULL, "0", NULL, "0: all processors"},
     {0}};
 
@@ -35,13 +35,14 @@ const struct param chat_params[] = {
      "system message of every conversation; without it the template decides, as in "
      "apply_chat_template"},
     {"date", PARAM_STRING, CHAT(choice.date), 0, 0, NULL, NULL, "TEXT",
-     "today, in templates that tell it (default 26 Jul 2024, the same in every run)"},
-    TAG("user_tag", tags, CHAT_USER, "in front of a question; may hold {bos}, {eos}"),
-    TAG("user_end", ends, CHAT_USER, "behind a question"),
-    TAG("assistant_tag", tags, CHAT_ASSISTANT, "in front of an answer"),
-    TAG("assistant_end", ends, CHAT_ASSISTANT, "behind an answer that more follows"),
-    TAG("system_tag", tags, CHAT_SYSTEM, "in front of the system message"),
-    TAG("system_end", ends, CHAT_SYSTEM, "behind it"),
+     "today's date in templates that have one (default 26 Jul 2024, so that runs are "
+     "reproducible)"},
+    TAG("user_tag", tags, CHAT_USER, "text before a question; {bos} and {eos} are replaced"),
+    TAG("user_end", ends, CHAT_USER, "text after a question"),
+    TAG("assistant_tag", tags, CHAT_ASSISTANT, "text before an answer"),
+    TAG("assistant_end", ends, CHAT_ASSISTANT, "text after an answer, unless it is the last"),
+    TAG("system_tag", tags, CHAT_SYSTEM, "text before the system message"),
+    TAG("system_end", ends, CHAT_SYSTEM, "text after the system message"),
     {0}};
 
 int chat_options_open(const struct chat_options *o, unsigned compat, const struct tokenizer *t,
@@ -234,7 +235,7 @@ int setup_text(struct setup *s, struct err *e)
     s->encoder.encode = qa_encode;
     s->encoder.ctx = &s->qa;
     s->encoder.left_out = &s->qa.left_out;
-    /* Plain text was cut before its end token was put behind it; that one stays. */
+    /* Plain text was cut before its end token was appended; that token stays. */
     if (!chat_end_token(&s->chat))
         s->encoder.max_length = 0;
     return 0;

@@ -67,7 +67,7 @@ int setup_open_model(struct model *m, const char *name, const char *adapter, boo
 int setup_open(struct setup *s, const struct setup_options *o, bool writable, struct err *e);
 /* The same by the headers of the model's files: for its sizes, its tokenizer and its data. */
 int setup_open_header(struct setup *s, const struct setup_options *o, struct err *e);
-/* A model that is only looked at, beside `like`: refuses another vocabulary. `what` it is, for
+/* A frozen model with the vocabulary of `like`; another vocabulary is refused. `what` it is, for
  * messages. */
 int setup_open_frozen(struct model *m, const char *what, const char *name, const char *adapter,
                       const struct model *like, struct err *e);
