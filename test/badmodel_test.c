@@ -9,7 +9,7 @@
 #include "decoders.h"
 #include "model/save.h"
 #include "tap.h"
-#include "tensor/out.h"
+#include "tensor/file.h"
 
 /* 0, or -1 and a message; a model that opens is read in full. */
 static int try_open(const char *path, struct err *e)

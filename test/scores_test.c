@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "located.h"
-#include "tensor/out.h"
+#include "tensor/file.h"
 #include "train/mask.h"
 
 /* Elements whose bit is not the reference's, though their score is not within 1e-4 of the

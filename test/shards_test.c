@@ -8,7 +8,6 @@
 #include "base/mem.h"
 #include "tap.h"
 #include "tensor/file.h"
-#include "tensor/out.h"
 
 /* Writes tensors t0.weight ... of sizes[i] bytes, number i full of the value i. */
 static int write_all(const char *dir, const json_t *sizes, uint64_t limit, struct err *e)

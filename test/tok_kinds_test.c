@@ -10,7 +10,7 @@
 #include "base/utf8.h"
 #include "random_text.h"
 #include "tap.h"
-#include "tensor/gguf_pairs.h"
+#include "tensor/gguf.h"
 #include "text/tokenizer.h"
 
 static bool same_ids(const struct ids *got, const json_t *want)

@@ -9,7 +9,6 @@
 #include "tap.h"
 #include "tensor/file.h"
 #include "tensor/gguf.h"
-#include "tensor/out.h"
 
 /* Writes two tensors of each storable kind, reads them back. */
 static void test_round_trip(enum dtype t, double tol)
@@ -70,7 +69,14 @@ static void test_writer_bytes(void)
        len);
     free(got);
     o = tensor_out_open(path, &e);
-    tensor_out_add(o, "w", DT_F32, 2, (const int64_t[]){1, 2}, &e);
+    for (int i = 0; i < 300; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "w%d", i);
+        tensor_out_add(o, name, DT_F32, 2, (const int64_t[]){1, 2}, &e);
+    }
+    ok(tensor_out_add(o, "w7", DT_F32, 2, (const int64_t[]){1, 2}, &e) &&
+           !strcmp(e.msg, "two tensors are named 'w7'"),
+       "among 300 tensors no two have one name");
     tensor_out_abort(o);
     got = file_read(path, &len, &e);
     ok(got && len == sizeof want - 1, "an abandoned output leaves the old file");

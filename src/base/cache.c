@@ -18,14 +18,14 @@
 #define MAGIC "unlearn kept 1 "
 enum { ID_DIGITS = 16, LONGEST_NAME = 4096 };
 
-struct record {
+struct cache_record {
     uint64_t key;
     uint32_t size, check;
 };
 
-static uint32_t checksum(const struct record *r, const void *bytes)
+static uint32_t checksum(const struct cache_record *r, const void *bytes)
 {
-    uLong c = crc32_z(0, (const Bytef *)r, offsetof(struct record, check));
+    uLong c = crc32_z(0, (const Bytef *)r, offsetof(struct cache_record, check));
     return (uint32_t)crc32_z(c, bytes, r->size);
 }
 
@@ -91,7 +91,7 @@ static int compare_keys(const void *a, const void *b)
 static int list_records(struct cache_file *k, size_t size, struct err *e)
 {
     size_t cap = 0;
-    struct record r;
+    struct cache_record r;
     for (; size - k->size >= sizeof r; k->size += sizeof r + r.size) {
         const char *bytes = k->read + k->size + sizeof r;
         memcpy(&r, k->read + k->size, sizeof r);
@@ -171,7 +171,7 @@ const void *cache_file_find(const struct cache_file *k, uint64_t key, size_t *si
 int cache_file_add(struct cache_file *k, uint64_t key, const void *bytes, size_t size,
                    struct err *e)
 {
-    struct record r = {.key = key, .size = (uint32_t)size};
+    struct cache_record r = {.key = key, .size = (uint32_t)size};
     struct buf b = {0};
     if (size > UINT32_MAX)
         return err_set(e, "a result of %zu bytes is too large for the cache", size);

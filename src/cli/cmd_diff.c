@@ -31,14 +31,14 @@ enum verdict { EQUAL, WITHIN, OUTSIDE, SHAPE, ONLY_A, ONLY_B, N_VERDICTS };
 static const char *const verdict_name[] = {"equal", "within", "outside",
                                            "shape", "only_a", "only_b"};
 
-struct result {
+struct comparison {
     const struct tensor *a, *b; /* borrowed; NULL: not in that file */
     enum verdict verdict;
     double max_abs, max_rel; /* max_rel over the elements with b != 0 */
     size_t worst;            /* flat index of max_abs */
 };
 
-static void compare_values(struct result *r, const float *a, const float *b,
+static void compare_values(struct comparison *r, const float *a, const float *b,
                            const struct options *o)
 {
     r->verdict = EQUAL;
@@ -67,7 +67,7 @@ static bool same_shape(const struct tensor *a, const struct tensor *b)
            !memcmp(a->shape, b->shape, (size_t)a->n_dims * sizeof *a->shape);
 }
 
-static int compare(struct result *r, const struct options *o, struct err *e)
+static int compare(struct comparison *r, const struct options *o, struct err *e)
 {
     r->verdict = !r->a ? ONLY_B : !r->b ? ONLY_A : SHAPE;
     if (!r->a || !r->b || !same_shape(r->a, r->b))
@@ -93,7 +93,7 @@ static const char *shape_text(const struct tensor *t, char *text, size_t size)
     return text;
 }
 
-static void print_result(const struct result *r)
+static void print_result(const struct comparison *r)
 {
     const struct tensor *t = r->a ? r->a : r->b;
     char a[96], b[96];
@@ -107,7 +107,7 @@ static void print_result(const struct result *r)
                a, r->max_abs, r->worst, r->max_rel);
 }
 
-static json_t *result_json(const struct result *r)
+static json_t *result_json(const struct comparison *r)
 {
     json_t *j = json_pack("{s:s, s:s}", "name", (r->a ? r->a : r->b)->name, "verdict",
                           verdict_name[r->verdict]);
@@ -121,10 +121,10 @@ static json_t *result_json(const struct result *r)
 }
 
 /* The next pair of the two sorted lists: the same name, or the lesser name alone. */
-static struct result next_pair(const struct tensor_file *a, int *i, const struct tensor_file *b,
-                               int *j)
+static struct comparison next_pair(const struct tensor_file *a, int *i, const struct tensor_file *b,
+                                   int *j)
 {
-    struct result r = {0};
+    struct comparison r = {0};
     bool more_a = *i < a->n_tensors, more_b = *j < b->n_tensors;
     int c = !more_b ? -1 : !more_a ? 1 : strcmp(a->tensors[*i].name, b->tensors[*j].name);
     if (c <= 0)
@@ -138,7 +138,7 @@ static int diff(const struct tensor_file *a, const struct tensor_file *b, const 
                 int count[N_VERDICTS], json_t *list, struct err *e)
 {
     for (int i = 0, j = 0; i < a->n_tensors || j < b->n_tensors;) {
-        struct result r = next_pair(a, &i, b, &j);
+        struct comparison r = next_pair(a, &i, b, &j);
         if (compare(&r, o, e))
             return -1;
         count[r.verdict]++;

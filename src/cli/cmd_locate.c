@@ -165,18 +165,18 @@ static size_t kept_of(const struct job *j, const struct weight *w)
 }
 
 /* Kept and all elements by layer and kind; row 0 stands before the layers. Owned by the caller. */
-struct cell {
+struct cell_count {
     double kept, all;
 };
 
-static struct cell *count_cells(const struct job *j, struct cell *sum, struct err *e)
+static struct cell_count *count_cells(const struct job *j, struct cell_count *sum, struct err *e)
 {
     const struct model *m = &j->s.model;
-    struct cell *c = mem_alloc((size_t)(m->cfg.layers + 1) * N_KINDS, sizeof *c, e);
-    *sum = (struct cell){0};
+    struct cell_count *c = mem_alloc((size_t)(m->cfg.layers + 1) * N_KINDS, sizeof *c, e);
+    *sum = (struct cell_count){0};
     for (int i = 0; c && i < m->table.n_model; i++) {
         const struct weight *w = &m->table.v[i];
-        struct cell *at = &c[(w->layer + 1) * N_KINDS + kind_of(w->slot)];
+        struct cell_count *at = &c[(w->layer + 1) * N_KINDS + kind_of(w->slot)];
         const double kept = (double)kept_of(j, w);
         at->kept += kept;
         at->all += (double)w->count;
@@ -186,7 +186,7 @@ static struct cell *count_cells(const struct job *j, struct cell *sum, struct er
     return c;
 }
 
-static void print_table(const struct job *j, const struct cell *c)
+static void print_table(const struct job *j, const struct cell_count *c)
 {
     const int rows = j->s.model.cfg.layers + 1;
     bool has[N_KINDS] = {false};
@@ -202,7 +202,7 @@ static void print_table(const struct job *j, const struct cell *c)
             snprintf(name, sizeof name, "layer %d", r - 1);
         printf("\n%-8s", name);
         for (int k = 0; k < N_KINDS; k++) {
-            const struct cell *at = &c[r * N_KINDS + k];
+            const struct cell_count *at = &c[r * N_KINDS + k];
             if (has[k] && at->all > 0)
                 printf("  %7.2f", 100 * at->kept / at->all);
             else if (has[k])
@@ -212,8 +212,8 @@ static void print_table(const struct job *j, const struct cell *c)
     putchar('\n');
 }
 
-static void print_text(const struct job *j, const struct locator *l, const struct cell *c,
-                       const struct cell *sum, const char *out)
+static void print_text(const struct job *j, const struct locator *l, const struct cell_count *c,
+                       const struct cell_count *sum, const char *out)
 {
     static const char *const units[] = {"tensors", "elements", "rows", "neurons"};
     const struct selected *r = &j->found.result;
@@ -234,7 +234,7 @@ static json_t *real_or_null(double x)
     return isfinite(x) ? json_real(x) : json_null();
 }
 
-static int print_object(const struct job *j, const struct locator *l, const struct cell *sum,
+static int print_object(const struct job *j, const struct locator *l, const struct cell_count *sum,
                         const char *out, struct err *e)
 {
     const struct selected *r = &j->found.result;
@@ -260,7 +260,7 @@ static int print_object(const struct job *j, const struct locator *l, const stru
 static int print_result(const struct job *j, const struct locator *l, const struct options *o,
                         struct err *e)
 {
-    struct cell sum, *c = count_cells(j, &sum, e);
+    struct cell_count sum, *c = count_cells(j, &sum, e);
     int rc = c ? 0 : -1;
     if (!rc && o->json)
         rc = print_object(j, l, &sum, o->out, e);

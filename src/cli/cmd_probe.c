@@ -8,7 +8,7 @@
 #include "cli/job.h"
 #include "run/setup.h"
 #include "model/layout.h"
-#include "tensor/out.h"
+#include "tensor/file.h"
 #include "train/helpers.h"
 
 struct options {

@@ -46,17 +46,17 @@ static int keep_range(struct rows *r, int first, long a, long b, struct err *e)
 }
 
 /* One FILE or FILE[a:b] of a specification, whose range is cut off; b = -1: to the end. */
-struct part {
+struct file_part {
     const char *file;
     bool cut;
     long a, b;
 };
 
-typedef int part_fn(void *ctx, const struct part *p, struct err *e);
+typedef int part_fn(void *ctx, const struct file_part *p, struct err *e);
 
 static int do_part(char *text, part_fn *fn, void *ctx, struct err *e)
 {
-    struct part p = {.file = text, .b = -1};
+    struct file_part p = {.file = text, .b = -1};
     p.cut = !file_exists(text) && take_range(text, &p.a, &p.b);
     return fn(ctx, &p, e);
 }
@@ -76,7 +76,7 @@ static int each_part(const char *spec, part_fn *fn, void *ctx, struct err *e)
     return rc;
 }
 
-static int read_part(void *ctx, const struct part *p, struct err *e)
+static int read_part(void *ctx, const struct file_part *p, struct err *e)
 {
     struct rows_reader *rd = ctx;
     size_t len;
@@ -96,7 +96,7 @@ struct each_file {
     void *ctx;
 };
 
-static int file_of_part(void *ctx, const struct part *p, struct err *e)
+static int file_of_part(void *ctx, const struct file_part *p, struct err *e)
 {
     const struct each_file *f = ctx;
     return f->fn(f->ctx, p->file, e);

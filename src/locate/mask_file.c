@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "model/layout.h"
-#include "tensor/out.h"
+#include "tensor/file.h"
 #include "train/mask.h"
 
 static const char mask_prefix[] = "mask.", score_prefix[] = "score.";

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "model/layout.h"
 #include "model/lora.h"
-#include "tensor/out.h"
+#include "tensor/file.h"
 
 static const char prefix[] = "base_model.model.";
 

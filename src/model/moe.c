@@ -78,21 +78,21 @@ static void sort_rows(struct moe_acts *s, int n, int k, int experts)
 }
 
 /* Rows of expert x: how many, their first tokens, and gate, up [n,F]. */
-struct rows {
+struct expert_rows {
     int n;
     const int *token;
     const device float *share;
     device float *gate, *up;
 };
 
-static struct rows rows_of(const struct moe_acts *s, int x, int ff)
+static struct expert_rows rows_of(const struct moe_acts *s, int x, int ff)
 {
     size_t first = (size_t)s->first[x], at = first * (size_t)ff;
-    return (struct rows){.n = s->first[x + 1] - s->first[x],
-                         .token = s->token + first,
-                         .share = s->share + first,
-                         .gate = s->gate + at,
-                         .up = s->up + at};
+    return (struct expert_rows){.n = s->first[x + 1] - s->first[x],
+                                .token = s->token + first,
+                                .share = s->share + first,
+                                .gate = s->gate + at,
+                                .up = s->up + at};
 }
 
 void moe_forward(const struct pass *p, int l, struct moe_acts *s, const device float *h)
@@ -111,7 +111,7 @@ void moe_forward(const struct pass *p, int l, struct moe_acts *s, const device f
     /* y [N,C] += share * act(h Wg^T) (h Wu^T) Wd^T, expert by expert */
     o->fill(t->y, 0, (size_t)n * (size_t)c->width);
     for (int x = 0; x < c->experts; x++) {
-        const struct rows r = rows_of(s, x, c->ff);
+        const struct expert_rows r = rows_of(s, x, c->ff);
         if (!r.n)
             continue;
         o->gather(t->in, h, r.token, r.n, c->width);
@@ -125,7 +125,7 @@ void moe_forward(const struct pass *p, int l, struct moe_acts *s, const device f
 }
 
 /* One expert: adds to dh what comes through it, and sets dshare of its rows. */
-static void expert_back(const struct pass *p, int l, int x, const struct rows *r,
+static void expert_back(const struct pass *p, int l, int x, const struct expert_rows *r,
                         const device float *h, const device float *dy, device float *dact,
                         device float *dshare, device float *grads)
 {
@@ -157,7 +157,7 @@ void moe_backward(const struct pass *p, int l, struct moe_acts *s, const device 
     const int n = p->batch->n_tokens, k = c->experts_used;
     o->fill(t->y, 0, (size_t)n * (size_t)c->width);
     for (int x = 0; x < c->experts; x++) {
-        const struct rows r = rows_of(s, x, c->ff);
+        const struct expert_rows r = rows_of(s, x, c->ff);
         if (r.n)
             expert_back(p, l, x, &r, h, dy, dact, t->dshare + s->first[x], grads);
     }

@@ -9,7 +9,7 @@
 #include "model/lora.h"
 #include "model/save.h"
 #include "model/store.h"
-#include "tensor/out.h"
+#include "tensor/file.h"
 
 static const char *torch_name(enum dtype t)
 {

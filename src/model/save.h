@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "model/model.h"
-#include "tensor/gguf_pairs.h"
+#include "tensor/gguf.h"
 
 #define SAVE_SHARD_BYTES ((uint64_t)5000000000) /* the limit of save_pretrained */
 

@@ -6,7 +6,7 @@
 #include "model/layout.h"
 #include "model/rope.h"
 #include "model/save.h"
-#include "tensor/out.h"
+#include "tensor/file.h"
 
 static enum dtype stored_as(const struct weight *w, enum dtype wanted)
 {

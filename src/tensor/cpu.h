@@ -19,7 +19,7 @@ void CPU(linear_dw)(float *dw, const float *dout, const float *x, int n, int i, 
 void CPU(bias)(float *out, const float *b, int n, int o);
 void CPU(bias_back)(float *db, const float *dout, int n, int o);
 
-/* cpu_copy.c */
+/* cpu_rows.c: memory, copies, rows */
 float *CPU(alloc)(size_t n, struct err *e);
 void CPU(free)(float *x);
 float *CPU(take)(struct arena *a, size_t n, struct err *e);
@@ -62,7 +62,6 @@ void CPU(layernorm)(float *out, float *mean, float *rstd, const float *x, const 
 void CPU(layernorm_back)(float *dx, float *dw, float *db, const float *dout, const float *x,
                          const float *w, const float *mean, const float *rstd, int n, int c);
 
-/* cpu_rows.c: row by row */
 void CPU(embed)(float *out, const float *table, const int *ids, int n, int c, float scale);
 void CPU(embed_back)(float *dtable, const float *dout, const int *ids, int n, int c, float scale);
 void CPU(gather)(float *out, const float *x, const int *rows, int r, int c);
@@ -70,7 +69,7 @@ void CPU(scatter_add)(float *dx, const float *dout, const int *rows, int r, int 
 void CPU(rope)(float *x, const float *cs, const float *sn, const int *pos, int n, int heads, int d,
                int rot, int inverse);
 
-/* cpu_attention.c, cpu_attention_back.c */
+/* cpu_attention.c */
 void CPU(attention)(float *out, float *lse, const float *q, const float *k, const float *v,
                     const struct attn *a);
 void CPU(attention_back)(float *dq, float *dk, float *dv, const float *dout, const float *out,
@@ -93,6 +92,26 @@ void CPU(label_spread)(float *mean, float *variance, int *rank, const float *z, 
 void CPU(label_logp_back)(float *z, const float *lse, const float *g, const int *label, int r,
                           int v);
 void CPU(log_softmax)(float *out, const float *z, int r, int v);
+
+/* --- vectors --- */
+
+/* The widest vector of the instruction set, as a type that + and * work on. */
+#if defined __AVX512F__
+#define VEC_BYTES 64
+#elif defined __AVX__
+#define VEC_BYTES 32
+#else
+#define VEC_BYTES 16
+#endif
+
+typedef float vec __attribute__((vector_size(VEC_BYTES), aligned(4), may_alias));
+
+enum { LANES = VEC_BYTES / 4 };
+
+/* For kernels whose sizes must be constants, so that their sums stay in registers. */
+#define INLINE static inline __attribute__((always_inline))
+
+/* --- threads --- */
 
 /* Whether n x c numbers justify several threads. */
 static inline int cpu_worth(int n, int c)

@@ -3,7 +3,6 @@
 
 #include "tensor/cpu.h"
 #include "tensor/cpu_math.h"
-#include "tensor/cpu_vec.h"
 
 #define ROOT_2_PI  0.7978845608f /* sqrt(2 / pi) */
 #define ROOT_HALF  0.7071067812f

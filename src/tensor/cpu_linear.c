@@ -3,7 +3,6 @@
 
 #include "base/sizes.h"
 #include "tensor/cpu.h"
-#include "tensor/cpu_vec.h"
 
 /* Up to so many rows, as in generation, the time goes into reading the weights, and sgemm, which
  * first copies them, is slower. */

@@ -14,7 +14,6 @@
 
 #include "base/sizes.h"
 #include "tensor/cpu.h"
-#include "tensor/cpu_vec.h"
 
 enum { PANEL = 2 * LANES }; /* columns of the kernel */
 
@@ -145,7 +144,7 @@ static inline void tile_transpose(float *t, const float *x, size_t ldx, int n, i
 }
 
 /* One sequence and one key/value head: positions of its rows and their visible keys. */
-struct head {
+struct kv_head {
     const struct attn *a;
     int g;        /* key/value head */
     int group;    /* query heads that share it */
@@ -156,9 +155,9 @@ struct head {
     size_t k_at;  /* offset of the first k in k and v */
 };
 
-static inline struct head head_of(const struct attn *a, int s, int g)
+static inline struct kv_head head_of(const struct attn *a, int s, int g)
 {
-    struct head h = {
+    struct kv_head h = {
         .a = a, .g = g, .group = a->heads / a->kv_heads, .n_q = a->n_q[s], .n_k = a->n_k[s]};
 
     h.q_row = (size_t)a->q_start[s];
@@ -169,7 +168,7 @@ static inline struct head head_of(const struct attn *a, int s, int g)
 }
 
 /* Index in lse of query row r; times D it is the offset in q and out. */
-static inline size_t head_row(const struct head *h, int r)
+static inline size_t head_row(const struct kv_head *h, int r)
 {
     return (h->q_row + (size_t)(r / h->group)) * h->a->heads + (size_t)h->g * h->group +
            r % h->group;
@@ -180,7 +179,7 @@ struct key_range {
     int first, end;
 };
 
-static inline struct key_range head_keys(const struct head *h, int r)
+static inline struct key_range head_keys(const struct kv_head *h, int r)
 {
     int end = h->n_k - h->n_q + r / h->group + 1;
 
@@ -188,7 +187,7 @@ static inline struct key_range head_keys(const struct head *h, int r)
 }
 
 /* The same, counted from key k0 of a tile of n. */
-static inline struct key_range tile_keys(const struct head *h, int r, int k0, int n)
+static inline struct key_range tile_keys(const struct kv_head *h, int r, int k0, int n)
 {
     struct key_range s = head_keys(h, r);
 
@@ -197,7 +196,7 @@ static inline struct key_range tile_keys(const struct head *h, int r, int k0, in
 }
 
 /* hide[j] = 0, or -inf where key k0 + j is masked. */
-static inline void head_hide(const struct head *h, float *hide, int k0, int n)
+static inline void head_hide(const struct kv_head *h, float *hide, int k0, int n)
 {
     memset(hide, 0, sizeof *hide * KEYS);
     if (h->a->key_mask)
@@ -206,7 +205,8 @@ static inline void head_hide(const struct head *h, float *hide, int k0, int n)
 }
 
 /* n rows from r0 of x [Nq,H,D], times f, into t[n, D]. */
-static inline void head_load(const struct head *h, float *t, const float *x, int r0, int n, float f)
+static inline void head_load(const struct kv_head *h, float *t, const float *x, int r0, int n,
+                             float f)
 {
     const int d = h->a->head_dim;
 

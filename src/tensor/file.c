@@ -4,8 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "tensor/gguf_meta.h"
-#include "tensor/readers.h"
+#include "tensor/formats.h"
 
 static int shape_count(const struct tensor *t, size_t *count)
 {

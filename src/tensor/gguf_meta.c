@@ -1,4 +1,4 @@
-#include "tensor/gguf_meta.h"
+#include "tensor/formats.h"
 
 #include <limits.h>
 #include <string.h>

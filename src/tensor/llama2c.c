@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "tensor/readers.h"
+#include "tensor/formats.h"
 
 enum { HEADER = 7 * 4 };
 
@@ -13,7 +13,7 @@ enum extent { ONE, DIM, HIDDEN, KV, VOCAB, SEQ, HALF_HEAD, EXTENTS };
 
 /* The parts of a file in order. A part with a layer is there once per layer; one without a name is
  * skipped; a part with one extent is a vector. */
-static const struct part {
+static const struct section {
     const char *name;
     bool layer;
     enum extent rows, cols;
@@ -106,7 +106,7 @@ int llama2c_read(struct tensor_file *f, const uint8_t *data, size_t size, struct
     BUG_ON(!read_layout(&l, data, size)); /* checked by llama2c_fits */
     for (int i = 0; i < PARTS; i++)
         for (int copy = 0; !rc && copy < part_copies(&l, i); copy++, at += part_bytes(&l, i)) {
-            const struct part *p = &parts[i];
+            const struct section *p = &parts[i];
             struct tensor t = {.dtype = DT_F32, .n_dims = p->cols == ONE ? 1 : 2};
             char name[80];
             int n = p->layer ? snprintf(name, sizeof name, "model.layers.%d.%s", copy, p->name)

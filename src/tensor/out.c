@@ -1,5 +1,5 @@
 /* Common part of the writers: the announced tensors, then their data. */
-#include "tensor/out.h"
+#include "tensor/file.h"
 
 #include <math.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/sizes.h"
 #include "base/utf8.h"
-#include "tensor/writers.h"
+#include "tensor/formats.h"
 
 /* Frees everything but the file. */
 static void free_out(struct tensor_out *o)

@@ -9,7 +9,6 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "tensor/file.h"
-#include "tensor/out.h"
 
 #define ONE   "model.safetensors"
 #define INDEX "model.safetensors.index.json"

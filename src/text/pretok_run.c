@@ -74,7 +74,7 @@ int pretok_match(pcre2_code *regex, struct pretok_work *w, const char *s, size_t
     return *from < at || *to <= *from ? err_set(e, "moves backwards") : 0;
 }
 
-struct run {
+struct pretok_run {
     const struct pretok *p;
     struct pretok_work *w;
     bool symbols; /* the words are symbols of bytes now */
@@ -90,9 +90,9 @@ struct piece {
     bool match;
 };
 
-static int run_step(struct run *r, int k, struct piece p, struct err *e);
+static int run_step(struct pretok_run *r, int k, struct piece p, struct err *e);
 
-static int emit_word(struct run *r, struct piece p, struct err *e)
+static int emit_word(struct pretok_run *r, struct piece p, struct err *e)
 {
     if (!r->symbols)
         return r->emit(r->ctx, p.s, p.n, e);
@@ -107,7 +107,7 @@ static int emit_word(struct run *r, struct piece p, struct err *e)
 }
 
 /* One piece after the other, as matches follow each other: what most vocabularies do. */
-static int isolate(struct run *r, int k, struct piece p, struct err *e)
+static int isolate(struct pretok_run *r, int k, struct piece p, struct err *e)
 {
     const struct pretok_step *step = &r->p->steps[k];
     for (size_t at = 0, from, to; at < p.n; at = to) {
@@ -124,7 +124,7 @@ static int isolate(struct run *r, int k, struct piece p, struct err *e)
 }
 
 /* Matches and what lies between them, in order. */
-static int find_parts(struct run *r, int k, struct piece p, size_t *n, struct err *e)
+static int find_parts(struct pretok_run *r, int k, struct piece p, size_t *n, struct err *e)
 {
     const struct pretok_step *step = &r->p->steps[k];
     struct level *l = &r->w->levels[k];
@@ -150,7 +150,7 @@ static bool together(const struct piece *parts, size_t i, enum pretok_keep keep)
     return keep == PRETOK_JOIN ? a == b : keep == PRETOK_TO_PREVIOUS ? b && !a : a && !b;
 }
 
-static int join_parts(struct run *r, int k, struct piece p, struct err *e)
+static int join_parts(struct pretok_run *r, int k, struct piece p, struct err *e)
 {
     size_t n, i, end;
     enum pretok_keep keep = r->p->steps[k].keep;
@@ -168,7 +168,7 @@ static int join_parts(struct run *r, int k, struct piece p, struct err *e)
     return 0;
 }
 
-static int put_space(struct run *r, int k, struct piece p, struct err *e)
+static int put_space(struct pretok_run *r, int k, struct piece p, struct err *e)
 {
     struct buf *text = &r->w->levels[k].text;
     if (*p.s == ' ')
@@ -179,7 +179,7 @@ static int put_space(struct run *r, int k, struct piece p, struct err *e)
     return run_step(r, k + 1, (struct piece){text->data, text->len, p.first, false}, e);
 }
 
-static int put_marks(struct run *r, int k, struct piece p, struct err *e)
+static int put_marks(struct pretok_run *r, int k, struct piece p, struct err *e)
 {
     static const char mark[] = PRETOK_MARK;
     struct buf *text = &r->w->levels[k].text;
@@ -195,7 +195,7 @@ static int put_marks(struct run *r, int k, struct piece p, struct err *e)
     return run_step(r, k + 1, (struct piece){text->data, text->len, p.first, false}, e);
 }
 
-static int put_symbols(struct run *r, int k, struct piece p, struct err *e)
+static int put_symbols(struct pretok_run *r, int k, struct piece p, struct err *e)
 {
     struct buf *text = &r->w->levels[k].text;
     buf_clear(text);
@@ -210,7 +210,7 @@ static int put_symbols(struct run *r, int k, struct piece p, struct err *e)
     return rc;
 }
 
-static int run_step(struct run *r, int k, struct piece p, struct err *e)
+static int run_step(struct pretok_run *r, int k, struct piece p, struct err *e)
 {
     if (!p.n)
         return 0;
@@ -232,6 +232,6 @@ static int run_step(struct run *r, int k, struct piece p, struct err *e)
 int pretok_run(const struct pretok *p, struct pretok_work *w, const char *s, size_t n, bool first,
                pretok_emit *emit, void *ctx, struct err *e)
 {
-    struct run r = {p, w, false, emit, ctx};
+    struct pretok_run r = {p, w, false, emit, ctx};
     return run_step(&r, 0, (struct piece){s, n, first, false}, e);
 }

@@ -24,7 +24,7 @@ static const char *const llama3_specials[] = {"<|begin_of_text|>",
 /* Common to all generations of Qwen. */
 static const char *const qwen_specials[] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
 
-static const struct family {
+static const struct vocabulary {
     const char *name; /* in the name of a file with another number of ranks */
     const char *pre;  /* as in a GGUF */
     int n_ranks;
@@ -102,7 +102,7 @@ static int count_lines(const char *data, size_t n)
     return lines;
 }
 
-static const struct family *find_family(const char *path, int n_ranks, struct err *e)
+static const struct vocabulary *find_family(const char *path, int n_ranks, struct err *e)
 {
     const char *slash = strrchr(path, '/');
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
@@ -118,8 +118,8 @@ static const struct family *find_family(const char *path, int n_ranks, struct er
     return NULL;
 }
 
-static int add_special(struct tokenizer *t, const struct family *f, int first, int i, int *reserved,
-                       struct err *e)
+static int add_special(struct tokenizer *t, const struct vocabulary *f, int first, int i,
+                       int *reserved, struct err *e)
 {
     char name[64];
     const char *text = i < f->n_named ? f->specials[i] : NULL;
@@ -172,7 +172,7 @@ static int derive_merges(struct tokenizer *t, struct err *e)
 int tok_read_tiktoken(struct tokenizer *t, const char *data, size_t n, struct err *e)
 {
     int n_ranks = count_lines(data, n), reserved = 0;
-    const struct family *f = find_family(t->file, n_ranks, e);
+    const struct vocabulary *f = find_family(t->file, n_ranks, e);
     if (!f || n_ranks > 1 << 24)
         return f ? err_set(e, "%d ranks are too many", n_ranks) : -1;
     if (vocab_init(&t->vocab, n_ranks + f->n_specials, e) || read_ranks(t, data, n, n_ranks, e))

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "tensor/gguf_pairs.h"
+#include "tensor/gguf.h"
 #include "text/tokenizer_private.h"
 
 #define KEY "tokenizer.ggml."

@@ -4,7 +4,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
-#include "tensor/out.h"
+#include "tensor/file.h"
 
 /* Array k of the file, trainable weights only: 0 is the weights, k > 0 the optimiser's state k - 1.
  */

@@ -11,7 +11,7 @@
 
 static const char checkpoint_name[] = "checkpoint.safetensors";
 
-struct run {
+struct train_run {
     struct trainer *t;
     const struct optim *optim;
     const struct wrapper *wrapper; /* NULL: none */
@@ -30,12 +30,12 @@ struct run {
 };
 
 /* How many of the arrays are saved in a checkpoint. */
-static int saved_arrays(const struct run *r)
+static int saved_arrays(const struct train_run *r)
 {
     return r->optim->n_states + (r->wrapper ? r->wrapper->n_states : 0);
 }
 
-static int reserve(struct run *r, struct err *e)
+static int reserve(struct train_run *r, struct err *e)
 {
     r->n_arrays = r->optim->n_states + (r->wrapper ? r->wrapper->n_copies : 0);
     if (!(r->state = mem_alloc((size_t)r->n_arrays, sizeof *r->state, e)) ||
@@ -48,7 +48,7 @@ static int reserve(struct run *r, struct err *e)
     return 0;
 }
 
-static struct checkpoint checkpoint_of(const struct run *r)
+static struct checkpoint checkpoint_of(const struct train_run *r)
 {
     return (struct checkpoint){.path = r->checkpoint,
                                .model = r->m,
@@ -60,7 +60,7 @@ static struct checkpoint checkpoint_of(const struct run *r)
                                .estimated = r->estimated};
 }
 
-static int run_init(struct run *r, long *step, struct err *e)
+static int run_init(struct train_run *r, long *step, struct err *e)
 {
     const struct train_options *o = r->t->o;
     if (file_make_dir(r->t->out, e) ||
@@ -80,7 +80,7 @@ static int run_init(struct run *r, long *step, struct err *e)
     return (r->log = train_log_open(r->t->out, o->resume, *step, e)) ? 0 : -1;
 }
 
-static void run_fini(struct run *r)
+static void run_fini(struct train_run *r)
 {
     for (int k = 0; r->state && k < r->n_arrays; k++)
         r->m->ops->free(r->state[k]);
@@ -92,7 +92,7 @@ static void run_fini(struct run *r)
         fclose(r->log);
 }
 
-static struct optim_step optim_step_of(const struct run *r, long step)
+static struct optim_step optim_step_of(const struct train_run *r, long step)
 {
     return (struct optim_step){.ops = r->m->ops,
                                .table = &r->m->table,
@@ -105,7 +105,7 @@ static struct optim_step optim_step_of(const struct run *r, long step)
                                .step = step + 1};
 }
 
-static int estimate_curvature(struct run *r, long step, struct err *e)
+static int estimate_curvature(struct train_run *r, long step, struct err *e)
 {
     double labels;
     if (gradient_add_sampled(&r->g, &labels, e))
@@ -139,7 +139,7 @@ static void put_back(struct engine *g, const struct before *b)
 
 /* The method's passes, through the wrapper if there is one; it restores the weights also on
  * failure. */
-static int add_gradient(struct run *r, struct err *e)
+static int add_gradient(struct train_run *r, struct err *e)
 {
     const struct trainer *t = r->t;
     return r->wrapper && r->wrapper->gradient ? r->wrapper->gradient(t->wrapper.params, &r->g, e)
@@ -148,7 +148,7 @@ static int add_gradient(struct run *r, struct err *e)
 
 /* The gradient of one step and its norm. If it is interrupted (r->g.stopped), the state is that
  * before the step, except for a curvature estimate. */
-static int make_gradient(struct run *r, long step, struct err *e)
+static int make_gradient(struct train_run *r, long step, struct err *e)
 {
     const struct trainer *t = r->t;
     const struct optim *o = r->optim;
@@ -180,7 +180,7 @@ static int make_gradient(struct run *r, long step, struct err *e)
     return 0;
 }
 
-static void update(struct run *r, long step, double lr)
+static void update(struct train_run *r, long step, double lr)
 {
     const struct trainer *t = r->t;
     double clip = t->o->clip, scale = clip > 0 ? clip / (r->grad_norm + 1e-6) : 1;
@@ -192,7 +192,7 @@ static void update(struct run *r, long step, double lr)
         r->wrapper->follow(t->wrapper.params, r->m, r->g.copy, step + 1);
 }
 
-static int save(struct run *r, long done, struct err *e)
+static int save(struct train_run *r, long done, struct err *e)
 {
     struct checkpoint c = checkpoint_of(r);
     if (r->t->cost && !(c.cost = train_cost_json(r->t->cost, false)))
@@ -206,7 +206,7 @@ static int save(struct run *r, long done, struct err *e)
 }
 
 /* A checkpoint of an earlier step is kept: the current weights may be damaged already. */
-static int diverged(struct run *r, long step, struct err *e)
+static int diverged(struct train_run *r, long step, struct err *e)
 {
     double loss = gradient_loss(&r->g);
     loss = isnan(loss) ? NAN : loss; /* printed without a sign */
@@ -218,13 +218,13 @@ static int diverged(struct run *r, long step, struct err *e)
                       loss, fabs(r->grad_norm));
 }
 
-static int epoch_of(const struct run *r, long step)
+static int epoch_of(const struct train_run *r, long step)
 {
     return order_epoch(r->t->order, (int)(step / r->repeats * r->accumulate));
 }
 
 /* Sets the term weights of this step. */
-static void weigh(struct run *r, long step)
+static void weigh(struct train_run *r, long step)
 {
     const struct moment at = {.step = step,
                               .total = r->total,
@@ -236,7 +236,7 @@ static void weigh(struct run *r, long step)
 }
 
 /* One optimiser step. */
-static int make_step(struct run *r, long step, double lr, struct err *e)
+static int make_step(struct train_run *r, long step, double lr, struct err *e)
 {
     weigh(r, step);
     if (make_gradient(r, step, e))
@@ -248,7 +248,7 @@ static int make_step(struct run *r, long step, double lr, struct err *e)
 }
 
 /* Validation after `done` steps if it is due; *validated: it was. */
-static int validate(struct run *r, long done, struct validation_result *v, bool *validated,
+static int validate(struct train_run *r, long done, struct validation_result *v, bool *validated,
                     struct err *e)
 {
     const struct validation *w = r->t->validation;
@@ -259,7 +259,7 @@ static int validate(struct run *r, long done, struct validation_result *v, bool 
 }
 
 /* A step was abandoned because of an interrupt: saves the state before it. */
-static int give_up(struct run *r, long done, struct train_report *report, struct err *e)
+static int give_up(struct train_run *r, long done, struct train_report *report, struct err *e)
 {
     report->interrupted = true;
     return save(r, done, e);
@@ -267,7 +267,7 @@ static int give_up(struct run *r, long done, struct train_report *report, struct
 
 /* After `done` steps: checks for an interrupt, and saves a checkpoint if one is due. After early
  * stopping a checkpoint is saved too, so that --resume stops there again. */
-static int conclude(struct run *r, long done, struct train_report *report, struct err *e)
+static int conclude(struct train_run *r, long done, struct train_report *report, struct err *e)
 {
     const long every = (long)r->t->o->save_every;
     const bool whole = done % r->repeats == 0, ended = *report->validation.stop;
@@ -276,7 +276,7 @@ static int conclude(struct run *r, long done, struct train_report *report, struc
     return report->interrupted || due || (ended && every) ? save(r, done, e) : 0;
 }
 
-static int loop(struct run *r, long first, struct train_report *report, struct err *e)
+static int loop(struct train_run *r, long first, struct train_report *report, struct err *e)
 {
     const double start = log_seconds();
     struct progress bar;
@@ -317,7 +317,7 @@ static int loop(struct run *r, long first, struct train_report *report, struct e
 }
 
 /* Limits the number of steps to the micro-batches that the order has. */
-static int check_length(struct run *r, struct err *e)
+static int check_length(struct train_run *r, struct err *e)
 {
     const struct train_options *o = r->t->o;
     const struct order *order = r->t->order;
@@ -338,13 +338,14 @@ static int check_length(struct run *r, struct err *e)
 
 int train_run(struct trainer *t, struct train_report *report, struct err *e)
 {
-    struct run r = {.t = t,
-                    .optim = t->optim.row,
-                    .wrapper = t->wrapper.row,
-                    .m = t->engine->model,
-                    .saved = -1,
-                    .repeats = 1,
-                    .g = {.engine = t->engine, .order = t->order, .seed = (unsigned)t->o->seed}};
+    struct train_run r = {
+        .t = t,
+        .optim = t->optim.row,
+        .wrapper = t->wrapper.row,
+        .m = t->engine->model,
+        .saved = -1,
+        .repeats = 1,
+        .g = {.engine = t->engine, .order = t->order, .seed = (unsigned)t->o->seed}};
     long step = 0;
     *report = (struct train_report){0};
     BUG_ON(!r.m->own);
