@@ -29,8 +29,10 @@ check('--version', 0, qr/^unlearn \d+\.\d+\.\d+$/, '--version');
 check('dif', 2, qr/^unlearn: unknown command 'dif': did you mean 'diff'\?\n/, 'unknown command');
 check('help diff', 0, qr/^usage: unlearn diff A B.*--rtol X .*--recipe FILE/s, 'help of a command');
 check('help compat', 0, qr/^  none .*^  ou .*^  micro_mean /ms, 'the values of --compat');
-check('forget --method klmin --help', 0, qr/^default here: --retain-loss-type KL$/m,
-    'what a method changes');
+check('forget --method klmin --help', 0, qr/^ +retain term \(default KL\)$/m, 'what a method changes stands in the option\'s own line');
+check('forget --help', 0, qr/^ +retain term \(default NLL\)$/m, 'and nothing else there');
+check('methods RMU', 0, qr/^ +retain term \(default EMBED_DIFF\)$/m, 'where a method is explained, too');
+check('forget --preset ou-wmdp --help', 0, qr/^  --lr X .*\(default 5e-5,.*^  --method NAME .*\(default RMU\)$/ms, 'and what a preset changes');
 check('diff --help', 0, qr/^usage: unlearn diff A B/, 'the same');
 check('help > /dev/full', 1, qr/^unlearn: cannot write standard output: /, 'a full disk');
 

@@ -231,9 +231,28 @@ const char *param_flag(const char *name, char *flag)
     return flag;
 }
 
+/* The row with the default that presets give it. */
+static struct param preset_row(const struct param *row, const struct param_preset *const *presets)
+{
+    const struct param one[] = {*row, {0}};
+    struct param with = *row;
+    for (; presets && *presets; presets++)
+        for (const struct param_preset *s = *presets; s->name; s++)
+            if (param_find(one, s->name))
+                with.value = s->value;
+    return with;
+}
+
 void param_help(const struct param *table, FILE *out)
 {
-    for (const struct param *p = table; p->name; p++) {
+    param_help_preset(table, NULL, out);
+}
+
+void param_help_preset(const struct param *table, const struct param_preset *const *presets,
+                       FILE *out)
+{
+    for (; table->name; table++) {
+        const struct param with = preset_row(table, presets), *p = &with;
         bool on = p->type == PARAM_BOOL && p->value && param_choice("true|yes|on|1", p->value) >= 0;
         char left[160], flag[PARAM_NAME_MOST + 1];
         int n = snprintf(left, sizeof left, "--%s%s%s%s", on ? "[no-]" : "",

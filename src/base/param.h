@@ -79,6 +79,10 @@ enum { PARAM_NAME_MOST = 63 };
 const char *param_flag(const char *name, char *flag);
 /* Two columns: "  --name VALUE   help (default 3, 0 to 1000)". */
 void param_help(const struct param *table, FILE *out);
+/* The same with the defaults of `presets`, lists of which the later ones override; it ends with
+ * NULL. */
+void param_help_preset(const struct param *table, const struct param_preset *const *presets,
+                       FILE *out);
 /* The candidate nearest to `word` by edit distance, or NULL if none is near; for "did you mean". */
 const char *param_nearest(const char *word, const char *const *names, int n);
 

@@ -22,7 +22,8 @@ static const struct param common_params[] = {
      "override it"},
     {"print_recipe", PARAM_BOOL, COMMON(print_recipe), 0, 0, NULL, NULL, NULL,
      "print all options as a recipe, and do nothing else"},
-    {"quiet", PARAM_BOOL, COMMON(quiet), 0, 0, NULL, NULL, NULL, "warnings only"},
+    {"quiet", PARAM_BOOL, COMMON(quiet), 0, 0, NULL, NULL, NULL,
+     "no notes and no progress: warnings and results only"},
     {"help", PARAM_BOOL, COMMON(help), 0, 0, NULL, NULL, NULL, "this text"},
     {0}};
 
@@ -264,20 +265,22 @@ bool args_has(const struct args *a, const char *name)
 
 static void print_help(const struct args *a)
 {
-    char flag[PARAM_NAME_MOST + 1];
+    const struct param_preset *all[] = {a->presets, a->preset[0], a->preset[1]}, *presets[4] = {0};
+    for (int i = 0, n = 0; i < 3; i++)
+        if (all[i])
+            presets[n++] = all[i];
     printf("usage: unlearn %s %s\n\n%s", a->command, a->usage, a->about);
     for (int i = 0; i < n_tables(a); i++) {
         printf("\n%s:\n", a->tables[i].title);
-        param_help(a->tables[i].params, stdout);
+        param_help_preset(a->tables[i].params, presets, stdout);
     }
-    for (const struct param_preset *p = a->presets; p && p->name; p++)
-        printf("\ndefault here: --%s %s\n", param_flag(p->name, flag), p->value);
     if (preset_is_for(a->command)) {
         printf("\npresets:\n");
         param_help(preset_params, stdout);
     }
     printf("\ncommon options:\n");
     param_help(common_params, stdout);
+    printf("  --set NAME=VALUE              the same as --NAME=VALUE\n");
 }
 
 /* A word of Hydra's command line: trainer.args.learning_rate=1e-5. */

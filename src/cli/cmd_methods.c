@@ -137,12 +137,19 @@ static int write_needs(const struct recipe *r, char *text, size_t n, struct err 
     return rc;
 }
 
-static void print_term(const char *what, const struct term *t)
+/* With the method's own defaults. */
+static void print_params(const struct method *m, const struct param *table)
+{
+    const struct param_preset *const presets[] = {m->presets, NULL};
+    param_help_preset(table, presets, stdout);
+}
+
+static void print_term(const struct method *m, const char *what, const struct term *t)
 {
     printf("\n%s term: %s%s%s\n    %s\n", what, t->name, t->paper ? ", " : "",
            t->paper ? t->paper : "", t->formula);
     if (t->params)
-        param_help(t->params, stdout);
+        print_params(m, t->params);
 }
 
 /* "loss = gamma * forget term + ..." */
@@ -190,26 +197,26 @@ static void print_parts(const struct method *m, const char *needs)
     const char *locate = preset_of(m, "locate"), *wrapper = preset_of(m, "wrapper");
     if (wrapper && !wrapper_by_name(wrapper, &w, &e) && w) {
         printf("\nwrapper: %s, %s\n    %s\n", w->name, w->paper, w->formula);
-        param_help(w->params, stdout);
+        print_params(m, w->params);
     }
     if (locate) {
         printf("\nwhich weights move: %s\n", locate);
-        param_help(locator_by_name(locate, &e)->params, stdout);
+        print_params(m, locator_by_name(locate, &e)->params);
     }
     if (strstr(needs, role_name[ROLE_ALTERNATE])) {
         printf("\nalternate answers:\n");
-        param_help(alternate_params, stdout);
+        print_params(m, alternate_params);
     }
     if (strstr(needs, role_name[ROLE_GENERIC])) {
         printf("\ngeneric text:\n");
-        param_help(generic_params, stdout);
+        print_params(m, generic_params);
     }
 }
 
 static int print_one(const char *name, struct err *e)
 {
     struct recipe r;
-    char needs[96], flag[PARAM_NAME_MOST + 1];
+    char needs[96];
     if (recipe_open(&r, name, e) || write_needs(&r, needs, sizeof needs, e)) {
         recipe_fini(&r);
         return -1;
@@ -222,14 +229,12 @@ static int print_one(const char *name, struct err *e)
     printf("loss on forget data: %s\n", method_forgets(m) ? "meant to rise" : "left open");
     for (int i = 0; i < PART_COUNT; i++)
         if (r.part[i].row)
-            print_term(place_name[i], r.part[i].row);
+            print_term(m, place_name[i], r.part[i].row);
     print_parts(m, needs);
     print_steps(&r);
     printf("\nparameters of all methods:\n");
-    param_help(method_params, stdout);
-    param_help(weighting_params, stdout);
-    for (const struct param_preset *p = m->presets; p && p->name; p++)
-        printf("default for this method: --%s %s\n", param_flag(p->name, flag), p->value);
+    print_params(m, method_params);
+    print_params(m, weighting_params);
     recipe_fini(&r);
     return 0;
 }

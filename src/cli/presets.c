@@ -7,10 +7,7 @@
 /* Those of OpenUnlearning are its experiment configurations (configs/experiment/ at d3d7cf9) on one
  * GPU. Its published tables come from two GPUs with the same number of rows a step, under
  * DeepSpeed, which does not clip: --clip 0. */
-static const struct param_preset ou_chat[] = {
-    {"compat", "ou"},        {"seed", "0"}, {"system", "You are a helpful assistant."},
-    {"date", "10 Apr 2025"}, {0},
-};
+static const struct param_preset ou_chat[] = {{"compat", "ou"}, {"seed", "0"}, {0}};
 
 static const struct param_preset ou_texts[] = {
     {"compat", "ou"},
