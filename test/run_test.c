@@ -1,5 +1,6 @@
 /* A run from typed options, without a command line: its hooks, its result, an interrupt and the
  * resumed run, whose weights have the bits of a run that was not stopped. */
+#include <pthread.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -106,7 +107,8 @@ static void check_runs(void)
     struct run_config whole, part, before;
     struct run_result r;
     struct told told = {0};
-    struct run_hooks h = {.log = {on_line, on_progress, &told}, .interrupt = on_ask, .ctx = &told};
+    const struct log log = {.line = on_line, .progress = on_progress, .ctx = &told};
+    const struct run_hooks h = {.log = &log, .interrupt = on_ask, .ctx = &told};
     config(&whole, "whole");
     before = whole;
     ok(!run_train(&whole, &h, &r, &e), "run: trains: %s", e.msg);
@@ -120,6 +122,7 @@ static void check_runs(void)
     told.asked = 1;
     ok(run_train(&part, &h, &r, &e) && r.interrupted && !strcmp(e.msg, "interrupted"),
        "run: an interrupt: %s", e.msg);
+    ok(e.code == ERR_INTERRUPTED, "run: which has a code");
     part.train.resume = true;
     told = (struct told){0};
     ok(!run_train(&part, &h, &r, &e) && !r.interrupted, "run: resumes: %s", e.msg);
@@ -135,6 +138,63 @@ static void check_runs(void)
        e.msg);
     run_config_fini(&whole);
     run_config_fini(&part);
+}
+
+/* --- two runs of a process --- */
+
+/* Counts progress of its own run, and of any other. */
+struct own {
+    struct run_config c;
+    struct run_result r;
+    int mine, others;
+};
+
+static void count_own(void *ctx, const struct progress *p, bool ended)
+{
+    struct own *o = ctx;
+    (void)ended;
+    if (!strcmp(p->what, "one") || !strcmp(p->what, "two"))
+        *(strcmp(p->what, o->c.command) ? &o->others : &o->mine) += 1;
+}
+
+static void on_own_line(void *ctx, bool warning, const char *text)
+{
+    (void)ctx, (void)warning, (void)text;
+}
+
+static void *run_own(void *ctx)
+{
+    struct own *o = ctx;
+    struct err e = {.msg = ""};
+    const struct log log = {.line = on_own_line, .progress = count_own, .ctx = o};
+    const struct run_hooks h = {.log = &log};
+    return run_train(&o->c, &h, &o->r, &e) ? NULL : o;
+}
+
+static void check_threads(void)
+{
+    struct own own[2] = {0};
+    pthread_t thread[2];
+    for (int k = 0; k < 2; k++) {
+        config(&own[k].c, k ? "two" : "one");
+        own[k].c.command = k ? "two" : "one";
+        own[k].c.train.epochs = 20;
+        BUG_ON(pthread_create(&thread[k], NULL, run_own, &own[k]));
+    }
+    for (int k = 0; k < 2; k++) {
+        void *fine;
+        BUG_ON(pthread_join(thread[k], &fine));
+        ok(fine && own[k].mine == 81 && !own[k].others,
+           "run: %d of two at once: its own progress only, %d and %d", k + 1, own[k].mine,
+           own[k].others);
+    }
+    size_t n = 0, m = 0;
+    char *a = saved(&own[0].c, &n), *b = saved(&own[1].c, &m);
+    ok(a && b && n == m && !memcmp(a, b, n), "run: two at once: the same bits");
+    free(a);
+    free(b);
+    run_config_fini(&own[0].c);
+    run_config_fini(&own[1].c);
 }
 
 static void check_failure(void)
@@ -154,6 +214,7 @@ int main(void)
     model_path = "test/data/models/m_cur";
     write_rows();
     check_runs();
+    check_threads();
     check_failure();
     return done();
 }

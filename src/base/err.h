@@ -9,6 +9,7 @@
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,8 @@ enum err_code {
     ERR_BAD_FILE = 6,   /* a file's content is damaged, or not supported */
     ERR_ARGUMENT = 7,   /* an argument is wrong, or missing */
     ERR_NOT_FINITE = 8, /* a loss or gradient is NaN or infinite */
-    ERR_BUSY = 9        /* another process works on it */
+    ERR_BUSY = 9,       /* another process works on it */
+    ERR_INTERRUPTED = 10
 };
 
 struct err {
@@ -54,6 +56,13 @@ int err_vset(struct err *e, enum err_code code, const char *fmt, va_list ap);
 int err_prefix(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Sets the code of an error that has none yet: err_class(e, ERR_BAD_FILE). */
 int err_class(struct err *e, enum err_code code);
+
+/* Interruption of long work: a signal handler or another thread sets a flag, which is checked
+ * between two steps. Fails if it is set; NULL never is. */
+static inline int interrupt_check(const volatile sig_atomic_t *flag, struct err *e)
+{
+    return flag && *flag ? err_code(e, ERR_INTERRUPTED, "interrupted") : 0;
+}
 
 /* Our own bugs abort, also in release. Never used on user input or file contents. */
 #define BUG_ON(cond)                                                                               \

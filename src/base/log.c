@@ -16,19 +16,19 @@
 
 enum { BAR = 20, LINE = 256 };
 
-static bool quiet;
-static struct log_sink sink;
-static int drawn; /* characters of the bar on the terminal's current line; 0: none */
+static _Thread_local struct log current;
+/* Characters of the bar on the terminal's current line; 0: none. */
+static _Thread_local int drawn;
 
-void log_set_quiet(bool on)
+void log_set_quiet(bool quiet)
 {
-    quiet = on;
+    current.quiet = quiet;
 }
 
-struct log_sink log_set_sink(struct log_sink s)
+struct log log_swap(const struct log *l)
 {
-    const struct log_sink before = sink;
-    sink = s;
+    const struct log before = current;
+    current = l ? *l : before;
     return before;
 }
 
@@ -42,12 +42,12 @@ static void clear_bar(void)
 static void print_line(bool warning, const char *fmt, va_list ap)
 {
     char *text;
-    if (!sink.line)
+    if (!current.line)
         clear_bar();
     if (vasprintf(&text, fmt, ap) < 0)
         return;
-    if (sink.line) {
-        sink.line(sink.ctx, warning, text);
+    if (current.line) {
+        current.line(current.ctx, warning, text);
     } else {
         fputs(warning ? "warning: " : "", stderr);
         escape_line(stderr, text);
@@ -58,7 +58,7 @@ static void print_line(bool warning, const char *fmt, va_list ap)
 
 void log_note(const char *fmt, ...)
 {
-    if (quiet && !sink.line)
+    if (current.quiet && !current.line)
         return;
     va_list ap;
     va_start(ap, fmt);
@@ -159,11 +159,11 @@ void progress_step(struct progress *p, long done, double tokens, const char *ext
     double now = log_seconds();
     p->done = done;
     p->tokens = tokens;
-    if (sink.progress) {
-        sink.progress(sink.ctx, p, false);
+    if (current.progress) {
+        current.progress(current.ctx, p, false);
         return;
     }
-    if (quiet || now - p->start < QUICK || done == p->total)
+    if (current.quiet || now - p->start < QUICK || done == p->total)
         return; /* progress_end draws the last state */
     if (now - p->last >= (isatty(STDERR_FILENO) ? REDRAW_EVERY : LINE_EVERY))
         draw(p, now, false, extra);
@@ -178,11 +178,11 @@ void progress_skip(struct progress *p, long done)
 void progress_end(struct progress *p)
 {
     double now = log_seconds();
-    if (sink.progress) {
-        sink.progress(sink.ctx, p, true);
+    if (current.progress) {
+        current.progress(current.ctx, p, true);
         return;
     }
-    if (p->width || (!quiet && p->done && now - p->start >= QUICK))
+    if (p->width || (!current.quiet && p->done && now - p->start >= QUICK))
         draw(p, now, true, NULL);
     p->width = 0;
 }

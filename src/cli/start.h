@@ -2,7 +2,7 @@
 #ifndef CLI_START_H
 #define CLI_START_H
 
-#include "base/interrupt.h"
+#include "base/err.h"
 
 /* A file that grows beyond `ulimit -f` is an error of its writer, not the process's death; control
  * characters in what is printed on a terminal are escaped (base/escape.h); a mapped file that

@@ -5,7 +5,7 @@
 #ifndef MODEL_DIVERGENCE_H
 #define MODEL_DIVERGENCE_H
 
-#include "base/interrupt.h"
+#include "base/err.h"
 #include "base/log.h"
 #include "base/seq.h"
 #include "model/model.h"

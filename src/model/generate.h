@@ -7,7 +7,6 @@
 #define MODEL_GENERATE_H
 
 #include "base/err.h"
-#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/seq.h"
 #include "model/model.h"

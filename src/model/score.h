@@ -8,7 +8,6 @@
 #include <stdbool.h>
 
 #include "base/err.h"
-#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/seq.h"
 #include "model/model.h"

@@ -158,7 +158,7 @@ static int train(struct training *t, struct trainer *how, struct run *r, struct 
     if (how->dry_run)
         return 0;
     if ((r->result->interrupted = report->interrupted))
-        return err_set(e, "interrupted");
+        return err_code(e, ERR_INTERRUPTED, "interrupted");
     if (save_model(t, r, e) || train_cost_write(how->cost, true, e))
         return -1;
     train_drop_checkpoint(r->c.run.out);
@@ -227,7 +227,7 @@ int run_train(const struct run_config *c, const struct run_hooks *h, struct run_
     struct outdir dir = {0};
     struct run r = {.c = *c, .hooks = h, .result = out};
     *out = (struct run_result){.finished = false};
-    const struct log_sink before = log_set_sink(h ? h->log : (struct log_sink){0});
+    const struct log before = log_swap(h ? h->log : NULL);
     run_models_given(&r);
     r.shared = c->options ? json_copy(c->options) : json_object();
     run_drop_free(r.shared);
@@ -238,6 +238,6 @@ int run_train(const struct run_config *c, const struct run_hooks *h, struct run_
     json_decref(r.files);
     for (int k = 0; k < PROCEDURE_STEPS; k++)
         free(r.step_dir[k]);
-    log_set_sink(before);
+    log_swap(&before);
     return rc;
 }

@@ -11,7 +11,6 @@
 #ifndef RUN_RUN_H
 #define RUN_RUN_H
 
-#include "base/interrupt.h"
 #include "base/log.h"
 #include "run/data.h"
 #include "run/locate.h"
@@ -45,11 +44,10 @@ bool run_keeps_base(const struct run_config *c);
 /* It scores elements: the run begins with the mask that it selects. */
 bool run_makes_mask(const struct run_config *c);
 
-/* NULL members: notes, warnings and progress go to standard error, nothing interrupts. */
 struct run_hooks {
-    struct log_sink log;
+    const struct log *log; /* takes notes, warnings and progress; NULL: the current log does */
     /* Called before the first step of each training, once a checkpoint can be written: the flag
-     * that ends it. */
+     * that ends it. NULL: nothing does. */
     const volatile sig_atomic_t *(*interrupt)(void *ctx);
     void *ctx;
 };

@@ -5,7 +5,7 @@
 #ifndef TRAIN_GRADIENT_H
 #define TRAIN_GRADIENT_H
 
-#include "base/interrupt.h"
+#include "base/err.h"
 #include "train/engine.h"
 
 struct gradient {
