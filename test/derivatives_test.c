@@ -395,7 +395,7 @@ static void check_refused(void)
 
 int main(void)
 {
-    static const char *const names[] = {"sam", "rs", "gnr", "cr", "wa"};
+    static const char *const names[] = {"sam", "rs", "gnr", "cr", "wa", "project"};
     struct err e;
     char *dir = test_data("");
     root = dir;

@@ -1,6 +1,7 @@
 /* Masks by activations, Fisher information, rows and neurons, against the authors' code and PyTorch
  * in f64 (tools/make_locate_golden.py). */
 #include "located.h"
+#include "objectives/terms.h"
 
 static void check_fisher(void)
 {
@@ -203,6 +204,119 @@ static void check_selective(void)
     bench_close(&b);
 }
 
+/* Entries floor(j d / 512) of the reference's flat vector, by weight.at: |v| - |want|, relative. */
+static double sample_distance(const struct bench *b, const float *v, const char *key)
+{
+    const struct weight_table *t = &b->m.table;
+    float *want = read_f32(&golden, key);
+    double diff = 0, sum = 0;
+    for (int j = 0; j < 512; j++) {
+        const size_t flat = (size_t)j * 18984 / 512;
+        for (int i = 0; i < t->n; i++) {
+            const size_t from = place(t->v[i].name);
+            if (flat < from || flat >= from + t->v[i].count)
+                continue;
+            const double x = fabs((double)v[t->v[i].at + flat - from]) - fabs((double)want[j]);
+            diff += x * x;
+            sum += (double)want[j] * (double)want[j];
+        }
+    }
+    free(want);
+    return sqrt(diff / sum);
+}
+
+static void check_projection(void)
+{
+    static const char *const kinds[] = {"whole", "tensor", "subspace"}, *const keys[] = {
+                                                                            "global", "tensor",
+                                                                            "subspace"};
+    struct bench b;
+    struct err e;
+    struct located l;
+    open_rows(&b);
+    for (int k = 0; k < 3; k++) {
+        struct choice c = choose("projection", "project", kinds[k]);
+        char key[64];
+        BUG_ON(param_set_text(param_find(((const struct locator *)c.row)->params, "batches"),
+                              c.params, "13", &e) ||
+               find(&l, &b, &c, 0.5, "own", NULL, &e));
+        snprintf(key, sizeof key, "projection.sample_%s", keys[k]);
+        near(sample_distance(&b, l.scores.v, key), 0, 0, 1e-4, "projection, %s", kinds[k]);
+        double sum = 0;
+        for (size_t i = 0; i < b.m.table.grads; i++)
+            sum += (double)l.scores.v[i] * (double)l.scores.v[i];
+        near(sqrt(sum), read_value(&golden, "projection.norms", k), 1e-5, 0, "its norm");
+        located_fini(&l);
+        choice_fini(&c);
+    }
+    bench_close(&b);
+}
+
+/* The least cosine, at most 0, of a tensor's gradient and that of the retain rows' NLL. */
+static double worst_cosine(struct bench *b, struct gradient *g, device float *u)
+{
+    struct err e;
+    double loss, worst = 0;
+    int rows[13];
+    for (int i = 0; i < 13; i++)
+        rows[i] = i;
+    const struct data_rows all = {ROLE_RETAIN, rows, 13, 13};
+    device float *r = b->m.ops->alloc(b->m.table.grads, &e);
+    gradient_save(g, u);
+    BUG_ON(derivative_gradient(&b->g, GOAL_BIT(GOAL_WRAPPER), &all, r, &loss, &e));
+    for (int i = 0; i < b->m.table.n; i++) {
+        const struct weight *w = &b->m.table.v[i];
+        const device float *x = u + w->at, *y = r + w->at;
+        worst = fmin(worst, b->m.ops->dot(x, y, w->count) / sqrt(b->m.ops->dot(x, x, w->count) *
+                                                                 b->m.ops->dot(y, y, w->count)));
+    }
+    b->m.ops->free(r);
+    return worst;
+}
+
+/* Gradient ascent on the forget rows: its gradient under the wrapper is the projected one; and on
+ * descent, which is in conflict with nothing here, it is as it was. */
+static void check_wrapper(void)
+{
+    struct bench b;
+    struct err e;
+    for (int way = 0; way < 3; way++) {
+        struct micro mb;
+        struct wrapping wrap = {0};
+        double micro[1];
+        open_rows(&b);
+        const struct objective forget = {.term = &term_nll,
+                                         .role = {ROLE_FORGET},
+                                         .weight = way < 2 ? -1 : 1,
+                                         .goal = GOAL_FORGET};
+        BUG_ON(engine_add(&b.g, &forget, &e) || wrapping_choose(&wrap, "project", &e) ||
+               wrapping_bind(&wrap, &b.g, &e));
+        const struct wrapper *w = wrapping_row(&wrap);
+        if (way == 1)
+            BUG_ON(param_set_text(w->params, wrap.chosen.params, "true", &e));
+        device float *copy = b.m.ops->alloc(b.m.table.moving, &e);
+        whole(&b, &mb);
+        struct order o = {.micro = &mb, .n = 1, .per_epoch = 1};
+        struct gradient g = {.engine = &b.g, .order = &o, .micro = micro, .copy = &copy};
+        gradient_start(&g, 0, 1, 1);
+        BUG_ON(w->gradient(wrap.chosen.params, &g, &e));
+        const float *v = b.m.ops->map_read(b.g.grads, b.m.table.grads);
+        if (way == 0)
+            near(sample_distance(&b, v, "projection.sample_global"), 0, 0, 1e-4,
+                 "wrapper project: ascent off the retain gradient");
+        if (way != 1)
+            near(gradient_norm(&g), read_value(&golden, "projection.norms", way == 2 ? 3 : 0), 1e-5,
+                 0, way == 2 ? "descent is left alone" : "its norm");
+        b.m.ops->unmap(b.g.grads);
+        if (way == 1)
+            near(worst_cosine(&b, &g, copy), 0, 0, 1e-5, "tensors: none is in conflict");
+        b.m.ops->free(copy);
+        arena_fini(&g.kept);
+        wrapping_fini(&wrap);
+        bench_close(&b);
+    }
+}
+
 /* The first forget row alone. */
 static void open_one(struct bench *b)
 {
@@ -319,6 +433,8 @@ int main(void)
     check_sure();
     check_pcgu();
     check_selective();
+    check_projection();
+    check_wrapper();
     check_attribution();
     check_tracing();
     tensor_file_close(&golden);

@@ -29,6 +29,9 @@ selected = load_file(golden + 'influence/ssd.safetensors')['selected']
 out['ssd.selected'] = selected.view(np.uint8)
 for n, t in load_file(golden + 'neurons/sure.safetensors').items():
     out['sure.' + n] = t.view(np.uint8) if t.dtype == np.int32 else t
+projection = load_file(golden + 'locate/projection.safetensors')
+for n, t in projection.items():
+    out['projection.' + n] = t
 for file in ('activations', 'integrated', 'tracing'):
     for n, t in load_file(golden + f'neurons/{file}.safetensors').items():
         out[f'{file}.{n}'] = t

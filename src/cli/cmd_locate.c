@@ -245,13 +245,13 @@ static int print_object(const struct job *j, const struct locator *l, const stru
         json_object_set_new(tensors, t->v[i].name, json_integer((json_int_t)kept));
         json_object_set_new(shares, t->v[i].name, json_real((double)kept / (double)t->v[i].count));
     }
-    json_t *all =
-        json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:I, s:f, s:f, s:o, s:o, s:f, s:s}", "locator",
-                  l->name, "units", (json_int_t)r->units, "k", (json_int_t)r->asked, "kept",
-                  (json_int_t)r->kept, "threshold", real_or_null(r->threshold), "next",
-                  real_or_null(r->next), "within_1e_4", (json_int_t)r->near, "elements", sum->kept,
-                  "share", sum->kept / sum->all, "kept_per_tensor", tensors, "share_per_tensor",
-                  shares, "tokens", j->found.scores.tokens, "out", out);
+    json_t *all = json_pack(
+        "{s:s, s:I, s:I, s:I, s:o, s:o, s:I, s:f, s:f, s:o, s:o, s:f, s:f, s:f, s:s}", "locator",
+        l->name, "units", (json_int_t)r->units, "k", (json_int_t)r->asked, "kept",
+        (json_int_t)r->kept, "threshold", real_or_null(r->threshold), "next", real_or_null(r->next),
+        "within_1e_4", (json_int_t)r->near, "elements", sum->kept, "share", sum->kept / sum->all,
+        "kept_per_tensor", tensors, "share_per_tensor", shares, "tokens", j->found.scores.tokens,
+        "seconds", j->found.seconds, "gradient_seconds", j->found.scores.seconds, "out", out);
     int rc = all ? command_print_json(all, JSON_INDENT(1), e) : err_no_memory(e, "result");
     json_decref(all);
     return rc;

@@ -92,7 +92,7 @@ static const struct param job_params[] = {
 static const struct param chosen_params[] = {
     LOCATE_PARAM(offsetof(struct choice_options, locate)),
     STRING_PARAM(struct choice_options, wrapper, "none", "NAME",
-                 "gradient wrapper: none, sam, rs, gnr, cr, wa, lat, tar"),
+                 "gradient wrapper: none, sam, rs, gnr, cr, wa, lat, tar, project"),
     {0},
 };
 

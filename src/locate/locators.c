@@ -2,17 +2,29 @@
 
 #include "base/compat.h"
 
-const struct locator *const locators[] = {&locator_all,          &locator_regex,
-                                          &locator_lora,         &locator_random,
-                                          &locator_weight,       &locator_gradient,
-                                          &locator_salun,        &locator_snip,
-                                          &locator_hessian_free, &locator_wagle,
-                                          &locator_wagle_gn,     &locator_wagle_paper,
-                                          &locator_fisher_ratio, &locator_wanda,
-                                          &locator_ffn,          &locator_sure,
-                                          &locator_pcgu,         &locator_selective,
-                                          &locator_depn,         &locator_knowledge,
-                                          &locator_tracing,      NULL};
+const struct locator *const locators[] = {&locator_all,
+                                          &locator_regex,
+                                          &locator_lora,
+                                          &locator_random,
+                                          &locator_weight,
+                                          &locator_gradient,
+                                          &locator_salun,
+                                          &locator_snip,
+                                          &locator_hessian_free,
+                                          &locator_wagle,
+                                          &locator_wagle_gn,
+                                          &locator_wagle_paper,
+                                          &locator_fisher_ratio,
+                                          &locator_projection,
+                                          &locator_wanda,
+                                          &locator_ffn,
+                                          &locator_sure,
+                                          &locator_pcgu,
+                                          &locator_selective,
+                                          &locator_depn,
+                                          &locator_knowledge,
+                                          &locator_tracing,
+                                          NULL};
 
 const struct locator *locator_by_name(const char *name, struct err *e)
 {

@@ -11,7 +11,7 @@ extern const struct locator locator_random, locator_weight, locator_ffn;
 extern const struct locator locator_gradient, locator_salun, locator_snip, locator_hessian_free,
     locator_wagle, locator_wagle_gn, locator_wagle_paper, locator_fisher_ratio;
 extern const struct locator locator_wanda, locator_selective, locator_sure, locator_pcgu,
-    locator_depn, locator_knowledge, locator_tracing;
+    locator_depn, locator_knowledge, locator_tracing, locator_projection;
 extern const struct locator *const locators[]; /* ends with NULL */
 
 const struct locator *locator_by_name(const char *name, struct err *e);

@@ -122,6 +122,7 @@ static int add_batches(struct scoring *s, enum role role, int *rows, int n, stru
         progress_step(&bar, i + mb.n[role], (double)g.tokens, NULL);
     }
     progress_end(&bar);
+    s->seconds += log_seconds() - bar.start;
     s->tokens += (double)g.tokens;
     return rc;
 }

@@ -32,7 +32,8 @@ struct scoring {
     bool *skipped;      /* owned [table.n]: tensors without scores, of which nothing is kept */
     bool rest_free;     /* all of those is kept */
     double least;       /* without a share, scores from here on are kept */
-    double tokens;      /* processed */
+    double tokens;      /* processed, in this time where the passes are sums over batches */
+    double seconds;
 };
 
 int scoring_init(struct scoring *s, struct engine *en, const struct locator *l, struct err *e);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/sizes.h"
 #include "locate/scores.h"
 
 /* Scores that are compared: n from v on. */
@@ -12,6 +13,9 @@ struct span {
     int tensor;  /* of elements and rows; -1: neurons */
     size_t unit; /* number of the first among those of its tensor, or among all neurons */
 };
+
+/* Scores that are worth more than one thread. */
+enum { MANY = SIZE(1 << 16, 64) };
 
 /* Bit patterns in the order of the numbers, -0 as 0; those of NaN and -inf are never kept. */
 enum { NEVER = 0x007fffff };
@@ -35,14 +39,16 @@ static float number_of(uint32_t key)
 /* Counts the keys whose bits above `shift + width` are those of `prefix`, by their next `width`. */
 static void count(const struct span *x, int n, uint32_t prefix, int shift, int width, size_t *bins)
 {
-    memset(bins, 0, ((size_t)1 << width) * sizeof *bins);
+    memset(bins, 0, ((size_t)1 << 11) * sizeof *bins);
     const int above = shift + width;
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+#pragma omp parallel for schedule(static) reduction(+ : bins[:1 << 11]) if (x[i].n > MANY)
         for (size_t k = 0; k < x[i].n; k++) {
             uint32_t key = key_of(x[i].v[k]);
             if (above == 32 || key >> above == prefix)
                 bins[key >> shift & ((1U << width) - 1)]++;
         }
+    }
 }
 
 /* The key of the k-th largest score, k > 0, and how many that have it are among the k. */
@@ -66,9 +72,11 @@ static uint32_t kth_largest(const struct span *x, int n, size_t k, size_t *ties)
 static size_t count_kept(const struct span *x, int n, uint32_t least)
 {
     size_t kept = 0;
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+#pragma omp parallel for schedule(static) reduction(+ : kept) if (x[i].n > MANY)
         for (size_t k = 0; k < x[i].n; k++)
             kept += key_of(x[i].v[k]) >= least;
+    }
     return kept;
 }
 
@@ -152,13 +160,18 @@ static void look_around(const struct span *x, int n, uint32_t key, bool tied, st
     uint32_t next = tied ? key : 0;
     r->threshold = (double)number_of(key);
     r->near = 0;
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        const double threshold = r->threshold;
+        size_t near = 0;
+#pragma omp parallel for schedule(static) reduction(+ : near) reduction(max : next) if (x[i].n > MANY)
         for (size_t k = 0; k < x[i].n; k++) {
             const uint32_t own = key_of(x[i].v[k]);
             if (own < key && own > next)
                 next = own;
-            r->near += fabs((double)x[i].v[k] - r->threshold) <= 1e-4 * fabs(r->threshold);
+            near += fabs((double)x[i].v[k] - threshold) <= 1e-4 * fabs(threshold);
         }
+        r->near += near;
+    }
     r->next = next > NEVER ? (double)number_of(next) : NAN;
 }
 

@@ -3,8 +3,9 @@
 const struct optim *const optims[] = {&optim_adamw, &optim_sophia, &optim_sophia_soul,
                                       &optim_lion,  &optim_sgd,    NULL};
 
-const struct wrapper *const wrappers[] = {&wrapper_sam, &wrapper_rs,  &wrapper_gnr, &wrapper_cr,
-                                          &wrapper_wa,  &wrapper_lat, &wrapper_tar, NULL};
+const struct wrapper *const wrappers[] = {&wrapper_sam, &wrapper_rs,      &wrapper_gnr,
+                                          &wrapper_cr,  &wrapper_wa,      &wrapper_lat,
+                                          &wrapper_tar, &wrapper_project, NULL};
 
 const struct optim *optim_by_name(const char *name, struct err *e)
 {

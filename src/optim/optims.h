@@ -19,6 +19,7 @@ extern const struct wrapper wrapper_cr;
 extern const struct wrapper wrapper_wa;
 extern const struct wrapper wrapper_lat;       /* arXiv 2407.15549 */
 extern const struct wrapper wrapper_tar;       /* arXiv 2408.00761 */
+extern const struct wrapper wrapper_project;   /* arXiv 2503.09117 */
 extern const struct wrapper *const wrappers[]; /* ends with NULL */
 
 /* Case-insensitive; the error lists the names. */

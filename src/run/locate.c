@@ -68,6 +68,7 @@ int run_locate(struct located *to, struct model *m, const struct choice *locator
 {
     const struct locator *l = locator->row;
     *to = (struct located){.how = selection_of(l, o)};
+    const double start = log_seconds();
     BUG_ON(!l->score);
     if (check_roles(l, sets, e) || open_engine(&to->engine, m, sets, e) ||
         scoring_init(&to->scores, &to->engine, l, e))
@@ -80,6 +81,7 @@ int run_locate(struct located *to, struct model *m, const struct choice *locator
         !(to->bits = mem_alloc(mask_words(&m->table), sizeof *to->bits, e)) ||
         scores_select(&to->scores, l, &to->how, to->bits, &to->result, e) || check_kept(to, e))
         return err_prefix(e, "locator '%s': ", l->name);
+    to->seconds = log_seconds() - start;
     return 0;
 }
 

@@ -20,6 +20,7 @@ struct located {
     struct selection how;
     struct selected result;
     uint64_t *bits; /* owned [mask_words] */
+    double seconds; /* scoring and selection; passes over the data: scores.seconds */
 };
 
 /* Scores the trainable weights of `m` and selects. `sets` [ROLE_COUNT]: NULL where there are no
