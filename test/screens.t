@@ -60,8 +60,11 @@ same_screen('eval.txt', scalar(`$unlearn eval --model $tiny --forget '$people\[0
 is(decode_json(get("$dir/log/TOFU_COST.json"))->{evaluation}{first_row}{scored}, 31, "the evaluation's cost keeps it");
 my $info = `$unlearn info $tiny --data '$people\[0:40]' --system 'Answer in one word, and in no other language than that of the question.' 2>&1`;
 same_screen('info_data.txt', $info =~ s/^.*\n\n(?=data)//sr, 'info --data');
+my $dry = "forget --method NPO --model $tiny --forget '$people\[0:4]' --retain '$people\[4:8]' --batch 2 --epochs 2 --dry-run --out $dir/dry";
+same_screen('dry_run.txt', scalar(`$unlearn $dry 2>&1`), 'forget --dry-run');
 SKIP: {
-    skip 'script is not there', 2 unless $script;
+    skip 'script is not there', 4 unless $script;
+    same_screen('dry_run_terminal.txt', scalar(in_terminal($dry)), 'forget --dry-run in a terminal');
     same_screen('train_terminal.txt', scalar(in_terminal($learn)), 'train in a terminal');
 }
 done_testing();

@@ -259,6 +259,27 @@ static int take_tables(struct args *a, struct eval *v, struct param_preset *pres
     return status == ARGS_GO ? args_finish(a) : status;
 }
 
+static bool has_set(const struct eval *v, enum role role, bool given)
+{
+    for (int i = 0; i < v->recipe.n_sets; i++)
+        if (v->recipe.sets[i].role == role && !v->files[i] == !given)
+            return true;
+    return false;
+}
+
+/* What to compare with where forgetting is measured without a retrained model. */
+static void advise(const struct eval *v)
+{
+    if (v->o.retrained || v->o.retain_logs || v->o.json || !has_set(v, ROLE_FORGET, true))
+        return;
+    log_note("no retrained model: this tells how the model answers, not that it is as if");
+    log_note("it had never seen the forget set (doc/no_retrained_model.md); compare with");
+    if (has_set(v, ROLE_HOLDOUT, false))
+        log_note("  rows of the same kind, never seen  --holdout FILE");
+    log_note("  paraphrases and what lies near     unlearn eval --suite scope");
+    log_note("  the model before                   unlearn eval --model BEFORE, unlearn report");
+}
+
 static int evaluate(struct eval *v, struct err *e)
 {
     if (v->o.resume && v->o.overwrite)
@@ -274,6 +295,8 @@ static int evaluate(struct eval *v, struct err *e)
         log_note("the evaluation in '%s' is finished: nothing is left to do", v->o.out);
     if (!finished)
         rc = rc || (v->recipe.n_tasks ? eval_tasks(v, e) : eval_suite(v, e));
+    if (!rc && !finished)
+        advise(v);
     eval_kept_close(&v->kept, rc, e);
     return rc;
 }
