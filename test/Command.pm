@@ -16,6 +16,7 @@ our @EXPORT = qw($unlearn $dir put get lines run run_apart check id_rows nll tex
 our $unlearn = $ENV{UNLEARN} || './unlearn';
 our $dir = tempdir(CLEANUP => 1);
 $ENV{OMP_WAIT_POLICY} = 'passive';
+$ENV{COLUMNS} = 400; # sentences and tables are not broken, but in tests of screens
 
 # A file below $dir, with the folders on its way; its path.
 sub put {

@@ -78,16 +78,16 @@ is_deeply(decode_json($again), $mmlu, 'rescore: the same from the log, groups an
 
 my (undef, $table) = run("$eval --suite mmlu --data $dir/mmlu --subjects virology,anatomy --limit 2");
 is($table, <<'END', 'a table of two subjects, two questions each');
-task           questions  left out     acc  stderr  95 % low  95 % high
--------------  ---------  --------  ------  ------  --------  ---------
-mmlu_anatomy           2         0  0.5000  0.5000    0.0126     0.9874
-mmlu_virology          2         0  1.0000  0.0000    0.1581     1.0000
-mmlu_other             2         0  1.0000  0.0000    0.1581     1.0000
-mmlu_stem              2         0  0.5000  0.5000    0.0126     0.9874
-mmlu                   4         0  0.7500  0.2500    0.1941     0.9937
+task           questions  left out                    acc  stderr  chance
+-------------  ---------  --------  ---------------------  ------  ------
+mmlu_anatomy           2         0  0.500 [0.0126, 0.987]   0.500   0.250
+mmlu_virology          2         0     1.00 [0.158, 1.00]       0   0.250
+mmlu_other             2         0     1.00 [0.158, 1.00]       0   0.250
+mmlu_stem              2         0  0.500 [0.0126, 0.987]   0.500   0.250
+mmlu                   4         0   0.750 [0.194, 0.994]   0.250   0.250
 END
 (undef, $table) = run("$eval --suite mmlu --data $dir/mmlu --subjects anatomy --limit 1");
-like($table, qr/^mmlu_anatomy +1 +0 +1\.0000 +- +0\.0250 +1\.0000$/m, 'one question has no standard error');
+like($table, qr/^mmlu_anatomy +1 +0 +1\.00 \[0\.0250, 1\.00\] +- +0\.250$/m, 'one question has no standard error');
 
 # Worked examples, on random weights: the prompt as MMLU words it, scored as rows of ids.
 run("train --quiet --model $flat --scratch --out $dir/random --max-steps 1 --data demo/data/people.jsonl[0:2]");
@@ -136,7 +136,7 @@ gzip(\$json => \my $packed);
 put('wmdp/chem_questions.json.gz', $packed);
 my ($status, $out, $err) = run_apart("eval --model $flat --suite wmdp --data $dir/wmdp");
 is($status, 0, 'WMDP, one plain, one packed, one missing');
-like($out, qr/^wmdp_bio +5 +0 +0\.6000 .*^wmdp_chem +2 +1 +0\.5000 .*^wmdp +7 +1 +0\.5714 /ms, 'a bad row is left out and counted');
+like($out, qr/^wmdp_bio +5 +0 +0\.600 .*^wmdp_chem +2 +1 +0\.500 .*^wmdp +7 +1 +0\.571 /ms, 'a bad row is left out and counted');
 like($err, qr/some rows are no questions and were left out;.* '.*chem_questions\.json\.gz' .*line 1: 'answer' names none of the 2 choices/, 'and named');
 
 # --- TruthfulQA: the shortest text is the likeliest ---

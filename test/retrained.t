@@ -68,13 +68,13 @@ is($cost->{model}{flops}, $model->{flops}, "the model's ledger");
 is($cost->{retrained}{tokens}, $retrained->{tokens}, "the retrained model's");
 near($cost->{share}{flops}, $model->{flops} / $retrained->{flops}, 1e-12, 'share of the FLOPs');
 near($cost->{share}{seconds}, $model->{seconds} / $retrained->{seconds}, 1e-9, 'and of the time');
-like($out, qr/^cost +model +retrained +share\n-.*\nmade by +train +train +-\n/m, 'a table of both ledgers');
-like($out, qr/^parameters touched +$model->{touched} +$model->{touched} +-$/m, 'with what moved');
+like($out, qr/^cost of the model: train, \S+ s, \S+ FLOPs, $model->{tokens} tokens, \S+ MiB$/m, 'a line of cost');
+like($out, qr/^cost of the retrained model: train, .*\nshare of the retrained model's cost: flops 1\.00, seconds \S+, tokens 1\.00$/m, 'and its share');
 like($out, qr/^evaluated in \S+ s: 66 sequences of \d+ tokens scored, 8 answers of \d+ tokens generated$/m, "and the evaluation's");
 
 is(decode_json(get("$dir/both/retrained/TOFU_COST.json"))->{model}{flops}, $retrained->{flops}, 'also beside its log');
 like((run("report $dir/both gold=$dir/both/retrained"))[1],
-    qr/^cost: tokens read +$model->{tokens} +$retrained->{tokens}$/m, 'and in the report');
+    qr/^cost of both: train, .* $model->{tokens} tokens, .*\ncost of gold: train, .* $retrained->{tokens} tokens, /m, 'and in the report');
 
 # A log for the figures, the model for the second table.
 my (undef, $again, $second) = evaluate('again', "--model $one --retrained $two --retain-logs $dir/gold/TOFU_EVAL.json");
@@ -98,12 +98,13 @@ ok(defined $printed->{forget_Q_A_Prob}, 'the summary is as it was');
 put('m1/run.json', '{"seconds": 1, "flops": "many"}');
 (undef, $json, my $said) = run_apart("eval $data --model $one --retrained $two");
 like($said, qr/^warning: '.*m1.run.json' is not the ledger of a run and is ignored: 'flops' is not a number/m, 'a damaged ledger is named');
-like($json, qr/^cost +retrained\n/m, 'and left out');
+unlike($json, qr/^cost of the model/m, 'and left out');
+like($json, qr/^cost of the retrained model: /m, 'the other is there');
 put('m1/run.json', '{');
 like((run_apart("eval $data --model $one"))[2], qr/'.*m1.run.json' is not the ledger of a run/, 'one that is no JSON');
 unlink "$one/run.json";
 (undef, $json) = run_apart("eval $data --model $one");
-like($json, qr/missing.*\n\nevaluated in/s, 'without any ledger the evaluation stands alone');
+unlike($json, qr/^cost of/m, 'without any ledger the evaluation stands alone');
 ok(!exists decode_json((run_apart("eval $data --model $one --json"))[1])->{cost}, 'and --json is the summary');
 
 # The other suites.

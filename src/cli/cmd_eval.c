@@ -23,6 +23,9 @@ static const struct param params[] = {
     STRING_PARAM(struct eval_options, retain_logs, NULL, "FILE",
                  "the retrained model's log of the same suite, for forget quality and privacy "
                  "leak, instead of evaluating it"),
+    STRING_PARAM(struct eval_options, before, NULL, "LOG",
+                 "log of the same suite of the model before unlearning, a file or its directory: "
+                 "the measure of what is kept"),
     STRING_PARAM(
         struct eval_options, out, NULL, "DIR",
         "write TOFU_EVAL.json, _SUMMARY.json, _TABLE.json and _COST.json (TOFU: by suite) there"),
@@ -170,6 +173,8 @@ static int add_inputs(const struct eval *v, struct inputs *in, struct err *e)
     const struct eval_options *o = &v->o;
     const char *const models[] = {v->setup.model, v->setup.adapter, o->reference, o->retrained};
     int rc = inputs_add_file(in, o->retain_logs, e);
+    if (!rc && o->before && !file_is_dir(o->before))
+        rc = inputs_add_file(in, o->before, e);
     for (size_t i = 0; i < sizeof models / sizeof *models && !rc; i++)
         rc = setup_add_input(in, models[i], e);
     for (int i = 0; i < v->recipe.n_sets && !rc; i++)
@@ -256,6 +261,8 @@ static int take_tables(struct args *a, struct eval *v, struct param_preset *pres
         status = args_take(a, "model and text", setup_params, &v->setup);
     if (status == ARGS_GO)
         status = args_take(a, "conversations", chat_params, &v->setup.chat);
+    if (status == ARGS_GO && !v->recipe.n_tasks)
+        status = args_take(a, "thresholds of the verdict", verdict_params, &v->limits);
     return status == ARGS_GO ? args_finish(a) : status;
 }
 

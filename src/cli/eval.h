@@ -9,6 +9,7 @@
 #include "cli/args.h"
 #include "cli/start.h"
 #include "eval/backend.h"
+#include "report/verdict.h"
 #include "run/setup.h"
 #include "suites/multiple.h"
 #include "suites/recipe.h"
@@ -17,7 +18,7 @@ enum { EVAL_SETS = 64 };
 
 struct eval_options {
     const char *suite;
-    const char *reference, *retrained, *retain_logs, *out, *question_key, *truth_ratio;
+    const char *reference, *retrained, *retain_logs, *before, *out, *question_key, *truth_ratio;
     int64_t max_new_tokens, batch;
     bool json, list, markdown, overwrite, resume;
 };
@@ -38,6 +39,7 @@ struct multiple_args {
 
 struct eval {
     struct eval_options o;
+    struct verdict_limits limits;
     struct setup_options setup;
     struct suite_recipe recipe;
     struct eval_kept kept;

@@ -1,11 +1,13 @@
 /* unlearn eval, for suites of metrics (suites/suite.h): opens the data and the models, runs the
  * suite, with --retrained on that model too, and shows the results.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "cli/eval.h"
 #include "cli/results.h"
 #include "report/cost.h"
@@ -19,10 +21,29 @@ struct evaluation {
     struct model_effort both; /* of the model and the retrained one, compared */
     struct rows rows[EVAL_SETS];
     struct rows *sets[EVAL_SETS]; /* NULL: not given */
-    json_t *retain_log;
+    json_t *retain_log, *before;
     struct suite suite;
     double start; /* log_seconds() */
 };
+
+/* The log of --before, or of that directory. */
+static int read_before(struct evaluation *v, struct err *e)
+{
+    const char *given = v->asked->o.before;
+    struct buf name = {0};
+    char *path = NULL;
+    if (!given)
+        return 0;
+    int rc = !file_is_dir(given) ? !(path = mem_strdup(given, e))
+                                 : buf_printf(&name, e, "%s_EVAL.json", v->asked->recipe.log) ||
+                                       !(path = file_join(given, name.data, e));
+    rc = rc || !(v->before = json_read_log(path, e));
+    if (!rc && !json_is_object(v->before))
+        rc = err_set(e, "'%s' is no evaluation log: it must be a json object", path);
+    free(path);
+    buf_fini(&name);
+    return rc;
+}
 
 static int open_data(struct evaluation *v, struct err *e)
 {
@@ -47,6 +68,8 @@ static int open_data(struct evaluation *v, struct err *e)
                        "'unlearn eval --suite %s --help'",
                        param_flag(q->recipe.sets[0].name, flag), q->o.suite);
     if (suite_recipe_prompts(&q->recipe, v->sets, q->o.question_key, e))
+        return -1;
+    if (read_before(v, e))
         return -1;
     if (!q->o.retain_logs)
         return 0;
@@ -193,9 +216,10 @@ static int show(struct evaluation *v, struct err *e)
     json_t *cost = cost_collect(made_by, v->retrained.path, log_seconds() - v->start, &all, e);
     free(made_by);
     const struct eval_options *o = &v->asked->o;
+    const struct results_options how = {o->out, o->json, &v->asked->limits, v->before};
     int rc = cost ? eval_tell(v->asked, cost, v->backend.first_row, e) : -1;
     if (!rc)
-        rc = results_show(&v->suite, cost, o->out, o->json, e);
+        rc = results_show(&v->suite, cost, &how, e);
     json_decref(cost);
     return rc;
 }
@@ -211,6 +235,7 @@ int eval_suite(struct eval *asked, struct err *e)
     model_backend_fini(&v.backend);
     model_close(&v.other);
     json_decref(v.retain_log);
+    json_decref(v.before);
     for (int i = 0; i < asked->recipe.n_sets; i++)
         rows_close(&v.rows[i]);
     setup_close(&v.s);

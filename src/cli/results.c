@@ -79,6 +79,7 @@ static int write_lines(const char *what, json_t *lines, const struct column *col
     int row = 1;
     if (table_init(&t, (int)json_object_size(lines) + 1, n + 1, e))
         return -1;
+    t.width = command_width();
     int rc = table_set(&t, 0, 0, e, "%s", what) || columns_head(&t, columns, n, e);
     json_object_foreach(lines, name, line)
     {
@@ -103,38 +104,60 @@ static int print_lines(const char *what, json_t *lines, const struct column *col
 }
 
 /* The first of them always, the others where a line has them. */
-enum { SHOWN_ALWAYS = 6 };
-static const struct column task_columns[] = {
-    {"questions", "rows", ""},        {"left out", "missing", ""},
-    {"acc", "acc", "%.4f"},           {"stderr", "acc_stderr", "%.4f"},
-    {"95 % low", "low", "%.4f"},      {"95 % high", "high", "%.4f"},
-    {"acc_norm", "acc_norm", "%.4f"}, {"macro F1", "macro_f1", "%.4f"},
-    {"mean", "acc_mean", "%.4f"},     {"sd", "acc_sd", "%.4f"},
-    {"seconds", "seconds", "%.2f"},   {"rows/s", "rows_per_second", "%.1f"}};
+enum { ALWAYS_OF_TASKS = 4 };
+static const struct column task_columns[] = {{"questions", "rows", NULL, NULL},
+                                             {"left out", "missing", NULL, NULL},
+                                             {"acc", "acc", "low", "high"},
+                                             {"stderr", "acc_stderr", NULL, NULL},
+                                             {"chance", "chance", NULL, NULL},
+                                             {"acc_norm", "acc_norm", NULL, NULL},
+                                             {"macro F1", "macro_f1", NULL, NULL},
+                                             {"mean", "acc_mean", NULL, NULL},
+                                             {"sd", "acc_sd", NULL, NULL},
+                                             {"seconds", "seconds", NULL, NULL},
+                                             {"rows/s", "rows_per_second", NULL, NULL}};
 
 enum { TASK_COLUMNS = sizeof task_columns / sizeof *task_columns };
 
-/* The columns that are shown; how many. */
-static int choose_columns(const struct multiple *m, struct column *shown)
+/* The first `always` of the columns, the others where a line has a number, of counts above 0; how
+ * many. */
+static int choose_columns(json_t *lines, const struct column *columns, int n, int always,
+                          struct column *shown)
 {
-    int n = 0;
-    for (int c = 0; c < TASK_COLUMNS; c++) {
+    int count = 0;
+    for (int c = 0; c < n; c++) {
         const char *name;
         json_t *line;
-        bool wanted = c < SHOWN_ALWAYS;
-        json_object_foreach(m->table, name, line) wanted |=
-            json_is_number(json_object_get(line, task_columns[c].key));
+        bool wanted = c < always;
+        json_object_foreach(lines, name, line)
+        {
+            const json_t *x = json_object_get(line, columns[c].key);
+            wanted |= json_is_real(x) || json_integer_value(x) > 0;
+        }
         if (wanted)
-            shown[n++] = task_columns[c];
+            shown[count++] = columns[c];
     }
-    return n;
+    return count;
 }
 
 int results_print_tasks(const struct multiple *m, bool json, struct err *e)
 {
     struct column shown[TASK_COLUMNS];
     return json ? command_print_json(m->log.summary, JSON_LIKE_PYTHON, e)
-                : print_lines("task", m->table, shown, choose_columns(m, shown), e);
+                : print_lines(
+                      "task", m->table, shown,
+                      choose_columns(m->table, task_columns, TASK_COLUMNS, ALWAYS_OF_TASKS, shown),
+                      e);
+}
+
+static int print_wrapped(const char *before, const char *line, struct err *e)
+{
+    struct buf text = {0};
+    int rc = buf_wrap(&text, line, 2, command_width(), e);
+    if (!rc)
+        printf("%s%s\n", before, text.data);
+    buf_fini(&text);
+    return rc;
 }
 
 /* What a reader of the figures must know: rows that are left out or counted in another way than
@@ -202,7 +225,7 @@ static int print_notes(const struct suite *s, bool json, struct err *e)
         if (json)
             log_note("%s", text.data);
         else
-            printf("%s%s\n", gap, text.data);
+            rc = print_wrapped(gap, text.data, e);
         gap = "";
     }
     buf_fini(&text);
@@ -213,12 +236,12 @@ static int print_notes(const struct suite *s, bool json, struct err *e)
 /* Columns of a suite's metrics; the last ones where there is a retrained model's log, or a log
  * whose aggregates were computed again. */
 static const struct column metric_columns[] = {
-    {"value", "value", "%.6g"}, {"95 % low", "low", "%.4g"}, {"95 % high", "high", "%.4g"},
-    {"rows", "rows", ""},       {"missing", "missing", ""},  {"retrained", "retrained", "%.6g"},
-    {"KS p", "ks", "%.3g"}};
-static const struct column held_column = {"in the log", "held", "%.6g"};
+    {"direction", "direction", NULL, NULL}, {"value", "value", "low", "high"},
+    {"retrained", "retrained", NULL, NULL}, {"KS p", "ks", NULL, NULL},
+    {"in the log", "held", NULL, NULL},     {"rows", "rows", NULL, NULL},
+    {"missing", "missing", NULL, NULL}};
 
-enum { METRIC_COLUMNS = sizeof metric_columns / sizeof *metric_columns, COMPARED = 2 };
+enum { METRIC_COLUMNS = sizeof metric_columns / sizeof *metric_columns, ALWAYS_OF_METRICS = 2 };
 
 /* Whether a line is printed: all of a log that was computed again, else those of the summary. */
 static bool is_shown(const struct suite *s, const json_t *held, const char *name)
@@ -240,8 +263,8 @@ static json_t *shown_lines(const struct suite *s, const json_t *held, struct err
         if (!is_shown(s, held, name))
             continue;
         json_t *own = json_copy(line);
-        bad = bad || (held && json_object_set_new(own, held_column.key,
-                                                  peer_number(peer_aggregate(held, name))));
+        bad = bad ||
+              (held && json_object_set_new(own, "held", peer_number(peer_aggregate(held, name))));
         bad = json_object_set_new(shown, name, own) || bad;
     }
     if (!bad)
@@ -253,13 +276,13 @@ static json_t *shown_lines(const struct suite *s, const json_t *held, struct err
 
 static int print_metrics(const struct suite *s, const json_t *held, struct err *e)
 {
-    struct column columns[METRIC_COLUMNS + 1];
-    int n = s->retain_log ? METRIC_COLUMNS : METRIC_COLUMNS - COMPARED;
+    struct column shown[METRIC_COLUMNS];
     json_t *lines = shown_lines(s, held, e);
-    memcpy(columns, metric_columns, sizeof metric_columns);
-    if (held)
-        columns[n++] = held_column;
-    int rc = lines ? print_lines("metric", lines, columns, n, e) : -1;
+    int rc = lines ? print_lines("metric", lines, shown,
+                                 choose_columns(lines, metric_columns, METRIC_COLUMNS,
+                                                ALWAYS_OF_METRICS, shown),
+                                 e)
+                   : -1;
     json_decref(lines);
     return rc;
 }
@@ -287,24 +310,17 @@ int results_write(const struct peer_log *log, const json_t *table, const char *d
 }
 
 /* Of the comparison with the retrained model, a line for each data set. */
-static const struct column pair_columns[] = {{"rows", "rows", ""},
-                                             {"tokens", "tokens", ""},
-                                             {"KL", "kl", "%.4g"},
-                                             {"95 % low", "kl_low", "%.4g"},
-                                             {"95 % high", "kl_high", "%.4g"},
-                                             {"same top-1", "top1", "%.4f"},
-                                             {"95 % low", "top1_low", "%.4f"},
-                                             {"95 % high", "top1_high", "%.4f"},
-                                             {"KS p", "ks", "%.3g"},
-                                             {"AUC", "auc", "%.4f"},
-                                             {"95 % low", "auc_low", "%.4f"},
-                                             {"95 % high", "auc_high", "%.4f"},
-                                             {"AUC gap", "auc_gap", "%+.4f"}};
+static const struct column pair_columns[] = {
+    {"rows", "rows", NULL, NULL},      {"tokens", "tokens", NULL, NULL},
+    {"KL", "kl", "kl_low", "kl_high"}, {"same top-1", "top1", "top1_low", "top1_high"},
+    {"KS p", "ks", NULL, NULL},        {"AUC", "auc", "auc_low", "auc_high"},
+    {"AUC gap", "auc_gap", NULL, NULL}};
 
 enum { PAIR_COLUMNS = sizeof pair_columns / sizeof *pair_columns };
 
-/* Printed after the metrics. */
-static int print_comparison(json_t *more, struct err *e)
+/* Printed after the metrics: the comparison with the retrained model, the verdict, the cost. */
+static int print_rest(json_t *more, const struct verdict *v, const struct results_options *o,
+                      struct err *e)
 {
     struct buf text = {0};
     json_t *pairs = json_object_get(more, "beside");
@@ -312,41 +328,56 @@ static int print_comparison(json_t *more, struct err *e)
     if (!rc && pairs)
         rc = write_lines("compared with retrained", pairs, pair_columns, PAIR_COLUMNS, &text, e) ||
              buf_str(&text, "\n", e);
-    if (!rc && !(rc = cost_write(json_object_get(more, "cost"), &text, e)))
+    rc = rc || verdict_write(v, o->limits, command_width(), &text, e) || buf_str(&text, "\n", e) ||
+         cost_write(json_object_get(more, "cost"), command_width(), &text, e);
+    if (!rc)
         printf("%s", text.data);
     buf_fini(&text);
     return rc;
 }
 
-/* The tables of the metrics and of the comparison with the retrained model. */
-static int write_files(const struct suite *s, const json_t *cost, const char *dir, struct err *e)
+/* The table of the metrics, with the members of `more` but the cost, which differs from run to run.
+ */
+static int write_files(const struct suite *s, json_t *more, const char *dir, struct err *e)
 {
     const char *name = s->recipe->log;
+    const json_t *cost = json_object_get(more, "cost");
     json_t *table = json_copy(s->table);
-    int rc =
-        !table || (s->comparison && json_object_set(table, "beside", s->comparison))
-            ? suite_no_memory(e)
-        : results_write(&s->log, table, dir, name, e) || peer_write(cost, dir, name, "COST", 0, e)
-            ? -1
-            : 0;
+    int rc = !table || json_object_update(table, more) || json_object_del(table, "cost")
+                 ? suite_no_memory(e)
+                 : results_write(&s->log, table, dir, name, e) ||
+                       peer_write(cost, dir, name, "COST", 0, e);
     json_decref(table);
     return rc;
 }
 
-int results_show(const struct suite *s, json_t *cost, const char *out, bool json, struct err *e)
+static int collect_more(json_t *more, const struct suite *s, json_t *cost, const struct verdict *v,
+                        const struct verdict_limits *l, struct err *e)
 {
-    json_t *more = json_pack("{s:O}", "cost", cost);
-    int rc = !more || (s->comparison && json_object_set(more, "beside", s->comparison))
-                 ? suite_no_memory(e)
-                 : 0;
-    if (!rc && out)
-        rc = write_files(s, cost, out, e);
-    if (!rc && json && !cost_has_ledger(cost))
+    json_t *verdict = verdict_json(v, l, e);
+    int rc = !verdict || json_object_set_new(more, "verdict", verdict) ||
+             json_object_set(more, "cost", cost) ||
+             (s->comparison && json_object_set(more, "beside", s->comparison));
+    return rc ? suite_no_memory(e) : 0;
+}
+
+int results_show(const struct suite *s, json_t *cost, const struct results_options *o,
+                 struct err *e)
+{
+    const struct verdict_logs logs = {s->log.eval, s->table, s->retain_log, o->before};
+    struct verdict v;
+    json_t *more = json_object();
+    int rc = verdict_collect(&v, &logs, e);
+    if (!rc) {
+        verdict_judge(&v, o->limits);
+        rc = collect_more(more, s, cost, &v, o->limits, e);
+    }
+    if (!rc && o->out)
+        rc = write_files(s, more, o->out, e);
+    if (!rc && o->json && !cost_has_ledger(cost))
         json_object_del(more, "cost");
-    if (!rc)
-        rc = results_print(s, NULL, json, more, e);
-    if (!rc && !json)
-        rc = print_comparison(more, e);
+    rc = rc || results_print(s, NULL, o->json, more, e) || (!o->json && print_rest(more, &v, o, e));
+    verdict_fini(&v);
     json_decref(more);
     return rc;
 }

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "report/verdict.h"
 #include "suites/multiple.h"
 #include "suites/suite.h"
 #include "train/inputs.h"
@@ -39,9 +40,17 @@ int results_print(const struct suite *s, const json_t *held, bool json, json_t *
 /* The same of multiple-choice tasks. */
 int results_print_tasks(const struct multiple *m, bool json, struct err *e);
 
-/* All of an evaluation: writes the files into `out` (NULL: none) and prints, as tables or as one
- * JSON object: the metrics, the comparison with the retrained model (suites/suite.h), and the
+struct results_options {
+    const char *out; /* folder of the files; NULL: none */
+    bool json;
+    const struct verdict_limits *limits;
+    const json_t *before; /* EVAL object of the model before unlearning; NULL: not known */
+};
+
+/* All of an evaluation: writes the files and prints, as tables or as one JSON object: the metrics,
+ * the comparison with the retrained model (suites/suite.h), the verdict (report/verdict.h), and the
  * cost (report/cost.h), which is in the JSON object only if there is a ledger of a run. */
-int results_show(const struct suite *s, json_t *cost, const char *out, bool json, struct err *e);
+int results_show(const struct suite *s, json_t *cost, const struct results_options *o,
+                 struct err *e);
 
 #endif

@@ -7,6 +7,7 @@
 #include "train/cost.h"
 
 static const char *const sides[] = {"model", "retrained"};
+static const char *const side_names[] = {"model", "retrained model"};
 static const char *const shared[] = {"flops", "seconds", "tokens"};
 
 enum { SIDES = 2, SHARED = sizeof shared / sizeof *shared };
@@ -67,124 +68,53 @@ bool cost_has_ledger(const json_t *cost)
     return json_object_get(cost, sides[0]) || json_object_get(cost, sides[1]);
 }
 
-static void write_command(const json_t *run, const char *key, char *text, size_t size)
+static void write_command(const json_t *run, char *text, size_t size)
 {
     const char *method = json_string_value(json_object_get(run, "method"));
-    const char *name = json_string_value(json_object_get(run, key));
+    const char *name = json_string_value(json_object_get(run, "command"));
     snprintf(text, size, "%s%s%s", name ? name : "-", method ? " " : "", method ? method : "");
-}
-
-static void write_text(const json_t *run, const char *key, char *text, size_t size)
-{
-    const char *value = json_string_value(json_object_get(run, key));
-    snprintf(text, size, "%s", value ? value : "-");
-}
-
-static void write_count(const json_t *run, const char *key, char *text, size_t size)
-{
-    snprintf(text, size, "%.0f", number(run, key));
-}
-
-static void write_rounded(const json_t *run, const char *key, char *text, size_t size)
-{
-    snprintf(text, size, "%.4g", number(run, key));
-}
-
-static void write_seconds(const json_t *run, const char *key, char *text, size_t size)
-{
-    snprintf(text, size, "%.1f", number(run, key));
-}
-
-static void write_mib(const json_t *run, const char *key, char *text, size_t size)
-{
-    snprintf(text, size, "%.1f", number(run, key) / (1 << 20));
-}
-
-/* Sum over all parts. */
-static void write_state(const json_t *run, const char *key, char *text, size_t size)
-{
-    json_t *state = json_object_get(run, key), *bytes;
-    const char *name;
-    double sum = 0;
-    json_object_foreach(state, name, bytes) sum += json_number_value(bytes);
-    snprintf(text, size, "%.1f", sum / (1 << 20));
 }
 
 int cost_write_line(const json_t *run, struct buf *out, struct err *e)
 {
     char command[64], flops[DIGITS_MOST], mib[DIGITS_MOST], seconds[DIGITS_MOST];
-    write_command(run, "command", command, sizeof command);
+    write_command(run, command, sizeof command);
     return buf_printf(out, e, "%s, %s s, %s FLOPs, %.0f tokens, %s MiB", command,
                       digits_of(number(run, "seconds"), seconds),
                       digits_of(number(run, "flops"), flops), number(run, "tokens"),
                       digits_of(number(run, "peak_bytes") / (1 << 20), mib));
 }
 
-static const struct {
-    const char *label, *key;
-    void (*write)(const json_t *run, const char *key, char *text, size_t size);
-} lines[] = {{"made by", "command", write_command},
-             {"wall time, s", "seconds", write_seconds},
-             {"FLOPs", "flops", write_rounded},
-             {"tokens read", "tokens", write_count},
-             {"tokens read by frozen models", "forward_tokens", write_count},
-             {"peak memory, MiB", "peak_bytes", write_mib},
-             {"extra state, MiB", "state_bytes", write_state},
-             {"parameters touched", "touched", write_count},
-             {"parameters in all", "parameters", write_count},
-             {"access", "access", write_text}};
-
-enum { LINES = sizeof lines / sizeof *lines };
-
-static int fill_line(struct table *t, int row, const json_t *cost, struct err *e)
-{
-    const char *key = lines[row - 1].key;
-    const json_t *share = json_object_get(json_object_get(cost, "share"), key);
-    int col = 1, rc = table_set(t, row, 0, e, "%s", lines[row - 1].label);
-    for (int i = 0; i < SIDES && !rc; i++) {
-        const json_t *run = json_object_get(cost, sides[i]);
-        char text[64];
-        if (!run)
-            continue;
-        lines[row - 1].write(run, key, text, sizeof text);
-        rc = table_set(t, row, col++, e, "%s", text);
-    }
-    if (!rc && col < t->cols)
-        rc = share ? table_set(t, row, col, e, "%.4g", json_number_value(share))
-                   : table_set(t, row, col, e, "-");
-    return rc;
-}
-
+/* "cost of the model: ..." of each ledger, and the model's share of the retrained one's. */
 static int write_ledgers(const json_t *cost, struct buf *out, struct err *e)
 {
-    struct table t;
-    int there = 0, col = 1;
-    for (int i = 0; i < SIDES; i++)
-        there += json_object_get(cost, sides[i]) != NULL;
-    if (table_init(&t, LINES + 1, 1 + there + (there == SIDES), e))
-        return -1;
-    int rc = table_set(&t, 0, 0, e, "cost");
-    for (int i = 0; i < SIDES && !rc; i++)
-        if (json_object_get(cost, sides[i]))
-            rc = table_set(&t, 0, col++, e, "%s", sides[i]);
-    if (!rc && col < t.cols)
-        rc = table_set(&t, 0, col, e, "share");
-    for (int row = 1; row <= LINES && !rc; row++)
-        rc = fill_line(&t, row, cost, e);
-    if (!rc)
-        rc = table_write(&t, TABLE_PLAIN, out, e);
-    table_fini(&t);
-    return rc;
+    const json_t *share = json_object_get(cost, "share");
+    char text[DIGITS_MOST];
+    int rc = 0;
+    for (int i = 0; i < SIDES && !rc; i++) {
+        const json_t *run = json_object_get(cost, sides[i]);
+        if (run)
+            rc = buf_printf(out, e, "cost of the %s: ", side_names[i]) ||
+                 cost_write_line(run, out, e) || buf_str(out, "\n", e);
+    }
+    for (int i = 0; i < SHARED && share && !rc; i++)
+        rc = buf_printf(out, e, "%s%s %s",
+                        i ? ", " : "share of the retrained model's cost: ", shared[i],
+                        digits_of(number(share, shared[i]), text));
+    return rc || (share && buf_str(out, "\n", e));
 }
 
-int cost_write(const json_t *cost, struct buf *out, struct err *e)
+int cost_write(const json_t *cost, int width, struct buf *out, struct err *e)
 {
     const json_t *v = json_object_get(cost, "evaluation");
-    if (cost_has_ledger(cost) && (write_ledgers(cost, out, e) || buf_str(out, "\n", e)))
-        return -1;
-    return buf_printf(out, e,
-                      "evaluated in %.1f s: %.0f sequences of %.0f tokens scored, %.0f answers of "
-                      "%.0f tokens generated\n",
-                      number(v, "seconds"), number(v, "sequences"), number(v, "tokens"),
-                      number(v, "answers"), number(v, "new_tokens"));
+    struct buf text = {0};
+    int rc = write_ledgers(cost, out, e) ||
+             buf_printf(&text, e,
+                        "evaluated in %.1f s: %.0f sequences of %.0f tokens scored, %.0f answers "
+                        "of %.0f tokens generated",
+                        number(v, "seconds"), number(v, "sequences"), number(v, "tokens"),
+                        number(v, "answers"), number(v, "new_tokens")) ||
+             buf_wrap(out, text.data, 2, width, e) || buf_str(out, "\n", e);
+    buf_fini(&text);
+    return rc;
 }

@@ -22,7 +22,7 @@ json_t *cost_collect(const char *model, const char *retrained, double seconds,
 bool cost_has_ledger(const json_t *cost);
 /* Appends "forget NPO, 63.2 s, 8.91e+12 FLOPs, 10860 tokens, 3490 MiB" of a ledger. */
 int cost_write_line(const json_t *run, struct buf *out, struct err *e);
-/* Appends a table of the ledgers and a line on the evaluation. */
-int cost_write(const json_t *cost, struct buf *out, struct err *e);
+/* Appends a line for each ledger, the share, and a line on the evaluation. */
+int cost_write(const json_t *cost, int width, struct buf *out, struct err *e);
 
 #endif

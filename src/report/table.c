@@ -150,7 +150,9 @@ const char *digits_of(double x, char text[DIGITS_MOST])
         return strcpy(text, "-");
     if (size == DBL_MAX || isinf(x)) /* as logs write an infinite number */
         return strcpy(text, x < 0 ? "-inf" : "inf");
-    if (size != 0 && (size < 0.0001 || size >= 1e6))
+    if (size == 0)
+        return strcpy(text, "0");
+    if (size < 0.0001 || size >= 1e6)
         snprintf(text, DIGITS_MOST, "%.3g", x);
     else if (size >= 999.5)
         snprintf(text, DIGITS_MOST, "%.0f", x);
@@ -170,17 +172,27 @@ int columns_head(struct table *t, const struct column *columns, int n, struct er
     return rc;
 }
 
-int column_set(struct table *t, int row, int col, const json_t *x, const char *format,
-               struct err *e)
+/* Integers and texts as they are, other numbers with three digits, "-" if it is none of them. */
+static const char *value_of(const json_t *x, char text[DIGITS_MOST])
 {
-    char text[32] = "-";
-    if (json_is_integer(x))
-        snprintf(text, sizeof text, "%" JSON_INTEGER_FORMAT, json_integer_value(x));
-    else if (fabs(json_number_value(x)) == DBL_MAX) /* as logs write an infinite number */
-        snprintf(text, sizeof text, json_number_value(x) < 0 ? "-inf" : "inf");
-    else if (json_is_real(x))
-        snprintf(text, sizeof text, format, json_real_value(x));
-    return table_set(t, row, col, e, "%s", text);
+    if (json_is_string(x))
+        return json_string_value(x);
+    if (!json_is_integer(x))
+        return digits_of(json_is_real(x) ? json_real_value(x) : NAN, text);
+    snprintf(text, DIGITS_MOST, "%" JSON_INTEGER_FORMAT, json_integer_value(x));
+    return text;
+}
+
+static int column_set(struct table *t, int row, int col, const struct column *c, const json_t *line,
+                      struct err *e)
+{
+    const json_t *low = c->low ? json_object_get(line, c->low) : NULL;
+    const json_t *high = c->high ? json_object_get(line, c->high) : NULL;
+    char value[DIGITS_MOST], a[DIGITS_MOST], b[DIGITS_MOST];
+    const char *x = value_of(json_object_get(line, c->key), value);
+    return json_is_number(low) && json_is_number(high)
+               ? table_set(t, row, col, e, "%s [%s, %s]", x, value_of(low, a), value_of(high, b))
+               : table_set(t, row, col, e, "%s", x);
 }
 
 int columns_fill(struct table *t, int row, const struct column *columns, int n, const json_t *line,
@@ -188,6 +200,6 @@ int columns_fill(struct table *t, int row, const struct column *columns, int n, 
 {
     int rc = 0;
     for (int c = 0; c < n && !rc; c++)
-        rc = column_set(t, row, c + 1, json_object_get(line, columns[c].key), columns[c].format, e);
+        rc = column_set(t, row, c + 1, &columns[c], line, e);
     return rc;
 }

@@ -32,10 +32,11 @@ enum table_style { TABLE_PLAIN, TABLE_MARKDOWN };
 /* Appends all rows, each ended by a newline. */
 int table_write(const struct table *t, enum table_style style, struct buf *out, struct err *e);
 
-/* A column that is filled from JSON objects: heading, and key of the value. */
+/* A column that is filled from JSON objects: heading, key of the value; keys of its interval, which
+ * is in the same cell: "0.145 [0.112, 0.172]". */
 struct column {
     const char *heading, *key;
-    const char *format; /* of numbers that are not integers */
+    const char *low, *high; /* NULL: none */
 };
 
 /* The headings of columns[n], from column 1 on. */
@@ -43,8 +44,5 @@ int columns_head(struct table *t, const struct column *columns, int n, struct er
 /* Fills a row from the object's values. */
 int columns_fill(struct table *t, int row, const struct column *columns, int n, const json_t *line,
                  struct err *e);
-/* Sets a cell: integers as they are, other numbers by the format, "-" if it is no number. */
-int column_set(struct table *t, int row, int col, const json_t *x, const char *format,
-               struct err *e);
 
 #endif

@@ -66,6 +66,14 @@ static int write_forgotten(const struct verdict *v, const struct verdict_limits 
                : buf_str(text, "; at most fixed thresholds, as no retrained model is given", e);
 }
 
+static bool has_kept(const struct verdict *v)
+{
+    for (int i = 0; i < v->n; i++)
+        if (v->figures[i].sense.role != ROLE_FORGET)
+            return true;
+    return false;
+}
+
 static int write_kept(const struct verdict *v, const struct verdict_limits *l, struct buf *text,
                       struct err *e)
 {
@@ -80,11 +88,10 @@ static int write_kept(const struct verdict *v, const struct verdict_limits *l, s
     if (rc)
         return rc;
     if (!n)
-        return buf_str(
-            text,
-            ": no figures of retain, neighbour or general data to compare with those before "
-            "unlearning",
-            e);
+        return buf_printf(text, e, ": %s",
+                          has_kept(v) ? "its figures have no measure: no log of the model before "
+                                        "unlearning, nor of the retrained one, is given"
+                                      : "no figures of retain, neighbour or general data");
     return buf_printf(text, e, "; at least %g of the figure %s", 1 - l->kept_loss,
                       v->has_before ? "before unlearning" : "of the retrained model");
 }
@@ -156,7 +163,7 @@ int verdict_write_limits(const struct verdict_limits *l, bool of_run, struct buf
 static int put_line(struct buf *out, const char *name, const struct buf *text, int width,
                     struct err *e)
 {
-    enum { INDENT = 14 };
+    enum { INDENT = 16 };
     return buf_printf(out, e, "  %-*s", INDENT - 2, name) ||
            buf_wrap(out, text->data, INDENT, width, e) || buf_str(out, "\n", e);
 }
