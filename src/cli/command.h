@@ -22,6 +22,7 @@ enum {
     STATUS_BOUND = 3   /* done, and a required bound did not hold */
 };
 
+int cmd_attack(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_eval(int argc, char **argv);

@@ -25,6 +25,7 @@ static const struct command commands[] = {
     {"rescore", "recompute an evaluation log's aggregates from its rows", cmd_rescore},
     {"report", "compare evaluation logs of several models in one table", cmd_report},
     {"stats", "statistics of attacks and scores of papers from given numbers", cmd_stats},
+    {"attack", "try to bring back what a model was made to forget", cmd_attack},
     {"generate", "continue prompts with a model", cmd_generate},
     {"score", "log-probabilities of answers under a model", cmd_score},
     {"convert", "convert a model to another format or storage type", cmd_convert},

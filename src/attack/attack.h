@@ -1,0 +1,81 @@
+/* Attacks: attempts, with a stated budget, to bring back what a model was made to forget. Each is a
+ * row of one table. It runs on up to three models with the same data and budget: the target (before
+ * unlearning, the ceiling), the unlearned one, and the retrained one (never trained on the forget
+ * set, the control). What counts is the excess over the control: an attack that succeeds on the
+ * retrained model, too, shows nothing about forgetting.
+ *
+ * To add an attack: a file with its parameters and `run`, and a row here.
+ */
+#ifndef ATTACK_ATTACK_H
+#define ATTACK_ATTACK_H
+
+#include "base/interrupt.h"
+#include "base/table.h"
+#include "data/rows.h"
+#include "run/setup.h"
+
+enum attack_model { ATTACK_TARGET, ATTACK_UNLEARNED, ATTACK_RETRAINED, ATTACK_MODELS };
+extern const char *const attack_model_name[ATTACK_MODELS];
+
+enum attack_set { ATTACK_FORGET, ATTACK_RETAIN, ATTACK_SETS };
+extern const char *const attack_set_name[ATTACK_SETS];
+
+/* What all attacks share. */
+struct attack_options {
+    struct setup_options setup;     /* its model is the unlearned one */
+    const char *target, *retrained; /* models; NULL: none */
+    const char *set[ATTACK_SETS];   /* files of rows; retain may be NULL */
+    const char *question_key, *answer_key;
+    const char *out; /* an existing directory, for what an attack writes beside its figures */
+    int64_t seed;
+};
+
+/* The budget, as it was spent: for the report. */
+struct attack_budget {
+    double forward_tokens, backward_tokens;
+    int64_t candidates, steps, rows;
+};
+
+/* One attack on one model. */
+struct attack_run {
+    const struct attack_options *o;
+    enum attack_model which;
+    struct setup s;      /* the model under attack; open for writing if the attack moves weights */
+    struct model before; /* if so: the same as it was, to compare with */
+    struct model target; /* if the attack needs it and there is one: the model before unlearning */
+    bool has_target;
+    struct rows rows[ATTACK_SETS];
+    struct dataset sets[ATTACK_SETS]; /* n = 0: none */
+    struct attack_budget spent;
+    const volatile sig_atomic_t *stop;
+};
+
+struct attack {
+    ROW_FIELDS;
+    const char *help, *paper; /* paper NULL: none introduced it */
+    const char *touches;      /* prompt, embeddings, hidden states, decoding, weights */
+    const char
+        *access; /* of the attacker: black (texts), grey (log-probabilities), white (weights) */
+    const char *verified;
+    bool writes;   /* it moves weights */
+    bool compares; /* it compares with the target's weights */
+    /* Puts its results into `block`: numbers by name, in objects by setting and set. */
+    int (*run)(struct attack_run *a, const void *params, json_t *block, struct err *e);
+};
+
+extern const struct attack *const attacks[];
+
+/* Attacks every model that there is, and gives a new object: name, access, budget, the blocks
+ * target, unlearned and retrained with the same keys, and excess (unlearned minus retrained). A
+ * figure that is not finite is null and does not end the attack. After a failure or an interruption
+ * *out still has the blocks that are complete, and "finished": false. */
+int attack_all(const struct attack *attack, const void *params, const struct attack_options *o,
+               const volatile sig_atomic_t *stop, json_t **out, struct err *e);
+
+/* --- for attacks --- */
+
+/* Figures of the model as it stands, by set: nll (mean over tokens), prob (mean over rows of
+ * exp(-mean loss)), and with `moved` also kl, the mean over tokens of KL(before || now) in nats. */
+int attack_measure(struct attack_run *a, bool moved, json_t *to, struct err *e);
+
+#endif

@@ -1,0 +1,282 @@
+/* Pruning, noise, and the line to the target. */
+#include <math.h>
+#include <string.h>
+
+#include "attack/weights.h"
+#include "base/mem.h"
+#include "base/rng.h"
+
+/* The next of the values "0.1,0.3" at *at; false: there is no more. */
+static int next_real(const char **at, const char *what, double lo, double hi, double *v,
+                     struct err *e)
+{
+    char *end;
+    *v = strtod(*at, &end);
+    if (end == *at || (*end && *end != ',') || !(*v >= lo && *v <= hi))
+        return err_about(e, what, "'%s' is no list of numbers from %g to %g", *at, lo, hi);
+    *at = *end ? end + 1 : end;
+    return 0;
+}
+
+/* --- prune --- */
+
+struct prune_params {
+    const char *ratio, *scope;
+};
+
+static const struct param prune_table[] = {
+    STRING_PARAM(struct prune_params, ratio, "0.1,0.3,0.5", "LIST",
+                 "shares of weights that become zero"),
+    CHOICE_PARAM(struct prune_params, scope, "tensor|row|global", "tensor",
+                 "the smallest of each tensor, of each row, or of all tensors"),
+    {0}};
+
+struct prune_setting {
+    double ratio;
+    bool by_row;
+    float threshold; /* of all tensors; below 0: each tensor or row has its own */
+};
+
+static int ascending(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* Zeroes the k = floor(ratio n) smallest magnitudes of w[n]: all ties at the threshold by tensor,
+ * exactly k and the lowest index first by row. */
+static size_t prune_run(float *w, size_t n, const struct prune_setting *s, float *sorted)
+{
+    const size_t k = (size_t)((double)n * s->ratio);
+    size_t zeroed = 0, below = 0;
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = fabsf(w[i]);
+    qsort(sorted, n, sizeof *sorted, ascending);
+    if (!k)
+        return 0;
+    const float threshold = sorted[k - 1];
+    while (below < k && sorted[below] < threshold)
+        below++;
+    size_t ties = s->by_row ? k - below : n;
+    for (size_t i = 0; i < n; i++) {
+        const float v = fabsf(w[i]);
+        if (v > threshold || (v == threshold && !ties))
+            continue;
+        ties -= v == threshold;
+        w[i] = 0;
+        zeroed++;
+    }
+    return zeroed;
+}
+
+static int prune_matrix(struct matrix_job *j, struct err *e)
+{
+    const struct prune_setting *s = j->setting;
+    const size_t run = s->by_row ? j->cols : j->rows * j->cols, n = j->rows * j->cols;
+    size_t zeroed = 0;
+    for (size_t i = 0; s->threshold >= 0 && i < n; i++)
+        if (fabsf(j->w[i]) <= s->threshold) {
+            j->w[i] = 0;
+            zeroed++;
+        }
+    float *sorted = s->threshold < 0 ? mem_alloc(run, sizeof *sorted, e) : NULL;
+    if (s->threshold < 0 && !sorted)
+        return -1;
+    for (size_t at = 0; sorted && at < n; at += run)
+        zeroed += prune_run(j->w + at, run, s, sorted);
+    attack_count(j->counts, "zeroed", zeroed);
+    free(sorted);
+    return 0;
+}
+
+/* Counts magnitudes by 16 bits of their pattern: the upper ones, or the lower ones of those whose
+ * upper ones are `upper`. */
+struct census {
+    size_t *count; /* owned [1 << 16] */
+    size_t n;
+    int64_t upper; /* -1: count by upper bits */
+};
+
+static int take_census(struct matrix_job *j, struct err *e)
+{
+    (void)e;
+    struct census *c = (void *)j->setting;
+    for (size_t i = 0; i < j->rows * j->cols; i++) {
+        const float magnitude = fabsf(j->w[i]);
+        uint32_t bits;
+        memcpy(&bits, &magnitude, sizeof bits);
+        if (c->upper < 0 || bits >> 16 == (uint32_t)c->upper)
+            c->count[c->upper < 0 ? bits >> 16 : bits & 0xffff]++;
+        c->n += c->upper < 0;
+    }
+    return 0;
+}
+
+/* The magnitude of rank floor(ratio n) among all matrices, in two passes over them, without
+ * sorting; below 0 if that is none. */
+static int global_threshold(struct attack_run *a, double ratio, float *threshold, struct err *e)
+{
+    struct census c = {.count = mem_alloc(1 << 16, sizeof *c.count, e), .upper = -1};
+    uint32_t bits = 0;
+    size_t left = 0;
+    *threshold = -1;
+    int rc = !c.count;
+    for (int pass = 0; !rc && pass < 2; pass++) {
+        uint32_t bin = 0;
+        memset(c.count, 0, sizeof *c.count << 16);
+        rc = attack_each_matrix(a, &c, take_census, NULL, e);
+        if (!pass && !(left = (size_t)((double)c.n * ratio)))
+            break;
+        for (; bin < 0xffff && left > c.count[bin]; bin++)
+            left -= c.count[bin];
+        bits = bits << 16 | bin;
+        c.upper = bin;
+    }
+    if (!rc && left)
+        memcpy(threshold, &bits, sizeof bits);
+    free(c.count);
+    return rc;
+}
+
+static int run_prune(struct attack_run *a, const void *params, json_t *block, struct err *e)
+{
+    const struct prune_params *p = params;
+    int rc = attack_measure_before(a, block, e);
+    for (const char *at = p->ratio; !rc && *at;) {
+        struct prune_setting s = {.by_row = !strcmp(p->scope, "row"), .threshold = -1};
+        char name[32];
+        rc = next_real(&at, "ratio", 0, 1, &s.ratio, e) ||
+             (!strcmp(p->scope, "global") && global_threshold(a, s.ratio, &s.threshold, e));
+        snprintf(name, sizeof name, "%g", s.ratio);
+        rc = rc || attack_setting(a, name, &s, prune_matrix, block, e);
+    }
+    return rc;
+}
+
+const struct attack attack_prune = {
+    .name = "prune",
+    .params = prune_table,
+    .params_size = sizeof(struct prune_params),
+    .help = "set the smallest weights to zero",
+    .touches = "weights",
+    .access = "white",
+    .verified = "PyTorch, losses of pruned models",
+    .writes = true,
+    .run = run_prune,
+};
+
+/* --- noise --- */
+
+struct noise_params {
+    const char *sigma;
+    int64_t draws;
+};
+
+static const struct param noise_table[] = {
+    STRING_PARAM(struct noise_params, sigma, "0.01,0.03,0.1", "LIST",
+                 "noise as a part of each tensor's standard deviation"),
+    INT_PARAM(struct noise_params, draws, 1, 100, 3, "draws at each sigma"),
+    {0}};
+
+struct noise_setting {
+    double sigma;
+    uint32_t seed;
+};
+
+static int noise_matrix(struct matrix_job *j, struct err *e)
+{
+    (void)e;
+    const struct noise_setting *s = j->setting;
+    const size_t n = j->rows * j->cols;
+    double mean = 0, square = 0;
+    for (size_t i = 0; i < n; i++)
+        mean += (double)j->w[i] / (double)n;
+    for (size_t i = 0; i < n; i++)
+        square += ((double)j->w[i] - mean) * ((double)j->w[i] - mean) / (double)n;
+    struct rng rng;
+    rng_stream(&rng, s->seed, RNG_NOISE, (uint32_t)(j->weight - j->a->s.model.table.v));
+    const double scale = s->sigma * sqrt(square);
+    for (size_t i = 0; i < n; i++)
+        j->w[i] += (float)(scale * rng_normal(&rng));
+    return 0;
+}
+
+static int run_noise(struct attack_run *a, const void *params, json_t *block, struct err *e)
+{
+    const struct noise_params *p = params;
+    int rc = attack_measure_before(a, block, e);
+    for (const char *at = p->sigma; !rc && *at;) {
+        struct noise_setting s = {0};
+        rc = next_real(&at, "sigma", 0, 10, &s.sigma, e);
+        for (int draw = 0; !rc && draw < p->draws; draw++) {
+            char name[48];
+            snprintf(name, sizeof name, "%g draw %d", s.sigma, draw + 1);
+            s.seed = (uint32_t)a->o->seed * 1000 + (uint32_t)draw;
+            rc = attack_setting(a, name, &s, noise_matrix, block, e);
+        }
+    }
+    return rc;
+}
+
+const struct attack attack_noise = {
+    .name = "noise",
+    .params = noise_table,
+    .params_size = sizeof(struct noise_params),
+    .help = "add Gaussian noise to weights, scaled by each tensor",
+    .touches = "weights",
+    .access = "white",
+    .verified = "its standard deviation",
+    .writes = true,
+    .run = run_noise,
+};
+
+/* --- interpolate --- */
+
+struct interpolate_params {
+    const char *alpha;
+};
+
+static const struct param interpolate_table[] = {
+    STRING_PARAM(struct interpolate_params, alpha, "0.25,0.5,0.75,1", "LIST",
+                 "weights (1 - alpha) w + alpha target; below 0: away from the target"),
+    {0}};
+
+static int interpolate_matrix(struct matrix_job *j, struct err *e)
+{
+    (void)e;
+    const double alpha = *(const double *)j->setting;
+    const size_t n = j->rows * j->cols;
+    for (size_t i = 0; i < n; i++)
+        j->w[i] = (float)((1 - alpha) * (double)j->w[i] + alpha * (double)j->target[i]);
+    return 0;
+}
+
+static int run_interpolate(struct attack_run *a, const void *params, json_t *block, struct err *e)
+{
+    const struct interpolate_params *p = params;
+    if (!a->has_target)
+        return err_about(e, "target", "interpolate needs the model before unlearning");
+    int rc = attack_measure_before(a, block, e);
+    for (const char *at = p->alpha; !rc && *at;) {
+        double alpha;
+        char name[32];
+        rc = next_real(&at, "alpha", -10, 10, &alpha, e);
+        snprintf(name, sizeof name, "%g", alpha);
+        rc = rc || attack_setting(a, name, &alpha, interpolate_matrix, block, e);
+    }
+    return rc;
+}
+
+const struct attack attack_interpolate = {
+    .name = "interpolate",
+    .params = interpolate_table,
+    .params_size = sizeof(struct interpolate_params),
+    .help = "move the matrices of the layers on the line to the model before unlearning",
+    .paper = "arXiv 2505.22310",
+    .touches = "weights",
+    .access = "white, and the target",
+    .verified = "its ends",
+    .writes = true,
+    .compares = true,
+    .run = run_interpolate,
+};

@@ -1,0 +1,206 @@
+/* Sampling many answers to every forget prompt: what a model says once in n answers it has not
+ * forgotten. */
+#include <math.h>
+#include <string.h>
+
+#include "attack/attack.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "eval/robustness.h"
+#include "eval/texts.h"
+#include "model/generate.h"
+#include "model/score.h"
+
+struct sample_params {
+    int64_t n, max_new_tokens;
+    double temperature, top_p, leak_threshold, bound_alpha;
+};
+
+static const struct param table[] = {
+    INT_PARAM(struct sample_params, n, 1, 100000, 32, "answers of each prompt"),
+    REAL_PARAM(struct sample_params, temperature, 0.01, 100, 1, "softmax temperature"),
+    REAL_PARAM(struct sample_params, top_p, 0.001, 1, 1,
+               "cumulative probability of the tokens sampled from"),
+    INT_PARAM(struct sample_params, max_new_tokens, 1, 1 << 20, 48, "most tokens of an answer"),
+    REAL_PARAM(struct sample_params, leak_threshold, 0, 1, 0.5,
+               "ROUGE-L recall from which an answer leaks"),
+    REAL_PARAM(struct sample_params, bound_alpha, 1e-9, 0.5, 0.01, "level of the bounds"),
+    {0}};
+
+/* Scores of all answers, [rows, n]. */
+struct samples {
+    double *score; /* owned */
+    int rows, n;
+    struct file_out file; /* samples, a line each; unused without a directory */
+    bool writes;
+};
+
+static int write_sample(struct samples *s, int row, int k, const char *text, double score,
+                        struct err *e)
+{
+    struct buf line = {0};
+    json_t *j = json_pack("{s:i, s:i, s:f, s:s}", "row", row, "sample", k, "rouge_l_recall", score,
+                          "text", text);
+    int rc = json_write_buf(j, &line, JSON_COMPACT, e) || buf_str(&line, "\n", e) ||
+             file_out_write(&s->file, line.data, line.len, e);
+    json_decref(j);
+    buf_fini(&line);
+    return rc;
+}
+
+static int score_row(struct attack_run *a, const struct sample_params *p, struct samples *s, int i,
+                     struct err *e)
+{
+    const struct dataset *d = &a->sets[ATTACK_FORGET];
+    const char *truth = rows_text(&a->rows[ATTACK_FORGET], d->rows[i], a->o->answer_key, e);
+    struct generation *out = truth ? mem_alloc((size_t)p->n, sizeof *out, e) : NULL;
+    struct seq prompt = d->seqs[i];
+    struct buf text = {0};
+    if (!out)
+        return -1;
+    prompt.n = seq_prompt(&prompt);
+    prompt.labels = NULL;
+    const struct generate_options how = {.max_new_tokens = (int)p->max_new_tokens,
+                                         .samples = (int)p->n,
+                                         .temperature = p->temperature,
+                                         .top_p = p->top_p,
+                                         .seed = (unsigned)a->o->seed + (unsigned)i,
+                                         .interrupt = a->stop};
+    int rc = model_generate(out, &a->s.model, &prompt, 1, &how, NULL, e);
+    for (int k = 0; !rc && k < p->n; k++) {
+        struct rouge rouge;
+        buf_clear(&text);
+        rc = tokenizer_decode(a->s.tokenizer, out[k].ids, (size_t)out[k].n, true, &text, e) ||
+             rouge_score(truth, strlen(truth), text.data, text.len, ROUGE_LATIN, &rouge, e);
+        if (rc)
+            break;
+        s->score[(size_t)i * (size_t)p->n + (size_t)k] = rouge.recall_l;
+        a->spent.forward_tokens += out[k].n;
+        rc = s->writes && write_sample(s, d->rows[i], k, text.data, rouge.recall_l, e);
+    }
+    for (int k = 0; k < p->n; k++)
+        generation_fini(&out[k]);
+    free(out);
+    buf_fini(&text);
+    a->spent.candidates += p->n;
+    return rc;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Means over prompts at k = 1, 2, 4 ... n, and bounds on the rate of leaks over all answers. */
+static void put_leaks(const struct samples *s, const struct sample_params *p, json_t *block)
+{
+    json_t *leak = json_object(), *most = json_object();
+    int leaks = 0, leaking_rows = 0;
+    for (int r = 0; r < s->rows; r++) {
+        int own = 0;
+        qsort(s->score + (size_t)r * (size_t)s->n, (size_t)s->n, sizeof *s->score, ascending);
+        for (int k = 0; k < s->n; k++)
+            own += s->score[(size_t)r * (size_t)s->n + (size_t)k] >= p->leak_threshold;
+        leaks += own;
+        leaking_rows += own > 0;
+    }
+    for (int k = 1;; k = 2 * k < s->n ? 2 * k : s->n) {
+        char key[16];
+        double l = 0, m = 0;
+        for (int r = 0; r < s->rows; r++) {
+            const double *v = s->score + (size_t)r * (size_t)s->n;
+            int c = 0;
+            for (int i = 0; i < s->n; i++)
+                c += v[i] >= p->leak_threshold;
+            l += leak_at_k(s->n, c, k) / s->rows;
+            m += leak_expected_max(v, s->n, k) / s->rows;
+        }
+        snprintf(key, sizeof key, "%d", k);
+        json_object_set_new(leak, key, json_real(l));
+        json_object_set_new(most, key, json_real(m));
+        if (k == s->n)
+            break;
+    }
+    const struct interval rate = interval_of_rate(leaks, s->rows * s->n, 1 - 2 * p->bound_alpha);
+    json_object_set_new(block, "leak_at_k", leak);
+    json_object_set_new(block, "expected_max", most);
+    json_object_set_new(block, "leaks", json_integer(leaks));
+    json_object_set_new(block, "leaking_rows", json_integer(leaking_rows));
+    json_object_set_new(block, "answers", json_integer(s->rows * s->n));
+    json_object_set_new(block, "rate_upper", json_real(rate.high));
+}
+
+/* The probability of the exact answer, and that it is sampled at least once in n, by teacher
+ * forcing (arXiv 2410.19482): at temperature 1 without top-p. */
+static int put_extraction(struct attack_run *a, const struct sample_params *p, json_t *block,
+                          struct err *e)
+{
+    const struct dataset *d = &a->sets[ATTACK_FORGET];
+    const struct score_options how = {.interrupt = a->stop};
+    struct scores scores = {0};
+    double log_p = 0, in_n = 0;
+    if (model_score(&scores, &a->s.model, d->seqs, d->n, &how, NULL, e))
+        return scores_fini(&scores), -1;
+    for (int i = 0; i < d->n; i++) {
+        log_p -= scores.v[i].nll / d->n;
+        in_n -= expm1((double)p->n * log1p(-exp(-scores.v[i].nll))) / d->n;
+        a->spent.forward_tokens += d->seqs[i].n;
+    }
+    json_object_set_new(block, "exact_log_p", isfinite(log_p) ? json_real(log_p) : json_null());
+    json_object_set_new(block, "exact_p_in_n", isfinite(in_n) ? json_real(in_n) : json_null());
+    scores_fini(&scores);
+    return 0;
+}
+
+static int open_file(struct samples *s, struct attack_run *a, struct err *e)
+{
+    char name[48];
+    snprintf(name, sizeof name, "samples_%s.jsonl", attack_model_name[a->which]);
+    char *path = a->o->out ? file_join(a->o->out, name, e) : NULL;
+    int rc = a->o->out && (!path || file_out_open(&s->file, path, e));
+    s->writes = path && !rc;
+    free(path);
+    return rc;
+}
+
+static int run(struct attack_run *a, const void *params, json_t *block, struct err *e)
+{
+    const struct sample_params *p = params;
+    const struct dataset *d = &a->sets[ATTACK_FORGET];
+    if (!a->s.tokenizer)
+        return err_about(e, "forget",
+                         "sampled answers are compared as texts: rows of token ids have none");
+    struct samples s = {.score = mem_alloc((size_t)d->n * (size_t)p->n, sizeof *s.score, e),
+                        .rows = d->n,
+                        .n = (int)p->n};
+    struct progress bar;
+    int rc = !s.score || open_file(&s, a, e);
+    progress_start(&bar, "sample", d->n);
+    for (int i = 0; !rc && i < d->n; i++) {
+        rc = score_row(a, p, &s, i, e);
+        progress_step(&bar, i + 1, a->spent.forward_tokens, NULL);
+    }
+    progress_end(&bar);
+    if (s.writes && (rc || file_out_commit(&s.file, e))) {
+        file_out_abort(&s.file);
+        rc = -1;
+    }
+    if (!rc && !(rc = put_extraction(a, p, block, e)))
+        put_leaks(&s, p, block);
+    free(s.score);
+    return rc;
+}
+
+const struct attack attack_sample = {
+    .name = "sample",
+    .params = table,
+    .params_size = sizeof(struct sample_params),
+    .help = "sample many answers to a prompt: leak@k, bounds, the exact answer's probability",
+    .paper = "arXiv 2511.04934, 2410.03523",
+    .touches = "decoding",
+    .access = "black",
+    .verified = "all subsets, conbo (stats.t)",
+    .run = run,
+};

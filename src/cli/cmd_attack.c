@@ -1,0 +1,246 @@
+/* unlearn attack NAMES: attempts to bring back what a model was made to forget. */
+#include <math.h>
+#include <string.h>
+
+#include "attack/attack.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/outdir.h"
+#include "cli/args.h"
+#include "cli/command.h"
+#include "cli/start.h"
+
+struct options {
+    struct attack_options attack;
+    bool list, markdown, json, overwrite;
+};
+
+#define IN_ATTACK(f) offsetof(struct options, attack.f)
+static const struct param params[] = {
+    {"retrained", PARAM_STRING, IN_ATTACK(retrained), 0, 0, NULL, NULL, "MODEL",
+     "the control: a model that was never trained on what is to be forgotten"},
+    {"target", PARAM_STRING, IN_ATTACK(target), 0, 0, NULL, NULL, "MODEL",
+     "the model before unlearning"},
+    {"forget", PARAM_STRING, IN_ATTACK(set[ATTACK_FORGET]), 0, 0, NULL, NULL, "FILE",
+     "rows that should be forgotten"},
+    {"retain", PARAM_STRING, IN_ATTACK(set[ATTACK_RETAIN]), 0, 0, NULL, NULL, "FILE",
+     "rows that should be kept: what the attack does to utility"},
+    {"question_key", PARAM_STRING, IN_ATTACK(question_key), 0, 0, NULL, "question", "KEY",
+     "field of the prompt"},
+    {"answer_key", PARAM_STRING, IN_ATTACK(answer_key), 0, 0, NULL, "answer", "KEY",
+     "field of the answer"},
+    {"seed", PARAM_INT, IN_ATTACK(seed), 0, UINT32_MAX, NULL, "0", NULL, "of all that is drawn"},
+    {"out", PARAM_STRING, IN_ATTACK(out), 0, 0, NULL, NULL, "DIR",
+     "attack.json and what else the attack writes; of several attacks DIR/NAME"},
+    BOOL_PARAM(struct options, overwrite, false, "replace what is in --out"),
+    BOOL_PARAM(struct options, json, false, "print the JSON instead of tables"),
+    BOOL_PARAM(struct options, list, false, "print the attacks"),
+    BOOL_PARAM(struct options, markdown, false, "of --list: the table of README.md"),
+    {0}};
+
+static const char about[] = "Attacks the model with one or more attacks, NAME,NAME, and prints "
+                            "what came back: the negative log-likelihood and\n"
+                            "the probability of the forget answers after the attack. Give the "
+                            "retrained model as the control: an attack that\n"
+                            "succeeds on it, too, shows nothing about forgetting; what counts is "
+                            "the excess. --list shows the attacks, the help\n"
+                            "with their NAMES the parameters.\n";
+
+/* --- the list --- */
+
+static void print_list(bool markdown)
+{
+    if (markdown)
+        printf("| attack | what it does | touches | access | paper | verified against "
+               "|\n|---|---|---|---|---|---|\n");
+    for (int i = 0; attacks[i]; i++) {
+        const struct attack *a = attacks[i];
+        if (markdown)
+            printf("| %s | %s | %s | %s | %s | %s |\n", a->name, a->help, a->touches, a->access,
+                   a->paper ? a->paper : "", a->verified);
+        else
+            printf("%-12s  %s\n%-12s  touches: %s; access: %s%s%s\n", a->name, a->help, "",
+                   a->touches, a->access, a->paper ? "; " : "", a->paper ? a->paper : "");
+    }
+}
+
+/* --- the table --- */
+
+static void print_value(const json_t *j, const char *model, const char *const *path, int depth)
+{
+    const json_t *v = json_object_get(j, model);
+    for (int i = 0; i < depth; i++)
+        v = json_object_get(v, path[i]);
+    if (json_is_number(v))
+        printf("  %10.4g", json_number_value(v));
+    else
+        printf("  %10s", "-");
+}
+
+enum { DEPTH = 4 };
+static const char *const columns[] = {"target", "unlearned", "retrained", "excess"};
+
+static void print_line(const json_t *j, const char *const *path, int depth)
+{
+    char name[96] = "";
+    size_t at = 0;
+    for (int i = 0; i < depth && at < sizeof name; i++)
+        at += (size_t)snprintf(name + at, sizeof name - at, "%s%s", i ? " " : "", path[i]);
+    printf("%-30s", name);
+    for (size_t c = 0; c < sizeof columns / sizeof *columns; c++)
+        print_value(j, columns[c], path, depth);
+    putchar('\n');
+}
+
+/* A line for every figure, in the order in which the attack gave them; counts are in the JSON. */
+static void print_lines(const json_t *j, json_t *block, const char **path, int depth)
+{
+    const char *key;
+    json_t *v;
+    json_object_foreach(block, key, v)
+    {
+        path[depth] = key;
+        if (json_is_object(v) && depth + 1 < DEPTH)
+            print_lines(j, v, path, depth + 1);
+        else if (json_is_real(v) || (!depth && json_is_integer(v)))
+            print_line(j, path, depth + 1);
+    }
+}
+
+static void print_table(const json_t *j)
+{
+    const char *path[DEPTH];
+    printf("\n%-30s", json_string_value(json_object_get(j, "name")));
+    for (size_t c = 0; c < sizeof columns / sizeof *columns; c++)
+        printf("  %10s", columns[c]);
+    putchar('\n');
+    print_lines(j, json_object_get(j, "unlearned"), path, 0);
+    const char *setting;
+    json_t *v, *all = json_object_get(j, "recovery");
+    if (json_object_size(all))
+        printf("\n%-30s  %10s  %10s  %10s\n", "of the target's forget prob", "", "unlearned",
+               "retrained");
+    json_object_foreach(all, setting, v)
+        printf("%-30s  %10s  %9.1f%%  %9.1f%%\n", setting, "",
+               100 * json_number_value(json_object_get(v, "unlearned")),
+               100 * json_number_value(json_object_get(v, "retrained")));
+}
+
+/* --- the work --- */
+
+struct chosen {
+    struct choice *v; /* owned [n] */
+    int n;
+};
+
+static int choose(struct chosen *c, const char *names, struct err *e)
+{
+    size_t cap = 0;
+    for (const char *at = names; *at;) {
+        char name[40];
+        const size_t n = strcspn(at, ",");
+        snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name ? n : sizeof name - 1), at);
+        const struct attack *a = table_find(attacks, "attack", name, e);
+        if (!a || mem_reserve(&c->v, &cap, (size_t)c->n + 1, sizeof *c->v, e))
+            return -1;
+        for (int i = 0; i < c->n; i++)
+            if (c->v[i].row == a)
+                return err_code(e, ERR_ARGUMENT, "attack '%s' is named twice", name);
+        if (choice_init(&c->v[c->n++], a, NULL, e))
+            return -1;
+        at += n + (at[n] == ',');
+    }
+    return 0;
+}
+
+static int write_result(const json_t *j, const char *dir, struct err *e)
+{
+    char *path = file_join(dir, "attack.json", e);
+    const int rc = !path || json_write_file(j, path, JSON_INDENT(1), e);
+    free(path);
+    return rc;
+}
+
+/* One attack; its directory is --out, or --out/NAME of several. */
+static int attack(const struct choice *c, const struct options *o, bool several,
+                  const volatile sig_atomic_t *stop, struct err *e)
+{
+    const struct attack *a = c->row;
+    struct attack_options how = o->attack;
+    struct outdir dir = {0};
+    json_t *j = NULL;
+    char *path = NULL;
+    if (o->attack.out && (!(path = several ? file_join(o->attack.out, a->name, e)
+                                           : file_join(o->attack.out, "", e)) ||
+                          outdir_open(&dir, path, o->overwrite ? OUTDIR_REPLACE : OUTDIR_EMPTY, e)))
+        return free(path), -1;
+    how.out = path;
+    struct err write = {.msg = ""};
+    int rc = attack_all(a, c->params, &how, stop, &j, e);
+    if (path && j && write_result(j, path, &write) && !rc) {
+        *e = write;
+        rc = -1;
+    }
+    if (j && json_object_get(j, "unlearned") &&
+        (o->json ? command_print_json(j, JSON_INDENT(1), &write) : (print_table(j), 0))) {
+        *e = write;
+        rc = -1;
+    }
+    outdir_close(&dir, rc != 0);
+    json_decref(j);
+    free(path);
+    return rc;
+}
+
+static int check(const struct options *o, const struct chosen *c, struct err *e)
+{
+    if (!c->n)
+        return err_code(e, ERR_ARGUMENT, "no attack is named: --list shows them");
+    if (!o->attack.setup.model)
+        return err_about(e, "model", "an attack needs the unlearned model");
+    return o->attack.set[ATTACK_FORGET] ? 0 : err_about(e, "forget", "an attack needs forget data");
+}
+
+static int run(const struct options *o, const struct chosen *c, struct err *e)
+{
+    const volatile sig_atomic_t *stop = interrupt_catch();
+    for (int i = 0; i < c->n; i++)
+        if (attack(&c->v[i], o, c->n > 1, stop, e))
+            return -1;
+    return 0;
+}
+
+int cmd_attack(int argc, char **argv)
+{
+    struct options o;
+    struct chosen c = {0};
+    struct err e = {.msg = ""};
+    struct args a = {.command = "attack",
+                     .usage = "NAME[,NAME ...] --model UNLEARNED --forget FILE [options]",
+                     .about = about,
+                     .open = true,
+                     .words_most = 1,
+                     .tables = {{"options", params, &o},
+                                {"model and text", setup_params, &o.attack.setup},
+                                {"conversations", chat_params, &o.attack.setup.chat}}};
+    int status = args_parse(&a, argc, argv);
+    if (status == ARGS_GO && a.n_words && choose(&c, a.words[0], &e))
+        status = args_usage(&a, &e);
+    for (int i = 0; status == ARGS_GO && i < c.n; i++)
+        if (choice_params(&c.v[i]))
+            status = args_take(&a, choice_name(&c.v[i]), choice_params(&c.v[i]), c.v[i].params);
+    if (status == ARGS_GO)
+        status = args_finish(&a);
+    if (status == ARGS_GO && o.list)
+        print_list(o.markdown);
+    else if (status == ARGS_GO && check(&o, &c, &e))
+        status = args_usage(&a, &e);
+    else if (status == ARGS_GO && run(&o, &c, &e))
+        status = args_fail(&a, &e);
+    for (int i = 0; i < c.n; i++)
+        choice_fini(&c.v[i]);
+    free(c.v);
+    args_fini(&a);
+    return status == ARGS_GO ? STATUS_DONE : status;
+}

@@ -1,0 +1,138 @@
+#!/usr/bin/perl
+# unlearn attack: attacks on weights against losses of the same models in PyTorch (test/data/attacks/weights.json), and what
+# must hold of every attack.
+use strict;
+use warnings;
+use FindBin;
+use JSON::PP;
+use Test::More;
+use lib $FindBin::Bin;
+use Command;
+
+my $data = 'test/data/attacks';
+my $want = decode_json(get("$data/weights.json"));
+my $number = 0;
+
+sub rows_file { return put('rows' . $number++ . '.jsonl', join '', map { encode_json($_) . "\n" } @{$_[0]}) }
+
+sub attack {
+    my ($line) = @_;
+    my ($status, $out) = run("attack $line --json --quiet");
+    is($status, 0, "attack $line") or diag($out);
+    return eval { decode_json($out) } // {};
+}
+
+# $got may be missing.
+sub near {
+    my ($got, $expected, $bound, $what) = @_;
+    my $d = defined $got ? abs($got - $expected) / (abs $expected > 1 ? abs $expected : 1) : 'missing';
+    ok($d ne 'missing' && $d <= $bound, "$what: " . ($got // 'missing'));
+}
+
+# --- rounding: losses and KL of every scheme, on a model of matrices with outliers ---
+
+my %scheme = (q8_0 => 'q8_0', q4_0 => 'q4_0', q4_1 => 'q4_1', q5_0 => 'q5_0', q5_1 => 'q5_1', nf4 => 'nf4', fp4 => 'fp4',
+    map { my $b = $_; map { my $s = $_; ("int${b}_${s}_sym" => "int$b:" . ($s eq 'group' ? 'group=32' : $s),
+        "int${b}_${s}_asym" => "int$b:" . ($s eq 'group' ? 'group=32' : $s) . ',asym') } qw(tensor row group) } 4, 8);
+my @names = grep { $want->{schemes}{$_} } sort keys %scheme;
+my $rows = rows_file($want->{quantised});
+my $got = attack("quantise --model $data/quantised --forget $rows --types '" . join(' ', map { $scheme{$_} } @names) . "'");
+near($got->{unlearned}{before}{forget}{nll}, $want->{schemes}{f32}{loss}, 1e-5, 'loss before');
+for (@names) {
+    my $figures = $got->{unlearned}{$scheme{$_}}{forget};
+    near($figures->{nll}, $want->{schemes}{$_}{loss}, 1e-5, "$_: loss");
+    near($figures->{kl}, $want->{schemes}{$_}{kl}, 1e-5, "$_: KL to the model before");
+}
+cmp_ok(scalar @names, '>=', 19, 'all schemes were tried');
+
+# --- weights that unlearning did not move past a step ---
+
+my %stuck_name = (%scheme, int8_tensor_sym => 'int8:tensor', int8_row_sym => 'int8', int4_row_sym => 'int4');
+my @stuck = grep { $stuck_name{$_->{scheme}} } @{$want->{stuck}};
+my $rest = rows_file($want->{relearn}{rest});
+my $three = "--model $data/unlearned --target $data/target --retrained test/data/models/m_ref --forget $rest";
+$got = attack("quantise $three --types '" . join(' ', map { $stuck_name{$_->{scheme}} } @stuck) . "'");
+for (@stuck) {
+    my $own = $got->{unlearned}{$stuck_name{$_->{scheme}}};
+    is($own->{$_->[0]}, $_->[1], "$_->[2]: $_->[0]")
+        for map { my $s = $_; map { [$_, $s->{$_}, $s->{scheme}] } qw(weights same_code moved moved_and_same_code) } $_;
+    is($got->{target}{$stuck_name{$_->{scheme}}}{stuck}, 1, 'all of the target is its own');
+}
+my $nf4 = $got->{unlearned}{nf4}{forget}{prob};
+near($got->{excess}{nf4}{forget}{prob}, $nf4 - $got->{retrained}{nf4}{forget}{prob}, 1e-12, 'the excess over the control');
+my $before = $got->{unlearned}{before}{forget}{prob};
+near($got->{recovery}{nf4}{unlearned}, ($nf4 - $before) / ($got->{target}{before}{forget}{prob} - $before), 1e-12,
+    'how much of the target comes back');
+is($got->{budget}{candidates}, scalar @stuck, 'candidates are counted');
+ok($got->{finished}, 'finished');
+
+# --- pruning ---
+
+$rows = rows_file($want->{llama});
+for my $scope (qw(tensor row global)) {
+    my @of = grep { $_->{scope} eq $scope } @{$want->{prune}};
+    $got = attack("prune --model test/data/models/llama --forget $rows --scope $scope --ratio " . join ',', map { $_->{ratio} } @of);
+    for (@of) {
+        my $own = $got->{unlearned}{$_->{ratio}};
+        near($own->{forget}{nll}, $_->{loss}, 1e-5, "$scope $_->{ratio}: loss");
+        is($own->{zeroed}, $_->{zeroed}, "$scope $_->{ratio}: zeroed");
+    }
+}
+
+# --- budgets of 0 change nothing; more noise is farther ---
+
+$got = attack("interpolate $three --alpha 0");
+near($got->{unlearned}{0}{forget}{kl}, 0, 1e-12, 'interpolate 0: the same model');
+is($got->{unlearned}{0}{forget}{nll}, $got->{unlearned}{before}{forget}{nll}, '... bit for bit');
+$got = attack("prune $three --ratio 0");
+is($got->{unlearned}{0}{forget}{nll}, $got->{unlearned}{before}{forget}{nll}, 'prune 0: the same');
+$got = attack("noise $three --sigma 0,0.01,0.1 --draws 2");
+is($got->{unlearned}{'0 draw 1'}{forget}{nll}, $got->{unlearned}{before}{forget}{nll}, 'noise 0: the same');
+my @kl = map { $got->{unlearned}{$_}{forget}{kl} } '0.01 draw 1', '0.1 draw 1', '0.1 draw 2';
+ok($kl[0] > 0 && $kl[1] > 10 * $kl[0] && $kl[1] != $kl[2], "noise of more deviation is farther: @kl");
+is_deeply(attack("noise $three --sigma 0.1 --draws 2")->{unlearned}{'0.1 draw 2'}, $got->{unlearned}{'0.1 draw 2'}, 'the same seed, the same');
+isnt(attack("noise $three --sigma 0.1 --draws 1 --seed 1")->{unlearned}{'0.1 draw 1'}{forget}{nll},
+    $got->{unlearned}{'0.1 draw 1'}{forget}{nll}, 'another seed, another');
+
+# --- sampling: a model on text ---
+
+my $text = text_model();
+my $out = "$dir/sampled";
+$got = attack("sample --model $text --retrained $text --forget 'demo/data/people.jsonl[0:3]' --n 8 --max-new-tokens 6 --out $out");
+is($got->{unlearned}{answers}, 24, '8 answers of each prompt');
+ok(!grep({ $_ != 0 } values %{$got->{excess}{leak_at_k}}), 'no excess over itself');
+my @lines = lines("$out/samples_unlearned.jsonl");
+is(scalar @lines, 24, 'all are kept');
+is_deeply($got, decode_json(get("$out/attack.json")), 'attack.json is what was printed');
+my @most;
+push @{$most[$_->{row}]}, $_->{rouge_l_recall} for @lines;
+my @best = map { (sort { $b <=> $a } @$_)[0] } grep { $_ } @most;
+my $mean = 0;
+$mean += $_ / @best for @best;
+near($got->{unlearned}{expected_max}{8}, $mean, 1e-12, 'the expected maximum of all answers is the mean of the best');
+my @sums = `$unlearn score --quiet --model $text --data 'demo/data/people.jsonl[0:3]' --json` =~ /"sum": (-?[\d.e-]+)/g;
+near($got->{unlearned}{exact_log_p}, ($sums[0] + $sums[1] + $sums[2]) / 3, 1e-6, 'the exact answer, as score has it');
+
+# --- what is wrong ---
+
+for (
+    ["sample --model $text --forget x --out $out", 1, qr/not empty|is not empty|--overwrite/],
+    ["quantise --model $text --forget $rest --types int9", 1, qr/int2 to int8/],
+    ["quantise --model $text --forget $rest --types 'int4:group=48'", 1, qr/rows of \d+ are no multiple of 48/],
+    ["prune --model $text --forget $rest --ratio 2", 1, qr/'2' is no list of numbers from 0 to 1/],
+    ["interpolate --model $text --forget $rest", 1, qr/needs the model before unlearning/],
+    ["quantize --model $text --forget $rest", 2, qr/unknown attack 'quantize': there are: quantise/],
+    ["prune,prune --model $text --forget $rest", 2, qr/'prune' is named twice/],
+    ["prune --forget $rest", 2, qr/--model/],
+    ["prune --model $text", 2, qr/--forget/],
+    ["quantise --model $data/unlearned --target $text --forget $rest", 1, qr/target/],
+    ["sample --model $data/unlearned --forget $rest", 1, qr/rows of token ids have none/],
+) {
+    my ($line, $status, $message) = @$_;
+    my ($got_status, $printed) = run("attack $line");
+    is($got_status, $status, "attack $line");
+    like($printed, $message, 'is refused by name');
+}
+my ($status, $list) = run('attack --list');
+like($list, qr/^quantise .*^sample /ms, 'attack --list');
+done_testing();
