@@ -121,7 +121,7 @@ for (
     ["quantise --model $text --forget $rest --types 'int4:group=48'", 1, qr/rows of \d+ are no multiple of 48/],
     ["prune --model $text --forget $rest --ratio 2", 1, qr/'2' is no list of numbers from 0 to 1/],
     ["interpolate --model $text --forget $rest", 1, qr/needs the model before unlearning/],
-    ["quantize --model $text --forget $rest", 2, qr/unknown attack 'quantize': there are: quantise/],
+    ["quantize --model $text --forget $rest", 2, qr/unknown attack 'quantize'; there are: quantise/],
     ["prune,prune --model $text --forget $rest", 2, qr/'prune' is named twice/],
     ["prune --forget $rest", 2, qr/--model/],
     ["prune --model $text", 2, qr/--forget/],
