@@ -26,7 +26,7 @@ struct attack_options {
     const char *target, *retrained; /* models; NULL: none */
     const char *set[ATTACK_SETS];   /* files of rows; retain may be NULL */
     const char *question_key, *answer_key;
-    const char *out; /* an existing directory, for what an attack writes beside its figures */
+    const char *out; /* an existing directory, for what else an attack writes */
     int64_t seed;
 };
 

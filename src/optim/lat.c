@@ -58,7 +58,7 @@ static double weight(const void *params_, int extra)
 }
 
 /* State of the inner attack; arrays [n,C]. */
-struct attack {
+struct lat_attack {
     struct latent *at;
     device float *delta, *m, *v;
     size_t n, width;
@@ -66,7 +66,7 @@ struct attack {
 };
 
 /* Projects every token's delta to length eps. */
-static void project(const struct attack *a, const struct ops *o, double eps)
+static void project(const struct lat_attack *a, const struct ops *o, double eps)
 {
     float *delta = o->map(a->delta, a->n * a->width);
     for (size_t t = 0; t < a->n; t++) {
@@ -81,8 +81,8 @@ static void project(const struct attack *a, const struct ops *o, double eps)
     o->unmap(a->delta);
 }
 
-static int find_worst(const struct lat *p, struct gradient *g, struct micro *mb, struct attack *a,
-                      struct err *e)
+static int find_worst(const struct lat *p, struct gradient *g, struct micro *mb,
+                      struct lat_attack *a, struct err *e)
 {
     struct engine *en = g->engine;
     bool retain = param_choice(away_roles, p->lat_away_role) == 0;
@@ -133,7 +133,7 @@ static device float *take_zeros(struct gradient *g, size_t n, struct err *e)
 static int attack(const struct lat *p, struct gradient *g, int k, struct err *e)
 {
     struct micro *mb = &g->order->micro[g->first + k];
-    struct attack a = {.at = &g->latent[k], .width = (size_t)g->engine->model->cfg.width};
+    struct lat_attack a = {.at = &g->latent[k], .width = (size_t)g->engine->model->cfg.width};
     for (int s = 0; s < mb->n[ROLE_FORGET]; s++)
         a.n += (size_t)g->engine->sets[ROLE_FORGET]->seqs[mb->rows[ROLE_FORGET][s]].n;
     size_t floats = a.n * a.width;
