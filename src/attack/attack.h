@@ -9,7 +9,6 @@
 #ifndef ATTACK_ATTACK_H
 #define ATTACK_ATTACK_H
 
-#include "base/interrupt.h"
 #include "base/table.h"
 #include "data/rows.h"
 #include "run/setup.h"
