@@ -78,7 +78,7 @@ static inline void bench_open(struct bench *b, const char *method, double alpha,
     BUG_ON(param_apply_presets(method_params, &b->r.p, b->r.method->presets, &e));
     b->r.p.alpha = alpha;
     BUG_ON(recipe_choose_terms(&b->r, &e));
-    if (b->r.part[PART_FORGET].row && recipe_term(&b->r, PART_FORGET)->layer) {
+    if (b->r.part[PART_FORGET].row && recipe_term(&b->r, PART_FORGET)->kind == VIEW_HIDDEN) {
         set(choice_params(&b->r.part[PART_FORGET]), b->r.part[PART_FORGET].params, "layer", "1");
         set(choice_params(&b->r.part[PART_RETAIN]), b->r.part[PART_RETAIN].params, "layer", "1");
     }

@@ -21,6 +21,8 @@ struct board {
     int n_seqs, n_rows, n_tokens;
     int row_seq[R], label[R], n_labels[S], token[N], token_seq[N];
     uint8_t scored[N];
+    int at[R], of[R];
+    struct token_view tokens[N]; /* of the three arrays above, for a view */
     float x[KINDS][R * V > N *C ? R *V : N *C], ref[KINDS][R * V > N *C ? R *V : N *C];
     float helper[TERM_MAX_HELPERS][R * V];
     float d[KINDS][R * V > N *C ? R *V : N *C];
@@ -114,46 +116,51 @@ static inline void add_up(struct board *b)
 /* Rows first..first+n of the board, or all it has. Logits are overwritten by their derivative. */
 static inline struct view show(struct board *b, enum view_kind kind, int first, int n)
 {
+    for (int i = 0; i < b->n_tokens; i++)
+        b->tokens[i] = (struct token_view){b->token[i], b->token_seq[i], b->scored[i]};
+    for (int r = 0; r < b->n_rows; r++) {
+        b->at[r] = r && b->row_seq[r] == b->row_seq[r - 1] ? b->at[r - 1] + 1 : 0;
+        b->of[r] = b->n_labels[b->row_seq[r]];
+    }
     memcpy(b->d[VIEW_LOGITS] + first * V, b->x[VIEW_LOGITS] + first * V,
            (size_t)(n * V) * sizeof(float));
     memset(b->d[VIEW_LOGP], 0, sizeof b->d[VIEW_LOGP]);
     memset(b->d[VIEW_HIDDEN], 0, sizeof b->d[VIEW_HIDDEN]);
-    struct view v = {.n_seqs = b->n_seqs,
-                     .n_rows = n,
-                     .row_seq = b->row_seq + first,
-                     .label = b->label + first,
-                     .n_labels = b->n_labels,
-                     .mean_rows = b->mean_rows,
-                     .mean_seqs = b->mean_seqs,
-                     .mean_tokens = b->mean_tokens,
-                     .mean_prompts = b->mean_prompts,
-                     .layer = 1,
-                     .n_layers = 2,
-                     .noise = 5,
-                     .vocab = V,
-                     .width = C,
-                     .n_tokens = b->n_tokens,
-                     .token = b->token,
-                     .token_seq = b->token_seq,
-                     .scored = b->scored,
-                     .direction = b->direction};
-    if (kind == VIEW_LOGP) {
-        v.logp = b->x[kind];
-        v.ref_logp = b->ref[kind];
-        v.nll = b->nll;
-        v.ref_nll = b->ref_nll;
-        v.dlogp = b->d[kind];
-    } else if (kind == VIEW_LOGITS) {
-        v.z = v.dz = b->d[kind] + first * V;
-        v.ref_z = b->ref[kind] + first * V;
-        v.first_row = first;
-        for (int k = 0; k < TERM_MAX_HELPERS; k++)
-            v.helper[k] = b->helper[k] + first * V;
-    } else {
-        v.hidden = b->x[kind];
-        v.ref_hidden = b->ref[kind];
-        v.dhidden = b->d[kind];
-    }
+    const struct means mean = {b->mean_rows, b->mean_seqs, b->mean_tokens, b->mean_prompts};
+    if (kind == VIEW_LOGP)
+        return (struct view){.logp = {.n_seqs = b->n_seqs,
+                                      .n_rows = n,
+                                      .row_seq = b->row_seq + first,
+                                      .n_labels = b->n_labels,
+                                      .mean = mean,
+                                      .logp = b->x[kind],
+                                      .nll = b->nll,
+                                      .ref_nll = b->ref_nll,
+                                      .dlogp = b->d[kind]}};
+    if (kind == VIEW_HIDDEN)
+        return (struct view){.hidden = {.n_seqs = b->n_seqs,
+                                        .n_tokens = b->n_tokens,
+                                        .width = C,
+                                        .layer = 1,
+                                        .n_layers = 2,
+                                        .mean = mean,
+                                        .hidden = b->x[kind],
+                                        .ref = b->ref[kind],
+                                        .dhidden = b->d[kind],
+                                        .token = b->tokens,
+                                        .direction = b->direction,
+                                        .noise = 5}};
+    struct view v = {.logits = {.n_rows = n,
+                                .vocab = V,
+                                .label = b->label + first,
+                                .at = b->at + first,
+                                .of = b->of + first,
+                                .mean_rows = b->mean_rows,
+                                .z = b->d[kind] + first * V,
+                                .ref = b->ref[kind] + first * V,
+                                .dz = b->d[kind] + first * V}};
+    for (int k = 0; k < TERM_MAX_HELPERS; k++)
+        v.logits.helper[k] = b->helper[k] + first * V;
     return v;
 }
 
@@ -163,16 +170,18 @@ static inline double loss_of_rows(const struct term *t, const void *params, stru
     struct view v[TERM_MAX_VIEWS], *views[TERM_MAX_VIEWS];
     struct err e;
     double loss = 0, measured = 0;
-    if (t->measure) {
+    if (t->kind == VIEW_LOGITS && t->logits.measure) {
         static struct board all;
         all = *b;
         v[0] = show(&all, t->kind, 0, all.n_rows);
-        BUG_ON(t->measure(params, (struct view *const[]){v}, &measured, &e));
+        BUG_ON(term_measure(t, params, &v[0].logits, &measured, &e));
+        measured /= all.n_rows ? all.n_rows : 1;
     }
     for (int i = 0; i < t->n_views; i++) {
         add_up(&b[i]);
         v[i] = show(&b[i], t->kind, first, n < 0 ? b[i].n_rows : n);
-        v[i].measured = measured;
+        if (t->kind == VIEW_LOGITS)
+            v[i].logits.measured = measured;
         views[i] = &v[i];
     }
     if (term_loss(t, params, views, &loss, &e)) {

@@ -13,15 +13,15 @@ static int layer_at(const void *params)
 
 static int distance(const void *params, struct view *const *views, double *loss, struct err *e)
 {
-    struct view *v = views[0];
+    struct hidden_view *v = &views[0]->hidden;
     (void)params, (void)e;
     for (int t = 0; t < v->n_tokens; t++)
-        for (int c = 0; v->scored[t] && c < v->width; c++) {
+        for (int c = 0; v->token[t].scored && c < v->width; c++) {
             size_t i = (size_t)t * (size_t)v->width + (size_t)c;
-            double want = v->ref_hidden ? (double)v->ref_hidden[i] : 2 * (double)v->direction[c];
+            double want = v->ref ? (double)v->ref[i] : 2 * (double)v->direction[c];
             double d = (double)v->hidden[i] - want;
-            *loss += d * d / 2 / v->mean_rows;
-            v->dhidden[i] += (float)(d / v->mean_rows);
+            *loss += d * d / 2 / v->mean.rows;
+            v->dhidden[i] += (float)(d / v->mean.rows);
         }
     return 0;
 }
@@ -42,14 +42,15 @@ static double hidden_loss(struct bench *b, const struct micro *mb)
 /* The gradient through a hidden view is that of the loss, and nothing above the layer gets any. */
 static void check_hidden(int layer)
 {
-    static const struct term to_direction = {
-        .name = "d", .kind = VIEW_HIDDEN, .n_views = 1, .loss = distance, .layer = layer_at};
+    static const struct term to_direction = {.name = "d",
+                                             .kind = VIEW_HIDDEN,
+                                             .n_views = 1,
+                                             .hidden = {.loss = distance, .layer = layer_at}};
     static const struct term to_ref = {.name = "r",
                                        .kind = VIEW_HIDDEN,
                                        .n_views = 1,
                                        .needs_ref = true,
-                                       .loss = distance,
-                                       .layer = layer_at};
+                                       .hidden = {.loss = distance, .layer = layer_at}};
     static const struct {
         enum slot slot;
         int layer;

@@ -15,8 +15,7 @@
 #include "train/loop.h"
 
 enum {
-    OU = COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN | COMPAT_RMU_BXB |
-         COMPAT_RMU_CLIP_ALL | COMPAT_RMU_DRAW,
+    OU = COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN, /* and the quirks of the chosen terms */
     WIDTH = 24
 };
 
@@ -65,6 +64,7 @@ static inline void bench_open(struct bench *b, const char *cur, const char *ref,
     b->r.p.alpha = alpha;
     b->r.p.retain_loss_type = retain;
     BUG_ON(recipe_choose_terms(&b->r, &e));
+    recipe_apply_compat(&b->r, compat ? "ou" : "none");
 }
 
 static inline void bench_close(struct bench *b)

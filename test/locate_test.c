@@ -146,7 +146,8 @@ static void check_place(void)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         set(choice_params(&b.r.part[PART_FORGET]), b.r.part[PART_FORGET].params, "module_regex",
             rows[i].regex);
-        ok(recipe_term(&b.r, PART_FORGET)->layer(b.r.part[PART_FORGET].params) == rows[i].layer,
+        ok(recipe_term(&b.r, PART_FORGET)->hidden.layer(b.r.part[PART_FORGET].params) ==
+               rows[i].layer,
            "module_regex '%s': layer %d", rows[i].regex, rows[i].layer);
         ok(recipe_bind(&b.r, &b.g, &e) && !strcmp(e.subject, "layer") && !strcmp(e.range, "0 to 2"),
            "%s", e.msg);
@@ -163,9 +164,9 @@ static void check_direction(void)
     for (int i = 0; i < WIDTH; i++)
         sum += (double)b.u[i] * (double)b.u[i];
     near(sum, 1, 1e-6, 0, "the direction has length 1");
-    direction_draw(u, WIDTH, 0, &b.order, 0);
+    direction_draw(u, WIDTH, 0, NULL);
     ok(!memcmp(u, b.u, sizeof u), "the same seed gives the same direction");
-    direction_draw(u, WIDTH, 1, &b.order, 0);
+    direction_draw(u, WIDTH, 1, NULL);
     ok(memcmp(u, b.u, sizeof u), "another seed another one");
     ok(direction_normalise(zero, WIDTH), "zero has no direction");
     bench_close(&b);

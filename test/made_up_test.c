@@ -18,11 +18,11 @@ static const int others[B][T] = {{-100, -100, 10, 11, -100, -100}, {-100, 20, 21
 /* One role's view and its memory. */
 struct made {
     struct view v;
-    int n, row_seq[ROWS], label[ROWS], n_labels[B], token_seq[ROWS], at[ROWS];
-    float z[ROWS * V], ref[ROWS * V], logp[ROWS], ref_logp[ROWS], d[ROWS * V];
+    int n, row_seq[ROWS], label[ROWS], n_labels[B], at[ROWS];
+    float z[ROWS * V], ref[ROWS * V], logp[ROWS], d[ROWS * V];
     double nll[B], ref_nll[B];
     float hidden[ROWS * D], ref_hidden[ROWS * D], direction[D];
-    uint8_t scored[ROWS];
+    struct token_view token[ROWS];
 };
 
 static double log_p(const float *z, int label)
@@ -48,7 +48,7 @@ static void fill_row(struct made *m, int b, int t, int label)
         return;
     m->n_labels[b]++;
     m->nll[b] -= m->logp[r] = (float)log_p(z, label);
-    m->ref_nll[b] -= m->ref_logp[r] = (float)log_p(ref, label);
+    m->ref_nll[b] -= (double)(float)log_p(ref, label);
 }
 
 static bool takes(enum row_set set, const int *lab, int t)
@@ -68,8 +68,7 @@ static void fill_hidden(struct made *m)
         m->direction[i] = (float)(0.1 * (i + 1) / sqrt(length));
     for (int r = 0; r < ROWS; r++) {
         int b = r / T, t = r % T;
-        m->token_seq[r] = b;
-        m->scored[r] = labels[b][t] != LABEL_NONE;
+        m->token[r] = (struct token_view){.seq = b, .scored = labels[b][t] != LABEL_NONE};
         for (int i = 0; i < D; i++) {
             m->hidden[r * D + i] = (float)sin(0.3 * b + 0.5 * t + 0.7 * i);
             m->ref_hidden[r * D + i] = (float)cos(0.2 * b + 0.4 * t + 0.6 * i);
@@ -79,7 +78,7 @@ static void fill_hidden(struct made *m)
 
 /* skip: labels that are left out at the start of each sequence. */
 static void make(struct made *m, const int lab[B][T], enum view_kind kind, enum row_set set,
-                 int skip, unsigned compat)
+                 int skip)
 {
     *m = (struct made){.n = 0};
     for (int b = 0; b < B; b++)
@@ -87,38 +86,41 @@ static void make(struct made *m, const int lab[B][T], enum view_kind kind, enum 
             if (takes(set, lab[b], t) && seen++ >= skip)
                 fill_row(m, b, t, t + 1 < T ? lab[b][t + 1] : LABEL_NONE);
     fill_hidden(m);
-    m->v = (struct view){.n_seqs = B,
-                         .n_rows = m->n,
-                         .row_seq = m->row_seq,
-                         .label = m->label,
-                         .n_labels = m->n_labels,
-                         .mean_rows = m->n,
-                         .mean_seqs = B,
-                         .compat = compat};
-    if (kind == VIEW_LOGP) {
-        m->v.logp = m->logp;
-        m->v.ref_logp = m->ref_logp;
-        m->v.nll = m->nll;
-        m->v.ref_nll = m->ref_nll;
-        m->v.dlogp = m->d;
-    } else if (kind == VIEW_LOGITS) {
-        m->v.vocab = V;
-        m->v.z = m->v.dz = memcpy(m->d, m->z, sizeof m->z);
-        m->v.ref_z = m->ref;
-    } else {
-        m->v.n_tokens = ROWS;
-        m->v.width = D;
-        m->v.hidden = m->hidden;
-        m->v.ref_hidden = m->ref_hidden;
-        m->v.token = m->v.token_seq = m->token_seq; /* no term here reads an id */
-        m->v.scored = m->scored;
-        m->v.direction = m->direction;
-        m->v.dhidden = m->d;
-    }
+    const struct means mean = {.rows = m->n, .seqs = B};
+    if (kind == VIEW_LOGP)
+        m->v.logp = (struct logp_view){.n_seqs = B,
+                                       .n_rows = m->n,
+                                       .row_seq = m->row_seq,
+                                       .n_labels = m->n_labels,
+                                       .mean = mean,
+                                       .logp = m->logp,
+                                       .nll = m->nll,
+                                       .ref_nll = m->ref_nll,
+                                       .dlogp = m->d};
+    else if (kind == VIEW_LOGITS)
+        m->v.logits = (struct logits_view){.n_rows = m->n,
+                                           .vocab = V,
+                                           .label = m->label,
+                                           .at = m->at, /* no term here reads these two */
+                                           .of = m->at,
+                                           .mean_rows = m->n,
+                                           .z = memcpy(m->d, m->z, sizeof m->z),
+                                           .ref = m->ref,
+                                           .dz = m->d};
+    else
+        m->v.hidden = (struct hidden_view){.n_seqs = B,
+                                           .n_tokens = ROWS,
+                                           .width = D,
+                                           .mean = mean,
+                                           .hidden = m->hidden,
+                                           .ref = m->ref_hidden,
+                                           .dhidden = m->d,
+                                           .token = m->token,
+                                           .direction = m->direction};
 }
 
 /* Loss of a term with the settings "name=value name=value"; its derivative is left in m->d. */
-static double loss_of(struct made *m, const struct term *t, const char *settings, unsigned compat)
+static double loss_of(struct made *m, const struct term *t, const char *settings)
 {
     static struct made other;
     char text[128], *rest = text;
@@ -135,10 +137,8 @@ static double loss_of(struct made *m, const struct term *t, const char *settings
         *value++ = 0;
         BUG_ON(param_set_text(param_find(t->params, word), params, value, &e));
     }
-    bool wide = t->widen & compat;
-    make(m, labels, t->kind, wide ? t->widened : ROWS_SCORED, t->skip ? t->skip(params) : 0,
-         compat);
-    make(&other, others, t->kind, ROWS_SCORED, 0, compat);
+    make(m, labels, t->kind, term_rows(t, params), term_skip(t, params));
+    make(&other, others, t->kind, ROWS_SCORED, 0);
     struct view *views[] = {&m->v, &other.v};
     if (term_loss(t, params, views, &loss, &e)) {
         note("%s: %s", t->name, e.msg);
@@ -156,8 +156,8 @@ static void check_sums(void)
                         alternate_ref[B] = {13.214188965313856, 23.98841131310889};
     static const int n_labels[B] = {4, 3};
     static struct made m, w;
-    make(&m, labels, VIEW_LOGP, ROWS_SCORED, 0, 0);
-    make(&w, others, VIEW_LOGP, ROWS_SCORED, 0, 0);
+    make(&m, labels, VIEW_LOGP, ROWS_SCORED, 0);
+    make(&w, others, VIEW_LOGP, ROWS_SCORED, 0);
     for (int b = 0; b < B; b++) {
         near(m.nll[b], cur[b], 1e-6, 0, "L of sequence %d", b);
         near(m.ref_nll[b], ref[b], 1e-6, 0, "the reference's");
@@ -172,33 +172,32 @@ static void check_losses(void)
     static const struct {
         const struct term *term;
         const char *settings;
-        unsigned compat;
         double want;
     } rows[] = {
-        {&term_nll, "", 0, 6.320379678035435},
-        {&term_ascent, "", 0, -6.320379678035435},
-        {&term_npo, "", 0, 14.449224889458275},
-        {&term_dpo, "", 0, 13.520636480154522},
-        {&term_simnpo, "beta=4.5 delta=6", 0, 0.23648836129866282},
-        {&term_wga, "beta=1", 0, -0.02081234693076244},
-        {&term_wga, "beta=0.5", 0, -0.2885820322328117},
-        {&term_satimp, "beta1=0.5 beta2=1", 0, -0.28653290245515023},
-        {&term_satimp, "beta1=5 beta2=1", 0, -8.397143358279312e-10},
-        {&term_ceu, "", 0, 4.275214878068741},
-        {&term_undial, "", COMPAT_UNDIAL_ALL_POSITIONS, 5.6655413017586636},
-        {&term_undial, "", 0, 5.672387503023602},
-        {&term_kl, "", COMPAT_KL_ALL_POSITIONS, 1.3767640689681073},
-        {&term_kl, "", 0, 1.391064924735798},
-        {&term_pdu, "", COMPAT_PDU_UNSHIFTED, 3.9665014569079418},
-        {&term_rmu, "", COMPAT_RMU_BXB, 1.367612848404525},
-        {&term_rmu, "", 0, 1.3498357955111668},
-        {&term_embed_diff, "", COMPAT_RMU_BXB, 0.4191996554345924},
-        {&term_embed_diff, "", 0, 0.41092171403948585},
+        {&term_nll, "", 6.320379678035435},
+        {&term_ascent, "", -6.320379678035435},
+        {&term_npo, "", 14.449224889458275},
+        {&term_dpo, "", 13.520636480154522},
+        {&term_simnpo, "beta=4.5 delta=6", 0.23648836129866282},
+        {&term_wga, "beta=1", -0.02081234693076244},
+        {&term_wga, "beta=0.5", -0.2885820322328117},
+        {&term_satimp, "beta1=0.5 beta2=1", -0.28653290245515023},
+        {&term_satimp, "beta1=5 beta2=1", -8.397143358279312e-10},
+        {&term_ceu, "", 4.275214878068741},
+        {&term_undial, "undial_all_positions=true", 5.6655413017586636},
+        {&term_undial, "", 5.672387503023602},
+        {&term_kl, "kl_all_positions=true", 1.3767640689681073},
+        {&term_kl, "", 1.391064924735798},
+        {&term_pdu, "pdu_unshifted=true", 3.9665014569079418},
+        {&term_rmu, "rmu_bxb=true", 1.367612848404525},
+        {&term_rmu, "", 1.3498357955111668},
+        {&term_embed_diff, "rmu_bxb=true", 0.4191996554345924},
+        {&term_embed_diff, "", 0.41092171403948585},
     };
     static struct made m;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        near(loss_of(&m, rows[i].term, rows[i].settings, rows[i].compat), rows[i].want, 1e-6, 0,
-             "%s %s%s", rows[i].term->name, rows[i].settings, rows[i].compat ? " as the peer" : "");
+        near(loss_of(&m, rows[i].term, rows[i].settings), rows[i].want, 1e-6, 0, "%s %s",
+             rows[i].term->name, rows[i].settings);
 }
 
 /* d loss / d z of a term that sees log-probabilities: d loss / d logp (onehot - p). */
@@ -216,12 +215,11 @@ static void check_forms(void)
         const char *name;
         const struct term *term;
         const char *settings;
-        unsigned compat;
     } rows[] = {
-        {"npo_token_mean", &term_npo_token_mean, "", 0},
-        {"npo_raw_logits", &term_npo_raw_logits, "", 0},
-        {"npo_raw_logits_wide", &term_npo_raw_logits, "", COMPAT_KL_ALL_POSITIONS},
-        {"simnpo_raw_logits", &term_simnpo_raw_logits, "delta=0.5", 0},
+        {"npo_token_mean", &term_npo_token_mean, ""},
+        {"npo_raw_logits", &term_npo_raw_logits, ""},
+        {"npo_raw_logits_wide", &term_npo_raw_logits, "kl_all_positions=true"},
+        {"simnpo_raw_logits", &term_simnpo_raw_logits, "delta=0.5"},
     };
     static struct made m;
     static float dz[ROWS * V];
@@ -234,8 +232,8 @@ static void check_forms(void)
         double off = 0, top = 0;
         int rest = 0;
         snprintf(name, sizeof name, "%s.loss", rows[i].name);
-        near(loss_of(&m, rows[i].term, rows[i].settings, rows[i].compat), read_value(&f, name, 0),
-             1e-6, 0, "%s", name);
+        near(loss_of(&m, rows[i].term, rows[i].settings), read_value(&f, name, 0), 1e-6, 0, "%s",
+             name);
         memcpy(dz, m.d, sizeof dz);
         if (rows[i].term->kind == VIEW_LOGP)
             through_softmax(&m, dz);

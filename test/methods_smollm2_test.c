@@ -216,14 +216,16 @@ static void bind(struct job *j, struct world *w, struct model *m)
     BUG_ON(recipe_bind(&j->r, g, &e) || wrapping_bind(&j->w, g, &e));
     draw_order(j);
     g->goals = wrapping_goals(&j->w);
-    BUG_ON(locate_weights(j->locator, j->locator_params, 0, m, 0, &e) ||
+    BUG_ON(locate_weights(j->locator, j->locator_params, false, m, 0, &e) ||
            engine_hold_unreached(g, &e));
     BUG_ON(!(j->direction = mem_alloc((size_t)m->cfg.width, sizeof(float), &e)));
     g->direction = j->direction;
-    direction_draw(j->direction, m->cfg.width, 0, &j->order, 0);
-    const struct objective *o = engine_plan(g).redirected;
-    BUG_ON(o && direction_to_refusal(j->direction, &w->ref, &w->sets[ROLE_RETAIN_ALTERNATE],
-                                     &w->sets[ROLE_FORGET], o->term->layer(o->params), &e));
+    direction_draw(j->direction, m->cfg.width, 0, NULL);
+    const struct engine_plan plan = engine_plan(g);
+    const struct objective *o = plan.directed;
+    BUG_ON(plan.direction == STEER_REFUSAL &&
+           direction_to_refusal(j->direction, &w->ref, &w->sets[ROLE_RETAIN_ALTERNATE],
+                                &w->sets[ROLE_FORGET], o->term->hidden.layer(o->params), &e));
     BUG_ON(engine_cache_reference(g, &w->ref, &j->order, 0, 4, &e));
 }
 

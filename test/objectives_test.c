@@ -6,8 +6,7 @@
 #include "train/weighting.h"
 
 enum {
-    OU = COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN |
-         COMPAT_UNDIAL_ALL_POSITIONS | COMPAT_PDU_UNSHIFTED | COMPAT_RMU_BXB
+    OU = COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN /* and the quirks of the chosen terms */
 };
 
 static const struct figure peer[] = {
@@ -178,6 +177,7 @@ static void check(struct bench *b, const char *root, const char *dir, const stru
     char what[128];
     snprintf(what, sizeof what, "%s/%s by %s", dir, f->file, f->method);
     open_recipe(&r, f);
+    recipe_apply_compat(&r, compat ? "ou" : "none");
     engine_init(&g, &b->m);
     BUG_ON(tensor_file_open(&want, path_of(root, dir, f->file, ".safetensors"), &e));
     g.ref = &b->ref;

@@ -120,11 +120,11 @@ static void check_decay_last(void)
     size_t n = b.m.table.total;
     void *p = mem_alloc(1, optim_adamw.params_size, &e);
     param_defaults(optim_adamw.params, p);
+    compat_apply("adamw_decay_last", optim_adamw.params, p);
     gradient_of(&b, 1);
     float *start = copy_of(b.m.own, n);
     for (int way = 0; way < 2; way++) {
         struct optim_step s = optim_step_of(&b, 1e-2, way ? 0.1 : 0, 1);
-        s.decay_last = true;
         for (int k = 0; k < optim_adamw.n_states; k++)
             memset(s.state[k], 0, n * sizeof(float));
         memcpy(b.m.own, start, n * sizeof(float));

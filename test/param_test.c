@@ -158,16 +158,52 @@ static void test_nearest(void)
 static void test_compat(void)
 {
     unsigned bits = 99;
-    ok(!compat_parse("ou", &bits, &e) && bits == (8191 | 31 << 16), "ou is all of them");
-    ok(!compat_parse("none", &bits, &e) && bits == 0, "none");
-    ok(!compat_parse("append_eos,micro_mean", &bits, &e) &&
+    ok(!compat_parse("ou", NULL, 0, &bits, &e) && bits == (1 << 13) - 1, "ou is all of them");
+    ok(!compat_parse("none", NULL, 0, &bits, &e) && bits == 0, "none");
+    ok(!compat_parse("append_eos,micro_mean", NULL, 0, &bits, &e) &&
            bits == (COMPAT_APPEND_EOS | COMPAT_MICRO_MEAN),
        "two names");
     static const char *const bad[] = {"", "ou,", ",ou", "append_eos micro_mean", "x,ou"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        ok(compat_parse(bad[i], &bits, &e), "%s", e.msg);
-    ok(compat_parse("ou,micro-men", &bits, &e) && strstr(e.msg, "did you mean 'micro_mean'?"), "%s",
+        ok(compat_parse(bad[i], NULL, 0, &bits, &e), "%s", e.msg);
+    ok(compat_parse("ou,micro-men", NULL, 0, &bits, &e) &&
+           strstr(e.msg, "did you mean 'micro_mean'?"),
+       "%s", e.msg);
+}
+
+/* Quirks of one term are its parameters: the switch of that name sets them, and ou. */
+static void test_compat_params(void)
+{
+    struct quirks {
+        bool first, second, plain;
+    };
+    static const struct param quirky[] = {COMPAT_PARAM(struct quirks, first, "a quirk"),
+                                          COMPAT_PARAM(struct quirks, second, "another"),
+                                          BOOL_PARAM(struct quirks, plain, false, "none"),
+                                          {0}};
+    static const struct {
+        const char *text;
+        struct quirks want;
+    } cases[] = {{NULL, {0}},
+                 {"none", {0}},
+                 {"micro_mean,second", {.second = true}},
+                 {"first,plain", {.first = true}},
+                 {"ou", {true, true, false}},
+                 {"firs,first_", {0}}};
+    const struct param *known[] = {&quirky[0], &quirky[1]};
+    unsigned bits = 99;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct quirks q;
+        param_defaults(quirky, &q);
+        compat_apply(cases[i].text, quirky, &q);
+        ok(q.first == cases[i].want.first && q.second == cases[i].want.second && !q.plain,
+           "--compat %s: %d %d", cases[i].text ? cases[i].text : "(absent)", q.first, q.second);
+    }
+    ok(!compat_parse("second,nan", known, 2, &bits, &e) && bits == COMPAT_NAN,
+       "names of parameters are known, and have no bits");
+    ok(compat_parse("secund", known, 2, &bits, &e) && strstr(e.msg, "did you mean 'second'?"), "%s",
        e.msg);
+    ok(compat_parse("plain", known, 2, &bits, &e), "%s", e.msg);
 }
 
 /* What `draw` prints on standard error. */
@@ -241,6 +277,7 @@ int main(void)
     test_help();
     test_nearest();
     test_compat();
+    test_compat_params();
     test_log();
     return done();
 }

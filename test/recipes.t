@@ -91,6 +91,27 @@ for my $switch ((run('help compat'))[1] =~ /^  (\w+)  /mg) {
     check("forget $base --method RMU --layer 1 --retain-loss-type KL --compat $switch --max-steps 1 --batch 3 --out $dir/m", 0, qr/^1 steps/, "--compat $switch");
 }
 
+# A quirk of one term, optimiser or locator is a parameter of it, whose default the switch of its name changes.
+my $quirky = "forget $base --max-steps 2 --batch 2";
+for ([UNDIAL => 'undial_all_positions'], [PDU => 'pdu_unshifted'], [KLMin => 'kl_all_positions'], ['RMU --layer 1 --steering-coeff 30 --lr 1e-2 --trainable-params-regex .*down_proj.*',
+        'rmu_bxb'], ['RMU --layer 1 --steering-coeff 30', 'rmu_draw'], ['RMU --layer 1 --trainable-params-regex .*down_proj.* --clip 0.01', 'rmu_clip_all'], ['NPO --lr 0.1 --weight-decay 1', 'adamw_decay_last']) {
+    my ($how, $name) = @$_;
+    my ($flag, %bytes) = $name =~ tr/_/-/r;
+    for (['plain', ''], ['flag', "--$flag"], ['switch', "--compat $name"], ['recipe', '--recipe ' . put("$name.json", encode_json({$name => \1}))],
+        ['off', "--compat $name --no-$flag"], ['off2', "--compat $name --recipe " . put("$name.off.json", encode_json({$name => \0}))]) {
+        my ($what, $option) = @$_;
+        run("$quirky --quiet --method $how $option --overwrite --out $dir/quirk");
+        $bytes{$what} = get("$dir/quirk/model.safetensors");
+    }
+    my ($name_of) = (run("methods " . ($how =~ /^(\w+)/)[0]))[1] =~ /--$flag +(\S.*) \(on under --compat ou\)$/m;
+    ok($name =~ /^(adamw_decay_last|rmu_clip_all)$/ || $name_of, "methods: --$flag");
+    isnt($bytes{flag}, $bytes{plain}, "--$flag changes the result");
+    ok($bytes{$_} eq $bytes{flag}, "$name by $_: the same") for 'switch', 'recipe';
+    ok($bytes{$_} eq $bytes{plain}, "$name switched off over --compat ($_)") for 'off', 'off2';
+}
+check("forget $base --method NPO --undial-all-positions --out $dir/m", 2, qr/unknown option 'undial-all-positions'/, 'a quirk of a term that is not there');
+check("forget $base --method NPO --compat undial_al_positions --out $dir/m", 1, qr/unknown compat switch 'undial_al_positions': did you mean 'undial_all_positions'\?/, 'the nearest switch');
+
 # --- where alternates come from ---
 
 my $few = "$base --max-steps 4 --batch 3 --write-order $dir/order --out $dir/m";

@@ -39,6 +39,7 @@ static inline void rmu_open(struct bench *b, unsigned compat)
     tensor_file_close(&f);
     BUG_ON(param_apply_presets(method_params, &b->r.p, b->r.method->presets, &e));
     BUG_ON(recipe_choose_terms(&b->r, &e));
+    recipe_apply_compat(&b->r, compat ? "ou" : "none");
     set(choice_params(&b->r.part[PART_FORGET]), b->r.part[PART_FORGET].params, "module_regex",
         "model\\.layers\\.1");
     set(choice_params(&b->r.part[PART_RETAIN]), b->r.part[PART_RETAIN].params, "layer", "1");
@@ -48,7 +49,7 @@ static inline void rmu_open(struct bench *b, unsigned compat)
     b->o.epochs = 3;
     b->o.lr = 1e-3;
     draw_order(b);
-    direction_draw(b->u, WIDTH, 0, &b->order, compat);
+    direction_draw(b->u, WIDTH, 0, compat ? &b->order : NULL);
 }
 
 /* The weights whose names match. */
@@ -58,7 +59,7 @@ static inline int locate(struct bench *b, const char *regex, struct err *e)
     void *params = mem_alloc(1, l->params_size, e);
     if (regex)
         set(l->params, params, "trainable_params_regex", regex);
-    int rc = locate_weights(l, params, b->g.compat, &b->m, 0, e);
+    int rc = locate_weights(l, params, b->g.compat != 0, &b->m, 0, e);
     free(params);
     return rc ? rc : engine_hold_unreached(&b->g, e);
 }

@@ -182,7 +182,7 @@ static void check_term(const struct term *t, unsigned seed)
     for (int i = 0; i < t->n_views; i++)
         board_fill(&b[i], seed + (unsigned)i);
     ok(t->formula && *t->formula && term_by_name(t->name, &e) == t, "%s: %s", t->name, t->formula);
-    ok((t->kind == VIEW_HIDDEN) == (t->layer != NULL), "%s: a layer where it needs one", t->name);
+    ok(t->kind != VIEW_HIDDEN || t->hidden.layer, "%s: a layer where it needs one", t->name);
     check_derivative(t, params, b, "as it is");
     check_sums(t, params, b, "as it is");
     check_blocks(t, params, b);
@@ -199,8 +199,10 @@ static void check_limits(void)
     struct err e;
     board_fill(&b, 1);
     memcpy(b.ref, b.x, sizeof b.x);
-    double one = 1;
-    near(loss_of(&term_kl, &one, &b), 0, 0, 1e-12, "kl: of a model from itself");
+    void *kl = mem_alloc(1, term_kl.params_size, &e);
+    param_defaults(term_kl.params, kl);
+    near(loss_of(&term_kl, kl, &b), 0, 0, 1e-12, "kl: of a model from itself");
+    free(kl);
     double *beta = mem_alloc(1, term_npo.params_size, &e);
     param_defaults(term_npo.params, beta);
     near(loss_of(&term_npo, beta, &b), 2 / 0.1 * log(2), 1e-12, 0, "npo: before the first step");

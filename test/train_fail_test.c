@@ -54,7 +54,10 @@ static int choose(struct job *j, const struct plan *p, struct err *e)
     j->r.method = method_by_name(p->method, e);
     param_defaults(method_params, &j->r.p);
     j->r.p.retain_loss_type = p->retain;
-    if (recipe_choose_terms(&j->r, e) || recipe_bind(&j->r, &j->g, e) ||
+    if (recipe_choose_terms(&j->r, e))
+        return -1;
+    recipe_apply_compat(&j->r, p->compat ? "ou" : "none");
+    if (recipe_bind(&j->r, &j->g, e) ||
         wrapping_choose(&j->wrap, p->wrapper ? p->wrapper : "none", e) ||
         wrapping_bind(&j->wrap, &j->g, e) || !(j->optim = mem_alloc(1, p->optim->params_size, e)))
         return -1;
@@ -164,8 +167,7 @@ int main(void)
     log_set_quiet(true);
     ops_set_threads(1);
     walk(&(struct plan){"NPO", "NLL", .optim = &optim_adamw}, "NPO");
-    walk(&(struct plan){"GradDiff", "KL", COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN,
-                        .optim = &optim_adamw},
+    walk(&(struct plan){"GradDiff", "KL", COMPAT_MICRO_MEAN, .optim = &optim_adamw},
          "GradDiff and KL, padded");
     walk(&(struct plan){"NPO", "KL", 0, true, .optim = &optim_adamw}, "NPO and KL, resumed");
     walk(&(struct plan){"NPO", "NLL", 0, false, "cr", "cr_rho", "0.1", &optim_sophia},

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "base/param.h"
+#include "base/mem.h"
 
 struct compat_row {
     const char *name;
@@ -10,14 +10,7 @@ struct compat_row {
     const char *help;
 };
 
-enum {
-    COMPAT_OU = COMPAT_PAD_EOS_MASK | COMPAT_COUNT_LABELS | COMPAT_APPEND_EOS |
-                COMPAT_KL_ALL_POSITIONS | COMPAT_MICRO_MEAN | COMPAT_PAD_EMBED_FROZEN |
-                COMPAT_UNDIAL_ALL_POSITIONS | COMPAT_PDU_UNSHIFTED | COMPAT_RMU_BXB |
-                COMPAT_RMU_CLIP_ALL | COMPAT_RMU_DRAW | COMPAT_ADAMW_DECAY_LAST |
-                COMPAT_CHUNK_REENCODE | COMPAT_DROP_LAST_TOKEN | COMPAT_ES_FLOOR | COMPAT_NAN |
-                COMPAT_TRUTH_TINY | COMPAT_DECAY_NORMS | COMPAT_SYSTEM_TURN | COMPAT_DATE
-};
+enum { COMPAT_OU = (COMPAT_DECAY_NORMS << 1) - 1 }; /* all of them */
 
 static const struct compat_row rows[] = {
     {"none", 0, "the papers' definitions (default)"},
@@ -25,18 +18,8 @@ static const struct compat_row rows[] = {
     {"pad_eos_mask", COMPAT_PAD_EOS_MASK, "attention skips every token equal to the pad id"},
     {"count_labels", COMPAT_COUNT_LABELS, "masks as many labels as the prompt alone has tokens"},
     {"append_eos", COMPAT_APPEND_EOS, "keeps the template's text after the answer, then adds eos"},
-    {"kl_all_positions", COMPAT_KL_ALL_POSITIONS,
-     "KL and related terms average over every row, padding included"},
     {"pad_embed_frozen", COMPAT_PAD_EMBED_FROZEN,
      "the pad token's input embedding gets no gradient"},
-    {"undial_all_positions", COMPAT_UNDIAL_ALL_POSITIONS,
-     "UNDIAL averages over every row, padding included"},
-    {"pdu_unshifted", COMPAT_PDU_UNSHIFTED, "PDU uses the rows after the labels"},
-    {"rmu_bxb", COMPAT_RMU_BXB, "hidden distances average each sum over every sequence's length"},
-    {"rmu_clip_all", COMPAT_RMU_CLIP_ALL, "gradients of weights that do not move are clipped with"},
-    {"rmu_draw", COMPAT_RMU_DRAW, "RMU's direction follows the first two batches' draws"},
-    {"adamw_decay_last", COMPAT_ADAMW_DECAY_LAST,
-     "AdamW decays a weight after its step, not before"},
     {"chunk_reencode", COMPAT_CHUNK_REENCODE, "chunks of plain text are decoded and encoded again"},
     {"drop_last_token", COMPAT_DROP_LAST_TOKEN,
      "memorisation and membership attacks leave out an answer's last token"},
@@ -54,40 +37,77 @@ static const struct compat_row rows[] = {
 
 enum { N_ROWS = sizeof rows / sizeof *rows };
 
-static int unknown_name(const char *word, struct err *e)
+/* The next name of a list joined by commas; *rest: the text after it, NULL at the end. */
+static void next_name(const char **rest, char word[PARAM_NAME_MOST + 1])
 {
-    const char *names[N_ROWS];
-    for (int i = 0; i < N_ROWS; i++)
-        names[i] = rows[i].name;
-    const char *near = param_nearest(word, names, N_ROWS);
+    const size_t n = strcspn(*rest, ",");
+    snprintf(word, PARAM_NAME_MOST + 1, "%.*s", (int)(n < PARAM_NAME_MOST ? n : PARAM_NAME_MOST),
+             *rest);
+    *rest = (*rest)[n] ? *rest + n + 1 : NULL;
+}
+
+static int unknown_name(const char *word, const struct param *const *params, int n, struct err *e)
+{
+    const char *names[128];
+    int k = 0;
+    for (; k < N_ROWS; k++)
+        names[k] = rows[k].name;
+    for (int i = 0; i < n && k < 128; i++)
+        names[k++] = params[i]->name;
+    const char *near = param_nearest(word, names, k);
     if (near)
         return err_set(e, "unknown compat switch '%s': did you mean '%s'?", word, near);
     return err_set(e, "unknown compat switch '%s': use ou, none or names joined by commas", word);
 }
 
-int compat_parse(const char *text, unsigned *bits, struct err *e)
+static bool is_param(const char *word, const struct param *const *params, int n)
+{
+    int i = 0;
+    while (i < n && strcmp(params[i]->name, word))
+        i++;
+    return i < n;
+}
+
+int compat_parse(const char *text, const struct param *const *params, int n, unsigned *bits,
+                 struct err *e)
 {
     unsigned sum = 0;
-    for (const char *p = text;; p++) {
-        size_t n = strcspn(p, ",");
-        char word[64];
-        snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word - 1), p);
+    for (const char *rest = text; rest;) {
+        char word[PARAM_NAME_MOST + 1];
         int i = 0;
+        next_name(&rest, word);
         while (i < N_ROWS && strcmp(rows[i].name, word))
             i++;
-        if (i == N_ROWS)
-            return unknown_name(word, e);
-        sum |= rows[i].bits;
-        p += n;
-        if (!*p)
-            break;
+        if (i == N_ROWS && !is_param(word, params, n))
+            return unknown_name(word, params, n, e);
+        sum |= i < N_ROWS ? rows[i].bits : 0;
     }
     *bits = sum;
     return 0;
 }
 
-void compat_help(FILE *out)
+bool compat_sets(const char *text, const struct param *p)
+{
+    bool sets = false;
+    for (const char *rest = text; rest && p->type == PARAM_BOOL && p->choices && !sets;) {
+        char word[PARAM_NAME_MOST + 1];
+        next_name(&rest, word);
+        sets = !strcmp(word, p->name) || !strcmp(word, p->choices);
+    }
+    return sets;
+}
+
+void compat_apply(const char *text, const struct param *table, void *obj)
+{
+    struct err e;
+    for (const struct param *p = table; p && p->name; p++)
+        BUG_ON(compat_sets(text, p) && param_set_text(p, obj, "true", &e));
+}
+
+void compat_help(FILE *out, const struct param *const *params, int n)
 {
     for (int i = 0; i < N_ROWS; i++)
         fprintf(out, "  %-20s %s\n", rows[i].name, rows[i].help);
+    for (int i = 0; i < n; i++)
+        fprintf(out, "  %-20s %s\n", params[i]->name, params[i]->help);
 }

@@ -220,6 +220,8 @@ static void print_values(const struct param *p, FILE *out)
         close = ")";
     }
     fputs(close, out);
+    if (p->type == PARAM_BOOL && p->choices)
+        fprintf(out, " (on under --compat %s)", p->choices);
 }
 
 const char *param_flag(const char *name, char *flag)

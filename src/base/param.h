@@ -25,7 +25,7 @@ struct param {
     enum param_type type;
     size_t offset;       /* offsetof(struct, field) */
     double lo, hi;       /* numbers: allowed range, ends included; both 0: any finite number */
-    const char *choices; /* PARAM_CHOICE: "NLL|KL" */
+    const char *choices; /* PARAM_CHOICE: "NLL|KL"; PARAM_BOOL: see COMPAT_PARAM */
     const char *value;   /* default, as text; NULL: zero, false or NULL */
     const char *meta;    /* what the help shows for the value ("FILE"); NULL: by type */
     const char *help;    /* one line */
@@ -53,6 +53,13 @@ struct param {
 #define STRING_PARAM(type, field, value, meta, help)                                               \
     {                                                                                              \
 #field, PARAM_STRING, offsetof(type, field), 0, 0, NULL, value, meta, help                 \
+    }
+
+/* A quirk of one term, optimiser or locator, off by default: `--compat FIELD` sets it, and
+ * `--compat ou` (base/compat.h), before a recipe and the command line are read. */
+#define COMPAT_PARAM(type, field, help)                                                            \
+    {                                                                                              \
+#field, PARAM_BOOL, offsetof(type, field), 0, 0, "ou", "false", NULL, help                 \
     }
 
 /* A method's default instead of the table's. Lists end with a NULL name. */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/compat.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -153,13 +154,14 @@ static int set_flag(const struct param *p, void *obj, const char *text, struct e
     return param_set_text(&named, obj, text, e) ? err_prefix(e, "--") : 0;
 }
 
-static int apply(const struct args *a, const struct param *params, void *obj, struct err *e)
+static int apply(struct args *a, const struct param *params, void *obj, struct err *e)
 {
     param_defaults(params, obj);
     if (param_apply_presets(params, obj, a->presets, e) ||
         param_apply_presets(params, obj, a->preset[0], e) ||
         param_apply_presets(params, obj, a->preset[1], e))
         return -1;
+    compat_apply(a->compat, params, obj);
     const char *key;
     json_t *value;
     json_object_foreach(a->recipe, key, value)
@@ -175,6 +177,9 @@ static int apply(const struct args *a, const struct param *params, void *obj, st
             (off && set_flag(off, obj, "false", e)))
             return -1;
     }
+    const struct param *compat = param_find(params, "compat");
+    if (compat)
+        memcpy(&a->compat, (const char *)obj + compat->offset, sizeof a->compat);
     return 0;
 }
 

@@ -59,6 +59,8 @@ struct args {
     bool print_recipe;
     struct args_setting *settings; /* owned, in the order given */
     size_t n_settings;
+    const char *compat; /* borrowed value of the option, once a table with it is read: names the
+                         * defaults of later tables that it changes (base/compat.h) */
     bool help;
 };
 

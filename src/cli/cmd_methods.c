@@ -96,8 +96,9 @@ static void write_uses(const struct uses *l, char *text, size_t n)
         const struct use *k = &l->v[i];
         if (k->term->needs_ref)
             add_word(text, n, "reference");
-        for (int h = 0; k->params && h < TERM_MAX_HELPERS && k->term->helpers[h]; h++)
-            add_word(text, n, k->term->helpers[h]);
+        const bool logits = k->params && k->term->kind == VIEW_LOGITS;
+        for (int h = 0; logits && h < TERM_MAX_HELPERS && k->term->logits.helpers[h]; h++)
+            add_word(text, n, k->term->logits.helpers[h]);
         if (k->params && term_uses_helper(k->term, k->params, "new"))
             add_word(text, n, "new");
         if (k->role != ROLE_FORGET && k->role != ROLE_RETAIN)

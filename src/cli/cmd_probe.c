@@ -13,7 +13,7 @@
 
 struct options {
     const char *ref, *reinforced, *batch, *out, *locate;
-    bool overwrite;
+    bool overwrite, rmu_clip_all;
 };
 
 #define OPT(f) offsetof(struct options, f)
@@ -28,7 +28,11 @@ static const struct param params[] = {
     {0},
 };
 
-static const struct param chosen_params[] = {LOCATE_PARAM(OPT(locate)), {0}};
+static const struct param chosen_params[] = {
+    LOCATE_PARAM(OPT(locate)),
+    COMPAT_PARAM(struct options, rmu_clip_all, "also write gradients of weights that do not move"),
+    {0},
+};
 
 static const char about[] = "Runs one forward and backward pass of a method on token ids given as "
                             "tensors, and writes loss,\n"
@@ -39,7 +43,7 @@ static const char about[] = "Runs one forward and backward pass of a method on t
                             "'control_vec' [C] is the direction that methods on hidden states "
                             "steer to, of any length. With --locate, or\n"
                             "an option of a locator, gradients of frozen weights are left out, "
-                            "unless --compat rmu_clip_all counts\n"
+                            "unless --rmu-clip-all counts\n"
                             "them.\n";
 
 struct probe {
@@ -48,6 +52,7 @@ struct probe {
     struct engine engine;
     struct dataset sets[ROLE_COUNT];
     bool has[ROLE_COUNT];
+    bool keep_padding;     /* a term averages over it */
     float *direction;      /* owned [C], of length 1 */
     struct choice locator; /* none: none was asked for, all weights have gradients */
 };
@@ -61,8 +66,7 @@ static int read_batch(struct probe *p, const char *path, struct err *e)
         return -1;
     int rc = 0;
     for (int r = 0; r < ROLE_COUNT && !rc; r++)
-        rc = dataset_from_tensors(&p->sets[r], (enum role)r, &f,
-                                  p->s.compat & COMPAT_KL_ALL_POSITIONS, &p->has[r], e);
+        rc = dataset_from_tensors(&p->sets[r], (enum role)r, &f, p->keep_padding, &p->has[r], e);
     const struct tensor *u = tensor_find(&f, "control_vec");
     if (!rc && u && u->count != (size_t)p->s.model.cfg.width)
         rc = err_set(e, "'control_vec' has %zu entries, not the model's width %d", u->count,
@@ -192,9 +196,12 @@ static int run(struct probe *p, const struct setup_options *so, const struct opt
                        "weights",
                        l->name);
     if (setup_open(&p->s, so, false, e) ||
-        (l && locate_weights(l, p->locator.params, p->s.compat, &p->s.model, 0, e)))
+        (l && locate_weights(l, p->locator.params, o->rmu_clip_all, &p->s.model, 0, e)))
         return -1;
     engine_init(&p->engine, &p->s.model);
+    for (int i = 0; i < PART_COUNT; i++)
+        if (r->part[i].row)
+            p->keep_padding |= term_rows(r->part[i].row, r->part[i].params) != ROWS_SCORED;
     if (read_batch(p, o->batch, e) || check_roles(p, r, e) || whole_batch(p, &mb, e) ||
         (o->ref && setup_open_frozen(&p->ref, "reference", o->ref, NULL, &p->s.model, e)) ||
         (o->reinforced && setup_open_frozen(&p->reinforced, "reinforced model", o->reinforced, NULL,

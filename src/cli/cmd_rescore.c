@@ -5,6 +5,7 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/results.h"
+#include "methods/method.h"
 #include "suites/recipe.h"
 #include "suites/peer_json.h"
 
@@ -78,7 +79,7 @@ static int rescore_metrics(const char *path, const struct suite_recipe *recipe,
     struct suite s = {.recipe = recipe};
     s.truth_mean = strcmp(o->truth_ratio, "arithmetic") ? TRUTH_GEOMETRIC : TRUTH_ARITHMETIC;
     bool tofu;
-    if (compat_parse(o->compat, &s.compat, e))
+    if (method_compat(o->compat, &s.compat, e))
         return -1;
     json_t *log = read_log(path, &tofu, e), *retained = NULL;
     int rc = log ? 0 : -1;

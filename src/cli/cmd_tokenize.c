@@ -10,6 +10,7 @@
 #include "run/setup.h"
 #include "cli/command.h"
 #include "data/rows.h"
+#include "methods/method.h"
 #include "text/tokenizer.h"
 
 struct options {
@@ -244,7 +245,7 @@ static int run(const struct args *a, void *options, struct err *e)
     struct job job = {.o = o, .co = &o->chat_how};
     if (a->n_words && o->data)
         return err_set(e, "give either a text or --data FILE");
-    if (compat_parse(o->compat, &job.compat, e))
+    if (method_compat(o->compat, &job.compat, e))
         return -1;
     struct model_name name;
     if (model_name_find(&name, o->model, e))

@@ -157,6 +157,8 @@ static int take_choices(struct args *a, const struct job_command *c, struct requ
     struct err e = {.msg = ""};
     if (c->method && recipe_open(&q->config.recipe, c->method, &e))
         return args_fail(a, &e);
+    if (c->method)
+        recipe_apply_compat(&q->config.recipe, a->compat);
     int status = c->method ? ARGS_GO : recipe_args(a, &q->choice, &q->config.recipe);
     if (status == ARGS_GO)
         status = take_chosen(a, q);

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/compat.h"
 #include "base/escape.h"
 #include "base/json.h"
 #include "base/param.h"
@@ -15,6 +14,7 @@
 #include "cli/command.h"
 #include "cli/openunlearning.h"
 #include "cli/start.h"
+#include "methods/method.h"
 
 static const struct command commands[] = {
     {"info", "show a model's architecture and estimate its memory use", cmd_info},
@@ -38,7 +38,7 @@ static const struct command commands[] = {
 static const struct {
     const char *name;
     void (*print)(FILE *out);
-} topics[] = {{"compat", compat_help}, {"openunlearning", ou_help}};
+} topics[] = {{"compat", method_compat_help}, {"openunlearning", ou_help}};
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

@@ -31,11 +31,11 @@ const struct locator *locator_by_name(const char *name, struct err *e)
     return table_find(locators, "locator", name, e);
 }
 
-int locate_weights(const struct locator *l, const void *params, unsigned compat, struct model *m,
+int locate_weights(const struct locator *l, const void *params, bool count_all, struct model *m,
                    unsigned seed, struct err *e)
 {
     struct weight_table *t = &m->table;
-    bool all = compat & COMPAT_RMU_CLIP_ALL && !l->keeps_base;
+    bool all = count_all && !l->keeps_base;
     int moving = 0;
     const struct locator *how = l->apply ? l : &locator_all;
     if (how->apply(params, m, seed, e))

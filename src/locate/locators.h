@@ -16,9 +16,8 @@ extern const struct locator *const locators[]; /* ends with NULL */
 
 const struct locator *locator_by_name(const char *name, struct err *e);
 /* Applies the locator and sets which gradients are computed: of the trainable weights; of all
- * under COMPAT_RMU_CLIP_ALL, unless the locator keeps the base. An error if none is trainable.
- */
-int locate_weights(const struct locator *l, const void *params, unsigned compat, struct model *m,
+ * with count_all, unless the locator keeps the base. An error if none is trainable. */
+int locate_weights(const struct locator *l, const void *params, bool count_all, struct model *m,
                    unsigned seed, struct err *e);
 
 #endif

@@ -80,6 +80,14 @@ double recipe_weight(const struct recipe *r, enum recipe_place place);
 /* The role that sets the length of an epoch: the forget term's, or the retain's without one. */
 enum role recipe_anchor(const struct recipe *r);
 
+/* Sets the terms' parameters that `--compat TEXT` names (base/compat.h); NULL: none. */
+void recipe_apply_compat(struct recipe *r, const char *text);
+
+/* compat_parse and compat_help with the parameters of terms, optimisers, wrappers, locators and
+ * training that --compat may name. */
+int method_compat(const char *text, unsigned *bits, struct err *e);
+void method_compat_help(FILE *out);
+
 /* A wrapper with its parameters and its extra terms. */
 struct wrapping {
     struct choice chosen;            /* a wrapper; none: no wrapper */

@@ -1,7 +1,11 @@
+#include <string.h>
+
 #include "base/mem.h"
+#include "locate/locators.h"
 #include "methods/method.h"
 #include "objectives/terms.h"
 #include "optim/optims.h"
+#include "train/options.h"
 
 static const char roles[] = "forget|retain|alternate|retain_alternate|generic";
 
@@ -136,6 +140,54 @@ void recipe_fini(struct recipe *r)
     for (int i = 0; i < PART_COUNT; i++)
         choice_fini(&r->part[i]);
     *r = (struct recipe){0};
+}
+
+void recipe_apply_compat(struct recipe *r, const char *text)
+{
+    for (int i = 0; i < PART_COUNT; i++)
+        compat_apply(text, choice_params(&r->part[i]), r->part[i].params);
+}
+
+enum { METHOD_QUIRKS = 64 };
+
+static int add_quirks(const struct param *table, const struct param **quirks, int n)
+{
+    for (const struct param *p = table; p && p->name; p++) {
+        int i = 0;
+        while (i < n && strcmp(quirks[i]->name, p->name))
+            i++;
+        BUG_ON(n == METHOD_QUIRKS);
+        if (i == n && compat_sets(p->name, p))
+            quirks[n++] = p;
+    }
+    return n;
+}
+
+/* All of them, each name once. */
+static int find_quirks(const struct param *quirks[METHOD_QUIRKS])
+{
+    int n = 0;
+    for (int i = 0; terms[i]; i++)
+        n = add_quirks(terms[i]->params, quirks, n);
+    for (int i = 0; optims[i]; i++)
+        n = add_quirks(optims[i]->params, quirks, n);
+    for (int i = 0; wrappers[i]; i++)
+        n = add_quirks(wrappers[i]->params, quirks, n);
+    for (int i = 0; locators[i]; i++)
+        n = add_quirks(locators[i]->params, quirks, n);
+    return add_quirks(train_params, quirks, n);
+}
+
+int method_compat(const char *text, unsigned *bits, struct err *e)
+{
+    const struct param *quirks[METHOD_QUIRKS];
+    return compat_parse(text, quirks, find_quirks(quirks), bits, e);
+}
+
+void method_compat_help(FILE *out)
+{
+    const struct param *quirks[METHOD_QUIRKS];
+    compat_help(out, quirks, find_quirks(quirks));
 }
 
 int wrapping_choose(struct wrapping *w, const char *name, struct err *e)

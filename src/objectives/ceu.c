@@ -35,6 +35,5 @@ const struct term term_ceu = {
     .n_views = 1,
     .params = params,
     .params_size = sizeof(struct ceu),
-    .skip = skip,
-    .row = row,
+    .logits = {.row = row, .skip = skip},
 };

@@ -32,8 +32,7 @@ const struct term term_circuit_breaker = {
     .needs_ref = true,
     .params = params,
     .params_size = sizeof(struct hidden_place),
-    .state = turn,
-    .layer = hidden_layer,
+    .hidden = {.state = turn, .layer = hidden_layer},
 };
 
 const struct term term_embed_norm = {
@@ -45,6 +44,5 @@ const struct term term_embed_norm = {
     .needs_ref = true,
     .params = params,
     .params_size = sizeof(struct hidden_place),
-    .state = hidden_apart,
-    .layer = hidden_layer,
+    .hidden = {.state = hidden_apart, .layer = hidden_layer},
 };

@@ -43,5 +43,5 @@ const struct term term_distil = {
     .needs_ref = true,
     .params = params,
     .params_size = sizeof(struct distil),
-    .row = row,
+    .logits = {.row = row},
 };

@@ -35,5 +35,5 @@ const struct term term_dpo = {
     .needs_ref = true,
     .params = params,
     .params_size = sizeof(struct dpo),
-    .seq = dpo,
+    .logp = {.seq = dpo},
 };

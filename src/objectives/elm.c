@@ -99,10 +99,9 @@ const struct term term_elm = {
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .helpers = {[EXPERT] = "expert", [NOVICE] = "novice"},
     .params = params,
     .params_size = sizeof(struct elm),
-    .row = row,
+    .logits = {.row = row, .helpers = {[EXPERT] = "expert", [NOVICE] = "novice"}},
 };
 
 const struct term term_likeliest_ref = {
@@ -112,5 +111,5 @@ const struct term term_likeliest_ref = {
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .row = row_likeliest,
+    .logits = {.row = row_likeliest},
 };

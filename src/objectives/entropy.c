@@ -27,5 +27,5 @@ const struct term term_neg_entropy = {
     .formula = "mean over scored rows of sum_v p log p",
     .kind = VIEW_LOGITS,
     .n_views = 1,
-    .row = row,
+    .logits = {.row = row},
 };

@@ -89,7 +89,7 @@ static side *const sides[][2] = {{kl_forget, kl_alternate},
                                  {js_forget, js_alternate},
                                  {hellinger_forget, hellinger_alternate}};
 
-static int add_side(struct view *v, side *f, bool batch, double *loss, struct err *e)
+static int add_side(struct logp_view *v, side *f, bool batch, double *loss, struct err *e)
 {
     int n = batch ? 1 : v->n_seqs;
     double *sum = mem_alloc((size_t)n + 1, sizeof *sum, e);
@@ -99,7 +99,7 @@ static int add_side(struct view *v, side *f, bool batch, double *loss, struct er
         sum[batch ? 0 : v->row_seq[r]] += exp((double)v->logp[r]);
     for (int b = 0; b < n; b++) { /* from here on sum[b] is d loss / d probability of a label */
         int count = batch ? v->n_rows : v->n_labels[b];
-        double slope, share = batch ? count / v->mean_rows : 1 / v->mean_seqs;
+        double slope, share = batch ? count / v->mean.rows : 1 / v->mean.seqs;
         if (!count)
             continue;
         *loss += share * f(sum[b] / count, &slope);
@@ -116,7 +116,8 @@ static int flat(const void *params_, struct view *const *v, double *loss, struct
     const struct flat *p = params_;
     side *const *f = sides[param_choice(divergence_names, p->divergence)];
     bool batch = param_choice(means, p->mean) == 1;
-    return add_side(v[0], f[0], batch, loss, e) || add_side(v[1], f[1], batch, loss, e);
+    return add_side(&v[0]->logp, f[0], batch, loss, e) ||
+           add_side(&v[1]->logp, f[1], batch, loss, e);
 }
 
 const struct term term_flat = {
@@ -129,5 +130,5 @@ const struct term term_flat = {
     .n_views = 2,
     .params = params,
     .params_size = sizeof(struct flat),
-    .loss = flat,
+    .logp = {.loss = flat},
 };

@@ -47,7 +47,7 @@ const struct term term_jsd_label = {
                "of the label's p",
     .kind = VIEW_LOGP,
     .n_views = 1,
-    .token = jsd_label,
+    .logp = {.token = jsd_label},
 };
 
 const struct term term_jsd = {
@@ -58,5 +58,5 @@ const struct term term_jsd = {
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .row = row,
+    .logits = {.row = row},
 };

@@ -18,32 +18,17 @@ static const struct param params[] = {
     {0},
 };
 
-static int measure(const void *params_, struct view *const *views, double *sum, struct err *e)
+static double measure(const void *params_, const struct logit_row *r)
 {
-    const struct view *v = views[0];
-    (void)params_, (void)e;
-    for (int i = 0; i < v->n_rows; i++) {
-        size_t at = (size_t)i * (size_t)v->vocab;
-        *sum += row_reverse_kl(v->z + at, v->helper[0] + at, v->vocab, NULL, 0);
-    }
-    return 0;
+    (void)params_;
+    return row_reverse_kl(r->z, r->helper[0], r->n, NULL, 0);
 }
 
-/* gap: the target divergence. */
-static double row(const void *gap, const struct logit_row *r)
-{
-    double kl = row_reverse_kl(r->z, r->helper[0], r->n, r->dz, r->share);
-    return (kl - *(const double *)gap) * r->share;
-}
-
-static int kga(const void *params_, struct view *const *v, double *loss, struct err *e)
+static double row(const void *params_, const struct logit_row *r)
 {
     const struct kga *p = params_;
-    double gap = p->gap > 0 ? p->gap : v[0]->gap;
-    int rows = 0;
-    for (int s = 0; s < v[0]->n_seqs; s++)
-        rows += v[0]->n_labels[s];
-    return view_add_rows(v[0], row, &gap, v[0]->measured < gap * rows ? -1 : 1, loss, e);
+    double gap = p->gap > 0 ? p->gap : r->gap, share = r->measured < gap ? -r->share : r->share;
+    return (row_reverse_kl(r->z, r->helper[0], r->n, r->dz, share) - gap) * share;
 }
 
 static bool wants_gap(const void *params_)
@@ -57,10 +42,7 @@ const struct term term_kga = {
     .formula = "| mean over rows of KL(p || p_reinforced) - gap |",
     .kind = VIEW_LOGITS,
     .n_views = 1,
-    .helpers = {"reinforced"},
     .params = params,
     .params_size = sizeof(struct kga),
-    .measure = measure,
-    .loss = kga,
-    .wants_gap = wants_gap,
+    .logits = {.row = row, .measure = measure, .helpers = {"reinforced"}, .wants_gap = wants_gap},
 };

@@ -6,13 +6,17 @@
 #include "objectives/terms.h"
 
 struct kl {
+    struct row_choice rows;
     double temperature;
 };
 
 static const struct param params[] = {
+    ROW_CHOICE,
     REAL_PARAM(struct kl, temperature, 0.01, 100, 1, "divides the logits of both models"),
     {0},
 };
+
+static const struct param cross_params[] = {ROW_CHOICE, {0}};
 
 static double row(const void *params_, const struct logit_row *r)
 {
@@ -32,10 +36,9 @@ const struct term term_kl = {
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .widen = COMPAT_KL_ALL_POSITIONS,
     .params = params,
     .params_size = sizeof(struct kl),
-    .row = row,
+    .logits = {.row = row, .rows = row_choice},
 };
 
 const struct term term_kl_ascent = {
@@ -45,11 +48,9 @@ const struct term term_kl_ascent = {
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .widen = COMPAT_KL_ALL_POSITIONS,
     .params = params,
     .params_size = sizeof(struct kl),
-    .row = row,
-    .sign = -1,
+    .logits = {.row = row, .sign = -1, .rows = row_choice},
 };
 
 const struct term term_cross_entropy = {
@@ -59,6 +60,7 @@ const struct term term_cross_entropy = {
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .widen = COMPAT_KL_ALL_POSITIONS,
-    .row = row_cross,
+    .params = cross_params,
+    .params_size = sizeof(struct row_choice),
+    .logits = {.row = row_cross, .rows = row_choice},
 };

@@ -37,6 +37,5 @@ const struct term term_kto = {
     .needs_ref = true,
     .params = params,
     .params_size = sizeof(struct kto),
-    .seq = kto,
-    .unpaired = true,
+    .logp = {.seq = kto, .unpaired = true},
 };

@@ -31,6 +31,12 @@ static double redirect(const void *params, const struct state_view *s, float *dh
     return sum / s->width;
 }
 
+static enum steer to_refusal(const void *params)
+{
+    (void)params;
+    return STEER_REFUSAL;
+}
+
 static double stay(const void *params, const struct state_view *s, float *dh)
 {
     (void)params;
@@ -46,10 +52,10 @@ const struct term term_redirect = {
     .needs_ref = true,
     .params = redirect_params,
     .params_size = sizeof(struct redirect),
-    .state = redirect,
-    .mean = MEAN_PROMPTS,
-    .layer = hidden_layer,
-    .redirects = true,
+    .hidden = {.state = redirect,
+               .mean = MEAN_PROMPTS,
+               .layer = hidden_layer,
+               .direction = to_refusal},
 };
 
 const struct term term_embed_prompt = {
@@ -61,7 +67,5 @@ const struct term term_embed_prompt = {
     .needs_ref = true,
     .params = place_params,
     .params_size = sizeof(struct hidden_place),
-    .state = stay,
-    .mean = MEAN_PROMPTS,
-    .layer = hidden_layer,
+    .hidden = {.state = stay, .mean = MEAN_PROMPTS, .layer = hidden_layer},
 };

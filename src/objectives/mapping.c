@@ -55,8 +55,5 @@ const struct term term_random_map = {
     .n_views = 1,
     .params = params,
     .params_size = sizeof(struct mapping),
-    .state = map,
-    .mean = MEAN_ALL_TOKENS,
-    .layer = hidden_layer,
-    .all_layers = true,
+    .hidden = {.state = map, .mean = MEAN_ALL_TOKENS, .layer = hidden_layer, .all_layers = true},
 };

@@ -23,5 +23,5 @@ const struct term term_me = {
     .formula = "mean over rows of sum_v (1/V)(log(1/V) - log p)",
     .kind = VIEW_LOGITS,
     .n_views = 1,
-    .row = row,
+    .logits = {.row = row},
 };

@@ -22,5 +22,5 @@ const struct term term_mse = {
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .row = row,
+    .logits = {.row = row},
 };

@@ -56,7 +56,7 @@ const struct term term_nll = {
     .formula = "sum_M c / |M|, c = -log p(label), M = scored tokens",
     .kind = VIEW_LOGP,
     .n_views = 1,
-    .token = nll,
+    .logp = {.token = nll},
 };
 
 const struct term term_ascent = {
@@ -65,8 +65,7 @@ const struct term term_ascent = {
     .formula = "-sum_M c / |M|",
     .kind = VIEW_LOGP,
     .n_views = 1,
-    .token = nll,
-    .sign = -1,
+    .logp = {.token = nll, .sign = -1},
 };
 
 const struct term term_nll_seq = {
@@ -75,8 +74,7 @@ const struct term term_nll_seq = {
     .formula = "mean_b L_b / n_b, L_b = sum of -log p over the n_b labels of b",
     .kind = VIEW_LOGP,
     .n_views = 1,
-    .token = nll,
-    .mean = MEAN_OF_SEQS,
+    .logp = {.token = nll, .mean = MEAN_OF_SEQS},
 };
 
 const struct term term_ascent_seq = {
@@ -85,9 +83,7 @@ const struct term term_ascent_seq = {
     .formula = "-mean_b L_b / n_b, L_b = sum of -log p over the n_b labels of b",
     .kind = VIEW_LOGP,
     .n_views = 1,
-    .token = nll,
-    .mean = MEAN_OF_SEQS,
-    .sign = -1,
+    .logp = {.token = nll, .mean = MEAN_OF_SEQS, .sign = -1},
 };
 
 const struct term term_constraint = {
@@ -98,5 +94,5 @@ const struct term term_constraint = {
     .params = constraint_params,
     .params_size = sizeof(struct constraint),
     .dual = constraint_dual,
-    .token = constraint,
+    .logp = {.token = constraint},
 };

@@ -32,5 +32,5 @@ const struct term term_npo = {
     .needs_ref = true,
     .params = params,
     .params_size = sizeof(struct npo),
-    .seq = npo,
+    .logp = {.seq = npo},
 };

@@ -10,15 +10,23 @@
 #include "objectives/terms.h"
 
 struct form {
+    struct row_choice rows; /* of the two on logits */
     double beta, delta;
 };
 
+static const struct param mean_params[] = {
+    REAL_PARAM(struct form, beta, 1e-6, 100, 0.1, "inverse temperature"),
+    {0},
+};
+
 static const struct param npo_params[] = {
+    ROW_CHOICE,
     REAL_PARAM(struct form, beta, 1e-6, 100, 0.1, "inverse temperature"),
     {0},
 };
 
 static const struct param simnpo_params[] = {
+    ROW_CHOICE,
     REAL_PARAM(struct form, beta, 1e-6, 100, 0.7, "inverse temperature"),
     REAL_PARAM(struct form, delta, 0, 100, 0,
                "negated logit at which the gradient has half its maximum"),
@@ -63,9 +71,9 @@ const struct term term_npo_token_mean = {
     .kind = VIEW_LOGP,
     .n_views = 1,
     .needs_ref = true,
-    .params = npo_params,
+    .params = mean_params,
     .params_size = sizeof(struct form),
-    .seq = token_mean,
+    .logp = {.seq = token_mean},
 };
 
 const struct term term_npo_raw_logits = {
@@ -75,10 +83,9 @@ const struct term term_npo_raw_logits = {
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .widen = COMPAT_KL_ALL_POSITIONS,
     .params = npo_params,
     .params_size = sizeof(struct form),
-    .row = npo_row,
+    .logits = {.row = npo_row, .rows = row_choice},
 };
 
 const struct term term_simnpo_raw_logits = {
@@ -87,8 +94,7 @@ const struct term term_simnpo_raw_logits = {
     .formula = "-(2/beta) mean over rows and vocabulary of log sigmoid(beta (-z - delta))",
     .kind = VIEW_LOGITS,
     .n_views = 1,
-    .widen = COMPAT_KL_ALL_POSITIONS,
     .params = simnpo_params,
     .params_size = sizeof(struct form),
-    .row = simnpo_row,
+    .logits = {.row = simnpo_row, .rows = row_choice},
 };

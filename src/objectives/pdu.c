@@ -4,9 +4,24 @@
  * predict the token after each label. d/dz = 2 (max - mean)(onehot(argmax) - 1/V) / rows. */
 #include "objectives/terms.h"
 
-static double row(const void *params, const struct logit_row *r)
+struct pdu {
+    bool pdu_unshifted;
+};
+
+static const struct param params[] = {
+    COMPAT_PARAM(struct pdu, pdu_unshifted,
+                 "use the logits at the labels' own positions, which predict the token after each"),
+    {0},
+};
+
+static enum row_set rows(const void *params_)
 {
-    (void)params;
+    return ((const struct pdu *)params_)->pdu_unshifted ? ROWS_OF_LABELS : ROWS_SCORED;
+}
+
+static double row(const void *params_, const struct logit_row *r)
+{
+    (void)params_;
     int best = 0;
     double mean = 0;
     for (int i = 0; i < r->n; i++) {
@@ -25,7 +40,7 @@ const struct term term_pdu = {
     .formula = "mean over rows of (max_v z - mean_v z)^2",
     .kind = VIEW_LOGITS,
     .n_views = 1,
-    .widen = COMPAT_PDU_UNSHIFTED,
-    .widened = ROWS_OF_LABELS,
-    .row = row,
+    .params = params,
+    .params_size = sizeof(struct pdu),
+    .logits = {.row = row, .rows = rows},
 };

@@ -33,5 +33,5 @@ const struct term term_preserve = {
     .n_views = 2,
     .params = params,
     .params_size = sizeof(struct preserve),
-    .seq = preserve,
+    .logp = {.seq = preserve},
 };

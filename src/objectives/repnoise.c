@@ -35,30 +35,30 @@ static void samples_fini(struct samples *s)
 }
 
 /* Numbers the sequences that have labels, -1 for the others; sets s->b and s->size. */
-static int *number_samples(const struct view *v, struct samples *s, struct err *e)
+static int *number_samples(const struct hidden_view *v, struct samples *s, struct err *e)
 {
     int *length = mem_alloc((size_t)v->n_seqs + 1, sizeof *length, e), longest = 0;
     if (!length)
         return NULL;
     for (int t = 0; t < v->n_tokens; t++)
-        if (v->scored[t] && ++length[v->token_seq[t]] > longest)
-            longest = length[v->token_seq[t]];
+        if (v->token[t].scored && ++length[v->token[t].seq] > longest)
+            longest = length[v->token[t].seq];
     for (int b = 0; b < v->n_seqs; b++)
         length[b] = length[b] ? s->b++ : -1;
     s->size = (size_t)longest * (size_t)v->width;
     return length;
 }
 
-static void fill(struct samples *s, const struct view *v)
+static void fill(struct samples *s, const struct hidden_view *v)
 {
     size_t c = (size_t)v->width, at = 0;
     struct rng r;
     rng_stream(&r, v->noise, RNG_NOISE, (uint32_t)v->layer);
     for (int t = 0; t < v->n_tokens; t++) {
-        at = t && v->token_seq[t] == v->token_seq[t - 1] ? at : 0;
-        if (!v->scored[t])
+        at = t && v->token[t].seq == v->token[t - 1].seq ? at : 0;
+        if (!v->token[t].scored)
             continue;
-        float *x = s->x + (size_t)s->of[v->token_seq[t]] * s->size + at;
+        float *x = s->x + (size_t)s->of[v->token[t].seq] * s->size + at;
         float *y = x + (size_t)s->b * s->size;
         for (size_t i = 0; i < c; i++) {
             x[i] = v->hidden[(size_t)t * c + i];
@@ -68,7 +68,7 @@ static void fill(struct samples *s, const struct view *v)
     }
 }
 
-static int samples_init(struct samples *s, const struct view *v, struct err *e)
+static int samples_init(struct samples *s, const struct hidden_view *v, struct err *e)
 {
     *s = (struct samples){0};
     if (!(s->of = number_samples(v, s, e)))
@@ -112,11 +112,11 @@ static double kernel(double dist, double bandwidth, double *slope)
 }
 
 /* dx_a += weight (x_a - z), over the label tokens of sample a's sequence. */
-static void pull(struct view *v, const struct samples *s, int a, int z, double weight)
+static void pull(struct hidden_view *v, const struct samples *s, int a, int z, double weight)
 {
     size_t c = (size_t)v->width, at = 0;
     for (int t = 0; t < v->n_tokens; t++) {
-        if (s->of[v->token_seq[t]] != a || !v->scored[t])
+        if (s->of[v->token[t].seq] != a || !v->token[t].scored)
             continue;
         const float *x = s->x + (size_t)a * s->size + at, *y = s->x + (size_t)z * s->size + at;
         for (size_t i = 0; i < c; i++)
@@ -127,7 +127,7 @@ static void pull(struct view *v, const struct samples *s, int a, int z, double w
 
 static int noise(const void *params_, struct view *const *views, double *loss, struct err *e)
 {
-    struct view *v = views[0];
+    struct hidden_view *v = &views[0]->hidden;
     struct samples s = {0};
     (void)params_;
     if (samples_init(&s, v, e)) {
@@ -135,7 +135,7 @@ static int noise(const void *params_, struct view *const *views, double *loss, s
         return -1;
     }
     double width = measure(&s), b = s.b;
-    double share = 1 / (b * v->mean_seqs * v->n_layers); /* of one pair: (b / mean_seqs) / b^2 */
+    double share = 1 / (b * v->mean.seqs * v->n_layers); /* of one pair: (b / mean_seqs) / b^2 */
     for (int a = 0; a < 2 * s.b && width > 0; a++)
         for (int z = 0; z < 2 * s.b; z++) {
             bool same = (a < s.b) == (z < s.b);
@@ -157,7 +157,5 @@ const struct term term_noise_mmd = {
     .n_views = 1,
     .params = params,
     .params_size = sizeof(struct hidden_place),
-    .loss = noise,
-    .layer = hidden_layer,
-    .all_layers = true,
+    .hidden = {.loss = noise, .layer = hidden_layer, .all_layers = true},
 };

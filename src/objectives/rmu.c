@@ -7,31 +7,62 @@
 
 #include "objectives/terms.h"
 
-struct rmu {
+/* The first field of the parameters of all three. */
+struct rmu_place {
     struct hidden_place place;
+    bool rmu_bxb;
+};
+
+/* Of those that steer: at the same place, and the draws of the direction. */
+struct rmu_steering {
+    struct rmu_place place;
+    bool rmu_draw;
+};
+
+struct rmu {
+    struct rmu_steering steering;
     double steering_coeff;
 };
 
 struct adaptive_rmu {
-    struct hidden_place place;
+    struct rmu_steering steering;
     double beta;
 };
 
+#define RMU_PLACE                                                                                  \
+    HIDDEN_PLACE,                                                                                  \
+        COMPAT_PARAM(struct rmu_place, rmu_bxb,                                                    \
+                     "each sequence's sum is divided by every sequence's length in turn")
+
+#define RMU_STEERING                                                                               \
+    RMU_PLACE, COMPAT_PARAM(struct rmu_steering, rmu_draw,                                         \
+                            "the direction is drawn after the first two batches' rows")
+
 static const struct param rmu_params[] = {
-    HIDDEN_PLACE,
+    RMU_STEERING,
     REAL_PARAM(struct rmu, steering_coeff, 0, 1e6, 2,
                "length of the vector that hidden states of forget data are steered to"),
     {0},
 };
 
 static const struct param adaptive_params[] = {
-    HIDDEN_PLACE,
+    RMU_STEERING,
     REAL_PARAM(struct adaptive_rmu, beta, 0, 1e6, 5,
                "length of that vector, as a multiple of the reference's hidden state"),
     {0},
 };
 
-static const struct param place_params[] = {HIDDEN_PLACE, {0}};
+static const struct param place_params[] = {RMU_PLACE, {0}};
+
+static bool crossed(const void *params)
+{
+    return ((const struct rmu_place *)params)->rmu_bxb;
+}
+
+static enum steer rmu_direction(const void *params)
+{
+    return ((const struct rmu_steering *)params)->rmu_draw ? STEER_AFTER_DRAWS : STEER_RANDOM;
+}
 
 static double rmu(const void *params, const struct state_view *s, float *dh)
 {
@@ -59,10 +90,11 @@ const struct term term_rmu = {
     .n_views = 1,
     .params = rmu_params,
     .params_size = sizeof(struct rmu),
-    .state = rmu,
-    .mean = MEAN_OF_SEQS,
-    .layer = hidden_layer,
-    .steers = true,
+    .hidden = {.state = rmu,
+               .mean = MEAN_OF_SEQS,
+               .crossed = crossed,
+               .layer = hidden_layer,
+               .direction = rmu_direction},
 };
 
 const struct term term_adaptive_rmu = {
@@ -74,10 +106,11 @@ const struct term term_adaptive_rmu = {
     .needs_ref = true,
     .params = adaptive_params,
     .params_size = sizeof(struct adaptive_rmu),
-    .state = adaptive_rmu,
-    .mean = MEAN_OF_SEQS,
-    .layer = hidden_layer,
-    .steers = true,
+    .hidden = {.state = adaptive_rmu,
+               .mean = MEAN_OF_SEQS,
+               .crossed = crossed,
+               .layer = hidden_layer,
+               .direction = rmu_direction},
 };
 
 const struct term term_embed_diff = {
@@ -88,8 +121,9 @@ const struct term term_embed_diff = {
     .n_views = 1,
     .needs_ref = true,
     .params = place_params,
-    .params_size = sizeof(struct hidden_place),
-    .state = embed_diff,
-    .mean = MEAN_OF_SEQS,
-    .layer = hidden_layer,
+    .params_size = sizeof(struct rmu_place),
+    .hidden = {.state = embed_diff,
+               .mean = MEAN_OF_SEQS,
+               .crossed = crossed,
+               .layer = hidden_layer},
 };

@@ -35,5 +35,5 @@ const struct term term_satimp = {
     .n_views = 1,
     .params = params,
     .params_size = sizeof(struct satimp),
-    .token = satimp,
+    .logp = {.token = satimp},
 };

@@ -33,5 +33,5 @@ const struct term term_simnpo = {
     .n_views = 1,
     .params = params,
     .params_size = sizeof(struct simnpo),
-    .seq = simnpo,
+    .logp = {.seq = simnpo},
 };

@@ -7,9 +7,11 @@
 
 #include <math.h>
 
-static double row(const void *params, const struct logit_row *r)
+static const struct param params[] = {ROW_CHOICE, {0}};
+
+static double row(const void *params_, const struct logit_row *r)
 {
-    (void)params;
+    (void)params_;
     double lse = log_sum_exp(r->z, r->n, 1), ref_lse = log_sum_exp(r->ref, r->n, 1), h = 0;
     for (int i = 0; i < r->n; i++)
         h -= exp((double)r->z[i] - lse) * log(exp((double)r->ref[i] - ref_lse) + 1e-12);
@@ -27,8 +29,9 @@ const struct term term_soul_kl = {
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .widen = COMPAT_KL_ALL_POSITIONS,
-    .row = row,
+    .params = params,
+    .params_size = sizeof(struct row_choice),
+    .logits = {.row = row, .rows = row_choice},
 };
 
 const struct term term_soul_kl_ascent = {
@@ -38,7 +41,7 @@ const struct term term_soul_kl_ascent = {
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .widen = COMPAT_KL_ALL_POSITIONS,
-    .row = row,
-    .sign = -1,
+    .params = params,
+    .params_size = sizeof(struct row_choice),
+    .logits = {.row = row, .sign = -1, .rows = row_choice},
 };

@@ -24,10 +24,10 @@ const struct term term_embed_stay = {
     .needs_ref = true,
     .params = params,
     .params_size = sizeof(struct hidden_place),
-    .state = hidden_apart,
-    .mean = MEAN_ALL_TOKENS,
-    .layer = hidden_layer,
-    .all_layers = true,
+    .hidden = {.state = hidden_apart,
+               .mean = MEAN_ALL_TOKENS,
+               .layer = hidden_layer,
+               .all_layers = true},
 };
 
 const struct term term_embed_square = {
@@ -39,8 +39,5 @@ const struct term term_embed_square = {
     .needs_ref = true,
     .params = params,
     .params_size = sizeof(struct hidden_place),
-    .state = square,
-    .mean = MEAN_ALL_TOKENS,
-    .layer = hidden_layer,
-    .all_layers = true,
+    .hidden = {.state = square, .mean = MEAN_ALL_TOKENS, .layer = hidden_layer, .all_layers = true},
 };

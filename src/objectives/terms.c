@@ -118,6 +118,11 @@ double row_kl(const struct logit_row *r, double temperature)
     return temperature * temperature * sum * r->share;
 }
 
+enum row_set row_choice(const void *params)
+{
+    return ((const struct row_choice *)params)->kl_all_positions ? ROWS_ALL : ROWS_SCORED;
+}
+
 static const char digits[] = "0123456789";
 
 int hidden_layer(const void *params)

@@ -35,6 +35,20 @@ double row_soft_target(const struct logit_row *r, const float *from, int k, doub
 /* T^2 KL(softmax(ref / T) || softmax(z / T)), T the temperature. d/dz = T (p_T - q_T). */
 double row_kl(const struct logit_row *r, double temperature);
 
+/* The first field of the parameters of a term that compares whole distributions, and its row in the
+ * parameter table. */
+struct row_choice {
+    bool kl_all_positions;
+};
+
+#define ROW_CHOICE                                                                                 \
+    COMPAT_PARAM(                                                                                  \
+        struct row_choice, kl_all_positions,                                                       \
+        "mean over every position of the padded batch, not only those that predict a label")
+
+/* `rows` of such a term. */
+enum row_set row_choice(const void *params);
+
 /* Terms on hidden states. */
 
 /* The first field of a term's parameters. */

@@ -9,10 +9,13 @@
 
 struct undial {
     double beta;
+    bool undial_all_positions;
 };
 
 static const struct param params[] = {
     REAL_PARAM(struct undial, beta, 0, 1000, 10, "amount by which the label's logit is lowered"),
+    COMPAT_PARAM(struct undial, undial_all_positions,
+                 "mean over every position of the padded batch that has a next token"),
     {0},
 };
 
@@ -23,15 +26,17 @@ static double row(const void *params_, const struct logit_row *r)
                            p->beta);
 }
 
-static int undial(const void *params_, struct view *const *v, double *loss, struct err *e)
+static enum row_set rows(const void *params_)
 {
-    bool unlabelled = false;
-    for (int i = 0; i < v[0]->n_rows; i++)
-        unlabelled |= v[0]->label[i] == LABEL_NONE;
-    if (unlabelled && v[0]->vocab + LABEL_NONE < 0)
+    return ((const struct undial *)params_)->undial_all_positions ? ROWS_WITH_NEXT : ROWS_SCORED;
+}
+
+static int check(const void *params_, int vocab, struct err *e)
+{
+    if (((const struct undial *)params_)->undial_all_positions && vocab + LABEL_NONE < 0)
         return err_set(e, "undial_all_positions needs a vocabulary of %d or more, not %d",
-                       -LABEL_NONE, v[0]->vocab);
-    return view_add_rows(v[0], row, params_, 1, loss, e);
+                       -LABEL_NONE, vocab);
+    return 0;
 }
 
 const struct term term_undial = {
@@ -41,9 +46,7 @@ const struct term term_undial = {
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .widen = COMPAT_UNDIAL_ALL_POSITIONS,
-    .widened = ROWS_WITH_NEXT,
     .params = params,
     .params_size = sizeof(struct undial),
-    .loss = undial,
+    .logits = {.row = row, .rows = rows, .check = check},
 };

@@ -20,5 +20,5 @@ const struct term term_unlikelihood = {
     .formula = "mean over scored tokens of -log(1 - p(label))",
     .kind = VIEW_LOGP,
     .n_views = 1,
-    .token = unlikelihood,
+    .logp = {.token = unlikelihood},
 };

@@ -30,5 +30,5 @@ const struct term term_wga = {
     .n_views = 1,
     .params = params,
     .params_size = sizeof(struct wga),
-    .token = wga,
+    .logp = {.token = wga},
 };

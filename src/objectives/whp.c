@@ -98,10 +98,9 @@ const struct term term_whp = {
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .helpers = {"reinforced"},
     .params = whp_params,
     .params_size = sizeof(struct whp),
-    .row = row_whp,
+    .logits = {.row = row_whp, .helpers = {"reinforced"}},
 };
 
 const struct term term_rkld = {
@@ -112,8 +111,7 @@ const struct term term_rkld = {
     .kind = VIEW_LOGITS,
     .n_views = 1,
     .needs_ref = true,
-    .helpers = {"reinforced"},
     .params = rkld_params,
     .params_size = sizeof(struct whp),
-    .row = row_rkld,
+    .logits = {.row = row_rkld, .helpers = {"reinforced"}},
 };

@@ -5,6 +5,7 @@
 
 struct adamw_params {
     double adam_beta1, adam_beta2, adam_epsilon;
+    bool adamw_decay_last;
 };
 
 static const struct param params[] = {
@@ -13,6 +14,8 @@ static const struct param params[] = {
     REAL_PARAM(struct adamw_params, adam_beta2, 0, 0.9999999, 0.999,
                "decay rate of the second moment"),
     REAL_PARAM(struct adamw_params, adam_epsilon, 1e-30, 1, 1e-8, "added to the denominator"),
+    COMPAT_PARAM(struct adamw_params, adamw_decay_last,
+                 "decay a weight after its step, not before"),
     {0},
 };
 
@@ -24,11 +27,11 @@ static void step(const void *p, const struct optim_step *s, const struct optim_s
         .beta1 = (float)a->adam_beta1,
         .beta2 = (float)a->adam_beta2,
         .eps = (float)a->adam_epsilon,
-        .decay = s->decay_last ? 0 : (float)x->decay,
+        .decay = a->adamw_decay_last ? 0 : (float)x->decay,
         .step = s->step,
     };
     s->ops->adamw(x->w, x->state[0], x->state[1], x->grad, x->n, s->grad_scale, &o);
-    if (s->decay_last && x->decay > 0)
+    if (a->adamw_decay_last && x->decay > 0)
         s->ops->scale(x->w, (float)(1 - s->lr * x->decay), x->n);
 }
 

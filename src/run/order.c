@@ -91,7 +91,7 @@ int run_order_make(struct order *o, struct engine *g, const struct train_options
                                     (int)to->accumulate, e)))
         return -1;
     *o = shape;
-    bool draws = g->compat & COMPAT_RMU_DRAW && engine_plan(g).steered;
+    bool draws = engine_plan(g).direction == STEER_AFTER_DRAWS;
     int rc = to->order ? read_order(o, to->order, g, all.counts, e)
              : turns   ? draw_turns(o, &forget, &retain, pairs, to, e)
                        : draw(o, &all, pairs, train_order_epochs(to, &shape), to,

@@ -37,7 +37,11 @@ static int step_train(struct run *r, const struct step_options *o, struct err *e
         if (run_makes_mask(c))
             c->locator = (struct choice){.row = &locator_all};
     }
-    int rc = recipe_open(&c->recipe, r->step->method, e) || run_training(r, e);
+    int rc = recipe_open(&c->recipe, r->step->method, e);
+    if (!rc) {
+        recipe_apply_compat(&c->recipe, c->setup.compat);
+        rc = run_training(r, e);
+    }
     recipe_fini(&c->recipe);
     return rc;
 }

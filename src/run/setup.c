@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "methods/method.h"
 #include "model/lora.h"
 #include "run/model_name.h"
 
@@ -125,7 +126,7 @@ static int open_scratch(struct model *m, const char *name, unsigned seed, struct
 static int begin(struct setup *s, const struct setup_options *o, struct err *e)
 {
     *s = (struct setup){.o = o};
-    if (compat_parse(o->compat, &s->compat, e))
+    if (method_compat(o->compat, &s->compat, e))
         return -1;
     if (o->threads > 0)
         ops_set_threads((int)o->threads);

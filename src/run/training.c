@@ -85,7 +85,7 @@ static int mask(struct training *t, const struct run_config *c, struct err *e)
         return rc;
     if (mask_apply(m, t->mask, e))
         return -1;
-    mask_hold_unused(&m->table, t->s.compat & COMPAT_RMU_CLIP_ALL);
+    mask_hold_unused(&m->table, c->train.rmu_clip_all);
     return 0;
 }
 
@@ -94,8 +94,8 @@ static int locate(struct training *t, const struct run_config *c, struct err *e)
 {
     struct model *m = &t->s.model;
     t->engine.goals = wrapping_goals(&t->wrapping);
-    if (locate_weights(c->locator.row, c->locator.params, t->s.compat, m, (unsigned)c->train.seed,
-                       e) ||
+    if (locate_weights(c->locator.row, c->locator.params, c->train.rmu_clip_all, m,
+                       (unsigned)c->train.seed, e) ||
         engine_hold_unreached(&t->engine, e) || mask(t, c, e) ||
         !(t->direction = mem_alloc((size_t)m->cfg.width, sizeof *t->direction, e)))
         return -1;
@@ -108,12 +108,12 @@ static int locate(struct training *t, const struct run_config *c, struct err *e)
         if (t->engine.helper[k].set)
             t->engine.helper[k].model = t->engine.ref;
     t->engine.direction = t->direction;
-    const struct objective *o = plan.redirected;
-    if (!o) {
-        direction_draw(t->direction, m->cfg.width, (unsigned)c->train.seed, &t->data.order,
-                       t->s.compat);
+    if (plan.direction != STEER_REFUSAL) {
+        direction_draw(t->direction, m->cfg.width, (unsigned)c->train.seed,
+                       plan.direction == STEER_AFTER_DRAWS ? &t->data.order : NULL);
         return 0;
     }
+    const struct objective *o = plan.directed;
     if (!t->data.refused.n)
         return err_about(e, "refused", "term '%s' needs prompts that the model refuses",
                          o->term->name);
@@ -122,7 +122,7 @@ static int locate(struct training *t, const struct run_config *c, struct err *e)
     t->engine.tokens.forward +=
         tokens_of(&t->data.refused, true) + tokens_of(t->engine.sets[o->role[0]], true);
     return direction_to_refusal(t->direction, &t->ref, &t->data.refused, t->engine.sets[o->role[0]],
-                                o->term->layer(o->params), e);
+                                o->term->hidden.layer(o->params), e);
 }
 
 /* How far the model that learnt new data went, for terms that compare with it. */

@@ -49,12 +49,8 @@ int engine_add(struct engine *g, const struct objective *o, struct err *e)
             const char *role = role_name[o->role[i]];
             return err_about(e, role, "term '%s' needs %s data", o->term->name, role);
         }
-    int layer = o->term->layer ? o->term->layer(o->params) : 0, last = g->model->cfg.layers - 1;
-    if (layer < 0 || (layer > last && !o->term->all_layers))
-        return err_about(e, "layer",
-                         "term '%s' takes the states after a layer that the model does not have",
-                         o->term->name),
-               err_range(e, 0, last);
+    if (term_check(o->term, o->params, g->model->cfg.layers, g->model->cfg.vocab, e))
+        return -1;
     struct dual d;
     g->obj[g->n_obj] = *o;
     g->obj[g->n_obj].factor = 1;
@@ -75,7 +71,7 @@ double objective_weight(const struct objective *o)
 int objective_layers(const struct engine *g, const struct objective *o)
 {
     int all = g->model->cfg.layers;
-    int layers = o->term->kind == VIEW_HIDDEN ? o->term->layer(o->params) + 1 : all;
+    int layers = o->term->kind == VIEW_HIDDEN ? o->term->hidden.layer(o->params) + 1 : all;
     return layers < all ? layers : all;
 }
 
@@ -96,11 +92,12 @@ struct engine_plan engine_plan(const struct engine *g)
             p.logp |= t->kind == VIEW_LOGP ? role : 0;
             p.ref_logp |= t->kind == VIEW_LOGP && t->needs_ref ? role : 0;
         }
-        p.padded |= t->widen & g->compat ? ROLE_BIT(o->role[0]) : 0;
+        p.padded |= term_rows(t, o->params) != ROWS_SCORED ? ROLE_BIT(o->role[0]) : 0;
         p.ref_model |= t->needs_ref && t->kind != VIEW_LOGP;
-        p.steered |= t->steers;
-        if (t->redirects && !p.redirected)
-            p.redirected = o;
+        if (term_direction(t, o->params) > p.direction) {
+            p.direction = term_direction(t, o->params);
+            p.directed = o;
+        }
     }
     return p;
 }
@@ -149,9 +146,12 @@ int engine_check_helpers(struct engine *g, struct err *e)
 {
     for (int i = 0; i < g->n_obj; i++) {
         const struct objective *o = &g->obj[i];
-        const bool gap = o->term->wants_gap && o->term->wants_gap(o->params);
-        for (int k = 0; k <= TERM_MAX_HELPERS && engine_counts(g, o); k++) {
-            const char *name = k < TERM_MAX_HELPERS ? o->term->helpers[k] : gap ? "new" : NULL;
+        const bool logits = o->term->kind == VIEW_LOGITS && engine_counts(g, o);
+        for (int k = 0; k <= TERM_MAX_HELPERS && logits; k++) {
+            const bool gap = term_uses_helper(o->term, o->params, "new");
+            const char *name = k < TERM_MAX_HELPERS ? o->term->logits.helpers[k]
+                               : gap                ? "new"
+                                                    : NULL;
             const struct helper_model *h = name ? engine_helper(g, name) : NULL;
             if (h && !h->model && !h->set)
                 return err_about(e, name, "the method needs the helper model '%s'", name);
@@ -228,19 +228,16 @@ static void count_seq(const struct engine *g, enum role role, const struct seq *
                       struct norm *norm)
 {
     int n = seq_labels(s);
-    norm->rows[role] += n;
-    norm->tokens[role] += s->n;
-    norm->prompts[role] += seq_prompt(s);
+    struct means *m = &norm->role[role];
+    m->rows += n;
+    m->seqs++;
+    m->tokens += s->n;
+    m->prompts += seq_prompt(s);
     for (int i = 0; i < g->n_obj; i++) {
-        int skip = objective_skip(&g->obj[i]);
+        int skip = term_skip(g->obj[i].term, g->obj[i].params);
         if (g->obj[i].role[0] == role && n > skip)
             norm->kept[i] += n - skip;
     }
-}
-
-int objective_skip(const struct objective *o)
-{
-    return o->term->skip ? o->term->skip(o->params) : 0;
 }
 
 void engine_count(const struct engine *g, const struct order *o, int first, int n,
@@ -250,7 +247,6 @@ void engine_count(const struct engine *g, const struct order *o, int first, int 
     for (int k = first; k < first + n; k++)
         for (int r = 0; r < ROLE_COUNT; r++) {
             const struct micro *mb = &o->micro[k];
-            norm->seqs[r] += mb->n[r];
             for (int i = 0; g->sets[r] && i < mb->n[r]; i++)
                 count_seq(g, (enum role)r, &g->sets[r]->seqs[mb->rows[r][i]], norm);
         }

@@ -102,15 +102,15 @@ struct engine_plan {
     unsigned logp, ref_logp; /* those whose (reference) label log-probabilities are needed, */
     unsigned padded; /* and those padded to equal length, since a term averages over padding */
     bool ref_model;  /* the reference's logits or hidden states are needed: `ref` must be set */
-    bool steered;    /* an active term uses the random steering direction */
-    const struct objective *redirected; /* the first that uses the refusal direction, or NULL */
+    enum steer direction;             /* to steer to: the last in the enum of those asked for, */
+    const struct objective *directed; /* by this one first; NULL: none */
 };
 
-/* Denominators of the means: scored rows and sequences per role over one optimiser step of `micros`
- * micro-batches, and the scored rows that each objective's term does not skip. */
+/* Denominators of the means over one optimiser step of `micros` micro-batches: of each role, and
+ * the scored rows that each objective's term does not skip. */
 struct norm {
-    double rows[ROLE_COUNT], seqs[ROLE_COUNT], kept[ENGINE_MAX_OBJECTIVES];
-    double tokens[ROLE_COUNT], prompts[ROLE_COUNT]; /* all tokens, and those before a first label */
+    struct means role[ROLE_COUNT];
+    double kept[ENGINE_MAX_OBJECTIVES];
     int micros;
 };
 
@@ -159,8 +159,6 @@ int engine_sampled(struct engine *g, const struct micro *mb, double n_labels, st
                    long *tokens, struct err *e);
 /* How many layers the objective's term needs. */
 int objective_layers(const struct engine *g, const struct objective *o);
-/* How many labels at the start of each sequence the objective ignores. */
-int objective_skip(const struct objective *o);
 /* Allocates the gradient buffer if needed. engine_micro calls it. */
 int engine_reserve_grads(struct engine *g, struct err *e);
 void engine_zero_grads(struct engine *g);

@@ -118,7 +118,7 @@ int gradient_add_sampled(struct gradient *g, double *labels, struct err *e)
     *labels = 0;
     const unsigned roles = engine_plan(g->engine).roles;
     for (int role = 0; role < ROLE_COUNT; role++)
-        *labels += roles & ROLE_BIT(role) ? norm.rows[role] : 0;
+        *labels += roles & ROLE_BIT(role) ? norm.role[role].rows : 0;
     rng_stream(&r, g->seed, RNG_SAMPLE, (uint32_t)g->step);
     for (int k = 0; k < g->n; k++) {
         long tokens;

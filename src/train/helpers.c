@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdbool.h>
 
-#include "base/compat.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "model/divergence.h"
@@ -28,12 +27,11 @@ int direction_normalise(float *v, int n)
     return sum > 0 ? 0 : -1;
 }
 
-void direction_draw(float *u, int n, unsigned seed, const struct order *o, unsigned compat)
+void direction_draw(float *u, int n, unsigned seed, const struct order *after)
 {
     struct rng r;
-    bool peer = compat & COMPAT_RMU_DRAW;
-    rng_stream(&r, seed, peer ? RNG_DRAW : RNG_NOISE, 0);
-    for (long skip = peer ? draws_before(o) : 0; skip > 0; skip--)
+    rng_stream(&r, seed, after ? RNG_DRAW : RNG_NOISE, 0);
+    for (long skip = after ? draws_before(after) : 0; skip > 0; skip--)
         rng_u32(&r);
     for (int i = 0; i < n; i++)
         u[i] = rng_float(&r);

@@ -8,10 +8,10 @@
 #include "model/model.h"
 
 /* u [n]: entries uniform in [0,1), divided by their norm (RMU, arXiv 2403.03218). Drawn from a
- * separate random stream; under COMPAT_RMU_DRAW from the stream that draws the order's rows, as in
+ * separate random stream; with `after` from the stream that draws that order's rows, as in
  * OpenUnlearning: its loader prefetches a batch, so the vector follows the draws of the first two
  * micro-batches (order_draw skips the n numbers there). */
-void direction_draw(float *u, int n, unsigned seed, const struct order *o, unsigned compat);
+void direction_draw(float *u, int n, unsigned seed, const struct order *after);
 /* v [C]: the refusal direction (LUNAR, arXiv 2502.07218): the mean hidden state, after a layer, of
  * the last prompt token over prompts that the model refuses, minus the same mean over the prompts
  * of the forget examples. Not normalised. */

@@ -101,7 +101,6 @@ static struct optim_step optim_step_of(const struct train_run *r, long step)
                                .grad = r->t->engine->grads,
                                .grad_scale = 1,
                                .weight_decay = r->t->o->weight_decay,
-                               .decay_last = r->t->engine->compat & COMPAT_ADAMW_DECAY_LAST,
                                .step = step + 1};
 }
 

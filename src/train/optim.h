@@ -17,7 +17,6 @@ struct optim_step {
     float grad_scale;         /* the gradient is grad_scale * grad (clipping) */
     double lr;
     double weight_decay; /* of weights whose table row has `decay` */
-    bool decay_last;     /* COMPAT_ADAMW_DECAY_LAST */
     long step;           /* 1-based */
 };
 

@@ -18,6 +18,8 @@ const struct param train_params[] = {
     REAL_PARAM(struct train_options, weight_decay, 0, 10, 0.01,
                "decoupled weight decay; never of norms and biases"),
     REAL_PARAM(struct train_options, clip, 0, 1e9, 1, "maximum gradient norm; 0: no clipping"),
+    COMPAT_PARAM(struct train_options, rmu_clip_all,
+                 "gradients of weights that are not trainable count in that norm"),
     INT_PARAM(struct train_options, seed, 0, 4294967295.0, 0,
               "seed of the data order, sampling and noise"),
     STRING_PARAM(struct train_options, order, NULL, "FILE",

@@ -18,7 +18,8 @@ struct train_options {
     int64_t warmup_steps;
     double warmup_epochs; /* added up to warmup_steps */
     double weight_decay;
-    double clip; /* L2 norm of the gradient; 0: off */
+    double clip;       /* L2 norm of the gradient; 0: off */
+    bool rmu_clip_all; /* the norm is over all weights, also those that do not move */
     int64_t seed;
     const char *order, *write_order;
     int64_t save_every; /* steps between checkpoints; 0: only when interrupted */

@@ -18,11 +18,6 @@ device float *pass_floats(struct micro_pass *w, size_t n)
     return x;
 }
 
-bool pass_is_widened(const struct engine *g, const struct objective *o)
-{
-    return (o->term->widen & g->compat) != 0;
-}
-
 static int pad_to(struct micro_pass *w, struct seq *s, int n)
 {
     int *ids = pass_take(w, (size_t)n, sizeof *ids),

@@ -29,10 +29,10 @@ struct micro_pass {
     struct batch batch;
     struct label_rows rows;
     struct pass pass;
-    float *logp, *lse, *dlogp, *ref_logp; /* [rows.n] */
-    device float *dx;                     /* [N,C] d loss / d pass.x */
-    device float **dhidden;               /* [layers] d loss / d pass_states(l), [N,C] or NULL */
-    struct tap *taps;                     /* [n_taps] of the pass */
+    float *logp, *lse, *dlogp; /* [rows.n] */
+    device float *dx;          /* [N,C] d loss / d pass.x */
+    device float **dhidden;    /* [layers] d loss / d pass_states(l), [N,C] or NULL */
+    struct tap *taps;          /* [n_taps] of the pass */
     int n_taps;
     int *latent_of;      /* [N] index of the token's perturbation vector; -1: none */
     device float *grads; /* flat by weight.at; NULL: not computed */
@@ -42,8 +42,6 @@ struct micro_pass {
 /* n + 1 zeroed elements from the step's arena: of the host, of the device. */
 void *pass_take(struct micro_pass *w, size_t n, size_t size);
 device float *pass_floats(struct micro_pass *w, size_t n);
-/* A compat switch widens the term's rows, so that the role must be padded. */
-bool pass_is_widened(const struct engine *g, const struct objective *o);
 /* Packs the roles in use and runs the first `layers` layers, 0: as many as the plan needs;
  * allocates dx. */
 int pass_forward(struct micro_pass *w, int layers);

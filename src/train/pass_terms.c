@@ -11,8 +11,7 @@ static struct label_rows part_rows(const struct micro_pass *w, const struct part
                                .seq = w->rows.seq + p->first_row};
 }
 
-/* Log-probabilities of one role's labels, current and (from the cache) reference, and their sums.
- */
+/* Log-probabilities of one role's labels and their sums, current and (from the cache) reference. */
 static int forward_logp(struct micro_pass *w, enum role role)
 {
     struct part *p = &w->part[role];
@@ -22,39 +21,24 @@ static int forward_logp(struct micro_pass *w, enum role role)
         return -1;
     head_logp(&p->head, w->logp + p->first_row, w->lse + p->first_row, NULL);
     for (int s = 0, row = p->first_row; s < p->n_seqs; row += p->n_labels[s++]) {
-        const struct score *ref = c->at ? &c->scores.v[c->at[w->mb->rows[role][s]]] : NULL;
-        for (int k = 0; k < p->n_labels[s]; k++) {
+        for (int k = 0; k < p->n_labels[s]; k++)
             p->nll[s] -= (double)w->logp[row + k];
-            w->ref_logp[row + k] = ref ? ref->logp[k] : 0;
-        }
-        p->ref_nll[s] = ref ? ref->nll : 0;
+        p->ref_nll[s] = c->at ? c->scores.v[c->at[w->mb->rows[role][s]]].nll : 0;
     }
     return 0;
 }
 
-/* A view with the fields common to all kinds. */
-static struct view view_of(const struct micro_pass *w, enum role role)
+/* Denominators of the means over the role's data: of the step, or of this micro-batch alone. */
+static struct means means_of(const struct micro_pass *w, enum role role)
 {
     const struct part *p = &w->part[role];
-    bool own = w->g->compat & COMPAT_MICRO_MEAN;
-    return (struct view){
-        .n_seqs = p->n_seqs,
-        .n_rows = p->n_rows,
-        .row_seq = w->rows.seq + p->first_row,
-        .label = w->rows.label + p->first_row,
-        .n_labels = p->n_labels,
-        .mean_rows = own ? (double)p->n_rows * w->norm->micros : w->norm->rows[role],
-        .mean_seqs = own ? (double)p->n_seqs * w->norm->micros : w->norm->seqs[role],
-        .mean_tokens = own ? (double)p->n_tokens * w->norm->micros : w->norm->tokens[role],
-        .mean_prompts = w->norm->prompts[role],
-        .noise = w->g->noise,
-        .gap = w->g->gap,
-        .compat = w->g->compat,
-        .nll = p->nll,
-        .ref_nll = p->ref_nll,
-        .vocab = w->g->model->cfg.vocab,
-        .width = w->g->model->cfg.width,
-    };
+    struct means m = w->norm->role[role];
+    if (w->g->compat & COMPAT_MICRO_MEAN) {
+        m.rows = (double)p->n_rows * w->norm->micros;
+        m.seqs = (double)p->n_seqs * w->norm->micros;
+        m.tokens = (double)p->n_tokens * w->norm->micros;
+    }
+    return m;
 }
 
 static int run_logp_term(struct micro_pass *w, const struct objective *o, double *loss)
@@ -62,19 +46,26 @@ static int run_logp_term(struct micro_pass *w, const struct objective *o, double
     struct view v[TERM_MAX_VIEWS], *views[TERM_MAX_VIEWS];
     for (int i = 0; i < o->term->n_views; i++) {
         const struct part *p = &w->part[o->role[i]];
-        v[i] = view_of(w, o->role[i]);
-        v[i].logp = w->logp + p->first_row;
-        v[i].ref_logp = w->ref_logp + p->first_row;
-        if (!(v[i].dlogp = pass_take(w, (size_t)p->n_rows, sizeof(float))))
+        float *dlogp = pass_take(w, (size_t)p->n_rows, sizeof(float));
+        if (!dlogp)
             return -1;
+        v[i].logp = (struct logp_view){.n_seqs = p->n_seqs,
+                                       .n_rows = p->n_rows,
+                                       .row_seq = w->rows.seq + p->first_row,
+                                       .n_labels = p->n_labels,
+                                       .mean = means_of(w, o->role[i]),
+                                       .logp = w->logp + p->first_row,
+                                       .nll = p->nll,
+                                       .ref_nll = p->ref_nll,
+                                       .dlogp = dlogp};
         views[i] = &v[i];
     }
     if (term_loss(o->term, o->params, views, loss, w->e))
         return -1;
     const float weight = (float)objective_weight(o);
     for (int i = 0; i < o->term->n_views; i++)
-        for (int r = 0; r < v[i].n_rows; r++)
-            w->dlogp[w->part[o->role[i]].first_row + r] += weight * v[i].dlogp[r];
+        for (int r = 0; r < v[i].logp.n_rows; r++)
+            w->dlogp[w->part[o->role[i]].first_row + r] += weight * v[i].logp.dlogp[r];
     return 0;
 }
 
@@ -131,21 +122,23 @@ static int rows_in(struct micro_pass *w, const struct seq *seqs, int n_seqs, enu
     return 0;
 }
 
-/* The rows of a logits term: the role's label rows without those skipped, or the widened set. */
-static int pick_rows(struct micro_pass *w, const struct objective *o, struct view *v,
+/* The rows of a logits term, and the denominator of their mean: the role's label rows without those
+ * skipped, or another set, whose rows are counted in this micro-batch alone. */
+static int pick_rows(struct micro_pass *w, const struct objective *o, double *mean_rows,
                      struct label_rows *rows)
 {
     const struct part *p = &w->part[o->role[0]];
-    bool wide = pass_is_widened(w->g, o), own = wide || w->g->compat & COMPAT_MICRO_MEAN;
-    int skip = objective_skip(o);
-    if (!wide && !skip) {
+    const enum row_set set = term_rows(o->term, o->params);
+    const int skip = term_skip(o->term, o->params);
+    const bool own = set != ROWS_SCORED || w->g->compat & COMPAT_MICRO_MEAN;
+    if (set == ROWS_SCORED && !skip) {
         *rows = part_rows(w, p);
+        *mean_rows = means_of(w, o->role[0]).rows;
         return 0;
     }
-    if (rows_in(w, w->seqs + p->first_seq, p->n_seqs, wide ? o->term->widened : ROWS_SCORED, skip,
-                p->first_token, rows))
+    if (rows_in(w, w->seqs + p->first_seq, p->n_seqs, set, skip, p->first_token, rows))
         return -1;
-    v->mean_rows = own ? (double)rows->n * w->norm->micros : w->norm->kept[o - w->g->obj];
+    *mean_rows = own ? (double)rows->n * w->norm->micros : w->norm->kept[o - w->g->obj];
     return 0;
 }
 
@@ -165,7 +158,7 @@ static int open_frozen(struct micro_pass *w, const struct objective *o, struct m
     for (int s = 0; set && s < p->n_seqs; s++)
         others[s] = set->seqs[w->mb->rows[o->role[0]][s]];
     *own = *rows;
-    if (set && rows_in(w, others, p->n_seqs, ROWS_SCORED, objective_skip(o), 0, own))
+    if (set && rows_in(w, others, p->n_seqs, ROWS_SCORED, term_skip(o->term, o->params), 0, own))
         return -1;
     if (!set && !(own->token = pass_take(w, (size_t)rows->n, sizeof(int))))
         return -1;
@@ -177,21 +170,36 @@ static int open_frozen(struct micro_pass *w, const struct objective *o, struct m
            head_init(h, pass, own, false, w->a, w->e);
 }
 
-/* The heads of all models whose logits a term uses. */
+/* The rows of a logits term, and the heads of all models whose logits it uses. */
 struct heads {
     struct label_rows rows;
+    int *at, *of; /* [rows.n] index among the rows of the sequence, and their number */
+    double mean_rows;
     struct head own, ref, helper[TERM_MAX_HELPERS];
 };
 
-static int open_heads(struct micro_pass *w, const struct objective *o, struct view *v,
-                      struct heads *h)
+static int place_rows(struct micro_pass *w, struct heads *h)
+{
+    const int n = h->rows.n, *seq = h->rows.seq;
+    if (!(h->at = pass_take(w, (size_t)n, sizeof(int))) ||
+        !(h->of = pass_take(w, (size_t)n, sizeof(int))))
+        return -1;
+    for (int i = 0; i < n; i++)
+        h->at[i] = i && seq[i] == seq[i - 1] ? h->at[i - 1] + 1 : 0;
+    for (int i = n - 1; i >= 0; i--)
+        h->of[i] = i + 1 < n && seq[i] == seq[i + 1] ? h->of[i + 1] : h->at[i] + 1;
+    return 0;
+}
+
+static int open_heads(struct micro_pass *w, const struct objective *o, struct heads *h)
 {
     struct engine *g = w->g;
-    if (pick_rows(w, o, v, &h->rows) || head_init(&h->own, &w->pass, &h->rows, true, w->a, w->e) ||
+    if (pick_rows(w, o, &h->mean_rows, &h->rows) || place_rows(w, h) ||
+        head_init(&h->own, &w->pass, &h->rows, true, w->a, w->e) ||
         (o->term->needs_ref && open_frozen(w, o, g->ref, NULL, &h->rows, &h->ref)))
         return -1;
-    for (int k = 0; k < TERM_MAX_HELPERS && o->term->helpers[k]; k++) {
-        const struct helper_model *m = engine_helper(g, o->term->helpers[k]);
+    for (int k = 0; k < TERM_MAX_HELPERS && o->term->logits.helpers[k]; k++) {
+        const struct helper_model *m = engine_helper(g, o->term->logits.helpers[k]);
         if (open_frozen(w, o, m->model, m->set, &h->rows, &h->helper[k]))
             return -1;
     }
@@ -205,19 +213,26 @@ static float *show_logits(struct head *h, int first, int *n)
     return h->p->m->ops->map(z, (size_t)*n * (size_t)h->p->m->cfg.vocab);
 }
 
-/* Fills the view with the block of rows that starts at `first`. */
-static void show_block(const struct objective *o, struct heads *h, struct view *v, int first)
+/* The view of the block of rows that starts at `first`. */
+static struct logits_view show_block(const struct micro_pass *w, const struct objective *o,
+                                     struct heads *h, int first)
 {
     int n;
-    v->z = v->dz = show_logits(&h->own, first, &n);
-    v->ref_z = o->term->needs_ref ? show_logits(&h->ref, first, &n) : NULL;
+    float *z = show_logits(&h->own, first, &n);
+    struct logits_view v = {.n_rows = n,
+                            .vocab = w->g->model->cfg.vocab,
+                            .label = h->rows.label + first,
+                            .at = h->at + first,
+                            .of = h->of + first,
+                            .mean_rows = h->mean_rows,
+                            .z = z,
+                            .ref = o->term->needs_ref ? show_logits(&h->ref, first, &n) : NULL,
+                            .dz = z,
+                            .gap = w->g->gap};
     for (int k = 0; k < TERM_MAX_HELPERS; k++)
-        if (o->term->helpers[k])
-            v->helper[k] = show_logits(&h->helper[k], first, &n);
-    v->n_rows = n;
-    v->first_row = first;
-    v->label = h->rows.label + first;
-    v->row_seq = h->rows.seq + first;
+        if (o->term->logits.helpers[k])
+            v.helper[k] = show_logits(&h->helper[k], first, &n);
+    return v;
 }
 
 static void hide_block(const struct objective *o, const struct heads *h)
@@ -227,59 +242,61 @@ static void hide_block(const struct objective *o, const struct heads *h)
     if (o->term->needs_ref)
         ops->unmap(h->ref.z);
     for (int k = 0; k < TERM_MAX_HELPERS; k++)
-        if (o->term->helpers[k])
+        if (o->term->logits.helpers[k])
             ops->unmap(h->helper[k].z);
+}
+
+/* The mean of `measure` over all rows. */
+static int measure_rows(struct micro_pass *w, const struct objective *o, struct heads *h,
+                        double *mean)
+{
+    int rc = 0;
+    *mean = 0;
+    for (int first = 0, n; o->term->logits.measure && first < h->rows.n && !rc; first += n) {
+        const struct logits_view v = show_block(w, o, h, first);
+        n = v.n_rows;
+        rc = term_measure(o->term, o->params, &v, mean, w->e);
+        hide_block(o, h);
+    }
+    *mean /= h->rows.n ? h->rows.n : 1;
+    return rc;
 }
 
 static int run_logits_term(struct micro_pass *w, const struct objective *o, double *loss)
 {
     const struct engine *g = w->g;
-    struct view v = view_of(w, o->role[0]), *views[] = {&v};
-    struct heads h;
-    if (open_heads(w, o, &v, &h))
-        return -1;
-    for (int first = 0; o->term->measure && first < h.rows.n; first += v.n_rows) {
-        show_block(o, &h, &v, first);
-        int rc = o->term->measure(o->params, views, &v.measured, w->e);
-        hide_block(o, &h);
-        if (rc)
-            return -1;
-    }
     const double weight = objective_weight(o);
-    for (int first = 0; first < h.rows.n; first += v.n_rows) {
-        show_block(o, &h, &v, first);
+    struct heads h;
+    double measured;
+    if (open_heads(w, o, &h) || measure_rows(w, o, &h, &measured))
+        return -1;
+    for (int first = 0, n; first < h.rows.n; first += n) {
+        struct view v = {.logits = show_block(w, o, &h, first)}, *views[] = {&v};
+        n = v.logits.n_rows;
+        v.logits.measured = measured;
         head_drop(&h.own);
         int rc = term_loss(o->term, o->params, views, loss, w->e);
         hide_block(o, &h);
         if (rc)
             return -1;
         if (weight != 1)
-            g->model->ops->scale(h.own.z, (float)weight, (size_t)v.n_rows * (size_t)v.vocab);
-        head_back(&h.own, first, v.n_rows, h.own.z, w->grads);
+            g->model->ops->scale(h.own.z, (float)weight, (size_t)n * (size_t)v.logits.vocab);
+        head_back(&h.own, first, n, h.own.z, w->grads);
     }
     return head_finish_back(&h.own, w->dx, w->grads, w->a, w->e);
 }
 
 /* Id and sequence of each token, and whether it is a label. */
-static int describe_tokens(struct micro_pass *w, const struct part *p, struct view *v)
+static struct token_view *describe_tokens(struct micro_pass *w, const struct part *p)
 {
-    int *token_seq = pass_take(w, (size_t)p->n_tokens, sizeof(int));
-    uint8_t *scored = pass_take(w, (size_t)p->n_tokens, 1);
-    if (!token_seq || !scored)
-        return -1;
-    for (int s = 0, i = 0; s < p->n_seqs; s++) {
+    struct token_view *v = pass_take(w, (size_t)p->n_tokens, sizeof *v);
+    for (int s = 0, i = 0; v && s < p->n_seqs; s++) {
         const struct seq *q = &w->seqs[p->first_seq + s];
-        for (int t = 0; t < q->n; t++, i++) {
-            token_seq[i] = s;
-            scored[i] = q->labels && q->labels[t] != LABEL_NONE;
-        }
+        for (int t = 0; t < q->n; t++, i++)
+            v[i] = (struct token_view){
+                .id = q->ids[t], .seq = s, .scored = q->labels && q->labels[t] != LABEL_NONE};
     }
-    v->n_tokens = p->n_tokens;
-    v->token = w->batch.ids + p->first_token;
-    v->token_seq = token_seq;
-    v->scored = scored;
-    v->direction = w->g->direction;
-    return 0;
+    return v;
 }
 
 static void copy_states(void *ctx, const struct pass *p, device float *x)
@@ -325,25 +342,33 @@ static int run_hidden_term(struct micro_pass *w, const struct objective *o, doub
 {
     const struct part *p = &w->part[o->role[0]];
     const struct ops *ops = w->g->model->ops;
-    struct view v = view_of(w, o->role[0]), *views[] = {&v};
-    size_t c = (size_t)v.width, at = (size_t)p->first_token * c, nc = (size_t)p->n_tokens * c;
-    int layers = objective_layers(w->g, o), first = o->term->all_layers ? 1 : layers;
+    const size_t c = (size_t)w->g->model->cfg.width, at = (size_t)p->first_token * c,
+                 nc = (size_t)p->n_tokens * c;
+    const int layers = objective_layers(w->g, o), first = o->term->hidden.all_layers ? 1 : layers;
     device float **ref = pass_take(w, (size_t)layers, sizeof *ref);
     device float *dhidden = pass_floats(w, nc);
-    if (!ref || describe_tokens(w, p, &v) || !dhidden ||
+    struct view v = {.hidden = {.n_seqs = p->n_seqs,
+                                .n_tokens = p->n_tokens,
+                                .width = (int)c,
+                                .n_layers = layers - first + 1,
+                                .mean = means_of(w, o->role[0]),
+                                .token = describe_tokens(w, p),
+                                .direction = w->g->direction,
+                                .noise = w->g->noise}},
+                *views[] = {&v};
+    if (!ref || !dhidden || !v.hidden.token ||
         (o->term->needs_ref && run_reference(w, p, first, layers, ref)))
         return -1;
-    v.n_layers = layers - first + 1;
     for (int l = first; l <= layers; l++) {
         device float *d = derivative_after(w, l);
         if (!d)
             return -1;
-        v.layer = l - 1;
+        v.hidden.layer = l - 1;
         const device float *states = pass_states(&w->pass, l) + at;
         ops->fill(dhidden, 0, nc);
-        v.hidden = ops->map_read(states, nc);
-        v.ref_hidden = ref[l - first] ? ops->map_read(ref[l - first], nc) : NULL;
-        v.dhidden = ops->map(dhidden, nc);
+        v.hidden.hidden = ops->map_read(states, nc);
+        v.hidden.ref = ref[l - first] ? ops->map_read(ref[l - first], nc) : NULL;
+        v.hidden.dhidden = ops->map(dhidden, nc);
         int rc = term_loss(o->term, o->params, views, loss, w->e);
         ops->unmap(states);
         ops->unmap(dhidden);
@@ -376,8 +401,7 @@ static int run_logp(struct micro_pass *w)
 {
     size_t n = (size_t)w->rows.n;
     if (!(w->logp = pass_take(w, n, sizeof(float))) || !(w->lse = pass_take(w, n, sizeof(float))) ||
-        !(w->dlogp = pass_take(w, n, sizeof(float))) ||
-        !(w->ref_logp = pass_take(w, n, sizeof(float))))
+        !(w->dlogp = pass_take(w, n, sizeof(float))))
         return -1;
     for (int r = 0; r < ROLE_COUNT; r++)
         if (w->plan.logp & ROLE_BIT(r) && forward_logp(w, (enum role)r))

@@ -15,37 +15,73 @@ enum { WORTH_THREADS = SIZE(1 << 14, 4) };
 
 bool term_uses_helper(const struct term *t, const void *params, const char *name)
 {
-    bool uses = t->wants_gap && t->wants_gap(params) && !strcmp(name, "new");
+    bool uses = false;
+    if (t->kind != VIEW_LOGITS)
+        return false;
+    if (!strcmp(name, "new"))
+        uses = t->logits.wants_gap && t->logits.wants_gap(params);
     for (int k = 0; k < TERM_MAX_HELPERS && !uses; k++)
-        uses = t->helpers[k] && !strcmp(t->helpers[k], name);
+        uses = t->logits.helpers[k] && !strcmp(t->logits.helpers[k], name);
     return uses;
 }
 
-static int sign_of(const struct term *t)
+enum row_set term_rows(const struct term *t, const void *params)
 {
-    return t->sign < 0 ? -1 : 1;
+    return t->kind == VIEW_LOGITS && t->logits.rows ? t->logits.rows(params) : ROWS_SCORED;
 }
 
-static int add_tokens(const struct term *t, const void *params, struct view *v, double *loss)
+int term_skip(const struct term *t, const void *params)
+{
+    return t->kind == VIEW_LOGITS && t->logits.skip ? t->logits.skip(params) : 0;
+}
+
+enum steer term_direction(const struct term *t, const void *params)
+{
+    bool asks = t->kind == VIEW_HIDDEN && t->hidden.direction;
+    return asks ? t->hidden.direction(params) : STEER_NONE;
+}
+
+int term_check(const struct term *t, const void *params, int layers, int vocab, struct err *e)
+{
+    if (t->kind == VIEW_LOGITS && t->logits.check)
+        return t->logits.check(params, vocab, e);
+    if (t->kind != VIEW_HIDDEN)
+        return 0;
+    int layer = t->hidden.layer(params);
+    if (layer >= 0 && (layer < layers || t->hidden.all_layers))
+        return 0;
+    err_about(e, "layer", "term '%s' takes the states after a layer that the model does not have",
+              t->name);
+    return err_range(e, 0, layers - 1);
+}
+
+/* -1 or 1, of a row's field. */
+static int sign_of(int sign)
+{
+    return sign < 0 ? -1 : 1;
+}
+
+static int add_tokens(const struct logp_term *t, const void *params, struct logp_view *v,
+                      double *loss)
 {
     for (int r = 0; r < v->n_rows; r++) {
         double count =
-            t->mean == MEAN_OF_SEQS ? v->n_labels[v->row_seq[r]] * v->mean_seqs : v->mean_rows;
+            t->mean == MEAN_OF_SEQS ? v->n_labels[v->row_seq[r]] * v->mean.seqs : v->mean.rows;
         double d, x = t->token(params, (double)v->logp[r], &d);
-        *loss += sign_of(t) * x / count;
-        v->dlogp[r] += (float)(sign_of(t) * d / count);
+        *loss += sign_of(t->sign) * x / count;
+        v->dlogp[r] += (float)(sign_of(t->sign) * d / count);
     }
     return 0;
 }
 
 /* L_b = -sum logp: each row of b, the first of which is *row, gets -d. */
-static void add_dnll(struct view *v, int b, double d, int *row)
+static void add_dnll(struct logp_view *v, int b, double d, int *row)
 {
     for (; *row < v->n_rows && v->row_seq[*row] == b; ++*row)
         v->dlogp[*row] -= (float)d;
 }
 
-static double alternates_gain(const struct view *alternate)
+static double alternates_gain(const struct logp_view *alternate)
 {
     double sum = 0;
     for (int b = 0; b < alternate->n_seqs; b++)
@@ -53,11 +89,10 @@ static double alternates_gain(const struct view *alternate)
     return sum;
 }
 
-static int add_seqs(const struct term *t, const void *params, struct view *const *views,
-                    double *loss, struct err *e)
+static int add_seqs(const struct term *t, const void *params, struct logp_view *v,
+                    struct logp_view *alternate, double *loss, struct err *e)
 {
-    struct view *v = views[0], *alternate = t->n_views > 1 ? views[1] : NULL;
-    bool paired = alternate && !t->unpaired;
+    bool paired = alternate && !t->logp.unpaired;
     if (paired && v->n_seqs != alternate->n_seqs)
         return err_set(e, "term '%s' needs an alternate for each answer, not %d for %d", t->name,
                        alternate->n_seqs, v->n_seqs);
@@ -70,41 +105,43 @@ static int add_seqs(const struct term *t, const void *params, struct view *const
                              .alt_ref_nll = paired ? alternate->ref_nll[b] : 0,
                              .alt_gain = gain};
         double d[TERM_MAX_VIEWS] = {0};
-        *loss += t->seq(params, &s, d) / v->mean_seqs;
-        add_dnll(v, b, d[0] / v->mean_seqs, &row);
+        *loss += t->logp.seq(params, &s, d) / v->mean.seqs;
+        add_dnll(v, b, d[0] / v->mean.seqs, &row);
         if (paired)
-            add_dnll(alternate, b, d[1] / v->mean_seqs, &alt_row);
+            add_dnll(alternate, b, d[1] / v->mean.seqs, &alt_row);
     }
     return 0;
 }
 
-/* Index of row i within its sequence: a block may start in the middle of one. */
-static void place_row(const struct view *v, int i, struct logit_row *r)
+/* Row i of the block; dz: where its derivative goes, [R,V], or NULL. */
+static struct logit_row row_of(const struct logits_view *v, int i, float *dz, double share)
 {
-    r->at = v->first_row + i;
-    r->of = v->n_labels[v->row_seq[i]];
-    for (int s = 0; s < v->row_seq[i]; s++)
-        r->at -= v->n_labels[s];
+    size_t at = (size_t)i * (size_t)v->vocab;
+    struct logit_row r = {.n = v->vocab,
+                          .label = v->label[i],
+                          .at = v->at[i],
+                          .of = v->of[i],
+                          .z = v->z + at,
+                          .ref = v->ref ? v->ref + at : NULL,
+                          .dz = dz ? dz + at : NULL,
+                          .share = share,
+                          .measured = v->measured,
+                          .gap = v->gap};
+    for (int k = 0; k < TERM_MAX_HELPERS; k++)
+        r.helper[k] = v->helper[k] ? v->helper[k] + at : NULL;
+    return r;
 }
 
-int view_add_rows(struct view *v, row_loss *f, const void *params, int sign, double *loss,
-                  struct err *e)
+/* Adds up f of all rows, in a fixed order for any number of threads. */
+static int add_rows(const struct logits_view *v, row_loss *f, const void *params, float *dz,
+                    double share, double *loss, struct err *e)
 {
     double *each = mem_alloc((size_t)v->n_rows + 1, sizeof *each, e);
     if (!each)
         return -1;
 #pragma omp parallel for schedule(static) if ((size_t)v->n_rows * (size_t)v->vocab > WORTH_THREADS)
     for (int i = 0; i < v->n_rows; i++) {
-        size_t at = (size_t)i * (size_t)v->vocab;
-        struct logit_row r = {.n = v->vocab,
-                              .label = v->label[i],
-                              .z = v->z + at,
-                              .ref = v->ref_z ? v->ref_z + at : NULL,
-                              .dz = v->dz + at,
-                              .share = sign / v->mean_rows};
-        place_row(v, i, &r);
-        for (int k = 0; k < TERM_MAX_HELPERS; k++)
-            r.helper[k] = v->helper[k] ? v->helper[k] + at : NULL;
+        const struct logit_row r = row_of(v, i, dz, share);
         each[i] = f(params, &r);
     }
     for (int i = 0; i < v->n_rows; i++)
@@ -113,42 +150,50 @@ int view_add_rows(struct view *v, row_loss *f, const void *params, int sign, dou
     return 0;
 }
 
-/* 1 / n_b for each sequence with n_b label tokens, 0 without any. Under COMPAT_RMU_BXB the mean
- * over the B x B matrix S_i / n_j of this micro-batch, the result of [B] divided by [B,1]. */
-static double *inverse_labels(const struct view *v, struct err *e)
+int term_measure(const struct term *t, const void *params, const struct logits_view *v, double *sum,
+                 struct err *e)
+{
+    return add_rows(v, t->logits.measure, params, NULL, 1, sum, e);
+}
+
+/* 1 / n_b for each sequence with n_b label tokens, 0 without any; crossed: the mean over the B x B
+ * matrix S_i / n_j of this micro-batch, the result of [B] divided by [B,1]. */
+static double *inverse_labels(const struct hidden_view *v, bool crossed, struct err *e)
 {
     double *inverse = mem_alloc((size_t)v->n_seqs + 1, sizeof *inverse, e), sum = 0;
     if (!inverse)
         return NULL;
     for (int i = 0; i < v->n_tokens; i++)
-        inverse[v->token_seq[i]] += v->scored[i];
+        inverse[v->token[i].seq] += v->token[i].scored;
     for (int b = 0; b < v->n_seqs; b++)
         sum += inverse[b] = inverse[b] > 0 ? 1 / inverse[b] : 0;
-    for (int b = 0; b < v->n_seqs && v->compat & COMPAT_RMU_BXB; b++)
+    for (int b = 0; b < v->n_seqs && crossed; b++)
         inverse[b] = sum / v->n_seqs;
     return inverse;
 }
 
 /* Factor of each token's loss into share[N]; 0: the token is not in the mean. */
-static int share_states(const struct term *t, const struct view *v, double *share, struct err *e)
+static int share_states(const struct hidden_term *t, const void *params,
+                        const struct hidden_view *v, double *share, struct err *e)
 {
-    double *inverse = inverse_labels(v, e);
+    double *inverse = inverse_labels(v, t->crossed && t->crossed(params), e);
     bool answer = false;
     for (int i = 0; inverse && i < v->n_tokens; i++) {
-        bool first = i == 0 || v->token_seq[i] != v->token_seq[i - 1];
-        answer = (!first && answer) || v->scored[i];
+        const struct token_view *at = &v->token[i];
+        bool first = i == 0 || at->seq != v->token[i - 1].seq;
+        answer = (!first && answer) || at->scored;
         switch (t->mean) {
         case MEAN_TOKENS:
-            share[i] = v->scored[i] && !first ? 1 / v->mean_rows : 0;
+            share[i] = at->scored && !first ? 1 / v->mean.rows : 0;
             break;
         case MEAN_OF_SEQS:
-            share[i] = v->scored[i] ? inverse[v->token_seq[i]] / v->mean_seqs : 0;
+            share[i] = at->scored ? inverse[at->seq] / v->mean.seqs : 0;
             break;
         case MEAN_ALL_TOKENS:
-            share[i] = 1 / (v->mean_tokens * v->n_layers);
+            share[i] = 1 / (v->mean.tokens * v->n_layers);
             break;
         case MEAN_PROMPTS:
-            share[i] = answer ? 0 : 1 / v->mean_prompts;
+            share[i] = answer ? 0 : 1 / v->mean.prompts;
             break;
         }
     }
@@ -156,24 +201,22 @@ static int share_states(const struct term *t, const struct view *v, double *shar
     return inverse ? 0 : -1;
 }
 
-static int add_states(const struct term *t, const void *params, struct view *v, double *loss,
-                      struct err *e)
+static int add_states(const struct hidden_term *t, const void *params, struct hidden_view *v,
+                      double *loss, struct err *e)
 {
-    if ((t->steers || t->redirects) && !v->direction)
-        return err_set(e, "term '%s' needs a direction: the batch has no 'control_vec'", t->name);
     size_t c = (size_t)v->width, n = (size_t)v->n_tokens;
     double *share = mem_alloc(n + 1, sizeof *share, e);
-    if (!share || share_states(t, v, share, e)) {
+    if (!share || share_states(t, params, v, share, e)) {
         free(share);
         return -1;
     }
 #pragma omp parallel for schedule(static) if (n * c > WORTH_THREADS)
     for (size_t i = 0; i < n; i++) {
         struct state_view s = {.h = v->hidden + i * c,
-                               .ref = v->ref_hidden ? v->ref_hidden + i * c : NULL,
+                               .ref = v->ref ? v->ref + i * c : NULL,
                                .direction = v->direction,
                                .width = v->width,
-                               .token = v->token[i],
+                               .token = v->token[i].id,
                                .share = share[i]};
         if (share[i] != 0)
             share[i] *= t->state(params, &s, v->dhidden + i * c);
@@ -184,18 +227,40 @@ static int add_states(const struct term *t, const void *params, struct view *v, 
     return 0;
 }
 
+static int add_logp(const struct term *t, const void *params, struct view *const *v, double *loss,
+                    struct err *e)
+{
+    if (t->logp.token)
+        return add_tokens(&t->logp, params, &v[0]->logp, loss);
+    if (t->logp.seq)
+        return add_seqs(t, params, &v[0]->logp, t->n_views > 1 ? &v[1]->logp : NULL, loss, e);
+    return t->logp.loss(params, v, loss, e);
+}
+
+static int add_logits(const struct term *t, const void *params, struct view *const *v, double *loss,
+                      struct err *e)
+{
+    struct logits_view *l = &v[0]->logits;
+    return add_rows(l, t->logits.row, params, l->dz, sign_of(t->logits.sign) / l->mean_rows, loss,
+                    e);
+}
+
+static int add_hidden(const struct term *t, const void *params, struct view *const *v, double *loss,
+                      struct err *e)
+{
+    if (term_direction(t, params) && !v[0]->hidden.direction)
+        return err_set(e, "term '%s' needs a direction: the batch has no 'control_vec'", t->name);
+    return t->hidden.state ? add_states(&t->hidden, params, &v[0]->hidden, loss, e)
+                           : t->hidden.loss(params, v, loss, e);
+}
+
 int term_loss(const struct term *t, const void *params, struct view *const *v, double *loss,
               struct err *e)
 {
-    if (t->token)
-        return add_tokens(t, params, v[0], loss);
-    if (t->seq)
-        return add_seqs(t, params, v, loss, e);
-    if (t->row)
-        return view_add_rows(v[0], t->row, params, sign_of(t), loss, e);
-    if (t->state)
-        return add_states(t, params, v[0], loss, e);
-    return t->loss(params, v, loss, e);
+    static int (*const add[])(const struct term *, const void *, struct view *const *, double *,
+                              struct err *) = {
+        [VIEW_LOGP] = add_logp, [VIEW_LOGITS] = add_logits, [VIEW_HIDDEN] = add_hidden};
+    return add[t->kind](t, params, v, loss, e);
 }
 
 double log_sigmoid(double s)
