@@ -10,6 +10,7 @@ use Command;
 use Training;
 
 my $rows = "--forget $forget --retain $retain";
+my $small = put('small.jsonl', encode_json({ids => [3 .. 8], labels => [(-100) x 3, 6 .. 8]}) . "\n");
 
 # {name: [values]} of the F32 tensors of a file, and the bytes of its U8 ones.
 sub tensors {
@@ -27,8 +28,8 @@ sub tensors {
 
 # Elements of a result that differ in their bits from those of the model it started from: [masked, kept].
 sub changed {
-    my ($out, $mask) = @_;
-    my ($was, $is, $bits) = (tensors("$cur/model.safetensors"), tensors("$dir/$out/model.safetensors"), tensors("$dir/$mask"));
+    my ($out, $mask, $from) = (@_, $cur);
+    my ($was, $is, $bits) = (tensors("$from/model.safetensors"), tensors("$dir/$out/model.safetensors"), tensors("$dir/$mask"));
     my @n = (0, 0);
     for my $name (keys %$was) {
         for (0 .. $#{$was->{$name}}) {
@@ -74,6 +75,7 @@ refuses("locate --model $cur $rows --locate salun --ratio 0 --out $dir/x", 2, qr
 refuses("locate --model $cur $rows --locate salun --ratio 1.5 --out $dir/x", 2, qr/ratio.*0 to 1/, 'a share above 1');
 refuses("locate --model $cur $rows --ratio .5 --out $dir/x", 2, qr/no locator given/, 'no locator');
 refuses("locate --model $cur $rows --locate lora --out $dir/x", 2, qr/chooses whole tensors/, 'a locator without scores');
+refuses("probe --model $cur --batch test/data/loop/rows.safetensors --method GradDiff --locate salun --out $dir/x", 1, qr/makes a mask of elements/, 'probe');
 refuses("locate --model $cur $rows --locate saluun --out $dir/x", 2, qr/did you mean 'salun'/, 'a name that is nearly right');
 refuses("locate --model $cur --retain $retain --locate salun --out $dir/x", 1, qr/needs forget data: give --forget FILE/, 'no forget data');
 refuses("locate --model $cur --forget $forget --locate wagle --out $dir/x", 1, qr/needs retain data: give --retain FILE/, 'no retain data');
@@ -83,7 +85,6 @@ refuses("locate --model $cur $rows --locate salun --out $dir/x --trainable-param
 refuses("locate --model $cur $rows --locate knowledge --agree 1 --threshold 1 --out $dir/x", 1, qr/nothing is kept: no score reaches its threshold, 6/, 'a threshold that nothing reaches');
 refuses("locate --model $cur $rows --locate sure --ratio 1e-6 --out $dir/x", 1, qr/a share of 1e-06 of 904 keeps nothing/, 'a share of less than one');
 refuses("locate --model $cur $rows --locate sure --scope row --out $dir/x", 1, qr/none to compare within a row/, 'rows within a row');
-my $small = put('small.jsonl', encode_json({ids => [3 .. 8], labels => [(-100) x 3, 6 .. 8]}) . "\n");
 refuses("locate --model test/data/models/gemma2 --forget $small --locate depn --out $dir/x", 1, qr/norms after its MLPs/, 'attributions behind a norm');
 refuses("locate --model test/data/models/mixtral $rows --locate salun --out $dir/x", 1, qr/experts/, 'a model with experts');
 ok(!-e "$dir/x", 'nothing was written');
@@ -100,6 +101,16 @@ for my $how ('', '--optimiser sgd', '--optimiser lion', '--optimiser sophia', '-
     my ($masked, $kept) = changed($name, 'salun.safetensors');
     ok(!$masked && $kept > 1000, "mask, $how: $kept numbers moved, and none that is masked");
 }
+run("train --model $cur --data $retain --quiet --lr 1e-2 --batch 4 --max-steps 3 --mask $dir/salun.safetensors --out $dir/trained");
+my ($held, $moved) = changed('trained', 'salun.safetensors');
+ok(!$held && $moved > 1000, "train --mask: $moved numbers moved");
+# A tied head is the embedding: one mask, and none of its own.
+my $tied = 'test/data/models/llama3_tied';
+is((run_apart("locate --model $tied --locate random --ratio 0.2 --quiet --format bytes --out $dir/tied.safetensors"))[0], 0, 'a tied model');
+ok(!exists tensors("$dir/tied.safetensors")->{'mask.lm_head.weight'}, 'no mask of its head');
+run("train --model $tied --data $small --quiet --lr 1e-2 --batch 4 --max-steps 3 --mask $dir/tied.safetensors --out $dir/tied_out");
+($held, $moved) = changed('tied_out', 'tied.safetensors', $tied);
+ok(!$held && $moved > 500, 'and what the mask holds of it keeps its bits');
 my $log = (steps('m'))[0];
 ok($log->{grad_norm} > 0 && $log->{grad_norm_full} > $log->{grad_norm}, 'both norms are logged');
 my $run = decode_json(get("$dir/m/run.json"));

@@ -422,6 +422,35 @@ static void check_tracing(void)
     bench_close(&b);
 }
 
+/* Every allocation of every locator may fail. */
+static void check_memory(void)
+{
+    struct bench b;
+    struct err e;
+    open_one(&b);
+    b.sets[ROLE_RETAIN].n = 2;
+    for (int i = 0; locators[i]; i++) {
+        struct located l;
+        long failed = 0;
+        bool told = true;
+        if (!locators[i]->score)
+            continue;
+        struct choice c = choose(locators[i]->name, NULL, NULL);
+        for (bool done = false; !done; failed += !done) {
+            snprintf(e.msg, sizeof e.msg, "nothing");
+            mem_fail_at(failed);
+            done = !find(&l, &b, &c, 0.5, "own", NULL, &e);
+            mem_fail_at(-1);
+            told &= done || strstr(e.msg, "memory");
+            located_fini(&l);
+        }
+        ok(told && failed > 3, "%s: each of %ld failed allocations is an error", locators[i]->name,
+           failed);
+        choice_fini(&c);
+    }
+    bench_close(&b);
+}
+
 int main(void)
 {
     struct err e;
@@ -437,6 +466,7 @@ int main(void)
     check_wrapper();
     check_attribution();
     check_tracing();
+    check_memory();
     tensor_file_close(&golden);
     free(dir);
     return done();

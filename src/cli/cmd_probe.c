@@ -195,6 +195,9 @@ static int run(struct probe *p, const struct setup_options *so, const struct opt
                        "--locate %s is not for probe, which writes gradients of the model's own "
                        "weights",
                        l->name);
+    if (l && l->score)
+        return err_set(e, "--locate %s makes a mask of elements, which probe does not take",
+                       l->name);
     if (setup_open(&p->s, so, false, e) ||
         (l && locate_weights(l, p->locator.params, o->rmu_clip_all, &p->s.model, 0, e)))
         return -1;
