@@ -71,6 +71,38 @@ static void check_wanda(void)
     bench_close(&b);
 }
 
+/* q, k and v are rows of one tensor, whose input counts once: after an RMS norm of weight g the sum
+ * over columns of s_j / g_j^2 is the width for each token. */
+static void check_fused(void)
+{
+    static const int ids[] = {3, 4, 5, 6, 7, 8, 9};
+    struct bench b = {.o = {0}};
+    struct err e;
+    struct located l;
+    BUG_ON(model_open(&b.m, path_of("models/", "phi3"), false, &e) ||
+           dataset_from_matrix(&b.sets[ROLE_FORGET], ROLE_FORGET, ids, ids, NULL, 1, 7, 0, &e));
+    b.g.sets[ROLE_FORGET] = &b.sets[ROLE_FORGET];
+    struct choice c = choose("wanda", NULL, NULL);
+    BUG_ON(find(&l, &b, &c, 0.5, "own", NULL, &e));
+    const struct weight_table *t = &b.m.table;
+    const int qkv = weight_index(t, W_QKV, 0), norm = weight_index(t, W_NORM_ATTN, 0);
+    const size_t in = (size_t)t->v[qkv].shape[1];
+    const float *w = b.m.ops->map_read(b.m.w[qkv], t->v[qkv].count),
+                *g = b.m.ops->map_read(b.m.w[norm], in);
+    double sum = 0;
+    for (size_t j = 0; j < in; j++) {
+        const double s = (double)l.scores.v[t->v[qkv].at + j] / fabs((double)w[j]) / (double)g[j];
+        sum += s * s;
+    }
+    near(sum, 7 * (double)in, 1e-3, 0, "wanda: the input of fused q, k, v counts once");
+    b.m.ops->unmap(b.m.w[qkv]);
+    b.m.ops->unmap(b.m.w[norm]);
+    located_fini(&l);
+    choice_fini(&c);
+    dataset_fini(&b.sets[ROLE_FORGET]);
+    model_close(&b.m);
+}
+
 static void check_sure(void)
 {
     struct bench b;
@@ -459,6 +491,7 @@ int main(void)
     BUG_ON(tensor_file_open(&golden, path_of("", "locate.safetensors"), &e));
     check_fisher();
     check_wanda();
+    check_fused();
     check_sure();
     check_pcgu();
     check_selective();
