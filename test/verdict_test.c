@@ -250,6 +250,7 @@ static void check_collect(void)
 int main(void)
 {
     param_defaults(verdict_params, &limits);
+    param_defaults(verdict_run_params, &limits);
     check_forgotten();
     check_kept();
     check_like();

@@ -32,7 +32,7 @@ same('long', 'two', 'looks change no bit of what is trained');
 
 my $bound = ($nll[3] + $nll[4]) / 2;
 check("$ascent --epochs 5 --eval-every 1 --stop-nll $bound --out $dir/m", 0,
-    qr/^5 steps, .* -> \Q$dir\E\/m; stopped: forget_nll [\d.]+ is above stop_nll [\d.]+$/, 'a bound between the fourth step and the fifth');
+    qr/^5 steps, .* -> \Q$dir\E\/m; stopped: forget_nll [\d.]+ is above stop_nll [\d.]+$/m, 'a bound between the fourth step and the fifth');
 my $short = log_of('m');
 like(delete $short->[4]{stopped}, qr/^forget_nll $nll[4]|^forget_nll @{[sprintf '%.6g', $nll[4]]} is above/, 'the log says why');
 is_deeply($short, [@$long[0 .. 4]], 'up to there it is the longer run');
@@ -91,8 +91,8 @@ for my $n (1, 2, 4) {
 my ($el, $ma) = (0.5, 0.6);
 my ($first_el, $first_ma) = ((first { $seen[$_]{el} < $el } 0 .. $#seen), (first { $seen[$_]{ma} < $ma } 0 .. $#seen));
 cmp_ok($first_el, '<', $first_ma, "el falls below $el before ma falls below $ma");
-for (["--stop-el $el", $first_el, qr/stopped: el [\d.e-]+ is below stop_el 0.5$/], ["--stop-ma $ma", $first_ma, qr/stopped: ma [\d.e-]+ is below stop_ma 0.6$/],
-     ["--stop-el $el --stop-ma $ma", $first_ma, qr/stopped: el [\d.e-]+ is below stop_el 0.5 and ma [\d.e-]+ is below stop_ma 0.6$/]) {
+for (["--stop-el $el", $first_el, qr/stopped: el [\d.e-]+ is below stop_el 0.5$/m], ["--stop-ma $ma", $first_ma, qr/stopped: ma [\d.e-]+ is below stop_ma 0.6$/m],
+     ["--stop-el $el --stop-ma $ma", $first_ma, qr/stopped: el [\d.e-]+ is below stop_el 0.5 and ma [\d.e-]+ is below stop_ma 0.6$/m]) {
     my ($bounds, $at, $says) = @$_;
     check("$forgets $bounds --out $dir/m", 0, $says, $bounds);
     is(scalar(steps('m')), $at + 1, "$bounds: ends at the first step that meets them");

@@ -1,11 +1,16 @@
 #include "cli/job.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "cli/command.h"
 #include "cli/start.h"
+#include "report/table.h"
+#include "report/verdict.h"
 #include "optim/optims.h"
 #include "run/run.h"
 
@@ -55,6 +60,7 @@ struct choice_options {
 
 struct request {
     struct args args;
+    struct verdict_limits limits;
     struct run_config config;
     const char *optimiser;
     bool json;
@@ -148,6 +154,8 @@ static int take_course(struct args *a, struct request *q)
     if (status == ARGS_GO)
         status =
             args_take(a, "validation and early stopping", validation_params, &q->config.validation);
+    if (status == ARGS_GO)
+        status = args_take(a, "warnings at the end", verdict_run_params, &q->limits);
     return status == ARGS_GO ? take_steps(a, q) : status;
 }
 
@@ -236,6 +244,42 @@ static void request_fini(struct request *q)
     args_fini(&q->args);
 }
 
+/* A word of a command that can be typed: in quotes where the shell needs them. */
+static int put_word(struct buf *text, const char *word, struct err *e)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_-+./:,=@%";
+    if (*word && !word[strspn(word, plain)])
+        return buf_str(text, word, e);
+    int rc = buf_str(text, "'", e);
+    for (; *word && !rc; word++)
+        rc = *word == '\'' ? buf_str(text, "'\\''", e) : buf_add(text, word, 1, e);
+    return rc || buf_str(text, "'", e);
+}
+
+/* The command that measures what was forgotten. */
+static int next_command(const struct request *q, struct buf *text, struct err *e)
+{
+    static const struct {
+        const char *flag;
+        enum role role;
+    } data[] = {{"forget", ROLE_FORGET}, {"retain", ROLE_RETAIN}};
+    const char *out = q->config.run.out;
+    size_t n = strlen(out);
+    while (n > 1 && out[n - 1] == '/')
+        n--;
+    int rc = buf_str(text, "unlearn eval --model ", e) || put_word(text, out, e);
+    for (size_t i = 0; i < 2 && !rc; i++)
+        if (q->config.run.files[data[i].role])
+            rc = buf_printf(text, e, " --%s ", data[i].flag) ||
+                 put_word(text, q->config.run.files[data[i].role], e);
+    struct buf log = {0};
+    rc = rc || buf_printf(&log, e, "%.*s-eval", (int)n, out) || buf_str(text, " --out ", e) ||
+         put_word(text, log.data, e);
+    buf_fini(&log);
+    return rc;
+}
+
 static void print_text(const struct train_report *r, double rate, const char *out)
 {
     printf("%ld steps, %ld tokens in %.1f s (%.0f tokens/s), last loss %.4g -> %s%s%s\n", r->steps,
@@ -243,22 +287,75 @@ static void print_text(const struct train_report *r, double rate, const char *ou
            r->validation.stop);
 }
 
-static void print_object(const struct train_report *r, double rate, const char *out)
+/* NLL before and after, then the command; nothing of a run without forget data. */
+static int print_outcome(const struct nll_change *c, const char *next, struct err *e)
 {
-    json_t *j =
-        json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:s?}", "steps", (json_int_t)r->steps,
-                  "tokens", (json_int_t)r->tokens, "seconds", r->seconds, "tokens_per_second", rate,
-                  "loss", r->loss, "grad_norm", r->grad_norm, "out", out, "stopped",
-                  *r->validation.stop ? r->validation.stop : NULL);
+    struct buf text = {0};
+    char a[DIGITS_MOST], b[DIGITS_MOST];
+    int rc = buf_printf(&text, e, "forget NLL %s -> %s", digits_of(c->forget[0], a),
+                        digits_of(c->forget[1], b));
+    if (!rc && !isnan(c->retain[0]))
+        rc = buf_printf(&text, e, ", retain NLL %s -> %s", digits_of(c->retain[0], a),
+                        digits_of(c->retain[1], b));
+    if (!rc)
+        printf("%s (nats a token, before -> after)\nnext: %s\n", text.data, next);
+    buf_fini(&text);
+    return rc;
+}
+
+static json_t *object_of(const struct train_report *r, double rate, const char *out)
+{
+    return json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:s?}", "steps", (json_int_t)r->steps,
+                     "tokens", (json_int_t)r->tokens, "seconds", r->seconds, "tokens_per_second",
+                     rate, "loss", r->loss, "grad_norm", r->grad_norm, "out", out, "stopped",
+                     *r->validation.stop ? r->validation.stop : NULL);
+}
+
+static void print_object(const struct run_result *r, double rate, const struct request *q,
+                         char warnings[][VERDICT_SENTENCE], int n, const char *next)
+{
+    const struct nll_change *c = &r->nll;
+    json_t *j = object_of(&r->report, rate, q->config.run.out), *said = json_array();
+    for (int i = 0; i < n; i++)
+        json_array_append_new(said, json_string(warnings[i]));
+    if (next) {
+        json_object_set_new(
+            j, "forget_nll",
+            json_pack("[o, o]", peer_number(c->forget[0]), peer_number(c->forget[1])));
+        json_object_set_new(
+            j, "retain_nll",
+            json_pack("[o, o]", peer_number(c->retain[0]), peer_number(c->retain[1])));
+        json_object_set_new(j, "clipped_steps", json_integer(c->clipped));
+        json_object_set(j, "warnings", said);
+        json_object_set_new(j, "hardly_forgot", json_real(q->limits.hardly_forgot));
+        json_object_set_new(j, "retain_damage", json_real(q->limits.retain_damage));
+        json_object_set_new(j, "next", json_string(next));
+    }
     json_dumpf(j, stdout, JSON_REAL_PRECISION(10));
     putchar('\n');
+    json_decref(said);
     json_decref(j);
 }
 
-static void print_report(const struct train_report *r, const struct request *q)
+static int print_report(const struct run_result *r, const struct request *q, struct err *e)
 {
-    const double rate = r->seconds > 0 ? (double)r->tokens / r->seconds : 0;
-    (q->json ? print_object : print_text)(r, rate, q->config.run.out);
+    char warnings[VERDICT_WARNINGS][VERDICT_SENTENCE];
+    const bool forgot = !isnan(r->nll.forget[0]);
+    const double rate = r->report.seconds > 0 ? (double)r->report.tokens / r->report.seconds : 0;
+    struct buf next = {0};
+    const int n = forgot ? verdict_run(&r->nll, &q->limits, warnings) : 0;
+    int rc = forgot ? next_command(q, &next, e) : 0;
+    if (!rc && q->json)
+        print_object(r, rate, q, warnings, n, next.data);
+    else if (!rc)
+        print_text(&r->report, rate, q->config.run.out);
+    fflush(stdout); /* warnings come after what they are about */
+    for (int i = 0; i < n && !rc; i++)
+        log_warn("%s", warnings[i]);
+    if (!rc && forgot && !q->json)
+        rc = print_outcome(&r->nll, next.data, e);
+    buf_fini(&next);
+    return rc;
 }
 
 /* Of a run that was not made. */
@@ -288,7 +385,7 @@ static int run(const struct request *q)
         if (q->config.dry_run)
             print_plan(&result.report, q);
         else if (!result.finished)
-            print_report(&result.report, q);
+            return print_report(&result, q, &e) ? args_fail(&q->args, &e) : STATUS_DONE;
         return STATUS_DONE;
     }
     if (result.interrupted) {

@@ -228,8 +228,8 @@ static int write_verdicts(const struct report *r, const struct report_style *s, 
                     "measured against: the model before: %s; the retrained model: %s; thresholds: ",
                     r->before < 0 ? "none" : r->v[r->before].name,
                     r->retrained < 0 ? "none" : r->v[r->retrained].name) ||
-         verdict_write_limits(&r->limits, false, &text, e) ||
-         buf_wrap(out, text.data, 2, width, e) || buf_str(out, "\n", e);
+         verdict_write_limits(&r->limits, &text, e) || buf_wrap(out, text.data, 2, width, e) ||
+         buf_str(out, "\n", e);
     buf_fini(&text);
     return rc ? -1 : 0;
 }

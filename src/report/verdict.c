@@ -26,10 +26,13 @@ const struct param verdict_params[] = {
     LIMIT(broken_text, 0, 1, 0.5, "broken: share of generated answers that are no text above"),
     LIMIT(broken_utility, 0, 1, 0.05,
           "broken: model utility, or every figure of what is kept, below"),
+    {0}};
+
+const struct param verdict_run_params[] = {
     LIMIT(hardly_forgot, 1, 100, 1.1,
-          "at the end of forget: warns if the forget NLL is less than this many times that before"),
+          "warn if the forget NLL after the run is less than this many times that before"),
     LIMIT(retain_damage, 1, 100, 2,
-          "at the end of forget: warns if the retain NLL is more than this many times that before"),
+          "warn if the retain NLL after the run is more than this many times that before"),
     {0}};
 
 /* The higher of "all", the lower of "none": yes if all are, no if none is. */

@@ -15,9 +15,11 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/param.h"
+#include "run/run.h"
 #include "suites/metrics.h"
 
-/* Thresholds; verdict_params has their defaults and help. */
+/* Thresholds; verdict_params, and of verdict_run verdict_run_params, have their defaults and help.
+ */
 struct verdict_limits {
     double forgotten_margin, forgotten_text, forgotten_probability, forgotten_tokens;
     double forgotten_share, kept_loss, like_p;
@@ -25,7 +27,7 @@ struct verdict_limits {
     double hardly_forgot, retain_damage; /* of the end of a run, see verdict_run */
 };
 
-extern const struct param verdict_params[];
+extern const struct param verdict_params[], verdict_run_params[];
 
 enum ruling { RULING_UNKNOWN, RULING_NO, RULING_PARTLY, RULING_YES };
 extern const char *const ruling_name[]; /* "unknown", "no", "partly", "yes" */
@@ -86,17 +88,10 @@ int verdict_write_line(const struct verdict *v, struct buf *out, struct err *e);
 /* The same with all figures and thresholds, in lines of at most `width` columns. */
 int verdict_write(const struct verdict *v, const struct verdict_limits *l, int width,
                   struct buf *out, struct err *e);
-/* "forgotten-margin=0.1, ...": the thresholds of verdict_judge, or of verdict_run. */
-int verdict_write_limits(const struct verdict_limits *l, bool of_run, struct buf *text,
-                         struct err *e);
+/* "forgotten-margin=0.1, ...": the thresholds of verdict_judge. */
+int verdict_write_limits(const struct verdict_limits *l, struct buf *text, struct err *e);
 /* A new object: the answers, the figures, the thresholds. NULL: no memory. */
 json_t *verdict_json(const struct verdict *v, const struct verdict_limits *l, struct err *e);
-
-/* Mean NLL per label of forget and retain rows before and after a run, NaN if unknown. */
-struct nll_change {
-    double forget[2], retain[2];
-    long steps, clipped; /* steps, and those whose gradient was clipped */
-};
 
 /* "hardly moved" and the like: the sentences that warn of such a run, at most VERDICT_WARNINGS. */
 enum { VERDICT_WARNINGS = 3, VERDICT_SENTENCE = 320 };

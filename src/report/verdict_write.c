@@ -1,6 +1,5 @@
 /* A verdict in words, and as JSON. */
 #include <math.h>
-#include <stddef.h>
 
 #include "report/table.h"
 #include "report/verdict.h"
@@ -145,16 +144,13 @@ static int write_broken(const struct verdict *v, const struct verdict_limits *l,
     return rc;
 }
 
-int verdict_write_limits(const struct verdict_limits *l, bool of_run, struct buf *text,
-                         struct err *e)
+int verdict_write_limits(const struct verdict_limits *l, struct buf *text, struct err *e)
 {
-    int rc = 0, n = 0;
+    int rc = 0;
     for (const struct param *p = verdict_params; p->name && !rc; p++) {
         char flag[PARAM_NAME_MOST + 1];
-        if ((p->offset >= offsetof(struct verdict_limits, hardly_forgot)) != of_run)
-            continue;
-        rc = buf_printf(text, e, "%s%s=%g", n++ ? ", " : "", param_flag(p->name, flag),
-                        *(const double *)((const char *)l + p->offset));
+        rc = buf_printf(text, e, "%s%s=%g", p == verdict_params ? "" : ", ",
+                        param_flag(p->name, flag), *(const double *)((const char *)l + p->offset));
     }
     return rc;
 }
@@ -187,8 +183,7 @@ int verdict_write(const struct verdict *v, const struct verdict_limits *l, int w
         rc = lines[i].write(v, l, &text, e) || put_line(out, lines[i].name, &text, width, e);
     }
     buf_clear(&text);
-    rc = rc || verdict_write_limits(l, false, &text, e) ||
-         put_line(out, "thresholds", &text, width, e);
+    rc = rc || verdict_write_limits(l, &text, e) || put_line(out, "thresholds", &text, width, e);
     buf_fini(&text);
     return rc ? -1 : 0;
 }

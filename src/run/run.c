@@ -1,5 +1,6 @@
 #include "run/run.h"
 
+#include <math.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,8 +37,8 @@ void run_drop_free(json_t *all)
 {
     /* These change nothing in what a run computes. */
     static const char *const free_ones[] = {
-        "resume", "save_every", "write_order", "json",         "threads",
-        "out",    "dtype",      "overwrite",   "save_adapter", "dry_run"};
+        "resume", "save_every", "write_order",  "json",    "threads",       "out",
+        "dtype",  "overwrite",  "save_adapter", "dry_run", "hardly_forgot", "retain_damage"};
     for (size_t i = 0; i < sizeof free_ones / sizeof free_ones[0]; i++)
         json_object_del(all, free_ones[i]);
 }
@@ -147,18 +148,43 @@ static int save_model(struct training *t, const struct run *r, struct err *e)
 
 /* --- the training --- */
 
+/* In run.json: {"forget_nll": [before, after], "retain_nll": [...]}, null where not measured. */
+static int note_nll(json_t *about, const struct nll_change *nll, struct err *e)
+{
+    static const char *const names[] = {"forget_nll", "retain_nll"};
+    const double *const values[] = {nll->forget, nll->retain};
+    for (int i = 0; i < 2; i++) {
+        json_t *both = json_array();
+        for (int k = 0; k < 2; k++)
+            json_array_append_new(both,
+                                  isfinite(values[i][k]) ? json_real(values[i][k]) : json_null());
+        if (json_object_set_new(about, names[i], both))
+            return err_no_memory(e, "ledger");
+    }
+    return 0;
+}
+
 static int train(struct training *t, struct trainer *how, struct run *r, struct err *e)
 {
     struct train_report *report = &r->result->report;
     const struct run_hooks *h = r->hooks;
     how->stop = h && h->interrupt ? h->interrupt(h->ctx) : NULL;
     how->model_bytes = model_bytes(t, &r->c.run);
-    if (train_run(how, report, e))
+    struct nll_change *nll = &r->result->nll;
+    const bool measured = !r->step && !how->dry_run && t->engine.sets[ROLE_FORGET];
+    *nll = (struct nll_change){{NAN, NAN}, {NAN, NAN}, 0, 0};
+    if ((measured && run_measure_nll(&t->engine, &nll->forget[0], &nll->retain[0], e)) ||
+        train_run(how, report, e))
         return -1;
     if (how->dry_run)
         return 0;
     if ((r->result->interrupted = report->interrupted))
         return err_code(e, ERR_INTERRUPTED, "interrupted");
+    nll->steps = report->steps;
+    nll->clipped = report->clipped;
+    if ((measured && run_measure_nll(&t->engine, &nll->forget[1], &nll->retain[1], e)) ||
+        (measured && note_nll(how->cost->about, nll, e)))
+        return -1;
     if (save_model(t, r, e) || train_cost_write(how->cost, true, e))
         return -1;
     train_drop_checkpoint(r->c.run.out);

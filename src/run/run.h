@@ -52,8 +52,16 @@ struct run_hooks {
     void *ctx;
 };
 
+/* Mean over rows of the mean NLL of their labels before and after the training; NaN: not measured.
+ */
+struct nll_change {
+    double forget[2], retain[2];
+    long steps, clipped; /* steps, and those whose gradient was clipped */
+};
+
 struct run_result {
     struct train_report report; /* of the run's own training; dry_run: its steps, if it were made */
+    struct nll_change nll;      /* of forget and retain data, the first rows of each */
     bool finished;              /* an earlier run had finished: nothing was done */
     bool interrupted;           /* the run failed, and can be resumed */
 };

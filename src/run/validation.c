@@ -82,3 +82,29 @@ int run_validation_init(struct run_validation *w, const struct validation_option
                ? err_about(e, "forget", "the run is to end when its data are forgotten")
                : 0;
 }
+
+enum { NLL_ROWS = 32, NLL_TOKENS = 4096 };
+
+static int measure_nll(const struct engine *g, enum role role, double *nll, struct err *e)
+{
+    const struct dataset *d = g->sets[role];
+    struct scores s;
+    int n = 0;
+    *nll = NAN;
+    for (long tokens = 0; d && n < d->n && n < NLL_ROWS && tokens < NLL_TOKENS; n++)
+        tokens += d->seqs[n].n;
+    if (!n)
+        return 0;
+    if (model_score(&s, g->model, d->seqs, n, NULL, NULL, e))
+        return -1;
+    *nll = 0;
+    for (int i = 0; i < n; i++)
+        *nll += example_loss(&s.v[i]) / n;
+    scores_fini(&s);
+    return 0;
+}
+
+int run_measure_nll(const struct engine *g, double *forget, double *retain, struct err *e)
+{
+    return measure_nll(g, ROLE_FORGET, forget, e) || measure_nll(g, ROLE_RETAIN, retain, e);
+}

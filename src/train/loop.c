@@ -26,6 +26,7 @@ struct train_run {
     long repeats;     /* steps on the same micro-batches */
     int accumulate;   /* micro-batches of a step */
     bool estimated;   /* the optimiser's state holds the curvature estimate of the next step */
+    long clipped;     /* steps whose gradient was clipped */
     double grad_norm; /* of the step, over all weights with a gradient */
 };
 
@@ -185,6 +186,7 @@ static void update(struct train_run *r, long step, double lr)
     double clip = t->o->clip, scale = clip > 0 ? clip / (r->grad_norm + 1e-6) : 1;
     struct optim_step s = optim_step_of(r, step);
     s.grad_scale = (float)(scale < 1 ? scale : 1);
+    r->clipped += scale < 1;
     s.lr = lr;
     optim_apply(r->optim, t->optim.params, &s);
     if (r->wrapper && r->wrapper->follow)
@@ -311,6 +313,7 @@ static int loop(struct train_run *r, long first, struct train_report *report, st
     progress_end(&bar);
     report->steps = step - first;
     report->grad_norm = r->grad_norm;
+    report->clipped = r->clipped;
     report->seconds = log_seconds() - start;
     return rc;
 }

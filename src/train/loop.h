@@ -39,6 +39,7 @@ struct trainer {
 struct train_report {
     long steps, tokens;
     double loss, grad_norm; /* of the last step */
+    long clipped;           /* steps whose gradient was clipped */
     double seconds;
     bool interrupted;                    /* a checkpoint was written */
     struct validation_result validation; /* the last one; `stop` is the reason for early stopping */
