@@ -51,7 +51,7 @@ print $f "$ids\n";
 close $f;
 is((run("generate --model $cur --adapter $dir/adapter --data $dir/prompt --json --max-new-tokens 5 --quiet"))[1],
     (run("generate --model $dir/merged --data $dir/prompt --json --max-new-tokens 5 --quiet"))[1], 'generate --adapter');
-check("info $cur --adapter $dir/adapter", 0, qr/adapter +rank 8 beside 21 matrices, times 2,/, 'info --adapter');
+check("info $cur --adapter $dir/adapter", 0, qr/adapter +rank 8 on 21 matrices, scale 2,/, 'info --adapter');
 check("$train --lora-targets q_proj,v_proj --lora-rank 2 --use-rslora --save-adapter --out $dir/two", 0, qr/^15 steps/,
     'two modules');
 $config = decode_json(get("$dir/two/adapter_config.json"));
