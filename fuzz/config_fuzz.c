@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "model/config_keys.h"
 #include "model/family.h"
-#include "model/save.h"
+#include "model/store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

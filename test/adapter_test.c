@@ -4,7 +4,7 @@
 #include "adapters.h"
 #include "base/json.h"
 #include "model/adapter.h"
-#include "model/save.h"
+#include "model/store.h"
 
 struct variant {
     const char *name, *model;

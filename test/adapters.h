@@ -11,7 +11,7 @@
 #include "data/dataset.h"
 #include "model/forward.h"
 #include "model/head.h"
-#include "model/layout.h"
+#include "model/store.h"
 #include "model/lora.h"
 #include "logits.h"
 #include "tap.h"

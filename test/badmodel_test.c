@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "decoders.h"
-#include "model/save.h"
+#include "model/store.h"
 #include "tap.h"
 #include "tensor/file.h"
 

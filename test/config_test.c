@@ -8,7 +8,6 @@
 #include "base/json.h"
 #include "model/config.h"
 #include "model/family.h"
-#include "model/rope.h"
 #include "tap.h"
 
 /* The config.json of a golden model with the keys of `patch` put over it. */

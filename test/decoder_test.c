@@ -10,7 +10,7 @@
 #include "model/forward.h"
 #include "model/generate.h"
 #include "model/head.h"
-#include "model/layout.h"
+#include "model/store.h"
 #include "decoders.h"
 #include "logits.h"
 #include "tap.h"

@@ -2,7 +2,7 @@
  * what must hold of a model beside itself. */
 #include "base/mem.h"
 #include "figures.h"
-#include "model/divergence.h"
+#include "model/score.h"
 
 enum { MOST_SEQS = 32, MOST_IDS = 64 };
 

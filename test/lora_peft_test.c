@@ -1,7 +1,7 @@
 /* Adapters against PEFT on PyTorch (tools/make_lora_golden.py): logits, loss, gradients, AdamW
  * steps; its files in, ours out, and what is refused. */
 #include "adapters.h"
-#include "model/save.h"
+#include "model/store.h"
 #include "optim/optims.h"
 
 static void check_logits(struct bench *b, const char *what)

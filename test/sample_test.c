@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/rng.h"
-#include "model/sample.h"
+#include "model/generate.h"
 #include "tap.h"
 
 /* Frequencies of many draws against softmax(z / temperature), cut at top_p: chi-square over the

@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 #include "decoders.h"
-#include "model/save.h"
+#include "model/store.h"
 #include "tap.h"
 
 /* The model by its headers only, saved; the shards are tiny so that there are several. */

@@ -6,7 +6,6 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "model/divergence.h"
 #include "model/score.h"
 
 const char *const attack_model_name[ATTACK_MODELS] = {"target", "unlearned", "retrained"};

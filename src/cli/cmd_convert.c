@@ -10,7 +10,6 @@
 #include "cli/command.h"
 #include "run/model_name.h"
 #include "run/setup.h"
-#include "model/save.h"
 #include "model/store.h"
 #include "train/inputs.h"
 

@@ -7,7 +7,7 @@
 #include "cli/command.h"
 #include "cli/job.h"
 #include "run/setup.h"
-#include "model/layout.h"
+#include "model/store.h"
 #include "tensor/file.h"
 #include "train/helpers.h"
 

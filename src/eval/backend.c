@@ -8,7 +8,7 @@
 #include "base/sizes.h"
 #include "eval/example.h"
 #include "eval/answers.h"
-#include "model/fingerprint.h"
+#include "model/model.h"
 #include "model/label_batches.h"
 #include "text/rendered.h"
 

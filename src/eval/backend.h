@@ -8,9 +8,8 @@
 #include "data/dataset.h"
 #include "eval/cache.h"
 #include "eval/answers.h"
-#include "model/divergence.h"
-#include "model/model.h"
 #include "model/score.h"
+#include "model/model.h"
 #include "text/tokenizer.h"
 
 /* The texts of one example and its generated answer: decoded without special tokens, spaces tidied
@@ -43,7 +42,7 @@ struct backend {
 };
 
 /* Compares a model with the retrained one: fills out[d->n], where the retrained model is the other
- * one of model/divergence.h. */
+ * one of model/score.h. */
 struct comparer {
     void *ctx;
     int (*compare)(void *ctx, const struct dataset *d, struct divergence *out, struct err *e);

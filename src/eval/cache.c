@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "model/divergence.h"
+#include "model/score.h"
 #include "model/label_batches.h"
 
 enum kind { SCORES, DISTANCES, ANSWERS, NUMBER };

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "model/layout.h"
+#include "model/store.h"
 #include "tensor/file.h"
 #include "train/mask.h"
 

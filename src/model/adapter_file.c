@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "model/adapter.h"
-#include "model/layout.h"
+#include "model/store.h"
 
 /* --- names --- */
 

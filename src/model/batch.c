@@ -1,4 +1,4 @@
-#include "model/batch.h"
+#include "model/forward.h"
 
 #include <stdbool.h>
 

@@ -4,7 +4,6 @@
 
 #include "model/config_keys.h"
 #include "model/family.h"
-#include "model/rope.h"
 #include "tensor/gguf.h"
 
 enum { MAX_DIM = 1 << 24 };

@@ -6,8 +6,8 @@
 
 #include "model/config_keys.h"
 #include "model/family.h"
-#include "model/rope.h"
-#include "model/save.h"
+#include "model/config.h"
+#include "model/store.h"
 
 /* The pairs under construction; after a failure the rest is left out. */
 struct pairs {

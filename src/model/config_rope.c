@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "model/config_keys.h"
 #include "model/family.h"
-#include "model/rope.h"
+#include "model/config.h"
 
 enum { MAX_DIM = 1 << 24 };
 

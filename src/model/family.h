@@ -151,7 +151,7 @@ struct weight {
     int layer;  /* -1: not in a layer */
     int expert; /* of W_EXPERT_..., else 0 */
     int n_dims;
-    int64_t shape[2];     /* in memory: [out, in] or [n, 1]; layout.h has that of a file */
+    int64_t shape[2];     /* in memory: [out, in] or [n, 1]; store.h has that of a file */
     size_t count, offset; /* floats, and where they start in flat storage */
     size_t at;            /* where its gradient and optimiser state start in theirs */
     bool decay;           /* weight decay applies: to matrices, never to norms and biases */

@@ -10,10 +10,36 @@
 #define MODEL_FORWARD_H
 
 #include "base/arena.h"
-#include "model/batch.h"
+#include "base/err.h"
+#include "base/seq.h"
 #include "model/model.h"
-#include "model/moe.h"
-#include "model/norm.h"
+
+/* Packed sequences: N tokens of S sequences one after another, no padding. */
+struct batch {
+    int n_seqs, n_tokens;
+    int *start;    /* [S+1] first token of each sequence */
+    int *len;      /* [S] */
+    int *ids;      /* [N] */
+    int *pos;      /* [N] position within the sequence */
+    uint8_t *mask; /* [N]; NULL: every token is attended */
+};
+
+/* All arrays live in `a`. Refuses ids outside [0, vocab) and sequences longer than `max_positions`.
+ */
+int batch_pack(struct batch *b, const struct seq *seqs, int n, int vocab, int max_positions,
+               struct arena *a, struct err *e);
+
+/* Rows of logits: row r is token token[r] of the batch, predicting label[r], in sequence seq[r]. */
+struct label_rows {
+    int n;
+    int *token, *label, *seq; /* [n] in the arena */
+};
+
+/* The rows that predict a scored label, in order. */
+int batch_label_rows(struct label_rows *r, const struct batch *b, const struct seq *seqs,
+                     struct arena *a, struct err *e);
+
+/* --- a pass --- */
 
 struct pass;
 
@@ -78,6 +104,32 @@ struct forward {
     const struct tap *taps;
     int n_taps;
     const struct linear_tap *linear;
+};
+
+/* What the backward keeps of a norm, a number a row of each; mean is NULL for RMSNorm. */
+struct norm_stats {
+    device float *rstd, *mean;
+};
+
+/* What a layer with experts keeps (moe.c). Row r of N*K is a token at one of its experts; rows
+ * first[e] to first[e+1]-1 are expert e's, in the order of tokens. */
+struct moe_acts {
+    device float *p;         /* [N,E] softmax of the router's logits */
+    int *expert;             /* [N,K] chosen */
+    device float *weight;    /* [N,K] of the chosen */
+    int *first;              /* [E+1] */
+    int *token, *at;         /* [N*K] a row's token, and its place in expert and weight */
+    device float *share;     /* [N*K] a row's weight */
+    device float *gate, *up; /* [N*K,F] */
+};
+
+/* Scratch of a pass, for all layers. */
+struct moe_scratch {
+    device float *in, *out; /* [N,C] an expert's rows */
+    device float *y;        /* [N,C] what the experts give together; backward: dh */
+    device float *scaled;   /* [N,F], backward */
+    device float *dshare;   /* [N*K], backward; before it: the router's logits [N,E] */
+    device float *dweight;  /* [N,K], backward */
 };
 
 /* What a layer keeps. What a model of another kind would keep is NULL. */

@@ -5,7 +5,6 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/sizes.h"
-#include "model/sample.h"
 #include "model/session.h"
 
 enum {

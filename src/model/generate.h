@@ -6,8 +6,11 @@
 #ifndef MODEL_GENERATE_H
 #define MODEL_GENERATE_H
 
+#include <math.h>
+
 #include "base/err.h"
 #include "base/log.h"
+#include "base/rng.h"
 #include "base/seq.h"
 #include "model/model.h"
 
@@ -52,5 +55,20 @@ struct generation {
 int model_generate(struct generation *out, struct model *m, const struct seq *prompts, int n,
                    const struct generate_options *o, struct progress *bar, struct err *e);
 void generation_fini(struct generation *g);
+
+/* --- the next token, from a row of logits (sample.c) --- */
+
+/* temperature 0: the largest logit, lowest id on ties. Else softmax(z/temperature) cut to the
+ * smallest set of tokens whose probability reaches top_p (arXiv 1904.09751). *margin gets best
+ * minus second logit. -1 on failure (no memory, or no finite logit). */
+int sample_token(const float *z, int v, double temperature, double top_p, struct rng *r,
+                 float *margin, struct err *e);
+
+/* Makes logits of ids that must not be chosen minus infinity. */
+static inline void sample_ban(float *z, const int *ids, int n)
+{
+    for (int i = 0; i < n; i++)
+        z[ids[i]] = -INFINITY;
+}
 
 #endif

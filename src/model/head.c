@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/sizes.h"
-#include "model/linear.h"
+#include "model/layer.h"
 
 /* 64 MiB of logits, but not fewer rows. */
 enum { BLOCK_FLOATS = SIZE(16 << 20, 1), LEAST_ROWS = SIZE(16, 2) };

@@ -1,7 +1,5 @@
 #include "model/layer.h"
 
-#include "model/linear.h"
-
 enum { MAX_PARTS = 13, MAX_STATS = 6 }; /* as many as struct layer_acts has */
 
 /* What a configuration keeps: arrays, and stats of norms, with their numbers a token. */

@@ -1,6 +1,5 @@
 /* The backward of a layer. The outputs of its norms and of its activation are made again. */
 #include "model/layer.h"
-#include "model/linear.h"
 
 size_t layer_scratch_floats(const struct model_config *c)
 {

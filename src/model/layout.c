@@ -1,4 +1,4 @@
-#include "model/layout.h"
+#include "model/store.h"
 
 #include <string.h>
 

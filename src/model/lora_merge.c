@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "model/adapter.h"
-#include "model/layout.h"
+#include "model/store.h"
 #include "model/lora.h"
 #include "tensor/matrix.h"
 

@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "model/layout.h"
+#include "model/store.h"
 #include "model/lora.h"
 #include "tensor/file.h"
 

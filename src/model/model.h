@@ -7,6 +7,7 @@
 #define MODEL_MODEL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "model/config.h"
@@ -71,5 +72,8 @@ int model_untie(struct model *m, struct err *e);
 size_t model_n_params(const struct model *m);
 /* Those that one token meets: of experts, the few that it goes to. */
 double model_n_active(const struct model *m);
+/* Which model it is: a hash of its configuration and of every weight as it computes with them, so
+ * that it does not matter what the file is called, or when it was written. */
+int model_fingerprint(const struct model *m, uint64_t *out, struct err *e);
 
 #endif

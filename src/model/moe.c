@@ -1,8 +1,6 @@
-#include "model/moe.h"
+#include "model/layer.h"
 
 #include <string.h>
-
-#include "model/linear.h"
 
 static size_t larger(size_t a, size_t b)
 {

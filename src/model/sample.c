@@ -1,4 +1,4 @@
-#include "model/sample.h"
+#include "model/generate.h"
 
 #include <math.h>
 #include <stdbool.h>

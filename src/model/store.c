@@ -5,7 +5,6 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "model/layout.h"
 
 static json_t *read_object(const struct model *m, const char *name, bool need, struct err *e)
 {

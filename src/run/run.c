@@ -9,7 +9,7 @@
 #include "base/version.h"
 #include "locate/locators.h"
 #include "model/lora.h"
-#include "model/save.h"
+#include "model/store.h"
 #include "run/state.h"
 #include "tensor/ops.h"
 

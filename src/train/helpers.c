@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "model/divergence.h"
+#include "model/score.h"
 #include "model/forward.h"
 
 /* Numbers the peer's loader has drawn by then: two at its start, one for each retain row. */
