@@ -41,7 +41,7 @@ static void test_derivative(double dropout)
 {
     struct bench b;
     struct lora_options o = examples[0].o;
-    o.dropout = dropout;
+    o.lora_dropout = dropout;
     if (!bench_open(&b, &examples[0], false))
         return;
     if (attach(&b, &o)) {
@@ -109,7 +109,7 @@ static void test_dropout(void)
 {
     struct bench b;
     struct lora_options o = examples[0].o;
-    o.dropout = 0.25;
+    o.lora_dropout = 0.25;
     if (!bench_open(&b, &examples[0], false) || !attach(&b, &o))
         return;
     enum { N = 700, DRAWS = 40 }; /* more rows than a block */

@@ -1,7 +1,5 @@
 #include "locate/locators.h"
 
-#include "base/compat.h"
-
 const struct locator *const locators[] = {&locator_all,
                                           &locator_regex,
                                           &locator_lora,

@@ -1,20 +1,18 @@
 /* Low-rank adapters on frozen weights (arXiv 2106.09685). */
-#include <stddef.h>
-
 #include "locate/locators.h"
 #include "model/lora.h"
 
-#define FIELD(f) offsetof(struct lora_options, f)
 static const struct param params[] = {
-    {"lora_rank", PARAM_INT, FIELD(rank), 1, 4096, NULL, "8", NULL, "rank of the adapters"},
-    {"lora_alpha", PARAM_REAL, FIELD(alpha), 0, 1e6, NULL, "16", NULL,
-     "scaling: the adapters' output is multiplied by alpha / rank"},
-    {"lora_dropout", PARAM_REAL, FIELD(dropout), 0, 0.99, NULL, "0", NULL,
-     "dropout probability of the adapters' inputs in training"},
-    {"lora_targets", PARAM_STRING, FIELD(targets), 0, 0, NULL, "all-linear", "NAMES",
-     "target modules: q_proj,v_proj or a regular expression; all-linear: all but the head"},
-    {"use_rslora", PARAM_BOOL, FIELD(rslora), 0, 0, NULL, NULL, NULL,
-     "scaling by alpha / sqrt(rank) (arXiv 2312.03732)"},
+    INT_PARAM(struct lora_options, lora_rank, 1, 4096, 8, "rank of the adapters"),
+    REAL_PARAM(struct lora_options, lora_alpha, 0, 1e6, 16,
+               "scaling: the adapters' output is multiplied by alpha / rank"),
+    REAL_PARAM(struct lora_options, lora_dropout, 0, 0.99, 0,
+               "dropout probability of the adapters' inputs in training"),
+    STRING_PARAM(struct lora_options, lora_targets, "all-linear", "NAMES",
+                 "target modules: q_proj,v_proj or a regular expression; all-linear: all but the "
+                 "head"),
+    BOOL_PARAM(struct lora_options, use_rslora, false,
+               "scaling by alpha / sqrt(rank) (arXiv 2312.03732)"),
     {0},
 };
 

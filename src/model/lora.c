@@ -167,17 +167,17 @@ int lora_attach(struct model *m, const struct lora_options *o, unsigned seed, st
     if (!(m->lora = mem_alloc(1, sizeof *m->lora, e)))
         return -1;
     struct lora *l = m->lora;
-    double root = o->rslora ? sqrt((double)o->rank) : (double)o->rank;
-    l->rank = (int)o->rank;
-    l->alpha = o->alpha;
-    l->scale = (float)(o->alpha / root);
-    l->dropout = o->dropout;
-    l->rslora = o->rslora;
-    l->regex = is_pattern(o->targets);
+    double root = o->use_rslora ? sqrt((double)o->lora_rank) : (double)o->lora_rank;
+    l->rank = (int)o->lora_rank;
+    l->alpha = o->lora_alpha;
+    l->scale = (float)(o->lora_alpha / root);
+    l->dropout = o->lora_dropout;
+    l->rslora = o->use_rslora;
+    l->regex = is_pattern(o->lora_targets);
     l->seed = seed;
     int rc = -1;
-    if (!targets_init(&t, o->targets, e) && (l->targets = mem_strdup(o->targets, e)) &&
-        !add_rows(m, &t, o->targets, e) && !make_room(m, e)) {
+    if (!targets_init(&t, o->lora_targets, e) && (l->targets = mem_strdup(o->lora_targets, e)) &&
+        !add_rows(m, &t, o->lora_targets, e) && !make_room(m, e)) {
         draw_weights(m, seed);
         weight_table_place(&m->table);
         rc = 0;

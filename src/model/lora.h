@@ -14,12 +14,12 @@
 #include "model/model.h"
 
 struct lora_options {
-    int64_t rank;
-    double alpha, dropout;
+    int64_t lora_rank;
+    double lora_alpha, lora_dropout;
     /* Module names as PEFT's target_modules: "q_proj,v_proj" (the last parts of a name), a regular
      * expression that a whole name matches, or "all-linear": all but the head. */
-    const char *targets;
-    bool rslora;
+    const char *lora_targets;
+    bool use_rslora;
 };
 
 #define LORA_ROWS SIZE(512, 3) /* rows of x at once */

@@ -139,17 +139,27 @@ double gradient_loss(const struct gradient *g)
     return sum;
 }
 
-double gradient_norm(const struct gradient *g)
+static double norm_of(const struct gradient *g, bool all)
 {
     const struct model *m = g->engine->model;
     double sum = 0;
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
         const device float *v = g->engine->grads + w->at;
-        if (w->trainable)
+        if (all ? w->wants_grad : w->trainable)
             sum += m->ops->dot(v, v, w->count);
     }
     return sqrt(sum);
+}
+
+double gradient_norm(const struct gradient *g)
+{
+    return norm_of(g, false);
+}
+
+double gradient_norm_all(const struct gradient *g)
+{
+    return norm_of(g, true);
 }
 
 void gradient_save(const struct gradient *g, device float *copy)

@@ -45,6 +45,8 @@ int gradient_add_rows(struct gradient *g, unsigned goals, struct micro *mb, doub
 double gradient_loss(const struct gradient *g);
 /* L2 norm over the trainable weights. */
 double gradient_norm(const struct gradient *g);
+/* The same over all weights that have a gradient: what is clipped. */
+double gradient_norm_all(const struct gradient *g);
 /* grads -> copy; grads *= a; grads += a v: over the trainable weights. */
 void gradient_save(const struct gradient *g, device float *copy);
 void gradient_scale(struct gradient *g, double a);

@@ -169,14 +169,7 @@ static int make_gradient(struct train_run *r, long step, struct err *e)
     }
     r->estimated = false;
     r->g.penalty = engine_add_penalty(t->engine);
-    double sum = 0;
-    for (int i = 0; i < r->m->table.n; i++) {
-        const struct weight *w = &r->m->table.v[i];
-        const device float *v = t->engine->grads + w->at;
-        if (w->wants_grad)
-            sum += r->m->ops->dot(v, v, w->count);
-    }
-    r->grad_norm = sqrt(sum);
+    r->grad_norm = gradient_norm_all(&r->g);
     return 0;
 }
 

@@ -1,5 +1,5 @@
 /* State of one micro-batch pass. Private to train/: pass.c packs and runs the batch, pass_terms.c
- * builds the terms' views of the results.
+ * evaluates the terms on its results, pass_logits.c those on logits.
  */
 #ifndef TRAIN_PASS_H
 #define TRAIN_PASS_H
@@ -45,6 +45,15 @@ device float *pass_floats(struct micro_pass *w, size_t n);
 /* Packs the roles in use and runs the first `layers` layers, 0: as many as the plan needs;
  * allocates dx. */
 int pass_forward(struct micro_pass *w, int layers);
+/* Forward pass of a frozen model over n_seqs sequences, counted as forward-only tokens. */
+int pass_run_frozen(struct micro_pass *w, struct model *m, const struct seq *seqs, int n_seqs,
+                    const struct forward *how, struct batch *b, struct pass *pass);
+/* The rows that predict the labels of one role. */
+struct label_rows pass_part_rows(const struct micro_pass *w, const struct part *p);
+/* Denominators of the means over the role's data: of the step, or of this micro-batch alone. */
+struct means pass_means(const struct micro_pass *w, enum role role);
+/* Adds loss and derivatives of one objective on logits. */
+int pass_run_logits(struct micro_pass *w, const struct objective *o, double *loss);
 /* Evaluates every active objective on w->pass: losses into w->result, derivatives into w->dx,
  * w->dhidden and the head's gradients. */
 int pass_run_terms(struct micro_pass *w);
