@@ -19,6 +19,7 @@ sub attack {
     my ($line) = @_;
     my ($status, $out) = run("attack $line --json --quiet");
     is($status, 0, "attack $line") or diag($out);
+    $out =~ s/\A.*?^\{/{/ms; # warnings stand before
     return eval { decode_json($out) } // {};
 }
 
@@ -79,6 +80,56 @@ for my $scope (qw(tensor row global)) {
     }
 }
 
+# --- relearning: two published schedules, replayed ---
+
+my $attacked = rows_file($want->{relearn}{attack});
+my %how = (muse => '--schedule cosine', wmdp => '--schedule linear --warmup-steps 1 --accumulate 4 --compat micro_mean');
+for my $protocol (sort keys %how) {
+    my $known = $want->{relearn}{$protocol};
+    my $hyper = $known->{hyper};
+    my $steps = $hyper->{steps};
+    my $order = put("$protocol.order", join '', map { encode_json({forget => $_}) . "\n" } @{$known->{order}});
+    $got = attack("relearn $three --rows $attacked --steps $steps --batch $hyper->{batch} --rates $hyper->{lr} " .
+        "--order $order $how{$protocol} --eval-at " . join ',', 0 .. $steps);
+    for my $model (qw(unlearned retrained target)) {
+        my ($curve, $of) = ($got->{$model}{$hyper->{lr}}, $known->{$model});
+        my $worst = 0;
+        for my $set (qw(attacked rest)) {
+            for my $figure (qw(nll prob)) {
+                my $theirs = $of->{($set eq 'rest' ? 'rest' : 'attack') . "_$figure"};
+                is(scalar @{$curve->{$set}{$figure}}, @$theirs, "$protocol, $model: $set $figure at every step");
+                for (0 .. $#$theirs) {
+                    my $d = abs($curve->{$set}{$figure}[$_] - $theirs->[$_]) / ($theirs->[$_] || 1);
+                    $worst = $d if $d > $worst;
+                }
+            }
+        }
+        cmp_ok($worst, '<', $model eq 'unlearned' ? 1e-4 : 5e-3, "$protocol, $model: the whole curve, $worst");
+        near($curve->{lr}[$_], $known->{lr}[$_], 1e-9, "$protocol: learning rate of step $_") for 0, 1, $steps - 1;
+        near($curve->{grad_norm}[0], $of->{grad_norm}[0], 1e-4, "$protocol, $model: gradient norm");
+    }
+    for my $set (qw(attack rest)) {
+        my $theirs = $known->{"summary_${set}_prob"} or next;
+        my $ours = $got->{summary}{$hyper->{lr}}{$set eq 'attack' ? 'attacked' : 'rest'};
+        near($ours->{$_}, $theirs->{$_}, 1e-3, "$protocol, $set: $_")
+            for grep { defined $theirs->{$_} && !ref $theirs->{$_} } sort keys %$theirs;
+    }
+}
+
+# --- relearning: halves by entity, no step, a rate that ruins the model ---
+
+my @people = map { +{%{$_->[0]}, entity => $_->[1]} } map { [$want->{relearn}{rest}[$_], qw(a b a c c b d d d)[$_]] } 0 .. 8;
+my $entities = rows_file(\@people);
+$got = attack("relearn --model $data/unlearned --forget $entities --steps 0 --rates 1e-3");
+is($got->{budget}{rows}, 4, 'the attacker has entities a and b: 4 of 9 rows');
+is_deeply($got->{unlearned}{'0.001'}{steps}, [0], 'no step: the model as it is');
+$got = attack("relearn --model $data/unlearned --forget $rest --steps 3 --rates 1e-3,1e30,1e-3");
+ok($got->{finished}, 'a rate that ruins the model is a result');
+is_deeply($got->{unlearned}{'1e+30'}{rest}{prob}[-1], undef, 'a figure that is not finite is null')
+    if @{$got->{unlearned}{'1e+30'}{steps}} > 1;
+my $alone = attack("relearn --model $data/unlearned --forget $rest --steps 3 --rates 1e-3");
+is_deeply($got->{unlearned}{'0.001'}, $alone->{unlearned}{'0.001'}, 'the next rate starts from the weights as they were');
+
 # --- budgets of 0 change nothing; more noise is farther ---
 
 $got = attack("interpolate $three --alpha 0");
@@ -121,7 +172,7 @@ for (
     ["quantise --model $text --forget $rest --types 'int4:group=48'", 1, qr/rows of \d+ are no multiple of 48/],
     ["prune --model $text --forget $rest --ratio 2", 1, qr/'2' is no list of numbers from 0 to 1/],
     ["interpolate --model $text --forget $rest", 1, qr/needs the model before unlearning/],
-    ["quantize --model $text --forget $rest", 2, qr/unknown attack 'quantize'; there are: quantise/],
+    ["quantize --model $text --forget $rest", 2, qr/unknown attack 'quantize'; there are: relearn, quantise/],
     ["prune,prune --model $text --forget $rest", 2, qr/'prune' is named twice/],
     ["prune --forget $rest", 2, qr/--model/],
     ["prune --model $text", 2, qr/--forget/],

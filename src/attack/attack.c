@@ -11,10 +11,11 @@
 const char *const attack_model_name[ATTACK_MODELS] = {"target", "unlearned", "retrained"};
 const char *const attack_set_name[ATTACK_SETS] = {"forget", "retain"};
 
-extern const struct attack attack_quantise, attack_prune, attack_noise, attack_interpolate,
-    attack_sample;
-const struct attack *const attacks[] = {&attack_quantise,    &attack_prune,  &attack_noise,
-                                        &attack_interpolate, &attack_sample, NULL};
+extern const struct attack attack_relearn, attack_quantise, attack_prune, attack_noise,
+    attack_interpolate, attack_sample;
+const struct attack *const attacks[] = {
+    &attack_relearn,     &attack_quantise, &attack_prune, &attack_noise,
+    &attack_interpolate, &attack_sample,   NULL};
 
 /* --- one model and its data --- */
 
@@ -25,22 +26,18 @@ static const char *model_of(const struct attack_options *o, enum attack_model wh
                                        : o->setup.model;
 }
 
-static int open_set(struct attack_run *a, int set, struct err *e)
+int attack_open_set(struct attack_run *a, const char *file, enum role role, struct rows *rows,
+                    struct dataset *d, struct err *e)
 {
-    static const enum role roles[ATTACK_SETS] = {ROLE_FORGET, ROLE_RETAIN};
-    struct rows *rows = &a->rows[set];
-    if (!a->o->set[set])
-        return 0;
-    if (rows_open(rows, a->o->set[set], e))
+    if (rows_open(rows, file, e))
         return -1;
     if (json_object_get(rows->v[0], "ids"))
-        return setup_ids(&a->s, roles[set], rows, &a->sets[set], e);
+        return setup_ids(&a->s, role, rows, d, e);
     if (setup_check_rows(rows, a->o->question_key, "rows are a prompt and its answer, or {ids}",
                          e) ||
         setup_text(&a->s, e))
         return -1;
-    return dataset_build(&a->sets[set], roles[set], rows, a->o->question_key, a->o->answer_key,
-                         &a->s.encoder, e);
+    return dataset_build(d, role, rows, a->o->question_key, a->o->answer_key, &a->s.encoder, e);
 }
 
 static int open_run(struct attack_run *a, const struct attack *attack,
@@ -48,8 +45,10 @@ static int open_run(struct attack_run *a, const struct attack *attack,
 {
     if (setup_open(&a->s, how, attack->writes, e))
         return err_prefix(e, "%s model: ", attack_model_name[a->which]);
+    static const enum role roles[ATTACK_SETS] = {ROLE_FORGET, ROLE_RETAIN};
     for (int set = 0; set < ATTACK_SETS; set++)
-        if (open_set(a, set, e))
+        if (a->o->set[set] &&
+            attack_open_set(a, a->o->set[set], roles[set], &a->rows[set], &a->sets[set], e))
             return -1;
     a->spent.rows = a->sets[ATTACK_FORGET].n + a->sets[ATTACK_RETAIN].n;
     if (attack->writes && setup_open_frozen(&a->before, attack_model_name[a->which], how->model,
@@ -74,31 +73,60 @@ static void close_run(struct attack_run *a)
 
 /* --- figures --- */
 
-static void put(json_t *to, const char *key, double v)
+void attack_put(json_t *to, const char *key, double v)
 {
     json_object_set_new(to, key, isfinite(v) ? json_real(v) : json_null());
 }
 
-static int measure_set(struct attack_run *a, const struct dataset *d, bool moved, json_t *to,
-                       struct err *e)
+/* Sums over the labels of each row: minus log-probabilities, KL to the model before. */
+struct row_figures {
+    double nll, kl;
+    int labels;
+};
+
+static int figures_alone(struct attack_run *a, const struct dataset *d, struct row_figures *row,
+                         struct err *e)
+{
+    struct scores scores = {0};
+    const struct score_options how = {.interrupt = a->stop};
+    const int rc = model_score(&scores, &a->s.model, d->seqs, d->n, &how, NULL, e);
+    for (int i = 0; !rc && i < d->n; i++)
+        row[i] = (struct row_figures){.nll = scores.v[i].nll, .labels = scores.v[i].n};
+    scores_fini(&scores);
+    return rc;
+}
+
+static int figures_of_pair(struct attack_run *a, const struct dataset *d, struct row_figures *row,
+                           struct err *e)
 {
     struct divergence *far = mem_alloc((size_t)d->n, sizeof *far, e);
-    struct divergence_options how = {.interrupt = a->stop};
+    const struct divergence_options how = {.interrupt = a->stop};
+    const int rc =
+        !far || model_divergence(far, &a->s.model, &a->before, d->seqs, d->n, &how, NULL, e);
+    for (int i = 0; !rc && i < d->n; i++)
+        row[i] = (struct row_figures){far[i].nll, far[i].kl, far[i].n};
+    free(far);
+    return rc;
+}
+
+int attack_measure_set(struct attack_run *a, const struct dataset *d, bool moved, json_t *to,
+                       struct err *e)
+{
+    struct row_figures *row = mem_alloc((size_t)d->n, sizeof *row, e);
     double nll = 0, prob = 0, kl = 0, labels = 0;
-    int rc = !far || model_divergence(far, &a->s.model, moved ? &a->before : &a->s.model, d->seqs,
-                                      d->n, &how, NULL, e);
+    const int rc = !row || (moved ? figures_of_pair(a, d, row, e) : figures_alone(a, d, row, e));
     for (int i = 0; !rc && i < d->n; i++) {
-        nll += far[i].nll;
-        kl += far[i].kl;
-        labels += far[i].n;
-        prob += exp(-far[i].nll / far[i].n) / d->n;
+        nll += row[i].nll;
+        kl += row[i].kl;
+        labels += row[i].labels;
+        prob += exp(-row[i].nll / row[i].labels) / d->n;
         a->spent.forward_tokens += (moved ? 2.0 : 1.0) * d->seqs[i].n;
     }
-    put(to, "nll", nll / labels);
-    put(to, "prob", prob);
+    attack_put(to, "nll", nll / labels);
+    attack_put(to, "prob", prob);
     if (moved)
-        put(to, "kl", kl / labels);
-    free(far);
+        attack_put(to, "kl", kl / labels);
+    free(row);
     return rc;
 }
 
@@ -109,13 +137,37 @@ int attack_measure(struct attack_run *a, bool moved, json_t *to, struct err *e)
             continue;
         json_t *figures = json_object();
         json_object_set_new(to, attack_set_name[set], figures);
-        if (measure_set(a, &a->sets[set], moved, figures, e))
+        if (attack_measure_set(a, &a->sets[set], moved, figures, e))
             return -1;
     }
     return 0;
 }
 
+int attack_next(const char **at, const char *what, double lo, double hi, double *v, struct err *e)
+{
+    char *end;
+    *v = strtod(*at, &end);
+    if (end == *at || (*end && *end != ',') || !(*v >= lo && *v <= hi))
+        return err_about(e, what, "'%s' is no list of numbers from %g to %g", *at, lo, hi);
+    *at = *end ? end + 1 : end;
+    return 0;
+}
+
 /* --- all models --- */
+
+static json_t *excess(json_t *unlearned, const json_t *retrained);
+
+static json_t *excess_of_arrays(const json_t *a, const json_t *b)
+{
+    json_t *out = json_array();
+    for (size_t i = 0; i < json_array_size(a) && i < json_array_size(b); i++) {
+        const json_t *x = json_array_get(a, i), *y = json_array_get(b, i);
+        const bool both = json_is_number(x) && json_is_number(y);
+        json_array_append_new(out, both ? json_real(json_number_value(x) - json_number_value(y))
+                                        : json_null());
+    }
+    return out;
+}
 
 /* Differences of all numbers that both have, in objects of the same shape. */
 static json_t *excess(json_t *unlearned, const json_t *retrained)
@@ -126,9 +178,11 @@ static json_t *excess(json_t *unlearned, const json_t *retrained)
     {
         const json_t *control = json_object_get(retrained, key);
         if (json_is_number(v) && json_is_number(control))
-            put(out, key, json_number_value(v) - json_number_value(control));
+            attack_put(out, key, json_number_value(v) - json_number_value(control));
         else if (json_is_object(v) && json_is_object(control))
             json_object_set_new(out, key, excess(v, control));
+        else if (json_is_array(v) && json_is_array(control))
+            json_object_set_new(out, key, excess_of_arrays(v, control));
     }
     return out;
 }
@@ -158,7 +212,7 @@ static json_t *recovery(const json_t *all)
         json_t *to = json_object();
         for (int i = 0; i < 2; i++) {
             const char *name = attack_model_name[models[i]];
-            put(to, name, (forget_prob(json_object_get(all, name), setting) - start) / gap);
+            attack_put(to, name, (forget_prob(json_object_get(all, name), setting) - start) / gap);
         }
         json_object_set_new(out, setting, to);
     }
@@ -212,6 +266,8 @@ int attack_all(const struct attack *attack, const void *params, const struct att
     if (control)
         json_object_set_new(*out, "excess", excess(json_object_get(*out, "unlearned"), control));
     json_object_set_new(*out, "recovery", recovery(*out));
+    if (!rc && attack->summarise)
+        rc = attack->summarise(*out, e);
     json_object_set_new(*out, "finished", json_boolean(!rc));
     return rc;
 }

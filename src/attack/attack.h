@@ -58,8 +58,11 @@ struct attack {
     const char *verified;
     bool writes;   /* it moves weights */
     bool compares; /* it compares with the target's weights */
-    /* Puts its results into `block`: numbers by name, in objects by setting and set. */
+    /* Puts its results into `block`: numbers, or arrays of them, by name, in objects by setting and
+     * set. */
     int (*run)(struct attack_run *a, const void *params, json_t *block, struct err *e);
+    /* What follows from all models' blocks together, into all["summary"]; NULL: nothing. */
+    int (*summarise)(json_t *all, struct err *e);
 };
 
 extern const struct attack *const attacks[];
@@ -76,5 +79,16 @@ int attack_all(const struct attack *attack, const void *params, const struct att
 /* Figures of the model as it stands, by set: nll (mean over tokens), prob (mean over rows of
  * exp(-mean loss)), and with `moved` also kl, the mean over tokens of KL(before || now) in nats. */
 int attack_measure(struct attack_run *a, bool moved, json_t *to, struct err *e);
+/* The same of one set, straight into `to`. */
+int attack_measure_set(struct attack_run *a, const struct dataset *d, bool moved, json_t *to,
+                       struct err *e);
+
+/* Opens rows as examples, with the run's keys. */
+int attack_open_set(struct attack_run *a, const char *file, enum role role, struct rows *rows,
+                    struct dataset *d, struct err *e);
+/* A figure; null where it is not finite. */
+void attack_put(json_t *to, const char *key, double v);
+/* The next number of a list "0.1,0.3" at *at, moved on; `what` is the parameter. */
+int attack_next(const char **at, const char *what, double lo, double hi, double *v, struct err *e);
 
 #endif

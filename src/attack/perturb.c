@@ -6,18 +6,6 @@
 #include "base/mem.h"
 #include "base/rng.h"
 
-/* The next of the values "0.1,0.3" at *at; false: there is no more. */
-static int next_real(const char **at, const char *what, double lo, double hi, double *v,
-                     struct err *e)
-{
-    char *end;
-    *v = strtod(*at, &end);
-    if (end == *at || (*end && *end != ',') || !(*v >= lo && *v <= hi))
-        return err_about(e, what, "'%s' is no list of numbers from %g to %g", *at, lo, hi);
-    *at = *end ? end + 1 : end;
-    return 0;
-}
-
 /* --- prune --- */
 
 struct prune_params {
@@ -145,7 +133,7 @@ static int run_prune(struct attack_run *a, const void *params, json_t *block, st
     for (const char *at = p->ratio; !rc && *at;) {
         struct prune_setting s = {.by_row = !strcmp(p->scope, "row"), .threshold = -1};
         char name[32];
-        rc = next_real(&at, "ratio", 0, 1, &s.ratio, e) ||
+        rc = attack_next(&at, "ratio", 0, 1, &s.ratio, e) ||
              (!strcmp(p->scope, "global") && global_threshold(a, s.ratio, &s.threshold, e));
         snprintf(name, sizeof name, "%g", s.ratio);
         rc = rc || attack_setting(a, name, &s, prune_matrix, block, e);
@@ -207,7 +195,7 @@ static int run_noise(struct attack_run *a, const void *params, json_t *block, st
     int rc = attack_measure_before(a, block, e);
     for (const char *at = p->sigma; !rc && *at;) {
         struct noise_setting s = {0};
-        rc = next_real(&at, "sigma", 0, 10, &s.sigma, e);
+        rc = attack_next(&at, "sigma", 0, 10, &s.sigma, e);
         for (int draw = 0; !rc && draw < p->draws; draw++) {
             char name[48];
             snprintf(name, sizeof name, "%g draw %d", s.sigma, draw + 1);
@@ -260,7 +248,7 @@ static int run_interpolate(struct attack_run *a, const void *params, json_t *blo
     for (const char *at = p->alpha; !rc && *at;) {
         double alpha;
         char name[32];
-        rc = next_real(&at, "alpha", -10, 10, &alpha, e);
+        rc = attack_next(&at, "alpha", -10, 10, &alpha, e);
         snprintf(name, sizeof name, "%g", alpha);
         rc = rc || attack_setting(a, name, &alpha, interpolate_matrix, block, e);
     }

@@ -10,33 +10,6 @@
 
 /* --- curve --- */
 
-static json_t *summary_json(const struct curve *c)
-{
-    json_t *j = json_object();
-    const struct {
-        const char *name;
-        double v;
-    } values[] = {{"start", c->start},
-                  {"end", c->end},
-                  {"best", c->best},
-                  {"area", c->area},
-                  {"recovery_end", c->recovery_end},
-                  {"recovery_best", c->recovery_best},
-                  {"recovery_area", c->recovery_area},
-                  {"excess_area", c->excess_area},
-                  {"excess_end", c->excess_end},
-                  {"excess_best", c->excess_best},
-                  {"recovery_control_area", c->recovery_control_area}};
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-        stats_put(j, values[i].name, values[i].v);
-    for (int i = 0; i < CURVE_LEVELS; i++) {
-        char key[32];
-        snprintf(key, sizeof key, "steps_to_%d", curve_level[i]);
-        stats_put(j, key, c->steps_to[i]);
-    }
-    return j;
-}
-
 static int check_steps(const struct numbers *steps, struct err *e)
 {
     for (int i = 1; i < steps->n; i++)
@@ -58,7 +31,7 @@ static int one_curve(json_t *row, struct err *e)
     if (!rc) {
         struct curve c;
         curve_summary(&c, steps.v, m.v, steps.n, target, control.v);
-        json_t *summary = summary_json(&c), *recovery = json_array();
+        json_t *summary = curve_json(&c), *recovery = json_array();
         for (int i = 0; i < m.n; i++) {
             const double r = curve_recovery(m.v[i], m.v[0], target);
             json_array_append_new(recovery, isnan(r) ? json_null() : json_real(r));

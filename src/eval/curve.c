@@ -2,7 +2,7 @@
 
 #include "eval/robustness.h"
 
-const int curve_level[CURVE_LEVELS] = {10, 50, 90};
+static const double levels[CURVE_LEVELS] = {0.1, 0.5, 0.9};
 
 double curve_recovery(double m, double start, double target)
 {
@@ -59,7 +59,7 @@ void curve_summary(struct curve *c, const double *steps, const double *m, int n,
     for (int i = 1; i < n; i++)
         c->recovery_best = fmax(c->recovery_best, curve_recovery(m[i], m[0], target));
     for (int i = 0; i < CURVE_LEVELS; i++)
-        c->steps_to[i] = first_step(steps, m, n, target, curve_level[i] / 100.0);
+        c->steps_to[i] = first_step(steps, m, n, target, levels[i]);
     if (!control)
         return;
     c->excess_area = c->area - mean_over(steps, control, n, 0, 1);
@@ -68,6 +68,32 @@ void curve_summary(struct curve *c, const double *steps, const double *m, int n,
     for (int i = 1; i < n; i++)
         c->excess_best = fmax(c->excess_best, m[i] - control[i]);
     c->recovery_control_area = mean_over(steps, control, n, m[0], gain);
+}
+
+json_t *curve_json(const struct curve *c)
+{
+    json_t *j = json_object();
+    const struct {
+        const char *name;
+        double v;
+    } values[] = {{"start", c->start},
+                  {"end", c->end},
+                  {"best", c->best},
+                  {"area", c->area},
+                  {"recovery_end", c->recovery_end},
+                  {"recovery_best", c->recovery_best},
+                  {"recovery_area", c->recovery_area},
+                  {"steps_to_10", c->steps_to[0]},
+                  {"steps_to_50", c->steps_to[1]},
+                  {"steps_to_90", c->steps_to[2]},
+                  {"excess_area", c->excess_area},
+                  {"excess_end", c->excess_end},
+                  {"excess_best", c->excess_best},
+                  {"recovery_control_area", c->recovery_control_area}};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        json_object_set_new(j, values[i].name,
+                            isfinite(values[i].v) ? json_real(values[i].v) : json_null());
+    return j;
 }
 
 double robust_relearn_one_sided(double u_before, double u_after, double r_before, double r_after)

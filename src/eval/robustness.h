@@ -5,6 +5,7 @@
 #ifndef EVAL_ROBUSTNESS_H
 #define EVAL_ROBUSTNESS_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "base/err.h"
@@ -34,8 +35,7 @@ struct interval leak_variance_bounds(const double *sorted, int n, double alpha);
 /* Summary of a curve m at ascending steps[n], n >= 2, steps[0] = 0; target: the metric of the model
  * before unlearning; control [n]: the retrained model's curve, NULL: none. NaN: undefined (target =
  * m[0]), or never reached. */
-enum { CURVE_LEVELS = 3 };
-extern const int curve_level[CURVE_LEVELS]; /* percent: 10, 50, 90 */
+enum { CURVE_LEVELS = 3 }; /* 10, 50 and 90 % */
 
 struct curve {
     double start, end, best, area; /* area: the mean over steps, by trapezoids */
@@ -48,6 +48,9 @@ struct curve {
 double curve_recovery(double m, double start, double target);
 void curve_summary(struct curve *c, const double *steps, const double *m, int n, double target,
                    const double *control);
+
+/* A new object of the fields, steps_to_10 and so on; null for what is undefined. */
+json_t *curve_json(const struct curve *c);
 
 /* Robustness of a metric: one-sided (arXiv 2506.12618) and two-sided (arXiv 2605.24614). before,
  * after: of relearning; u: unlearned, r: retrained. NaN: 0/0 of the one-sided forms. */
