@@ -11,7 +11,8 @@ use JSON::PP;
 use List::Util qw(sum);
 use Test::More;
 
-our @EXPORT = qw($unlearn $dir put get lines run run_apart check id_rows nll text_ids text_logps flat_model text_model);
+our @EXPORT = qw($unlearn $dir put get lines run run_apart check id_rows nll text_ids text_logps flat_model text_model same_screen in_terminal
+    has_script);
 
 our $unlearn = $ENV{UNLEARN} || './unlearn';
 our $dir = tempdir(CLEANUP => 1);
@@ -160,5 +161,43 @@ sub text_model {
     is($status, 0, 'a tiny model on text') or diag($out);
     return "$dir/tiny";
 }
+
+# Times and rates differ from run to run, the scratch directory too.
+sub plain {
+    my ($text) = @_;
+    $text =~ s/\r\n/\n/g;
+    $text =~ s/\Q$dir\E/DIR/g;
+    $text =~ s/\d+(?:\.\d+)? tokens\/s/N tokens\/s/g;
+    $text =~ s/in \d+\.\d s/in N s/g;
+    $text =~ s/loss [\d.e+-]+/loss N/g;
+    $text =~ s/evaluated in [\d.]+ s/evaluated in N s/g;
+    $text =~ s/(cost of [^:]+: \w+(?: \w+)?), [\d.e+-]+ s, (\S+ FLOPs, \d+ tokens), [\d.]+ MiB/$1, N s, $2, N MiB/g;
+    return $text;
+}
+
+sub same_screen {
+    my ($name, $text, $what) = @_;
+    $text = plain($text);
+    if ($ENV{UPDATE_SCREENS}) {
+        open my $f, '>:raw', "test/screens/$name" or die "$name: $!";
+        print $f $text;
+    }
+    is($text, -e "test/screens/$name" ? get("test/screens/$name") : '', "$what: $name");
+    my @long = grep { length > 80 } split /\n/, $text;
+    is("@long", '', "$name: within 80 columns");
+}
+
+# Arguments -> what a terminal of 80 columns shows, of which nobody types anything.
+sub in_terminal {
+    my ($args) = @_;
+    local $ENV{COLUMNS};
+    delete $ENV{COLUMNS};
+    my $command = "stty cols 80 rows 24; $unlearn $args";
+    $command =~ s/'/'\\''/g;
+    my $out = `script -qec '$command' /dev/null </dev/null 2>&1`;
+    return $out;
+}
+
+sub has_script { return !system('script -qec true /dev/null </dev/null >/dev/null 2>&1') }
 
 1;

@@ -9,42 +9,8 @@ use Test::More;
 use lib $FindBin::Bin;
 use Command;
 
-my $screens = "$FindBin::Bin/screens";
 my $people = 'demo/data/people.jsonl';
 my $tiny = text_model();
-my $script = !system('script -qec true /dev/null </dev/null >/dev/null 2>&1');
-
-# Times and rates differ from run to run, the scratch directory too.
-sub plain {
-    my ($text) = @_;
-    $text =~ s/\r\n/\n/g;
-    $text =~ s/\Q$dir\E/DIR/g;
-    $text =~ s/\d+(?:\.\d+)? tokens\/s/N tokens\/s/g;
-    $text =~ s/in \d+\.\d s/in N s/g;
-    $text =~ s/loss [\d.e+-]+/loss N/g;
-    return $text;
-}
-
-sub same_screen {
-    my ($name, $text, $what) = @_;
-    $text = plain($text);
-    if ($ENV{UPDATE_SCREENS}) {
-        open my $f, '>:raw', "$screens/$name" or die "$name: $!";
-        print $f $text;
-    }
-    is($text, -e "$screens/$name" ? get("$screens/$name") : '', "$what: $name");
-    my @long = grep { length > 80 } split /\n/, $text;
-    is("@long", '', "$name: within 80 columns");
-}
-
-# Arguments -> what a terminal of 80 columns shows, of which nobody types anything.
-sub in_terminal {
-    my ($args) = @_;
-    my $command = "stty cols 80 rows 24; $unlearn $args";
-    $command =~ s/'/'\\''/g;
-    my $out = `script -qec '$command' /dev/null </dev/null 2>&1`;
-    return $out;
-}
 
 my $learn = "train --model $tiny --data '$people\[0:4]' --max-steps 2 --batch 2 --overwrite --out $dir/learnt";
 same_screen('train.txt', scalar(`$unlearn $learn 2>&1 >/dev/null`), 'train: its first row');
@@ -63,7 +29,7 @@ same_screen('info_data.txt', $info =~ s/^.*\n\n(?=data)//sr, 'info --data');
 my $dry = "forget --method NPO --model $tiny --forget '$people\[0:4]' --retain '$people\[4:8]' --batch 2 --epochs 2 --dry-run --out $dir/dry";
 same_screen('dry_run.txt', scalar(`$unlearn $dry 2>&1`), 'forget --dry-run');
 SKIP: {
-    skip 'script is not there', 4 unless $script;
+    skip 'script is not there', 4 unless has_script();
     same_screen('dry_run_terminal.txt', scalar(in_terminal($dry)), 'forget --dry-run in a terminal');
     same_screen('train_terminal.txt', scalar(in_terminal($learn)), 'train in a terminal');
 }

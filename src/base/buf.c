@@ -59,15 +59,26 @@ static int last_column(const struct buf *b)
     return b->len ? buf_columns(b->data + from, b->len - from) : 0;
 }
 
+/* Bytes of the first word that fit in `most` columns: all, or up to the last bar or equals sign
+ * that does. */
+static size_t word_part(const char *text, int most)
+{
+    const size_t n = strcspn(text, " \n");
+    size_t part = n;
+    if (buf_columns(text, n) > most)
+        for (size_t i = 0; i < n && (int)i < most; i++)
+            part = text[i] == '|' || text[i] == '=' ? i + 1 : part;
+    return part;
+}
+
 int buf_wrap(struct buf *b, const char *text, int indent, int width, struct err *e)
 {
     int at = last_column(b), rc = 0;
-    bool first = true; /* of its line */
+    bool first = true, cut = false; /* of its line; in the middle of a word */
     while (!rc && *text) {
-        const size_t n = strcspn(text, " \n");
+        const size_t n = word_part(text, width - indent - 2);
         const int word = buf_columns(text, n);
-        const bool full = !first && at + 1 + word > width;
-        if (full) {
+        if (cut || (!first && at + 1 + word > width)) {
             rc = buf_printf(b, e, "\n%*s", indent, "");
             at = indent;
         } else if (!first && n) {
@@ -77,12 +88,13 @@ int buf_wrap(struct buf *b, const char *text, int indent, int width, struct err 
         rc = rc || buf_add(b, text, n, e);
         at += word;
         text += n;
+        cut = *text && !strchr(" \n", *text);
         first = *text == '\n';
         if (first) {
             rc = rc || buf_printf(b, e, "\n%*s", indent, "");
             at = indent;
         }
-        text += *text != 0;
+        text += *text != 0 && !cut;
     }
     return rc ? -1 : 0;
 }

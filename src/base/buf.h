@@ -17,9 +17,9 @@ int buf_add(struct buf *b, const void *bytes, size_t n, struct err *e);
 int buf_str(struct buf *b, const char *s, struct err *e);
 int buf_printf(struct buf *b, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* Appends text in lines of at most `width` columns, broken at spaces; a line that the buffer ends
- * with is continued, further ones start with `indent` spaces. Widths count code points; a word that
- * is wider has a line of its own. */
+/* Appends text in lines of at most `width` columns, broken at spaces, and words that are wider at
+ * bars; a line that the buffer ends with is continued, further ones start with `indent` spaces.
+ * Widths count code points; a word that is wider has a line of its own. */
 int buf_wrap(struct buf *b, const char *text, int indent, int width, struct err *e);
 /* Code points of s[0..n). */
 int buf_columns(const char *s, size_t n);

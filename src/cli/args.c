@@ -274,7 +274,9 @@ static void print_help(const struct args *a)
     for (int i = 0, n = 0; i < 3; i++)
         if (all[i])
             presets[n++] = all[i];
-    printf("usage: unlearn %s %s\n\n%s", a->command, a->usage, a->about);
+    command_wrap_begin();
+    printf("usage: unlearn %s %s\n\n", a->command, a->usage);
+    command_print_prose(a->about);
     for (int i = 0; i < n_tables(a); i++) {
         printf("\n%s:\n", a->tables[i].title);
         param_help_preset(a->tables[i].params, presets, stdout);
@@ -286,6 +288,7 @@ static void print_help(const struct args *a)
     printf("\ncommon options:\n");
     param_help(common_params, stdout);
     printf("  --set NAME=VALUE              the same as --NAME=VALUE\n");
+    command_wrap_end();
 }
 
 /* A word of Hydra's command line: trainer.args.learning_rate=1e-5. */

@@ -90,9 +90,9 @@ static void list_suites(void)
         struct err e = {.msg = ""};
         if (suite_recipe_open(&r, t->name, &e))
             continue;
-        printf("  %-15s%s\n", t->name, r.about);
+        printf("  %-16s%s\n", t->name, r.about);
         if (r.n_tasks)
-            printf("  %-15s--data %s\n", "", r.data);
+            printf("  %-16s--data %s\n", "", r.data);
         suite_recipe_close(&r);
     }
 }
@@ -103,6 +103,7 @@ static void print_list(bool markdown)
     if (markdown) {
         printf("| kind | what it is | forgotten when | verified against |\n|---|---|---|---|\n");
     } else {
+        command_wrap_begin();
         list_suites();
         printf("\nkinds of metrics:\n");
     }
@@ -113,6 +114,8 @@ static void print_list(bool markdown)
         else
             printf("  %-23s%s\n", k->name, k->help);
     }
+    if (!markdown)
+        command_wrap_end();
 }
 
 int eval_kept_add(struct eval_kept *k, struct model_backend *s, struct err *e)

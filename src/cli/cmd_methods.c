@@ -223,6 +223,7 @@ static int print_one(const char *name, struct err *e)
         return -1;
     }
     const struct method *m = r.method;
+    command_wrap_begin();
     printf("%s (%s family, %s)\n%s\n\n", m->name, m->family, m->paper, m->help);
     print_sum(&r);
     print_weighting(m);
@@ -236,6 +237,7 @@ static int print_one(const char *name, struct err *e)
     printf("\nparameters of all methods:\n");
     print_params(m, method_params);
     print_params(m, weighting_params);
+    command_wrap_end();
     recipe_fini(&r);
     return 0;
 }
@@ -273,7 +275,7 @@ static void defaults_text(const struct method *m, char *text, size_t n)
 }
 
 /* The layouts of a row of the table, and of its first line. */
-static const char plain_row[] = "%-14s %-14s %-16s %-38s %s%s%s%s\n";
+static const char plain_row[] = "%-14s  %s%s%s%s (%s, %s; %s)\n";
 static const char markdown_row[] = "| %s | %s | %s | %s | %s | %s | %s |\n";
 
 static void print_row(const struct method *m, const char *needs, bool markdown)
@@ -282,7 +284,7 @@ static void print_row(const struct method *m, const char *needs, bool markdown)
     defaults_text(m, defaults, sizeof defaults);
     const char *open = *defaults ? " [" : "", *close = *defaults ? "]" : "";
     if (!markdown) {
-        printf(plain_row, m->name, m->family, m->paper, needs, m->help, open, defaults, close);
+        printf(plain_row, m->name, m->help, open, defaults, close, m->family, m->paper, needs);
         return;
     }
     for (char *c = defaults; *c; c++)
@@ -299,8 +301,10 @@ static int print_all(const struct options *o, struct err *e)
         printf(markdown_row, "method", "family", "paper", "needs", "what it does", "its defaults",
                "verified against");
     else if (!o->json)
-        printf(plain_row, "method", "family", "paper", "needs", "what it does", " [",
-               "its defaults", "]");
+        command_wrap_begin();
+    if (!o->markdown && !o->json)
+        printf(plain_row, "method", "what it does", " [", "its defaults", "]", "family", "paper",
+               "needs");
     if (o->markdown)
         puts("|---|---|---|---|---|---|---|");
     for (const struct method *m = methods; m->name && !rc; m++) {
@@ -313,6 +317,8 @@ static int print_all(const struct options *o, struct err *e)
             print_row(m, needs, o->markdown);
         recipe_fini(&r);
     }
+    if (!o->markdown && !o->json)
+        command_wrap_end();
     if (o->json && !rc) {
         json_dumpf(list, stdout, JSON_INDENT(1));
         putchar('\n');
@@ -323,10 +329,13 @@ static int print_all(const struct options *o, struct err *e)
 
 static void print_terms(void)
 {
-    printf("%-18s %-7s %-17s %s\n", "term", "view", "paper", "formula");
+    command_wrap_begin();
+    printf("%-19s%-7s  %s\n", "term", "view", "formula (paper)");
     for (int i = 0; terms[i]; i++)
-        printf("%-18s %-7s %-17s %s\n", terms[i]->name, view_name[terms[i]->kind],
-               terms[i]->paper ? terms[i]->paper : "", terms[i]->formula);
+        printf("%-19s%-7s  %s%s%s%s\n", terms[i]->name, view_name[terms[i]->kind],
+               terms[i]->formula, terms[i]->paper ? " (" : "",
+               terms[i]->paper ? terms[i]->paper : "", terms[i]->paper ? ")" : "");
+    command_wrap_end();
 }
 
 static int run(const struct args *a, void *options, struct err *e)

@@ -43,6 +43,12 @@ int cmd_tokenize(int argc, char **argv);
 int command_print_json(const json_t *j, size_t flags, struct err *e);
 /* Columns that output may have: COLUMNS of the environment, those of the terminal, else 80. */
 int command_width(void);
+/* Between these, standard output is collected; then its lines are wrapped at command_width, further
+ * lines of one indented to its last column. For help and lists. */
+void command_wrap_begin(void);
+void command_wrap_end(void);
+/* The text with the line breaks within its paragraphs made spaces; indented lines stay. */
+void command_print_prose(const char *text);
 /* A row of data from words on the command line, where a file of one row would be a burden: rows
  * gets {key[0]: word[0], ...}. */
 int command_row(struct rows *rows, const char *const *key, const char *const *word, int n,

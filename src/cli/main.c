@@ -54,6 +54,81 @@ int command_width(void)
                : 80;
 }
 
+/* What is collected: one at a time, of the main thread. */
+static struct {
+    FILE *before, *file;
+    char *text;
+    size_t n;
+} wrapped;
+
+void command_wrap_begin(void)
+{
+    FILE *file = open_memstream(&wrapped.text, &wrapped.n);
+    if (!file)
+        return; /* lines stay long */
+    wrapped.file = file;
+    wrapped.before = stdout;
+    stdout = file;
+}
+
+/* Where the last column of a line starts: after two spaces or more, in its first half. */
+static size_t last_column(const char *line, size_t n)
+{
+    size_t at = strspn(line, " ");
+    for (size_t i = at + 2; i < n && i <= 40; i++)
+        if (line[i] != ' ' && line[i - 1] == ' ' && line[i - 2] == ' ')
+            at = i;
+    return at;
+}
+
+static void print_wrapped(const char *line, size_t n)
+{
+    struct buf out = {0};
+    struct err e;
+    const size_t column = last_column(line, n);
+    char rest[4096];
+    snprintf(rest, sizeof rest, "%.*s", (int)(n - column), line + column);
+    bool fits = buf_columns(line, n) <= command_width() || n - column >= sizeof rest;
+    if (fits || buf_add(&out, line, column, &e) ||
+        buf_wrap(&out, rest, column < 40 ? (int)column : 4, command_width(), &e))
+        printf("%.*s\n", (int)n, line);
+    else
+        printf("%s\n", out.data);
+    buf_fini(&out);
+}
+
+void command_wrap_end(void)
+{
+    if (!wrapped.file)
+        return;
+    fclose(wrapped.file);
+    stdout = wrapped.before;
+    for (const char *line = wrapped.text; line && *line;) {
+        const size_t n = strcspn(line, "\n");
+        print_wrapped(line, n);
+        line += n + (line[n] == '\n');
+    }
+    free(wrapped.text);
+    wrapped.text = NULL;
+    wrapped.file = NULL;
+}
+
+void command_print_prose(const char *text)
+{
+    for (; *text; text++) {
+        const bool within = *text == '\n' && text[1] && !strchr("\n ", text[1]);
+        putchar(within ? ' ' : *text);
+        if (*text == '\n' && (text[1] == '\n' || text[1] == ' ')) /* a blank line, indented ones */
+            while (text[1] == '\n' || text[1] == ' ') {
+                text++;
+                putchar(*text);
+                if (*text == ' ')
+                    while (text[1] && text[1] != '\n')
+                        putchar(*++text);
+            }
+    }
+}
+
 int command_print_json(const json_t *j, size_t flags, struct err *e)
 {
     struct buf text = {0};
@@ -125,7 +200,9 @@ static int dispatch(int argc, char **argv)
     bool help = !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h");
     for (size_t i = 0; help && argc > 2 && i < sizeof topics / sizeof *topics; i++)
         if (!strcmp(argv[2], topics[i].name)) {
+            command_wrap_begin();
             topics[i].print(stdout);
+            command_wrap_end();
             return STATUS_DONE;
         }
     if (help && argc > 2)

@@ -86,17 +86,21 @@ int cost_write_line(const json_t *run, struct buf *out, struct err *e)
 }
 
 /* "cost of the model: ..." of each ledger, and the model's share of the retrained one's. */
-static int write_ledgers(const json_t *cost, struct buf *out, struct err *e)
+static int write_ledgers(const json_t *cost, int width, struct buf *out, struct err *e)
 {
     const json_t *share = json_object_get(cost, "share");
+    struct buf line = {0};
     char text[DIGITS_MOST];
     int rc = 0;
     for (int i = 0; i < SIDES && !rc; i++) {
         const json_t *run = json_object_get(cost, sides[i]);
+        buf_clear(&line);
         if (run)
-            rc = buf_printf(out, e, "cost of the %s: ", side_names[i]) ||
-                 cost_write_line(run, out, e) || buf_str(out, "\n", e);
+            rc = buf_printf(&line, e, "cost of the %s: ", side_names[i]) ||
+                 cost_write_line(run, &line, e) || buf_wrap(out, line.data, 2, width, e) ||
+                 buf_str(out, "\n", e);
     }
+    buf_fini(&line);
     for (int i = 0; i < SHARED && share && !rc; i++)
         rc = buf_printf(out, e, "%s%s %s",
                         i ? ", " : "share of the retrained model's cost: ", shared[i],
@@ -108,7 +112,7 @@ int cost_write(const json_t *cost, int width, struct buf *out, struct err *e)
 {
     const json_t *v = json_object_get(cost, "evaluation");
     struct buf text = {0};
-    int rc = write_ledgers(cost, out, e) ||
+    int rc = write_ledgers(cost, width, out, e) ||
              buf_printf(&text, e,
                         "evaluated in %.1f s: %.0f sequences of %.0f tokens scored, %.0f answers "
                         "of %.0f tokens generated",
