@@ -153,7 +153,7 @@ for my $how ("--mask $dir/salun.safetensors", '--locate salun --ratio 0.3') {
 
 # --- masks that do not fit ---
 my $m = "$both --method GradDiff --max-steps 1 --out $dir/bad";
-refuses("$m --mask $dir/salun.safetensors --locate salun", 2, qr/give it or --locate salun/, 'both');
+refuses("$m --mask $dir/salun.safetensors --locate salun", 2, qr/give it or --locate, not both/, 'both');
 refuses("$m --mask $dir/salun.safetensors --locate lora", 1, qr/frozen with LoRA adapters/, 'LoRA');
 refuses("$m --locate salun --ratio 0", 2, qr/--ratio 0 keeps nothing/, 'a share of 0 in a run');
 refuses("$m --mask $cur/model.safetensors", 1, qr/no tensor 'mask\.NAME'/, 'a model as mask');

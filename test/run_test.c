@@ -6,8 +6,6 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "locate/locators.h"
-#include "optim/optims.h"
 #include "run/run.h"
 #include "tap.h"
 
@@ -33,27 +31,15 @@ static void config(struct run_config *c, const char *name)
     static int turn;
     char *dir = out[turn++ % 4];
     snprintf(dir, sizeof out[0], "%s/%s", test_dir(), name);
-    *c = (struct run_config){.command = "test"};
-    param_defaults(setup_params, &c->setup);
-    param_defaults(chat_params, &c->setup.chat);
-    param_defaults(train_params, &c->train);
-    param_defaults(alternate_params, &c->alternates);
-    param_defaults(generic_params, &c->generic);
-    param_defaults(weighting_params, &c->weighting);
-    param_defaults(validation_params, &c->validation);
+    run_config_init(c, &run_kind_train);
+    BUG_ON(run_config_choose(c, NULL, &e));
+    c->command = "test";
     c->setup.model = model_path;
-    c->run = (struct run_options){.files[ROLE_RETAIN] = data_path,
-                                  .question_key = "question",
-                                  .answer_key = "answer",
-                                  .dtype = "f32",
-                                  .out = dir};
+    c->run.files[ROLE_RETAIN] = data_path;
+    c->run.out = dir;
     c->train.batch = 2;
     c->train.lr = 1e-2;
     c->train.epochs = 2;
-    BUG_ON(recipe_open(&c->recipe, "FT", &e) ||
-           choice_init(&c->optim, optim_by_name("adamw", &e), NULL, &e) ||
-           choice_init(&c->locator, locator_by_name("all", &e), NULL, &e) ||
-           !(c->options = json_pack("{s:f, s:s}", "lr", c->train.lr, "out", dir)));
 }
 
 /* What the hooks were told. */
@@ -133,7 +119,7 @@ static void check_runs(void)
     free(b);
     ok(!run_train(&part, &h, &r, &e) && r.finished && told.lines > 0,
        "run: nothing is left to do, and the log gets a line");
-    json_object_set_new(part.options, "lr", json_real(1));
+    part.train.lr = 1;
     ok(run_train(&part, NULL, &r, &e) && strstr(e.msg, "cannot resume"), "run: other options: %s",
        e.msg);
     run_config_fini(&whole);
@@ -197,6 +183,55 @@ static void check_threads(void)
     run_config_fini(&own[1].c);
 }
 
+/* A method with a step, from typed options; the same run by the command line is in stages.t. */
+static void check_procedure(void)
+{
+    struct err e = {.msg = ""};
+    struct run_config c, wrong;
+    struct run_result r;
+    char step[700];
+    for (int way = 0; way < 2; way++) {
+        config(&c, "unused");
+        const char *out = c.run.out;
+        run_config_fini(&c);
+        run_config_init(&c, &run_kind_forget);
+        c.names.method = "RKLD";
+        ok(!run_config_choose(&c, NULL, &e) && c.procedure.n == 1, "procedure: RKLD has one step");
+        c.setup.model = model_path;
+        c.run.files[ROLE_FORGET] = way ? data_path : NULL;
+        c.run.files[ROLE_RETAIN] = data_path;
+        c.run.out = out;
+        c.train.max_steps = 2;
+        snprintf(step, sizeof step, "%s/reinforced/stage.json", out);
+        if (way)
+            ok(!run_train(&c, NULL, &r, &e) && file_exists(step), "procedure: runs: %s", e.msg);
+        else
+            ok(run_train(&c, NULL, &r, &e) && e.subject && !strcmp(e.subject, "reinforced_data"),
+               "procedure: its data are missing: %s", e.msg);
+        json_t *values = run_config_values(&c);
+        ok(json_real_value(json_object_get(values, "reinforced_lr")) == 3e-6 &&
+               json_integer_value(json_object_get(values, "max_steps")) == 2,
+           "procedure: its options are among all");
+        json_decref(values);
+        run_config_fini(&c);
+    }
+    run_config_init(&wrong, &run_kind_forget);
+    wrong.names.first = "mopping";
+    wrong.names.method = "RKLD";
+    ok(run_config_choose(&wrong, NULL, &e) && !strcmp(e.subject, "first"), "config: %s", e.msg);
+    run_config_fini(&wrong);
+    run_config_init(&wrong, &run_kind_train);
+    wrong.names.optimiser = "adam";
+    ok(run_config_choose(&wrong, NULL, &e), "config: %s", e.msg);
+    run_config_fini(&wrong);
+    run_config_init(&wrong, &run_kind_forget);
+    wrong.names.locate = "lora";
+    ok(!run_config_choose(&wrong, NULL, &e) && run_keeps_base(&wrong) &&
+           run_config_check(&wrong, &e) && !strcmp(e.subject, "no_out"),
+       "config: %s", e.msg);
+    run_config_fini(&wrong);
+}
+
 static void check_failure(void)
 {
     struct err e = {.msg = ""};
@@ -215,6 +250,7 @@ int main(void)
     write_rows();
     check_runs();
     check_threads();
+    check_procedure();
     check_failure();
     return done();
 }

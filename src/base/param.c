@@ -326,3 +326,12 @@ int param_apply_presets(const struct param *table, void *obj, const struct param
     }
     return 0;
 }
+
+int param_take(const struct param_table *t, const struct param_preset *presets,
+               const struct param_taker *taker, struct err *e)
+{
+    if (taker)
+        return taker->take(taker->ctx, t, presets, e);
+    param_defaults(t->params, t->obj);
+    return param_apply_presets(t->params, t->obj, presets, e);
+}

@@ -67,6 +67,24 @@ struct param_preset {
     const char *name, *value;
 };
 
+/* A table with the struct that it fills in. */
+struct param_table {
+    const char *title; /* heading in the help */
+    const struct param *params;
+    void *obj;
+};
+
+/* Changes fields of a table, in which the values of an option may come from anywhere: a command
+ * line, a recipe. It sets the defaults and the presets itself. */
+struct param_taker {
+    int (*take)(void *ctx, const struct param_table *t, const struct param_preset *presets,
+                struct err *e);
+    void *ctx;
+};
+
+/* By the taker; NULL: the defaults, then the presets. */
+int param_take(const struct param_table *t, const struct param_preset *presets,
+               const struct param_taker *taker, struct err *e);
 /* Sets every field of `obj` to its default. One that is written in the table must lie in its range.
  */
 void param_defaults(const struct param *table, void *obj);

@@ -254,7 +254,7 @@ int args_take(struct args *a, const char *title, const struct param *params, voi
 {
     int n = n_tables(a);
     BUG_ON(n == ARGS_TABLES);
-    a->tables[n] = (struct args_table){title, params, obj};
+    a->tables[n] = (struct param_table){title, params, obj};
     struct err e = {.msg = ""};
     return apply(a, params, obj, &e) ? args_usage(a, &e) : ARGS_GO;
 }

@@ -30,23 +30,17 @@ enum {
     ARGS_TABLES = 24
 };
 
-struct args_table {
-    const char *title; /* heading in the help */
-    const struct param *params;
-    void *obj;
-};
-
 struct args_setting {
     const char *name; /* owned */
     const char *text; /* borrowed from argv or a literal */
 };
 
 struct args {
-    const char *command;                   /* "diff" */
-    const char *usage;                     /* what stands after it: "A B [options]" */
-    const char *about;                     /* prose of the help, complete lines */
-    struct args_table tables[ARGS_TABLES]; /* up to a row without params */
-    int words_least, words_most;           /* positional words wanted */
+    const char *command;                    /* "diff" */
+    const char *usage;                      /* what stands after it: "A B [options]" */
+    const char *about;                      /* prose of the help, complete lines */
+    struct param_table tables[ARGS_TABLES]; /* up to a row without params */
+    int words_least, words_most;            /* positional words wanted */
     bool open;
     const struct param_preset *presets;   /* borrowed; applied after the tables' defaults */
     const struct param_preset *preset[2]; /* likewise, then; those of --preset */

@@ -248,7 +248,7 @@ int cmd_probe(int argc, char **argv)
 {
     struct setup_options so;
     struct options o;
-    struct recipe_options ro;
+    struct run_names names;
     struct recipe r = {0};
     struct args a = {.command = "probe",
                      .usage = "--model M --method NAME --batch FILE --out FILE [options]",
@@ -256,12 +256,12 @@ int cmd_probe(int argc, char **argv)
                      .tables = {{"model and text", setup_params, &so},
                                 {"conversations", chat_params, &so.chat},
                                 {"options", params, &o},
-                                {"what to run", recipe_params, &ro}},
+                                {"what to run", method_name_params, &names}},
                      .open = true};
     struct probe p = {0};
     int status = args_parse(&a, argc, argv);
     if (status == ARGS_GO)
-        status = recipe_args(&a, &ro, &r);
+        status = recipe_args(&a, names.method, &r);
     if (status == ARGS_GO)
         status = args_take(&a, "which weights move", chosen_params, &o);
     if (status == ARGS_GO)

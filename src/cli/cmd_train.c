@@ -1,15 +1,6 @@
 /* unlearn train: plain fine-tuning, for target and retrained models. */
-#include <stddef.h>
-
 #include "cli/command.h"
 #include "cli/job.h"
-#include "run/data.h"
-
-static const struct param data_params[] = {
-    {"data", PARAM_STRING, offsetof(struct run_options, files[ROLE_RETAIN]), 0, 0, NULL, NULL,
-     "FILE", "training data"},
-    {0},
-};
 
 static const char about[] = "Fine-tunes a model on prompts and answers (the loss is on the "
                             "answers) and writes an HF directory:\n"
@@ -21,11 +12,9 @@ static const char about[] = "Fine-tunes a model on prompts and answers (the loss
 int cmd_train(int argc, char **argv)
 {
     static const struct job_command command = {
-        .name = "train",
         .usage = "--model M --data FILE --out DIR [options]",
         .about = about,
-        .data = data_params,
-        .method = "FT",
+        .kind = &run_kind_train,
     };
     return job_main(&command, argc, argv);
 }

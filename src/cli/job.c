@@ -1,210 +1,71 @@
 #include "cli/job.h"
 
 #include <math.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "base/mem.h"
 #include "cli/command.h"
 #include "cli/start.h"
 #include "report/table.h"
 #include "report/verdict.h"
-#include "optim/optims.h"
 #include "run/run.h"
 
-const struct param recipe_params[] = {
-    STRING_PARAM(struct recipe_options, method, "NPO", "NAME",
-                 "what to run; 'unlearn methods' lists all"),
-    {0},
+/* Hands tables to the command line as they come up. */
+struct taking {
+    struct args *a;
+    int status; /* once a value is wrong: of the message that was printed */
 };
 
-static const char *const titles[PART_COUNT] = {"forget term", "retain term", "extra term"};
-
-int recipe_args(struct args *a, const struct recipe_options *o, struct recipe *r)
+static int take(void *ctx, const struct param_table *t, const struct param_preset *presets,
+                struct err *e)
 {
-    struct err e = {.msg = ""};
-    *r = (struct recipe){0};
-    if (!(r->method = method_by_name(o->method, &e)))
-        return args_usage(a, &e);
-    a->presets = r->method->presets;
-    int status = args_take(a, "terms", method_params, &r->p);
-    if (status == ARGS_GO && recipe_choose_terms(r, &e))
-        status = args_usage(a, &e);
-    for (int i = 0; i < PART_COUNT && status == ARGS_GO; i++)
-        if (choice_params(&r->part[i]))
-            status = args_take(a, titles[i], choice_params(&r->part[i]), r->part[i].params);
-    return status;
+    struct taking *k = ctx;
+    (void)e;
+    k->a->presets = presets;
+    k->status = args_take(k->a, t->title, t->params, t->obj);
+    return k->status != ARGS_GO;
 }
 
-/* The parameters of what was chosen, if it has any. */
-static int choice_args(struct args *a, const struct choice *c)
+static int status_of(const struct taking *k, int failed, const struct err *e)
 {
-    const struct param *params = choice_params(c);
-    return params ? args_take(a, choice_name(c), params, c->params) : ARGS_GO;
+    return !failed ? ARGS_GO : k->status != ARGS_GO ? k->status : args_usage(k->a, e);
+}
+
+int recipe_args(struct args *a, const char *method, struct recipe *r)
+{
+    struct err e = {.msg = ""};
+    struct taking k = {a, ARGS_GO};
+    return status_of(&k, recipe_take(r, method, &(struct param_taker){take, &k}, &e), &e);
 }
 
 int locator_args(struct args *a, const char *name, struct choice *c)
 {
     struct err e = {.msg = ""};
     const struct locator *l = locator_by_name(name, &e);
-    return !l || choice_init(c, l, NULL, &e) ? args_usage(a, &e) : choice_args(a, c);
+    if (!l || choice_init(c, l, NULL, &e))
+        return args_usage(a, &e);
+    return l->params ? args_take(a, l->name, l->params, c->params) : ARGS_GO;
 }
-
-/* What the method may preset: which weights move, what stands before the optimiser, and which step
- * goes first. */
-struct choice_options {
-    const char *locate, *wrapper, *first;
-};
 
 struct request {
     struct args args;
     struct verdict_limits limits;
     struct run_config config;
-    const char *optimiser;
     bool json;
-    struct recipe_options choice;
-    struct choice_options chosen;
 };
 
-#define OPT(f) offsetof(struct request, f)
-static const struct param job_params[] = {
-    {"question_key", PARAM_STRING, OPT(config.run.question_key), 0, 0, NULL, "question", "KEY",
-     "field of the prompt"},
-    {"answer_key", PARAM_STRING, OPT(config.run.answer_key), 0, 0, NULL, "answer", "KEY",
-     "field of the answer"},
-    {"chunk", PARAM_INT, OPT(config.run.chunk), 0, 1 << 20, NULL, "0", NULL,
-     "join plain texts and cut them into chunks of that many tokens; 0: each row is one"},
-    {"out", PARAM_STRING, OPT(config.run.out), 0, 0, NULL, NULL, "DIR", "output directory"},
-    {"overwrite", PARAM_BOOL, OPT(config.run.overwrite), 0, 0, NULL, NULL, NULL,
-     "replace what --out holds; without it a directory that is not empty is refused"},
-    {"dtype", PARAM_CHOICE, OPT(config.run.dtype), 0, 0, "f32|bf16|f16", "f32", NULL,
-     "storage type of the result"},
-    STRING_PARAM(struct request, optimiser, "adamw", "NAME",
-                 "adamw, sophia, sophia_soul, lion, sgd"),
+static const struct param print_params[] = {
     BOOL_PARAM(struct request, json, false, "print the summary as one JSON object"),
-    {"dry_run", PARAM_BOOL, OPT(config.dry_run), 0, 0, NULL, NULL, NULL,
-     "check everything, show the first row, memory and steps; train and write nothing"},
-    {"mask", PARAM_STRING, OPT(config.run.mask), 0, 0, NULL, NULL, "FILE",
-     "elements that may change, as 'unlearn locate' writes them; all others keep their bits"},
-    {"save_adapter", PARAM_BOOL, OPT(config.run.save_adapter), 0, 0, NULL, NULL, NULL,
-     "with --locate lora: write the adapter, in PEFT's files, instead of the merged model"},
-    {"scratch", PARAM_BOOL, OPT(config.run.scratch), 0, 0, NULL, NULL, NULL,
-     "start from random weights: the model directory needs config.json and a tokenizer"},
     {0},
 };
 
-static const struct param chosen_params[] = {
-    LOCATE_PARAM(offsetof(struct choice_options, locate)),
-    STRING_PARAM(struct choice_options, wrapper, "none", "NAME",
-                 "gradient wrapper: none, sam, rs, gnr, cr, wa, lat, tar, project"),
-    {0},
-};
-
-static const struct param first_params[] = {
-    STRING_PARAM(struct choice_options, first, "none", "NAME",
-                 "stage before the method's own training: none, mapping"),
-    {0},
-};
-
-/* The options of the steps that may have to run first. */
-static int take_steps(struct args *a, struct request *q)
+static int check(const struct args *a, const struct run_config *c)
 {
     struct err e = {.msg = ""};
-    int status = args_take(a, "stages", first_params, &q->chosen);
-    if (status == ARGS_GO &&
-        procedure_of(&q->config.procedure, &q->config.recipe, q->chosen.first, &e))
-        status = args_usage(a, &e);
-    struct procedure *p = &q->config.procedure;
-    for (int k = 0; k < p->n && status == ARGS_GO; k++)
-        status = args_take(a, p->step[k].row->help, p->step[k].row->params, &p->step[k].o);
-    return status;
-}
-
-static int choose_wrapper(struct choice *c, const char *name, struct err *e)
-{
-    const struct wrapper *row;
-    return wrapper_by_name(name, &row, e) || choice_init(c, row, NULL, e);
-}
-
-/* --locate and --wrapper, and the parameters of both. */
-static int take_chosen(struct args *a, struct request *q)
-{
-    struct err e = {.msg = ""};
-    int status = args_take(a, "alternate answers", alternate_params, &q->config.alternates);
-    if (status == ARGS_GO)
-        status = args_take(a, "normal text", generic_params, &q->config.generic);
-    if (status == ARGS_GO)
-        status = args_take(a, "which weights move, and how", chosen_params, &q->chosen);
-    if (status != ARGS_GO)
-        return status;
-    if (choose_wrapper(&q->config.wrapper, q->chosen.wrapper, &e))
-        return args_usage(a, &e);
-    status = locator_args(a, q->chosen.locate, &q->config.locator);
-    if (status == ARGS_GO && run_makes_mask(&q->config))
-        status = args_take(a, "what is kept", mask_params, &q->config.mask);
-    return status == ARGS_GO ? choice_args(a, &q->config.wrapper) : status;
-}
-
-/* Options of unlearning only: term weights, early stopping, stages. */
-static int take_course(struct args *a, struct request *q)
-{
-    int status = args_take(a, "term weights", weighting_params, &q->config.weighting);
-    if (status == ARGS_GO)
-        status =
-            args_take(a, "validation and early stopping", validation_params, &q->config.validation);
-    if (status == ARGS_GO)
-        status = args_take(a, "warnings at the end", verdict_run_params, &q->limits);
-    return status == ARGS_GO ? take_steps(a, q) : status;
-}
-
-/* The parameters of the method, the locator and the optimiser, once these are known. */
-static int take_choices(struct args *a, const struct job_command *c, struct request *q)
-{
-    struct err e = {.msg = ""};
-    if (c->method && recipe_open(&q->config.recipe, c->method, &e))
-        return args_fail(a, &e);
-    if (c->method)
-        recipe_apply_compat(&q->config.recipe, a->compat);
-    int status = c->method ? ARGS_GO : recipe_args(a, &q->choice, &q->config.recipe);
-    if (status == ARGS_GO)
-        status = take_chosen(a, q);
-    if (status == ARGS_GO && !c->method)
-        status = take_course(a, q);
-    if (status != ARGS_GO)
-        return status;
-    const struct optim *o = optim_by_name(q->optimiser, &e);
-    if (!o || choice_init(&q->config.optim, o, NULL, &e))
-        return args_usage(a, &e);
-    return choice_args(a, &q->config.optim);
-}
-
-static int check_required(const struct args *a, const struct job_command *c,
-                          const struct request *q)
-{
-    struct err e = {.msg = ""};
-    const struct run_config *r = &q->config;
-    const bool keeps_base = run_keeps_base(r);
-    if (c->method && !r->run.files[ROLE_RETAIN])
-        err_set(&e, "nothing to learn given: use --data FILE");
-    else if (keeps_base && r->run.scratch)
-        err_set(&e, "--locate %s needs a model to start from, not --scratch",
-                choice_name(&r->locator));
-    else if (r->run.save_adapter && !keeps_base)
-        err_set(&e, "--save-adapter: there is no adapter without --locate lora");
-    else if (r->run.mask && run_makes_mask(r))
-        err_set(&e, "--mask is a mask already: give it or --locate %s, not both",
-                choice_name(&r->locator));
-    else if (run_makes_mask(r) && args_has(a, "ratio") && r->mask.ratio <= 0)
+    if (run_makes_mask(c) && args_has(a, "ratio") && c->mask.ratio <= 0)
         err_set(&e, "--ratio 0 keeps nothing: give a share above 0, up to 1");
-    else if (!r->run.out || !*r->run.out)
-        err_set(&e, "no output given: use --out DIR");
-    else if (r->train.resume && r->run.overwrite)
-        err_set(&e, "--resume continues the run in --out, --overwrite replaces it: give one");
-    else if (r->train.resume && r->dry_run)
-        err_set(&e, "--dry-run is of a run from its beginning: leave --resume out");
-    else
+    else if (!run_config_check(c, &e))
         return ARGS_GO;
     return args_usage(a, &e);
 }
@@ -212,30 +73,23 @@ static int check_required(const struct args *a, const struct job_command *c,
 static int request_parse(struct request *q, const struct job_command *c, int argc, char **argv)
 {
     struct args *a = &q->args;
-    *a = (struct args){.command = c->name,
-                       .usage = c->usage,
-                       .about = c->about,
-                       .tables = {{"data", c->data, &q->config.run},
-                                  {"model and text", setup_params, &q->config.setup},
-                                  {"conversations", chat_params, &q->config.setup.chat},
-                                  {"job", job_params, q},
-                                  {"training", train_params, &q->config.train},
-                                  {"method", c->method ? NULL : recipe_params, &q->choice}},
-                       .open = true};
-    param_defaults(weighting_params, &q->config.weighting);
-    param_defaults(validation_params, &q->config.validation);
+    struct err e = {.msg = ""};
+    struct taking k = {a, ARGS_GO};
+    run_config_init(&q->config, c->kind);
+    *a = (struct args){
+        .command = c->kind->command, .usage = c->usage, .about = c->about, .open = true};
+    int n = q->config.n_tables;
+    memcpy(a->tables, q->config.tables, (size_t)n * sizeof *a->tables);
+    a->tables[n] = (struct param_table){"output", print_params, q};
     int status = args_parse(a, argc, argv);
     if (status == ARGS_GO)
-        status = take_choices(a, c, q);
+        status =
+            status_of(&k, run_config_choose(&q->config, &(struct param_taker){take, &k}, &e), &e);
+    if (status == ARGS_GO && !c->kind->method)
+        status = args_take(a, "warnings at the end", verdict_run_params, &q->limits);
     if (status == ARGS_GO)
         status = args_finish(a);
-    if (status == ARGS_GO)
-        status = check_required(a, c, q);
-    if (status == ARGS_GO) {
-        q->config.command = c->name;
-        q->config.options = args_values(a);
-    }
-    return status;
+    return status == ARGS_GO ? check(a, &q->config) : status;
 }
 
 static void request_fini(struct request *q)

@@ -8,11 +8,11 @@
 #include "cli/args.h"
 #include "locate/locators.h"
 #include "methods/method.h"
+#include "run/run.h"
 
 struct job_command {
-    const char *name, *usage, *about;
-    const struct param *data; /* rows on struct run_options: files, reference */
-    const char *method;       /* fixed; NULL: chosen by --method */
+    const struct run_kind *kind;
+    const char *usage, *about;
 };
 
 /* Reads the command line and the data, trains, saves the model with its tokenizer into --out,
@@ -20,25 +20,9 @@ struct job_command {
  * tells how to resume, and the status is STATUS_FAILED. */
 int job_main(const struct job_command *c, int argc, char **argv);
 
-/* Choosing a method: --method, its terms, and the parameters of both. */
-struct recipe_options {
-    const char *method;
-};
-
-extern const struct param recipe_params[];
-
 /* Takes the tables of the chosen method from an open command line: ARGS_GO or an exit status.
  * recipe_fini is due in every case. */
-int recipe_args(struct args *a, const struct recipe_options *o, struct recipe *r);
-
-/* The row of --locate in a table of options. */
-#define LOCATE_PARAM(offset)                                                                       \
-    {                                                                                              \
-        "locate", PARAM_STRING, offset, 0, 0, NULL, "all", "NAME",                                 \
-            "which weights may move: all, regex, lora (adapters on frozen weights), or by a "      \
-            "score: "                                                                              \
-            "'unlearn locate --list'"                                                              \
-    }
+int recipe_args(struct args *a, const char *method, struct recipe *r);
 /* Chooses the locator of that name and takes its parameters; choice_fini is due in every case. */
 int locator_args(struct args *a, const char *name, struct choice *c);
 

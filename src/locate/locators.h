@@ -20,4 +20,13 @@ const struct locator *locator_by_name(const char *name, struct err *e);
 int locate_weights(const struct locator *l, const void *params, bool count_all, struct model *m,
                    unsigned seed, struct err *e);
 
+/* The row of `locate` in a table of options. */
+#define LOCATE_PARAM(offset)                                                                       \
+    {                                                                                              \
+        "locate", PARAM_STRING, offset, 0, 0, NULL, "all", "NAME",                                 \
+            "which weights may move: all, regex, lora (adapters on frozen weights), or by a "      \
+            "score: "                                                                              \
+            "see 'unlearn help locate'"                                                            \
+    }
+
 #endif

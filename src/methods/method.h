@@ -69,6 +69,9 @@ int recipe_open(struct recipe *r, const char *method, struct err *e);
 /* Chooses the terms of r->method and r->p and allocates their parameters, with defaults and
  * presets. */
 int recipe_choose_terms(struct recipe *r, struct err *e);
+/* The method of that name: hands the tables of its terms to the taker in turn, each before what
+ * depends on it is chosen. Call recipe_fini in every case. */
+int recipe_take(struct recipe *r, const char *method, const struct param_taker *t, struct err *e);
 /* Adds the weighted terms to an engine whose data sets are in place. */
 int recipe_bind(const struct recipe *r, struct engine *g, struct err *e);
 void recipe_fini(struct recipe *r);

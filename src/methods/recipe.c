@@ -135,6 +135,23 @@ enum role recipe_anchor(const struct recipe *r)
     return recipe_role(r, place);
 }
 
+int recipe_take(struct recipe *r, const char *method, const struct param_taker *t, struct err *e)
+{
+    static const char *const titles[PART_COUNT] = {"forget term", "retain term", "extra term"};
+    *r = (struct recipe){0};
+    if (!(r->method = method_by_name(method, e)) ||
+        param_take(&(struct param_table){"terms", method_params, &r->p}, r->method->presets, t,
+                   e) ||
+        recipe_choose_terms(r, e))
+        return -1;
+    for (int i = 0; i < PART_COUNT; i++) {
+        const struct param_table table = {titles[i], choice_params(&r->part[i]), r->part[i].params};
+        if (table.params && param_take(&table, r->method->presets, t, e))
+            return -1;
+    }
+    return 0;
+}
+
 void recipe_fini(struct recipe *r)
 {
     for (int i = 0; i < PART_COUNT; i++)

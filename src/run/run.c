@@ -13,26 +13,6 @@
 #include "run/state.h"
 #include "tensor/ops.h"
 
-bool run_keeps_base(const struct run_config *c)
-{
-    return ((const struct locator *)c->locator.row)->keeps_base;
-}
-
-bool run_makes_mask(const struct run_config *c)
-{
-    return ((const struct locator *)c->locator.row)->score;
-}
-
-void run_config_fini(struct run_config *c)
-{
-    json_decref(c->options);
-    choice_fini(&c->optim);
-    choice_fini(&c->locator);
-    choice_fini(&c->wrapper);
-    recipe_fini(&c->recipe);
-    *c = (struct run_config){0};
-}
-
 void run_drop_free(json_t *all)
 {
     /* These change nothing in what a run computes. */
@@ -65,8 +45,8 @@ static json_t *describe(const struct run *r)
                               "threads", ops_threads(), "seed", (json_int_t)r->c.train.seed);
     if (about)
         describe_place(about);
-    if (about && r->c.options)
-        json_object_set(about, "options", r->c.options);
+    if (about && r->options)
+        json_object_set(about, "options", r->options);
     if (about && r->step)
         json_object_set_new(about, "stage", json_string(r->step->name));
     if (about && r->files)
@@ -255,11 +235,13 @@ int run_train(const struct run_config *c, const struct run_hooks *h, struct run_
     *out = (struct run_result){.finished = false};
     const struct log before = log_swap(h ? h->log : NULL);
     run_models_given(&r);
-    r.shared = c->options ? json_copy(c->options) : json_object();
+    r.options = run_config_values(c);
+    r.shared = json_copy(r.options);
     run_drop_free(r.shared);
-    int rc = !r.shared    ? err_no_memory(e, "options")
-             : c->dry_run ? run_dry(&r, e)
-                          : run_in(&dir, &r, e);
+    int rc = !r.shared ? err_no_memory(e, "options") : run_config_check(c, e);
+    if (!rc)
+        rc = c->dry_run ? run_dry(&r, e) : run_in(&dir, &r, e);
+    json_decref(r.options);
     json_decref(r.shared);
     json_decref(r.files);
     for (int k = 0; k < PROCEDURE_STEPS; k++)

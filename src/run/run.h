@@ -1,12 +1,17 @@
 /* One run of training: the steps that its method needs (run/procedure.h), its own training, the
  * saved model. From typed options: no argv, no exit status, nothing printed but through the hooks.
  *
- *     struct run_config c = {.command = "forget", .run.out = "DIR", ...};
+ *     struct run_config c;
  *     struct run_result r;
+ *     run_config_init(&c, &run_kind_forget);    every option at its default
+ *     c.names.method = "SimNPO";                those set that differ: paths, data, names, training
+ *     run_config_choose(&c, NULL, &e)           what the names choose, with its presets
+ *     c.alternates.times = 2;                   likewise of what was chosen
  *     run_train(&c, NULL, &r, &e)
+ *     run_config_fini(&c)
  *
- * OUT is taken as run/output.h describes; it gets the model, train.jsonl (train/log.h) and
- * run.json (train/cost.h).
+ * OUT is refused where it holds anything, unless the run resumes or replaces it. It gets the model,
+ * train.jsonl (train/log.h) and run.json (train/cost.h).
  */
 #ifndef RUN_RUN_H
 #define RUN_RUN_H
@@ -18,10 +23,30 @@
 #include "train/loop.h"
 #include "train/weighting.h"
 
-/* Each struct of options has a table of parameters with its defaults: setup_params, train_params,
- * alternate_params ... */
+/* A command: which data it has, and whether the method is chosen. */
+struct run_kind {
+    const char *command;
+    const struct param *data; /* rows on struct run_options: files, other models */
+    const char *method;       /* fixed; NULL: chosen */
+};
+
+extern const struct run_kind run_kind_train, run_kind_forget;
+
+/* What is chosen by name. */
+struct run_names {
+    const char *method, *optimiser;
+    const char *locate, *wrapper, *first; /* NULL: the method's, else the table's default */
+};
+
+extern const struct param method_name_params[]; /* `method`, on struct run_names */
+
+enum { RUN_TABLES = 24 };
+
+/* All options of a run. It is not moved once it is open: `tables` point into it. */
 struct run_config {
     const char *command; /* for the ledger and the progress bar: "forget" */
+    const struct run_kind *kind;
+    struct run_names names;
     struct setup_options setup;
     struct run_options run;
     struct train_options train;
@@ -33,11 +58,23 @@ struct run_config {
     struct choice optim, locator, wrapper; /* owned; no wrapper: NULL */
     struct mask_options mask;              /* of a locator with scores */
     struct procedure procedure;            /* of the recipe, by procedure_of; zeroed: no steps */
-    bool dry_run;    /* everything is checked and estimated, no step is made, nothing is written */
-    json_t *options; /* owned: {name: value} of all options, for the ledger and for --resume, which
-                        refuses others; NULL: none are compared */
+    bool dry_run; /* everything is checked and estimated, no step is made, nothing is written */
+    /* Of every option, as the command line and recipes name them. A resumed run must have the same
+     * values as it had; OUT/run.json tells them. */
+    struct param_table tables[RUN_TABLES];
+    int n_tables;
 };
 
+/* Every option of the kind at its default, except those that depend on what the names choose. */
+void run_config_init(struct run_config *c, const struct run_kind *kind);
+/* Chooses method, weights, optimiser and steps by their names, and adds their tables of options,
+ * each of which `t` may change before what depends on it is chosen; NULL: defaults, presets, and
+ * what setup.compat names. run_config_fini is due in every case. */
+int run_config_choose(struct run_config *c, const struct param_taker *t, struct err *e);
+/* Refuses options that contradict each other; run_train does it too. */
+int run_config_check(const struct run_config *c, struct err *e);
+/* {name: value} of all options, a new object. */
+json_t *run_config_values(const struct run_config *c);
 void run_config_fini(struct run_config *c);
 /* The locator leaves the model's own weights as they are. */
 bool run_keeps_base(const struct run_config *c);

@@ -21,6 +21,7 @@ struct run {
     char *step_dir[PROCEDURE_STEPS]; /* owned; NULL: the step did not run */
     struct run_model models[RUN_MODELS];
     int n_models;
+    json_t *options;    /* owned: {name: value} of all */
     json_t *shared;     /* owned: the options that a resumed run must share */
     json_t *files;      /* owned {path: SHA-256} of what is read; NULL: not yet */
     struct outdir *dir; /* borrowed: run.out, locked */
