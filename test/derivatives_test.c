@@ -380,6 +380,28 @@ static void check_late(void)
     bench_close(&b);
 }
 
+/* A direction with masked elements: what the product moves there is put back. */
+static void check_masked_product(void)
+{
+    struct bench b;
+    struct err e;
+    open_rows(&b, 1);
+    uint64_t *bits = read_mask(&b);
+    BUG_ON(mask_apply(&b.m, bits, &e));
+    float *v = vector(&b), *hv = vector(&b), *before = vector(&b);
+    const struct data_rows retain = rows_of(&b, ROLE_RETAIN, 16);
+    fill_sine(&b, v);
+    memcpy(before, b.m.own, b.m.table.total * sizeof *before);
+    ok(!derivative_hvp(&b.g, GOAL_BIT(GOAL_RETAIN), &retain, v, 0, hv, &e) &&
+           !memcmp(before, b.m.own, b.m.table.total * sizeof *before),
+       "a Hessian product along masked elements leaves all weights their bits");
+    free(v);
+    free(hv);
+    free(before);
+    free(bits);
+    bench_close(&b);
+}
+
 static void check_refused(void)
 {
     struct bench b;
@@ -411,6 +433,7 @@ int main(void)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         check_kept(&optim_adamw, names[i]);
     check_late();
+    check_masked_product();
     check_refused();
     tensor_file_close(&golden);
     free(dir);

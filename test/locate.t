@@ -95,7 +95,9 @@ for my $name (@names) {
 }
 
 # --- runs under a mask ---
-for my $how ('', '--optimiser sgd', '--optimiser lion', '--optimiser sophia', '--wrapper sam', '--wrapper wa --wa-start 1 --wa-every 1') {
+for my $how ('', '--optimiser sgd', '--optimiser lion', '--optimiser sophia', '--wrapper sam', '--wrapper wa --wa-start 1 --wa-every 1',
+         '--wrapper rs', '--wrapper gnr', '--wrapper cr', '--wrapper project', '--optimiser sophia_soul', '--l1 1e-3',
+         '--wrapper lat --lat-layer 1 --lat-steps 3 --lat-model-steps 1', '--wrapper tar --tar-steps 4 --batch 3') {
     my $name = 'm' . join '', $how =~ /\w/g;
     run("$both --method GradDiff --max-steps 4 --weight-decay 0.1 $how --mask $dir/salun.safetensors --out $dir/$name");
     my ($masked, $kept) = changed($name, 'salun.safetensors');

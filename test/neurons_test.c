@@ -10,7 +10,8 @@ static void check_fisher(void)
     struct located l;
     open_rows(&b);
     struct choice c = choose("fisher-ratio", "alpha", "1.5");
-    BUG_ON(find(&l, &b, &c, 0, "own", NULL, &e));
+    const struct mask_options by_four = {.scope = "own", .score_batch = 4};
+    BUG_ON(run_locate(&l, &b.m, &c, &by_four, b.g.sets, NULL, 0, NULL, &e));
     const struct tensor *want = tensor_find(&golden, "ssd.selected");
     size_t wrong = 0;
     for (int i = 0; i < b.m.table.n; i++) {
@@ -19,7 +20,8 @@ static void check_fisher(void)
             wrong += kept(&l, w->offset + k) != is_set(want, place(w->name) + k) &&
                      fabs((double)l.scores.v[w->at + k] - 1.5) > 1.5e-4;
     }
-    ok(!wrong && l.result.kept == 5872, "fisher-ratio: SSD's selection index for index");
+    ok(!wrong && l.result.kept == 5872,
+       "fisher-ratio: SSD's selection index for index, by row whatever the batch");
     located_fini(&l);
     choice_fini(&c);
     bench_close(&b);

@@ -46,8 +46,11 @@ static void note_losses(struct gradient *g, int k, const struct micro_result *re
     g->tokens += res->tokens;
 }
 
+/* A pass with frozen weights computes no gradient of them, and may come before there is room. */
 static void take_mask(struct gradient *g)
 {
+    if (g->engine->frozen)
+        return;
     g->masked = mask_gradient(g->engine->model, g->engine->grads);
     g->passes++;
 }
@@ -190,6 +193,15 @@ void weights_save(const struct model *m, device float *copy)
 }
 
 void weights_restore(struct model *m, const device float *copy)
+{
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        if (w->trainable)
+            m->ops->copy(m->own + w->offset, copy + w->at, w->count);
+    }
+}
+
+void weights_put(struct model *m, const device float *copy)
 {
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];

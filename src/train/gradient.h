@@ -52,10 +52,12 @@ void gradient_save(const struct gradient *g, device float *copy);
 void gradient_scale(struct gradient *g, double a);
 void gradient_axpy(struct gradient *g, double a, const device float *v);
 
-/* Trainable weights; vectors are flat by weight.at. w -> copy, copy -> w, w += a v, w
- * += N(0, sigma^2). */
+/* Trainable weights; vectors are flat by weight.at. w -> copy, copy -> w, the same but for masked
+ * elements, w += a v, w += N(0, sigma^2). What a shift or an inner attack did to masked elements is
+ * undone by weights_restore. */
 void weights_save(const struct model *m, device float *copy);
 void weights_restore(struct model *m, const device float *copy);
+void weights_put(struct model *m, const device float *copy);
 void weights_shift(struct model *m, double a, const device float *v);
 void weights_noise(struct model *m, double sigma, struct rng *r);
 
