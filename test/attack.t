@@ -168,6 +168,7 @@ near($got->{unlearned}{exact_log_p}, ($sums[0] + $sums[1] + $sums[2]) / 3, 1e-6,
 
 for (
     ["sample --model $text --forget x --out $out", 1, qr/not empty|is not empty|--overwrite/],
+    ["prune --model $text --forget $rest --out $text --overwrite", 1, qr/is read here and stays as it is/],
     ["quantise --model $text --forget $rest --types int9", 1, qr/int2 to int8/],
     ["quantise --model $text --forget $rest --types 'int4:group=48'", 1, qr/rows of \d+ are no multiple of 48/],
     ["prune --model $text --forget $rest --ratio 2", 1, qr/'2' is no list of numbers from 0 to 1/],

@@ -10,6 +10,7 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/start.h"
+#include "train/inputs.h"
 
 struct options {
     struct attack_options attack;
@@ -202,8 +203,23 @@ static int check(const struct options *o, const struct chosen *c, struct err *e)
     return o->attack.set[ATTACK_FORGET] ? 0 : err_about(e, "forget", "an attack needs forget data");
 }
 
+/* --out is none of the inputs. */
+static int check_out(const struct attack_options *a, struct err *e)
+{
+    struct inputs in = {0};
+    int rc = setup_add_input(&in, a->setup.model, e) || setup_add_input(&in, a->setup.adapter, e) ||
+             setup_add_input(&in, a->target, e) || setup_add_input(&in, a->retrained, e);
+    for (int set = 0; set < ATTACK_SETS && !rc; set++)
+        rc = inputs_add_rows(&in, a->set[set], e);
+    rc = rc || (a->out && inputs_keep(&in, a->out, e));
+    inputs_fini(&in);
+    return rc;
+}
+
 static int run(const struct options *o, const struct chosen *c, struct err *e)
 {
+    if (check_out(&o->attack, e))
+        return -1;
     const volatile sig_atomic_t *stop = interrupt_catch();
     for (int i = 0; i < c->n; i++)
         if (attack(&c->v[i], o, c->n > 1, stop, e))
