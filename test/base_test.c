@@ -405,6 +405,23 @@ static void test_codes(void)
        "a new error forgets the old one's");
 }
 
+static void check_wrap(void)
+{
+    struct buf b = {0};
+    ok(!buf_str(&b, "ab  ", &e) && !buf_wrap(&b, "one two na\xC3\xAFve four", 4, 13, &e) &&
+           !strcmp(b.data, "ab  one two\n    na\xC3\xAFve\n    four"),
+       "lines are wrapped at code points, further ones indented");
+    buf_clear(&b);
+    ok(!buf_wrap(&b, "x A|B|CCCC|D", 2, 8, &e) && !strcmp(b.data, "x A|B|\n  CCCC|D"),
+       "a word that is wider is cut at bars");
+    buf_clear(&b);
+    ok(!buf_wrap(&b, "a\nb", 2, 80, &e) && !strcmp(b.data, "a\n  b"), "a newline is kept");
+    buf_clear(&b);
+    ok(!buf_wrap(&b, "12345678901 b", 0, 5, &e) && !strcmp(b.data, "12345678901\nb"),
+       "a word that cannot be cut has a line of its own");
+    buf_fini(&b);
+}
+
 int main(void)
 {
     test_err();
@@ -420,5 +437,6 @@ int main(void)
     test_file_without_memory();
     test_rng();
     test_arena();
+    check_wrap();
     return done();
 }

@@ -54,7 +54,7 @@ like((run("eval --quiet --model $dir/target --forget $forget --retain $retain --
 like((run("eval --quiet --model $dir/retrained --forget $forget --retain $retain --max-new-tokens 24 $against"))[1],
     qr/^verdict: forgotten, the rest is kept, .*not broken$/ms, 'the retrained model against itself passes');
 like($said{destroyed}, qr/^verdict: BROKEN, forgotten, the rest is not kept/m, 'the destroyed model is broken');
-like($said{destroyed}, qr/^  broken +yes: .*utility\s+\S+\s+\(at\s+least\s+0\.05\)/ms, 'by its utility at least');
+like($said{destroyed}, qr/^  broken +yes: .*utility\s+\S+\s+\(at\s+least\s+0\.01\)/ms, 'by its utility at least');
 my $table = decode_json(get("$dir/log/destroyed/TOFU_TABLE.json"));
 is($table->{verdict}{broken}, 'yes', 'the table file has the verdict');
 is($table->{verdict}{thresholds}{kept_loss}, 0.1, 'with its thresholds');

@@ -26,7 +26,8 @@ static struct verdict_figure figure(enum role role, enum aspect aspect, double v
 
 static struct verdict judged(struct verdict_figure *f, int n)
 {
-    struct verdict v = {.figures = f, .n = n, .p = NAN, .p_least = NAN, .utility = NAN};
+    struct verdict v = {
+        .figures = f, .n = n, .p = NAN, .p_least = NAN, .utility = NAN, .utility_before = NAN};
     verdict_judge(&v, &limits);
     return v;
 }
@@ -88,7 +89,8 @@ static struct verdict like(double p, double least, double own, double retrained,
     static struct verdict_figure f;
     f = figure(ROLE_FORGET, ASPECT_PROBABILITY, own, retrained, NAN);
     f.ks = ks;
-    struct verdict v = {.figures = &f, .n = 1, .p = p, .p_least = least, .utility = NAN};
+    struct verdict v = {
+        .figures = &f, .n = 1, .p = p, .p_least = least, .utility = NAN, .utility_before = NAN};
     verdict_judge(&v, &limits);
     return v;
 }
@@ -116,8 +118,12 @@ static void check_like(void)
 
 static bool broken(struct verdict_texts rest, double utility, bool none)
 {
-    struct verdict v = {
-        .rest = rest, .p = NAN, .p_least = NAN, .utility = utility, .no_utility = none};
+    struct verdict v = {.rest = rest,
+                        .p = NAN,
+                        .p_least = NAN,
+                        .utility = utility,
+                        .utility_before = NAN,
+                        .no_utility = none};
     verdict_judge(&v, &limits);
     return v.broken == RULING_YES;
 }
@@ -125,12 +131,15 @@ static bool broken(struct verdict_texts rest, double utility, bool none)
 static void check_broken(void)
 {
     const struct verdict_texts fine = {10, 0.5, 0.5};
-    ok(!broken(fine, 0.05, false), "at the thresholds it is not broken");
+    ok(!broken(fine, 0.01, false), "at the thresholds it is not broken");
     ok(broken((struct verdict_texts){10, 0.51, 0}, 0.5, false), "it repeats itself");
     ok(broken((struct verdict_texts){10, 0, 0.6}, 0.5, false), "its answers are no text");
-    ok(broken(fine, 0.049, false), "its utility is near 0");
+    ok(broken(fine, 0.0099, false), "its utility is near 0");
     ok(broken(fine, NAN, true), "its utility is not a number");
-    struct verdict v = {.p = NAN, .p_least = NAN, .utility = NAN};
+    struct verdict v = {.p = NAN, .p_least = NAN, .utility = 0.001, .utility_before = 0.002};
+    verdict_judge(&v, &limits);
+    ok(v.broken == RULING_NO, "a utility that was near 0 before is not the run's fault");
+    v.utility = v.utility_before = NAN;
     verdict_judge(&v, &limits);
     ok(v.broken == RULING_UNKNOWN, "not known without figures");
 }

@@ -24,7 +24,7 @@ const struct param verdict_params[] = {
     LIMIT(broken_repetition, 0, 1, 0.5,
           "broken: mean share of repeated 4-grams in generated answers above"),
     LIMIT(broken_text, 0, 1, 0.5, "broken: share of generated answers that are no text above"),
-    LIMIT(broken_utility, 0, 1, 0.05,
+    LIMIT(broken_utility, 0, 1, 0.01,
           "broken: model utility, or every figure of what is kept, below"),
     {0}};
 
@@ -111,7 +111,8 @@ static void judge_broken(struct verdict *v, const struct verdict_limits *l)
     const struct verdict_texts *t = v->rest.n ? &v->rest : &v->forget;
     v->repeats = t->n && t->repetition > l->broken_repetition;
     v->not_text = t->n && t->not_text > l->broken_text;
-    v->useless = v->no_utility || v->utility < l->broken_utility;
+    v->useless = v->no_utility ||
+                 (v->utility < l->broken_utility && !(v->utility_before < l->broken_utility));
     v->broken = v->repeats || v->not_text || v->useless ? RULING_YES
                 : t->n || !isnan(v->utility)            ? RULING_NO
                                                         : RULING_UNKNOWN;

@@ -55,6 +55,7 @@ struct verdict {
     int n;
     struct verdict_texts forget, rest; /* answers to forget prompts and to all others */
     double utility;                    /* model utility, else the highest figure of what is kept */
+    double utility_before;             /* of the model before: a low one is not the run's fault */
     bool no_utility;                   /* there are such figures, and none is a number */
     double p, p_least; /* of forget quality, else of the forget probability; the smallest possible
                           p for that number of rows */

@@ -117,22 +117,26 @@ static int add_texts(struct verdict_texts *t, const json_t *eval, const char *me
     return rc;
 }
 
+/* Model utility of a log, else the highest figure of what is kept. */
+static double utility_of(const struct verdict *v, const json_t *log, bool before)
+{
+    double best = peer_aggregate(log, "model_utility");
+    for (int i = 0; i < v->n && !json_object_get(log, "model_utility"); i++) {
+        const struct verdict_figure *f = &v->figures[i];
+        if (is_kept(f->sense.role) &&
+            (f->sense.aspect == ASPECT_TEXT || f->sense.aspect == ASPECT_PROBABILITY))
+            best = fmax(best, before ? f->before : f->value); /* of a number and NaN, the number */
+    }
+    return best;
+}
+
 static void find_utility(struct verdict *v, const struct verdict_logs *logs)
 {
     bool any = json_object_get(logs->eval, "model_utility") != NULL;
     const char *name;
     json_t *line;
-    v->utility = peer_aggregate(logs->eval, "model_utility");
-    if (any && isnan(v->utility))
-        v->no_utility = true;
-    if (any)
-        return;
-    for (int i = 0; i < v->n; i++) {
-        const struct verdict_figure *f = &v->figures[i];
-        if (is_kept(f->sense.role) &&
-            (f->sense.aspect == ASPECT_TEXT || f->sense.aspect == ASPECT_PROBABILITY))
-            v->utility = fmax(v->utility, f->value); /* of a number and NaN, the number */
-    }
+    v->utility = utility_of(v, logs->eval, false);
+    v->utility_before = utility_of(v, logs->before, true);
     json_object_foreach((json_t *)logs->senses, name, line)
     {
         const struct sense x = sense_of_json(line);
@@ -162,6 +166,7 @@ int verdict_collect(struct verdict *v, const struct verdict_logs *logs, struct e
     *v = (struct verdict){.p = NAN,
                           .p_least = NAN,
                           .utility = NAN,
+                          .utility_before = NAN,
                           .has_before = logs->before != NULL,
                           .has_retrained = logs->retrained != NULL};
     const size_t most = json_object_size(logs->senses);
