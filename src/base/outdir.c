@@ -13,7 +13,6 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "base/outdir_parts.h"
 
 bool outdir_same(const char *a, const char *b)
 {

@@ -13,7 +13,6 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/outdir.h"
-#include "base/outdir_parts.h"
 
 /* A directory without any of these is not a model. */
 static const char *const heads[] = {"config.json", "adapter_config.json"};

@@ -2,7 +2,6 @@
 #ifndef CLI_INFO_H
 #define CLI_INFO_H
 
-#include "run/memory.h"
 #include "run/data.h"
 #include "model/lora.h"
 

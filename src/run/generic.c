@@ -9,6 +9,7 @@
  * of expert and novice alone; here both continue the forget text, as in ELM's first term.)
  */
 #include "run/state.h"
+#include "train/checkpoint.h"
 
 #include <string.h>
 
@@ -224,7 +225,7 @@ int generic_make(const struct generic_options *f, struct run_data *d, struct set
     if (!is_promised(d, g))
         return 0;
     char *path = file_join(o->out, "fluency.jsonl", e);
-    bool goes_on = path && to->resume && train_is_interrupted(o->out) && file_exists(path);
+    bool goes_on = path && to->resume && checkpoint_exists(o->out) && file_exists(path);
     int rc = path ? 0 : -1;
     if (!rc && !goes_on)
         rc = write_file(path, f, d, s, o, (unsigned)to->seed, m, g, e);

@@ -66,7 +66,7 @@ static json_t *read_begun(const char *out)
 /* --resume: what a run left there is of this one. */
 static int check_begun(struct run *r, bool *finished, struct err *e)
 {
-    if (train_is_interrupted(r->c.run.out) || !outdir_holds_other(r->c.run.out, NULL, 0, NULL))
+    if (checkpoint_exists(r->c.run.out) || !outdir_holds_other(r->c.run.out, NULL, 0, NULL))
         return 0; /* a checkpoint is compared when it is read */
     json_t *run = read_begun(r->c.run.out);
     if (!run)
@@ -109,7 +109,7 @@ static int take(struct outdir *d, struct run *r, bool *finished, struct err *e)
         return 0;
     if (use == OUTDIR_REPLACE)
         clear_own(r->c.run.out);
-    return train_is_interrupted(r->c.run.out) ? 0 : run_ledger_begin(r, e);
+    return checkpoint_exists(r->c.run.out) ? 0 : run_ledger_begin(r, e);
 }
 
 int run_output_open(struct outdir *d, struct run *r, bool *finished, struct err *e)

@@ -224,7 +224,7 @@ static int make(const struct run *r, const struct step *s, const struct step_opt
     const enum outdir_use use = r->c.train.resume ? OUTDIR_CONTINUE : OUTDIR_REPLACE;
     int rc = outdir_open(&own, dir, use, e);
     if (!rc && !r->c.train.resume)
-        train_drop_checkpoint(dir);
+        checkpoint_drop(dir);
     if (!rc && s->what(&sub, o, e))
         rc = err_prefix(e, "stage '%s': ", s->name);
     outdir_close(&own, rc);
@@ -252,7 +252,7 @@ static int run_step(struct run *r, int k, struct err *e)
     if (finished) {
         log_note("stage '%s' is finished: %s", s->name, dir);
     } else {
-        r->c.train.resume = r->c.train.resume && train_is_interrupted(dir);
+        r->c.train.resume = r->c.train.resume && checkpoint_exists(dir);
         rc = make(r, s, &r->c.procedure.step[k].o, dir, e);
         r->c.train.resume = false;
     }
@@ -287,7 +287,7 @@ int procedure_run(struct run *r, struct err *e)
     for (int k = 0; k < r->c.procedure.n; k++)
         if (is_due(r, k) && run_step(r, k, e))
             return -1;
-    r->c.train.resume = r->c.train.resume && train_is_interrupted(r->c.run.out);
+    r->c.train.resume = r->c.train.resume && checkpoint_exists(r->c.run.out);
     return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "model/lora.h"
 #include "model/store.h"
 #include "run/state.h"
+#include "train/checkpoint.h"
 #include "tensor/ops.h"
 
 void run_drop_free(json_t *all)
@@ -167,7 +168,7 @@ static int train(struct training *t, struct trainer *how, struct run *r, struct 
         return -1;
     if (save_model(t, r, e) || train_cost_write(how->cost, true, e))
         return -1;
-    train_drop_checkpoint(r->c.run.out);
+    checkpoint_drop(r->c.run.out);
     if (r->step)
         log_note("stage '%s': %ld steps, %ld tokens, last loss %.4g -> %s", r->step->name,
                  report->steps, report->tokens, report->loss, r->c.run.out);

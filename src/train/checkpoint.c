@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "tensor/file.h"
@@ -272,4 +273,27 @@ int checkpoint_load(struct checkpoint *c, long *step, struct err *e)
         rc = load_term_weights(&f, c, e);
     tensor_file_close(&f);
     return rc;
+}
+
+char *checkpoint_path(const char *out, struct err *e)
+{
+    return file_join(out, "checkpoint.safetensors", e);
+}
+
+bool checkpoint_exists(const char *out)
+{
+    struct err ignored;
+    char *path = checkpoint_path(out, &ignored);
+    bool is = path && file_exists(path);
+    free(path);
+    return is;
+}
+
+void checkpoint_drop(const char *out)
+{
+    struct err ignored;
+    char *path = checkpoint_path(out, &ignored);
+    if (path)
+        remove(path);
+    free(path);
 }

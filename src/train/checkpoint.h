@@ -20,6 +20,13 @@ struct checkpoint {
     json_t *cost;          /* saved: borrowed, or NULL; loaded: a new reference, or NULL */
 };
 
+/* OUT/checkpoint.safetensors, owned by the caller. */
+char *checkpoint_path(const char *out, struct err *e);
+/* The directory contains the checkpoint of an unfinished run. */
+bool checkpoint_exists(const char *out);
+/* Deletes it, if it is there, once the final model is saved. */
+void checkpoint_drop(const char *out);
+
 int checkpoint_save(const struct checkpoint *c, long step, struct err *e);
 /* Loads the trainable weights and the states. Fails on a file that is damaged or belongs to another
  * model, and on one of a run with other options or input files (the error names the first that

@@ -165,6 +165,20 @@ double gradient_norm_all(const struct gradient *g)
     return norm_of(g, true);
 }
 
+void gradient_mark(struct gradient *g)
+{
+    g->marked_tokens = g->engine->tokens;
+    for (int i = 0; i < g->engine->n_obj; i++)
+        g->marked_weight[i] = g->engine->obj[i].weight;
+}
+
+void gradient_undo(struct gradient *g)
+{
+    g->engine->tokens = g->marked_tokens;
+    for (int i = 0; i < g->engine->n_obj; i++)
+        g->engine->obj[i].weight = g->marked_weight[i];
+}
+
 void gradient_save(const struct gradient *g, device float *copy)
 {
     const struct model *m = g->engine->model;

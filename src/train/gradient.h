@@ -28,7 +28,10 @@ struct gradient {
     double penalty; /* of the weights, in addition to the micro-batches' losses */
     unsigned seen;  /* goals whose loss is recorded */
     long tokens;    /* processed in all passes */
-    double masked;  /* sum of the squares of masked elements, which the last pass zeroed */
+    /* What the passes of an abandoned step changed, as it was at the mark. */
+    struct engine_tokens marked_tokens;
+    double marked_weight[ENGINE_MAX_OBJECTIVES];
+    double masked; /* sum of the squares of masked elements, which the last pass zeroed */
     int passes;
 };
 
@@ -47,6 +50,9 @@ double gradient_loss(const struct gradient *g);
 double gradient_norm(const struct gradient *g);
 /* The same over all weights that have a gradient: what is clipped. */
 double gradient_norm_all(const struct gradient *g);
+/* Token counts and term weights: marked, and as they were at the mark. */
+void gradient_mark(struct gradient *g);
+void gradient_undo(struct gradient *g);
 /* grads -> copy; grads *= a; grads += a v: over the trainable weights. */
 void gradient_save(const struct gradient *g, device float *copy);
 void gradient_scale(struct gradient *g, double a);

@@ -9,8 +9,6 @@
 #include "train/checkpoint.h"
 #include "train/log.h"
 
-static const char checkpoint_name[] = "checkpoint.safetensors";
-
 struct train_run {
     struct trainer *t;
     const struct optim *optim;
@@ -64,8 +62,8 @@ static struct checkpoint checkpoint_of(const struct train_run *r)
 static int run_init(struct train_run *r, long *step, struct err *e)
 {
     const struct train_options *o = r->t->o;
-    if (file_make_dir(r->t->out, e) ||
-        !(r->checkpoint = file_join(r->t->out, checkpoint_name, e)) || reserve(r, e))
+    if (file_make_dir(r->t->out, e) || !(r->checkpoint = checkpoint_path(r->t->out, e)) ||
+        reserve(r, e))
         return -1;
     if (o->resume) {
         struct checkpoint c = checkpoint_of(r);
@@ -117,26 +115,6 @@ static int estimate_curvature(struct train_run *r, long step, struct err *e)
     return 0;
 }
 
-/* State that the passes of a step change: restored if the step is abandoned. */
-struct before {
-    struct engine_tokens tokens;
-    double weight[ENGINE_MAX_OBJECTIVES];
-};
-
-static void remember(const struct engine *g, struct before *b)
-{
-    b->tokens = g->tokens;
-    for (int i = 0; i < g->n_obj; i++)
-        b->weight[i] = g->obj[i].weight;
-}
-
-static void put_back(struct engine *g, const struct before *b)
-{
-    g->tokens = b->tokens;
-    for (int i = 0; i < g->n_obj; i++)
-        g->obj[i].weight = b->weight[i];
-}
-
 /* The method's passes, through the wrapper if there is one; it restores the weights also on
  * failure. */
 static int add_gradient(struct train_run *r, struct err *e)
@@ -153,18 +131,17 @@ static int make_gradient(struct train_run *r, long step, struct err *e)
     const struct trainer *t = r->t;
     const struct optim *o = r->optim;
     const bool estimates = o->wants_estimate && o->wants_estimate(t->optim.params, step + 1);
-    struct before before;
     gradient_start(&r->g, step, r->accumulate, r->repeats);
     /* A wrapper's memory for repeated micro-batches is not part of a checkpoint. */
     r->g.stop = r->g.again ? NULL : t->stop;
-    remember(t->engine, &before);
+    gradient_mark(&r->g);
     int rc = estimates && !r->estimated ? estimate_curvature(r, step, e) : 0;
     if (!rc) {
-        remember(t->engine, &before);
+        gradient_mark(&r->g);
         rc = add_gradient(r, e);
     }
     if (rc) {
-        put_back(t->engine, &before);
+        gradient_undo(&r->g);
         return -1;
     }
     r->estimated = false;
@@ -368,22 +345,4 @@ int train_run(struct trainer *t, struct train_report *report, struct err *e)
         r.wrapper->finish(t->wrapper.params, r.m, r.g.copy, step + report->steps);
     run_fini(&r);
     return rc;
-}
-
-bool train_is_interrupted(const char *out)
-{
-    struct err ignored;
-    char *path = file_join(out, checkpoint_name, &ignored);
-    bool is = path && file_exists(path);
-    free(path);
-    return is;
-}
-
-void train_drop_checkpoint(const char *out)
-{
-    struct err ignored;
-    char *path = file_join(out, checkpoint_name, &ignored);
-    if (path)
-        remove(path);
-    free(path);
 }

@@ -48,9 +48,5 @@ struct train_report {
 /* A loss or gradient that is not finite is an error; the last checkpoint of this run is kept, or
  * one with the weights before that step is written. */
 int train_run(struct trainer *t, struct train_report *report, struct err *e);
-/* The directory contains the checkpoint of an unfinished run. */
-bool train_is_interrupted(const char *out);
-/* Deletes the checkpoint, if there is one, once the final model is saved. */
-void train_drop_checkpoint(const char *out);
 
 #endif
