@@ -169,8 +169,106 @@ static void check_adamw(const struct ops *o)
     free(rv);
 }
 
+static bool all_are(const float *x, size_t n, float a)
+{
+    bool same = true;
+    for (size_t i = 0; i < n; i++)
+        same = same && x[i] == a;
+    return same;
+}
+
+static void check_copies(const struct ops *o)
+{
+    enum { N = 40001, ROWS = 700, C = 31 };
+    static int to[ROWS], from[ROWS];
+    struct rng r;
+    rng_seed(&r, 6);
+    float *x = random_floats(&r, N, 1), *y = filled(N, NAN);
+    o->fill(y, 0, N);
+    bool same = all_are(y, N, 0);
+    o->fill(y, 2.5f, N);
+    same = same && all_are(y, N, 2.5f);
+    o->copy(y, x, N);
+    ok(same && !memcmp(x, y, N * sizeof *x), "%s fill, copy", o->name);
+    for (int i = 0; i < ROWS; i++) {
+        to[i] = (i * 3 + 1) % ROWS; /* 3 is prime to 700: distinct */
+        from[i] = (int)rng_below(&r, ROWS);
+    }
+    o->fill(y, 7, N);
+    o->copy_rows(y, to, x, from, ROWS, C);
+    same = true;
+    for (int i = 0; i < ROWS; i++)
+        same = same && !memcmp(y + to[i] * C, x + from[i] * C, C * sizeof *x);
+    o->copy_rows(y, NULL, x, from, 9, C);
+    for (int i = 0; i < 9; i++)
+        same = same && !memcmp(y + i * C, x + from[i] * C, C * sizeof *x);
+    ok(same && all_are(y + ROWS * C, N - ROWS * C, 7), "%s copy_rows, and no row more", o->name);
+    free(x);
+    free(y);
+}
+
+/* Bits of mixed words, and of words that are all zeros or all ones. */
+static void check_masks(const struct ops *o)
+{
+    enum { N = 1000, FIRST = 70 };
+    uint64_t bits[(FIRST + N) / 64 + 1];
+    struct rng r;
+    rng_seed(&r, 7);
+    for (size_t i = 0; i < sizeof bits / sizeof *bits; i++)
+        bits[i] = i % 3 == 0 ? 0 : i % 3 == 1 ? ~(uint64_t)0 : rng_at(5, i);
+    float *x = random_floats(&r, N, 1), *y = filled(N, 9);
+    double want = 0;
+    bool same = true;
+    o->copy_masked(y, x, bits, FIRST, N);
+    for (size_t i = 0; i < N; i++) {
+        bool set = bits[(FIRST + i) / 64] >> (FIRST + i) % 64 & 1;
+        same = same && y[i] == (set ? x[i] : 9);
+        want += set ? 0 : (double)x[i] * (double)x[i];
+        y[i] = set ? x[i] : 0;
+    }
+    double got = o->clear_masked(x, bits, FIRST, N);
+    ok(same && !memcmp(x, y, N * sizeof *x), "%s copy_masked, clear_masked", o->name);
+    near(got, want, 1e-13, 0, "%s the squares of what was cleared", o->name);
+    o->fill(y, 9, N);
+    o->copy_masked(y, x, NULL, 0, N);
+    ok(!memcmp(x, y, N * sizeof *x), "%s copy_masked without a mask", o->name);
+    free(x);
+    free(y);
+}
+
+static void check_dropout(const struct ops *o)
+{
+    enum { N = 40001, AT = 1234 };
+    const struct dropout all = {0.25, 99, 0}, part = {0.25, 99, AT};
+    struct rng r;
+    rng_seed(&r, 8);
+    float *x = random_floats(&r, N, 1), *y = filled(N, NAN), *sum = filled(N, 1);
+    double *squares = doubles(sum, N);
+    int zeros = 0, others = 0;
+    o->dropout(y, x, N, &all);
+    for (int i = 0; i < N; i++) {
+        zeros += y[i] == 0;
+        others += y[i] != 0 && fabsf(y[i] - x[i] / 0.75f) > 1e-6f * fabsf(x[i]);
+        squares[i] += 0.5 * x[i] * x[i];
+    }
+    ok(!others, "%s dropout: what is left is divided by what is kept", o->name);
+    near(zeros / (double)N, 0.25, 0.04, 0, "%s dropout: the share of zeros", o->name);
+    o->add_squares(sum, 0.5, x, N);
+    ok(distance(sum, squares, N) < 1e-6, "%s add_squares", o->name);
+    o->dropout(x + AT, x + AT, N - AT, &part);
+    ok(!memcmp(x + AT, y + AT, (N - AT) * sizeof *x), "%s dropout: a part draws as the whole does",
+       o->name);
+    free(x);
+    free(y);
+    free(sum);
+    free(squares);
+}
+
 static void check_all(const struct ops *o)
 {
+    check_copies(o);
+    check_masks(o);
+    check_dropout(o);
     check_flat(o);
     check_finite(o);
     check_embed(o);
