@@ -71,7 +71,7 @@ sub bash_words {
 for (
     [['unlearn', 'for'], 'forget', 'a command'],
     [['unlearn', 'forget', '--met'], '--method', 'a flag'],
-    [['unlearn', 'forget', '--rmu-'], '', 'no flag'],
+    [['unlearn', 'forget', '--no-such-'], '', 'no flag'],
     [['unlearn', 'forget', '--method', 'SimN'], 'SimNPO', 'a method'],
     [['unlearn', 'forget', '--method', '=', 'SimN'], 'SimNPO', 'a method behind ='],
     [['unlearn', 'forget', '--method', 'NPO', '--schedule', 'co'], 'constant cosine', 'a choice'],
