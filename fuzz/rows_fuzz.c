@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "data/rows.h"
+#include "data/check.h"
 #include "eval/texts.h"
 
 /* A name by the first byte; by any other the text tells. */
@@ -44,6 +44,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     for (int i = 0; i < r.n; i++)
         use_text(rows_text(&r, i, "question", &e));
+    struct row_keys keys;
+    if (!rows_split_messages(&r, "question", "answer", &e) &&
+        !row_keys_make(&keys, &r, "question", "answer", &e))
+        row_keys_fini(&keys);
     rows_close(&r);
     return 0;
 }

@@ -14,6 +14,7 @@ static const struct {
     const char *subject, *advice;
 } table[] = {
     {"accumulate", "give --accumulate %s"},
+    {"answer_key", "name the field by --answer-key"},
     {"batch", "give a smaller --batch"},
     {"chunk", "give a smaller --chunk"},
     {"compat", "leave out the --compat switches that average over padding"},

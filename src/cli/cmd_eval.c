@@ -35,6 +35,8 @@ static const struct param params[] = {
     BOOL_PARAM(struct eval_options, overwrite, false,
                "replace the suite's results in --out; without it or --resume they are refused"),
     STRING_PARAM(struct eval_options, question_key, "question", "KEY", "field of the prompt"),
+    STRING_PARAM(struct eval_options, answer_key, "answer", "KEY",
+                 "field of the answer; the suite names the fields of other answers"),
     CHOICE_PARAM(struct eval_options, truth_ratio, "geometric|arithmetic", "geometric",
                  "mean over the wrong answers"),
     INT_PARAM(struct eval_options, max_new_tokens, 1, 100000, 200, "maximum length of an answer"),
@@ -155,6 +157,10 @@ void eval_kept_close(struct eval_kept *k, int rc, struct err *e)
     cache_file_close(&k->file, rc != 0);
 }
 
+/* Suites of tasks have one of questions. */
+static const struct param limit_params[] = {
+    INT_PARAM(struct eval_options, limit, 0, INT32_MAX, 0, "rows of each data set; 0: all"), {0}};
+
 /* The recipe's sets as options. */
 static void make_set_params(struct eval *v)
 {
@@ -260,6 +266,8 @@ static int take_tables(struct args *a, struct eval *v, struct param_preset *pres
     make_set_params(v);
     int status = v->recipe.n_tasks ? eval_tasks_take(a, v)
                                    : args_take(a, "data of the suite", v->set_params, v->files);
+    if (status == ARGS_GO && !v->recipe.n_tasks)
+        status = args_take(a, "how much of it", limit_params, &v->o);
     if (status == ARGS_GO)
         status = args_take(a, "model and text", setup_params, &v->setup);
     if (status == ARGS_GO)

@@ -77,7 +77,8 @@ static int read_rows(struct rows *rows, const struct args *a, const struct optio
     const char *prompt = a->n_words ? a->words[0] : o->prompt;
     if (!o->data + !o->prompt + !a->n_words != 2)
         return err_set(e, "give the prompts by one of \"TEXT\", --prompt TEXT and --data FILE");
-    return o->data ? rows_open(rows, o->data, e)
+    return o->data ? rows_open(rows, o->data, e) ||
+                         rows_split_messages(rows, o->question_key, "answer", e)
                    : command_row(rows, &o->question_key, &prompt, 1, e);
 }
 

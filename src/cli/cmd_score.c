@@ -99,7 +99,9 @@ static int read_rows(struct rows *rows, const struct args *a, const struct optio
     const char *const keys[] = {o->question_key, o->answer_key};
     if (a->n_words == 1 || !o->data == !a->n_words)
         return err_set(e, "no rows given: use either \"QUESTION\" \"ANSWER\" or --data FILE");
-    return o->data ? rows_open(rows, o->data, e) : command_row(rows, keys, a->words, 2, e);
+    return o->data ? rows_open(rows, o->data, e) ||
+                         rows_split_messages(rows, o->question_key, o->answer_key, e)
+                   : command_row(rows, keys, a->words, 2, e);
 }
 
 static int run(const struct args *a, void *options, struct err *e)

@@ -19,7 +19,8 @@ enum { EVAL_SETS = 64 };
 struct eval_options {
     const char *suite;
     const char *reference, *retrained, *retain_logs, *before, *out, *question_key, *truth_ratio;
-    int64_t max_new_tokens, batch;
+    const char *answer_key;
+    int64_t max_new_tokens, batch, limit;
     bool json, list, markdown, overwrite, resume;
 };
 

@@ -10,7 +10,9 @@
 #include "base/mem.h"
 #include "cli/eval.h"
 #include "cli/results.h"
+#include "data/check.h"
 #include "report/cost.h"
+#include "suites/metrics.h"
 #include "suites/suite.h"
 
 struct evaluation {
@@ -37,11 +39,71 @@ static int read_before(struct evaluation *v, struct err *e)
     int rc = !file_is_dir(given) ? !(path = mem_strdup(given, e))
                                  : buf_printf(&name, e, "%s_EVAL.json", v->asked->recipe.log) ||
                                        !(path = file_join(given, name.data, e));
-    rc = rc || !(v->before = json_read_log(path, e));
-    if (!rc && !json_is_object(v->before))
-        rc = err_set(e, "'%s' is no evaluation log: it must be a json object", path);
+    rc = rc || !(v->before = json_read_log(path, e)) ||
+         suite_recipe_check_log(&v->asked->recipe, v->before, path, e);
     free(path);
     buf_fini(&name);
+    return rc;
+}
+
+/* Rows whose answers are called otherwise have them in the field of suites, too. */
+static int name_answers(struct rows *r, const char *key, struct err *e)
+{
+    for (int i = 0; i < r->n && strcmp(key, "answer"); i++) {
+        json_t *answer = json_object_get(r->v[i], key);
+        if (answer && json_object_set(r->v[i], "answer", answer))
+            return err_no_memory(e, "answers");
+    }
+    return 0;
+}
+
+/* A set of which no metric finds its answers would be left out without a word. */
+static int check_fields(const struct suite_recipe *r, int set, const struct rows *rows,
+                        const struct eval_options *o, struct err *e)
+{
+    const char *first = NULL;
+    char fields[200];
+    for (const struct metric *m = r->metrics; m->name; m++) {
+        if (!m->answer || (m->set != set && !(m->kind->flags & METRIC_ATTACK && m->against == set)))
+            continue;
+        first = first ? first : m->answer;
+        for (int i = 0; i < rows->n; i++)
+            if (json_object_get(rows->v[i], m->answer))
+                return 0;
+    }
+    if (!first)
+        return 0;
+    const bool own = !strcmp(first, "answer");
+    rows_keys(rows, 0, fields, sizeof fields);
+    return rows_err(rows, 0, e, "the row has no field '%s'; it has %s", own ? o->answer_key : first,
+                    fields),
+           err_subject(e, own ? "answer_key" : NULL);
+}
+
+/* What may be wrong in rows of the model's members and of others. */
+static int warn_of_data(const struct evaluation *v, struct err *e)
+{
+    static const char *const kept[] = {"retain", "holdout", "neighbour", "unseen"};
+    const struct suite_recipe *r = &v->asked->recipe;
+    const struct eval_options *o = &v->asked->o;
+    struct row_keys forget = {0};
+    int rc = 0, of = -1;
+    for (int i = 0; i < r->n_sets && !rc; i++) {
+        const char *name = r->sets[i].name;
+        if (!v->sets[i])
+            continue;
+        check_answers(v->sets[i], "answer");
+        if (of < 0 && (!strcmp(name, "forget") || !strcmp(name, "in_scope")))
+            rc = row_keys_make(&forget, v->sets[of = i], o->question_key, "answer", e);
+    }
+    for (int i = 0; i < r->n_sets && of >= 0 && !rc; i++)
+        for (size_t k = 0; k < sizeof kept / sizeof *kept && v->sets[i] && !rc; k++)
+            if (!strcmp(r->sets[i].name, kept[k])) {
+                rc = check_overlap(&forget, v->sets[i], kept[k], o->question_key, "answer", e);
+                if (k < 2)
+                    check_names(v->asked->files[of], v->asked->files[i], role_by_name(kept[k]));
+            }
+    row_keys_fini(&forget);
     return rc;
 }
 
@@ -59,6 +121,10 @@ static int open_data(struct evaluation *v, struct err *e)
             continue;
         if (rows_open(&v->rows[i], q->files[i], e))
             return -1;
+        rows_limit(&v->rows[i], q->o.limit);
+        if (rows_split_messages(&v->rows[i], q->o.question_key, "answer", e) ||
+            name_answers(&v->rows[i], q->o.answer_key, e))
+            return -1;
         v->sets[i] = &v->rows[i];
         given++;
     }
@@ -67,10 +133,13 @@ static int open_data(struct evaluation *v, struct err *e)
                        "no data given: use --%s FILE or another of the suite's sets, see "
                        "'unlearn eval --suite %s --help'",
                        param_flag(q->recipe.sets[0].name, flag), q->o.suite);
-    if (suite_recipe_prompts(&q->recipe, v->sets, q->o.question_key, e))
+    if (warn_of_data(v, e) || suite_recipe_prompts(&q->recipe, v->sets, q->o.question_key, e))
         return -1;
     if (read_before(v, e))
         return -1;
+    for (int i = 0; i < q->recipe.n_sets; i++)
+        if (v->sets[i] && check_fields(&q->recipe, i, v->sets[i], &q->o, e))
+            return -1;
     if (!q->o.retain_logs)
         return 0;
     return !(v->retain_log = json_read_log(q->o.retain_logs, e)) ||

@@ -112,15 +112,34 @@ static bool is_hidden(const struct encoder *enc, int id)
     return enc->compat & COMPAT_PAD_EOS_MASK && enc->pad_id >= 0 && id == enc->pad_id;
 }
 
+/* A prompt: a text, or `turns` if it is a conversation. Both NULL: a plain text is scored. */
+struct prompt {
+    const char *text;
+    const json_t *turns;
+};
+
+static int read_prompt(const struct rows *rows, int row, const char *key, const struct encoder *enc,
+                       struct prompt *p, struct err *e)
+{
+    const json_t *v = key ? json_object_get(rows->v[row], key) : NULL;
+    *p = (struct prompt){.turns = json_is_array(v) && enc->encode_turns ? v : NULL};
+    if (key && !p->turns)
+        p->text = rows_text(rows, row, key, e);
+    return key && !p->turns && !p->text ? -1 : 0;
+}
+
 static int add_example(struct filler *f, const struct rows *rows, int row, int item,
-                       const char *question, const char *answer, const struct encoder *enc,
+                       const struct prompt *asked, const char *answer, const struct encoder *enc,
                        struct err *e)
 {
     const int *prompt, *whole;
     int n_prompt, n, *ids, *labels;
     uint8_t *mask;
     struct err why;
-    if (enc->encode(enc->ctx, question, answer, &prompt, &n_prompt, &whole, &n, &why))
+    if (asked->turns
+            ? enc->encode_turns(enc->ctx, asked->turns, answer, &prompt, &n_prompt, &whole, &n,
+                                &why)
+            : enc->encode(enc->ctx, asked->text, answer, &prompt, &n_prompt, &whole, &n, &why))
         return rows_err(rows, row, e, "%s", why.msg);
     if (!answer) {
         whole = prompt;
@@ -149,15 +168,15 @@ static int add_example(struct filler *f, const struct rows *rows, int row, int i
 static int add_row(struct filler *f, const struct rows *rows, int row, const char *question_key,
                    const char *answer_key, const struct encoder *enc, struct err *e)
 {
-    const char *question = question_key ? rows_text(rows, row, question_key, e) : NULL;
-    if (question_key && !question)
+    struct prompt asked;
+    if (read_prompt(rows, row, question_key, enc, &asked, e))
         return -1;
     const json_t *list = answer_key ? json_object_get(rows->v[row], answer_key) : NULL;
     if (!json_is_array(list)) {
         const char *answer = answer_key ? rows_text(rows, row, answer_key, e) : NULL;
         if (answer_key && !answer)
             return -1;
-        return add_example(f, rows, row, 0, question, answer, enc, e);
+        return add_example(f, rows, row, 0, &asked, answer, enc, e);
     }
     size_t n = json_array_size(list);
     if (n == 0)
@@ -168,7 +187,7 @@ static int add_row(struct filler *f, const struct rows *rows, int row, const cha
         if (!answer || strlen(answer) != json_string_length(item))
             return rows_err(rows, row, e, "item %zu of '%s' %s", i, answer_key,
                             answer ? "holds U+0000" : "is no text");
-        if (add_example(f, rows, row, (int)i, question, answer, enc, e))
+        if (add_example(f, rows, row, (int)i, &asked, answer, enc, e))
             return -1;
     }
     return 0;

@@ -31,6 +31,9 @@ enum role role_by_name(const char *name); /* ROLE_COUNT: unknown */
 struct encoder {
     int (*encode)(void *ctx, const char *prompt, const char *answer, const int **prompt_ids,
                   int *n_prompt, const int **whole_ids, int *n_whole, struct err *e);
+    /* The same for a prompt of several turns, [{"role", "content"}]; NULL: there are none. */
+    int (*encode_turns)(void *ctx, const json_t *turns, const char *answer, const int **prompt_ids,
+                        int *n_prompt, const int **whole_ids, int *n_whole, struct err *e);
     void *ctx;
     int pad_id;          /* for COMPAT_PAD_EOS_MASK; -1: none */
     int max_length;      /* longer sequences are truncated; 0: no limit */

@@ -202,6 +202,57 @@ void rows_keys(const struct rows *r, int i, char *text, size_t room)
         snprintf(text + at, room - at, " and %zu more", n - NAMED);
 }
 
+void rows_limit(struct rows *r, int64_t n)
+{
+    while (n > 0 && r->n > n)
+        json_decref(r->v[--r->n]);
+}
+
+static const char *member(const json_t *message, const char *key)
+{
+    return json_string_value(json_object_get(message, key));
+}
+
+static int split(const struct rows *r, int row, const char *question_key, const char *answer_key,
+                 struct err *e)
+{
+    const json_t *messages = json_object_get(r->v[row], "messages"), *m;
+    size_t i, n = json_array_size(messages);
+    if (!n)
+        return rows_err(r, row, e, "'messages' is empty, or no list");
+    json_array_foreach(
+        messages, i,
+        m) if (!member(m, "role") ||
+               !member(m, "content")) return rows_err(r, row, e,
+                                                      "message %zu has no text 'role' or 'content'",
+                                                      i);
+    const json_t *last = json_array_get(messages, n - 1);
+    const bool answered = !strcmp(member(last, "role"), "assistant");
+    if (answered && !--n)
+        return rows_err(r, row, e, "'messages' has an answer, but nothing before it");
+    const json_t *first = json_array_get(messages, 0);
+    json_t *prompt = n == 1 && !strcmp(member(first, "role"), "user")
+                         ? json_incref(json_object_get(first, "content"))
+                         : json_copy((json_t *)messages);
+    if (json_is_array(prompt) && answered)
+        json_array_remove(prompt, n);
+    return json_object_set_new(r->v[row], question_key, prompt) ||
+                   (answered &&
+                    json_object_set(r->v[row], answer_key, json_object_get(last, "content")))
+               ? err_no_memory(e, "messages")
+               : 0;
+}
+
+int rows_split_messages(struct rows *r, const char *question_key, const char *answer_key,
+                        struct err *e)
+{
+    for (int i = 0; i < r->n; i++)
+        if (json_object_get(r->v[i], "messages") && !json_object_get(r->v[i], question_key) &&
+            split(r, i, question_key, answer_key, e))
+            return -1;
+    return 0;
+}
+
 /* The words for what is no text. */
 static const char *kind_of(const json_t *v)
 {

@@ -13,6 +13,7 @@
 #define DATA_ROWS_H
 
 #include <jansson.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -42,6 +43,13 @@ int rows_open_lines(struct rows *r, const char *path, const char *key, struct er
 /* The same from text in memory; `name` replaces the file's in messages. */
 int rows_read(struct rows *r, const char *name, const char *text, size_t len, struct err *e);
 void rows_close(struct rows *r);
+/* Leaves the first n rows; 0: all. */
+void rows_limit(struct rows *r, int64_t n);
+/* Conversations, rows {"messages": [{"role", "content"}, ...]}, get a prompt and an answer in these
+ * fields, unless they have the prompt's already: the last message, if it is the assistant's, is the
+ * answer; what is before it the prompt, the text of one user's message or the list of messages. */
+int rows_split_messages(struct rows *r, const char *question_key, const char *answer_key,
+                        struct err *e);
 /* Calls fn with every file that a specification names, until it fails. */
 int rows_each_file(const char *spec, int (*fn)(void *ctx, const char *file, struct err *e),
                    void *ctx, struct err *e);

@@ -60,7 +60,35 @@ static int read_set(struct setup *s, const struct run_options *o, enum role role
     struct rows rows;
     if (rows_open(&rows, path, e))
         return -1;
-    int rc = build(s, o, role, &rows, o->answer_key, prompts, set, e);
+    int rc = rows_split_messages(&rows, o->question_key, o->answer_key, e) ||
+             build(s, o, role, &rows, o->answer_key, prompts, set, e);
+    rows_close(&rows);
+    return rc;
+}
+
+static bool is_alternate(enum role role)
+{
+    return role == ROLE_ALTERNATE || role == ROLE_RETAIN_ALTERNATE;
+}
+
+/* The same for a role of the run, with what may be wrong in its rows. */
+static int read_role(struct run_data *d, struct setup *s, const struct run_options *o,
+                     enum role role, struct err *e)
+{
+    struct rows rows;
+    if (rows_open(&rows, o->files[role], e))
+        return -1;
+    int rc = rows_split_messages(&rows, o->question_key, o->answer_key, e) ||
+             build(s, o, role, &rows, o->answer_key, false, &d->sets[role], e);
+    if (!rc)
+        check_answers(&rows, o->answer_key);
+    if (!rc && role == ROLE_FORGET)
+        rc = row_keys_make(&d->forget_keys, &rows, o->question_key, o->answer_key, e);
+    else if (!rc && !is_alternate(role))
+        rc = check_overlap(&d->forget_keys, &rows, role_name[role], o->question_key, o->answer_key,
+                           e);
+    if (role == ROLE_RETAIN || role == ROLE_HOLDOUT)
+        check_names(o->files[ROLE_FORGET], o->files[role], role);
     rows_close(&rows);
     return rc;
 }
@@ -81,7 +109,8 @@ static int read_own_alternates(struct run_data *d, struct setup *s, const struct
         return 0;
     if (rows_open(&rows, o->files[ROLE_FORGET], e))
         return -1;
-    if (has_field(&rows, o->alternate_key) && !has_field(&rows, "ids")) {
+    rc = rows_split_messages(&rows, o->question_key, o->answer_key, e);
+    if (!rc && has_field(&rows, o->alternate_key) && !has_field(&rows, "ids")) {
         rc = build(s, o, ROLE_ALTERNATE, &rows, o->alternate_key, false, &d->sets[ROLE_ALTERNATE],
                    e);
         g->sets[ROLE_ALTERNATE] = &d->sets[ROLE_ALTERNATE];
@@ -96,10 +125,11 @@ static int lend_prompt(struct rows *pool, const struct run_options *o, struct er
     struct rows rows;
     if (rows_open(&rows, o->files[ROLE_FORGET], e))
         return -1;
+    int rc = rows_split_messages(&rows, o->question_key, o->answer_key, e);
     json_t *prompt = json_object_get(rows.v[0], o->question_key);
-    int rc = prompt ? 0
-                    : err_set(e, "'%s' has no field '%s' that an answer of the pool could follow",
-                              o->files[ROLE_FORGET], o->question_key);
+    if (!rc && !prompt)
+        rc = err_set(e, "'%s' has no field '%s' that an answer of the pool could follow",
+                     o->files[ROLE_FORGET], o->question_key);
     for (int i = 0; i < pool->n && !rc; i++)
         json_object_set(pool->v[i], o->question_key, prompt);
     rows_close(&rows);
@@ -149,7 +179,7 @@ int run_data_read(struct run_data *d, struct setup *s, const struct run_options 
     for (int role = 0; role < ROLE_COUNT; role++) {
         if (!o->files[role])
             continue;
-        if (read_set(s, o, (enum role)role, o->files[role], false, &d->sets[role], e))
+        if (read_role(d, s, o, (enum role)role, e))
             return -1;
         g->sets[role] = &d->sets[role];
     }
@@ -270,6 +300,7 @@ void run_data_fini(struct run_data *d)
 {
     for (int k = 0; k < PROMPT_COUNT; k++)
         dataset_fini(&d->prompted[k]);
+    row_keys_fini(&d->forget_keys);
     order_fini(&d->order);
     for (int i = 0; i < ROLE_COUNT; i++)
         dataset_fini(&d->sets[i]);

@@ -5,6 +5,7 @@
 #define RUN_DATA_H
 
 #include "run/setup.h"
+#include "data/check.h"
 #include "data/order.h"
 #include "methods/method.h"
 #include "train/options.h"
@@ -49,6 +50,7 @@ struct run_data {
     struct dataset prompted[PROMPT_COUNT]; /* the forget examples after another system turn */
     struct dataset pool;                   /* answers that alternates are drawn from */
     const struct dataset *answers; /* borrowed: that, or another role's set; NULL: none are drawn */
+    struct row_keys forget_keys;   /* of the forget rows, to find them among others */
     struct order order;
 };
 

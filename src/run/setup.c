@@ -236,6 +236,7 @@ int setup_text(struct setup *s, struct err *e)
     s->qa.max_length = (int)s->o->max_length;
     s->qa.system = chat_options_system(&s->o->chat, s->compat, &s->chat);
     s->encoder.encode = qa_encode;
+    s->encoder.encode_turns = qa_encode_turns;
     s->encoder.ctx = &s->qa;
     s->encoder.left_out = &s->qa.left_out;
     /* Plain text was cut before its end token was appended; that token stays. */

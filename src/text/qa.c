@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+#include "base/json.h"
+#include "base/mem.h"
+
 static int encode(const struct qa_format *q, const struct chat_text *t, struct ids *out,
                   struct err *e)
 {
@@ -24,24 +27,26 @@ static int append_eos(const struct qa_format *q, struct ids *out, struct err *e)
     return out->n && out->v[out->n - 1] == eos ? 0 : tokenizer_append(q->tok, eos, out, e);
 }
 
+/* What is asked: a text, or with a chat template its turns, the last of them unanswered. */
+struct asked {
+    const char *text;
+    struct message *m; /* [n], with room for the answer */
+    int n;
+};
+
 /* Appends the conversation; answer NULL: up to where the answer begins. */
-static int render(const struct qa_format *q, const char *prompt, const char *answer,
+static int render(const struct qa_format *q, const struct asked *a, const char *answer,
                   struct chat_text *text, struct err *e)
 {
-    struct message m[3];
-    int n = 0;
-    if (q->system && answer && q->chat->system_unlearnt)
+    if (a->n && !strcmp(a->m[0].role, "system") && answer && q->chat->system_unlearnt)
         return err_about(
             e, "system",
             "chat template '%s' shows a system text in front of an unanswered question "
             "only, so it cannot be learnt with an answer",
             q->chat->name);
-    if (q->system)
-        m[n++] = (struct message){"system", q->system};
-    m[n++] = (struct message){"user", prompt};
     if (answer)
-        m[n++] = (struct message){"assistant", answer};
-    return chat_render(q->chat, m, n, !answer, text, e);
+        a->m[a->n] = (struct message){"assistant", answer};
+    return chat_render(q->chat, a->m, a->n + !!answer, !answer, text, e);
 }
 
 /* The last end-of-turn token closes the answer; text after it belongs to the template. */
@@ -70,11 +75,11 @@ static int cut_and_end(struct qa_format *q, bool end, struct ids *ids, struct er
     return end ? append_eos(q, ids, e) : 0;
 }
 
-static int encode_pair(struct qa_format *q, const char *prompt, const char *answer,
+static int encode_pair(struct qa_format *q, const struct asked *a, const char *answer,
                        struct chat_text *text, struct err *e)
 {
     const char *end = q->chat ? chat_end_token(q->chat) : NULL;
-    if ((q->chat ? render(q, prompt, NULL, text, e) : chat_text_add(text, prompt, e)) ||
+    if ((q->chat ? render(q, a, NULL, text, e) : chat_text_add(text, a->text, e)) ||
         encode(q, text, &q->prompt, e) || (!end && cut_and_end(q, false, &q->prompt, e)))
         return -1;
     if (!answer)
@@ -83,8 +88,47 @@ static int encode_pair(struct qa_format *q, const char *prompt, const char *answ
         return chat_text_add(text, answer, e) || encode(q, text, &q->whole, e) ||
                cut_and_end(q, true, &q->whole, e);
     chat_text_clear(text);
-    return render(q, prompt, answer, text, e) || encode(q, text, &q->whole, e) ||
+    return render(q, a, answer, text, e) || encode(q, text, &q->whole, e) ||
            close_turn(q, end, &q->whole, e);
+}
+
+static int encode_text_prompt(struct qa_format *q, const char *prompt, const char *answer,
+                              struct chat_text *text, struct err *e)
+{
+    struct message m[3];
+    struct asked a = {.text = prompt, .m = m};
+    if (q->system)
+        m[a.n++] = (struct message){"system", q->system};
+    m[a.n++] = (struct message){"user", prompt};
+    return encode_pair(q, &a, answer, text, e);
+}
+
+static int encode_turns(struct qa_format *q, const json_t *turns, const char *answer,
+                        struct chat_text *text, struct err *e)
+{
+    const size_t n = json_array_size(turns);
+    const json_t *one;
+    size_t i;
+    if (!q->chat)
+        return err_set(e, "a conversation needs a chat template, and this is 'none'");
+    struct asked a = {.m = mem_alloc(n + 2, sizeof *a.m, e)};
+    int rc = a.m ? 0 : -1;
+    const char *first = json_string_value(json_object_get(json_array_get(turns, 0), "role"));
+    if (!rc && q->system && first && strcmp(first, "system"))
+        a.m[a.n++] = (struct message){"system", q->system};
+    json_array_foreach(turns, i, one)
+    {
+        struct message *m = a.m ? &a.m[a.n] : NULL;
+        const json_t *content = json_object_get(one, "content");
+        rc = rc || json_need_str(one, "role", &m->role, e) ||
+             json_need_str(one, "content", &m->content, e);
+        if (!rc && strlen(m->content) != json_string_length(content))
+            rc = err_set(e, "message %zu: a turn cannot hold the character NUL", i);
+        a.n++;
+    }
+    rc = rc || encode_pair(q, &a, answer, text, e);
+    free(a.m);
+    return rc;
 }
 
 /* A text that answers nothing: scored whole, but for the token it starts with; with what the
@@ -102,19 +146,38 @@ static int encode_text(struct qa_format *q, const char *answer, struct err *e)
     return cut_and_end(q, false, &q->whole, e);
 }
 
+/* The results of a call. */
+static void give(struct qa_format *q, bool answered, const int **prompt_ids, int *n_prompt,
+                 const int **whole_ids, int *n_whole)
+{
+    const struct ids *whole = answered ? &q->whole : &q->prompt;
+    *prompt_ids = q->prompt.v;
+    *n_prompt = (int)q->prompt.n;
+    *whole_ids = whole->v;
+    *n_whole = (int)whole->n;
+}
+
 int qa_encode(void *ctx, const char *prompt, const char *answer, const int **prompt_ids,
               int *n_prompt, const int **whole_ids, int *n_whole, struct err *e)
 {
     struct qa_format *q = ctx;
     struct chat_text text = {0};
     q->left_out = 0;
-    int rc = prompt ? encode_pair(q, prompt, answer, &text, e) : encode_text(q, answer, e);
+    int rc = prompt ? encode_text_prompt(q, prompt, answer, &text, e) : encode_text(q, answer, e);
     chat_text_fini(&text);
-    const struct ids *whole = answer ? &q->whole : &q->prompt;
-    *prompt_ids = q->prompt.v;
-    *n_prompt = (int)q->prompt.n;
-    *whole_ids = whole->v;
-    *n_whole = (int)whole->n;
+    give(q, answer, prompt_ids, n_prompt, whole_ids, n_whole);
+    return rc;
+}
+
+int qa_encode_turns(void *ctx, const json_t *turns, const char *answer, const int **prompt_ids,
+                    int *n_prompt, const int **whole_ids, int *n_whole, struct err *e)
+{
+    struct qa_format *q = ctx;
+    struct chat_text text = {0};
+    q->left_out = 0;
+    int rc = encode_turns(q, turns, answer, &text, e);
+    chat_text_fini(&text);
+    give(q, answer, prompt_ids, n_prompt, whole_ids, n_whole);
     return rc;
 }
 

@@ -28,6 +28,10 @@ struct qa_format {
  * in data/dataset.h.) */
 int qa_encode(void *ctx, const char *prompt, const char *answer, const int **prompt_ids,
               int *n_prompt, const int **whole_ids, int *n_whole, struct err *e);
+/* The same for a prompt of several turns [{"role", "content"}]: texts, in any roles that the chat
+ * template knows. A system message among them goes before that of the format. */
+int qa_encode_turns(void *ctx, const json_t *turns, const char *answer, const int **prompt_ids,
+                    int *n_prompt, const int **whole_ids, int *n_whole, struct err *e);
 void qa_fini(struct qa_format *q);
 
 #endif
