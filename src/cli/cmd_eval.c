@@ -181,7 +181,7 @@ static int add_inputs(const struct eval *v, struct inputs *in, struct err *e)
 {
     const struct eval_options *o = &v->o;
     const char *const models[] = {v->setup.model, v->setup.adapter, o->reference, o->retrained};
-    int rc = inputs_add_file(in, o->retain_logs, e);
+    int rc = inputs_add_file(in, o->retain_logs, e) || inputs_add_file(in, o->before, e);
     if (!rc && o->before && !file_is_dir(o->before))
         rc = inputs_add_file(in, o->before, e);
     for (size_t i = 0; i < sizeof models / sizeof *models && !rc; i++)
