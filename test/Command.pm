@@ -187,12 +187,12 @@ sub same_screen {
     is("@long", '', "$name: within 80 columns");
 }
 
-# Arguments -> what a terminal of 80 columns shows, of which nobody types anything.
+# Arguments -> what a terminal of 80 columns shows, of which nobody types anything. `with`: words in front of a whole command.
 sub in_terminal {
-    my ($args) = @_;
+    my ($args, $with) = @_;
     local $ENV{COLUMNS};
     delete $ENV{COLUMNS};
-    my $command = "stty cols 80 rows 24; $unlearn $args";
+    my $command = 'stty cols 80 rows 24; ' . ($with ? "$with $args" : "$unlearn $args");
     $command =~ s/'/'\\''/g;
     my $out = `script -qec '$command' /dev/null </dev/null 2>&1`;
     return $out;

@@ -167,14 +167,14 @@ sub interrupted {
 (my $piped = $tofu) =~ s/--retain \S+/--retain $dir\/pipe/;
 my ($status, $out);
 ($status, $err, $out) = interrupted("$piped --resume --out " . begun('stopped', $cut));
-is($status, 1, 'Ctrl-C: status 1');
+is($status, 130, 'Ctrl-C: status 130');
 like($err, qr/^unlearn eval: interrupted; the model's outputs are kept in '.*stopped\/$kept': repeat the command with --resume$/, 'says how to go on');
 is($out, '', 'nothing is printed');
 is(get("$dir/stopped/$kept"), $cut, 'and the file is what it was');
 is(join(' ', map { s{.*/}{}r } glob("$dir/stopped/*")), "TOFU_EVAL.json $kept", 'no half file lies about');
 go_on('stopped', 'Ctrl-C');
 ($status, $err) = interrupted($piped);
-is("$status $err", "1 unlearn eval: interrupted; with --out DIR it could be resumed\n", 'without --out');
+is("$status $err", "130 unlearn eval: interrupted; with --out DIR it could be resumed\n", 'without --out');
 
 # A second model, and the two beside each other.
 my $beside = "eval --model $dir/model --retrained $dir/other --forget '$qa\[0:12]' --retain '$qa\[12:20]' --max-new-tokens 6 --quiet";

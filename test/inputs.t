@@ -24,7 +24,7 @@ my $told = qr/^warning: 2 of 6 retain rows are among the forget rows, too; the f
 check("$run --forget $forget --retain $both", 0, $told, 'forget: rows in both');
 check("$eval --forget $forget --retain $both", 0, $told, 'eval: rows in both');
 check("$eval --forget $forget --holdout $forget", 0, qr/^warning: 4 of 4 holdout rows are among the forget rows, too/m, 'eval: members among the non-members');
-unlike((run("$run --forget $forget --retain $retain"))[1], qr/warning/, 'none: no warning');
+unlike((run("$run --forget $forget --retain $retain"))[1], qr/warning: .*(?:among|swapped|empty)/, 'none: no warning');
 my ($ids, $other) = (rows_of('ids_a.jsonl', {ids => [3, 4, 5]}, {ids => [3, 4, 6]}), rows_of('ids_b.jsonl', {ids => [3, 4, 7]}, {ids => [3, 4, 6]}));
 check("$run --forget $ids --retain $other", 0, qr/^warning: 1 of 2 retain rows are among the forget rows, too; the first: '.*ids_b.jsonl' line 2$/m, 'of token ids');
 my ($text, $more) = (rows_of('text_a.jsonl', {text => 'one two'}), rows_of('text_b.jsonl', {text => 'three'}, {text => 'One  two '}));
@@ -91,8 +91,8 @@ is($by_name, $logs[0], '--question-key and --answer-key');
 is((run_apart("$eval --json --forget $forget --limit 2"))[1], (run_apart("$eval --json --forget '$forget\[0:2]'"))[1], '--limit of a suite of metrics');
 my $texts = rows_of('texts.jsonl', map { {text => "The number $_ is of this town and no other one, as all the people know."} } 1 .. 3);
 my $class = put('class.csv', join '', "label,text\n", map { ($_ % 2) . ",number $_\n" } 1 .. 6);
-for (["memorization --forget $texts --unseen $texts", qr/^forget_\w+ .* 1 /m], ["privacy --forget $forget --holdout $retain", qr/^mia_loss .* 2 /m],
-    ["answers --questions $forget", qr/^\w+ .* 1 /m], ["scope --in-scope $forget", qr/^in_scope_Prob .* 1 /m], ["utility --retain $forget", qr/^retain_Q_A_Prob .* 1 /m],
+for (["memorization --forget $texts --unseen $texts", qr/^forget_\w+ .* 1$/m], ["privacy --forget $forget --holdout $retain", qr/^mia_loss .* 2$/m],
+    ["answers --questions $forget", qr/^\w+ .* 1$/m], ["scope --in-scope $forget", qr/^in_scope_Prob .* 1$/m], ["utility --retain $forget", qr/^retain_Q_A_Prob .* 1$/m],
     ["classification --data $class --label-key label --label-words 0=no,1=yes --folds 0", qr/^classification +1 /m]) {
     my ($suite, $like) = @$_;
     check("eval --model $flat --max-new-tokens 2 --limit 1 --suite $suite", 0, $like, "--limit: $suite");

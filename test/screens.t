@@ -33,4 +33,25 @@ SKIP: {
     same_screen('dry_run_terminal.txt', scalar(in_terminal($dry)), 'forget --dry-run in a terminal');
     same_screen('train_terminal.txt', scalar(in_terminal($learn)), 'train in a terminal');
 }
+
+# A long run in a terminal: both sides of the loss in the bar, a line a validation, and what Ctrl-C does, at once.
+SKIP: {
+    skip 'script is not there', 9 unless has_script();
+    my $long = "$unlearn forget --model $tiny --method GradDiff --forget '$people\[0:4]' --retain '$people\[4:8]' --batch 2 --lr 1e-9 " .
+        "--epochs 20000 --eval-every 50 --save-every 1000000 --overwrite --out $dir/long";
+    my $out = scalar(in_terminal($long, 'timeout --foreground --preserve-status -s INT 4'));
+    my $status = $? >> 8;
+    is($status, 130, 'Ctrl-C: exit status 130');
+    like($out, qr/forget +\[[#.]{4,20}\] +\d+% +\d+\/\d+ .*  forget -[\d.]+  retain [\d.]+/, 'the bar: forget and retain apart');
+    like($out, qr/(?:\r|\n)validation \d*[05]0\/40000: forget_nll [\d.]+, retain_nll [\d.]+, ma [\d.]+\r?\n/, 'a line a validation');
+    like($out, qr/\ninterrupted: saving a checkpoint of the last whole step, for --resume;\r?\na second Ctrl-C ends at once and loses the steps since the last checkpoint\r?\n/,
+        'Ctrl-C tells what it does');
+    like($out, qr/^unlearn forget: interrupted; .*--resume/m, 'and how to resume');
+    my @long = grep { length > 80 } split /[\r\n]+/, $out =~ s/^unlearn forget: interrupted.*//mr;
+    is("@long", '', 'within 80 columns');
+    ok(-f "$dir/long/checkpoint.safetensors", 'a checkpoint is there');
+    $out = `timeout --foreground --preserve-status -s INT 2 $long --quiet 2>&1`;
+    is($? >> 8, 130, 'Ctrl-C with --quiet: status 130');
+    unlike($out, qr/saving a checkpoint/, 'and no more than the error');
+}
 done_testing();

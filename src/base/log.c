@@ -14,11 +14,16 @@
 #define REDRAW_EVERY 0.1
 #define LINE_EVERY   5.0
 
-enum { BAR = 20, LINE = 256 };
+enum { BAR = 20, SHORT_BAR = 4, LINE = 256 };
 
 static _Thread_local struct log current;
 /* Characters of the bar on the terminal's current line; 0: none. */
 static _Thread_local int drawn;
+
+bool log_is_quiet(void)
+{
+    return current.quiet;
+}
 
 void log_set_quiet(bool quiet)
 {
@@ -100,7 +105,13 @@ static int put_time(char *line, int at, const char *what, double seconds)
 }
 
 /* "train  [#####...............]  25%  50/200  1234 tokens/s  ETA 1:23  loss 1.234" */
-static int compose(const struct progress *p, double now, bool ended, const char *extra, char *line)
+struct layout {
+    int bar;   /* characters of the bar */
+    bool rate; /* shows tokens per second */
+};
+
+static int compose(const struct progress *p, const struct layout *l, double now, bool ended,
+                   const char *extra, char *line)
 {
     double took = now - p->start;
     long worked = p->done - p->skipped;
@@ -108,13 +119,13 @@ static int compose(const struct progress *p, double now, bool ended, const char 
     if (p->total > 0) {
         double part = (double)p->done / (double)p->total;
         part = part < 0 ? 0 : part > 1 ? 1 : part;
-        int full = (int)(part * BAR);
+        int full = (int)(part * l->bar);
         at = put(line, at, "  [%.*s%.*s]  %2.0f%%  %ld/%ld", full, "####################",
-                 BAR - full, "....................", 100 * part, p->done, p->total);
+                 l->bar - full, "....................", 100 * part, p->done, p->total);
     } else {
         at = put(line, at, "  %ld", p->done);
     }
-    if (p->tokens > 0 && took > 0)
+    if (l->rate && p->tokens > 0 && took > 0)
         at = put(line, at, "  %.0f tokens/s", p->tokens / took);
     if (ended)
         at = put_time(line, at, "in", took);
@@ -132,7 +143,8 @@ static int terminal_width(void)
 static void draw(struct progress *p, double now, bool ended, const char *extra)
 {
     char line[LINE];
-    int n = compose(p, now, ended, extra, line);
+    struct layout l = {BAR, true};
+    int n = compose(p, &l, now, ended, extra, line);
     p->last = now;
     if (!isatty(STDERR_FILENO)) {
         fprintf(stderr, "%s\n", line);
@@ -141,6 +153,14 @@ static void draw(struct progress *p, double now, bool ended, const char *extra)
     }
     /* A line as wide as the terminal would wrap, and could not be redrawn. */
     int most = terminal_width() - 1;
+    if (n > most) {
+        l.bar = BAR - (n - most) > SHORT_BAR ? BAR - (n - most) : SHORT_BAR;
+        n = compose(p, &l, now, ended, extra, line);
+    }
+    if (n > most) {
+        l.rate = false;
+        n = compose(p, &l, now, ended, extra, line);
+    }
     n = n < most ? n : most;
     fprintf(stderr, "\r%.*s%*s%s", n, line, drawn > n ? drawn - n : 0, "", ended ? "\n" : "");
     fflush(stderr);

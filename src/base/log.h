@@ -1,7 +1,7 @@
 /* Messages while work runs: notes, warnings and a progress bar, on standard error unless a log
  * takes them. The bar redraws one line on a terminal and prints a plain line every few seconds
- * elsewhere; control characters in texts are escaped (base/escape.h). It shows nothing for work
- * that ends within two seconds.
+ * elsewhere; on a narrow terminal the bar becomes shorter first. Control characters in texts are
+ * escaped (base/escape.h). It shows nothing for work that ends within two seconds.
  *
  * The log is the only thing that a run does not hand down: each thread has a current one, which
  * whoever begins a run sets and restores (run_train), so that two runs in two threads, or one
@@ -29,6 +29,7 @@ struct log {
 struct log log_swap(const struct log *l);
 /* Of the current log. */
 void log_set_quiet(bool quiet);
+bool log_is_quiet(void);
 void log_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

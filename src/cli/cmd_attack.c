@@ -220,7 +220,8 @@ static int run(const struct options *o, const struct chosen *c, struct err *e)
 {
     if (check_out(&o->attack, e))
         return -1;
-    const volatile sig_atomic_t *stop = interrupt_catch();
+    const volatile sig_atomic_t *stop =
+        interrupt_catch("\ninterrupted: the current step is finished; the attack is not resumed\n");
     for (int i = 0; i < c->n; i++)
         if (attack(&c->v[i], o, c->n > 1, stop, e))
             return -1;

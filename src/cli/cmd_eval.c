@@ -300,13 +300,18 @@ static void advise(const struct eval *v)
 
 static int evaluate(struct eval *v, struct err *e)
 {
+    static const char kept[] =
+        "\ninterrupted: the current batch is finished and kept in --out, for --resume;\n"
+        "a second Ctrl-C ends at once and loses that batch\n";
+    static const char unkept[] =
+        "\ninterrupted: the current batch is finished; without --out nothing is kept\n";
     if (v->o.resume && v->o.overwrite)
         return err_set(
             e, "--resume continues the evaluation in --out, --overwrite replaces it: give one");
     v->kept = (struct eval_kept){.out = v->o.out,
                                  .suite = v->recipe.log,
                                  .overwrite = v->o.overwrite,
-                                 .interrupt = interrupt_catch()};
+                                 .interrupt = interrupt_catch(v->o.out ? kept : unkept)};
     bool finished;
     int rc = claim_out(v, &finished, e);
     if (finished && !rc)

@@ -343,15 +343,18 @@ static int run(struct job *j, const struct setup_options *so, const struct optio
             &regex, &locator_regex,
             (struct param_preset[]){{"trainable_params_regex", o->trainable_params_regex}, {0}}, e))
         return -1;
-    int rc = locate_weights(regex.row, regex.params, 0, m, (unsigned)o->seed, e) ||
-                     (o->batch ? read_tensors(j, o->batch, e) : read_files(j, o, e)) ||
-                     run_locate(&j->found, m, locator, mo, j->sets, j->pair, (unsigned)o->seed,
-                                interrupt_catch(), e) ||
-                     mask_save(m, j->found.bits, !strcmp(o->format, "bytes"),
-                               o->scores ? &j->found.scores : NULL, l, o->out, e) ||
-                     print_result(j, l, o, e)
-                 ? -1
-                 : 0;
+    int rc =
+        locate_weights(regex.row, regex.params, 0, m, (unsigned)o->seed, e) ||
+                (o->batch ? read_tensors(j, o->batch, e) : read_files(j, o, e)) ||
+                run_locate(&j->found, m, locator, mo, j->sets, j->pair, (unsigned)o->seed,
+                           interrupt_catch(
+                               "\ninterrupted: the current row is finished; no mask is written\n"),
+                           e) ||
+                mask_save(m, j->found.bits, !strcmp(o->format, "bytes"),
+                          o->scores ? &j->found.scores : NULL, l, o->out, e) ||
+                print_result(j, l, o, e)
+            ? -1
+            : 0;
     choice_fini(&regex);
     return rc;
 }

@@ -227,7 +227,9 @@ static void print_plan(const struct train_report *r, const struct request *q)
 static const volatile sig_atomic_t *catch_interrupt(void *ctx)
 {
     (void)ctx;
-    return interrupt_catch();
+    return interrupt_catch(
+        "\ninterrupted: saving a checkpoint of the last whole step, for --resume;\n"
+        "a second Ctrl-C ends at once and loses the steps since the last checkpoint\n");
 }
 
 static int run(const struct request *q)

@@ -165,7 +165,8 @@ static void print_help(FILE *out)
         fprintf(out, "  %-12s  %s\n", commands[i].name, commands[i].help);
     fprintf(out, "\n'unlearn help COMMAND' describes one, 'unlearn help compat' lists the\n"
                  "values of --compat, 'unlearn help openunlearning' its keys and our options.\n"
-                 "exit status: 0 done, 1 failed, 2 wrong usage, 3 a required bound did not hold\n");
+                 "exit status: 0 done, 1 failed, 2 wrong usage, 3 a required bound did not hold,\n"
+                 "130 interrupted by Ctrl-C\n");
 }
 
 static int refuse(const char *word)
@@ -223,6 +224,8 @@ int main(int argc, char **argv)
     start_process();
     waiting_start();
     int status = dispatch(argc, argv);
+    if (status == STATUS_FAILED)
+        status = interrupt_status(status);
     const bool earlier = ferror(stdout), now = fflush(stdout);
     if (status != STATUS_DONE || (!earlier && !now))
         return status;

@@ -1,5 +1,6 @@
 #include "cli/start.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/escape.h"
+#include "base/log.h"
 #include "cli/command.h"
 
 /* OpenBLAS takes 128 MiB of address space for each thread when it is loaded, and once more for its
@@ -168,7 +170,8 @@ void start_process(void)
  * signals are one. */
 enum { SAME_MS = 500 };
 
-static volatile sig_atomic_t stopped;
+static volatile sig_atomic_t stopped, first_signal;
+static const char *volatile told; /* what the first signal writes; NULL: nothing */
 static volatile int64_t first_ms; /* written once, before `stopped` */
 
 static int64_t now_ms(void)
@@ -183,16 +186,29 @@ static int64_t now_ms(void)
 static void on_signal(int sig)
 {
     if (!stopped) {
+        const char *text = told;
+        const int before = errno;
         first_ms = now_ms();
+        first_signal = sig;
         stopped = 1;
+        if (text && (sig == SIGINT || sig == SIGTERM) &&
+            write(STDERR_FILENO, text, strlen(text)) < 0)
+            told = NULL; /* nobody reads it */
+        errno = before;
     } else if ((sig == SIGINT || sig == SIGTERM) && now_ms() - first_ms > SAME_MS) {
         signal(sig, SIG_DFL);
         raise(sig);
     }
 }
 
-const volatile sig_atomic_t *interrupt_catch(void)
+int interrupt_status(int status)
 {
+    return first_signal ? 128 + first_signal : status;
+}
+
+const volatile sig_atomic_t *interrupt_catch(const char *doing)
+{
+    told = log_is_quiet() ? NULL : doing;
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
     struct sigaction old, s = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigemptyset(&s.sa_mask);

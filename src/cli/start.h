@@ -11,8 +11,13 @@
 void start_process(void);
 
 /* For commands that can be resumed: from now on SIGINT, SIGTERM, SIGHUP (unless it is ignored, as
- * by nohup) and SIGPIPE set the flag that is returned. Half a second after the first signal another
+ * by nohup) and SIGPIPE set the flag that is returned. The first SIGINT or SIGTERM writes `doing`
+ * at once to standard error, unless the log is quiet: what is being saved, and what another one
+ * would lose; lines with their ends, in static memory. Half a second after the first signal another
  * SIGINT or SIGTERM kills. */
-const volatile sig_atomic_t *interrupt_catch(void);
+const volatile sig_atomic_t *interrupt_catch(const char *doing);
+/* The exit status of a command that failed: 128 + the signal if one was caught (130: Ctrl-C), else
+ * `status`. */
+int interrupt_status(int status);
 
 #endif

@@ -50,6 +50,27 @@ static double loss_of(const struct gradient *g, int i)
     return g->loss[i];
 }
 
+void train_log_terms(const struct gradient *g, char *text, size_t room)
+{
+    const struct engine *en = g->engine;
+    double sum[ROLE_COUNT] = {0};
+    unsigned roles = 0;
+    size_t at = 0;
+    for (int i = 0; i < en->n_obj; i++) {
+        const struct objective *o = &en->obj[i];
+        if (!(GOAL_BIT(o->goal) & GOALS_METHOD) || o->factor == 0)
+            continue;
+        sum[o->role[0]] += g->loss[i];
+        roles |= ROLE_BIT(o->role[0]);
+    }
+    const bool one = !(roles & (roles - 1));
+    snprintf(text, room, "loss %.3g", gradient_loss(g));
+    for (int r = 0; r < ROLE_COUNT && !one; r++)
+        if (roles & ROLE_BIT(r) && at < room)
+            at += (size_t)snprintf(text + at, room - at, "%s%s %.3g", at ? "  " : "", role_name[r],
+                                   sum[r]);
+}
+
 static double weight_of(const struct gradient *g, int i)
 {
     return objective_weight(&g->engine->obj[i]);

@@ -27,6 +27,9 @@ struct entry {
 /* Opens OUT/train.jsonl, empty, or with `append` truncated to its first `steps` lines: a killed run
  * may have logged steps after its checkpoint, which are repeated. */
 FILE *train_log_open(const char *out, bool append, long steps, struct err *e);
+/* The losses of a step as a progress bar shows them: "forget -1.23  retain 0.981", of each role the
+ * sum over its terms; with terms of one role alone "loss 0.981". */
+void train_log_terms(const struct gradient *g, char *text, size_t room);
 int train_log_write(FILE *f, const char *out, const struct gradient *g, const struct entry *entry,
                     struct err *e);
 

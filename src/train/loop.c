@@ -226,7 +226,12 @@ static int validate(struct train_run *r, long done, struct validation_result *v,
     long n = r->repeats;
     *validated = w && done && done % n == 0 &&
                  validation_is_due(w->o, done, n, epoch_of(r, done) > epoch_of(r, done - n));
-    return *validated ? validation_measure(w, v, e) : 0;
+    if (!*validated)
+        return 0;
+    int rc = validation_measure(w, v, e);
+    if (!rc)
+        validation_note(v, done, r->last);
+    return rc;
 }
 
 /* A step was abandoned because of an interrupt: saves the state before it. */
@@ -267,7 +272,7 @@ static int loop(struct train_run *r, long first, struct train_report *report, st
         report->loss = gradient_loss(&r->g);
         report->tokens += r->g.tokens;
         char extra[64];
-        snprintf(extra, sizeof extra, "loss %.4g", report->loss);
+        train_log_terms(&r->g, extra, sizeof extra);
         progress_step(&bar, step + 1, (double)report->tokens, extra);
         const struct entry entry = {.step = step,
                                     .lr = lr,

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/log.h"
+
 const struct param validation_params[] = {
     REAL_PARAM(struct validation_options, stop_nll, 0, 1e6, 0,
                "stop early once the mean NLL of the forget answers exceeds X (LLMU); 0: off"),
@@ -67,6 +69,17 @@ int validation_measure(const struct validation *w, struct validation_result *r, 
     if (forgotten && o->stop_ma > 0)
         tell(r, VALIDATION_MA, "stop_ma", o->stop_ma);
     return 0;
+}
+
+void validation_note(const struct validation_result *r, long step, long steps)
+{
+    char text[160] = "";
+    size_t at = 0;
+    for (int i = 0; i < VALIDATION_COUNT; i++)
+        if (!isnan(r->metrics[i]) && at < sizeof text)
+            at += (size_t)snprintf(text + at, sizeof text - at, "%s %s %.4g", at ? "," : "",
+                                   metric_name[i], r->metrics[i]);
+    log_note("validation %ld/%ld:%s", step, steps, text);
 }
 
 json_t *validation_json(const struct validation_result *r)

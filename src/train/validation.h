@@ -46,6 +46,8 @@ bool validation_wanted(const struct validation_options *o);
 /* Validation is due after `done` steps, the last `n` of which are new; epoch: one ended in them. */
 bool validation_is_due(const struct validation_options *o, long done, long n, bool epoch);
 int validation_measure(const struct validation *w, struct validation_result *r, struct err *e);
+/* A line about it: "validation 20/200: forget_nll 2.31, retain_nll 0.98", after step 20. */
+void validation_note(const struct validation_result *r, long step, long steps);
 /* {"forget_nll", "retain_nll", "el", "ma"}, without those that were not measured. */
 json_t *validation_json(const struct validation_result *r);
 
