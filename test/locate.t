@@ -136,7 +136,7 @@ run("$npo --locate wagle --ratio 0.2 --out $dir/inside");
 same('file', 'inside', '--locate wagle within the run: as --mask of the same seed');
 for my $how ("--mask $dir/w.safetensors", '--locate wagle --ratio 0.2') {
     my ($got) = interrupt('TERM', "$npo $how --out $dir/stopped");
-    is($got, 1, "interrupted, $how");
+    is($got, 143, "interrupted, $how");
     run("$npo $how --resume --out $dir/stopped");
     same('file', 'stopped', 'resumed: the bits of not having stopped');
     system 'rm', '-rf', "$dir/stopped";
