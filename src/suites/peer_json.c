@@ -109,7 +109,10 @@ static json_t *write_row(const struct records *r, int i, unsigned columns, unsig
     if (!rc)
         return row;
     json_decref(row);
-    err_set(e, texts ? "a text is not valid UTF-8" : "out of memory (rows)");
+    if (texts)
+        err_set(e, "a text is not valid UTF-8");
+    else
+        err_no_memory(e, "rows");
     return NULL;
 }
 

@@ -168,7 +168,7 @@ static int write_json(const char *dir, const char *name, json_t *j, struct err *
     char *path = file_join(dir, name, e);
     int rc = !path ? -1
              : j   ? json_write_file(j, path, JSON_INDENT(2), e)
-                   : err_set(e, "out of memory while writing '%s'", path);
+                   : err_code(e, ERR_NO_MEMORY, "out of memory while writing '%s'", path);
     free(path);
     json_decref(j);
     return rc;
