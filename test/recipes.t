@@ -82,7 +82,7 @@ for my $m (@methods) {
 }
 check('methods LAT', 0, qr/^wrapper: lat.*--lat-eps X .*default 2, 0 to 1000000.*--trainable-params-regex/ms, 'with the parameters of its wrapper and locator');
 check('methods ELM', 0, qr/^generic text:.*--guidance X .*default 3, 0 to 1000\)/ms, 'and of the text it learns');
-check('methods --terms', 0, qr/^npo_token_mean +logp +arXiv 2404.18239 +-\(2\/beta\)/m, 'the table of terms');
+check('methods --terms', 0, qr/^npo_token_mean +logp +-\(2\/beta\)[^\n]*(?:\n +[^\n]*)*\(arXiv\s+2404\.18239\)/m, 'the table of terms');
 check('methods NPU', 1, qr/unknown method 'NPU'; did you mean 'NPO'\?/, 'the nearest name');
 
 # --- the switches, one by one ---
