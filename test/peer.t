@@ -76,5 +76,5 @@ my $again = decode_json(get("$dir/rescored/TOFU_EVAL.json"));
 my @off = grep { my ($x, $y) = map { $_->{agg_value} } $first->{$_}, $again->{$_}; !defined $y || abs($x - $y) > 1e-12 * abs $x }
     grep { $_ ne 'exact_memorization' } sort keys %$first;
 is("@off", '', 'with the same aggregates');
-like($out, qr/^exact_memorization +\S+ +\S+ +\S+ +10 +1 /m, 'but for the missing one');
+like($out, qr/^exact_memorization .* 10 +1$/m, 'but for the missing one');
 done_testing();
