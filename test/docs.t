@@ -49,5 +49,12 @@ for my $path (glob 'README.md doc/*.md CONTRIBUTING.md MODEL.md') {
     my @bad = grep { !/^help / && refusal($_) ne '' } @commands;
     is(join('', map { "unlearn $_\n" . refusal($_) } @bad), '', "$path: " . @commands . ' commands are understood');
 }
+# The files of the project that a document names: `layer.c`, `train/term.h`, `rouge_test`.
+my %is = map { $_ => 1, s{.*/}{}r => 1, s{^src/}{}r => 1 } glob '{src,test,fuzz,tools,bench,demo}/* src/*/*';
+sub unknown_files {
+    my @named = map { split ' ' } slurp($_[0]) =~ /`([^`\n]+)`/g;
+    return grep { !$is{$_} && !/NAME|^src.*\.py$/ } map { s/^\.\///r } grep { m{^[\w./]*\w\.(?:c|h|t|py)$} } map { s/^(\w+_test)$/$1.c/r =~ s/^build\S+\/(\w+_test)\.t$/$1.c/r } @named;
+}
+is(join(' ', unknown_files($_)), '', "$_: the files it names are there") for glob 'README.md doc/*.md CONTRIBUTING.md MODEL.md';
 isnt(refusal('forget --learnig-rate 1'), '', 'a command that is not is found');
 done_testing();
