@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cli/args.h"
 #include "cli/command.h"
+#include "data/splice.h"
 #include "cli/job.h"
 #include "cli/start.h"
 #include "locate/mask_file.h"

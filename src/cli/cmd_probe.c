@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "cli/args.h"
 #include "cli/command.h"
+#include "data/splice.h"
 #include "cli/job.h"
 #include "run/setup.h"
 #include "model/store.h"

@@ -80,10 +80,6 @@ int dataset_check_room(const struct dataset *d, const struct rows *rows, const s
  * seq.mask. All arrays are copied. */
 int dataset_from_matrix(struct dataset *d, enum role role, const int *ids, const int *labels,
                         const int *mask, int b, int t, int keep_padding, struct err *e);
-/* The same from a file of tensors, ROLE.input_ids, ROLE.attention_mask, ROLE.labels; *there: it has
- * that role. */
-int dataset_from_tensors(struct dataset *d, enum role role, const struct tensor_file *f,
-                         int keep_padding, bool *there, struct err *e);
 /* Splits a long text, as MUSE and WMDP train on it: slices of `length` ids (the last one may be
  * shorter), each after `bos` unless that is -1. All tokens but the first of each are scored; a
  * slice without scored tokens is left out. */

@@ -1,5 +1,5 @@
-/* Examples with other answers to the same prompts, built from token ids: the prompt of one example,
- * then the scored tail of another, with its end token if it has one.
+/* Examples from token ids: those of a file of tensors, and other answers to the same prompts, that
+ * is, the prompt of one example, then the scored tail of another, with its end token if it has one.
  */
 #ifndef DATA_SPLICE_H
 #define DATA_SPLICE_H
@@ -16,5 +16,10 @@ int dataset_splice(struct dataset *d, enum role role, const struct dataset *prom
 /* Example i is prompt i with random ids below `vocab` as labels. */
 int dataset_random_answers(struct dataset *d, enum role role, const struct dataset *prompts,
                            int vocab, unsigned seed, struct err *e);
+
+/* dataset_from_matrix on a file of tensors, ROLE.input_ids, ROLE.attention_mask, ROLE.labels, all
+ * [B,T]; *there: it has that role. */
+int dataset_from_tensors(struct dataset *d, enum role role, const struct tensor_file *f,
+                         int keep_padding, bool *there, struct err *e);
 
 #endif
