@@ -101,7 +101,7 @@ struct run_validation {
 int run_validation_init(struct run_validation *w, const struct validation_options *o,
                         struct engine *g, struct err *e);
 
-/* Mean NLL of the first rows of the forget and of the retain data, at most 32 and 4096 tokens of
+/* Mean NLL of the first rows of the forget and of the retain data, at most 16 and 1024 tokens of
  * each; NaN where there are none. It does not change the numbers of the run, and is not part of its
  * cost. */
 int run_measure_nll(const struct engine *g, double *forget, double *retain, struct err *e);
