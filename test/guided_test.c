@@ -56,7 +56,7 @@ static void check_plain(struct model *m, const struct contexts *c, double temper
     struct generate_options o = {
         .max_new_tokens = NEW, .temperature = temperature, .top_p = 0.9, .seed = 4};
     struct generation plain[N] = {0}, guided[N] = {0};
-    struct err e = {"it does"};
+    struct err e = {.msg = "it does"};
     int equal = 0;
     ok(!model_generate(plain, m, c->v[0], N, &o, NULL, &e) && !generate(guided, m, c, N, 0, o, &e),
        "without guidance at temperature %g: %s", temperature, e.msg);
@@ -95,7 +95,7 @@ static void check_guided(struct model *m, const struct contexts *c, double guida
 {
     const struct generate_options o = {.max_new_tokens = NEW};
     struct generation g[N] = {0};
-    struct err e = {"it does"};
+    struct err e = {.msg = "it does"};
     int right = 0, all = 0;
     ok(!generate(g, m, c, N, guidance, o, &e), "guidance %g: %s", guidance, e.msg);
     for (int i = 0; i < N; i++)

@@ -166,7 +166,7 @@ static void check_gap(struct bench *b, const struct tensor_file *want, const cha
 static void check(struct bench *b, const char *root, const char *dir, const struct figure *f,
                   unsigned compat)
 {
-    struct err e = {"it does"};
+    struct err e = {.msg = "it does"};
     struct engine g;
     struct recipe r;
     struct tensor_file want;

@@ -37,7 +37,7 @@ static void check_log(const char *name, const json_t *want)
 static void check_loop(void)
 {
     struct bench b;
-    struct err e = {"it does"};
+    struct err e = {.msg = "it does"};
     struct train_report rep;
     struct tensor_file want;
     double off = 0;
