@@ -51,7 +51,7 @@ int results_claim(const struct inputs *in, const struct results_claim *c, bool *
     static const char *const logs[] = {"EVAL.json", "SUMMARY.json", "TABLE.json", "COST.json"};
     enum { LOGS = sizeof logs / sizeof *logs };
     struct buf path = {0};
-    bool there, begun = false, any = false;
+    bool there = false, begun = false, any = false;
     int rc = inputs_keep(in, c->out, e) || find_log(in, c, "EVIDENCE.bin", &path, &begun, e);
     if (!rc && begun && !c->overwrite && !c->resume)
         rc = err_about(e, c->files ? "out_resume" : "out",
