@@ -16,8 +16,8 @@ struct waiting {
     bool shared;   /* the cores are shared with others: sleep */
 };
 
-/* The next tick, given the switches so far: one tick with many switches is enough to share, and ten
- * calm ones to stop sharing. */
+/* The next tick, given the switches so far: one tick with many switches is enough to share, and
+ * five calm ones to stop sharing. */
 void waiting_tick(struct waiting *w, long switches);
 
 /* Starts the monitor, for the rest of the process. To be called before the first parallel region.
