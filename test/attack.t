@@ -130,6 +130,9 @@ is_deeply($got->{unlearned}{'1e+30'}{rest}{prob}[-1], undef, 'a figure that is n
 my $alone = attack("relearn --model $data/unlearned --forget $rest --steps 3 --rates 1e-3");
 is_deeply($got->{unlearned}{'0.001'}, $alone->{unlearned}{'0.001'}, 'the next rate starts from the weights as they were');
 
+my ($ok, $shown) = run("attack relearn $three --steps 2 --rates 1e-3 --quiet");
+like($shown, qr/^relearn +start +end +recovery .*^0\.001 +attacked  .*^0\.001 +rest  +0\.0131 /ms, 'the ends of the curves as a table');
+
 # --- budgets of 0 change nothing; more noise is farther ---
 
 $got = attack("interpolate $three --alpha 0");

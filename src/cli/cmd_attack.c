@@ -109,7 +109,37 @@ static void print_lines(const json_t *j, json_t *block, const char **path, int d
     }
 }
 
-static void print_table(const json_t *j)
+/* Curves over steps, of which a table shows the ends; the JSON has all. */
+static void print_curves(const char *name, json_t *summary)
+{
+    static const struct {
+        const char *key, *title;
+    } ends[] = {{"start", "start"},
+                {"end", "end"},
+                {"recovery_end", "recovery"},
+                {"steps_to_50", "50 % at"},
+                {"excess_end", "excess"}};
+    const char *setting, *set;
+    json_t *sets, *v;
+    printf("\n%-18s", name);
+    for (size_t c = 0; c < sizeof ends / sizeof *ends; c++)
+        printf("  %10s", ends[c].title);
+    putchar('\n');
+    json_object_foreach(summary, setting, sets) json_object_foreach(sets, set, v)
+    {
+        printf("%-9s%-9s", setting, set);
+        for (size_t c = 0; c < sizeof ends / sizeof *ends; c++) {
+            const json_t *x = json_object_get(v, ends[c].key);
+            if (json_is_number(x))
+                printf("  %10.4g", json_number_value(x));
+            else
+                printf("  %10s", "-");
+        }
+        putchar('\n');
+    }
+}
+
+static void print_figures(const json_t *j)
 {
     const char *path[DEPTH];
     printf("\n%-30s", json_string_value(json_object_get(j, "name")));
@@ -126,6 +156,15 @@ static void print_table(const json_t *j)
         printf("%-30s  %10s  %9.1f%%  %9.1f%%\n", setting, "",
                100 * json_number_value(json_object_get(v, "unlearned")),
                100 * json_number_value(json_object_get(v, "retrained")));
+}
+
+static void print_table(const json_t *j)
+{
+    json_t *summary = json_object_get(j, "summary");
+    if (summary)
+        print_curves(json_string_value(json_object_get(j, "name")), summary);
+    else
+        print_figures(j);
 }
 
 /* --- the work --- */
