@@ -4,7 +4,7 @@
 #     demo/run.sh [OUT]       OUT: where models and results go (default: demo-out); those of a
 #                             demonstration before it are replaced
 #
-# With SmolLM2 in the cache (./bootstrap demo fetches it) it starts from that and takes about seven
+# With SmolLM2 in the cache (./bootstrap demo fetches it) it starts from that and takes about six
 # minutes on two free cores; without, it trains a tiny model from nothing, in one or two. UNLEARN names the program
 # (default: ./unlearn), DEMO=tiny asks for the tiny model. demo/output.txt is what one run printed
 # (demo/run.sh >demo/output.txt), for doc/demo.md.
@@ -24,7 +24,7 @@ if [ -f "$smollm2" ] && [ "${DEMO:-}" != tiny ]; then
     start="--model default"
     retain=$people[0:50]
     learn="--epochs 6 --lr 3e-4 --batch 4"
-    unlearning="--epochs 10 --lr 6e-5 --alpha 2 --batch 5"
+    unlearning="--epochs 10 --lr 4e-5 --alpha 2 --batch 5"
     base=1
 else
     start="--model demo/tiny --scratch"
