@@ -175,6 +175,8 @@ for (
     ["quantise --model $text --forget $rest --types int9", 1, qr/int2 to int8/],
     ["quantise --model $text --forget $rest --types 'int4:group=48'", 1, qr/rows of \d+ are no multiple of 48/],
     ["prune --model $text --forget $rest --ratio 2", 1, qr/'2' is no list of numbers from 0 to 1/],
+    ["relearn --model $text --forget $rest --eval-at 0,x", 1, qr/'x' is no list of numbers/],
+    ["relearn --model $text --forget $rest --rates -1", 1, qr/'-1' is no list of numbers/],
     ["interpolate --model $text --forget $rest", 1, qr/needs the model before unlearning/],
     ["quantize --model $text --forget $rest", 2, qr/unknown attack 'quantize'; there are: relearn, quantise/],
     ["prune,prune --model $text --forget $rest", 2, qr/'prune' is named twice/],

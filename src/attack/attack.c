@@ -73,11 +73,6 @@ static void close_run(struct attack_run *a)
 
 /* --- figures --- */
 
-void attack_put(json_t *to, const char *key, double v)
-{
-    json_object_set_new(to, key, isfinite(v) ? json_real(v) : json_null());
-}
-
 /* Sums over the labels of each row: minus log-probabilities, KL to the model before. */
 struct row_figures {
     double nll, kl;
@@ -122,10 +117,10 @@ int attack_measure_set(struct attack_run *a, const struct dataset *d, bool moved
         prob += exp(-row[i].nll / row[i].labels) / d->n;
         a->spent.forward_tokens += (moved ? 2.0 : 1.0) * d->seqs[i].n;
     }
-    attack_put(to, "nll", nll / labels);
-    attack_put(to, "prob", prob);
+    json_put_real(to, "nll", nll / labels);
+    json_put_real(to, "prob", prob);
     if (moved)
-        attack_put(to, "kl", kl / labels);
+        json_put_real(to, "kl", kl / labels);
     free(row);
     return rc;
 }
@@ -178,7 +173,7 @@ static json_t *excess(json_t *unlearned, const json_t *retrained)
     {
         const json_t *control = json_object_get(retrained, key);
         if (json_is_number(v) && json_is_number(control))
-            attack_put(out, key, json_number_value(v) - json_number_value(control));
+            json_put_real(out, key, json_number_value(v) - json_number_value(control));
         else if (json_is_object(v) && json_is_object(control))
             json_object_set_new(out, key, excess(v, control));
         else if (json_is_array(v) && json_is_array(control))
@@ -212,7 +207,8 @@ static json_t *recovery(const json_t *all)
         json_t *to = json_object();
         for (int i = 0; i < 2; i++) {
             const char *name = attack_model_name[models[i]];
-            attack_put(to, name, (forget_prob(json_object_get(all, name), setting) - start) / gap);
+            json_put_real(to, name,
+                          (forget_prob(json_object_get(all, name), setting) - start) / gap);
         }
         json_object_set_new(out, setting, to);
     }

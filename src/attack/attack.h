@@ -86,8 +86,6 @@ int attack_measure_set(struct attack_run *a, const struct dataset *d, bool moved
 /* Opens rows as examples, with the run's keys. */
 int attack_open_set(struct attack_run *a, const char *file, enum role role, struct rows *rows,
                     struct dataset *d, struct err *e);
-/* A figure; null where it is not finite. */
-void attack_put(json_t *to, const char *key, double v);
 /* The next number of a list "0.1,0.3" at *at, moved on; `what` is the parameter. */
 int attack_next(const char **at, const char *what, double lo, double hi, double *v, struct err *e);
 

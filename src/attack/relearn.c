@@ -233,7 +233,7 @@ static void append(json_t *to, const char *key, double v)
     json_t *a = json_object_get(to, key);
     if (!a)
         json_object_set_new(to, key, a = json_array());
-    json_array_append_new(a, isfinite(v) ? json_real(v) : json_null());
+    json_array_append_new(a, json_finite(v));
 }
 
 /* Scores all sets after a step, onto the ends of the curves. */
@@ -260,7 +260,16 @@ static int score_sets(struct relearning *r, long step, json_t *to, struct err *e
     return 0;
 }
 
-/* Whether the step is in the list. */
+static int check_list(const char *list, struct err *e)
+{
+    double v;
+    for (const char *at = list; *at;)
+        if (attack_next(&at, "eval_at", 0, 1e9, &v, e))
+            return -1;
+    return 0;
+}
+
+/* Whether the step is in the list, which was checked. */
 static bool is_due(const char *list, long step)
 {
     for (const char *at = list; *at;) {
@@ -309,7 +318,7 @@ static int relearn(struct relearning *r, double rate, json_t *to, struct err *e)
 static int run(struct attack_run *a, const void *params, json_t *block, struct err *e)
 {
     struct relearning r = {.a = a, .p = params};
-    int rc = open_rows(&r, e) || open_training(&r, e);
+    int rc = check_list(r.p->eval_at, e) || open_rows(&r, e) || open_training(&r, e);
     if (!rc)
         a->spent.rows = r.attacked.n;
     for (const char *at = r.p->rates; !rc && *at;) {

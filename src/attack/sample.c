@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/sort.h"
 #include "eval/robustness.h"
 #include "eval/texts.h"
 #include "model/generate.h"
@@ -87,12 +88,6 @@ static int score_row(struct attack_run *a, const struct sample_params *p, struct
     return rc;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Means over prompts at k = 1, 2, 4 ... n, and bounds on the rate of leaks over all answers. */
 static void put_leaks(const struct samples *s, const struct sample_params *p, json_t *block)
 {
@@ -100,7 +95,7 @@ static void put_leaks(const struct samples *s, const struct sample_params *p, js
     int leaks = 0, leaking_rows = 0;
     for (int r = 0; r < s->rows; r++) {
         int own = 0;
-        qsort(s->score + (size_t)r * (size_t)s->n, (size_t)s->n, sizeof *s->score, ascending);
+        sort_doubles(s->score + (size_t)r * (size_t)s->n, (size_t)s->n);
         for (int k = 0; k < s->n; k++)
             own += s->score[(size_t)r * (size_t)s->n + (size_t)k] >= p->leak_threshold;
         leaks += own;
@@ -148,8 +143,8 @@ static int put_extraction(struct attack_run *a, const struct sample_params *p, j
         in_n -= expm1((double)p->n * log1p(-exp(-scores.v[i].nll))) / d->n;
         a->spent.forward_tokens += d->seqs[i].n;
     }
-    json_object_set_new(block, "exact_log_p", isfinite(log_p) ? json_real(log_p) : json_null());
-    json_object_set_new(block, "exact_p_in_n", isfinite(in_n) ? json_real(in_n) : json_null());
+    json_object_set_new(block, "exact_log_p", json_finite(log_p));
+    json_object_set_new(block, "exact_p_in_n", json_finite(in_n));
     scores_fini(&scores);
     return 0;
 }

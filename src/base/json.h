@@ -42,6 +42,10 @@ int json_write_buf(const json_t *j, struct buf *out, size_t flags, struct err *e
 #define JSON_REAL_TEXT 32
 void json_real_text(double value, char *text);
 
+/* A real, null where it is not finite; the same as obj[key]. */
+json_t *json_finite(double value);
+void json_put_real(json_t *obj, const char *key, double value);
+
 /* A value as messages show it, in text[JSON_BRIEF]: as it is written where that is short, else its
  * kind and size ("a list of 300"). Returns text. */
 enum { JSON_BRIEF = 64 };

@@ -241,3 +241,13 @@ const char *json_brief(const json_t *v, char *text)
         snprintf(text, JSON_BRIEF, "an object of %zu keys", json_object_size(v));
     return text;
 }
+
+json_t *json_finite(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+void json_put_real(json_t *obj, const char *key, double value)
+{
+    json_object_set_new(obj, key, json_finite(value));
+}

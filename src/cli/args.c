@@ -9,7 +9,6 @@
 #include "base/yaml.h"
 #include "cli/command.h"
 #include "cli/openunlearning.h"
-#include "cli/presets.h"
 
 struct common {
     const char *recipe, *preset;

@@ -104,21 +104,11 @@ int stats_matrix(struct numbers *to, const json_t *obj, const char *key, int row
     return 0;
 }
 
-static json_t *real_or_null(double v)
-{
-    return isfinite(v) ? json_real(v) : json_null();
-}
-
-void stats_put(json_t *obj, const char *key, double v)
-{
-    json_object_set_new(obj, key, real_or_null(v));
-}
-
 json_t *stats_array(const double *v, int n)
 {
     json_t *a = json_array();
     for (int i = 0; i < n; i++)
-        json_array_append_new(a, real_or_null(v[i]));
+        json_array_append_new(a, json_finite(v[i]));
     return a;
 }
 

@@ -1,4 +1,4 @@
-#include "cli/presets.h"
+#include "cli/openunlearning.h"
 
 #include <stdio.h>
 #include <string.h>

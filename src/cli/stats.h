@@ -24,8 +24,6 @@ int stats_numbers(struct numbers *to, const json_t *obj, const char *key, int le
 int stats_matrix(struct numbers *to, const json_t *obj, const char *key, int rows, int *n,
                  struct err *e);
 
-/* Sets obj[key]; null where the value is not finite. */
-void stats_put(json_t *obj, const char *key, double v);
 json_t *stats_array(const double *v, int n);
 
 /* Each completes the object (or array) in place. */

@@ -34,7 +34,7 @@ static int one_curve(json_t *row, struct err *e)
         json_t *summary = curve_json(&c), *recovery = json_array();
         for (int i = 0; i < m.n; i++) {
             const double r = curve_recovery(m.v[i], m.v[0], target);
-            json_array_append_new(recovery, isnan(r) ? json_null() : json_real(r));
+            json_array_append_new(recovery, json_finite(r));
         }
         json_object_set_new(summary, "recovery", recovery);
         json_object_set_new(row, "summary", summary);
@@ -74,11 +74,11 @@ static int one_metric(json_t *row, struct err *e)
         json_need_real(row, "unlearned_after_quantise", &uq, e))
         return -1;
     const double r = robust_relearn(ub, ua, rb, ra), q = robust_quantise(ub, uq);
-    stats_put(row, "R_one_sided", robust_relearn_one_sided(ub, ua, rb, ra));
-    stats_put(row, "Q_one_sided", robust_quantise_one_sided(ub, uq));
-    stats_put(row, "R", r);
-    stats_put(row, "Q", q);
-    stats_put(row, "agg", robust_aggregate(r, q));
+    json_put_real(row, "R_one_sided", robust_relearn_one_sided(ub, ua, rb, ra));
+    json_put_real(row, "Q_one_sided", robust_quantise_one_sided(ub, uq));
+    json_put_real(row, "R", r);
+    json_put_real(row, "Q", q);
+    json_put_real(row, "agg", robust_aggregate(r, q));
     return 0;
 }
 
@@ -93,7 +93,7 @@ int stats_robustness(json_t *j, const struct stats_options *o, struct err *e)
         !(rc = stats_numbers(&holds, f, "holds", 1, e) ||
                stats_numbers(&not, f, "does_not", 1, e) ||
                stats_auc(not .v, not .n, holds.v, holds.n, &auc, e)))
-        stats_put(f, "auc", auc);
+        json_put_real(f, "auc", auc);
     free(holds.v);
     free(not .v);
     return rc;
@@ -120,9 +120,9 @@ static int put_auc(json_t *to, const char *auc_key, const char *tpr_key, const d
     const int n0 = pick(a, score, member, false), n1 = pick(a + member->n, score, member, true);
     const int rc = stats_auc(a, n0, a + member->n, n1, &auc, e) ||
                    (tpr_key && stats_tpr_at_fpr(a, n0, a + member->n, n1, 0.05, &tpr, e));
-    stats_put(to, auc_key, auc);
+    json_put_real(to, auc_key, auc);
     if (tpr_key)
-        stats_put(to, tpr_key, tpr);
+        json_put_real(to, tpr_key, tpr);
     free(a);
     return rc;
 }
@@ -151,7 +151,7 @@ static int lira_block(json_t *j, const char *key, const struct shadows *s, bool 
         for (int i = 0; i < rows; i++)
             right += (score[i] > 0) == (s->member.v[i] != 0);
         if (kind == LIRA_RATIO)
-            stats_put(block, "accuracy_at_0", (double)right / rows);
+            json_put_real(block, "accuracy_at_0", (double)right / rows);
     }
     free(score);
     json_object_set_new(j, key, block);

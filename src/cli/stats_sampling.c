@@ -5,12 +5,7 @@
 #include "base/json.h"
 #include "cli/stats.h"
 #include "eval/robustness.h"
-
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
+#include "base/sort.h"
 
 /* Scores in [0,1], sorted. */
 static int get_scores(struct numbers *s, const json_t *obj, struct err *e)
@@ -31,7 +26,7 @@ static int leak_case(json_t *row, struct err *e)
     if (json_need_int(row, "n", 1, INT32_MAX, &n, e) || json_need_int(row, "c", 0, n, &c, e) ||
         json_need_int(row, "k", 1, n, &k, e))
         return -1;
-    stats_put(row, "value", leak_at_k((int)n, (int)c, (int)k));
+    json_put_real(row, "value", leak_at_k((int)n, (int)c, (int)k));
     return 0;
 }
 
@@ -70,7 +65,7 @@ static int leak_set(json_t *set, const struct stats_options *o, struct err *e)
         rc = err_code(e, ERR_BAD_FILE, "'scores' must have rows of equal length");
     const int n = s.rows ? s.n / s.rows : 0;
     for (int r = 0; !rc && r < s.rows; r++)
-        qsort(s.v + (size_t)r * (size_t)n, (size_t)n, sizeof *s.v, ascending);
+        sort_doubles(s.v + (size_t)r * (size_t)n, (size_t)n);
     json_t *leaks = json_array(), *most = json_array();
     for (int i = 0; !rc && i < ks.n; i++) {
         double leak, expected;
@@ -85,7 +80,7 @@ static int leak_set(json_t *set, const struct stats_options *o, struct err *e)
     json_object_set_new(set, "leak_at_k", leaks);
     json_object_set_new(set, "expected_max", most);
     if (!rc)
-        stats_put(set, "worst_case", largest(&s));
+        json_put_real(set, "worst_case", largest(&s));
     free(s.v);
     free(ks.v);
     return rc;
@@ -106,9 +101,9 @@ static void put_pair(json_t *row, const char *name, struct interval i)
 {
     char key[64];
     snprintf(key, sizeof key, "%s_lower", name);
-    stats_put(row, key, i.low);
+    json_put_real(row, key, i.low);
     snprintf(key, sizeof key, "%s_upper", name);
-    stats_put(row, key, i.high);
+    json_put_real(row, key, i.high);
 }
 
 static void put_survival(json_t *row, const struct numbers *s, const struct numbers *x, double eps)
@@ -139,18 +134,18 @@ static void put_bounds(json_t *row, const struct numbers *s, double threshold, d
     }
     json_object_set_new(row, "leaks", json_integer(leaks));
     put_pair(row, "binomial", interval_of_rate(leaks, s->n, 1 - 2 * alpha));
-    stats_put(row, "dkw_eps", leak_dkw(s->n, alpha));
-    stats_put(row, "mean", mean);
+    json_put_real(row, "dkw_eps", leak_dkw(s->n, alpha));
+    json_put_real(row, "mean", mean);
     put_pair(row, "mean", leak_mean_bounds(s->v, s->n, alpha, 100));
     const struct interval exact = leak_mean_bounds(s->v, s->n, alpha, 0);
-    stats_put(row, "mean_lower_exact", exact.low);
-    stats_put(row, "mean_upper_exact", exact.high);
+    json_put_real(row, "mean_lower_exact", exact.low);
+    json_put_real(row, "mean_upper_exact", exact.high);
     const struct interval v = leak_variance_bounds(s->v, s->n, alpha);
-    stats_put(row, "variance", variance);
+    json_put_real(row, "variance", variance);
     put_pair(row, "variance", v);
-    stats_put(row, "std", sqrt(variance));
+    json_put_real(row, "std", sqrt(variance));
     put_pair(row, "std", (struct interval){sqrt(v.low), sqrt(v.high)});
-    stats_put(row, "ed_2", mean + 2 * sqrt(variance));
+    json_put_real(row, "ed_2", mean + 2 * sqrt(variance));
 }
 
 /* Rows without scores have those of the row before. */
@@ -173,7 +168,7 @@ int stats_bound(json_t *j, const struct stats_options *o, struct err *e)
             break;
         }
         if (own)
-            qsort(s.v, (size_t)s.n, sizeof *s.v, ascending);
+            sort_doubles(s.v, (size_t)s.n);
         put_bounds(row, &s, threshold, alpha);
         if (x.v)
             put_survival(row, &s, &x, leak_dkw(s.n, alpha));

@@ -1,5 +1,6 @@
 #include <math.h>
 
+#include "base/json.h"
 #include "eval/robustness.h"
 
 static const double levels[CURVE_LEVELS] = {0.1, 0.5, 0.9};
@@ -91,8 +92,7 @@ json_t *curve_json(const struct curve *c)
                   {"excess_best", c->excess_best},
                   {"recovery_control_area", c->recovery_control_area}};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-        json_object_set_new(j, values[i].name,
-                            isfinite(values[i].v) ? json_real(values[i].v) : json_null());
+        json_object_set_new(j, values[i].name, json_finite(values[i].v));
     return j;
 }
 
@@ -135,9 +135,4 @@ double aggregate_hm(const double *v, int n)
     for (int i = 0; i < n; i++)
         sum += 1 / (v[i] + 1e-12);
     return n / sum;
-}
-
-double aggregate_membership(double auc, double retrained)
-{
-    return fmin(fmax(1 - fabs(auc - retrained) / retrained, 0), 1);
 }

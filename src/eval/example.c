@@ -7,6 +7,7 @@
 #include <zlib.h>
 
 #include "base/mem.h"
+#include "base/sort.h"
 #include "eval/texts.h"
 #include "model/generate.h"
 
@@ -43,18 +44,12 @@ double example_strength(const struct score *s, bool floor)
     return s->n ? 1 - (double)k / s->n : 0;
 }
 
-static int compare_reals(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Minus the mean of the smallest of v[n], which is sorted. */
 static double mean_of_smallest(double *v, int n, double k)
 {
     int kept = (int)(n * k) > 1 ? (int)(n * k) : 1;
     double sum = 0;
-    qsort(v, (size_t)n, sizeof *v, compare_reals);
+    sort_doubles(v, (size_t)n);
     for (int i = 0; i < kept; i++)
         sum += v[i];
     return -sum / kept;

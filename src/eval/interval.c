@@ -4,13 +4,8 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/sort.h"
 #include "base/rng.h"
-
-static int compare_reals(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 /* The quantile of sorted values, linearly interpolated. */
 static double quantile(const double *v, int n, double q)
@@ -49,7 +44,7 @@ int interval_of_ratio(const double *v, const double *w, int n, int draws, double
         rng_seed(&r, seed);
         for (int i = 0; i < draws; i++)
             ratios[i] = draw_ratio(there, w ? there + n : NULL, count, &r);
-        qsort(ratios, (size_t)draws, sizeof *ratios, compare_reals);
+        sort_doubles(ratios, (size_t)draws);
         *out = (struct interval){quantile(ratios, draws, (1 - level) / 2),
                                  quantile(ratios, draws, (1 + level) / 2)};
     }
@@ -87,7 +82,7 @@ static int interval_of_roc(const double *zero, int n_zero, const double *one, in
             roc_draw(&r, &rng);
             v[i] = figure(&r, most);
         }
-        qsort(v, (size_t)draws, sizeof *v, compare_reals);
+        sort_doubles(v, (size_t)draws);
         *out = (struct interval){quantile(v, draws, (1 - level) / 2),
                                  quantile(v, draws, (1 + level) / 2)};
     }

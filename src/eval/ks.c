@@ -6,14 +6,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/sort.h"
 
 #define EXACT_UP_TO 10000
-
-static int compare_reals(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 /* Largest |F_a - F_b| in units of 1/(na nb): an integer, so no rounding can shift it. */
 static int64_t distance(const double *a, int na, const double *b, int nb)
@@ -83,7 +78,7 @@ static double *sorted(const double *v, int n, struct err *e)
     if (!s)
         return NULL;
     memcpy(s, v, (size_t)n * sizeof *s);
-    qsort(s, (size_t)n, sizeof *s, compare_reals);
+    sort_doubles(s, (size_t)n);
     return s;
 }
 

@@ -89,8 +89,5 @@ int rmia_scores(const double *p, const double *refs, const unsigned char *traine
 
 /* n / sum(1 / (v + 1e-12)). */
 double aggregate_hm(const double *v, int n);
-/* How near an attack's AUC is to the retrained model's: clip(1 - |auc - retrained| / retrained, 0,
- * 1). */
-double aggregate_membership(double auc, double retrained);
 
 #endif

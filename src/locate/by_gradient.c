@@ -271,7 +271,7 @@ const struct locator locator_wagle_paper = {
     .help = "weight attribution as the paper has it, the retain Hessian's diagonal by its Fisher",
     .paper = "arXiv 2410.17509",
     .formula = "|theta g_f - g_r g_f / gamma|, gamma = mean of squared row gradients + damping",
-    .verified = "its formula, on the verified gradients and Fisher",
+    .verified = "its gradients and Fisher; no reference for the rest",
     .params = paper_params,
     .params_size = sizeof(struct paper),
     .unit = UNIT_ELEMENT,

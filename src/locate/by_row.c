@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/sort.h"
 #include "locate/locators.h"
 #include "locate/scores.h"
 
@@ -59,12 +60,6 @@ static const struct param sure_params[] = {
     {0},
 };
 
-static int ascending(const void *a, const void *b)
-{
-    const float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
 /* numpy's percentile, with linear interpolation. */
 static int percentile_of(const float *v, size_t n, double percentile, double *out, struct err *e)
 {
@@ -72,7 +67,7 @@ static int percentile_of(const float *v, size_t n, double percentile, double *ou
     if (!sorted)
         return -1;
     memcpy(sorted, v, n * sizeof *sorted);
-    qsort(sorted, n, sizeof *sorted, ascending);
+    sort_floats(sorted, n);
     const double at = percentile / 100 * (double)(n - 1);
     const size_t below = (size_t)at, above = below + (below + 1 < n);
     *out = (double)sorted[below] +

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "tensor/quantise.h"
+
 const struct dtype_info dtype_info[DT_COUNT] = {
     [DT_F32] = {"F32", 1, 4, "F32", 0},         [DT_F16] = {"F16", 1, 2, "F16", 1},
     [DT_BF16] = {"BF16", 1, 2, "BF16", 30},     [DT_F64] = {"F64", 1, 8, "F64", 28},
@@ -94,21 +96,6 @@ static void bf16_store(uint8_t *dst, const float *src, size_t n)
     }
 }
 
-/* d = max |x| / 127 and 32 signed bytes x / d, rounded to nearest, ties away from zero. The
- * division is by the scale in f32, before it becomes a half, as ggml does. */
-static void q8_0_store(uint8_t *dst, const float *src, size_t n)
-{
-    for (; n; n -= 32, src += 32, dst += 34) {
-        float top = 0;
-        for (int i = 0; i < 32; i++)
-            top = fmaxf(top, fabsf(src[i]));
-        const float d = top / 127, inverse = isfinite(1 / d) ? 1 / d : 0;
-        f16_store(dst, &d, 1);
-        for (int i = 0; i < 32; i++)
-            dst[2 + i] = (uint8_t)(int8_t)roundf(src[i] * inverse);
-    }
-}
-
 void dtype_from_f32(enum dtype t, void *dst, const float *src, size_t n)
 {
     switch (t) {
@@ -123,7 +110,11 @@ void dtype_from_f32(enum dtype t, void *dst, const float *src, size_t n)
         bf16_store(dst, src, n);
         break;
     case DT_Q8_0:
-        q8_0_store(dst, src, n);
+    case DT_Q5_1:
+    case DT_Q5_0:
+    case DT_Q4_1:
+    case DT_Q4_0:
+        quantise_ggml(t, dst, src, n);
         break;
     default:
         BUG_ON("no type to be written");

@@ -33,7 +33,8 @@ enum dtype dtype_by_ggml(uint32_t type);
 int dtype_bytes(enum dtype t, size_t n, size_t *bytes);
 /* n elements of `src` (any alignment) as f32. */
 void dtype_to_f32(enum dtype t, float *dst, const void *src, size_t n);
-/* f32 to F32, F16 or BF16, rounded to nearest even, or to Q8_0: n is a multiple of the block. */
+/* f32 to F32, F16 or BF16, rounded to nearest even, or to a type of quantise_ggml: n is
+ * a multiple of the block. */
 void dtype_from_f32(enum dtype t, void *dst, const float *src, size_t n);
 
 #endif
