@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -26,6 +28,17 @@ static const char *model_of(const struct attack_options *o, enum attack_model wh
                                        : o->setup.model;
 }
 
+/* An empty answer holds nothing that could come back; its end token alone would be scored. */
+static int check_answers(const struct rows *rows, const char *key, struct err *e)
+{
+    for (int i = 0; i < rows->n; i++) {
+        const char *answer = json_string_value(json_object_get(rows->v[i], key));
+        if (answer && !answer[strspn(answer, " \t\n")])
+            return rows_err(rows, i, e, "the answer is empty: nothing can be brought back");
+    }
+    return 0;
+}
+
 int attack_open_set(struct attack_run *a, const char *file, enum role role, struct rows *rows,
                     struct dataset *d, struct err *e)
 {
@@ -36,6 +49,8 @@ int attack_open_set(struct attack_run *a, const char *file, enum role role, stru
     if (setup_check_rows(rows, a->o->question_key, "rows are a prompt and its answer, or {ids}",
                          e) ||
         setup_text(&a->s, e))
+        return -1;
+    if (check_answers(rows, a->o->answer_key, e))
         return -1;
     return dataset_build(d, role, rows, a->o->question_key, a->o->answer_key, &a->s.encoder, e);
 }
@@ -148,97 +163,82 @@ int attack_next(const char **at, const char *what, double lo, double hi, double 
     return 0;
 }
 
+/* --- settings and files --- */
+
+json_t *attack_begin(struct attack_run *a, json_t *block, const char *name)
+{
+    if (json_object_get(block, name))
+        return NULL;
+    json_t *to = json_object();
+    snprintf(a->setting, sizeof a->setting, "%s", name);
+    json_object_set_new(block, name, to);
+    return to;
+}
+
+void attack_end(struct attack_run *a)
+{
+    *a->setting = 0;
+}
+
+int attack_replay_file(const struct attack_run *a, const char *name, char **path, struct err *e)
+{
+    *path = a->o->replay ? file_join(a->o->replay, name, e) : NULL;
+    if (a->o->replay && !*path)
+        return -1;
+    if (*path && !file_exists(*path)) {
+        free(*path);
+        *path = NULL;
+    }
+    return 0;
+}
+
+char *attack_out_file(const struct attack_run *a, const char *name, struct err *e)
+{
+    return a->o->out ? file_join(a->o->out, name, e) : NULL;
+}
+
 /* --- all models --- */
 
-static json_t *excess(json_t *unlearned, const json_t *retrained);
-
-static json_t *excess_of_arrays(const json_t *a, const json_t *b)
+/* The tokens of all rows, which must be the same for every model: figures of different tokens
+ * cannot be compared. */
+static uint64_t tokens_of(const struct attack_run *a)
 {
-    json_t *out = json_array();
-    for (size_t i = 0; i < json_array_size(a) && i < json_array_size(b); i++) {
-        const json_t *x = json_array_get(a, i), *y = json_array_get(b, i);
-        const bool both = json_is_number(x) && json_is_number(y);
-        json_array_append_new(out, both ? json_real(json_number_value(x) - json_number_value(y))
-                                        : json_null());
-    }
-    return out;
-}
-
-/* Differences of all numbers that both have, in objects of the same shape. */
-static json_t *excess(json_t *unlearned, const json_t *retrained)
-{
-    json_t *out = json_object(), *v;
-    const char *key;
-    json_object_foreach(unlearned, key, v)
-    {
-        const json_t *control = json_object_get(retrained, key);
-        if (json_is_number(v) && json_is_number(control))
-            json_put_real(out, key, json_number_value(v) - json_number_value(control));
-        else if (json_is_object(v) && json_is_object(control))
-            json_object_set_new(out, key, excess(v, control));
-        else if (json_is_array(v) && json_is_array(control))
-            json_object_set_new(out, key, excess_of_arrays(v, control));
-    }
-    return out;
-}
-
-/* prob of a setting on the forget set; NaN: there is none. */
-static double forget_prob(const json_t *block, const char *setting)
-{
-    const json_t *v =
-        json_object_get(json_object_get(json_object_get(block, setting), "forget"), "prob");
-    return json_is_number(v) ? json_number_value(v) : NAN;
-}
-
-/* How much of what unlearning took from the probability of the forget answers each setting brings
- * back: (after - before) / (target - before), of the unlearned model, and of the control with the
- * same scale. */
-static json_t *recovery(const json_t *all)
-{
-    static const enum attack_model models[] = {ATTACK_UNLEARNED, ATTACK_RETRAINED};
-    json_t *unlearned = json_object_get(all, "unlearned"), *v, *out = json_object();
-    const double start = forget_prob(unlearned, "before");
-    const double gap = forget_prob(json_object_get(all, "target"), "before") - start;
-    const char *setting;
-    json_object_foreach(unlearned, setting, v)
-    {
-        if (!strcmp(setting, "before") || !isfinite(forget_prob(unlearned, setting) / gap))
-            continue;
-        json_t *to = json_object();
-        for (int i = 0; i < 2; i++) {
-            const char *name = attack_model_name[models[i]];
-            json_put_real(to, name,
-                          (forget_prob(json_object_get(all, name), setting) - start) / gap);
+    uint64_t h = HASH_START;
+    for (int set = 0; set < ATTACK_SETS; set++)
+        for (int i = 0; i < a->sets[set].n; i++) {
+            const struct seq *q = &a->sets[set].seqs[i];
+            h = hash_bytes(h, q->ids, (size_t)q->n * sizeof *q->ids);
         }
-        json_object_set_new(out, setting, to);
-    }
-    return out;
+    return h;
 }
 
-static json_t *budget_json(const struct attack_budget *b)
+static int check_tokens(const struct attack_run *a, uint64_t *tokens, struct err *e)
 {
-    return json_pack("{s:f, s:f, s:I, s:I, s:I}", "forward_tokens", b->forward_tokens,
-                     "backward_tokens", b->backward_tokens, "candidates", (json_int_t)b->candidates,
-                     "steps", (json_int_t)b->steps, "rows", (json_int_t)b->rows);
+    const uint64_t own = tokens_of(a);
+    if (*tokens && *tokens != own)
+        return err_code(e, ERR_ARGUMENT,
+                        "its tokenizer or chat template gives other tokens of the same rows than "
+                        "the unlearned model's; the models cannot be compared");
+    *tokens = own;
+    return 0;
 }
 
 static int attack_one(const struct attack *attack, const void *params, struct attack_run *a,
-                      json_t *out, struct err *e)
+                      uint64_t *tokens, json_t *all, struct err *e)
 {
     const char *name = attack_model_name[a->which];
     struct setup_options how = a->o->setup;
     if (a->which != ATTACK_UNLEARNED)
         how.adapter = NULL;
     how.model = model_of(a->o, a->which);
-    json_t *block = json_object();
+    json_t *block = result_block(all, a);
     log_note("%s: the %s model", attack->name, name);
-    const int rc = open_run(a, attack, &how, e) || attack->run(a, params, block, e);
-    if (a->which == ATTACK_UNLEARNED)
-        json_object_set_new(out, "budget", budget_json(&a->spent));
-    if (rc)
-        json_decref(block);
-    else
-        json_object_set_new(out, name, block);
+    int rc = open_run(a, attack, &how, e);
+    if (!rc && check_tokens(a, tokens, e))
+        rc = err_prefix(e, "%s model '%s': ", name, how.model);
+    rc = rc || attack->run(a, params, block, e);
+    result_put(all, a, block, rc);
+    json_decref(block);
     close_run(a);
     return rc;
 }
@@ -248,22 +248,24 @@ int attack_all(const struct attack *attack, const void *params, const struct att
 {
     /* the claim first, so that a run that is stopped early has it */
     static const enum attack_model order[] = {ATTACK_UNLEARNED, ATTACK_RETRAINED, ATTACK_TARGET};
+    uint64_t tokens = 0;
+    struct err write = {.msg = ""};
     int rc = 0;
-    *out = json_pack("{s:s, s:s, s:s}", "name", attack->name, "touches", attack->touches, "access",
-                     attack->access);
-    if (!*out)
-        return err_no_memory(e, "attack");
+    if (!(*out = result_open(attack, params, o, e)))
+        return -1;
     for (int i = 0; !rc && i < ATTACK_MODELS; i++) {
         struct attack_run a = {.o = o, .which = order[i], .stop = stop};
-        if (model_of(o, order[i]))
-            rc = attack_one(attack, params, &a, *out, e);
+        if (!model_of(o, order[i]) || result_has(*out, order[i]))
+            continue;
+        rc = attack_one(attack, params, &a, &tokens, *out, e);
+        if (!rc && i + 1 < ATTACK_MODELS)
+            rc = result_write(*out, o->out, e);
     }
-    const json_t *control = json_object_get(*out, "retrained");
-    if (control)
-        json_object_set_new(*out, "excess", excess(json_object_get(*out, "unlearned"), control));
-    json_object_set_new(*out, "recovery", recovery(*out));
+    result_compare(*out);
     if (!rc && attack->summarise)
         rc = attack->summarise(*out, e);
     json_object_set_new(*out, "finished", json_boolean(!rc));
+    if (result_write(*out, o->out, rc ? &write : e))
+        rc = -1;
     return rc;
 }

@@ -25,7 +25,10 @@ struct attack_options {
     const char *target, *retrained; /* models; NULL: none */
     const char *set[ATTACK_SETS];   /* files of rows; retain may be NULL */
     const char *question_key, *answer_key;
-    const char *out; /* an existing directory, for what else an attack writes */
+    const char *out;    /* an existing directory, for attack.json and what else an attack writes */
+    const char *replay; /* directory of an attack's candidates, orders, noise or answers, which are
+                         * taken instead of drawn ones; NULL: none */
+    bool resume;        /* settings that out/attack.json has complete are not run again */
     int64_t seed;
 };
 
@@ -46,6 +49,7 @@ struct attack_run {
     struct rows rows[ATTACK_SETS];
     struct dataset sets[ATTACK_SETS]; /* n = 0: none */
     struct attack_budget spent;
+    char setting[64]; /* the one that is running; "": none */
     const volatile sig_atomic_t *stop;
 };
 
@@ -59,7 +63,7 @@ struct attack {
     bool writes;   /* it moves weights */
     bool compares; /* it compares with the target's weights */
     /* Puts its results into `block`: numbers, or arrays of them, by name, in objects by setting and
-     * set. */
+     * set. Settings that are resumable are begun by attack_begin. */
     int (*run)(struct attack_run *a, const void *params, json_t *block, struct err *e);
     /* What follows from all models' blocks together, into all["summary"]; NULL: nothing. */
     int (*summarise)(json_t *all, struct err *e);
@@ -67,14 +71,25 @@ struct attack {
 
 extern const struct attack *const attacks[];
 
-/* Attacks every model that there is, and gives a new object: name, access, budget, the blocks
- * target, unlearned and retrained with the same keys, and excess (unlearned minus retrained). A
- * figure that is not finite is null and does not end the attack. After a failure or an interruption
- * *out still has the blocks that are complete, and "finished": false. */
+/* Attacks every model that there is, and gives a new object: name, access, options, budget, the
+ * blocks target, unlearned and retrained with the same keys, and excess (unlearned minus
+ * retrained). A figure that is not finite is null and does not end the attack. out/attack.json, if
+ * there is a directory, has the same, rewritten after every model. After a failure or an
+ * interruption *out still has the blocks as far as they came, "finished": false, and "partial":
+ * the model whose block is not complete, and its setting that is not. */
 int attack_all(const struct attack *attack, const void *params, const struct attack_options *o,
                const volatile sig_atomic_t *stop, json_t **out, struct err *e);
 
 /* --- for attacks --- */
+
+/* A new object block[name] for the figures of one setting; NULL: an earlier run completed it, and
+ * this one resumes. attack_end when they are complete. */
+json_t *attack_begin(struct attack_run *a, json_t *block, const char *name);
+void attack_end(struct attack_run *a);
+/* *path gets replay/NAME, owned by the caller; NULL: there is no such file, or no replay. */
+int attack_replay_file(const struct attack_run *a, const char *name, char **path, struct err *e);
+/* out/NAME, owned by the caller; NULL: a failure, or no directory. */
+char *attack_out_file(const struct attack_run *a, const char *name, struct err *e);
 
 /* Figures of the model as it stands, by set: nll (mean over tokens), prob (mean over rows of
  * exp(-mean loss)), and with `moved` also kl, the mean over tokens of KL(before || now) in nats. */
@@ -88,5 +103,22 @@ int attack_open_set(struct attack_run *a, const char *file, enum role role, stru
                     struct dataset *d, struct err *e);
 /* The next number of a list "0.1,0.3" at *at, moved on; `what` is the parameter. */
 int attack_next(const char **at, const char *what, double lo, double hi, double *v, struct err *e);
+
+/* --- attack.json (result.c) --- */
+
+/* A new object with what is known before the attack; the blocks of an earlier run where it is
+ * resumed, whose options must be the same. */
+json_t *result_open(const struct attack *attack, const void *params, const struct attack_options *o,
+                    struct err *e);
+/* Whether the block of this model is complete. */
+bool result_has(const json_t *all, enum attack_model which);
+/* A new reference: the block of a resumed run without its incomplete setting, or an empty one; with
+ * what that run spent. */
+json_t *result_block(json_t *all, struct attack_run *a);
+/* Puts the block in; rc: of the attack on this model. */
+void result_put(json_t *all, const struct attack_run *a, json_t *block, int rc);
+/* Puts in what follows from all blocks. */
+void result_compare(json_t *all);
+int result_write(const json_t *all, const char *out, struct err *e);
 
 #endif

@@ -133,16 +133,25 @@ static struct train_options options_of(const struct relearn_params *p, double lr
                                   .order = p->order};
 }
 
+/* The order: a file's, a replayed run's, or drawn; out/order.jsonl gets it. */
 static int open_order(struct relearning *r, struct err *e)
 {
     int counts[ROLE_COUNT] = {0};
+    char *replayed, *out = NULL;
     counts[ROLE_FORGET] = r->attacked.n;
-    if (r->p->order)
-        return order_read(&r->order, r->p->order, counts, NULL, e);
+    if (attack_replay_file(r->a, "order.jsonl", &replayed, e))
+        return -1;
+    const char *file = r->p->order ? r->p->order : replayed;
     const int64_t per_epoch = (r->attacked.n + r->p->batch - 1) / r->p->batch;
     const int64_t epochs = (r->p->steps * r->p->accumulate + per_epoch - 1) / per_epoch;
-    return order_draw(&r->order, counts, ROLE_FORGET, NULL, (int)r->p->batch,
-                      (int)(epochs ? epochs : 1), (unsigned)r->a->o->seed, 0, e);
+    int rc = file ? order_read(&r->order, file, counts, NULL, e)
+                  : order_draw(&r->order, counts, ROLE_FORGET, NULL, (int)r->p->batch,
+                               (int)(epochs ? epochs : 1), (unsigned)r->a->o->seed, 0, e);
+    if (!rc && r->a->o->out)
+        rc = !(out = attack_out_file(r->a, "order.jsonl", e)) || order_write(&r->order, out, e);
+    free(replayed);
+    free(out);
+    return rc;
 }
 
 static int open_training(struct relearning *r, struct err *e)
@@ -327,9 +336,10 @@ static int run(struct attack_run *a, const void *params, json_t *block, struct e
         if ((rc = attack_next(&at, "rates", 0, 1e30, &rate, e)))
             break;
         snprintf(name, sizeof name, "%g", rate);
-        json_t *to = json_object();
-        json_object_set_new(block, name, to);
-        rc = relearn(&r, rate, to, e);
+        json_t *to = attack_begin(a, block, name);
+        rc = to && relearn(&r, rate, to, e);
+        if (!rc)
+            attack_end(a);
     }
     close_training(&r);
     return rc;

@@ -35,6 +35,7 @@ struct samples {
     int rows, n;
     struct file_out file; /* samples, a line each; unused without a directory */
     bool writes;
+    struct rows given; /* answers of a replayed or an interrupted run, in the order of the file */
 };
 
 static int write_sample(struct samples *s, int row, int k, const char *text, double score,
@@ -50,14 +51,22 @@ static int write_sample(struct samples *s, int row, int k, const char *text, dou
     return rc;
 }
 
-static int score_row(struct attack_run *a, const struct sample_params *p, struct samples *s, int i,
-                     struct err *e)
+/* The answer k of example i that was given; NULL: none. */
+static const char *given_answer(const struct samples *s, const struct dataset *d, int i, int k)
 {
-    const struct dataset *d = &a->sets[ATTACK_FORGET];
-    const char *truth = rows_text(&a->rows[ATTACK_FORGET], d->rows[i], a->o->answer_key, e);
-    struct generation *out = truth ? mem_alloc((size_t)p->n, sizeof *out, e) : NULL;
-    struct seq prompt = d->seqs[i];
-    struct buf text = {0};
+    const int64_t at = (int64_t)i * s->n + k;
+    const json_t *line = at < s->given.n ? s->given.v[at] : NULL;
+    const bool is = line && json_integer_value(json_object_get(line, "row")) == d->rows[i] &&
+                    json_integer_value(json_object_get(line, "sample")) == k;
+    return is ? json_string_value(json_object_get(line, "text")) : NULL;
+}
+
+/* The answers of example i, of s->n; in `text`, one after another, each with its NUL. */
+static int draw_answers(struct attack_run *a, const struct sample_params *p, int i,
+                        struct buf *text, struct err *e)
+{
+    struct generation *out = mem_alloc((size_t)p->n, sizeof *out, e);
+    struct seq prompt = a->sets[ATTACK_FORGET].seqs[i];
     if (!out)
         return -1;
     prompt.n = seq_prompt(&prompt);
@@ -70,21 +79,42 @@ static int score_row(struct attack_run *a, const struct sample_params *p, struct
                                          .interrupt = a->stop};
     int rc = model_generate(out, &a->s.model, &prompt, 1, &how, NULL, e);
     for (int k = 0; !rc && k < p->n; k++) {
-        struct rouge rouge;
-        buf_clear(&text);
-        rc = tokenizer_decode(a->s.tokenizer, out[k].ids, (size_t)out[k].n, true, &text, e) ||
-             rouge_score(truth, strlen(truth), text.data, text.len, ROUGE_LATIN, &rouge, e);
-        if (rc)
-            break;
-        s->score[(size_t)i * (size_t)p->n + (size_t)k] = rouge.recall_l;
         a->spent.forward_tokens += out[k].n;
-        rc = s->writes && write_sample(s, d->rows[i], k, text.data, rouge.recall_l, e);
+        rc = tokenizer_decode(a->s.tokenizer, out[k].ids, (size_t)out[k].n, true, text, e) ||
+             buf_add(text, "", 1, e);
     }
     for (int k = 0; k < p->n; k++)
         generation_fini(&out[k]);
     free(out);
-    buf_fini(&text);
     a->spent.candidates += p->n;
+    return rc;
+}
+
+static int score_row(struct attack_run *a, const struct sample_params *p, struct samples *s, int i,
+                     struct err *e)
+{
+    const struct dataset *d = &a->sets[ATTACK_FORGET];
+    const char *truth = rows_text(&a->rows[ATTACK_FORGET], d->rows[i], a->o->answer_key, e);
+    bool given = true;
+    struct buf drawn = {0};
+    for (int k = 0; k < p->n; k++)
+        given = given && given_answer(s, d, i, k);
+    if (!given && a->o->replay)
+        return err_about(e, "replay", "'%s' has no %lld answers of row %d", s->given.path,
+                         (long long)p->n, d->rows[i]);
+    int rc = !truth || (!given && draw_answers(a, p, i, &drawn, e));
+    const char *at = drawn.data;
+    for (int k = 0; !rc && k < p->n; k++) {
+        const char *text = given ? given_answer(s, d, i, k) : at;
+        struct rouge rouge;
+        if (!given)
+            at += strlen(at) + 1;
+        if ((rc = rouge_score(truth, strlen(truth), text, strlen(text), ROUGE_LATIN, &rouge, e)))
+            break;
+        s->score[(size_t)i * (size_t)p->n + (size_t)k] = rouge.recall_l;
+        rc = s->writes && write_sample(s, d->rows[i], k, text, rouge.recall_l, e);
+    }
+    buf_fini(&drawn);
     return rc;
 }
 
@@ -149,14 +179,44 @@ static int put_extraction(struct attack_run *a, const struct sample_params *p, j
     return 0;
 }
 
+/* Answers of a replay, or of the run that this one resumes. */
+static int open_given(struct samples *s, struct attack_run *a, const char *name, struct err *e)
+{
+    char *path;
+    if (attack_replay_file(a, name, &path, e))
+        return -1;
+    if (a->o->replay && !path)
+        return err_about(e, "replay", "'%s' has no file '%s'", a->o->replay, name);
+    if (!path && a->o->resume && a->o->out && !(path = attack_out_file(a, name, e)))
+        return -1;
+    const int rc = path && file_exists(path) && rows_open(&s->given, path, e);
+    free(path);
+    return rc;
+}
+
 static int open_file(struct samples *s, struct attack_run *a, struct err *e)
 {
     char name[48];
     snprintf(name, sizeof name, "samples_%s.jsonl", attack_model_name[a->which]);
-    char *path = a->o->out ? file_join(a->o->out, name, e) : NULL;
+    if (open_given(s, a, name, e))
+        return -1;
+    char *path = attack_out_file(a, name, e);
     int rc = a->o->out && (!path || file_out_open(&s->file, path, e));
     s->writes = path && !rc;
     free(path);
+    return rc;
+}
+
+/* The answers so far stay if the run was interrupted: it continues from there. */
+static int close_file(struct samples *s, int done, int rc, struct err *e)
+{
+    struct err late = {.msg = ""};
+    rows_close(&s->given);
+    if (!s->writes)
+        return rc;
+    if ((!rc || (e->code == ERR_INTERRUPTED && done)) && file_out_commit(&s->file, rc ? &late : e))
+        rc = -1;
+    file_out_abort(&s->file);
     return rc;
 }
 
@@ -171,17 +231,12 @@ static int run(struct attack_run *a, const void *params, json_t *block, struct e
                         .rows = d->n,
                         .n = (int)p->n};
     struct progress bar;
-    int rc = !s.score || open_file(&s, a, e);
+    int done = 0, rc = !s.score || open_file(&s, a, e);
     progress_start(&bar, "sample", d->n);
-    for (int i = 0; !rc && i < d->n; i++) {
-        rc = score_row(a, p, &s, i, e);
-        progress_step(&bar, i + 1, a->spent.forward_tokens, NULL);
-    }
+    while (!rc && done < d->n && !(rc = score_row(a, p, &s, done, e)))
+        progress_step(&bar, ++done, a->spent.forward_tokens, NULL);
     progress_end(&bar);
-    if (s.writes && (rc || file_out_commit(&s.file, e))) {
-        file_out_abort(&s.file);
-        rc = -1;
-    }
+    rc = close_file(&s, done, rc, e);
     if (!rc && !(rc = put_extraction(a, p, block, e)))
         put_leaks(&s, p, block);
     free(s.score);

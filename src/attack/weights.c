@@ -40,17 +40,23 @@ int attack_each_matrix(struct attack_run *a, const void *setting, change_matrix 
 int attack_setting(struct attack_run *a, const char *name, const void *setting,
                    change_matrix *change, json_t *block, struct err *e)
 {
-    json_t *to = json_object();
-    json_object_set_new(block, name, to);
+    json_t *to = attack_begin(a, block, name);
+    if (!to)
+        return 0;
     a->spent.candidates++;
-    return attack_each_matrix(a, setting, change, to, e) || attack_measure(a, true, to, e);
+    if (attack_each_matrix(a, setting, change, to, e) || attack_measure(a, true, to, e))
+        return -1;
+    attack_end(a);
+    return 0;
 }
 
 int attack_measure_before(struct attack_run *a, json_t *block, struct err *e)
 {
-    json_t *before = json_object();
-    json_object_set_new(block, "before", before);
-    return attack_measure(a, false, before, e);
+    json_t *before = attack_begin(a, block, "before");
+    if (before && attack_measure(a, false, before, e))
+        return -1;
+    attack_end(a);
+    return 0;
 }
 
 void attack_count(json_t *to, const char *key, size_t n)

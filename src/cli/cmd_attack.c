@@ -34,6 +34,12 @@ static const struct param params[] = {
     {"seed", PARAM_INT, IN_ATTACK(seed), 0, UINT32_MAX, NULL, "0", NULL, "of all that is drawn"},
     {"out", PARAM_STRING, IN_ATTACK(out), 0, 0, NULL, NULL, "DIR",
      "attack.json and what else the attack writes; of several attacks DIR/NAME"},
+    {"replay", PARAM_STRING, IN_ATTACK(replay), 0, 0, NULL, NULL, "DIR",
+     "what an attack wrote to its directory (candidates, orders, noise, answers) instead of "
+     "drawing "
+     "it; of several attacks DIR/NAME"},
+    {"resume", PARAM_BOOL, IN_ATTACK(resume), 0, 0, NULL, "false", NULL,
+     "go on with the interrupted attack in --out"},
     BOOL_PARAM(struct options, overwrite, false, "replace what is in --out"),
     BOOL_PARAM(struct options, json, false, "print the JSON instead of tables"),
     BOOL_PARAM(struct options, list, false, "print the attacks"),
@@ -194,42 +200,46 @@ static int choose(struct chosen *c, const char *names, struct err *e)
     return 0;
 }
 
-static int write_result(const json_t *j, const char *dir, struct err *e)
+static char *directory_of(const char *dir, const struct attack *a, bool several, struct err *e)
 {
-    char *path = file_join(dir, "attack.json", e);
-    const int rc = !path || json_write_file(j, path, JSON_INDENT(1), e);
-    free(path);
-    return rc;
+    return file_join(dir, several ? a->name : "", e);
 }
 
-/* One attack; its directory is --out, or --out/NAME of several. */
+/* Its directories: --out and --replay, or of several attacks the folders with its name in them. */
+static int open_directories(struct attack_options *how, const struct attack *a, bool several,
+                            enum outdir_use use, struct outdir *dir, struct err *e)
+{
+    if (how->replay && !(how->replay = directory_of(how->replay, a, several, e)))
+        return -1;
+    return how->out && (!(how->out = directory_of(how->out, a, several, e)) ||
+                        outdir_open(dir, how->out, use, e));
+}
+
 static int attack(const struct choice *c, const struct options *o, bool several,
                   const volatile sig_atomic_t *stop, struct err *e)
 {
     const struct attack *a = c->row;
     struct attack_options how = o->attack;
     struct outdir dir = {0};
+    struct err print = {.msg = ""};
     json_t *j = NULL;
-    char *path = NULL;
-    if (o->attack.out && (!(path = several ? file_join(o->attack.out, a->name, e)
-                                           : file_join(o->attack.out, "", e)) ||
-                          outdir_open(&dir, path, o->overwrite ? OUTDIR_REPLACE : OUTDIR_EMPTY, e)))
-        return free(path), -1;
-    how.out = path;
-    struct err write = {.msg = ""};
-    int rc = attack_all(a, c->params, &how, stop, &j, e);
-    if (path && j && write_result(j, path, &write) && !rc) {
-        *e = write;
-        rc = -1;
-    }
+    int rc = open_directories(&how, a, several,
+                              how.resume     ? OUTDIR_CONTINUE
+                              : o->overwrite ? OUTDIR_REPLACE
+                                             : OUTDIR_EMPTY,
+                              &dir, e) ||
+             attack_all(a, c->params, &how, stop, &j, e);
     if (j && json_object_get(j, "unlearned") &&
-        (o->json ? command_print_json(j, JSON_INDENT(1), &write) : (print_table(j), 0))) {
-        *e = write;
+        (o->json ? command_print_json(j, JSON_INDENT(1), &print) : (print_table(j), 0))) {
+        *e = print;
         rc = -1;
     }
     outdir_close(&dir, rc != 0);
     json_decref(j);
-    free(path);
+    if (how.out != o->attack.out)
+        free((char *)how.out);
+    if (how.replay != o->attack.replay)
+        free((char *)how.replay);
     return rc;
 }
 
@@ -239,6 +249,8 @@ static int check(const struct options *o, const struct chosen *c, struct err *e)
         return err_code(e, ERR_ARGUMENT, "no attack is named: --list shows them");
     if (!o->attack.setup.model)
         return err_about(e, "model", "an attack needs the unlearned model");
+    if (o->attack.resume && !o->attack.out)
+        return err_code(e, ERR_ARGUMENT, "--resume needs --out, the directory of the attack");
     return o->attack.set[ATTACK_FORGET] ? 0 : err_about(e, "forget", "an attack needs forget data");
 }
 
@@ -260,7 +272,8 @@ static int run(const struct options *o, const struct chosen *c, struct err *e)
     if (check_out(&o->attack, e))
         return -1;
     const volatile sig_atomic_t *stop =
-        interrupt_catch("\ninterrupted: the current step is finished; the attack is not resumed\n");
+        interrupt_catch("\ninterrupted: the current step is finished and the results so far are "
+                        "written; --resume continues\n");
     for (int i = 0; i < c->n; i++)
         if (attack(&c->v[i], o, c->n > 1, stop, e))
             return -1;
