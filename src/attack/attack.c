@@ -14,10 +14,10 @@ const char *const attack_model_name[ATTACK_MODELS] = {"target", "unlearned", "re
 const char *const attack_set_name[ATTACK_SETS] = {"forget", "retain"};
 
 extern const struct attack attack_relearn, attack_quantise, attack_prune, attack_noise,
-    attack_interpolate, attack_sample;
+    attack_interpolate, attack_sample, attack_depth;
 const struct attack *const attacks[] = {
     &attack_relearn,     &attack_quantise, &attack_prune, &attack_noise,
-    &attack_interpolate, &attack_sample,   NULL};
+    &attack_interpolate, &attack_sample,   &attack_depth, NULL};
 
 /* --- one model and its data --- */
 
@@ -263,7 +263,7 @@ int attack_all(const struct attack *attack, const void *params, const struct att
     }
     result_compare(*out);
     if (!rc && attack->summarise)
-        rc = attack->summarise(*out, e);
+        rc = attack->summarise(*out, params, e);
     json_object_set_new(*out, "finished", json_boolean(!rc));
     if (result_write(*out, o->out, rc ? &write : e))
         rc = -1;

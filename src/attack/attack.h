@@ -66,7 +66,7 @@ struct attack {
      * set. Settings that are resumable are begun by attack_begin. */
     int (*run)(struct attack_run *a, const void *params, json_t *block, struct err *e);
     /* What follows from all models' blocks together, into all["summary"]; NULL: nothing. */
-    int (*summarise)(json_t *all, struct err *e);
+    int (*summarise)(json_t *all, const void *params, struct err *e);
 };
 
 extern const struct attack *const attacks[];

@@ -387,8 +387,9 @@ static int summarise_set(const json_t *all, const char *rate, const char *set, j
     return 0;
 }
 
-static int summarise(json_t *all, struct err *e)
+static int summarise(json_t *all, const void *params, struct err *e)
 {
+    (void)params;
     json_t *summary = json_object(), *v;
     const char *rate;
     json_object_set_new(all, "summary", summary);

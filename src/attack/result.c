@@ -35,7 +35,8 @@ static json_t *excess(json_t *unlearned, const json_t *retrained)
             json_put_real(out, key, json_number_value(v) - json_number_value(control));
         else if (json_is_object(v) && json_is_object(control))
             json_object_set_new(out, key, excess(v, control));
-        else if (json_is_array(v) && json_is_array(control))
+        else if (json_is_array(v) && json_is_array(control) &&
+                 !json_is_object(json_array_get(v, 0)))
             json_object_set_new(out, key, excess_of_arrays(v, control));
     }
     return out;

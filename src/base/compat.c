@@ -10,7 +10,7 @@ struct compat_row {
     const char *help;
 };
 
-enum { COMPAT_OU = (COMPAT_DECAY_NORMS << 1) - 1 }; /* all of them */
+enum { COMPAT_OU = (COMPAT_DECAY_NORMS << 1) - 1 }; /* all of the peer's */
 
 static const struct compat_row rows[] = {
     {"none", 0, "the papers' definitions (default)"},
@@ -33,6 +33,8 @@ static const struct compat_row rows[] = {
      "without a system message a conversation begins with 'You are a helpful assistant.'"},
     {"date", COMPAT_DATE, "without a date templates that tell it get 10 Apr 2025"},
     {"micro_mean", COMPAT_MICRO_MEAN, "a step averages micro-batch means, not tokens"},
+    {"uds", COMPAT_UDS,
+     "not of ou: the depth score reads the last layer's states after the final norm"},
 };
 
 enum { N_ROWS = sizeof rows / sizeof *rows };

@@ -1,5 +1,6 @@
 /* Compatibility switches: quirks of the peer OpenUnlearning that its published numbers depend on.
- * All are off by default; `--compat ou` turns on the bundle, `--compat a,b` single ones.
+ * All are off by default; `--compat ou` turns on the bundle (all but uds, of another program),
+ * `--compat a,b` single ones.
  *
  * The bits are those of data, training and evaluation in general. A quirk of one term, optimiser or
  * locator is a parameter of it (COMPAT_PARAM), whose default the switch of the same name changes.
@@ -25,6 +26,7 @@ enum compat {
     COMPAT_DATE = 1 << 10,            /* templates that tell the date get the peer's */
     COMPAT_SYSTEM_TURN = 1 << 11,     /* without a system message the peer's one is used */
     COMPAT_DECAY_NORMS = 1 << 12,     /* RMSNorms that the peer does not recognise are decayed */
+    COMPAT_UDS = 1 << 13, /* depth score: the last layer's states after the final norm */
 };
 
 /* "ou", "none" or names joined by commas -> bits. `params` [n]: the parameters whose names are

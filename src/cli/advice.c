@@ -46,10 +46,12 @@ static const struct {
     {"resume_dry", "--dry-run is of a run from its beginning: leave --resume out"},
     {"resume_overwrite", "give --resume or --overwrite"},
     {"save_adapter", "there is no adapter without --locate lora"},
+    {"retrained", "give --retrained MODEL"},
     {"scratch", "give its weights, not --scratch"},
     {"shots", "give --folds, or no --shots"},
     {"stop_el", "give a longer text, or no --stop-el"},
     {"system", "give --system ''"},
+    {"target", "give --target MODEL"},
     {"template",
      "name one by --template (plain: questions and answers in plain text, none: text as "
      "it is)"},

@@ -164,13 +164,31 @@ static void print_figures(const json_t *j)
                100 * json_number_value(json_object_get(v, "retrained")));
 }
 
+/* Figures of all models together. */
+static void print_summary(const char *attack, json_t *summary)
+{
+    const char *key;
+    char name[64];
+    json_t *v;
+    json_object_foreach(summary, key, v)
+    {
+        if (!json_is_number(v))
+            continue;
+        snprintf(name, sizeof name, "%s %s", attack, key);
+        printf("%-30s  %10.4g\n", name, json_number_value(v));
+    }
+}
+
 static void print_table(const json_t *j)
 {
     json_t *summary = json_object_get(j, "summary");
-    if (summary)
+    void *first = json_object_iter(summary);
+    if (first && json_is_object(json_object_iter_value(first))) {
         print_curves(json_string_value(json_object_get(j, "name")), summary);
-    else
+    } else {
         print_figures(j);
+        print_summary(json_string_value(json_object_get(j, "name")), summary);
+    }
 }
 
 /* --- the work --- */

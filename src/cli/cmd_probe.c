@@ -7,45 +7,62 @@
 #include "cli/command.h"
 #include "data/splice.h"
 #include "cli/job.h"
+#include "cli/probe.h"
 #include "run/setup.h"
 #include "model/store.h"
 #include "tensor/file.h"
 #include "train/helpers.h"
 
-struct options {
-    const char *ref, *reinforced, *batch, *out, *locate;
-    bool overwrite, rmu_clip_all;
-};
-
-#define OPT(f) offsetof(struct options, f)
+#define OPT(f) offsetof(struct probe_options, f)
 static const struct param params[] = {
-    STRING_PARAM(struct options, ref, NULL, "PATH", "reference model (default: the model itself)"),
-    STRING_PARAM(struct options, reinforced, NULL, "PATH",
+    STRING_PARAM(struct probe_options, ref, NULL, "PATH",
+                 "reference model (default: the model itself)"),
+    STRING_PARAM(struct probe_options, reinforced, NULL, "PATH",
                  "the reinforced model, overfitted on the forget set, for methods that use one"),
-    STRING_PARAM(struct options, batch, NULL, "FILE",
+    STRING_PARAM(struct probe_options, batch, NULL, "FILE",
                  "safetensors: ROLE.input_ids, ROLE.attention_mask, ROLE.labels, all [B,T]"),
-    STRING_PARAM(struct options, out, NULL, "FILE", "safetensors to write"),
-    BOOL_PARAM(struct options, overwrite, false, "replace a file --out that is not empty"),
+    STRING_PARAM(struct probe_options, out, NULL, "FILE", "safetensors to write"),
+    BOOL_PARAM(struct probe_options, lens, false,
+               "no method: the logit lens, what the hidden states of every layer predict"),
+    STRING_PARAM(struct probe_options, linear, NULL, "FILE",
+                 "no model: logistic regression on features 'X' [n,d] with labels 'y' [n]"),
+    INT_PARAM(struct probe_options, classes, 2, 10000, 2,
+              "linear: labels are 0 to this - 1; 'yK' of K classes comes before 'y'"),
+    REAL_PARAM(struct probe_options, c, 1e-12, 1e12, 1, "linear: inverse strength of the penalty"),
+    INT_PARAM(struct probe_options, train, 0, 1e9, 0,
+              "linear: the first rows, to fit on; the others are the test; 0: half"),
+    BOOL_PARAM(struct probe_options, overwrite, false, "replace a file --out that is not empty"),
     {0},
 };
 
 static const struct param chosen_params[] = {
     LOCATE_PARAM(OPT(locate)),
-    COMPAT_PARAM(struct options, rmu_clip_all, "also write gradients of weights that do not move"),
+    COMPAT_PARAM(struct probe_options, rmu_clip_all,
+                 "also write gradients of weights that do not move"),
     {0},
 };
 
-static const char about[] = "Runs one forward and backward pass of a method on token ids given as "
-                            "tensors, and writes loss,\n"
-                            "forget_loss, retain_loss, extra_loss and grad.NAME for every "
-                            "parameter, all f32. Run the same batch\n"
-                            "through another implementation and compare with 'unlearn diff'. "
-                            "Roles: forget, retain, alternate ...;\n"
-                            "'control_vec' [C] is the direction that methods on hidden states "
-                            "steer to, of any length. With --locate, or\n"
-                            "an option of a locator, gradients of frozen weights are left out, "
-                            "unless --rmu-clip-all counts\n"
-                            "them.\n";
+static const char about[] =
+    "Runs one forward and backward pass of a method on token ids given as "
+    "tensors, and writes loss,\n"
+    "forget_loss, retain_loss, extra_loss and grad.NAME for every "
+    "parameter, all f32. Run the same batch\n"
+    "through another implementation and compare with 'unlearn diff'. "
+    "Roles: forget, retain, alternate ...;\n"
+    "'control_vec' [C] is the direction that methods on hidden states "
+    "steer to, of any length. With --locate, or\n"
+    "an option of a locator, gradients of frozen weights are left out, "
+    "unless --rmu-clip-all counts\n"
+    "them.\n\n"
+    "--lens writes, for each layer l from 0 (its input) on, what the model's "
+    "final norm and head make of the hidden states\n"
+    "at the scored labels: label_logprob.l, top1.l, top1_margin.l, rank.l, "
+    "entropy.l, kl_final_lens.l = KL(final || lens) and\n"
+    "raw.label_logprob.l without the final norm. --linear writes coef, "
+    "intercept and test_proba of the regularised optimum\n"
+    "1/2 |W|^2 + C sum of cross-entropies, as scikit-learn defines it:\n\n"
+    "  unlearn probe --lens --model M --batch batch.safetensors --out "
+    "lens.safetensors\n";
 
 struct probe {
     struct setup s;
@@ -165,12 +182,14 @@ fail:
     return -1;
 }
 
-static int check_out(const struct setup_options *so, const struct options *o, struct err *e)
+static int check_out(const struct setup_options *so, const struct probe_options *o, struct err *e)
 {
     struct inputs in = {0};
+    if (!o->out)
+        return err_set(e, "no output given: use --out FILE");
     int rc = setup_add_input(&in, so->model, e) || setup_add_input(&in, so->adapter, e) ||
                      setup_add_input(&in, o->ref, e) || setup_add_input(&in, o->reinforced, e) ||
-                     inputs_add_file(&in, o->batch, e) ||
+                     inputs_add_file(&in, o->batch, e) || inputs_add_file(&in, o->linear, e) ||
                      inputs_claim_file(&in, o->out, o->overwrite, e)
                  ? -1
                  : 0;
@@ -178,7 +197,7 @@ static int check_out(const struct setup_options *so, const struct options *o, st
     return rc;
 }
 
-static int run(struct probe *p, const struct setup_options *so, const struct options *o,
+static int run(struct probe *p, const struct setup_options *so, const struct probe_options *o,
                struct recipe *r, struct err *e)
 {
     struct micro mb = {0};
@@ -186,10 +205,6 @@ static int run(struct probe *p, const struct setup_options *so, const struct opt
     struct norm norm;
     struct micro_result res;
     int rc = -1;
-    if (!o->out)
-        return err_set(e, "no output given: use --out FILE");
-    if (check_out(so, o, e))
-        return -1;
     const struct locator *l = p->locator.row;
     if (l && l->keeps_base)
         return err_set(e,
@@ -248,7 +263,7 @@ static bool is_asked(const struct args *a, const struct locator *l)
 int cmd_probe(int argc, char **argv)
 {
     struct setup_options so;
-    struct options o;
+    struct probe_options o;
     struct run_names names;
     struct recipe r = {0};
     struct args a = {.command = "probe",
@@ -274,7 +289,10 @@ int cmd_probe(int argc, char **argv)
         choice_fini(&p.locator);
     if (status == ARGS_GO) {
         struct err e = {.msg = ""};
-        status = run(&p, &so, &o, &r, &e) ? args_fail(&a, &e) : STATUS_DONE;
+        const int rc = check_out(&so, &o, &e) || (o.linear ? probe_linear(&so, &o, &e)
+                                                  : o.lens ? probe_lens(&so, &o, &e)
+                                                           : run(&p, &so, &o, &r, &e));
+        status = rc ? args_fail(&a, &e) : STATUS_DONE;
     }
     choice_fini(&p.locator);
     recipe_fini(&r);

@@ -120,12 +120,13 @@ int dataset_random_answers(struct dataset *d, enum role role, const struct datas
 }
 
 /* Examples of a role from a file of tensors: ROLE.suffix as ints [b,t], or NULL with *missing set.
+ * `role` "": the suffix alone.
  */
 static int *read_matrix(const struct tensor_file *f, const char *role, const char *suffix, int *b,
                         int *t, bool *missing, struct err *e)
 {
     char name[64];
-    snprintf(name, sizeof name, "%s.%s", role, suffix);
+    snprintf(name, sizeof name, "%s%s%s", role, *role ? "." : "", suffix);
     const struct tensor *x = tensor_find(f, name);
     *missing = !x;
     if (!x)
@@ -149,15 +150,15 @@ int dataset_from_tensors(struct dataset *d, enum role role, const struct tensor_
     int b = 0, t = 0, rc = 0;
     bool absent, no_mask = true, no_labels = true;
     int *mask = NULL, *labels = NULL;
-    int *ids = read_matrix(f, role_name[role], "input_ids", &b, &t, &absent, e);
+    const bool bare = role == ROLE_FORGET && !tensor_find(f, "forget.input_ids");
+    const char *name = bare ? "" : role_name[role];
+    int *ids = read_matrix(f, name, "input_ids", &b, &t, &absent, e);
     *there = false;
     if (absent)
         return 0;
     if (!ids ||
-        (!(mask = read_matrix(f, role_name[role], "attention_mask", &b, &t, &no_mask, e)) &&
-         !no_mask) ||
-        (!(labels = read_matrix(f, role_name[role], "labels", &b, &t, &no_labels, e)) &&
-         !no_labels))
+        (!(mask = read_matrix(f, name, "attention_mask", &b, &t, &no_mask, e)) && !no_mask) ||
+        (!(labels = read_matrix(f, name, "labels", &b, &t, &no_labels, e)) && !no_labels))
         rc = -1;
     if (!rc)
         rc = dataset_from_matrix(d, role, ids, labels, mask, b, t, keep_padding, e);

@@ -18,7 +18,7 @@ int dataset_random_answers(struct dataset *d, enum role role, const struct datas
                            int vocab, unsigned seed, struct err *e);
 
 /* dataset_from_matrix on a file of tensors, ROLE.input_ids, ROLE.attention_mask, ROLE.labels, all
- * [B,T]; *there: it has that role. */
+ * [B,T]; names without a role are of the forget role. *there: it has that role. */
 int dataset_from_tensors(struct dataset *d, enum role role, const struct tensor_file *f,
                          int keep_padding, bool *there, struct err *e);
 

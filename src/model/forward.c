@@ -60,10 +60,12 @@ static void embed(const struct pass *p, device float *x)
     int n = b->n_tokens;
     m->ops->embed(x, model_weight(m, W_EMBED, -1), b->ids, n, c->width, c->embed_scale);
     pass_tap(p, PLACE_EMBED, -1, x);
-    if (!weight_has(&m->table, W_POS))
-        return;
-    m->ops->gather(p->norm, model_weight(m, W_POS, -1) + first_position(c), b->pos, n, c->width);
-    m->ops->add(x, p->norm, (size_t)n * (size_t)c->width);
+    if (weight_has(&m->table, W_POS)) {
+        m->ops->gather(p->norm, model_weight(m, W_POS, -1) + first_position(c), b->pos, n,
+                       c->width);
+        m->ops->add(x, p->norm, (size_t)n * (size_t)c->width);
+    }
+    pass_tap(p, PLACE_RESID, -1, x);
 }
 
 /* Adds what dx [N,C] gives the tables, where it is wanted. */
@@ -74,6 +76,7 @@ static void embed_back(const struct pass *p, device float *dx, device float *gra
     const struct batch *b = p->batch;
     device float *dpos = weight_grad(&m->table, W_POS, -1, grads);
     device float *dembed = weight_grad(&m->table, W_EMBED, -1, grads);
+    pass_tap_back(p, PLACE_RESID, -1, dx);
     if (dpos)
         m->ops->embed_back(dpos + first_position(c), dx, b->pos, b->n_tokens, c->width, 1);
     pass_tap_back(p, PLACE_EMBED, -1, dx);

@@ -45,8 +45,9 @@ struct pass;
 
 /* Where a tap reads or changes the stream; all [N,C]. */
 enum place {
-    PLACE_EMBED,    /* token embeddings, scaled where the model scales them, without positions */
-    PLACE_RESID,    /* the residual after a layer, its output: HF's hidden_states[layer + 1] */
+    PLACE_EMBED, /* token embeddings, scaled where the model scales them, without positions */
+    PLACE_RESID, /* the residual after a layer, its output: HF's hidden_states[layer + 1]; of layer
+                  * -1: the first layer's input */
     PLACE_ATTN_OUT, /* what attention adds to the residual, after the output projection */
     PLACE_MLP_IN,   /* the MLP's input, after its norm */
     PLACE_MLP_OUT,  /* what the MLP adds to the residual */

@@ -164,8 +164,8 @@ void scores_fini(struct scores *s)
 
 /* --- two models --- */
 
-/* KL(p || q) of the softmaxes of two rows of logits: sum p (zp - zq) - (lse p - lse q). */
-static double row_kl(const float *zp, const float *zq, int vocab)
+/* sum p (zp - zq) - (lse p - lse q). */
+double logits_kl(const float *zp, const float *zq, int vocab)
 {
     double top_p = (double)zp[0], top_q = (double)zq[0];
     for (int v = 1; v < vocab; v++) {
@@ -218,7 +218,7 @@ static void ask_both(struct both_said *s, struct head *h)
 #pragma omp parallel for schedule(static)
         for (int r = 0; r < rows; r++) {
             size_t at = (size_t)r * (size_t)vocab;
-            s->kl[first + r] = row_kl(z[1] + at, z[0] + at, vocab);
+            s->kl[first + r] = logits_kl(z[1] + at, z[0] + at, vocab);
         }
         for (int k = 0; k < 2; k++)
             o->unmap(row[k]);

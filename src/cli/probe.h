@@ -1,0 +1,21 @@
+/* Forms of `unlearn probe` that read a model or given features without a method.
+ */
+#ifndef CLI_PROBE_H
+#define CLI_PROBE_H
+
+#include "run/setup.h"
+
+struct probe_options {
+    const char *ref, *reinforced, *batch, *out, *locate;
+    const char *linear;
+    int64_t classes, train;
+    double c;
+    bool overwrite, rmu_clip_all, lens;
+};
+
+/* Logit lens of the batch: what each layer predicts, to o->out. */
+int probe_lens(const struct setup_options *so, const struct probe_options *o, struct err *e);
+/* Logistic regression on the features of o->linear, to o->out. */
+int probe_linear(const struct setup_options *so, const struct probe_options *o, struct err *e);
+
+#endif

@@ -1,0 +1,218 @@
+/* unlearn probe --lens and --linear: hidden states under the model's own head, and a linear probe
+ * on given features. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "cli/probe.h"
+#include "data/splice.h"
+#include "eval/lens.h"
+#include "eval/logistic.h"
+#include "tensor/file.h"
+
+/* One tensor of a result. */
+struct output {
+    char name[48];
+    enum dtype dtype;
+    int64_t shape[2];
+    int n_dims;
+    const void *data;
+};
+
+static int write_tensors(const struct output *v, int n, const char *path, struct err *e)
+{
+    struct tensor_out *o = tensor_out_open(path, e);
+    int rc = !o;
+    for (int i = 0; !rc && i < n; i++)
+        rc = tensor_out_add(o, v[i].name, v[i].dtype, v[i].n_dims, v[i].shape, e);
+    for (int i = 0; !rc && i < n; i++)
+        rc = tensor_out_write_raw(o, v[i].data, e);
+    if (!rc)
+        return tensor_out_commit(o, e);
+    tensor_out_abort(o);
+    return -1;
+}
+
+/* --- the lens --- */
+
+static int write_lens(const struct lens *l, const char *path, struct err *e)
+{
+    const struct {
+        const char *name;
+        enum dtype dtype;
+        const void *v; /* [L+1,n] of 4 bytes each */
+    } part[] = {{"label_logprob", DT_F32, l->logp},
+                {"top1", DT_I32, l->best},
+                {"rank", DT_I32, l->rank},
+                {"entropy", DT_F32, l->entropy},
+                {"kl_final_lens", DT_F32, l->kl},
+                {"top1_margin", DT_F32, l->margin},
+                {"raw.label_logprob", DT_F32, l->raw_logp}};
+    const int parts = sizeof part / sizeof *part;
+    struct output *out = mem_alloc((size_t)(1 + parts * (l->layers + 1)), sizeof *out, e);
+    if (!out)
+        return -1;
+    int n = 0;
+    out[n++] = (struct output){"labels", DT_I32, {l->n}, 1, l->label};
+    for (int layer = 0; layer <= l->layers; layer++)
+        for (int k = 0; k < parts; k++) {
+            struct output *o = &out[n++];
+            *o = (struct output){"",
+                                 part[k].dtype,
+                                 {l->n},
+                                 1,
+                                 (const float *)part[k].v + (size_t)layer * (size_t)l->n};
+            snprintf(o->name, sizeof o->name, "%s.%d", part[k].name, layer);
+        }
+    const int rc = write_tensors(out, n, path, e);
+    free(out);
+    return rc;
+}
+
+static void print_lens(const struct lens *l)
+{
+    printf("%5s  %9s  %9s  %9s  %9s\n", "layer", "nll", "rank", "entropy", "kl");
+    for (int layer = 0; layer <= l->layers; layer++) {
+        double nll = 0, rank = 0, entropy = 0, kl = 0;
+        for (int i = 0; i < l->n; i++) {
+            const size_t at = (size_t)layer * (size_t)l->n + (size_t)i;
+            nll -= (double)l->logp[at] / l->n;
+            rank += (double)l->rank[at] / l->n;
+            entropy += (double)l->entropy[at] / l->n;
+            kl += (double)l->kl[at] / l->n;
+        }
+        printf("%5d  %9.4g  %9.4g  %9.4g  %9.4g\n", layer, nll, rank, entropy, kl);
+    }
+}
+
+int probe_lens(const struct setup_options *so, const struct probe_options *o, struct err *e)
+{
+    struct tensor_file f = {0};
+    struct setup s = {0};
+    struct dataset d = {0};
+    struct lens l = {0};
+    bool there = false;
+    if (!o->batch)
+        return err_set(e, "no batch given: use --batch FILE");
+    int rc = setup_open(&s, so, false, e) || tensor_file_open(&f, o->batch, e) ||
+             dataset_from_tensors(&d, ROLE_FORGET, &f, 0, &there, e);
+    if (!rc && (!there || !d.n_labels))
+        rc = err_set(e, "'%s' has no 'forget.input_ids' or 'input_ids' with labels", o->batch);
+    rc = rc || lens_read(&l, &s.model, d.seqs, d.n, &(struct lens_options){.raw = true}, e) ||
+         write_lens(&l, o->out, e);
+    if (!rc)
+        print_lens(&l);
+    lens_fini(&l);
+    dataset_fini(&d);
+    tensor_file_close(&f);
+    setup_close(&s);
+    return rc ? -1 : 0;
+}
+
+/* --- the linear probe --- */
+
+/* Features and labels of a file. */
+struct sample_of {
+    float *x;   /* owned [n,width] */
+    int *label; /* owned [n] */
+    int n, width, train;
+};
+
+static int read_labels(struct sample_of *s, const struct tensor_file *f, int classes, struct err *e)
+{
+    char name[24];
+    snprintf(name, sizeof name, "y%d", classes);
+    const struct tensor *y = tensor_find(f, name);
+    y = y ? y : tensor_find(f, "y");
+    if (!y || y->count != (size_t)s->n)
+        return err_set(e, "there are no labels 'y' or '%s' for the %d rows of 'X'", name, s->n);
+    if (!(s->label = tensor_ints(y, e)))
+        return -1;
+    for (int i = 0; i < s->n; i++)
+        if (s->label[i] < 0 || s->label[i] >= classes)
+            return err_set(e, "label %d of row %d is not from 0 to %d", s->label[i], i,
+                           classes - 1);
+    return 0;
+}
+
+static int read_sample(struct sample_of *s, const struct probe_options *o, struct err *e)
+{
+    struct tensor_file f;
+    if (tensor_file_open(&f, o->linear, e))
+        return -1;
+    const struct tensor *x = tensor_find(&f, "X");
+    int rc = 0;
+    if (!x || x->n_dims != 2 || x->shape[0] < 2 || x->shape[1] < 1 || x->count > INT32_MAX)
+        rc = err_set(e, "'X' must be a matrix of rows of features");
+    if (!rc) {
+        s->n = (int)x->shape[0];
+        s->width = (int)x->shape[1];
+        s->train = o->train ? (int)o->train : s->n / 2;
+        rc = s->train >= s->n
+                 ? err_set(e, "%d rows to train on leave none of %d to test", s->train, s->n)
+                 : !(s->x = tensor_f32(x, e)) || read_labels(s, &f, (int)o->classes, e);
+    }
+    tensor_file_close(&f);
+    return rc ? err_prefix(e, "'%s': ", o->linear) : 0;
+}
+
+/* Accuracy on rows first..end-1, whose probabilities go to proba, if that is there. */
+static double accuracy_of(const struct logistic *l, const struct sample_of *s, int first, int end,
+                          double *p, float *proba)
+{
+    int right = 0;
+    for (int i = first; i < end; i++) {
+        right += logistic_predict(l, s->x + (size_t)i * (size_t)s->width, p) == s->label[i];
+        for (int k = 0; proba && k < l->classes; k++)
+            proba[(size_t)(i - first) * (size_t)l->classes + (size_t)k] = (float)p[k];
+    }
+    return (double)right / (end - first);
+}
+
+static int write_probe(const struct logistic *l, const float *proba, int tests, const char *path,
+                       struct err *e)
+{
+    const size_t weights = (size_t)l->vectors * (size_t)l->width,
+                 all = weights + (size_t)l->vectors;
+    float *f = mem_alloc(all, sizeof *f, e);
+    if (!f)
+        return -1;
+    for (size_t i = 0; i < all; i++)
+        f[i] = (float)l->coef[i];
+    const struct output out[] = {{"coef", DT_F32, {l->vectors, l->width}, 2, f},
+                                 {"intercept", DT_F32, {l->vectors}, 1, f + weights},
+                                 {"test_proba", DT_F32, {tests, l->classes}, 2, proba}};
+    const int rc = write_tensors(out, 3, path, e);
+    free(f);
+    return rc;
+}
+
+int probe_linear(const struct setup_options *so, const struct probe_options *o, struct err *e)
+{
+    const struct logistic_options how = {o->c, 1e-10, 10000};
+    const int classes = (int)o->classes;
+    struct sample_of s = {0};
+    struct logistic l = {0};
+    (void)so;
+    int rc =
+        read_sample(&s, o, e) || logistic_fit(&l, s.x, s.label, s.train, s.width, classes, &how, e);
+    const int tests = s.n - s.train;
+    double *p = rc ? NULL : mem_alloc((size_t)classes, sizeof *p, e);
+    float *proba = p ? mem_alloc((size_t)tests * (size_t)classes, sizeof *proba, e) : NULL;
+    if (proba) {
+        const double train = accuracy_of(&l, &s, 0, s.train, p, NULL);
+        const double test = accuracy_of(&l, &s, s.train, s.n, p, proba);
+        rc = write_probe(&l, proba, tests, o->out, e);
+        if (!rc)
+            printf("train_accuracy %.9g\ntest_accuracy %.9g\nobjective %.12g\niterations %d%s\n",
+                   train, test, l.objective, l.iterations, l.converged ? "" : ", not converged");
+    }
+    rc = rc || !proba;
+    free(proba);
+    free(p);
+    free(s.x);
+    free(s.label);
+    logistic_fini(&l);
+    return rc ? -1 : 0;
+}

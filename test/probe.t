@@ -1,0 +1,83 @@
+#!/usr/bin/perl
+# unlearn probe --lens and --linear against transformers' models and scikit-learn (tools/make_probe_golden.py).
+use strict;
+use warnings;
+use FindBin;
+use JSON::PP;
+use Test::More;
+use lib $FindBin::Bin;
+use Command;
+
+my $data = 'test/data/probe';
+
+# The named tensors of a file, as arrays of numbers.
+sub tensors {
+    my $all = get($_[0]);
+    my $n = unpack 'Q<', $all;
+    my $header = decode_json(substr $all, 8, $n);
+    my %out;
+    for (grep { $_ ne '__metadata__' } keys %$header) {
+        my ($from, $to) = @{$header->{$_}{data_offsets}};
+        my $bytes = substr $all, 8 + $n + $from, $to - $from;
+        $out{$_} = [$header->{$_}{dtype} eq 'F32' ? unpack 'f<*', $bytes : unpack 'l<*', $bytes];
+    }
+    return \%out;
+}
+
+sub worst {
+    my ($ours, $theirs) = @_;
+    return 'another length' if @$ours != @$theirs;
+    my $worst = 0;
+    for (0 .. $#$ours) {
+        my $d = abs($ours->[$_] - $theirs->[$_]) / (abs $theirs->[$_] > 1 ? abs $theirs->[$_] : 1);
+        $worst = $d if $d > $worst;
+    }
+    return $worst;
+}
+
+# --- the logit lens: every layer's predictions, with and without the final norm ---
+
+for my $model (qw(llama llama3_tied)) {
+    my $out = "$dir/$model.safetensors";
+    my ($status, $shown) = run("probe --lens --model test/data/models/$model --batch test/data/models/$model/forward.safetensors --out $out");
+    is($status, 0, "the lens of $model") or diag($shown);
+    my ($ours, $theirs) = (tensors($out), tensors("$data/lens_$model.safetensors"));
+    is_deeply([sort keys %$ours], [sort keys %$theirs], 'has the tensors of the reference');
+    for (sort keys %$theirs) {
+        if (/^(?:labels|top1\.|rank\.)/) {
+            is_deeply($ours->{$_}, $theirs->{$_}, "$model: $_");
+        } else {
+            cmp_ok(worst($ours->{$_}, $theirs->{$_}), '<', 1e-5, "$model: $_");
+        }
+    }
+    my ($last) = sort { $b <=> $a } map { /^entropy\.(\d+)/ } keys %$ours;
+    is(worst($ours->{"kl_final_lens.$last"}, [(0) x @{$ours->{labels}}]), 0, 'the last layer is the model');
+    like($shown, qr/^ *$last  /m, 'a line for each layer');
+}
+
+# --- linear probes: two classes, four, and fewer rows than features ---
+
+for (['linear', 2, '', 'binary.', 0.7], ['linear', 4, '--c 1', 'multi.', 0.5],
+    ['wide', 3, '--c 0.01 --train 20', '', decode_json(get("$data/wide.json"))->{test_accuracy}]) {
+    my ($file, $classes, $how, $prefix, $accuracy) = @$_;
+    my $out = "$dir/$file$classes.safetensors";
+    my ($status, $shown) = run("probe --linear $data/$file.safetensors --classes $classes $how --out $out");
+    is($status, 0, "a probe of $classes classes") or diag($shown);
+    my ($ours, $theirs) = (tensors($out), tensors("$data/$file.safetensors"));
+    cmp_ok(worst($ours->{$_}, $theirs->{"$prefix$_"}), '<', 1e-6, "$prefix$_ at the optimum") for qw(coef intercept test_proba);
+    my ($own) = $shown =~ /^test_accuracy (\S+)/m;
+    cmp_ok(abs($own - $accuracy), '<', 1e-8, 'accuracy on the test rows');
+    unlike($shown, qr/not converged/, 'converged');
+}
+
+# --- what is wrong ---
+
+my $model = 'test/data/models/llama';
+check("probe --linear $data/linear.safetensors --classes 3 --out $dir/x", 1, qr/no labels 'y' or 'y3'/, 'labels of other classes');
+check("probe --linear $data/wide.safetensors --out $dir/x", 1, qr/label 2 of row \d+ is not from 0 to 1/, 'a label beyond the classes');
+check("probe --linear $data/wide.safetensors --classes 3 --train 26 --out $dir/x", 1, qr/leave none of 26 to test/, 'no row to test');
+check("probe --linear $data/lens_llama.safetensors --out $dir/x", 1, qr/'X' must be a matrix/, 'no features');
+check("probe --linear $data/wide.safetensors --classes 3", 1, qr/--out FILE/, 'no output');
+check("probe --lens --model $model --out $dir/x", 1, qr/--batch FILE/, 'no batch');
+check("probe --lens --model $model --batch $data/wide.safetensors --out $dir/x", 1, qr/no 'forget.input_ids'/, 'no tokens');
+done_testing();
