@@ -4,20 +4,31 @@
 #include "train/helpers.h"
 #include "bench.h"
 
-/* d loss / d delta is the slope of the loss, after each layer, for terms on hidden states and on
- * logits; what is added to one role's tokens does not touch the other role. */
-static void check_latent(const char *method, int layer)
+/* d loss / d delta is the slope of the loss, at each place, for terms on hidden states and on
+ * logits; what is added to one role's tokens does not touch the other role. A vector that several
+ * tokens share has the sum of their derivatives. */
+static void check_latent(const char *method, enum place place, int layer, bool shared)
 {
+    static const char *const names[] = {[PLACE_EMBED] = "the embedding",
+                                        [PLACE_RESID] = "the residual",
+                                        [PLACE_ATTN_OUT] = "attention",
+                                        [PLACE_MLP_IN] = "the MLP's input",
+                                        [PLACE_MLP_OUT] = "the MLP"};
     struct bench b;
     struct err e;
     double loss[2], retain[2];
     float delta[64 * 24] = {0}, d[64 * 24], v[64 * 24];
+    int of[64], tokens = 0;
     bench_open(&b, method, 1, "none");
-    struct latent at = {.layer = layer, .delta = delta, .ddelta = d};
+    struct latent at = {.place = place, .layer = layer, .delta = delta, .ddelta = d};
     for (int s = 0; s < b.sets[ROLE_FORGET].n; s++)
-        at.n += b.sets[ROLE_FORGET].seqs[s].n;
+        tokens += b.sets[ROLE_FORGET].seqs[s].n;
+    BUG_ON(tokens > 64);
+    for (int i = 0; i < tokens; i++)
+        of[i] = i % 4 - 1; /* a token in four has none */
+    at.n = shared ? 3 : tokens;
+    at.of = shared ? of : NULL;
     int n = at.n * 24;
-    BUG_ON(n > 64 * 24);
     for (int i = 0; i < n; i++)
         delta[i] = 0.3f * sinf((float)i);
     gradient_start(&b.step, 0, 1, 1);
@@ -35,7 +46,8 @@ static void check_latent(const char *method, int layer)
         retain[way] = b.step.loss[1];
     }
     near(length, (loss[0] - loss[1]) / (2 * h * length), 2e-3, 0,
-         "%s: d/d delta after layer %d is the slope", method, layer);
+         "%s: d/d delta%s at %s of layer %d is the slope", method, shared ? ", shared," : "",
+         names[place], layer);
     near(retain[0], retain[1], 1e-6, 0, "%s: and nothing else moved", method);
     bench_close(&b);
 }
@@ -107,7 +119,7 @@ static void check_away(const char *name, enum role role, int extra)
     struct bench b;
     struct err e;
     static float delta[64 * 24], d[64 * 24], v[64 * 24];
-    struct latent at = {.layer = 1, .delta = delta, .ddelta = d};
+    struct latent at = {.place = PLACE_RESID, .layer = 1, .delta = delta, .ddelta = d};
     struct objective *away;
     double found[2];
     bench_open(&b, "NPO", 1, "lat");
@@ -271,8 +283,13 @@ int main(void)
     check_idle("lat", "lat_eps");
     check_idle("lat", "lat_steps");
     for (int layer = 0; layer < 3; layer++)
-        check_latent("NPO", layer);
-    check_latent("RMU", 1);
+        check_latent("NPO", PLACE_RESID, layer, false);
+    check_latent("RMU", PLACE_RESID, 1, false);
+    check_latent("NPO", PLACE_EMBED, 0, false);
+    check_latent("NPO", PLACE_EMBED, 0, true);
+    check_latent("NPO", PLACE_MLP_OUT, 1, true);
+    check_latent("NPO", PLACE_MLP_IN, 1, false);
+    check_latent("NPO", PLACE_ATTN_OUT, 1, false);
     check_lat("all");
     check_lat("prompt");
     check_lat("labels");

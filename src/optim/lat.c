@@ -7,9 +7,8 @@
  * are those of alternates, or of the retain data, as in the paper's code for RMU; their tokens get
  * the delta of the same position. Then the method makes lat_model_steps steps on this batch with
  * delta on the forget tokens alone. Memory: four arrays [forget tokens of a step, C]. */
-#include <math.h>
-
 #include "optim/optims.h"
+#include "train/perturb.h"
 
 struct lat {
     int64_t lat_layer, lat_steps, lat_model_steps;
@@ -57,53 +56,23 @@ static double weight(const void *params_, int extra)
     return param_choice(away_roles, p->lat_away_role) == extra - AWAY_RETAIN ? p->lat_away : 0;
 }
 
-/* State of the inner attack; arrays [n,C]. */
-struct lat_attack {
-    struct latent *at;
-    device float *delta, *m, *v;
-    size_t n, width;
-    const bool *moves; /* [n] */
-};
-
-/* Projects every token's delta to length eps. */
-static void project(const struct lat_attack *a, const struct ops *o, double eps)
+static int find_worst(const struct lat *p, struct gradient *g, struct micro *mb, struct perturb *a,
+                      struct err *e)
 {
-    float *delta = o->map(a->delta, a->n * a->width);
-    for (size_t t = 0; t < a->n; t++) {
-        float *d = delta + t * a->width;
-        double sum = 0;
-        for (size_t c = 0; c < a->width; c++)
-            sum += (double)d[c] * (double)d[c];
-        double scale = sum > eps * eps ? eps / sqrt(sum) : 1;
-        for (size_t c = 0; c < a->width; c++)
-            d[c] = scale < 1 ? (float)((double)d[c] * scale) : d[c];
-    }
-    o->unmap(a->delta);
-}
-
-static int find_worst(const struct lat *p, struct gradient *g, struct micro *mb,
-                      struct lat_attack *a, struct err *e)
-{
+    const struct perturb_options how = {.lr = p->lat_lr, .radius = p->lat_eps};
     struct engine *en = g->engine;
-    bool retain = param_choice(away_roles, p->lat_away_role) == 0;
+    const bool retain = param_choice(away_roles, p->lat_away_role) == 0;
     int rc = 0;
-    en->latent = a->at;
-    a->at->too = retain ? ROLE_RETAIN : ROLE_ALTERNATE;
+    en->latent = &a->at;
+    a->at.too = retain ? ROLE_RETAIN : ROLE_ALTERNATE;
     en->frozen = true;
-    for (int64_t i = 1; i <= p->lat_steps && !rc; i++) {
-        struct adamw o = {
-            .lr = p->lat_lr, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .step = (long)i};
+    for (int64_t i = 0; i < p->lat_steps && !rc; i++) {
         double loss;
-        if ((rc = gradient_add_rows(g, ~GOALS_METHOD, mb, &loss, e)))
-            break;
-        for (size_t t = 0; t < a->n; t++)
-            if (!a->moves[t])
-                en->model->ops->scale(a->at->ddelta + t * a->width, 0, a->width);
-        en->model->ops->adamw(a->delta, a->m, a->v, a->at->ddelta, a->n * a->width, 1, &o);
-        project(a, en->model->ops, p->lat_eps);
+        if (!(rc = gradient_add_rows(g, ~GOALS_METHOD, mb, &loss, e)))
+            perturb_step(a, en->model, &how);
     }
     en->latent = NULL;
-    a->at->too = ROLE_FORGET;
+    a->at.too = ROLE_FORGET;
     en->frozen = false;
     return rc;
 }
@@ -121,35 +90,24 @@ static void choose_tokens(const struct lat *p, const struct gradient *g, const s
     }
 }
 
-static device float *take_zeros(struct gradient *g, size_t n, struct err *e)
-{
-    const struct ops *o = g->engine->model->ops;
-    device float *x = o->take(&g->kept, n + 1, e);
-    if (x)
-        o->fill(x, 0, n + 1);
-    return x;
-}
-
 static int attack(const struct lat *p, struct gradient *g, int k, struct err *e)
 {
     struct micro *mb = &g->order->micro[g->first + k];
-    struct lat_attack a = {.at = &g->latent[k], .width = (size_t)g->engine->model->cfg.width};
-    for (int s = 0; s < mb->n[ROLE_FORGET]; s++)
-        a.n += (size_t)g->engine->sets[ROLE_FORGET]->seqs[mb->rows[ROLE_FORGET][s]].n;
-    size_t floats = a.n * a.width;
-    device float *d = NULL;
+    const struct latent at = {.place = PLACE_RESID, .layer = (int)p->lat_layer};
+    struct perturb a;
+    size_t n = 0;
     bool *moves;
-    if (!(a.delta = take_zeros(g, floats, e)) || !(a.m = take_zeros(g, floats, e)) ||
-        !(a.v = take_zeros(g, floats, e)) || !(d = take_zeros(g, floats, e)) ||
-        !(moves = arena_zeros(&g->kept, a.n, sizeof(bool), e)))
+    for (int s = 0; s < mb->n[ROLE_FORGET]; s++)
+        n += (size_t)g->engine->sets[ROLE_FORGET]->seqs[mb->rows[ROLE_FORGET][s]].n;
+    if (perturb_init(&a, g->engine->model, &at, n, &g->kept, e) ||
+        !(moves = arena_zeros(&g->kept, n, sizeof(bool), e)))
         return -1;
     choose_tokens(p, g, mb, moves);
     a.moves = moves;
-    *a.at =
-        (struct latent){.layer = (int)p->lat_layer, .n = (int)a.n, .delta = a.delta, .ddelta = d};
-    if (a.n && find_worst(p, g, mb, &a, e))
+    if (n && find_worst(p, g, mb, &a, e))
         return -1;
-    a.at->ddelta = NULL;
+    g->latent[k] = a.at;
+    g->latent[k].ddelta = NULL;
     return 0;
 }
 

@@ -11,7 +11,7 @@
 #include "base/arena.h"
 #include "base/rng.h"
 #include "data/order.h"
-#include "model/model.h"
+#include "model/forward.h"
 #include "model/score.h"
 #include "train/term.h"
 
@@ -56,11 +56,15 @@ struct engine_tokens {
     double forward;             /* in forward-only passes: of frozen models and of validation */
 };
 
-/* A latent perturbation: vectors added to the hidden states of the forget role's tokens after one
- * layer, and the derivative with respect to them. */
+/* A perturbation of what a pass computes: vectors added to tokens of the forget role at one place,
+ * and the derivative with respect to them. At PLACE_EMBED they are added to the rows of the
+ * embedding as they are stored, before the model scales them. */
 struct latent {
+    enum place place;
     int layer;                 /* 0-based */
-    int n;                     /* vectors, one a token */
+    int n;                     /* vectors */
+    const int *of;             /* [forget tokens] borrowed: each token's vector, which several may
+                                * share; -1: none. NULL: token i has vector i, and n tokens */
     const device float *delta; /* [n,C] borrowed */
     device float
         *ddelta;   /* [n,C] borrowed, overwritten with d loss / d delta; NULL: not computed */

@@ -98,14 +98,22 @@ static void share_latent(struct micro_pass *w, const struct part *too, int *of)
     }
 }
 
+/* What a unit of delta is at its place: the embedding's rows are scaled after they are read. */
+static float latent_scale(const struct micro_pass *w)
+{
+    const bool rows = w->g->latent->place == PLACE_EMBED;
+    return rows ? w->g->model->cfg.embed_scale : 1;
+}
+
 /* x [N,C]: adds the perturbation of each token that has one. */
 static void add_latent(void *ctx, const struct pass *p, device float *x)
 {
     const struct micro_pass *w = ctx;
-    size_t c = (size_t)p->m->cfg.width;
+    const size_t c = (size_t)p->m->cfg.width;
     for (int i = 0; i < p->batch->n_tokens; i++)
         if (w->latent_of[i] >= 0)
-            p->m->ops->add(x + (size_t)i * c, w->g->latent->delta + (size_t)w->latent_of[i] * c, c);
+            p->m->ops->axpy(x + (size_t)i * c, latent_scale(w),
+                            w->g->latent->delta + (size_t)w->latent_of[i] * c, c);
 }
 
 /* d loss / d delta, from dx [N,C]. */
@@ -113,13 +121,14 @@ static void read_latent(void *ctx, const struct pass *p, device float *dx)
 {
     const struct micro_pass *w = ctx;
     const struct latent *at = w->g->latent;
-    size_t c = (size_t)p->m->cfg.width;
+    const size_t c = (size_t)p->m->cfg.width;
     if (!at->ddelta)
         return;
     p->m->ops->fill(at->ddelta, 0, (size_t)at->n * c);
     for (int i = 0; i < p->batch->n_tokens; i++)
         if (w->latent_of[i] >= 0)
-            p->m->ops->add(at->ddelta + (size_t)w->latent_of[i] * c, dx + (size_t)i * c, c);
+            p->m->ops->axpy(at->ddelta + (size_t)w->latent_of[i] * c, latent_scale(w),
+                            dx + (size_t)i * c, c);
 }
 
 /* The input embedding of padding gets no gradient. */
@@ -144,17 +153,17 @@ static int place_latent(struct micro_pass *w)
 {
     const struct latent *at = w->g->latent;
     const struct part *p = &w->part[ROLE_FORGET];
-    if (at->n != p->n_tokens)
+    if (!at->of && at->n != p->n_tokens)
         return err_about(w->e, "compat", "hidden states of padded forget rows cannot be perturbed");
     if (!(w->latent_of = pass_take(w, (size_t)w->batch.n_tokens, sizeof(int))))
         return -1;
     for (int i = 0; i < w->batch.n_tokens; i++) {
         int k = i - p->first_token;
-        w->latent_of[i] = k >= 0 && k < p->n_tokens ? k : -1;
+        w->latent_of[i] = k < 0 || k >= p->n_tokens ? -1 : at->of ? at->of[k] : k;
     }
     if (at->too != ROLE_FORGET)
         share_latent(w, &w->part[at->too], w->latent_of);
-    w->taps[w->n_taps++] = (struct tap){.place = PLACE_RESID,
+    w->taps[w->n_taps++] = (struct tap){.place = at->place,
                                         .layer = at->layer,
                                         .forward = add_latent,
                                         .backward = read_latent,
