@@ -14,10 +14,11 @@ const char *const attack_model_name[ATTACK_MODELS] = {"target", "unlearned", "re
 const char *const attack_set_name[ATTACK_SETS] = {"forget", "retain"};
 
 extern const struct attack attack_relearn, attack_quantise, attack_prune, attack_noise,
-    attack_interpolate, attack_sample, attack_depth;
+    attack_interpolate, attack_sample, attack_depth, attack_embed, attack_soft, attack_latent;
 const struct attack *const attacks[] = {
     &attack_relearn,     &attack_quantise, &attack_prune, &attack_noise,
-    &attack_interpolate, &attack_sample,   &attack_depth, NULL};
+    &attack_interpolate, &attack_sample,   &attack_depth, &attack_embed,
+    &attack_soft,        &attack_latent,   NULL};
 
 /* --- one model and its data --- */
 

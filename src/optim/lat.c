@@ -16,7 +16,7 @@ struct lat {
     const char *lat_tokens, *lat_away_role;
 };
 
-static const char token_sets[] = "all|prompt|labels", away_roles[] = "retain|alternate";
+static const char away_roles[] = "retain|alternate";
 
 /* Indices of the attack's terms. */
 enum { TOWARD_FORGET, AWAY_RETAIN, AWAY_ALTERNATE };
@@ -29,7 +29,7 @@ static const struct param params[] = {
     INT_PARAM(struct lat, lat_steps, 0, 10000, 16, "steps of the inner attack; 0: none"),
     REAL_PARAM(struct lat, lat_lr, 0, 100, 0.05, "learning rate of the inner attack"),
     INT_PARAM(struct lat, lat_model_steps, 1, 1000, 4, "steps of the model per attack"),
-    CHOICE_PARAM(struct lat, lat_tokens, token_sets, "all",
+    CHOICE_PARAM(struct lat, lat_tokens, perturb_token_sets, "all",
                  "tokens of a forget example that are perturbed"),
     REAL_PARAM(struct lat, lat_away, 0, 1e6, 0,
                "weight in the attack of lowering the probability of other labels"),
@@ -81,12 +81,12 @@ static int find_worst(const struct lat *p, struct gradient *g, struct micro *mb,
 static void choose_tokens(const struct lat *p, const struct gradient *g, const struct micro *mb,
                           bool *moves)
 {
-    int set = param_choice(token_sets, p->lat_tokens);
+    const enum perturb_tokens set =
+        (enum perturb_tokens)param_choice(perturb_token_sets, p->lat_tokens);
     for (int s = 0; s < mb->n[ROLE_FORGET]; s++) {
         const struct seq *q = &g->engine->sets[ROLE_FORGET]->seqs[mb->rows[ROLE_FORGET][s]];
-        int first = seq_prompt(q);
         for (int t = 0; t < q->n; t++)
-            *moves++ = set == 0 || (set == 1 ? t < first : q->labels && q->labels[t] != LABEL_NONE);
+            *moves++ = perturb_takes(set, q, t);
     }
 }
 

@@ -2,6 +2,15 @@
 
 #include <math.h>
 
+const char perturb_token_sets[] = "all|prompt|labels";
+
+bool perturb_takes(enum perturb_tokens set, const struct seq *q, int t)
+{
+    return set == PERTURB_ALL      ? true
+           : set == PERTURB_PROMPT ? t < seq_prompt(q)
+                                   : q->labels && q->labels[t] != LABEL_NONE;
+}
+
 static device float *take_zeros(const struct ops *o, size_t n, struct arena *a, struct err *e)
 {
     device float *x = o->take(a, n + 1, e);

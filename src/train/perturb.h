@@ -16,6 +16,11 @@ struct perturb_options {
     double radius; /* each vector is scaled to at most this L2 norm after a step; infinite: not */
 };
 
+/* Which tokens of a sequence are perturbed; prompt: those before the first label. */
+enum perturb_tokens { PERTURB_ALL, PERTURB_PROMPT, PERTURB_LABELS };
+extern const char perturb_token_sets[]; /* "all|prompt|labels" */
+bool perturb_takes(enum perturb_tokens set, const struct seq *q, int t);
+
 struct perturb {
     struct latent at;             /* to give to an engine: delta and ddelta are those below */
     device float *delta, *d;      /* [n,C] in the arena */
