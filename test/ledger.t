@@ -45,9 +45,15 @@ is($r->{flops}, $weights * (6 * $r->{tokens} + 2 * $tokens{forget}), 'FLOPs of b
 is($r->{state_bytes}{reference_logp}, (sum(6 .. 11) - 6 * 3) * 12, 'what is kept of each label');
 
 # Logits of the reference: with every pass, from a copy of the weights where the file has them in another form.
-run("$both --method GradDiff --retain-loss-type KL --epochs 1 --batch 6 --out $dir/kl");
+my $kl = "$both --method GradDiff --retain-loss-type KL --batch 6";
+run("$kl --epochs 1 --keep-states 0 --out $dir/kl");
 $r = run_of('kl');
 is($r->{forward_tokens}, $r->{tokens_by_role}{retain}, 'KL: the reference reads what is retained');
+is($r->{state_bytes}{frozen_states}, 0, 'and nothing of it is kept');
+run("$kl --epochs 9 --out $dir/kept");
+$r = run_of('kept');
+is($r->{forward_tokens}, $tokens{retain}, 'in nine epochs once, as its states are kept');
+ok($r->{state_bytes}{frozen_states} > 0, 'and count as state');
 
 # Some weights only, some layers only, several passes.
 run("$both --method RMU --layer 1 --trainable-params-regex model.layers.1.mlp.down_proj.weight --epochs 1 --out $dir/rmu");

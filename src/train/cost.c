@@ -76,9 +76,10 @@ static double cached_bytes(const struct engine *g)
 static json_t *state(const struct train_cost *c)
 {
     double array = (double)c->engine->model->table.moving * sizeof(float);
-    return json_pack("{s:o, s:o, s:o, s:o}", "frozen_models", whole(frozen_bytes(c->engine)),
-                     "reference_logp", whole(cached_bytes(c->engine)), "optimiser",
-                     whole(array * c->optim_states), "wrapper", whole(array * c->wrapper_copies));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "frozen_models", whole(frozen_bytes(c->engine)),
+                     "frozen_states", whole((double)frozen_bytes_kept(c->engine)), "reference_logp",
+                     whole(cached_bytes(c->engine)), "optimiser", whole(array * c->optim_states),
+                     "wrapper", whole(array * c->wrapper_copies));
 }
 
 /* Without roles that have no tokens. */

@@ -1,4 +1,4 @@
-#include "train/engine.h"
+#include "train/pass.h"
 
 #include <math.h>
 #include <string.h>
@@ -18,6 +18,7 @@ void engine_fini(struct engine *g)
         scores_fini(&g->ref_logp[r].scores);
         free(g->ref_logp[r].at);
     }
+    frozen_fini(g);
     if (g->grads)
         g->model->ops->free(g->grads);
     arena_fini(&g->arena);
@@ -220,6 +221,8 @@ int engine_cache_reference(struct engine *g, struct model *m, const struct order
     for (int r = 0; r < ROLE_COUNT && !rc; r++)
         if (p.ref_logp & ROLE_BIT(r))
             rc = cache_role(g, (enum role)r, m, o, first, n, &bar, e);
+    if (!rc)
+        rc = frozen_keep(g, o, first, n, &bar, e);
     progress_end(&bar);
     return rc;
 }

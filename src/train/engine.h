@@ -50,6 +50,14 @@ struct ref_cache {
     int *at; /* owned [set.n] index into scores, -1: not computed */
 };
 
+/* Hidden states that a frozen model gives the examples of an objective: at the rows of a term on
+ * logits, or at every token after each layer that a term on hidden states reads (frozen.c). */
+struct kept_states {
+    int *at;              /* owned [set.n] an example's first row, -1: not kept; NULL: nothing is */
+    device float *states; /* owned [layers read][rows,C] */
+    size_t rows;
+};
+
 /* Tokens processed so far. */
 struct engine_tokens {
     double trained[ROLE_COUNT]; /* in passes with a backward */
@@ -92,6 +100,8 @@ struct engine {
     device float *grads;         /* owned, flat by weight.at; NULL until the first micro-batch */
     size_t grads_room;
     struct ref_cache ref_logp[ROLE_COUNT];
+    struct kept_states kept[ENGINE_MAX_OBJECTIVES][1 + TERM_MAX_HELPERS]; /* reference, helpers */
+    size_t keep_bytes; /* at most so many in all of them */
     struct engine_tokens tokens;
     struct arena arena;
 };
@@ -147,8 +157,10 @@ int engine_check_helpers(struct engine *g, struct err *e);
 /* Adds the gradient of l1 * sum |w| over the trainable weights, and returns that penalty (l1-sparse
  * unlearning, arXiv 2304.04934). Once a step, as it is not a mean over data. */
 double engine_add_penalty(struct engine *g);
-/* Computes and caches the reference log-probabilities of the examples in the order, with `m` (the
- * model before its first step, or a separate reference). */
+/* Computes and caches what the examples in the order need of frozen models: the reference
+ * log-probabilities, with `m` (the model before its first step, or a separate reference), and of
+ * those that come more than once hidden states of the reference and of helpers, as far as
+ * keep_bytes reach; the others are run in every micro-batch. */
 int engine_cache_reference(struct engine *g, struct model *m, const struct order *o, int first,
                            int n, struct err *e);
 /* Counts over the micro-batches first..first+n of the order. */
@@ -166,5 +178,7 @@ int objective_layers(const struct engine *g, const struct objective *o);
 /* Allocates the gradient buffer if needed. engine_micro calls it. */
 int engine_reserve_grads(struct engine *g, struct err *e);
 void engine_zero_grads(struct engine *g);
+/* Bytes of hidden states that are kept; for the ledger. */
+size_t frozen_bytes_kept(const struct engine *g);
 
 #endif

@@ -215,16 +215,6 @@ int pass_forward(struct micro_pass *w, int layers)
     return 0;
 }
 
-int pass_run_frozen(struct micro_pass *w, struct model *m, const struct seq *seqs, int n_seqs,
-                    const struct forward *how, struct batch *b, struct pass *pass)
-{
-    BUG_ON(!m);
-    if (batch_pack(b, seqs, n_seqs, m->cfg.vocab, m->cfg.positions, w->a, w->e))
-        return -1;
-    w->g->tokens.forward += b->n_tokens;
-    return model_forward(m, b, how, pass, w->a, w->e);
-}
-
 int engine_micro(struct engine *g, const struct micro *mb, const struct norm *norm,
                  struct micro_result *r, struct err *e)
 {

@@ -1,5 +1,6 @@
 /* State of one micro-batch pass. Private to train/: pass.c packs and runs the batch, pass_terms.c
- * evaluates the terms on its results, pass_logits.c those on logits.
+ * evaluates the terms on its results, pass_logits.c those on logits; frozen.c has what frozen
+ * models give them.
  */
 #ifndef TRAIN_PASS_H
 #define TRAIN_PASS_H
@@ -45,9 +46,6 @@ device float *pass_floats(struct micro_pass *w, size_t n);
 /* Packs the roles in use and runs the first `layers` layers, 0: as many as the plan needs;
  * allocates dx. */
 int pass_forward(struct micro_pass *w, int layers);
-/* Forward pass of a frozen model over n_seqs sequences, counted as forward-only tokens. */
-int pass_run_frozen(struct micro_pass *w, struct model *m, const struct seq *seqs, int n_seqs,
-                    const struct forward *how, struct batch *b, struct pass *pass);
 /* The rows that predict the labels of one role. */
 struct label_rows pass_part_rows(const struct micro_pass *w, const struct part *p);
 /* Denominators of the means over the role's data: of the step, or of this micro-batch alone. */
@@ -57,5 +55,21 @@ int pass_run_logits(struct micro_pass *w, const struct objective *o, double *los
 /* Evaluates every active objective on w->pass: losses into w->result, derivatives into w->dx,
  * w->dhidden and the head's gradients. */
 int pass_run_terms(struct micro_pass *w);
+/* The rows of sequences that are in a set; token indices start at first_token. */
+int rows_of_seqs(const struct seq *seqs, int n_seqs, enum row_set set, int skip, int first_token,
+                 struct label_rows *rows, struct arena *a, struct err *e);
+
+/* --- frozen models: k = 0 is the reference, then come the helpers of the objective's term --- */
+
+/* Keeps the states of the order's examples (engine_cache_reference), and their end. */
+int frozen_keep(struct engine *g, const struct order *o, int first, int n, struct progress *bar,
+                struct err *e);
+void frozen_fini(struct engine *g);
+/* The head of model k for the rows of objective `obj`, kept or run. */
+int frozen_head(struct micro_pass *w, int obj, int k, const struct label_rows *rows,
+                struct head *h);
+/* states[i] [N,C]: the reference's, over the role's sequences, after the layers that the objective
+ * reads; kept or run. */
+int frozen_states(struct micro_pass *w, int obj, device float **states);
 
 #endif

@@ -19,17 +19,16 @@ static bool row_is_in(enum row_set set, const struct seq *q, int t, int skip, in
     return true;
 }
 
-/* The rows of these sequences that are in the set; token indices start at first_token. */
-static int rows_in(struct micro_pass *w, const struct seq *seqs, int n_seqs, enum row_set set,
-                   int skip, int first_token, struct label_rows *rows)
+int rows_of_seqs(const struct seq *seqs, int n_seqs, enum row_set set, int skip, int first_token,
+                 struct label_rows *rows, struct arena *a, struct err *e)
 {
     size_t n = 0;
     for (int s = 0; s < n_seqs; s++)
         n += (size_t)seqs[s].n;
     *rows = (struct label_rows){0};
-    if (!(rows->token = pass_take(w, n, sizeof(int))) ||
-        !(rows->label = pass_take(w, n, sizeof(int))) ||
-        !(rows->seq = pass_take(w, n, sizeof(int))))
+    if (!(rows->token = arena_zeros(a, n, sizeof(int), e)) ||
+        !(rows->label = arena_zeros(a, n, sizeof(int), e)) ||
+        !(rows->seq = arena_zeros(a, n, sizeof(int), e)))
         return -1;
     for (int s = 0, i = first_token; s < n_seqs; s++) {
         const struct seq *q = &seqs[s];
@@ -58,38 +57,11 @@ static int pick_rows(struct micro_pass *w, const struct objective *o, double *me
         *mean_rows = pass_means(w, o->role[0]).rows;
         return 0;
     }
-    if (rows_in(w, w->seqs + p->first_seq, p->n_seqs, set, skip, p->first_token, rows))
+    if (rows_of_seqs(w->seqs + p->first_seq, p->n_seqs, set, skip, p->first_token, rows, w->a,
+                     w->e))
         return -1;
     *mean_rows = own ? (double)rows->n * w->norm->micros : w->norm->kept[o - w->g->obj];
     return 0;
-}
-
-/* The head of a frozen model for the rows of a term. `set`: its input for the role's examples, with
- * its own row indices; NULL: the same examples. */
-static int open_frozen(struct micro_pass *w, const struct objective *o, struct model *m,
-                       const struct dataset *set, const struct label_rows *rows, struct head *h)
-{
-    const struct part *p = &w->part[o->role[0]];
-    const struct seq *seqs = w->seqs + p->first_seq;
-    struct label_rows *own = pass_take(w, 1, sizeof *own);
-    struct batch *b = pass_take(w, 1, sizeof *b);
-    struct pass *pass = pass_take(w, 1, sizeof *pass);
-    struct seq *others = set ? pass_take(w, (size_t)p->n_seqs, sizeof *others) : NULL;
-    if (!own || !b || !pass || (set && !others))
-        return -1;
-    for (int s = 0; set && s < p->n_seqs; s++)
-        others[s] = set->seqs[w->mb->rows[o->role[0]][s]];
-    *own = *rows;
-    if (set && rows_in(w, others, p->n_seqs, ROWS_SCORED, term_skip(o->term, o->params), 0, own))
-        return -1;
-    if (!set && !(own->token = pass_take(w, (size_t)rows->n, sizeof(int))))
-        return -1;
-    for (int i = 0; !set && i < rows->n; i++)
-        own->token[i] = rows->token[i] - p->first_token;
-    BUG_ON(own->n != rows->n);
-    const struct forward how = {.keep = false};
-    return pass_run_frozen(w, m, set ? others : seqs, p->n_seqs, &how, b, pass) ||
-           head_init(h, pass, own, false, w->a, w->e);
 }
 
 /* The rows of a logits term, and the heads of all models whose logits it uses. */
@@ -115,16 +87,14 @@ static int place_rows(struct micro_pass *w, struct heads *h)
 
 static int open_heads(struct micro_pass *w, const struct objective *o, struct heads *h)
 {
-    struct engine *g = w->g;
+    const int obj = (int)(o - w->g->obj);
     if (pick_rows(w, o, &h->mean_rows, &h->rows) || place_rows(w, h) ||
         head_init(&h->own, &w->pass, &h->rows, true, w->a, w->e) ||
-        (o->term->needs_ref && open_frozen(w, o, g->ref, NULL, &h->rows, &h->ref)))
+        (o->term->needs_ref && frozen_head(w, obj, 0, &h->rows, &h->ref)))
         return -1;
-    for (int k = 0; k < TERM_MAX_HELPERS && o->term->logits.helpers[k]; k++) {
-        const struct helper_model *m = engine_helper(g, o->term->logits.helpers[k]);
-        if (open_frozen(w, o, m->model, m->set, &h->rows, &h->helper[k]))
+    for (int k = 0; k < TERM_MAX_HELPERS && o->term->logits.helpers[k]; k++)
+        if (frozen_head(w, obj, k + 1, &h->rows, &h->helper[k]))
             return -1;
-    }
     return 0;
 }
 

@@ -80,35 +80,6 @@ static struct token_view *describe_tokens(struct micro_pass *w, const struct par
     return v;
 }
 
-static void copy_states(void *ctx, const struct pass *p, device float *x)
-{
-    device float *const *states = ctx;
-    p->m->ops->copy(*states, x, (size_t)p->batch->n_tokens * (size_t)p->m->cfg.width);
-}
-
-/* states[l - first] [N,C]: the reference's over the role's sequences after l = first..layers
- * layers. */
-static int run_reference(struct micro_pass *w, const struct part *p, int first, int layers,
-                         device float **states)
-{
-    const int n = layers - first + 1;
-    struct tap *taps = pass_take(w, (size_t)n, sizeof *taps);
-    struct batch b;
-    struct pass pass;
-    for (int i = 0; taps && i < n; i++) {
-        size_t nc = (size_t)p->n_tokens * (size_t)w->g->ref->cfg.width;
-        if (!(states[i] = pass_floats(w, nc)))
-            return -1;
-        taps[i] = (struct tap){.place = PLACE_RESID,
-                               .layer = first + i - 1,
-                               .forward = copy_states,
-                               .ctx = &states[i]};
-    }
-    const struct forward how = {.layers = layers, .taps = taps, .n_taps = n};
-    return taps ? pass_run_frozen(w, w->g->ref, w->seqs + p->first_seq, p->n_seqs, &how, &b, &pass)
-                : -1;
-}
-
 /* The accumulated d loss / d hidden after so many layers, of the whole batch. */
 static device float *derivative_after(struct micro_pass *w, int layers)
 {
@@ -139,7 +110,7 @@ static int run_hidden_term(struct micro_pass *w, const struct objective *o, doub
                                 .noise = w->g->noise}},
                 *views[] = {&v};
     if (!ref || !dhidden || !v.hidden.token ||
-        (o->term->needs_ref && run_reference(w, p, first, layers, ref)))
+        (o->term->needs_ref && frozen_states(w, (int)(o - w->g->obj), ref)))
         return -1;
     for (int l = first; l <= layers; l++) {
         device float *d = derivative_after(w, l);
