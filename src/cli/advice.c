@@ -25,6 +25,8 @@ static const struct {
     {"folds", "give --folds 2 or more, or 0 for none"},
     {"lat_layer", "give --lat-layer %s"},
     {"layer", "give --layer %s"},
+    {"layout", "name the directory of a run of 'unlearn train' with --shards, --slices or "
+               "--keep-every, and its data"},
     {"mask", "give it or --locate, not both"},
     {"max_length", "shorten the row, or cut all rows with --max-length"},
     {"max_new_tokens", "give a smaller --max-new-tokens, or shorten the row"},
@@ -48,6 +50,7 @@ static const struct {
     {"save_adapter", "there is no adapter without --locate lora"},
     {"retrained", "give --retrained MODEL"},
     {"scratch", "give its weights, not --scratch"},
+    {"shards", "give fewer --shards or --slices"},
     {"shots", "give --folds, or no --shots"},
     {"stop_el", "give a longer text, or no --stop-el"},
     {"system", "give --system ''"},

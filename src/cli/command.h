@@ -37,6 +37,8 @@ int cmd_report(int argc, char **argv);
 int cmd_rescore(int argc, char **argv);
 int cmd_score(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
+int cmd_sisa(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 
 /* The value on standard output, and a newline; flags as for json_write_buf. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/start.h"
@@ -232,12 +233,13 @@ static const volatile sig_atomic_t *catch_interrupt(void *ctx)
         "a second Ctrl-C ends at once and loses the steps since the last checkpoint\n");
 }
 
+const struct run_hooks job_hooks = {.interrupt = catch_interrupt};
+
 static int run(const struct request *q)
 {
-    static const struct run_hooks hooks = {.interrupt = catch_interrupt};
     struct err e = {.msg = ""};
     struct run_result result;
-    if (!run_train(&q->config, &hooks, &result, &e)) {
+    if (!run_train(&q->config, &job_hooks, &result, &e)) {
         if (q->config.dry_run)
             print_plan(&result.report, q);
         else if (!result.finished)
@@ -258,5 +260,36 @@ int job_main(const struct job_command *c, int argc, char **argv)
     if (status == ARGS_GO)
         status = run(&q);
     request_fini(&q);
+    return status;
+}
+
+enum { AGAIN_WORDS = 16 };
+
+int job_again(const struct args *a, const char *dir, char *const *more, int n, job_work *work,
+              void *ctx)
+{
+    static const struct job_command train = {.kind = &run_kind_train, .usage = "", .about = ""};
+    struct request q = {0};
+    struct err e = {.msg = ""};
+    char *argv[AGAIN_WORDS] = {"train", "--recipe", NULL, "--out", (char *)(uintptr_t)dir};
+    int argc = 5;
+    BUG_ON(argc + n + 1 >= AGAIN_WORDS);
+    if (args_has(a, "quiet"))
+        argv[argc++] = "--quiet";
+    for (int i = 0; i < n; i++)
+        argv[argc++] = more[i];
+    char *path = argv[2] = file_join(dir, "run.json", &e);
+    if (!path || (!file_exists(path) && err_about(&e, "layout", "'%s' holds no run", dir))) {
+        free(path);
+        return args_fail(a, &e);
+    }
+    int status = request_parse(&q, &train, argc, argv);
+    if (status == ARGS_GO) {
+        status = work(ctx, &q.config, &e);
+        if (status != STATUS_DONE && status != STATUS_BOUND)
+            status = args_fail(a, &e);
+    }
+    request_fini(&q);
+    free(path);
     return status;
 }

@@ -20,6 +20,14 @@ struct job_command {
  * tells how to resume, and the status is STATUS_FAILED. */
 int job_main(const struct job_command *c, int argc, char **argv);
 
+/* The hooks of commands that train: Ctrl-C saves a checkpoint. */
+extern const struct run_hooks job_hooks;
+/* Calls `work` with the options of the run of `train` in the directory `dir`, as its run.json has
+ * them, changed by `more` [n] options; returns an exit status. `a` is for messages. */
+typedef int job_work(void *ctx, const struct run_config *c, struct err *e);
+int job_again(const struct args *a, const char *dir, char *const *more, int n, job_work *work,
+              void *ctx);
+
 /* Takes the tables of the chosen method from an open command line: ARGS_GO or an exit status.
  * recipe_fini is due in every case. */
 int recipe_args(struct args *a, const char *method, struct recipe *r);

@@ -20,6 +20,8 @@ static const struct command commands[] = {
     {"info", "show a model's architecture and estimate its memory use", cmd_info},
     {"train", "fine-tune a model", cmd_train},
     {"forget", "unlearn: make a model forget data, by any method", cmd_forget},
+    {"sisa", "exact removal: plan shards, delete rows, train again what saw them", cmd_sisa},
+    {"verify", "prove a deletion: compare with a training without the rows", cmd_verify},
     {"locate", "find the weights to change, and write a mask of them", cmd_locate},
     {"eval", "evaluate a model (TOFU, MUSE, WMDP, MMLU, own suites ...)", cmd_eval},
     {"rescore", "recompute an evaluation log's aggregates from its rows", cmd_rescore},

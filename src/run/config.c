@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "locate/locators.h"
 #include "optim/optims.h"
+#include "run/state.h"
 
 /* --- tables of options --- */
 
@@ -84,6 +85,16 @@ const struct param method_name_params[] = {
     {0},
 };
 
+static const struct param exact_params[] = {
+    INT_PARAM(struct exact_options, shards, 1, 1 << 16, 1,
+              "models, each trained on its share of the rows (SISA); more than one is an ensemble"),
+    INT_PARAM(struct exact_options, slices, 1, 1 << 16, 1,
+              "parts in which a shard's rows are added, with a checkpoint before each"),
+    INT_PARAM(struct exact_options, keep_every, 0, 1e9, 0,
+              "keep a checkpoint every N steps, from which a run without deleted rows is repeated"),
+    {0},
+};
+
 static const struct param chosen_params[] = {
     LOCATE_PARAM(offsetof(struct run_names, locate)),
     STRING_PARAM(struct run_names, wrapper, "none", "NAME",
@@ -116,10 +127,13 @@ void run_config_init(struct run_config *c, const struct run_kind *kind)
     add_table(c, "training", train_params, &c->train);
     if (!kind->method)
         add_table(c, "method", method_name_params, &c->names);
+    else
+        add_table(c, "exact removal: rows that can be deleted later", exact_params, &c->exact);
     for (int k = 0; k < c->n_tables; k++)
         param_defaults(c->tables[k].params, c->tables[k].obj);
     param_defaults(weighting_params, &c->weighting);
     param_defaults(validation_params, &c->validation);
+    param_defaults(exact_params, &c->exact);
 }
 
 /* A config that is being opened, and who changes its tables. */
@@ -232,7 +246,7 @@ int run_config_check(const struct run_config *c, struct err *e)
                          "a run either continues what is in its directory, or replaces it");
     if (c->train.resume && c->dry_run)
         return err_about(e, "resume_dry", "a dry run is of a run from its beginning");
-    return 0;
+    return exact_check(c, e);
 }
 
 json_t *run_config_values(const struct run_config *c)

@@ -73,7 +73,7 @@ static int check_begun(struct run *r, bool *finished, struct err *e)
         return err_about(e, "out", "cannot resume: '%s' holds files, but none of a run",
                          r->c.run.out);
     run_drop_free(json_object_get(run, "options"));
-    const json_t *files = json_object_get(run, "files");
+    json_t *files = json_object_get(run, "files");
     int rc = checkpoint_compare(json_object_get(run, "options"), r->shared, e) ||
                      (files && checkpoint_compare_files(files, r->files, e))
                  ? err_prefix(e, "cannot resume: ")
@@ -95,6 +95,7 @@ static void clear_own(const char *out)
         free(path);
     }
     procedure_clear(out);
+    exact_clear(out);
 }
 
 static int take(struct outdir *d, struct run *r, bool *finished, struct err *e)
@@ -109,7 +110,7 @@ static int take(struct outdir *d, struct run *r, bool *finished, struct err *e)
         return 0;
     if (use == OUTDIR_REPLACE)
         clear_own(r->c.run.out);
-    return checkpoint_exists(r->c.run.out) ? 0 : run_ledger_begin(r, e);
+    return checkpoint_exists(r->c.run.out) ? 0 : run_ledger_begin(r, false, e);
 }
 
 int run_output_open(struct outdir *d, struct run *r, bool *finished, struct err *e)
@@ -119,6 +120,7 @@ int run_output_open(struct outdir *d, struct run *r, bool *finished, struct err 
     int rc =
         add_all(&in, r, e) || check_kept(&in, r, e) || !(r->files = inputs_hash(&in, e)) ? -1 : 0;
     inputs_fini(&in);
+    rc = rc || (exact_is(&r->c) && exact_drop_files(r, e));
     if (!rc && take(d, r, finished, e)) {
         outdir_close(d, true);
         rc = -1;

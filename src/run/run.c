@@ -22,18 +22,24 @@ void run_drop_free(json_t *all)
         "dtype",  "overwrite",  "save_adapter", "dry_run", "hardly_forgot", "retain_damage"};
     for (size_t i = 0; i < sizeof free_ones / sizeof free_ones[0]; i++)
         json_object_del(all, free_ones[i]);
+    exact_drop_option(all);
 }
 
 /* --- the ledger --- */
 
+void run_date(char text[RUN_DATE])
+{
+    const time_t now = time(NULL);
+    struct tm utc;
+    if (!gmtime_r(&now, &utc) || !strftime(text, RUN_DATE, "%Y-%m-%dT%H:%M:%SZ", &utc))
+        text[0] = 0;
+}
+
 /* When and where it began. */
 static void describe_place(json_t *about)
 {
-    char date[32] = "", host[256] = "";
-    const time_t now = time(NULL);
-    struct tm utc;
-    if (gmtime_r(&now, &utc))
-        strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    char date[RUN_DATE], host[256] = "";
+    run_date(date);
     gethostname(host, sizeof host - 1);
     json_object_set_new(about, "date", json_string(date));
     json_object_set_new(about, "host", json_string(host));
@@ -55,12 +61,12 @@ static json_t *describe(const struct run *r)
     return about;
 }
 
-int run_ledger_begin(const struct run *r, struct err *e)
+int run_ledger_begin(const struct run *r, bool finished, struct err *e)
 {
     char *path = file_join(r->c.run.out, "run.json", e);
     json_t *begun = path ? describe(r) : NULL;
     int rc = path ? 0 : -1;
-    if (path && (!begun || json_object_set_new(begun, "finished", json_false())))
+    if (path && (!begun || json_object_set_new(begun, "finished", json_boolean(finished))))
         rc = err_no_memory(e, "ledger");
     if (!rc)
         rc = json_write_file(begun, path, JSON_INDENT(2), e);
@@ -195,7 +201,8 @@ int run_training(struct run *r, struct err *e)
                           .out = c->run.out,
                           .dry_run = c->dry_run,
                           .what = r->step ? r->step->name : c->command};
-    int rc = ledger_open(&ledger, r, &t.engine, e) || training_open(&t, r, e);
+    int rc = ledger_open(&ledger, r, &t.engine, e) || training_open(&t, r, e) ||
+             (r->exact && exact_prepare(r, &t, &how, e));
     if (!rc && t.first_row && json_object_set(ledger.about, "first_row", t.first_row))
         rc = err_no_memory(e, "ledger");
     rc = rc || train(&t, &how, r, e);
@@ -213,7 +220,9 @@ static int run_in(struct outdir *dir, struct run *r, struct err *e)
     r->dir = dir;
     r->result->finished = finished;
     int rc = 0;
-    if (finished)
+    if (exact_is(&r->c))
+        rc = exact_run(r, e);
+    else if (finished)
         log_note("the run in '%s' is finished: nothing is left to do", r->c.run.out);
     else
         rc = procedure_run(r, e) || run_training(r, e);
@@ -225,14 +234,15 @@ static int run_in(struct outdir *dir, struct run *r, struct err *e)
 static int run_dry(struct run *r, struct err *e)
 {
     r->c.train.write_order = NULL;
-    return run_output_check(r, e) || procedure_plan(r, e) || run_training(r, e);
+    return run_output_check(r, e) || procedure_plan(r, e) ||
+           (exact_is(&r->c) ? exact_run(r, e) : run_training(r, e));
 }
 
-int run_train(const struct run_config *c, const struct run_hooks *h, struct run_result *out,
-              struct err *e)
+int run_exact(const struct run_config *c, const struct exact_request *q, const struct run_hooks *h,
+              struct run_result *out, struct err *e)
 {
     struct outdir dir = {0};
-    struct run r = {.c = *c, .hooks = h, .result = out};
+    struct run r = {.c = *c, .hooks = h, .result = out, .request = q};
     *out = (struct run_result){.finished = false};
     const struct log before = log_swap(h ? h->log : NULL);
     run_models_given(&r);
@@ -249,4 +259,10 @@ int run_train(const struct run_config *c, const struct run_hooks *h, struct run_
         free(r.step_dir[k]);
     log_swap(&before);
     return rc;
+}
+
+int run_train(const struct run_config *c, const struct run_hooks *h, struct run_result *out,
+              struct err *e)
+{
+    return run_exact(c, NULL, h, out, e);
 }

@@ -12,6 +12,12 @@
  *
  * OUT is refused where it holds anything, unless the run resumes or replaces it. It gets the model,
  * train.jsonl (train/log.h) and run.json (train/cost.h).
+ *
+ * Exact removal: with more than one shard or slice, or kept checkpoints, a run of `train` leaves
+ * what run_remove needs to take rows out again as if they had never been there, bit by bit: SISA
+ * (arXiv 1912.03817), and replay of a run from its last checkpoint before them. OUT gets a layout
+ * (run/sharding.h) and, of more than one shard, a directory for each, shard-0, shard-1 ..: with its
+ * model, its kept checkpoints step-N.safetensors, and state.json.
  */
 #ifndef RUN_RUN_H
 #define RUN_RUN_H
@@ -40,6 +46,11 @@ struct run_names {
 
 extern const struct param method_name_params[]; /* `method`, on struct run_names */
 
+/* Of run_kind_train. */
+struct exact_options {
+    int64_t shards, slices, keep_every;
+};
+
 enum { RUN_TABLES = 24 };
 
 /* All options of a run. It is not moved once it is open: `tables` point into it. */
@@ -54,6 +65,7 @@ struct run_config {
     struct generic_options generic;
     struct weighting_options weighting;
     struct validation_options validation;
+    struct exact_options exact;
     struct recipe recipe;                  /* owned */
     struct choice optim, locator, wrapper; /* owned; no wrapper: NULL */
     struct mask_options mask;              /* of a locator with scores */
@@ -96,8 +108,17 @@ struct nll_change {
     long steps, clipped; /* steps, and those whose gradient was clipped */
 };
 
+/* What exact training has read; one example in one batch is one read. */
+struct exact_cost {
+    double reads; /* now */
+    double whole; /* of training all shards from their beginning, without the deleted rows */
+    int trained, shards;
+};
+
 struct run_result {
     struct train_report report; /* of the run's own training; dry_run: its steps, if it were made */
+    struct exact_cost exact;    /* of a run with rows that can be deleted; its report is the sum
+                                 * over shards, the loss that of the last */
     struct nll_change nll;      /* of forget and retain data, the first rows of each */
     bool finished;              /* an earlier run had finished: nothing was done */
     bool interrupted;           /* the run failed, and can be resumed */
@@ -107,5 +128,24 @@ struct run_result {
  * `h` may be NULL. */
 int run_train(const struct run_config *c, const struct run_hooks *h, struct run_result *out,
               struct err *e);
+
+/* Deletes rows, by their numbers in the data file at the first training, from the run in OUT, whose
+ * options `c` has, and trains again what had seen them. The data file may be that of the first
+ * training, or one without deleted rows. If it is interrupted, run_train with `resume` completes
+ * it. */
+int run_remove(const struct run_config *c, const int *rows, int n, const struct run_hooks *h,
+               struct run_result *out, struct err *e);
+
+/* One shard of a run, compared with its fresh training on the rows that are left. */
+struct verified {
+    int shard, left, deleted;
+    bool checked, same; /* every model file, byte by byte */
+    char differs[256];  /* the first file that differs; "": none */
+};
+
+/* Trains the shards with deleted rows (all: every shard) from their beginning in the directory
+ * `scratch`, and compares the models in OUT with the result. *v: owned [*n], free it. */
+int run_verify(const struct run_config *c, const char *scratch, bool all, const struct run_hooks *h,
+               struct verified **v, int *n, struct err *e);
 
 #endif

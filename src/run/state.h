@@ -21,18 +21,24 @@ struct run {
     char *step_dir[PROCEDURE_STEPS]; /* owned; NULL: the step did not run */
     struct run_model models[RUN_MODELS];
     int n_models;
-    json_t *options;    /* owned: {name: value} of all */
-    json_t *shared;     /* owned: the options that a resumed run must share */
-    json_t *files;      /* owned {path: SHA-256} of what is read; NULL: not yet */
-    struct outdir *dir; /* borrowed: run.out, locked */
+    json_t *options;                     /* owned: {name: value} of all */
+    json_t *shared;                      /* owned: the options that a resumed run must share */
+    json_t *files;                       /* owned {path: SHA-256} of what is read; NULL: not yet */
+    struct outdir *dir;                  /* borrowed: run.out, locked */
+    const struct exact_request *request; /* borrowed; NULL: to train */
+    struct exact *exact; /* borrowed: of a shard's training (exact.c); NULL: another */
 };
 
 /* --- run.c --- */
 
 /* Leaves of all options those that a resumed run must share. */
 void run_drop_free(json_t *all);
-/* Writes OUT/run.json of a run that begins: its options, and that it is not finished. */
-int run_ledger_begin(const struct run *r, struct err *e);
+/* The date and time, as the ledger has them. */
+enum { RUN_DATE = 32 };
+void run_date(char text[RUN_DATE]);
+/* Writes OUT/run.json of a run without a cost of its own: its options, and whether it is finished;
+ * first that it is not. */
+int run_ledger_begin(const struct run *r, bool finished, struct err *e);
 /* The training alone: of the run or of one of its steps. */
 int run_training(struct run *r, struct err *e);
 
@@ -65,6 +71,59 @@ int run_output_open(struct outdir *d, struct run *r, bool *finished, struct err 
 int run_output_check(const struct run *r, struct err *e);
 /* Closes it. failed: a run that left nothing to resume from leaves nothing at all. */
 void run_output_close(struct outdir *d, bool failed);
+
+/* What else than to train is asked of a run whose rows can be deleted. */
+struct exact_request {
+    const int *rows; /* to delete [n_rows] */
+    int n_rows;
+    const char *like; /* train as the run in this directory is divided, without what it deleted */
+    const bool *only; /* [shards] of these shards; NULL: all */
+};
+
+/* run_train with a request, or NULL. */
+int run_exact(const struct run_config *c, const struct exact_request *q, const struct run_hooks *h,
+              struct run_result *out, struct err *e);
+
+/* --- exact.c: runs whose rows can be deleted --- */
+
+struct training;
+/* Whether the options ask for such a run. */
+bool exact_is(const struct run_config *c);
+/* What does not go with it. */
+int exact_check(const struct run_config *c, struct err *e);
+/* Brings every shard up to date: trains those that are not trained, and those that have seen a row
+ * that is deleted now from the last checkpoint before it. What was interrupted is resumed. */
+int exact_run(struct run *r, struct err *e);
+/* The order of the shard that `r` trains, what to keep, and where to resume. */
+int exact_prepare(struct run *r, struct training *t, struct trainer *how, struct err *e);
+/* --- exact_files.c */
+
+struct sharding;
+/* OUT/state.json of one shard, else OUT/shard-N/state.json:
+ * {"without": [positions deleted when its checkpoints were made], "finished", "reads"} */
+struct shard_state {
+    bool there, finished; /* finished: its model is there, and made without the same */
+    double reads;         /* examples read from the beginning to the end of its training */
+};
+
+/* before [l->n]: what it was made without. A file that is not there is no error. */
+int exact_state_read(const char *out, const struct sharding *l, int shard, struct shard_state *s,
+                     bool *before, struct err *e);
+/* As of now: without all of the shard that is deleted. */
+int exact_state_write(const char *out, const struct sharding *l, int shard,
+                      const struct shard_state *s, struct err *e);
+/* Appends a line to OUT/deletions.jsonl, with its date; takes the reference. */
+int exact_log(const char *out, json_t *entry, struct err *e);
+/* Removes from OUT what such a run left there, but for models. */
+void exact_clear(const char *out);
+/* The data of such a run are known by their examples, not by their file, which may lack deleted
+ * rows later: drops it from options, and from the hashes of the files read. */
+void exact_drop_option(json_t *options);
+int exact_drop_files(const struct run *r, struct err *e);
+/* OUT, or where there are several shards the directory of one; owned by the caller. */
+char *exact_shard_dir(const char *out, int shards, int shard, struct err *e);
+/* OUT/sisa.json, likewise. */
+char *exact_layout_path(const char *out, struct err *e);
 
 /* --- order.c, chunk.c, generic.c: data --- */
 

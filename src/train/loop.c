@@ -67,9 +67,10 @@ static int run_init(struct train_run *r, long *step, struct err *e)
         return -1;
     if (o->resume) {
         struct checkpoint c = checkpoint_of(r);
+        c.path = r->t->from ? r->t->from : c.path;
         if (checkpoint_load(&c, step, e))
             return err_prefix(e, "cannot resume: ");
-        r->saved = *step;
+        r->saved = r->t->from ? -1 : *step;
         r->estimated = c.estimated;
         if (r->t->cost)
             train_cost_add(r->t->cost, c.cost);
@@ -163,17 +164,49 @@ static void update(struct train_run *r, long step, double lr)
         r->wrapper->follow(t->wrapper.params, r->m, r->g.copy, step + 1);
 }
 
-static int save(struct train_run *r, long done, struct err *e)
+static int save_as(struct train_run *r, const char *path, long done, struct err *e)
 {
     struct checkpoint c = checkpoint_of(r);
+    c.path = path;
     if (r->t->cost && !(c.cost = train_cost_json(r->t->cost, false)))
         return err_no_memory(e, "ledger");
     int rc = checkpoint_save(&c, done, e) || (r->t->cost && train_cost_write(r->t->cost, false, e));
     json_decref(c.cost);
-    if (rc)
+    return rc;
+}
+
+static int save(struct train_run *r, long done, struct err *e)
+{
+    if (save_as(r, r->checkpoint, done, e))
         return -1;
     r->saved = done;
     return 0;
+}
+
+char *train_kept_path(const char *out, long step, struct err *e)
+{
+    char name[48];
+    snprintf(name, sizeof name, "step-%ld.safetensors", step);
+    return file_join(out, name, e);
+}
+
+bool train_keeps(const struct trainer *t, long step)
+{
+    bool is = t->keep_every > 0 && step % t->keep_every == 0;
+    for (int i = 0; i < t->n_keep; i++)
+        is |= t->keep[i] == step;
+    return is;
+}
+
+/* After `done` steps, if that checkpoint is one to keep. */
+static int keep(struct train_run *r, long done, struct err *e)
+{
+    if (done >= r->last || !train_keeps(r->t, done))
+        return 0;
+    char *path = train_kept_path(r->t->out, done, e);
+    int rc = path ? save_as(r, path, done, e) : -1;
+    free(path);
+    return rc;
 }
 
 /* A checkpoint of an earlier step is kept: the current weights may be damaged already. */
@@ -206,10 +239,25 @@ static void weigh(struct train_run *r, long step)
         weighting_apply(r->t->weighting, &at, r->t->engine);
 }
 
+static bool is_empty(const struct train_run *r, long step)
+{
+    const struct micro *m = r->t->order->micro + step / r->repeats * r->accumulate;
+    int rows = 0;
+    for (int k = 0; k < r->accumulate; k++)
+        for (int role = 0; role < ROLE_COUNT; role++)
+            rows += m[k].n[role];
+    return !rows;
+}
+
 /* One optimiser step. */
 static int make_step(struct train_run *r, long step, double lr, struct err *e)
 {
     weigh(r, step);
+    if (is_empty(r, step)) {
+        gradient_start(&r->g, step, r->accumulate, r->repeats);
+        r->grad_norm = 0;
+        return 0;
+    }
     if (make_gradient(r, step, e))
         return -1;
     if (!isfinite(gradient_loss(&r->g)) || !isfinite(r->grad_norm))
@@ -281,9 +329,8 @@ static int loop(struct train_run *r, long first, struct train_report *report, st
                                     .weights = r->t->weighting != NULL,
                                     .validation = validated ? &report->validation : NULL};
         step++;
-        rc = train_log_write(r->log, r->t->out, &r->g, &entry, e);
-        if (!rc)
-            rc = conclude(r, step, report, e);
+        rc = train_log_write(r->log, r->t->out, &r->g, &entry, e) || keep(r, step, e) ||
+             conclude(r, step, report, e);
     }
     progress_end(&bar);
     report->steps = step - first;

@@ -3,7 +3,8 @@
  *
  * OUT/train.jsonl gets one object per step (train/log.h). OUT/checkpoint.safetensors holds
  * weights, optimiser state and the step; resuming from it is bit-for-bit
- * identical to an uninterrupted run.
+ * identical to an uninterrupted run. Checkpoints that are kept have names of their own,
+ * OUT/step-N.safetensors, and stay. A step whose micro-batches hold no rows changes nothing.
  */
 #ifndef TRAIN_LOOP_H
 #define TRAIN_LOOP_H
@@ -34,7 +35,17 @@ struct trainer {
     bool dry_run;              /* memory is taken and noted, disk space checked; no step, no file */
     const char *what;          /* for the progress bar: "forget" */
     const volatile sig_atomic_t *stop; /* when set: abandon the step, save, return; may be NULL */
+    /* Checkpoints to keep: after these steps [n_keep], and after every keep_every (0: none). */
+    const long *keep;
+    int n_keep;
+    long keep_every;
+    const char *from; /* resumes from this checkpoint; NULL: OUT/checkpoint.safetensors */
 };
+
+/* OUT/step-N.safetensors, owned by the caller. */
+char *train_kept_path(const char *out, long step, struct err *e);
+/* Whether the checkpoint after this step is one to keep. */
+bool train_keeps(const struct trainer *t, long step);
 
 struct train_report {
     long steps, tokens;

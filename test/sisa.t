@@ -1,0 +1,163 @@
+#!/usr/bin/perl
+# Exact removal: a run from which rows are deleted has the bytes of a run that never had them, by shards, slices and replay;
+# interrupted deletions are completed; what does not fit is refused.
+use strict;
+use warnings;
+use File::Compare qw(compare);
+use FindBin;
+use JSON::PP;
+use Test::More;
+use Time::HiRes qw(sleep);
+use lib $FindBin::Bin;
+use Command;
+use Training;
+
+my $data = id_rows('data.jsonl', 22, 5);
+my @rows = split /^/, get($data);
+my $sisa = "train --model $cur --data $data --quiet --lr 1e-2 --batch 3 --shards 3 --slices 2 --epochs 4";
+
+# The data file without these rows.
+sub without {
+    my %gone = map { $_ => 1 } @_;
+    return put('rest.jsonl', join '', map { $gone{$_} ? () : $rows[$_] } 0 .. $#rows);
+}
+
+# --- the plan, with the figures of the reference implementation (golden2/exact/sisa.json) ---
+
+my (undef, $plan) = run_apart('sisa plan --rows 22 --shards 3 --slices 2 --epochs 20 --forget 4,17 --json');
+$plan = decode_json($plan);
+is_deeply($plan->{epochs_per_slice}, [13, 13], 'plan: epochs of a slice');
+is_deeply([map { "$_->{rows}[0]-$_->{rows}[-1]" } @{$plan->{detail}}], ['0-6', '7-13', '14-21'], 'plan: shards');
+is_deeply([map { $_->{slice_sizes} } @{$plan->{detail}}], [[3, 4], [3, 4], [4, 4]], 'plan: slices');
+is_deeply([map { $_->{restart_slice} } @{$plan->{detail}}], [1, undef, 0], 'plan: where a shard starts again');
+is_deeply([map { $_->{rows_times_epochs_retrain} } @{$plan->{detail}}], [78, 0, 130], 'plan: reads after the deletion');
+is("$plan->{total_rows_times_epochs_full} $plan->{total_rows_times_epochs_retrain}", '416 208', 'plan: all of them');
+for my $row (0 .. 6) { # the last row of the remainder, too, costs a slice
+    my (undef, $out) = run_apart("sisa plan --rows 7 --slices 2 --epochs 20 --forget $row --json");
+    is(decode_json($out)->{detail}[0]{restart_slice}, $row < 3 ? 0 : 1, "plan: row $row");
+}
+
+# --- the bytes of never having seen them ---
+
+my @optimisers = (['adamw', ''], ['sophia', '--sophia-interval 3'], ['sophia_soul', ''], ['lion', '--accumulate 2'],
+    ['sgd', '--clip 0.5'], ['adamw', '--locate lora --lora-rank 2 --lora-dropout 0.1 --save-adapter'], ['adamw', '--locate lora --lora-rank 2'],
+    ['adamw', '--wrapper sam --keep-every 3']);
+for my $case (@optimisers) {
+    my ($optimiser, $more) = @$case;
+    my $what = "$optimiser $more";
+    check("$sisa --optimiser $optimiser $more --out $dir/run", 0, qr/^\d+ steps/, "$what: trains");
+    # The first slice of shard 0, the second of shard 0 and its remainder, the first of shard 2.
+    for my $delete ([6], [1, 16], [3, 5]) {
+        my $list = join ',', @$delete;
+        check("sisa remove $dir/run --quiet --forget $list", 0, qr/^\d rows deleted, [12] of 3 shards trained again: /, "$what: deletes $list");
+    }
+    my $rest = without(1, 3, 5, 6, 16);
+    check("verify $dir/run --quiet --all --data $rest", 0, qr/^shard 0: 3 rows, 4 deleted: the same bytes\nshard 1: 7 rows, 0 deleted: the same.*^shard 2: 7 rows, 1 deleted: the same.*^exact/ms,
+        "$what: the bytes of a training without them") or next;
+    ok(!-e "$dir/run/verify", "$what: the proof leaves nothing");
+}
+unlike(get("$dir/run/sisa.json"), qr/"deleted":\[\]/, 'the layout knows the deleted rows');
+{
+    my $layout = decode_json(get("$dir/run/sisa.json"));
+    is(scalar(grep { !defined } @{$layout->{id}}), 5, 'and has lost their hashes');
+    is(join(' ', map { @{$_->{rows} // []} } lines("$dir/run/deletions.jsonl")), '6 1 16 3 5', 'the log has the deletions');
+}
+# A changed bit is found.
+{
+    my $model = get("$dir/run/shard-2/model.safetensors");
+    my $flipped = $model;
+    substr($flipped, -5, 1) ^= "\x01";
+    put('run/shard-2/model.safetensors', $flipped);
+    check("verify $dir/run --quiet", 3, qr/^shard 2: 7 rows, 1 deleted: differs: model.safetensors\n.*^not exact/ms, 'a bit that differs');
+    put('run/shard-2/model.safetensors', $model);
+}
+
+# Shard 1 of one slice is a plain training on its rows, with the next seed.
+run("train --model $cur --data $data --quiet --lr 1e-2 --batch 3 --epochs 4 --shards 3 --out $dir/shards");
+run("train --model $cur --data '${data}[7:14]' --quiet --lr 1e-2 --batch 3 --epochs 4 --seed 1 --out $dir/plain");
+same('shards/shard-1', 'plain', 'a shard is a training on its rows');
+check("sisa remove $dir/shards --quiet --forget 7:14", 0, qr/^7 rows deleted, 0 of 2 shards trained again: 0 steps/, 'a shard loses all rows');
+ok(!-e "$dir/shards/shard-1", 'and goes');
+check("verify $dir/shards --all --quiet", 0, qr/^shard 1: 0 rows, 7 deleted: not trained again$/m, 'the others stay');
+
+# --- replay ---
+
+my $long = "train --model $cur --data $data --quiet --lr 1e-2 --batch 3 --epochs 5";
+run("$long --write-order $dir/order.jsonl --out $dir/plain");
+run("$long --keep-every 7 --out $dir/replay");
+same('plain', 'replay', 'kept checkpoints change nothing');
+my @order = lines("$dir/order.jsonl");
+my ($first) = grep { grep { $_ == 11 } @{$order[$_]{retain}} } 0 .. $#order;
+my ($status, $out) = run_apart("sisa remove $dir/replay --forget 11 --json");
+my $said = decode_json($out);
+is($said->{steps}, @order - 7 * int($first / 7), 'a replay starts at the last checkpoint before the row');
+is($said->{whole} - $said->{reads}, 3 * 7 * int($first / 7), 'and tells what it saved') if $first < 8;
+# The same order over the data without the row, by hand.
+put('order.jsonl', join '', map { my @r = map { $_ > 11 ? $_ - 1 : $_ } grep { $_ != 11 } @{$_->{retain}}; encode_json({retain => \@r}) . "\n" } @order);
+run("$long --data " . without(11) . " --order $dir/order.jsonl --max-steps " . @order . " --out $dir/plain");
+same('plain', 'replay', 'a replay has the bytes of the order without the row');
+check("sisa remove $dir/replay --quiet --forget 0 --data $dir/rest.jsonl", 0, qr/^1 rows deleted/, 'the next, from the smaller file');
+check("verify $dir/replay --quiet --data " . without(0, 11), 0, qr/^shard 0: 20 rows, 2 deleted: the same bytes\nexact/, 'is exact, too');
+
+# --- an interrupt ---
+
+my $slow = "$sisa --epochs 90 --save-every 20 --out";
+run("$slow $dir/through");
+run("sisa remove $dir/through --quiet --forget 1,18");
+run("$slow $dir/before");
+for my $wait (0.01, 0.03, 0.06, 0.1, 0.15) {
+    for my $signal ('KILL', 'INT') {
+        system("rm -rf $dir/stopped; cp -r $dir/before $dir/stopped");
+        my $pid = fork // die;
+        if (!$pid) {
+            open STDOUT, '>', "$dir/said";
+            open STDERR, '>&STDOUT';
+            exec split(' ', "$unlearn sisa remove $dir/stopped --quiet --forget 1,18") or die;
+        }
+        sleep $wait;
+        kill $signal, $pid;
+        waitpid $pid, 0;
+        my ($again) = run("sisa remove $dir/stopped --quiet --forget 1,18");
+        check("sisa remove $dir/stopped --quiet", 0, qr/^0 rows deleted/, "$signal after $wait s: completed") if $again;
+        is(compare("$dir/through/$_/model.safetensors", "$dir/stopped/$_/model.safetensors"), 0, "$signal after $wait s: $_")
+            for map { "shard-$_" } 0 .. 2;
+    }
+}
+for my $signal ('INT', 'KILL') { # the first training
+    interrupt($signal, "$slow $dir/first", 'shard-1');
+    check("$slow $dir/first --resume", 0, qr/^\d+ steps/, "$signal: --resume of a training");
+    is(compare("$dir/before/$_/model.safetensors", "$dir/first/$_/model.safetensors"), 0, "$signal: $_") for map { "shard-$_" } 0 .. 2;
+}
+
+# --- what is refused ---
+
+my $run = "$dir/before";
+my $was = get("$run/sisa.json");
+check("sisa remove $run --quiet --forget 22", 1, qr/^unlearn sisa: there is no row 22 among those that were trained on$/, 'a row that is not there');
+check("sisa remove $run --quiet --forget 3,4,3", 1, qr/^unlearn sisa: row 3 is deleted already$/, 'a row twice');
+check("sisa remove $dir/through --quiet --forget 18", 1, qr/^unlearn sisa: row 18 is deleted already$/, 'a row that is deleted');
+check("sisa remove $run --quiet --forget 0:22", 1, qr/^unlearn sisa: no row would be left/, 'all rows');
+check("sisa remove $run --quiet --forget 3-4", 2, qr/'3-4' is no list of rows such as 4,17,20:25/, 'no list');
+check("sisa remove $run --quiet --forget 3 --data $retain", 1, qr/the data have 9 examples; training began with 22, of which 21 are left: name the directory/, 'other data');
+my @other = @rows;
+$other[20] = $rows[19];
+check("sisa remove $run --quiet --forget 3 --data " . put('other.jsonl', join '', @other), 1, qr/row 20 of those that were trained on is not where it was in the data/, 'a row that differs');
+is(get("$run/sisa.json"), $was, 'nothing has changed by it');
+check("verify $run --quiet", 0, qr/^nothing was deleted: nothing to verify$/m, 'nothing to verify');
+check("verify $dir/plain --quiet", 1, qr/^unlearn verify: the run in '.*plain' has no rows that can be deleted/, 'a run of no shards');
+check("verify $dir/none --quiet", 1, qr/^unlearn verify: '.*none' holds no run: name the directory of a run/, 'no run');
+check("$sisa --shards 23 --out $dir/x", 1, qr/22 examples in 23 shards of 2 slices would leave a slice without any: a shard has 0: give fewer --shards/, 'a shard without rows');
+check("$sisa --epochs 1 --slices 6 --out $dir/x", 1, qr/slice 0 would be trained for no epoch/, 'too few epochs');
+check("$sisa --order $dir/order.jsonl --out $dir/x", 2, qr/an order from a file is of one shard and one slice/, 'an order');
+check("$sisa --locate snip --ratio 0.5 --out $dir/x", 2, qr/locator 'snip' chooses weights by all rows, also deleted ones/, 'a locator that reads the rows');
+check("$sisa --chunk 8 --out $dir/x", 2, qr/rows that are joined and cut cannot be deleted/, 'chunks');
+check("$sisa --seed 2 --out $run --resume", 1, qr/cannot resume: .*'(seed|epochs|save_every)' was/, 'other options');
+put('before/sisa.json', '{"shards": 3}');
+check("sisa remove $run --quiet --forget 1", 1, qr/sisa.json': .*'slices'/, 'a damaged layout');
+put('before/sisa.json', $was);
+put('before/shard-0/state.json', '{"without": "x"}');
+check("sisa remove $run --quiet --forget 1", 1, qr/state.json': 'without' must be/, 'a damaged state');
+check("$sisa --overwrite --out $run", 0, qr/^\d+ steps/, '--overwrite starts over');
+check("sisa remove $run --quiet --forget 4", 0, qr/^1 rows deleted, 1 of 3/, 'and is a run like any other');
+
+done_testing();
