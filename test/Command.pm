@@ -11,7 +11,7 @@ use JSON::PP;
 use List::Util qw(sum);
 use Test::More;
 
-our @EXPORT = qw($unlearn $dir put get lines run run_apart check id_rows nll text_ids text_logps flat_model text_model same_screen in_terminal
+our @EXPORT = qw($unlearn $dir put get lines tensors_of run run_apart check id_rows nll text_ids text_logps flat_model text_model same_screen in_terminal
     has_script);
 
 our $unlearn = $ENV{UNLEARN} || './unlearn';
@@ -38,6 +38,20 @@ sub get {
 
 # The values of a file of JSON Lines.
 sub lines { map { decode_json($_) } split /\n/, get($_[0]) }
+
+# The F32 and I32 tensors of a safetensors file by name, as arrays of numbers.
+sub tensors_of {
+    my $all = get($_[0]);
+    my $n = unpack 'Q<', $all;
+    my $header = decode_json(substr $all, 8, $n);
+    my %out;
+    for (grep { $_ ne '__metadata__' } keys %$header) {
+        my ($from, $to) = @{$header->{$_}{data_offsets}};
+        my $bytes = substr $all, 8 + $n + $from, $to - $from;
+        $out{$_} = [$header->{$_}{dtype} eq 'F32' ? unpack 'f<*', $bytes : unpack 'l<*', $bytes];
+    }
+    return \%out;
+}
 
 sub status { return $? & 127 ? 'signal ' . ($? & 127) : $? >> 8 }
 

@@ -178,7 +178,7 @@ for (
     ["relearn --model $text --forget $rest --eval-at 0,x", 1, qr/'x' is no list of numbers/],
     ["relearn --model $text --forget $rest --rates -1", 1, qr/'-1' is no list of numbers/],
     ["interpolate --model $text --forget $rest", 1, qr/needs the model before unlearning/],
-    ["quantize --model $text --forget $rest", 2, qr/unknown attack 'quantize'; there are: relearn, quantise/],
+    ["quantize --model $text --forget $rest", 2, qr/unknown attack 'quantize': did you mean 'quantise'\?/],
     ["prune,prune --model $text --forget $rest", 2, qr/'prune' is named twice/],
     ["prune --forget $rest", 2, qr/--model/],
     ["prune --model $text", 2, qr/--forget/],

@@ -10,20 +10,6 @@ use Command;
 
 my $data = 'test/data/probe';
 
-# The named tensors of a file, as arrays of numbers.
-sub tensors {
-    my $all = get($_[0]);
-    my $n = unpack 'Q<', $all;
-    my $header = decode_json(substr $all, 8, $n);
-    my %out;
-    for (grep { $_ ne '__metadata__' } keys %$header) {
-        my ($from, $to) = @{$header->{$_}{data_offsets}};
-        my $bytes = substr $all, 8 + $n + $from, $to - $from;
-        $out{$_} = [$header->{$_}{dtype} eq 'F32' ? unpack 'f<*', $bytes : unpack 'l<*', $bytes];
-    }
-    return \%out;
-}
-
 sub worst {
     my ($ours, $theirs) = @_;
     return 'another length' if @$ours != @$theirs;
@@ -41,7 +27,7 @@ for my $model (qw(llama llama3_tied)) {
     my $out = "$dir/$model.safetensors";
     my ($status, $shown) = run("probe --lens --model test/data/models/$model --batch test/data/models/$model/forward.safetensors --out $out");
     is($status, 0, "the lens of $model") or diag($shown);
-    my ($ours, $theirs) = (tensors($out), tensors("$data/lens_$model.safetensors"));
+    my ($ours, $theirs) = (tensors_of($out), tensors_of("$data/lens_$model.safetensors"));
     is_deeply([sort keys %$ours], [sort keys %$theirs], 'has the tensors of the reference');
     for (sort keys %$theirs) {
         if (/^(?:labels|top1\.|rank\.)/) {
@@ -63,7 +49,7 @@ for (['linear', 2, '', 'binary.', 0.7], ['linear', 4, '--c 1', 'multi.', 0.5],
     my $out = "$dir/$file$classes.safetensors";
     my ($status, $shown) = run("probe --linear $data/$file.safetensors --classes $classes $how --out $out");
     is($status, 0, "a probe of $classes classes") or diag($shown);
-    my ($ours, $theirs) = (tensors($out), tensors("$data/$file.safetensors"));
+    my ($ours, $theirs) = (tensors_of($out), tensors_of("$data/$file.safetensors"));
     cmp_ok(worst($ours->{$_}, $theirs->{"$prefix$_"}), '<', 1e-6, "$prefix$_ at the optimum") for qw(coef intercept test_proba);
     my ($own) = $shown =~ /^test_accuracy (\S+)/m;
     cmp_ok(abs($own - $accuracy), '<', 1e-8, 'accuracy on the test rows');

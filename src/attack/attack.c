@@ -11,14 +11,15 @@
 #include "model/score.h"
 
 const char *const attack_model_name[ATTACK_MODELS] = {"target", "unlearned", "retrained"};
-const char *const attack_set_name[ATTACK_SETS] = {"forget", "retain"};
+const char *const attack_set_name[ATTACK_SETS] = {"forget", "retain", "holdout"};
 
 extern const struct attack attack_relearn, attack_quantise, attack_prune, attack_noise,
-    attack_interpolate, attack_sample, attack_depth, attack_embed, attack_soft, attack_latent;
+    attack_interpolate, attack_sample, attack_depth, attack_embed, attack_soft, attack_latent,
+    attack_lens, attack_probe, attack_nearest;
 const struct attack *const attacks[] = {
-    &attack_relearn,     &attack_quantise, &attack_prune, &attack_noise,
-    &attack_interpolate, &attack_sample,   &attack_depth, &attack_embed,
-    &attack_soft,        &attack_latent,   NULL};
+    &attack_relearn, &attack_quantise, &attack_prune,   &attack_noise, &attack_interpolate,
+    &attack_sample,  &attack_depth,    &attack_embed,   &attack_soft,  &attack_latent,
+    &attack_lens,    &attack_probe,    &attack_nearest, NULL};
 
 /* --- one model and its data --- */
 
@@ -61,12 +62,14 @@ static int open_run(struct attack_run *a, const struct attack *attack,
 {
     if (setup_open(&a->s, how, attack->writes, e))
         return err_prefix(e, "%s model: ", attack_model_name[a->which]);
-    static const enum role roles[ATTACK_SETS] = {ROLE_FORGET, ROLE_RETAIN};
+    static const enum role roles[ATTACK_SETS] = {ROLE_FORGET, ROLE_RETAIN, ROLE_HOLDOUT};
     for (int set = 0; set < ATTACK_SETS; set++)
         if (a->o->set[set] &&
             attack_open_set(a, a->o->set[set], roles[set], &a->rows[set], &a->sets[set], e))
             return -1;
-    a->spent.rows = a->sets[ATTACK_FORGET].n + a->sets[ATTACK_RETAIN].n;
+    a->spent.rows = 0;
+    for (int set = 0; set < ATTACK_SETS; set++)
+        a->spent.rows += a->sets[set].n;
     if (attack->writes && setup_open_frozen(&a->before, attack_model_name[a->which], how->model,
                                             how->adapter, &a->s.model, e))
         return -1;

@@ -16,14 +16,14 @@
 enum attack_model { ATTACK_TARGET, ATTACK_UNLEARNED, ATTACK_RETRAINED, ATTACK_MODELS };
 extern const char *const attack_model_name[ATTACK_MODELS];
 
-enum attack_set { ATTACK_FORGET, ATTACK_RETAIN, ATTACK_SETS };
+enum attack_set { ATTACK_FORGET, ATTACK_RETAIN, ATTACK_HOLDOUT, ATTACK_SETS };
 extern const char *const attack_set_name[ATTACK_SETS];
 
 /* What all attacks share. */
 struct attack_options {
     struct setup_options setup;     /* its model is the unlearned one */
     const char *target, *retrained; /* models; NULL: none */
-    const char *set[ATTACK_SETS];   /* files of rows; retain may be NULL */
+    const char *set[ATTACK_SETS];   /* files of rows; retain and holdout may be NULL */
     const char *question_key, *answer_key;
     const char *out;    /* an existing directory, for attack.json and what else an attack writes */
     const char *replay; /* directory of an attack's candidates, orders, noise or answers, which are

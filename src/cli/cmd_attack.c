@@ -27,6 +27,8 @@ static const struct param params[] = {
      "rows that should be forgotten"},
     {"retain", PARAM_STRING, IN_ATTACK(set[ATTACK_RETAIN]), 0, 0, NULL, NULL, "FILE",
      "rows that should be kept: what the attack does to utility"},
+    {"holdout", PARAM_STRING, IN_ATTACK(set[ATTACK_HOLDOUT]), 0, 0, NULL, NULL, "FILE",
+     "rows that no model was trained on: for attacks on membership"},
     {"question_key", PARAM_STRING, IN_ATTACK(question_key), 0, 0, NULL, "question", "KEY",
      "field of the prompt"},
     {"answer_key", PARAM_STRING, IN_ATTACK(answer_key), 0, 0, NULL, "answer", "KEY",
