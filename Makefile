@@ -36,6 +36,8 @@ ISAS         := generic avx2 avx512
 isa_generic  := -O3
 isa_avx2     := -O3 -mavx2 -mfma -mf16c -ffp-contract=fast
 isa_avx512   := -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512 -ffp-contract=fast
+# d*q + m of quantised blocks is rounded twice everywhere, so that a weight has the same bits everywhere.
+also_dequant := -ffp-contract=off
 VEC          := $(wildcard src/tensor/cpu_*.c)
 
 SRC   := $(filter-out $(VEC),$(wildcard src/*/*.c))
@@ -74,7 +76,7 @@ $(B)/%.o: %.c
 define vec_rule
 $(B)/src/tensor/cpu_%.$(1).o: src/tensor/cpu_%.c
 	@mkdir -p $$(@D)
-	$(CC) $(CFLAGS) $(if $(filter release,$(config)),$(isa_$(1)),$(filter -m%,$(isa_$(1)))) -fno-math-errno -fno-trapping-math -DISA=$(1) -MMD -MP -c -o $$@ $$<
+	$(CC) $(CFLAGS) $(if $(filter release,$(config)),$(isa_$(1)),$(filter -m%,$(isa_$(1)))) -fno-math-errno -fno-trapping-math $$(also_$$*) -DISA=$(1) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach i,$(ISAS),$(eval $(call vec_rule,$(i))))
 

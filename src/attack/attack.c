@@ -60,7 +60,7 @@ int attack_open_set(struct attack_run *a, const char *file, enum role role, stru
 static int open_run(struct attack_run *a, const struct attack *attack,
                     const struct setup_options *how, struct err *e)
 {
-    if (setup_open(&a->s, how, attack->writes, e))
+    if (setup_open(&a->s, how, attack->writes ? MODEL_WRITE : MODEL_READ, e))
         return err_prefix(e, "%s model: ", attack_model_name[a->which]);
     static const enum role roles[ATTACK_SETS] = {ROLE_FORGET, ROLE_RETAIN, ROLE_HOLDOUT};
     for (int set = 0; set < ATTACK_SETS; set++)
@@ -71,12 +71,12 @@ static int open_run(struct attack_run *a, const struct attack *attack,
     for (int set = 0; set < ATTACK_SETS; set++)
         a->spent.rows += a->sets[set].n;
     if (attack->writes && setup_open_frozen(&a->before, attack_model_name[a->which], how->model,
-                                            how->adapter, &a->s.model, e))
+                                            how->adapter, MODEL_READ, &a->s.model, e))
         return -1;
     a->has_target = attack->compares && a->o->target;
-    return a->has_target
-               ? setup_open_frozen(&a->target, "target", a->o->target, NULL, &a->s.model, e)
-               : 0;
+    return a->has_target ? setup_open_frozen(&a->target, "target", a->o->target, NULL, MODEL_READ,
+                                             &a->s.model, e)
+                         : 0;
 }
 
 static void close_run(struct attack_run *a)

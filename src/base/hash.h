@@ -20,20 +20,32 @@ static inline uint64_t hash_word(uint64_t h, uint64_t word)
     return h ^ h >> 32;
 }
 
-/* Appends n and the n bytes. */
-static inline uint64_t hash_bytes(uint64_t h, const void *bytes, size_t n)
+/* Appends the whole words of n bytes. */
+static inline uint64_t hash_words(uint64_t h, const void *bytes, size_t n)
 {
     const unsigned char *at = bytes;
     uint64_t word;
-    h = hash_word(h, n);
     for (; n >= sizeof word; n -= sizeof word, at += sizeof word) {
         memcpy(&word, at, sizeof word);
         h = hash_word(h, word);
     }
-    word = 0;
-    if (n)
-        memcpy(&word, at, n);
+    return h;
+}
+
+/* Appends the rest after them, which may be nothing. */
+static inline uint64_t hash_rest(uint64_t h, const void *bytes, size_t n)
+{
+    const size_t rest = n % sizeof(uint64_t);
+    uint64_t word = 0;
+    if (rest)
+        memcpy(&word, (const unsigned char *)bytes + n - rest, rest);
     return hash_word(h, word);
+}
+
+/* Appends n and the n bytes. */
+static inline uint64_t hash_bytes(uint64_t h, const void *bytes, size_t n)
+{
+    return hash_rest(hash_words(hash_word(h, n), bytes, n), bytes, n);
 }
 
 static inline uint64_t hash_text(const char *s)

@@ -196,7 +196,7 @@ static int open_input(struct setup *s, const char *name, const char *adapter, st
     struct model_name n;
     if (model_name_find(&n, name, e))
         return -1;
-    int rc = adapter || n.adapter ? setup_open_model(&s->model, name, adapter, false, e)
+    int rc = adapter || n.adapter ? setup_open_model(&s->model, name, adapter, MODEL_STORED, e)
                                   : model_open_header(&s->model, n.path, e);
     model_name_fini(&n);
     if (!rc && setup_tokenizer(s, &why))

@@ -339,7 +339,7 @@ static int run(struct job *j, const struct setup_options *so, const struct optio
     const struct locator *l = locator->row;
     struct model *m = &j->s.model;
     struct choice regex = {0};
-    if (check_out(so, o, e) || setup_open(&j->s, so, false, e) || model_refuse_experts(m, e) ||
+    if (check_out(so, o, e) || setup_open(&j->s, so, MODEL_READ, e) || model_refuse_experts(m, e) ||
         choice_init(
             &regex, &locator_regex,
             (struct param_preset[]){{"trainable_params_regex", o->trainable_params_regex}, {0}}, e))

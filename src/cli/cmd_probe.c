@@ -214,7 +214,7 @@ static int run(struct probe *p, const struct setup_options *so, const struct pro
     if (l && l->score)
         return err_set(e, "--locate %s makes a mask of elements, which probe does not take",
                        l->name);
-    if (setup_open(&p->s, so, false, e) ||
+    if (setup_open(&p->s, so, MODEL_READ, e) ||
         (l && locate_weights(l, p->locator.params, o->rmu_clip_all, &p->s.model, 0, e)))
         return -1;
     engine_init(&p->engine, &p->s.model);
@@ -222,9 +222,10 @@ static int run(struct probe *p, const struct setup_options *so, const struct pro
         if (r->part[i].row)
             p->keep_padding |= term_rows(r->part[i].row, r->part[i].params) != ROWS_SCORED;
     if (read_batch(p, o->batch, e) || check_roles(p, r, e) || whole_batch(p, &mb, e) ||
-        (o->ref && setup_open_frozen(&p->ref, "reference", o->ref, NULL, &p->s.model, e)) ||
+        (o->ref &&
+         setup_open_frozen(&p->ref, "reference", o->ref, NULL, MODEL_READ, &p->s.model, e)) ||
         (o->reinforced && setup_open_frozen(&p->reinforced, "reinforced model", o->reinforced, NULL,
-                                            &p->s.model, e)))
+                                            MODEL_READ, &p->s.model, e)))
         goto out;
     p->engine.compat = p->s.compat;
     p->engine.direction = p->direction;

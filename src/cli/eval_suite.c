@@ -153,7 +153,8 @@ static int open_retrained(struct evaluation *v, struct err *e)
     const struct model_backend *like = &v->backend;
     if (!path)
         return 0;
-    if (setup_open_frozen(&v->retrained, "retrained model", path, NULL, like->model, e) ||
+    if (setup_open_frozen(&v->retrained, "retrained model", path, NULL, MODEL_STORED, like->model,
+                          e) ||
         model_backend_init(&v->retrained_backend, &v->retrained, like->tok, like->compat, e))
         return -1;
     v->retrained_backend.batch = like->batch;
@@ -166,7 +167,7 @@ static int open_reference(struct evaluation *v, struct err *e)
     const int vocab = v->s.model.cfg.vocab;
     if (!path)
         return 0;
-    if (setup_open_model(&v->other, path, NULL, false, e))
+    if (setup_open_model(&v->other, path, NULL, MODEL_STORED, e))
         return -1;
     if (v->other.cfg.vocab != vocab)
         return err_set(e,
@@ -181,7 +182,7 @@ static int open_models(struct evaluation *v, struct err *e)
 {
     struct eval *q = v->asked;
     struct setup *s = &v->s;
-    if (setup_open(s, &q->setup, false, e) || setup_text(s, e) ||
+    if (setup_open(s, &q->setup, MODEL_STORED, e) || setup_text(s, e) ||
         model_backend_init(&v->backend, &s->model, s->tokenizer, s->compat, e) ||
         eval_kept_open(&q->kept, &v->backend, e))
         return -1;

@@ -95,7 +95,7 @@ int probe_lens(const struct setup_options *so, const struct probe_options *o, st
     bool there = false;
     if (!o->batch)
         return err_set(e, "no batch given: use --batch FILE");
-    int rc = setup_open(&s, so, false, e) || tensor_file_open(&f, o->batch, e) ||
+    int rc = setup_open(&s, so, MODEL_READ, e) || tensor_file_open(&f, o->batch, e) ||
              dataset_from_tensors(&d, ROLE_FORGET, &f, 0, &there, e);
     if (!rc && (!there || !d.n_labels))
         rc = err_set(e, "'%s' has no 'forget.input_ids' or 'input_ids' with labels", o->batch);

@@ -58,7 +58,11 @@ static void embed(const struct pass *p, device float *x)
     const struct model_config *c = &m->cfg;
     const struct batch *b = p->batch;
     int n = b->n_tokens;
-    m->ops->embed(x, model_weight(m, W_EMBED, -1), b->ids, n, c->width, c->embed_scale);
+    const struct stored *table = model_stored(m, weight_index(&m->table, W_EMBED, -1));
+    if (table)
+        m->ops->embed_stored(x, table, b->ids, n, c->width, c->embed_scale);
+    else
+        m->ops->embed(x, model_weight(m, W_EMBED, -1), b->ids, n, c->width, c->embed_scale);
     pass_tap(p, PLACE_EMBED, -1, x);
     if (weight_has(&m->table, W_POS)) {
         m->ops->gather(p->norm, model_weight(m, W_POS, -1) + first_position(c), b->pos, n,

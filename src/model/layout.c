@@ -45,9 +45,20 @@ void layout_load(enum layout y, const struct model_config *c, const struct weigh
     else if (y == LAYOUT_PLUS_ONE)
         shift(memory, file, w->count, -1);
     else
-        for (size_t r = 0; r < rows; r++)
-            memcpy(memory + r * cols, file + (size_t)file_row(y, c, (int64_t)r) * cols,
-                   cols * sizeof(float));
+        layout_load_rows(y, c, w, memory, file, cols * sizeof(float));
+}
+
+bool layout_moves_rows(enum layout y)
+{
+    return y == LAYOUT_HEAD_QKV || y == LAYOUT_ROPE_PAIRS;
+}
+
+void layout_load_rows(enum layout y, const struct model_config *c, const struct weight *w,
+                      void *memory, const void *file, size_t bytes)
+{
+    for (size_t r = 0; r < (size_t)w->shape[0]; r++)
+        memcpy((char *)memory + r * bytes,
+               (const char *)file + (size_t)file_row(y, c, (int64_t)r) * bytes, bytes);
 }
 
 void layout_store(enum layout y, const struct model_config *c, const struct weight *w, float *file,

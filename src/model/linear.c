@@ -74,12 +74,41 @@ static struct product product_of(const struct pass *p, const struct matrix *w,
                             .n_seqs = tokens ? p->batch->n_seqs : 0};
 }
 
+/* The rows in the file's type; x NULL: they are f32. */
+static struct stored stored_rows(const struct model *m, const struct matrix *w)
+{
+    const struct stored *whole = model_stored(m, w->index);
+    return whole ? (struct stored){whole->type, stored_at(whole, w->first * (size_t)w->in)}
+                 : (struct stored){.x = NULL};
+}
+
+static void multiply(const struct model *m, const struct matrix *w, device float *y,
+                     const device float *x, int n, float beta)
+{
+    const struct stored s = stored_rows(m, w);
+    if (s.x)
+        m->ops->linear_stored(y, x, &s, n, w->in, w->out, beta);
+    else
+        m->ops->linear(y, x, m->w[w->index] + w->first * (size_t)w->in, n, w->in, w->out, beta);
+}
+
+static void multiply_back(const struct model *m, const struct matrix *w, device float *dx,
+                          const device float *dy, int n, float beta)
+{
+    const struct stored s = stored_rows(m, w);
+    if (s.x)
+        m->ops->linear_stored_dx(dx, dy, &s, n, w->in, w->out, beta);
+    else
+        m->ops->linear_dx(dx, dy, m->w[w->index] + w->first * (size_t)w->in, n, w->in, w->out,
+                          beta);
+}
+
 static void apply(const struct pass *p, const struct matrix *w, device float *y,
                   const device float *x, int n, float beta)
 {
     const struct model *m = p->m;
     const struct linear_tap *tap = w->layer < 0 ? NULL : p->how.linear;
-    m->ops->linear(y, x, m->w[w->index] + w->first * (size_t)w->in, n, w->in, w->out, beta);
+    multiply(m, w, y, x, n, beta);
     if (weight_has(&m->table, w->bias))
         m->ops->bias(y, model_weight(m, w->bias, w->layer) + w->first, n, w->out);
     lora_forward(m, w->index, w->first, w->out, y, x, n, p->how.training);
@@ -97,9 +126,8 @@ static void apply_back(const struct pass *p, const struct matrix *w, device floa
     const struct linear_tap *tap = w->layer < 0 ? NULL : p->how.linear;
     const struct weight *row = &m->table.v[w->index];
     device float *db = weight_grad(&m->table, w->bias, w->layer, grads);
-    size_t at = w->first * (size_t)w->in;
     if (grads && row->wants_grad)
-        m->ops->linear_dw(grads + row->at + at, dy, x, n, w->in, w->out);
+        m->ops->linear_dw(grads + row->at + w->first * (size_t)w->in, dy, x, n, w->in, w->out);
     if (db)
         m->ops->bias_back(db + w->first, dy, n, w->out);
     if (tap && tap->backward) {
@@ -107,7 +135,7 @@ static void apply_back(const struct pass *p, const struct matrix *w, device floa
         tap->backward(tap->ctx, &seen);
     }
     if (dx)
-        m->ops->linear_dx(dx, dy, m->w[w->index] + at, n, w->in, w->out, beta);
+        multiply_back(m, w, dx, dy, n, beta);
     lora_backward(m, w->index, w->first, w->out, grads, dx, dy, x, n, p->how.training);
 }
 

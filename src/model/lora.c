@@ -200,8 +200,13 @@ void lora_free(struct lora *l, const struct ops *o)
 
 void lora_base(const struct model *m, struct model *view)
 {
-    *view = (struct model){
-        .cfg = m->cfg, .table = m->table, .w = m->w, .ops = m->ops, .path = m->path, .of = m};
+    *view = (struct model){.cfg = m->cfg,
+                           .table = m->table,
+                           .w = m->w,
+                           .stored = m->stored,
+                           .ops = m->ops,
+                           .path = m->path,
+                           .of = m};
 }
 
 /* --- in a pass, and merged into a weight --- */
@@ -317,10 +322,11 @@ void lora_backward(const struct model *m, int i, size_t first, int out, device f
 size_t lora_room(const struct model *m)
 {
     size_t most = 0;
-    for (int i = 0; m->lora && i < m->table.n_model; i++) {
+    for (int i = 0; i < m->table.n_model; i++) {
         const struct weight *w = &m->table.v[i];
-        size_t n = w->count + (size_t)w->shape[0] * (size_t)m->lora->rank;
-        most = m->lora->of[i] >= 0 && n > most ? n : most;
+        const bool adapted = m->lora && m->lora->of[i] >= 0;
+        size_t n = w->count + (adapted ? (size_t)w->shape[0] * (size_t)m->lora->rank : 0);
+        most = (adapted || model_stored(m, i)) && n > most ? n : most;
     }
     return most;
 }
@@ -328,12 +334,15 @@ size_t lora_room(const struct model *m)
 const device float *lora_merged(const struct model *m, int i, device float *room)
 {
     const struct lora *l = m->lora;
-    if (!l || l->of[i] < 0)
-        return m->w[i];
     const struct weight *w = &m->table.v[i];
+    const bool adapted = l && l->of[i] >= 0;
+    if (!adapted && !model_stored(m, i))
+        return m->w[i];
+    model_copy_weight(m, i, room);
+    if (!adapted)
+        return room;
     struct block b = block_of(m, i, 0, false);
     device float *sb = room + w->count;
-    m->ops->copy(room, m->w[i], w->count);
     m->ops->copy(sb, b.wb, b.b->count);
     m->ops->scale(sb, l->scale, b.b->count);
     m->ops->linear_dx(room, sb, b.wa, (int)w->shape[0], b.in, l->rank, 1);

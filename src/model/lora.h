@@ -59,8 +59,8 @@ void lora_backward(const struct model *m, int i, size_t first, int out, device f
                    device float *dx, const device float *dy, const device float *x, int n,
                    bool training);
 
-/* Weight i with its adapter merged, W + s B A: in `room`, lora_room(m) floats, or where W is if it
- * has none. */
+/* Weight i in f32 with its adapter merged, W + s B A: in `room`, lora_room(m) floats, or where W is
+ * if it is f32 without adapter. */
 const device float *lora_merged(const struct model *m, int i, device float *room);
 size_t lora_room(const struct model *m);
 

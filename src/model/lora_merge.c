@@ -27,8 +27,10 @@ static device float *own_copy(struct model *m, int i, struct err *e)
     if (!m->merged[i]) {
         if (!(m->merged[i] = m->ops->alloc(w->count, e)))
             return NULL;
-        m->ops->copy(m->merged[i], m->w[i], w->count);
+        model_copy_weight(m, i, m->merged[i]);
         m->w[i] = m->merged[i];
+        if (m->stored)
+            m->stored[i].x = NULL;
     }
     return m->merged[i];
 }

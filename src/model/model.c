@@ -47,15 +47,15 @@ int model_refuse_experts(const struct model *m, struct err *e)
                           : 0;
 }
 
-int model_open(struct model *m, const char *path, bool writable, struct err *e)
+int model_open(struct model *m, const char *path, enum model_access access, struct err *e)
 {
     if (model_open_header(m, path, e))
         return -1;
-    if (writable && model_refuse_experts(m, e)) {
+    if (access == MODEL_WRITE && model_refuse_experts(m, e)) {
         model_close(m);
         return -1;
     }
-    if (!store_load(m, writable, e))
+    if (!store_load(m, access, e))
         return 0;
     err_prefix(e, "model '%s': ", path);
     model_close(m);
@@ -83,6 +83,7 @@ void model_close(struct model *m)
         tensor_file_close(&m->files[i]);
     free(m->files);
     free(m->w);
+    free(m->stored);
     m->ops->free(m->own);
     m->ops->free(m->copies);
     for (int i = 0; m->merged && i < m->table.n_model; i++)
@@ -99,7 +100,18 @@ void model_close(struct model *m)
 
 const device float *model_weight(const struct model *m, enum slot slot, int layer)
 {
-    return m->w[weight_index(&m->table, slot, layer)];
+    const device float *w = m->w[weight_index(&m->table, slot, layer)];
+    BUG_ON(!w);
+    return w;
+}
+
+void model_copy_weight(const struct model *m, int i, device float *to)
+{
+    const struct stored *s = model_stored(m, i);
+    if (s)
+        m->ops->unpack(to, s, 0, m->table.v[i].count);
+    else
+        m->ops->copy(to, m->w[i], m->table.v[i].count);
 }
 
 const struct rope_table *model_rope(const struct model *m, int l)
@@ -145,30 +157,51 @@ int model_reserve_positions(struct model *m, int n_pos, struct err *e)
 
 /* The arrays of a model by its new table; those that were made are owned by the caller on failure,
  * too. */
-static int make_arrays(const struct model *m, const struct weight_table *t, const device float ***w,
-                       device float ***merged, device float **own, struct err *e)
+struct arrays {
+    const device float **w;
+    struct stored *stored;
+    device float **merged;
+    device float *own;
+};
+
+static int make_arrays(const struct model *m, const struct weight_table *t, struct arrays *a,
+                       struct err *e)
 {
     size_t n = (size_t)t->n_model;
-    return (*w = mem_alloc(n, sizeof **w, e)) && (*merged = mem_alloc(n, sizeof **merged, e)) &&
-                   (!m->own || (*own = m->ops->alloc(t->total, e)))
+    return (a->w = mem_alloc(n, sizeof *a->w, e)) &&
+                   (a->merged = mem_alloc(n, sizeof *a->merged, e)) &&
+                   (!m->stored || (a->stored = mem_alloc(n, sizeof *a->stored, e))) &&
+                   (!m->own || (a->own = m->ops->alloc(t->total, e)))
                ? 0
                : -1;
 }
 
-static int move_weight(struct model *m, const struct weight *row, const device float **w,
-                       device float **merged, device float *own, struct err *e)
+static void free_arrays(const struct ops *o, struct arrays *a)
+{
+    free(a->w);
+    free(a->stored);
+    free(a->merged);
+    o->free(a->own);
+}
+
+static int move_weight(struct model *m, const struct weight *row, struct arrays *a, int i,
+                       struct err *e)
 {
     bool head = row->slot == W_HEAD;
     int from = head ? weight_index(&m->table, W_EMBED, -1) : weight_by_name(&m->table, row->name);
-    device float *copy = own ? own + row->offset : NULL;
-    if (head && !own && !(copy = *merged = m->ops->alloc(row->count, e)))
+    device float *copy = a->own ? a->own + row->offset : NULL;
+    if (model_stored(m, from)) {
+        a->stored[i] = m->stored[from];
+        return 0;
+    }
+    if (head && !copy && !(copy = a->merged[i] = m->ops->alloc(row->count, e)))
         return -1;
-    *w = m->w[from];
+    a->w[i] = m->w[from];
     if (copy) {
         m->ops->copy(copy, m->w[from], row->count);
-        *w = copy;
+        a->w[i] = copy;
     } else if (m->merged) {
-        *merged = m->merged[from];
+        a->merged[i] = m->merged[from];
     }
     return 0;
 }
@@ -177,31 +210,27 @@ int model_untie(struct model *m, struct err *e)
 {
     struct model_config cfg = m->cfg;
     struct weight_table t = {0};
-    const device float **w = NULL;
-    device float **merged = NULL, *own = NULL;
+    struct arrays a = {.w = NULL};
     BUG_ON(m->lora || m->of);
     if (!cfg.tied_head)
         return 0;
     cfg.tied_head = false;
-    int rc = weight_table_init(&t, &cfg, e) || make_arrays(m, &t, &w, &merged, &own, e) ? -1 : 0;
+    int rc = weight_table_init(&t, &cfg, e) || make_arrays(m, &t, &a, e) ? -1 : 0;
     for (int i = t.n_model - 1; i >= 0 && !rc; i--) /* the head, which may fail, comes first */
-        rc = move_weight(m, &t.v[i], &w[i], &merged[i], own, e);
+        rc = move_weight(m, &t.v[i], &a, i, e);
     if (rc) {
-        free(w);
-        free(merged);
-        m->ops->free(own);
+        free_arrays(m->ops, &a);
         weight_table_fini(&t);
         return -1;
     }
-    free(m->w);
-    free(m->merged);
-    m->ops->free(m->own);
+    free_arrays(m->ops, &(struct arrays){m->w, m->stored, m->merged, m->own});
     weight_table_fini(&m->table);
     m->cfg = cfg;
     m->table = t;
-    m->w = w;
-    m->merged = merged;
-    m->own = own;
+    m->w = a.w;
+    m->stored = a.stored;
+    m->merged = a.merged;
+    m->own = a.own;
     return 0;
 }
 
@@ -238,24 +267,47 @@ static int add_json(uint64_t *h, json_t *j, struct err *e)
     return rc;
 }
 
+/* hash_bytes of a weight's numbers in f32; room [PIECE]. */
+enum { PIECE = 4096 }; /* whole words, and blocks of every type */
+
+static uint64_t hash_weight(const struct model *m, int i, device float *room)
+{
+    const size_t count = m->table.v[i].count;
+    const struct stored *s = model_stored(m, i);
+    uint64_t h = hash_word(HASH_START, count * sizeof(float));
+    for (size_t at = 0, n; at < count; at += n) {
+        const device float *from = room;
+        n = s && count - at > PIECE ? PIECE : count - at;
+        if (s)
+            m->ops->unpack(room, s, at, n);
+        else
+            from = m->w[i];
+        const float *x = m->ops->map_read(from, n);
+        h = hash_words(h, x, n * sizeof(float));
+        if (at + n == count)
+            h = hash_rest(h, x, n * sizeof(float));
+        m->ops->unmap(from);
+    }
+    return h;
+}
+
 int model_fingerprint(const struct model *m, uint64_t *out, struct err *e)
 {
     const int n = m->table.n;
     uint64_t h = HASH_START, *each = mem_alloc((size_t)n, sizeof *each, e);
-    int rc = !each || add_json(&h, config_to_json(&m->cfg, "float32"), e) ||
+    device float *room = NULL;
+    int rc = !each || (m->stored && !(room = m->ops->alloc((size_t)n * PIECE, e))) ||
+                     add_json(&h, config_to_json(&m->cfg, "float32"), e) ||
                      add_json(&h, config_generation_json(&m->cfg), e)
                  ? -1
                  : 0;
     if (!rc) {
 #pragma omp parallel for schedule(dynamic)
-        for (int i = 0; i < n; i++) {
-            const size_t count = m->table.v[i].count;
-            each[i] =
-                hash_bytes(HASH_START, m->ops->map_read(m->w[i], count), count * sizeof(float));
-            m->ops->unmap(m->w[i]);
-        }
+        for (int i = 0; i < n; i++)
+            each[i] = hash_weight(m, i, room ? room + (size_t)i * PIECE : NULL);
         *out = hash_bytes(h, each, (size_t)n * sizeof *each);
     }
+    m->ops->free(room);
     free(each);
     return rc;
 }

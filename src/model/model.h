@@ -1,7 +1,7 @@
 /* A model: configuration, weight table and the weights themselves, from an HF directory
- * (safetensors, single or sharded), a GGUF file or a llama2.c file. Weights that are f32 in the
- * file stay there (borrowed from the map) unless the model is opened for writing; everything else
- * is converted to f32.
+ * (safetensors, single or sharded), a GGUF file or a llama2.c file. Unless the model is opened for
+ * writing, weights that are f32 in the file stay there, borrowed from the map. Others are converted
+ * to f32, or stay, too, where the model is opened for products with them only.
  */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
@@ -22,10 +22,19 @@ struct rope_table {
     device float *cos, *sin;
 };
 
+enum model_access {
+    MODEL_READ,  /* every weight is f32, at w */
+    MODEL_WRITE, /* and in `own`, for training */
+    MODEL_STORED /* for forward and backward passes: matrices in the type of the file */
+};
+
 struct model {
     struct model_config cfg;
     struct weight_table table;
-    const device float **w; /* [table.n] owned array; each points into a file or what follows */
+    const device float **w; /* [table.n] owned array; each points into a file or what follows; NULL:
+                             * a weight that is not f32 */
+    struct stored *stored;  /* owned [table.n_model]: those, with x NULL for the others; NULL: none.
+                             * model_stored, model_copy_weight */
     device float *own; /* owned flat storage, by weight.offset, of what may move: all weights of a
                         * model open for writing, or its adapters; NULL: nothing may */
     device float *copies; /* owned: of a model open for reading, weights that cannot be borrowed */
@@ -46,8 +55,7 @@ struct model {
     int n_banned;
 };
 
-/* writable: `own` holds every weight, in one array, for training. */
-int model_open(struct model *m, const char *path, bool writable, struct err *e);
+int model_open(struct model *m, const char *path, enum model_access access, struct err *e);
 /* An error if the weights are of a kind that is not trained: experts. */
 int model_refuse_experts(const struct model *m, struct err *e);
 /* The configuration and the weight table only: nothing is read but headers. */
@@ -57,8 +65,15 @@ int model_open_header(struct model *m, const char *path, struct err *e);
 int model_init_random(struct model *m, const char *dir, unsigned seed, struct err *e);
 void model_close(struct model *m);
 
-/* Weights by place. */
+/* Weights by place, of those that are f32: vectors and learned positions always are. */
 const device float *model_weight(const struct model *m, enum slot slot, int layer);
+/* Weight i of the table in its file's type, or NULL: it is f32, m->w[i]. */
+static inline const struct stored *model_stored(const struct model *m, int i)
+{
+    return m->stored && i < m->table.n_model && m->stored[i].x ? &m->stored[i] : NULL;
+}
+/* Weight i in f32. */
+void model_copy_weight(const struct model *m, int i, device float *to);
 /* The rotations of layer l; NULL: its queries and keys are not rotated. */
 const struct rope_table *model_rope(const struct model *m, int l);
 /* Makes the rotation tables cover positions 0..n_pos-1, for sequences that long. */

@@ -227,30 +227,49 @@ static bool can_borrow(const struct model *m, const struct weight *w, const stru
            layout_of(m, w) == LAYOUT_PLAIN && m->ops->borrow(t->data);
 }
 
-size_t store_copied(const struct model *m)
+/* A matrix that stays in its type, in rows that may have to be moved. Learned positions are read as
+ * f32. */
+static bool stays(const struct model *m, const struct weight *w, const struct tensor *t)
 {
-    size_t bytes = 0;
-    for (int i = 0; i < m->table.n; i++) {
-        const struct weight *w = &m->table.v[i];
-        const struct tensor *t = store_find(m, w);
-        if (!t || !can_borrow(m, w, t))
-            bytes += w->count * sizeof(float);
-    }
-    return bytes;
+    const enum layout y = layout_of(m, w);
+    return w->n_dims == 2 && w->slot != W_POS && dtype_stays(t->dtype) &&
+           w->shape[1] % dtype_info[t->dtype].block == 0 &&
+           (y == LAYOUT_PLAIN || layout_moves_rows(y));
 }
 
-/* The floats of storage that the model needs in addition to its files. */
-static int plan(struct model *m, bool writable, size_t *floats, struct err *e)
+static size_t row_bytes(const struct weight *w, enum dtype t)
 {
-    *floats = writable ? m->table.total : 0;
-    for (int i = 0; i < m->table.n; i++) {
-        const struct weight *w = &m->table.v[i];
-        const struct tensor *t = store_find(m, w);
-        if (check_shape(m, w, t, e))
-            return -1;
-        if (!writable && !can_borrow(m, w, t))
-            *floats += (w->count + 15) & ~(size_t)15;
+    return (size_t)w->shape[1] / (size_t)dtype_info[t].block * (size_t)dtype_info[t].bytes;
+}
+
+/* Floats of storage that a weight needs in addition to its file. */
+static size_t room_of(const struct model *m, enum model_access access, const struct weight *w,
+                      const struct tensor *t)
+{
+    size_t n = w->count;
+    if (t && access != MODEL_WRITE && can_borrow(m, w, t))
+        return 0;
+    if (t && access == MODEL_STORED && stays(m, w, t)) {
+        if (layout_of(m, w) == LAYOUT_PLAIN)
+            return 0;
+        n = ((size_t)w->shape[0] * row_bytes(w, t->dtype) + 3) / sizeof(float);
     }
+    return (n + 15) & ~(size_t)15;
+}
+
+size_t store_copied(const struct model *m, enum model_access access)
+{
+    size_t floats = 0;
+    for (int i = 0; i < m->table.n; i++)
+        floats += room_of(m, access, &m->table.v[i], store_find(m, &m->table.v[i]));
+    return floats * sizeof(float);
+}
+
+static int check_all(const struct model *m, struct err *e)
+{
+    for (int i = 0; i < m->table.n; i++)
+        if (check_shape(m, &m->table.v[i], store_find(m, &m->table.v[i]), e))
+            return -1;
     return 0;
 }
 
@@ -295,27 +314,60 @@ int store_read(const struct model *m, const struct weight *w, device float *memo
                : 0;
 }
 
-int store_load(struct model *m, bool writable, struct err *e)
+/* m->stored[i], which is in the file or, its rows moved, in `room`. */
+static int put_stored(struct model *m, int i, const struct tensor *t, device float *room,
+                      struct err *e)
 {
+    const struct weight *w = &m->table.v[i];
+    const enum layout y = layout_of(m, w);
+    if (!dtype_all_finite(t->dtype, t->data, t->count))
+        return err_set(e, "tensor '%s' holds NaN or infinity", t->name);
+    m->stored[i] = (struct stored){t->dtype, room};
+    if (y == LAYOUT_PLAIN) {
+        m->stored[i].x = m->ops->borrow(t->data);
+    } else {
+        const size_t bytes = row_bytes(w, t->dtype), n = room_of(m, MODEL_STORED, w, t);
+        layout_load_rows(y, &m->cfg, w, m->ops->map(room, n), t->data, bytes);
+        m->ops->unmap(room);
+    }
+    return 0;
+}
+
+static int put_weight(struct model *m, enum model_access access, int i, device float *room,
+                      struct err *e)
+{
+    const struct weight *w = &m->table.v[i];
+    const struct tensor *t = store_find(m, w);
+    if (access != MODEL_WRITE && can_borrow(m, w, t))
+        m->w[i] = m->ops->borrow(t->data);
+    else if (access == MODEL_STORED && stays(m, w, t))
+        return put_stored(m, i, t, room, e);
+    else if (convert(m, w, t, room, e))
+        return -1;
+    else
+        m->w[i] = room;
+    return check_finite(m, m->w[i], t, e);
+}
+
+int store_load(struct model *m, enum model_access access, struct err *e)
+{
+    const bool writes = access == MODEL_WRITE;
+    const size_t n = (size_t)m->table.n;
     size_t floats, at = 0;
-    device float **store = writable ? &m->own : &m->copies;
-    if (plan(m, writable, &floats, e) || !(m->w = mem_alloc((size_t)m->table.n, sizeof *m->w, e)) ||
+    device float **store = writes ? &m->own : &m->copies;
+    if (check_all(m, e))
+        return -1;
+    floats = writes ? m->table.total : store_copied(m, access) / sizeof(float);
+    if (!(m->w = mem_alloc(n, sizeof *m->w, e)) ||
+        (access == MODEL_STORED && !(m->stored = mem_alloc(n, sizeof *m->stored, e))) ||
         (floats && !(*store = m->ops->alloc(floats, e))))
         return -1;
     for (int i = 0; i < m->table.n; i++) {
         const struct weight *w = &m->table.v[i];
-        const struct tensor *t = store_find(m, w);
-        if (!writable && can_borrow(m, w, t)) {
-            m->w[i] = m->ops->borrow(t->data);
-        } else {
-            device float *dst = *store + (writable ? w->offset : at);
-            at += (w->count + 15) & ~(size_t)15;
-            if (convert(m, w, t, dst, e))
-                return -1;
-            m->w[i] = dst;
-        }
-        if (check_finite(m, m->w[i], t, e))
+        device float *room = *store ? *store + (writes ? w->offset : at) : NULL;
+        if (put_weight(m, access, i, room, e))
             return -1;
+        at += room_of(m, access, w, store_find(m, w));
     }
     return 0;
 }

@@ -1,5 +1,5 @@
-/* Models and files: the weight store, which is the files a checkpoint consists of and its weights
- * as f32; the order of a weight's numbers in them; and writing a model.
+/* Models and files: the weight store, which is the files a checkpoint consists of and its weights;
+ * the order of a weight's numbers in them; and writing a model.
  */
 #ifndef MODEL_STORE_H
 #define MODEL_STORE_H
@@ -15,14 +15,14 @@ int store_open_config(struct model *m, struct err *e);
 /* Opens the tensor files of m->path into m->files: one file, model.safetensors, or the shards that
  * model.safetensors.index.json names. On failure nothing is left open. */
 int store_open(struct model *m, struct err *e);
-/* Fills m->w (and m->own or m->copies) from the files, checking presence, shape and finite values
- * of every weight. */
-int store_load(struct model *m, bool writable, struct err *e);
+/* Fills m->w or m->stored (and m->own or m->copies) from the files, checking presence, shape and
+ * finite values of every weight. */
+int store_load(struct model *m, enum model_access access, struct err *e);
 /* One weight's numbers to memory[w->count], checked likewise. */
 int store_read(const struct model *m, const struct weight *w, device float *memory, struct err *e);
-/* Bytes that a model open for reading holds in addition to its files: of weights that those have in
- * another form. */
-size_t store_copied(const struct model *m);
+/* Bytes of weights that a model which is open like this holds in addition to its files, where those
+ * have them in another form. */
+size_t store_copied(const struct model *m, enum model_access access);
 /* The tensor that holds this weight, or NULL: the file lacks it. */
 const struct tensor *store_find(const struct model *m, const struct weight *w);
 
@@ -37,6 +37,10 @@ void layout_shape(enum layout y, const struct weight *w, int64_t shape[2]);
 /* memory [w->count] = file, and back; the two do not overlap. */
 void layout_load(enum layout y, const struct model_config *c, const struct weight *w, float *memory,
                  const float *file);
+/* Of a layout that only moves rows, of so many bytes each, in any type. */
+bool layout_moves_rows(enum layout y);
+void layout_load_rows(enum layout y, const struct model_config *c, const struct weight *w,
+                      void *memory, const void *file, size_t bytes);
 void layout_store(enum layout y, const struct model_config *c, const struct weight *w, float *file,
                   const float *memory);
 /* A tensor of numbers that belong to a weight, itself or its gradient, for an HF file: `memory` if

@@ -87,14 +87,14 @@ char *setup_made_by(const struct setup_options *o, struct err *e)
     return path;
 }
 
-int setup_open_model(struct model *m, const char *name, const char *adapter, bool writable,
-                     struct err *e)
+int setup_open_model(struct model *m, const char *name, const char *adapter,
+                     enum model_access access, struct err *e)
 {
     struct model_name n;
     *m = (struct model){0};
     if (model_name_find(&n, name, e))
         return -1;
-    int rc = model_open(m, n.path, writable, e);
+    int rc = model_open(m, n.path, access, e);
     if (!rc && ((n.adapter && lora_merge_dir(m, n.adapter, e)) ||
                 (adapter && lora_merge_dir(m, adapter, e)))) {
         model_close(m);
@@ -105,9 +105,9 @@ int setup_open_model(struct model *m, const char *name, const char *adapter, boo
 }
 
 int setup_open_frozen(struct model *m, const char *what, const char *name, const char *adapter,
-                      const struct model *like, struct err *e)
+                      enum model_access access, const struct model *like, struct err *e)
 {
-    if (setup_open_model(m, name, adapter, false, e))
+    if (setup_open_model(m, name, adapter, access, e))
         return err_prefix(e, "%s: ", what);
     return m->cfg.vocab == like->cfg.vocab
                ? 0
@@ -146,9 +146,10 @@ static void adapt(struct setup *s)
                                   .compat = s->compat};
 }
 
-int setup_open(struct setup *s, const struct setup_options *o, bool writable, struct err *e)
+int setup_open(struct setup *s, const struct setup_options *o, enum model_access access,
+               struct err *e)
 {
-    if (begin(s, o, e) || setup_open_model(&s->model, o->model, o->adapter, writable, e))
+    if (begin(s, o, e) || setup_open_model(&s->model, o->model, o->adapter, access, e))
         return -1;
     adapt(s);
     return 0;
@@ -301,7 +302,7 @@ struct memory_estimate memory_estimate(const struct model *m, enum memory_job jo
 {
     const bool moves = job != MEMORY_EVAL, lora = job == MEMORY_LORA, refers = job == MEMORY_FORGET;
     const int n = refers || lora ? 2 * tokens : tokens;
-    const size_t all = m->table.total * sizeof(float), copied = store_copied(m);
+    const size_t all = m->table.total * sizeof(float), copied = store_copied(m, MODEL_STORED);
     const size_t moving = lora ? lora_floats(m, rank) * sizeof(float) : all;
     struct memory_estimate p = {
         .bytes = {[MEMORY_PROGRAM] = PROGRAM,

@@ -3,7 +3,7 @@
  *     struct setup_options o;  two tables of options: {"model and text", setup_params, &o} and
  *                              {"conversations", chat_params, &o.chat}
  *     struct setup s;
- *     setup_open(&s, &o, writable, &e)   the model; compat and threads are taken from the options
+ *     setup_open(&s, &o, access, &e)     the model; compat and threads are taken from the options
  *     setup_text(&s, &e)                 its tokenizer and chat template: s.encoder is ready
  *     setup_close(&s)
  *
@@ -60,17 +60,18 @@ int setup_add_input(struct inputs *in, const char *name, struct err *e);
  * Owned by the caller. */
 char *setup_made_by(const struct setup_options *o, struct err *e);
 /* Opens the model of this name; `adapter`, a directory of PEFT's or NULL, is merged into it. */
-int setup_open_model(struct model *m, const char *name, const char *adapter, bool writable,
-                     struct err *e);
+int setup_open_model(struct model *m, const char *name, const char *adapter,
+                     enum model_access access, struct err *e);
 
 /* On failure nothing is left open. */
-int setup_open(struct setup *s, const struct setup_options *o, bool writable, struct err *e);
+int setup_open(struct setup *s, const struct setup_options *o, enum model_access access,
+               struct err *e);
 /* The same by the headers of the model's files: for its sizes, its tokenizer and its data. */
 int setup_open_header(struct setup *s, const struct setup_options *o, struct err *e);
 /* A frozen model with the vocabulary of `like`; another vocabulary is refused. `what` it is, for
  * messages. */
 int setup_open_frozen(struct model *m, const char *what, const char *name, const char *adapter,
-                      const struct model *like, struct err *e);
+                      enum model_access access, const struct model *like, struct err *e);
 /* The same with fresh random weights: the model directory needs config.json and a tokenizer only.
  */
 int setup_open_scratch(struct setup *s, const struct setup_options *o, unsigned seed,

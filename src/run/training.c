@@ -16,7 +16,7 @@ static int open_reference(struct training *t, const struct run *r, bool frozen_b
     if (!m && (!engine_plan(&t->engine).ref_model || frozen_base))
         return 0;
     m = m ? m : run_model(r, "model");
-    if (setup_open_frozen(&t->ref, "reference", m->path, m->adapter, &t->s.model, e))
+    if (setup_open_frozen(&t->ref, "reference", m->path, m->adapter, MODEL_STORED, &t->s.model, e))
         return -1;
     t->engine.ref = &t->ref;
     return 0;
@@ -31,7 +31,8 @@ static int open_helpers(struct training *t, const struct run *r, struct err *e)
         if (!engine_uses_helper(&t->engine, m->name))
             continue;
         snprintf(what, sizeof what, "%s model", m->name);
-        if (setup_open_frozen(&t->helper[k], what, m->path, m->adapter, &t->s.model, e))
+        if (setup_open_frozen(&t->helper[k], what, m->path, m->adapter, MODEL_STORED, &t->s.model,
+                              e))
             return -1;
         engine_helper(&t->engine, m->name)->model = &t->helper[k];
     }
@@ -174,7 +175,7 @@ int training_open(struct training *t, const struct run *r, struct err *e)
     const bool frozen_base = run_keeps_base(c);
     t->wrapping.chosen = c->wrapper;
     if ((o->scratch ? setup_open_scratch(&t->s, &c->setup, (unsigned)c->train.seed, e)
-                    : setup_open(&t->s, &c->setup, !frozen_base, e)) ||
+                    : setup_open(&t->s, &c->setup, frozen_base ? MODEL_STORED : MODEL_WRITE, e)) ||
         tell_dropout(&t->s.model, e))
         return -1;
     engine_init(&t->engine, &t->s.model);

@@ -19,11 +19,21 @@ void CPU(linear_dw)(float *dw, const float *dout, const float *x, int n, int i, 
 void CPU(bias)(float *out, const float *b, int n, int o);
 void CPU(bias_back)(float *db, const float *dout, int n, int o);
 
+/* cpu_stored.c, cpu_dequant.c: weights in their file's type */
+void CPU(linear_stored)(float *out, const float *x, const struct stored *w, int n, int i, int o,
+                        float beta);
+void CPU(linear_stored_dx)(float *dx, const float *dout, const struct stored *w, int n, int i,
+                           int o, float beta);
+void CPU(embed_stored)(float *out, const struct stored *table, const int *ids, int n, int c,
+                       float scale);
+void CPU(unpack)(float *to, const struct stored *w, size_t first, size_t n);
+void CPU(dequant)(float *to, const struct stored *w, size_t first, size_t n); /* on this thread */
+
 /* cpu_rows.c: memory, copies, rows */
 float *CPU(alloc)(size_t n, struct err *e);
 void CPU(free)(float *x);
 float *CPU(take)(struct arena *a, size_t n, struct err *e);
-const float *CPU(borrow)(const float *host);
+const void *CPU(borrow)(const void *host);
 float *CPU(map)(float *x, size_t n);
 const float *CPU(map_read)(const float *x, size_t n);
 void CPU(unmap)(const float *x);

@@ -21,7 +21,7 @@ float *CPU(take)(struct arena *a, size_t n, struct err *e)
     return arena_take(a, n, sizeof(float), e);
 }
 
-const float *CPU(borrow)(const float *host)
+const void *CPU(borrow)(const void *host)
 {
     return host;
 }

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/sizes.h"
+#include "tensor/ops.h"
 #include "tensor/quantise.h"
 
 const struct dtype_info dtype_info[DT_COUNT] = {
@@ -119,4 +121,58 @@ void dtype_from_f32(enum dtype t, void *dst, const float *src, size_t n)
     default:
         BUG_ON("no type to be written");
     }
+}
+
+extern void cpu_unpack_generic(float *to, const struct stored *w, size_t first, size_t n);
+
+void dtype_to_f32(enum dtype t, float *dst, const void *src, size_t n)
+{
+    const struct stored w = {t, src};
+    cpu_unpack_generic(dst, &w, 0, n);
+}
+
+/* Where a block has its 16-bit numbers, whose exponent is `mask`; all ones are NaN or infinity. The
+ * quantised ones' integers are finite. */
+static const struct halves {
+    int n, at[2];
+    uint16_t mask;
+} halves[DT_COUNT] = {
+    [DT_F16] = {1, {0}, 0x7c00},     [DT_BF16] = {1, {0}, 0x7f80},
+    [DT_Q4_0] = {1, {0}, 0x7c00},    [DT_Q4_1] = {2, {0, 2}, 0x7c00},
+    [DT_Q5_0] = {1, {0}, 0x7c00},    [DT_Q5_1] = {2, {0, 2}, 0x7c00},
+    [DT_Q8_0] = {1, {0}, 0x7c00},    [DT_Q2_K] = {2, {80, 82}, 0x7c00},
+    [DT_Q3_K] = {1, {108}, 0x7c00},  [DT_Q4_K] = {2, {0, 2}, 0x7c00},
+    [DT_Q5_K] = {2, {0, 2}, 0x7c00}, [DT_Q6_K] = {1, {208}, 0x7c00},
+    [DT_IQ4_NL] = {1, {0}, 0x7c00},  [DT_IQ4_XS] = {1, {0}, 0x7c00},
+};
+
+bool dtype_stays(enum dtype t)
+{
+    return halves[t].n > 0;
+}
+
+static inline int count_bad(const uint8_t *b, size_t n, const int stride, uint16_t mask)
+{
+    int bad = 0;
+    for (; n; n--, b += stride)
+        bad |= ((b[0] | b[1] << 8) & mask) == mask;
+    return bad;
+}
+
+bool dtype_all_finite(enum dtype t, const void *src, size_t n)
+{
+    const struct halves h = halves[t];
+    const int bytes = dtype_info[t].bytes;
+    const size_t blocks = n / (size_t)dtype_info[t].block, step = SIZE(4096, 3);
+    int bad = 0;
+    BUG_ON(!h.n);
+#pragma omp parallel for schedule(static) reduction(| : bad) if (blocks > step)
+    for (size_t at = 0; at < blocks; at += step) {
+        const uint8_t *b = (const uint8_t *)src + at * (size_t)bytes;
+        const size_t part = blocks - at < step ? blocks - at : step;
+        for (int k = 0; k < h.n; k++)
+            bad |= bytes == 2 ? count_bad(b, part, 2, h.mask)
+                              : count_bad(b + h.at[k], part, bytes, h.mask);
+    }
+    return !bad;
 }

@@ -2,6 +2,7 @@
 #ifndef TENSOR_DTYPE_H
 #define TENSOR_DTYPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,10 @@ enum dtype dtype_by_ggml(uint32_t type);
 int dtype_bytes(enum dtype t, size_t n, size_t *bytes);
 /* n elements of `src` (any alignment) as f32. */
 void dtype_to_f32(enum dtype t, float *dst, const void *src, size_t n);
+/* Weights of this type can stay in it: ops.h has products with it. */
+bool dtype_stays(enum dtype t);
+/* Whether n elements of such a type are, in f32, free of NaN and infinity. */
+bool dtype_all_finite(enum dtype t, const void *src, size_t n);
 /* f32 to F32, F16 or BF16, rounded to nearest even, or to a type of quantise_ggml: n is
  * a multiple of the block. */
 void dtype_from_f32(enum dtype t, void *dst, const float *src, size_t n);

@@ -11,7 +11,8 @@
  * memory: terms on logits and hidden states, sampling, optimisers other than AdamW and SGD,
  * initial weights. On the CPU mapping costs nothing.
  *
- * All tensors are f32, row-major, contiguous. Letters: N packed tokens, C width, H query heads, G
+ * All tensors are f32, row-major, contiguous; but weights that do not move may stay in the type of
+ * their file (struct stored). Letters: N packed tokens, C width, H query heads, G
  * key/value heads, D head width, F feed-forward width, V vocabulary, R rows of logits. A weight is
  * [out, in] as in HF checkpoints. Functions named *_back add to their d... outputs (+=) unless
  * documented otherwise. Same inputs and thread count give the same bits; sums over rows are split
@@ -26,6 +27,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "tensor/dtype.h"
 
 #ifdef DEVICE_CHECK
 #define device __attribute__((noderef, address_space(1)))
@@ -65,6 +67,19 @@ struct dropout {
     uint64_t key, first;
 };
 
+/* A weight [out, in] in a type that stays (dtype_stays), rows of whole blocks, of any alignment. */
+struct stored {
+    enum dtype type;
+    const device void *x;
+};
+
+/* Where element `first` is, at the start of a block. */
+static inline const device void *stored_at(const struct stored *w, size_t first)
+{
+    const struct dtype_info *t = &dtype_info[w->type];
+    return (const device char *)w->x + first / (size_t)t->block * (size_t)t->bytes;
+}
+
 struct ops {
     const char *name;
 
@@ -74,7 +89,7 @@ struct ops {
     void (*free)(device float *x);
     device float *(*take)(struct arena *a, size_t n, struct err *e);
     /* The host's memory as the device's, as long as it lives; NULL: the device cannot, copy it. */
-    const device float *(*borrow)(const float *host);
+    const device void *(*borrow)(const void *host);
     /* n floats as the host's memory, until unmap with the same pointer; what was written to it is
      * in x then. Between the two no operation touches them. */
     float *(*map)(device float *x, size_t n);
@@ -98,6 +113,13 @@ struct ops {
     /* dx[n,i] = dout[n,o] w[o,i] + beta * dx */
     void (*linear_dx)(device float *dx, const device float *dout, const device float *w, int n,
                       int i, int o, float beta);
+    /* The same with a weight in its file's type: as of its numbers in f32, to rounding. */
+    void (*linear_stored)(device float *out, const device float *x, const struct stored *w, int n,
+                          int i, int o, float beta);
+    void (*linear_stored_dx)(device float *dx, const device float *dout, const struct stored *w,
+                             int n, int i, int o, float beta);
+    /* to = elements first .. first + n - 1 in f32; both are multiples of the type's block. */
+    void (*unpack)(device float *to, const struct stored *w, size_t first, size_t n);
     /* dw[o,i] += dout[n,o]^T x[n,i] */
     void (*linear_dw)(device float *dw, const device float *dout, const device float *x, int n,
                       int i, int o);
@@ -116,6 +138,8 @@ struct ops {
     /* out[n,c] = scale * table[ids[n], c];  dtable[ids[n], c] += scale * dout[n,c] */
     void (*embed)(device float *out, const device float *table, const int *ids, int n, int c,
                   float scale);
+    void (*embed_stored)(device float *out, const struct stored *table, const int *ids, int n,
+                         int c, float scale);
     void (*embed_back)(device float *dtable, const device float *dout, const int *ids, int n, int c,
                        float scale);
     /* out[r,c] = x[rows[r], c];  dx[rows[r], c] += dout[r,c]; rows are distinct */

@@ -53,13 +53,18 @@ static double touched(const struct weight_table *t)
     return t->mask ? (double)mask_count(t) : n;
 }
 
+static double frozen(const struct model *m)
+{
+    return (double)store_copied(m, m->stored ? MODEL_STORED : MODEL_READ);
+}
+
 /* Of the reference and the helpers. A view of the trained model has no weights of its own. */
 static double frozen_bytes(const struct engine *g)
 {
-    double sum = g->ref && !g->ref->of ? (double)store_copied(g->ref) : 0;
+    double sum = g->ref && !g->ref->of ? frozen(g->ref) : 0;
     for (int k = 0; k < ENGINE_MAX_HELPERS; k++) {
         const struct model *m = g->helper[k].model;
-        sum += m && m != g->ref && !m->of ? (double)store_copied(m) : 0;
+        sum += m && m != g->ref && !m->of ? frozen(m) : 0;
     }
     return sum;
 }

@@ -1,4 +1,5 @@
-/* Stored values to f32. The quantised layouts are ggml's: a block of 32 holds a half-precision
+/* Stored values to f32, the same bits with every instruction set: the Makefile keeps d*q + m two
+ * operations here. The quantised layouts are ggml's: a block of 32 holds a half-precision
  * scale d (and minimum m), then packed integers q; the weight is d*q, d*(q - zero) or d*q + m. Each
  * *_blocks function converts n blocks; a block of a plain type is one element.
  */
@@ -7,7 +8,7 @@
 #include <string.h>
 
 #include "base/sizes.h"
-#include "tensor/dtype.h"
+#include "tensor/cpu.h"
 
 static inline float bits_float(uint32_t x)
 {
@@ -298,15 +299,18 @@ static void (*const blocks_to_f32[DT_COUNT])(float *, const uint8_t *, size_t) =
     [DT_IQ4_NL] = iq4_nl_blocks, [DT_IQ4_XS] = iq4_xs_blocks,
 };
 
-void dtype_to_f32(enum dtype t, float *dst, const void *src, size_t n)
+void CPU(dequant)(float *to, const struct stored *w, size_t first, size_t n)
 {
-    const int block = dtype_info[t].block, bytes = dtype_info[t].bytes;
+    const size_t block = (size_t)dtype_info[w->type].block;
+    BUG_ON(first % block || n % block);
+    blocks_to_f32[w->type](to, stored_at(w, first), n / block);
+}
+
+void CPU(unpack)(float *to, const struct stored *w, size_t first, size_t n)
+{
     /* Elements a thread takes at once: a multiple of every block. */
     const size_t step = SIZE(4096, 256);
-    BUG_ON(n % (size_t)block);
 #pragma omp parallel for schedule(static) if (n > SIZE(16, 1) * step)
-    for (size_t at = 0; at < n; at += step) {
-        const size_t part = (n - at < step ? n - at : step) / (size_t)block;
-        blocks_to_f32[t](dst + at, (const uint8_t *)src + at / (size_t)block * (size_t)bytes, part);
-    }
+    for (size_t at = 0; at < n; at += step)
+        CPU(dequant)(to + at, w, first + at, n - at < step ? n - at : step);
 }
