@@ -72,26 +72,12 @@ static int prune_matrix(struct matrix_job *j, struct err *e)
     return 0;
 }
 
-/* Counts magnitudes by 16 bits of their pattern: the upper ones, or the lower ones of those whose
- * upper ones are `upper`. */
-struct census {
-    size_t *count; /* owned [1 << 16] */
-    size_t n;
-    int64_t upper; /* -1: count by upper bits */
-};
-
-static int take_census(struct matrix_job *j, struct err *e)
+static int see_matrix(struct matrix_job *j, struct err *e)
 {
     (void)e;
-    struct census *c = (void *)j->setting;
-    for (size_t i = 0; i < j->rows * j->cols; i++) {
-        const float magnitude = fabsf(j->w[i]);
-        uint32_t bits;
-        memcpy(&bits, &magnitude, sizeof bits);
-        if (c->upper < 0 || bits >> 16 == (uint32_t)c->upper)
-            c->count[c->upper < 0 ? bits >> 16 : bits & 0xffff]++;
-        c->n += c->upper < 0;
-    }
+    struct kth *r = (void *)j->setting;
+    for (size_t i = 0; i < j->rows * j->cols; i++)
+        kth_see(r, j->w[i]);
     return 0;
 }
 
@@ -99,25 +85,16 @@ static int take_census(struct matrix_job *j, struct err *e)
  * sorting; below 0 if that is none. */
 static int global_threshold(struct attack_run *a, double ratio, float *threshold, struct err *e)
 {
-    struct census c = {.count = mem_alloc(1 << 16, sizeof *c.count, e), .upper = -1};
-    uint32_t bits = 0;
-    size_t left = 0;
+    struct kth r;
+    size_t k = 0;
     *threshold = -1;
-    int rc = !c.count;
-    for (int pass = 0; !rc && pass < 2; pass++) {
-        uint32_t bin = 0;
-        memset(c.count, 0, sizeof *c.count << 16);
-        rc = attack_each_matrix(a, &c, take_census, NULL, e);
-        if (!pass && !(left = (size_t)((double)c.n * ratio)))
-            break;
-        for (; bin < 0xffff && left > c.count[bin]; bin++)
-            left -= c.count[bin];
-        bits = bits << 16 | bin;
-        c.upper = bin;
+    int rc = kth_init(&r, e) || attack_each_matrix(a, &r, see_matrix, NULL, e);
+    if (!rc && (k = (size_t)((double)r.n * ratio))) {
+        kth_choose(&r, &k);
+        rc = attack_each_matrix(a, &r, see_matrix, NULL, e);
+        *threshold = rc ? -1 : kth_choose(&r, &k);
     }
-    if (!rc && left)
-        memcpy(threshold, &bits, sizeof bits);
-    free(c.count);
+    free(r.count);
     return rc;
 }
 

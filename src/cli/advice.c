@@ -23,6 +23,7 @@ static const struct {
     {"files", "restore it, or start over with --overwrite"},
     {"first", "give --first mapping or none"},
     {"folds", "give --folds 2 or more, or 0 for none"},
+    {"lambdas", "give --lambdas LIST"},
     {"lat_layer", "give --lat-layer %s"},
     {"layer", "give --layer %s"},
     {"layout", "name the directory of a run of 'unlearn train' with --shards, --slices or "
@@ -52,6 +53,7 @@ static const struct {
     {"scratch", "give its weights, not --scratch"},
     {"shards", "give fewer --shards or --slices"},
     {"shots", "give --folds, or no --shots"},
+    {"sources", "give --add MODEL or --adapter DIR"},
     {"stop_el", "give a longer text, or no --stop-el"},
     {"system", "give --system ''"},
     {"target", "give --target MODEL"},

@@ -23,6 +23,7 @@ static const struct command commands[] = {
     {"sisa", "exact removal: plan shards, delete rows, train again what saw them", cmd_sisa},
     {"verify", "prove a deletion: compare with a training without the rows", cmd_verify},
     {"locate", "find the weights to change, and write a mask of them", cmd_locate},
+    {"merge", "add, subtract and average models or adapters (task vectors)", cmd_merge},
     {"eval", "evaluate a model (TOFU, MUSE, WMDP, MMLU, own suites ...)", cmd_eval},
     {"rescore", "recompute an evaluation log's aggregates from its rows", cmd_rescore},
     {"report", "compare evaluation logs of several models in one table", cmd_report},

@@ -86,6 +86,9 @@ int adapter_place(struct adapter_file *f, const struct model *m, struct err *e);
 void adapter_close(struct adapter_file *f);
 /* Embeddings: an adapter's A and B are transposed. */
 bool adapter_is_embedding(const struct weight *w);
+/* A tensor with a row for each of w's, in the order of memory; owned by the caller. */
+float *adapter_rows(const struct model *m, const struct weight *w, const struct tensor *t,
+                    struct err *e);
 /* The tied embedding and head are no longer the same with this adapter. */
 bool adapter_unties(const struct adapter_file *f);
 

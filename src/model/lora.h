@@ -71,6 +71,14 @@ void lora_base(const struct model *m, struct model *view);
 /* PEFT's files, adapter_config.json and adapter_model.safetensors, in the directory `dir`, which is
  * created. */
 int lora_save(const struct model *m, const char *dir, struct err *e);
+/* The same of factors that are no adapters of the model: A [rank,in] and B [out,rank] of some of
+ * its matrices, in the order of memory, with scale 1. */
+struct lora_pair {
+    const struct weight *w;
+    float *a, *b; /* owned by the caller */
+};
+int lora_save_pairs(const struct model *m, int rank, const struct lora_pair *p, int n,
+                    const char *dir, struct err *e);
 /* Merges PEFT's adapter in `dir` into the weights (adapter.h), as PEFT computes with it. Those of a
  * model that is open for reading are copied first, if the adapter changes them. A head that is tied
  * to the embedding becomes one of its own if they differ then. */

@@ -53,8 +53,8 @@ static int model_row(const struct model *m, const struct adapter_file *f, int i)
 }
 
 /* A tensor with a row for each of the weight's, in the order of memory; owned by the caller. */
-static float *sorted_rows(const struct model *m, const struct weight *w, const struct tensor *t,
-                          struct err *e)
+float *adapter_rows(const struct model *m, const struct weight *w, const struct tensor *t,
+                    struct err *e)
 {
     float *file = tensor_f32(t, e);
     if (!file || !lora_reorders(m, w))
@@ -113,7 +113,7 @@ static int read_pair(const struct model *m, const struct weight *w, const struct
 {
     if (!adapter_is_embedding(w)) {
         *a = tensor_f32(p->a, e);
-        *b = *a ? sorted_rows(m, w, p->b, e) : NULL;
+        *b = *a ? adapter_rows(m, w, p->b, e) : NULL;
         return *b ? 0 : -1;
     }
     float *fa = tensor_f32(p->a, e), *fb = fa ? tensor_f32(p->b, e) : NULL;
@@ -133,7 +133,7 @@ static int set_lengths(const struct model *m, const struct weight *w, float *to,
                        const struct tensor *t, struct err *e)
 {
     const int rows = (int)w->shape[0], cols = (int)w->shape[1];
-    float *length = t ? sorted_rows(m, w, t, e) : NULL;
+    float *length = t ? adapter_rows(m, w, t, e) : NULL;
     int rc = t && !length ? -1 : 0;
     if (length && adapter_is_embedding(w))
         rc = matrix_set_column_lengths(to, rows, cols, length, e);
@@ -178,7 +178,7 @@ static int add_bias(struct model *m, int i, const struct adapter_part *p, struct
     int at = weight_index(&m->table, slot_bias(w->slot), w->layer);
     const size_t n = p->b_bias->count;
     device float *to = own_copy(m, at, e), *add = NULL;
-    float *read = to ? sorted_rows(m, w, p->b_bias, e) : NULL;
+    float *read = to ? adapter_rows(m, w, p->b_bias, e) : NULL;
     if (read && (add = ops_upload(m->ops, read, n, e))) {
         m->ops->scale(add, (float)p->scale, n);
         m->ops->add(to, add, n);

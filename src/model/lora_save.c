@@ -52,20 +52,27 @@ static json_t *targets_json(const struct model *m)
     return l->regex || all ? json_string(l->targets) : target_list(l->targets);
 }
 
-static int write_config(const struct model *m, const char *dir, struct err *e)
+/* What adapter_config.json has in addition to what is the same for all. */
+struct about {
+    int rank;
+    double alpha, dropout;
+    bool rslora;
+    json_t *targets; /* a reference that write_config takes */
+};
+
+static int write_config(const struct model *m, const struct about *l, const char *dir,
+                        struct err *e)
 {
-    const struct lora *l = m->lora;
-    json_t *j = json_pack(
-        "{s:s, s:s, s:s, s:i, s:f, s:f, s:b, s:s, s:b, s:b}", "peft_type", "LORA", "task_type",
-        "CAUSAL_LM", "base_model_name_or_path", m->path, "r", l->rank, "lora_alpha", l->alpha,
-        "lora_dropout", l->dropout, "use_rslora", (int)l->rslora, "bias", "none", "fan_in_fan_out",
-        (int)(family_slot(&m->cfg, W_O)->hf_layout == LAYOUT_TRANSPOSED), "inference_mode", 1);
+    json_t *j = json_pack("{s:s, s:s, s:s, s:i, s:f, s:f, s:b, s:s, s:b, s:b, s:o}", "peft_type",
+                          "LORA", "task_type", "CAUSAL_LM", "base_model_name_or_path", m->path, "r",
+                          l->rank, "lora_alpha", l->alpha, "lora_dropout", l->dropout, "use_rslora",
+                          (int)l->rslora, "bias", "none", "fan_in_fan_out",
+                          (int)(family_slot(&m->cfg, W_O)->hf_layout == LAYOUT_TRANSPOSED),
+                          "inference_mode", 1, "target_modules", l->targets);
     char *path = j ? file_join(dir, "adapter_config.json", e) : NULL;
     int rc = j ? -1 : err_set(e, "'%s' is no valid UTF-8", m->path);
-    if (path) {
-        json_object_set_new(j, "target_modules", targets_json(m));
+    if (path)
         rc = json_write_file(j, path, JSON_INDENT(2) | JSON_SORT_KEYS, e);
-    }
     free(path);
     json_decref(j);
     return rc;
@@ -97,16 +104,83 @@ static int write_tensors(const struct model *m, struct tensor_out *o, struct err
     return rc;
 }
 
+static struct tensor_out *open_tensors(const char *dir, struct err *e)
+{
+    char *path = file_join(dir, "adapter_model.safetensors", e);
+    struct tensor_out *o = path ? tensor_out_open(path, e) : NULL;
+    free(path);
+    return o;
+}
+
 int lora_save(const struct model *m, const char *dir, struct err *e)
 {
     BUG_ON(!m->lora);
-    if (file_make_dir(dir, e) || write_config(m, dir, e))
+    const struct lora *l = m->lora;
+    const struct about about = {l->rank, l->alpha, l->dropout, l->rslora, targets_json(m)};
+    if (file_make_dir(dir, e) || write_config(m, &about, dir, e))
         return -1;
-    char *path = file_join(dir, "adapter_model.safetensors", e);
-    struct tensor_out *o = path ? tensor_out_open(path, e) : NULL;
-    int rc = o ? write_tensors(m, o, e) : -1;
-    free(path);
-    if (!rc)
+    struct tensor_out *o = open_tensors(dir, e);
+    if (o && !write_tensors(m, o, e))
+        return tensor_out_commit(o, e);
+    tensor_out_abort(o);
+    return -1;
+}
+
+/* --- pairs that are given --- */
+
+/* The module of a weight: its name without ".weight". */
+static int module_of(const struct weight *w)
+{
+    const char *end = strstr(w->name, ".weight");
+    return end ? (int)(end - w->name) : (int)strlen(w->name);
+}
+
+/* Whole names, so that no other module is meant. */
+static json_t *pair_list(const struct lora_pair *p, int n)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < n; i++)
+        json_array_append_new(list, json_stringn(p[i].w->name, (size_t)module_of(p[i].w)));
+    return list;
+}
+
+static int write_pairs(const struct model *m, int rank, const struct lora_pair *p, int n,
+                       struct tensor_out *o, struct err *e)
+{
+    char name[sizeof prefix + sizeof p->w->name + 16];
+    size_t most = 0;
+    for (int i = 0; i < 2 * n; i++) {
+        const struct weight *w = p[i / 2].w;
+        const int64_t shape[2] = {i % 2 ? w->shape[0] : rank, i % 2 ? rank : w->shape[1]};
+        const size_t count = (size_t)(shape[0] * shape[1]);
+        snprintf(name, sizeof name, "%s%.*s.lora_%c.weight", prefix, module_of(w), w->name,
+                 "AB"[i % 2]);
+        if (tensor_out_add(o, name, DT_F32, 2, shape, e))
+            return -1;
+        most = count > most ? count : most;
+    }
+    float *room = mem_alloc(most, sizeof *room, e);
+    int rc = room ? 0 : -1;
+    for (int i = 0; i < 2 * n && !rc; i++) {
+        struct weight b = *p[i / 2].w; /* with the shape of B, whose rows are those of w */
+        const float *x = i % 2 ? p[i / 2].b : p[i / 2].a;
+        b.shape[1] = rank;
+        b.count = (size_t)b.shape[0] * (size_t)rank;
+        rc = tensor_out_write(
+            o, i % 2 && lora_reorders(m, &b) ? layout_hf(&m->cfg, &b, x, room) : x, e);
+    }
+    free(room);
+    return rc;
+}
+
+int lora_save_pairs(const struct model *m, int rank, const struct lora_pair *p, int n,
+                    const char *dir, struct err *e)
+{
+    const struct about about = {rank, rank, 0, false, pair_list(p, n)};
+    if (file_make_dir(dir, e) || write_config(m, &about, dir, e))
+        return -1;
+    struct tensor_out *o = open_tensors(dir, e);
+    if (o && !write_pairs(m, rank, p, n, o, e))
         return tensor_out_commit(o, e);
     tensor_out_abort(o);
     return -1;

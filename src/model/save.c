@@ -37,12 +37,28 @@ static size_t largest(const struct model *m)
 static const device float *values(struct save_source *s, int i, struct err *e)
 {
     const struct model *m = s->m;
-    const size_t room = m->w ? lora_room(m) : largest(m);
+    const size_t adapted = m->w ? lora_room(m) : 0, whole = m->w && !s->o->change ? 0 : largest(m),
+                 room = adapted > whole ? adapted : whole;
     if (room && !s->loaded && !(s->loaded = m->ops->alloc(room, e)))
         return NULL;
     if (m->w)
         return lora_merged(m, i, s->loaded);
     return store_read(m, &m->table.v[i], s->loaded, e) ? NULL : s->loaded;
+}
+
+/* The same after the caller's change, which is made on a copy. */
+static const device float *changed(struct save_source *s, int i, struct err *e)
+{
+    const struct ops *ops = s->m->ops;
+    const size_t n = s->m->table.v[i].count;
+    const device float *x = values(s, i, e);
+    if (!x || !s->o->change)
+        return x;
+    if (x != s->loaded)
+        ops->copy(s->loaded, x, n);
+    int rc = s->o->change(s->o->ctx, i, ops->map(s->loaded, n), e);
+    ops->unmap(s->loaded);
+    return rc ? NULL : s->loaded;
 }
 
 const float *save_values(struct save_source *s, int i, enum layout y, struct err *e)
@@ -51,7 +67,7 @@ const float *save_values(struct save_source *s, int i, enum layout y, struct err
     const struct weight *w = &m->table.v[i];
     if (s->mapped)
         m->ops->unmap(s->mapped);
-    if (!(s->mapped = values(s, i, e)))
+    if (!(s->mapped = changed(s, i, e)))
         return NULL;
     const float *x = m->ops->map_read(s->mapped, w->count);
     if (y == LAYOUT_PLAIN)
@@ -73,7 +89,7 @@ void save_source_fini(struct save_source *s)
 static int write_weights(struct shards_out *out, const struct model *m,
                          const struct save_options *o, struct err *e)
 {
-    struct save_source s = {.m = m};
+    struct save_source s = {.m = m, .o = o};
     int rc = 0;
     for (int i = 0; !rc && i < m->table.n_model; i++) {
         const struct weight *w = &m->table.v[i];
@@ -175,7 +191,7 @@ static int announce(struct tensor_out *out, const struct model *m, enum dtype dt
 static int write_gguf_weights(struct tensor_out *out, const struct model *m,
                               const struct save_options *o, struct err *e)
 {
-    struct save_source s = {.m = m};
+    struct save_source s = {.m = m, .o = o};
     int rc = 0;
     for (int i = 0; !rc && i < m->table.n_model; i++) {
         const enum layout y = family_slot(&m->cfg, m->table.v[i].slot)->gguf_layout;

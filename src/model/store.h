@@ -66,6 +66,10 @@ struct save_options {
     enum dtype dtype;     /* F32, F16 or BF16; in a GGUF also Q8_0 */
     uint64_t shard_bytes; /* of a directory: above this there are several files */
     struct progress *bar; /* borrowed; counts weights; NULL: none */
+    /* Changes w [count] of weight i, a copy in the order of memory, before it is written; NULL:
+     * weights are written as they are. */
+    int (*change)(void *ctx, int i, float *w, struct err *e);
+    void *ctx;
 };
 
 /* config.json, generation_config.json and model.safetensors or its pieces, in the directory `dir`,
@@ -84,10 +88,11 @@ int config_to_gguf(const struct model_config *c, enum dtype dtype, struct gguf_p
 
 /* For the two writers: weights one after another in the order that a file has them in. */
 struct save_source {
-    const struct model *m;      /* borrowed */
-    device float *loaded;       /* owned: a weight from its file, or merged */
-    float *turned;              /* owned: in another order */
-    const device float *mapped; /* until the next */
+    const struct model *m;        /* borrowed */
+    const struct save_options *o; /* borrowed */
+    device float *loaded;         /* owned: a weight from its file, or merged */
+    float *turned;                /* owned: in another order */
+    const device float *mapped;   /* until the next */
 };
 
 /* Weight i in layout y; borrowed until the next call. NULL: failed. */

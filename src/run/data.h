@@ -30,6 +30,9 @@ struct run_options {
     bool scratch, save_adapter, overwrite;
 };
 
+/* The type that "f32", "bf16" or "f16" names. */
+enum dtype run_dtype(const char *name);
+
 /* What a method may preset. */
 struct generic_options {
     const char *from; /* "file" or "guided" */

@@ -99,17 +99,17 @@ static int ledger_open(struct train_cost *l, const struct run *r, const struct e
 
 /* --- the saved model --- */
 
-static enum dtype dtype_of(const struct run_options *o)
+enum dtype run_dtype(const char *name)
 {
     static const enum dtype dtypes[] = {DT_F32, DT_BF16, DT_F16};
-    return dtypes[param_choice("f32|bf16|f16", o->dtype)];
+    return dtypes[param_choice("f32|bf16|f16", name)];
 }
 
 /* Of the result on disk; adapters are small. */
 static double model_bytes(const struct training *t, const struct run_options *o)
 {
     size_t bytes = 0;
-    return o->save_adapter || dtype_bytes(dtype_of(o), model_n_params(&t->s.model), &bytes)
+    return o->save_adapter || dtype_bytes(run_dtype(o->dtype), model_n_params(&t->s.model), &bytes)
                ? 0
                : (double)bytes;
 }
@@ -119,7 +119,7 @@ static int write_files(struct training *t, const struct run_options *o, const ch
 {
     if (o->save_adapter)
         return lora_save(&t->s.model, dir, e);
-    const struct save_options so = {.dtype = dtype_of(o), .shard_bytes = SAVE_SHARD_BYTES};
+    const struct save_options so = {.dtype = run_dtype(o->dtype), .shard_bytes = SAVE_SHARD_BYTES};
     if (model_save(&t->s.model, dir, &so, e))
         return -1;
     return t->s.tokenizer ? tokenizer_save(t->s.tokenizer, dir, e) : 0;

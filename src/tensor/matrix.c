@@ -107,6 +107,56 @@ int matrix_take_principal(float *w, int rows, int cols, int r, struct err *e)
     return rc;
 }
 
+int matrix_factor(float *b, float *a, double *left, const double *w, int rows, int cols, int r,
+                  struct err *e)
+{
+    const bool wide = cols > rows; /* then b is orthonormal, else a */
+    const int n = wide ? rows : cols, m = wide ? cols : rows;
+    BUG_ON(r > n);
+    double *gram = mem_alloc((size_t)n * (size_t)n, sizeof *gram, e),
+           *z = gram ? mem_alloc((size_t)n * (size_t)r, sizeof *z, e) : NULL,
+           *in = z ? mem_alloc((size_t)m * (size_t)r, sizeof *in, e) : NULL;
+    int rc = -1;
+    if (in) {
+        fill_gram(gram, w, rows, cols);
+        rc = top_vectors(z, gram, n, r, e);
+    }
+    if (!rc) {
+        double all = 0, kept = 0;
+        if (wide) /* in [r,cols] = z W */
+            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, r, cols, rows, 1, z, rows, w,
+                        cols, 0, in, cols);
+        else /* in [rows,r] = W z^T */
+            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, r, cols, 1, w, cols, z, cols,
+                        0, in, r);
+        for (size_t i = 0; i < (size_t)rows * (size_t)cols; i++)
+            all += w[i] * w[i];
+        for (size_t i = 0; i < (size_t)m * (size_t)r; i++)
+            kept += in[i] * in[i];
+        *left = all > kept ? all - kept : 0;
+        for (size_t i = 0; i < (size_t)rows * (size_t)r; i++)
+            b[i] = (float)(wide ? z[i % (size_t)r * (size_t)rows + i / (size_t)r] : in[i]);
+        for (size_t i = 0; i < (size_t)cols * (size_t)r; i++)
+            a[i] = (float)(wide ? in[i] : z[i]);
+    }
+    free(gram);
+    free(z);
+    free(in);
+    return rc;
+}
+
+void matrix_product(float *to, const float *b, const float *a, int rows, int cols, int r,
+                    double scale)
+{
+    for (int i = 0; i < rows; i++, to += cols, b += r)
+        for (int j = 0; j < cols; j++) {
+            double sum = 0;
+            for (int k = 0; k < r; k++)
+                sum += (double)b[k] * (double)a[(size_t)k * (size_t)cols + (size_t)j];
+            to[j] = (float)(scale * sum);
+        }
+}
+
 /* Makes row k of z [.,n] orthonormal to those before it, by Gram-Schmidt twice. False: it is
  * linearly dependent. */
 static bool orthonormalise(double *z, int k, int n)
