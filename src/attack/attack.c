@@ -15,11 +15,11 @@ const char *const attack_set_name[ATTACK_SETS] = {"forget", "retain", "holdout"}
 
 extern const struct attack attack_relearn, attack_quantise, attack_prune, attack_noise,
     attack_interpolate, attack_sample, attack_depth, attack_embed, attack_soft, attack_latent,
-    attack_lens, attack_probe, attack_nearest;
+    attack_lens, attack_probe, attack_nearest, attack_prompt;
 const struct attack *const attacks[] = {
-    &attack_relearn, &attack_quantise, &attack_prune,   &attack_noise, &attack_interpolate,
-    &attack_sample,  &attack_depth,    &attack_embed,   &attack_soft,  &attack_latent,
-    &attack_lens,    &attack_probe,    &attack_nearest, NULL};
+    &attack_relearn, &attack_quantise, &attack_prune,   &attack_noise,  &attack_interpolate,
+    &attack_sample,  &attack_depth,    &attack_embed,   &attack_soft,   &attack_latent,
+    &attack_lens,    &attack_probe,    &attack_nearest, &attack_prompt, NULL};
 
 /* --- one model and its data --- */
 
@@ -129,15 +129,19 @@ int attack_measure_set(struct attack_run *a, const struct dataset *d, bool moved
     struct row_figures *row = mem_alloc((size_t)d->n, sizeof *row, e);
     double nll = 0, prob = 0, kl = 0, labels = 0;
     const int rc = !row || (moved ? figures_of_pair(a, d, row, e) : figures_alone(a, d, row, e));
+    json_t *each = json_array();
     for (int i = 0; !rc && i < d->n; i++) {
+        const double own = exp(-row[i].nll / row[i].labels);
         nll += row[i].nll;
         kl += row[i].kl;
         labels += row[i].labels;
-        prob += exp(-row[i].nll / row[i].labels) / d->n;
+        prob += own / d->n;
+        json_array_append_new(each, json_finite(own));
         a->spent.forward_tokens += (moved ? 2.0 : 1.0) * d->seqs[i].n;
     }
     json_put_real(to, "nll", nll / labels);
     json_put_real(to, "prob", prob);
+    json_object_set_new(to, "row_prob", each);
     if (moved)
         json_put_real(to, "kl", kl / labels);
     free(row);
@@ -155,6 +159,12 @@ int attack_measure(struct attack_run *a, bool moved, json_t *to, struct err *e)
             return -1;
     }
     return 0;
+}
+
+bool attack_same_entity(const struct rows *a, int i, const struct rows *b, int j, const char *key)
+{
+    const json_t *x = json_object_get(a->v[i], key), *y = json_object_get(b->v[j], key);
+    return x && y && json_equal(x, y);
 }
 
 int attack_next(const char **at, const char *what, double lo, double hi, double *v, struct err *e)

@@ -9,6 +9,7 @@
 #ifndef ATTACK_ATTACK_H
 #define ATTACK_ATTACK_H
 
+#include "base/file.h"
 #include "base/table.h"
 #include "data/rows.h"
 #include "run/setup.h"
@@ -92,7 +93,8 @@ int attack_replay_file(const struct attack_run *a, const char *name, char **path
 char *attack_out_file(const struct attack_run *a, const char *name, struct err *e);
 
 /* Figures of the model as it stands, by set: nll (mean over tokens), prob (mean over rows of
- * exp(-mean loss)), and with `moved` also kl, the mean over tokens of KL(before || now) in nats. */
+ * exp(-mean loss)), row_prob (that of each row), and with `moved` also kl, the mean over tokens of
+ * KL(before || now) in nats. */
 int attack_measure(struct attack_run *a, bool moved, json_t *to, struct err *e);
 /* The same of one set, straight into `to`. */
 int attack_measure_set(struct attack_run *a, const struct dataset *d, bool moved, json_t *to,
@@ -101,8 +103,27 @@ int attack_measure_set(struct attack_run *a, const struct dataset *d, bool moved
 /* Opens rows as examples, with the run's keys. */
 int attack_open_set(struct attack_run *a, const char *file, enum role role, struct rows *rows,
                     struct dataset *d, struct err *e);
+/* Whether two rows belong together: both have this field, with the same value. */
+bool attack_same_entity(const struct rows *a, int i, const struct rows *b, int j, const char *key);
 /* The next number of a list "0.1,0.3" at *at, moved on; `what` is the parameter. */
 int attack_next(const char **at, const char *what, double lo, double hi, double *v, struct err *e);
+
+/* A file of lines in the attack's directory, which a resumed attack continues (result.c). */
+struct attack_lines {
+    struct file_out file;
+    bool writes;         /* there is a directory */
+    struct rows earlier; /* of the run that this one resumes; n = 0: none */
+    int n;               /* lines written */
+};
+
+int attack_lines_open(struct attack_lines *l, const struct attack_run *a, const char *name,
+                      struct err *e);
+/* Takes the reference, also on failure. */
+int attack_lines_add(struct attack_lines *l, json_t *line, struct err *e);
+/* Writes the earlier lines whose field has this value again. */
+int attack_lines_keep(struct attack_lines *l, const char *key, const char *value, struct err *e);
+/* rc: of the attack, which is returned. After an interruption the lines so far are kept. */
+int attack_lines_close(struct attack_lines *l, int rc, struct err *e);
 
 /* --- attack.json (result.c) --- */
 

@@ -60,13 +60,6 @@ static int take_part(struct dataset *part, const struct dataset *d, const bool *
     return 0;
 }
 
-/* Whether two examples belong together: they have the same entity. */
-static bool same_entity(const struct rows *rows, const char *key, int a, int b)
-{
-    const json_t *x = json_object_get(rows->v[a], key), *y = json_object_get(rows->v[b], key);
-    return x && y && json_equal(x, y);
-}
-
 /* Marks the examples that the attacker has: those of the first entities, until they are half of
  * all. A row without an entity is one of its own. */
 static void mark_half(const struct rows *rows, const char *key, const struct dataset *d, bool *mark)
@@ -76,7 +69,7 @@ static void mark_half(const struct rows *rows, const char *key, const struct dat
         if (mark[i])
             continue;
         for (int k = i; k < d->n; k++)
-            if (k == i || same_entity(rows, key, d->rows[i], d->rows[k])) {
+            if (k == i || attack_same_entity(rows, d->rows[i], rows, d->rows[k], key)) {
                 mark[k] = true;
                 marked++;
             }
@@ -260,8 +253,10 @@ static int score_sets(struct relearning *r, long step, json_t *to, struct err *e
         if (!curves && sets[i].d->n)
             json_object_set_new(to, sets[i].name, curves = json_object());
         const int rc = sets[i].d->n && attack_measure_set(r->a, sets[i].d, false, figures, e);
-        json_object_foreach(figures, key, v)
-            append(curves, key, json_is_null(v) ? NAN : json_number_value(v));
+        json_object_foreach(figures, key,
+                            v) if (json_is_array(v)) /* of each row: at the last step */
+            json_object_set(curves, key, v);
+        else append(curves, key, json_is_null(v) ? NAN : json_number_value(v));
         json_decref(figures);
         if (rc)
             return -1;

@@ -1,5 +1,5 @@
-/* attack.json: the blocks of all models, what follows from them, and how an interrupted attack goes
- * on. */
+/* Files of an attack: attack.json with the blocks of all models and what follows from them, lines
+ * of what was tried, and how an interrupted attack continues. */
 #include <math.h>
 #include <string.h>
 
@@ -57,12 +57,13 @@ static json_t *recovery(const json_t *all)
 {
     static const enum attack_model models[] = {ATTACK_UNLEARNED, ATTACK_RETRAINED};
     json_t *unlearned = json_object_get(all, "unlearned"), *v, *out = json_object();
-    const double start = forget_prob(unlearned, "before");
-    const double gap = forget_prob(json_object_get(all, "target"), "before") - start;
+    const char *before = json_object_get(unlearned, "before") ? "before" : "plain";
+    const double start = forget_prob(unlearned, before);
+    const double gap = forget_prob(json_object_get(all, "target"), before) - start;
     const char *setting;
     json_object_foreach(unlearned, setting, v)
     {
-        if (!strcmp(setting, "before") || !isfinite(forget_prob(unlearned, setting) / gap))
+        if (!strcmp(setting, before) || !isfinite(forget_prob(unlearned, setting) / gap))
             continue;
         json_t *to = json_object();
         for (int i = 0; i < 2; i++) {
@@ -224,5 +225,55 @@ int result_write(const json_t *all, const char *out, struct err *e)
     char *path = out ? file_join(out, "attack.json", e) : NULL;
     const int rc = out && (!path || json_write_file(all, path, JSON_INDENT(1), e));
     free(path);
+    return rc;
+}
+
+/* --- files of lines --- */
+
+int attack_lines_open(struct attack_lines *l, const struct attack_run *a, const char *name,
+                      struct err *e)
+{
+    char *path = attack_out_file(a, name, e);
+    int rc = a->o->out && !path;
+    if (!rc && path && a->o->resume && file_exists(path))
+        rc = rows_open(&l->earlier, path, e);
+    rc = rc || (path && file_out_open(&l->file, path, e));
+    l->writes = path && !rc;
+    free(path);
+    return rc;
+}
+
+int attack_lines_add(struct attack_lines *l, json_t *line, struct err *e)
+{
+    struct buf text = {0};
+    const int rc =
+        l->writes && (json_write_buf(line, &text, JSON_COMPACT, e) || buf_str(&text, "\n", e) ||
+                      file_out_write(&l->file, text.data, text.len, e));
+    l->n++;
+    json_decref(line);
+    buf_fini(&text);
+    return rc;
+}
+
+int attack_lines_keep(struct attack_lines *l, const char *key, const char *value, struct err *e)
+{
+    for (int i = 0; i < l->earlier.n; i++) {
+        const char *own = json_string_value(json_object_get(l->earlier.v[i], key));
+        if (own && !strcmp(own, value) && attack_lines_add(l, json_incref(l->earlier.v[i]), e))
+            return -1;
+    }
+    return 0;
+}
+
+int attack_lines_close(struct attack_lines *l, int rc, struct err *e)
+{
+    struct err late = {.msg = ""};
+    const bool keeps = !rc || (e->code == ERR_INTERRUPTED && l->n);
+    rows_close(&l->earlier);
+    if (!l->writes)
+        return rc;
+    if (keeps && file_out_commit(&l->file, rc ? &late : e))
+        rc = -1;
+    file_out_abort(&l->file);
     return rc;
 }

@@ -33,29 +33,14 @@ static const struct param table[] = {
 struct samples {
     double *score; /* owned */
     int rows, n;
-    struct file_out file; /* samples, a line each; unused without a directory */
-    bool writes;
-    struct rows given; /* answers of a replayed or an interrupted run, in the order of the file */
+    struct attack_lines lines; /* a line for each answer; `earlier`: given ones, in that order */
 };
-
-static int write_sample(struct samples *s, int row, int k, const char *text, double score,
-                        struct err *e)
-{
-    struct buf line = {0};
-    json_t *j = json_pack("{s:i, s:i, s:f, s:s}", "row", row, "sample", k, "rouge_l_recall", score,
-                          "text", text);
-    int rc = json_write_buf(j, &line, JSON_COMPACT, e) || buf_str(&line, "\n", e) ||
-             file_out_write(&s->file, line.data, line.len, e);
-    json_decref(j);
-    buf_fini(&line);
-    return rc;
-}
 
 /* The answer k of example i that was given; NULL: none. */
 static const char *given_answer(const struct samples *s, const struct dataset *d, int i, int k)
 {
     const int64_t at = (int64_t)i * s->n + k;
-    const json_t *line = at < s->given.n ? s->given.v[at] : NULL;
+    const json_t *line = at < s->lines.earlier.n ? s->lines.earlier.v[at] : NULL;
     const bool is = line && json_integer_value(json_object_get(line, "row")) == d->rows[i] &&
                     json_integer_value(json_object_get(line, "sample")) == k;
     return is ? json_string_value(json_object_get(line, "text")) : NULL;
@@ -100,7 +85,7 @@ static int score_row(struct attack_run *a, const struct sample_params *p, struct
     for (int k = 0; k < p->n; k++)
         given = given && given_answer(s, d, i, k);
     if (!given && a->o->replay)
-        return err_about(e, "replay", "'%s' has no %lld answers of row %d", s->given.path,
+        return err_about(e, "replay", "'%s' has no %lld answers of row %d", s->lines.earlier.path,
                          (long long)p->n, d->rows[i]);
     int rc = !truth || (!given && draw_answers(a, p, i, &drawn, e));
     const char *at = drawn.data;
@@ -112,7 +97,10 @@ static int score_row(struct attack_run *a, const struct sample_params *p, struct
         if ((rc = rouge_score(truth, strlen(truth), text, strlen(text), ROUGE_LATIN, &rouge, e)))
             break;
         s->score[(size_t)i * (size_t)p->n + (size_t)k] = rouge.recall_l;
-        rc = s->writes && write_sample(s, d->rows[i], k, text, rouge.recall_l, e);
+        rc = attack_lines_add(&s->lines,
+                              json_pack("{s:i, s:i, s:f, s:s}", "row", d->rows[i], "sample", k,
+                                        "rouge_l_recall", rouge.recall_l, "text", text),
+                              e);
     }
     buf_fini(&drawn);
     return rc;
@@ -179,44 +167,21 @@ static int put_extraction(struct attack_run *a, const struct sample_params *p, j
     return 0;
 }
 
-/* Answers of a replay, or of the run that this one resumes. */
-static int open_given(struct samples *s, struct attack_run *a, const char *name, struct err *e)
+/* Answers of a replay count as those of an earlier run. */
+static int open_lines(struct samples *s, struct attack_run *a, struct err *e)
 {
-    char *path;
-    if (attack_replay_file(a, name, &path, e))
-        return -1;
-    if (a->o->replay && !path)
-        return err_about(e, "replay", "'%s' has no file '%s'", a->o->replay, name);
-    if (!path && a->o->resume && a->o->out && !(path = attack_out_file(a, name, e)))
-        return -1;
-    const int rc = path && file_exists(path) && rows_open(&s->given, path, e);
-    free(path);
-    return rc;
-}
-
-static int open_file(struct samples *s, struct attack_run *a, struct err *e)
-{
-    char name[48];
+    char name[48], *path;
     snprintf(name, sizeof name, "samples_%s.jsonl", attack_model_name[a->which]);
-    if (open_given(s, a, name, e))
+    if (attack_lines_open(&s->lines, a, name, e) || attack_replay_file(a, name, &path, e))
         return -1;
-    char *path = attack_out_file(a, name, e);
-    int rc = a->o->out && (!path || file_out_open(&s->file, path, e));
-    s->writes = path && !rc;
+    int rc = 0;
+    if (a->o->replay && !path)
+        rc = err_about(e, "replay", "'%s' has no file '%s'", a->o->replay, name);
+    if (path) {
+        rows_close(&s->lines.earlier);
+        rc = rows_open(&s->lines.earlier, path, e);
+    }
     free(path);
-    return rc;
-}
-
-/* The answers so far stay if the run was interrupted: it continues from there. */
-static int close_file(struct samples *s, int done, int rc, struct err *e)
-{
-    struct err late = {.msg = ""};
-    rows_close(&s->given);
-    if (!s->writes)
-        return rc;
-    if ((!rc || (e->code == ERR_INTERRUPTED && done)) && file_out_commit(&s->file, rc ? &late : e))
-        rc = -1;
-    file_out_abort(&s->file);
     return rc;
 }
 
@@ -231,12 +196,12 @@ static int run(struct attack_run *a, const void *params, json_t *block, struct e
                         .rows = d->n,
                         .n = (int)p->n};
     struct progress bar;
-    int done = 0, rc = !s.score || open_file(&s, a, e);
+    int done = 0, rc = !s.score || open_lines(&s, a, e);
     progress_start(&bar, "sample", d->n);
     while (!rc && done < d->n && !(rc = score_row(a, p, &s, done, e)))
         progress_step(&bar, ++done, a->spent.forward_tokens, NULL);
     progress_end(&bar);
-    rc = close_file(&s, done, rc, e);
+    rc = attack_lines_close(&s.lines, rc, e);
     if (!rc && !(rc = put_extraction(a, p, block, e)))
         put_leaks(&s, p, block);
     free(s.score);
