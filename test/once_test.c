@@ -24,8 +24,20 @@ static void take(const struct dataset *const *sets, int k, struct micro *mb)
     }
 }
 
+/* Rows of a role begin alike: with 3 to 6 tokens that all roles share. */
+static void begin_alike(struct bench *b)
+{
+    for (int r = 0; r < ROLE_COUNT; r++)
+        for (int i = 0; b->has[r] && i < b->sets[r].n; i++) {
+            const struct seq *s = &b->sets[r].seqs[i];
+            int *ids = (int *)s->ids; /* the set's own */
+            for (int t = 0; t < 3 + (i + r) % 4 && t < seq_prompt(s) - 1; t++)
+                ids[t] = 5 + 7 * t;
+        }
+}
+
 static void run(struct way *w, struct bench *b, struct recipe *r, const float *direction,
-                size_t keep)
+                size_t keep, bool alone)
 {
     static const char *const helpers[] = {"reinforced", "expert", "novice", "new"};
     struct micro mb[MICROS];
@@ -36,6 +48,7 @@ static void run(struct way *w, struct bench *b, struct recipe *r, const float *d
     w->g.ref = &b->ref;
     w->g.direction = direction;
     w->g.keep_bytes = keep;
+    w->g.alone = alone;
     for (int k = 0; k < 4; k++)
         engine_helper(&w->g, helpers[k])->model = &b->reinforced;
     for (int i = 0; i < ROLE_COUNT; i++)
@@ -69,20 +82,26 @@ static void compare(const struct way *a, const struct way *b, const char *what, 
 
 static void check_method(struct bench *b, const struct method *m, const float *direction)
 {
-    struct way each = {.loss = 0}, kept = {.loss = 0};
+    struct way each = {.loss = 0}, kept = {.loss = 0}, shared = {.loss = 0}, both = {.loss = 0};
     struct recipe r;
     struct err e;
     const struct term *t = term_by_name(m->forget ? m->forget : "nll", &e);
     const bool layer = t->params && param_find(t->params, "layer");
     open_recipe(&r, &(struct figure){NULL, m->name, layer ? "layer=1" : ""});
-    run(&each, b, &r, direction, 0);
-    run(&kept, b, &r, direction, 1 << 30);
+    run(&each, b, &r, direction, 0, true);
+    run(&kept, b, &r, direction, 1 << 30, true);
+    run(&shared, b, &r, direction, 0, false);
+    run(&both, b, &r, direction, 1 << 30, false);
+    compare(&each, &shared, "shared prefixes once", m->name);
+    compare(&each, &both, "and both", m->name);
     compare(&each, &kept, "states of frozen models kept", m->name);
     const bool padded = engine_plan(&kept.g).padded;
     ok(padded || kept.forward == 0, "%s: and no frozen model is run again", m->name);
     recipe_fini(&r);
     engine_fini(&each.g);
     engine_fini(&kept.g);
+    engine_fini(&shared.g);
+    engine_fini(&both.g);
 }
 
 int main(void)
@@ -91,6 +110,7 @@ int main(void)
     struct bench b;
     bench_open(&b, root, "survey", "m_cur", "m_ref");
     float *direction = mem_alloc((size_t)b.m.cfg.width, sizeof *direction, NULL);
+    begin_alike(&b);
     direction_draw(direction, b.m.cfg.width, 7, NULL);
     for (const struct method *m = methods; m->name; m++)
         check_method(&b, m, direction);

@@ -35,6 +35,15 @@ static inline int seq_prompt(const struct seq *s)
     return n;
 }
 
+/* Tokens up to the last one whose logits predict a label, at least one. */
+static inline int seq_needed(const struct seq *s)
+{
+    int n = s->labels ? s->n : 1;
+    while (n > 1 && s->labels[n - 1] == LABEL_NONE)
+        n--;
+    return n > 1 ? n - 1 : n;
+}
+
 /* The tokens from t on, without labels. */
 static inline struct seq seq_rest(const struct seq *s, int t)
 {

@@ -117,6 +117,36 @@ static int pass_init(struct pass *p, struct arena *a, struct err *e)
     return 0;
 }
 
+/* Keys and values of every sequence's path, one after another: rows [place[S], G*D]. */
+static int share_keys(struct pass *p, struct arena *a, struct err *e)
+{
+    const struct batch *b = p->batch;
+    const struct ops *o = p->m->ops;
+    const size_t n = (size_t)b->place[b->n_seqs], wide = layer_keys_width(&p->m->cfg);
+    struct keys *k = arena_take(a, 1, sizeof *k, e);
+    int *n_k = arena_take(a, (size_t)b->n_seqs + 1, sizeof(int), e);
+    uint8_t *mask = b->mask ? arena_take(a, n, 1, e) : NULL;
+    if (!k || !n_k || (b->mask && !mask))
+        return -1;
+    *k = (struct keys){.n = b->place[b->n_seqs], .from = b->path};
+    if (!(k->k = o->take(a, n * wide, e)) || !(k->v = o->take(a, n * wide, e)))
+        return -1;
+    for (int i = 0; i < b->n_seqs; i++) {
+        n_k[i] = b->place[i + 1] - b->place[i];
+        k->positions = n_k[i] > k->positions ? n_k[i] : k->positions;
+    }
+    for (size_t r = 0; mask && r < n; r++)
+        mask[r] = b->mask[b->path[r]];
+    k->at = (struct attn){.n_seqs = b->n_seqs,
+                          .q_start = b->start,
+                          .n_q = b->len,
+                          .k_start = b->place,
+                          .n_k = n_k,
+                          .key_mask = mask};
+    p->how.keys = k;
+    return 0;
+}
+
 int model_forward(struct model *m, const struct batch *b, const struct forward *how, struct pass *p,
                   struct arena *a, struct err *e)
 {
@@ -124,7 +154,9 @@ int model_forward(struct model *m, const struct batch *b, const struct forward *
     const bool keep = how->keep;
     const int layers = how->layers ? how->layers : m->cfg.layers;
     p->how.layers = layers;
-    BUG_ON(how->keep && how->keys);
+    BUG_ON(how->keys && (how->keep || b->path));
+    if (b->path && share_keys(p, a, e))
+        return -1;
     if (model_reserve_positions(m, how->keys ? how->keys->positions : n_positions(b), e) ||
         pass_init(p, a, e))
         return -1;
@@ -173,7 +205,7 @@ int pass_backward(struct pass *p, device float *dx, device float *grads, struct 
 {
     struct layer_scratch r;
     BUG_ON(!p->how.keep);
-    if (layer_scratch_init(&r, p->m, p->batch->n_tokens, a, e))
+    if (layer_scratch_init(&r, p, a, e))
         return -1;
     const int lowest = lowest_layer(p, grads);
     for (int l = p->how.layers - 1; l >= lowest - 1 && l >= 0; l--) {

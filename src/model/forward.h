@@ -14,20 +14,34 @@
 #include "base/seq.h"
 #include "model/model.h"
 
-/* Packed sequences: N tokens of S sequences one after another, no padding. */
+/* Packed sequences: N tokens of S sequences one after another, no padding. Where sequences begin
+ * alike, those tokens may be there once: a sequence's path is where all of its tokens are. */
 struct batch {
     int n_seqs, n_tokens;
-    int *start;    /* [S+1] first token of each sequence */
-    int *len;      /* [S] */
+    int *start;    /* [S+1] first token of each sequence, of those that it does not share */
+    int *len;      /* [S] their number */
     int *ids;      /* [N] */
     int *pos;      /* [N] position within the sequence */
     uint8_t *mask; /* [N]; NULL: every token is attended */
+    int *place;    /* [S+1] where the path of each sequence begins */
+    int *path;     /* [place[S]] the token at each place; NULL: place p is token p */
 };
 
 /* All arrays live in `a`. Refuses ids outside [0, vocab) and sequences longer than `max_positions`.
  */
 int batch_pack(struct batch *b, const struct seq *seqs, int n, int vocab, int max_positions,
                struct arena *a, struct err *e);
+/* The same; sequence i takes its first common[i] tokens from sequence from[i] < i (NULL: i - 1),
+ * which begins with the same ones. batch_find_common finds the longest. */
+int batch_pack_shared(struct batch *b, const struct seq *seqs, int n, const int *from,
+                      const int *common, int vocab, int max_positions, struct arena *a,
+                      struct err *e);
+void batch_find_common(const struct seq *seqs, int n, int *from, int *common);
+
+static inline int batch_token(const struct batch *b, int place)
+{
+    return b->path ? b->path[place] : place;
+}
 
 /* Rows of logits: row r is token token[r] of the batch, predicting label[r], in sequence seq[r]. */
 struct label_rows {
@@ -101,7 +115,7 @@ struct forward {
     int layers;              /* runs the first so many; 0: all */
     bool keep;               /* activations, so that pass_backward can follow */
     bool training;           /* dropout */
-    const struct keys *keys; /* NULL: every sequence attends to itself alone; not if keep */
+    const struct keys *keys; /* NULL: every sequence attends to its own path; not if keep */
     const struct tap *taps;
     int n_taps;
     const struct linear_tap *linear;

@@ -78,49 +78,13 @@ static int choose(struct label_batches *b)
     return i;
 }
 
-/* The batch of each sequence's own tokens, and where those of the whole sequences are: a sequence
- * has common[i] of them from the one before it. */
-static int pack(struct label_batch *b, const int *common, const struct model_config *c,
-                struct arena *a, struct err *e)
-{
-    size_t all = 0;
-    struct seq *own = arena_take(a, (size_t)b->n + 1, sizeof *own, e);
-    if (!own || !(b->start = arena_take(a, (size_t)b->n + 1, sizeof(int), e)))
-        return -1;
-    for (int i = 0; i < b->n; i++) {
-        const struct seq *s = &b->items[i].seq;
-        if (s->n > c->positions)
-            return err_set(e, "a sequence of %d tokens is longer than the model's %d positions",
-                           s->n, c->positions);
-        own[i] = seq_rest(s, common[i]);
-        b->start[i] = (int)all;
-        all += (size_t)s->n;
-        if (all > INT32_MAX)
-            return err_set(e, "a batch of %zu tokens is too large; use a smaller batch", all);
-    }
-    b->start[b->n] = (int)all;
-    if (!(b->token = arena_take(a, all + 1, sizeof(int), e)) ||
-        batch_pack(&b->batch, own, b->n, c->vocab, c->positions, a, e))
-        return -1;
-    for (int i = 0; i < b->n; i++) {
-        int *path = b->token + b->start[i];
-        if (common[i])
-            memcpy(path, b->token + b->start[i - 1], (size_t)common[i] * sizeof(int));
-        for (int t = 0; t < own[i].n; t++) {
-            int token = b->batch.start[i] + t;
-            path[common[i] + t] = token;
-            b->batch.pos[token] = common[i] + t;
-        }
-    }
-    return 0;
-}
-
 /* Two sequences that share a label and all before it share its row of logits. */
 static int pick_rows(struct label_batch *b, const int *common, int vocab, struct arena *a,
                      struct err *e)
 {
     struct label_rows *rows = &b->rows;
-    size_t room = (size_t)b->start[b->n] + (size_t)b->n;
+    const struct batch *own = &b->batch;
+    size_t room = (size_t)own->place[b->n] + (size_t)b->n;
     int *at = arena_take(a, room, sizeof(int), e); /* row that label t of a path has, by place */
     *rows = (struct label_rows){0};
     if (!at || !(b->row = arena_take(a, room, sizeof(int), e)) ||
@@ -131,7 +95,7 @@ static int pick_rows(struct label_batch *b, const int *common, int vocab, struct
     const int *before = at;
     for (int i = 0; i < b->n; i++) {
         const struct seq *s = &b->items[i].seq; /* s->labels[s->n] is its last label */
-        int *mine = at + b->start[i] + i;
+        int *mine = at + own->place[i] + i;
         for (int t = 1; t <= s->n; t++) {
             int label = s->labels[t];
             mine[t] = -1;
@@ -142,7 +106,7 @@ static int pick_rows(struct label_batch *b, const int *common, int vocab, struct
             if (t <= common[i] && before[t] >= 0 && rows->label[before[t]] == label) {
                 mine[t] = before[t];
             } else {
-                rows->token[rows->n] = b->token[b->start[i] + t - 1];
+                rows->token[rows->n] = batch_token(own, own->place[i] + t - 1);
                 rows->label[rows->n] = label;
                 mine[t] = rows->n++;
             }
@@ -158,51 +122,21 @@ int label_batches_take(struct label_batches *b, struct label_batch *out,
 {
     arena_reset(a);
     *out = (struct label_batch){.items = b->items + b->next, .n = choose(b)};
-    if (pack(out, b->common, c, a, e) || pick_rows(out, b->common, c->vocab, a, e))
+    struct seq *seqs = arena_take(a, (size_t)out->n + 1, sizeof *seqs, e);
+    for (int i = 0; seqs && i < out->n; i++)
+        seqs[i] = out->items[i].seq;
+    if (!seqs ||
+        batch_pack_shared(&out->batch, seqs, out->n, NULL, b->common, c->vocab, c->positions, a,
+                          e) ||
+        pick_rows(out, b->common, c->vocab, a, e))
         return -1;
     b->next += out->n;
-    return 0;
-}
-
-/* Keys and values of every whole sequence, one after another: rows [start[S], G*D]. */
-static int keys_init(struct keys *k, const struct label_batch *b, const struct model *m,
-                     struct arena *a, struct err *e)
-{
-    const struct batch *own = &b->batch;
-    const struct model_config *c = &m->cfg;
-    const size_t n = (size_t)b->start[b->n], wide = (size_t)(c->kv_heads * c->head_dim);
-    int *n_k = arena_take(a, (size_t)b->n + 1, sizeof(int), e);
-    uint8_t *mask = own->mask ? arena_take(a, n, 1, e) : NULL;
-    *k = (struct keys){.n = b->start[b->n], .from = b->token};
-    if (!n_k || (own->mask && !mask) || !(k->k = m->ops->take(a, n * wide, e)) ||
-        !(k->v = m->ops->take(a, n * wide, e)))
-        return -1;
-    for (int i = 0; i < b->n; i++) {
-        n_k[i] = b->start[i + 1] - b->start[i];
-        k->positions = n_k[i] > k->positions ? n_k[i] : k->positions;
-    }
-    for (size_t r = 0; mask && r < n; r++)
-        mask[r] = own->mask[b->token[r]];
-    k->at = (struct attn){.n_seqs = b->n,
-                          .q_start = own->start,
-                          .n_q = own->len,
-                          .k_start = b->start,
-                          .n_k = n_k,
-                          .key_mask = mask};
     return 0;
 }
 
 int label_batch_forward(struct model *m, const struct label_batch *b, struct pass *p,
                         struct arena *a, struct err *e)
 {
-    struct forward how = {.keep = false};
-    struct keys *keys = arena_take(a, 1, sizeof *keys, e);
-    if (!keys)
-        return -1;
-    if (b->start[b->n] != b->batch.n_tokens) { /* some are shared */
-        if (keys_init(keys, b, m, a, e))
-            return -1;
-        how.keys = keys;
-    }
+    const struct forward how = {.keep = false};
     return model_forward(m, &b->batch, &how, p, a, e);
 }

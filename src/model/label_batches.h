@@ -24,10 +24,7 @@ struct label_batches {
 struct label_batch {
     const struct label_item *items; /* [S] borrowed */
     int n;
-    struct batch batch;     /* each sequence's own tokens: those after what it shares with the one
-                             * before it */
-    int *start;             /* [S+1] where the tokens of each whole sequence begin in `token` */
-    int *token;             /* [start[S]] the batch's token at each place of each whole sequence */
+    struct batch batch;     /* a sequence shares what it has in common with the one before it */
     struct label_rows rows; /* of logits, all different; `seq` is not filled in */
     int *row;               /* the row of each label, label after label over the items */
 };

@@ -107,18 +107,36 @@ int layer_acts_init(struct layer_acts *l, const struct model *m, int n, struct a
     return c->experts ? moe_acts_init(&l->moe, m, n, a, e) : 0;
 }
 
-struct attn layer_attn(const struct pass *p, int l)
+size_t layer_keys_width(const struct model_config *c)
+{
+    return (size_t)c->kv_heads * (size_t)c->head_dim;
+}
+
+struct attn layer_attn(const struct pass *p, int l, const struct layer_acts *s,
+                       const device float **k, const device float **v)
 {
     const struct model_config *c = &p->m->cfg;
+    const struct ops *o = p->m->ops;
     const struct batch *b = p->batch;
+    const struct keys *keys = p->how.keys;
     struct attn at = {.n_seqs = b->n_seqs,
                       .q_start = b->start,
                       .n_q = b->len,
                       .k_start = b->start,
                       .n_k = b->len,
                       .key_mask = b->mask};
-    if (p->how.keys)
-        at = p->how.keys->at;
+    *k = s->k;
+    *v = s->v;
+    if (keys) {
+        const int wide = (int)layer_keys_width(c);
+        device float *own_k = keys->k + (size_t)l * keys->stride,
+                     *own_v = keys->v + (size_t)l * keys->stride;
+        o->copy_rows(own_k, keys->to, s->k, keys->from, keys->n, wide);
+        o->copy_rows(own_v, keys->to, s->v, keys->from, keys->n, wide);
+        *k = own_k;
+        *v = own_v;
+        at = keys->at;
+    }
     at.heads = c->heads;
     at.kv_heads = c->kv_heads;
     at.head_dim = c->head_dim;
@@ -142,26 +160,6 @@ static void project(const struct pass *p, int l, enum slot slot, enum slot norm,
     const struct rope_table *t = model_rope(m, l);
     if (t)
         m->ops->rope(y, t->cos, t->sin, p->batch->pos, n, heads, c->head_dim, c->rope.rot, 0);
-}
-
-/* att [N,H*D] from q, and the k and v of the batch or of what the pass's keys hold. */
-static void attend(const struct pass *p, int l, struct layer_acts *s)
-{
-    const struct model_config *c = &p->m->cfg;
-    const struct ops *o = p->m->ops;
-    const struct keys *keys = p->how.keys;
-    const struct attn at = layer_attn(p, l);
-    const device float *k = s->k, *v = s->v;
-    if (keys) {
-        const int wide = c->kv_heads * c->head_dim;
-        device float *own_k = keys->k + (size_t)l * keys->stride,
-                     *own_v = keys->v + (size_t)l * keys->stride;
-        o->copy_rows(own_k, keys->to, s->k, keys->from, keys->n, wide);
-        o->copy_rows(own_v, keys->to, s->v, keys->from, keys->n, wide);
-        k = own_k;
-        v = own_v;
-    }
-    o->attention(s->att, s->lse, s->q, k, v, &at);
 }
 
 /* sum [N,C] += the end of a branch, y [N,C]: normalised if the model does that (raw: y), times the
@@ -245,7 +243,9 @@ void layer_forward(const struct pass *p, int l, struct layer_acts *s, device flo
     project(p, l, W_Q, W_NORM_Q, s->q, s->q0, &s->nq, h, c->heads);
     project(p, l, W_K, W_NORM_K, s->k, s->k0, &s->nk, h, c->kv_heads);
     linear_forward(p, W_V, l, s->v, h, n, 0);
-    attend(p, l, s);
+    const device float *k, *v;
+    const struct attn at = layer_attn(p, l, s, &k, &v);
+    m->ops->attention(s->att, s->lse, s->q, k, v, &at);
 
     /* x2 [N,C] = x + att W_o^T; where the MLP runs in parallel, this is already `out` */
     device float *sum = c->parallel ? out : s->x2;

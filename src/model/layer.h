@@ -71,8 +71,12 @@ size_t layer_floats(const struct model_config *c);
 int layer_acts_init(struct layer_acts *l, const struct model *m, int n, struct arena *a,
                     struct err *e);
 
-/* How layer l attends. */
-struct attn layer_attn(const struct pass *p, int l);
+/* G*D. */
+size_t layer_keys_width(const struct model_config *c);
+/* How layer l attends, and to which k and v: the batch's own, or what the pass's keys hold once
+ * rows of the batch's own are copied there, as this does. */
+struct attn layer_attn(const struct pass *p, int l, const struct layer_acts *s,
+                       const device float **k, const device float **v);
 /* From s->x to the layer's output `out` [N,C], which must not be s->x. */
 void layer_forward(const struct pass *p, int l, struct layer_acts *s, device float *out);
 
@@ -87,16 +91,17 @@ struct layer_norm layer_mlp_norm(const struct model *m, const struct layer_acts 
 
 /* Scratch of a backward, for all layers. */
 struct layer_scratch {
-    device float *dact;         /* [N,F] */
-    device float *datt;         /* [N,H*D] */
-    device float *dq, *dk, *dv; /* [N,H*D], [N,G*D], [N,G*D] */
-    device float *dnorm;        /* [N,C] */
-    device float *dout;         /* [N,C] if the MLP runs in parallel to attention */
+    device float *dact;              /* [N,F] */
+    device float *datt;              /* [N,H*D] */
+    device float *dq, *dk, *dv;      /* [N,H*D], [N,G*D], [N,G*D] */
+    device float *path_dk, *path_dv; /* [places,G*D] of the sequences' paths, if some are shared */
+    device float *dnorm;             /* [N,C] */
+    device float *dout;              /* [N,C] if the MLP runs in parallel to attention */
 };
 
 /* Floats a token of what layer_scratch_init takes. */
 size_t layer_scratch_floats(const struct model_config *c);
-int layer_scratch_init(struct layer_scratch *r, const struct model *m, int n, struct arena *a,
+int layer_scratch_init(struct layer_scratch *r, const struct pass *p, struct arena *a,
                        struct err *e);
 /* dx [N,C]: from the gradient of the layer's output to that of its input. Adds to grads. Uses the
  * acts up. */

@@ -7,17 +7,21 @@ size_t layer_scratch_floats(const struct model_config *c)
     return (size_t)c->ff + heads * (size_t)c->head_dim + (c->parallel ? 2 : 1) * (size_t)c->width;
 }
 
-int layer_scratch_init(struct layer_scratch *r, const struct model *m, int n, struct arena *a,
+int layer_scratch_init(struct layer_scratch *r, const struct pass *p, struct arena *a,
                        struct err *e)
 {
-    const struct model_config *c = &m->cfg;
-    size_t rows = (size_t)n, w = (size_t)c->width, hd = (size_t)(c->heads * c->head_dim),
-           gd = (size_t)(c->kv_heads * c->head_dim);
-    if (!(r->dact = m->ops->take(a, rows * (size_t)c->ff, e)) ||
-        !(r->datt = m->ops->take(a, rows * hd, e)) || !(r->dq = m->ops->take(a, rows * hd, e)) ||
-        !(r->dk = m->ops->take(a, rows * gd, e)) || !(r->dv = m->ops->take(a, rows * gd, e)) ||
-        !(r->dnorm = m->ops->take(a, rows * w, e)) ||
-        (c->parallel && !(r->dout = m->ops->take(a, rows * w, e))))
+    const struct model_config *c = &p->m->cfg;
+    const struct ops *o = p->m->ops;
+    const struct batch *b = p->batch;
+    size_t rows = (size_t)b->n_tokens, w = (size_t)c->width, hd = (size_t)(c->heads * c->head_dim),
+           gd = layer_keys_width(c), places = (size_t)b->place[b->n_seqs];
+    *r = (struct layer_scratch){0};
+    if (!(r->dact = o->take(a, rows * (size_t)c->ff, e)) || !(r->datt = o->take(a, rows * hd, e)) ||
+        !(r->dq = o->take(a, rows * hd, e)) || !(r->dk = o->take(a, rows * gd, e)) ||
+        !(r->dv = o->take(a, rows * gd, e)) || !(r->dnorm = o->take(a, rows * w, e)) ||
+        (b->path && (!(r->path_dk = o->take(a, places * gd, e)) ||
+                     !(r->path_dv = o->take(a, places * gd, e)))) ||
+        (c->parallel && !(r->dout = o->take(a, rows * w, e))))
         return -1;
     return 0;
 }
@@ -112,6 +116,31 @@ static device float *rotate_back(const struct back *b, enum slot norm,
     return y;
 }
 
+/* dk [N,G*D] = the sum of what the places of a token got. */
+static void gather_paths(const struct back *b, device float *dk, const device float *path_dk)
+{
+    const int wide = (int)layer_keys_width(&b->m->cfg);
+    const struct batch *own = b->p->batch;
+    b->m->ops->fill(dk, 0, (size_t)b->n * (size_t)wide);
+    b->m->ops->embed_back(dk, path_dk, own->path, own->place[own->n_seqs], wide, 1);
+}
+
+/* dq, dk, dv of the scratch from datt. */
+static void scores_back(const struct back *b)
+{
+    struct layer_acts *s = b->s;
+    struct layer_scratch *r = b->r;
+    const device float *k, *v;
+    const struct attn at = layer_attn(b->p, b->l, s, &k, &v);
+    const bool shared = b->p->batch->path;
+    b->m->ops->attention_back(r->dq, shared ? r->path_dk : r->dk, shared ? r->path_dv : r->dv,
+                              r->datt, s->att, s->lse, s->q, k, v, &at);
+    if (shared) {
+        gather_paths(b, r->dk, r->path_dk);
+        gather_paths(b, r->dv, r->path_dv);
+    }
+}
+
 /* dx [N,C] += the way through attention; dy [N,C] as above. */
 static void attention_back(const struct back *b, device float *dx, const device float *dy)
 {
@@ -119,10 +148,9 @@ static void attention_back(const struct back *b, device float *dx, const device 
     const struct pass *p = b->p;
     struct layer_acts *s = b->s;
     struct layer_scratch *r = b->r;
-    const struct attn at = layer_attn(p, b->l);
     dy = branch_back(b, PLACE_ATTN_OUT, W_NORM_ATTN_POST, dy, s->att_out, &s->n1p);
     linear_backward(p, W_O, b->l, b->grads, r->datt, dy, s->att, b->n, 0);
-    m->ops->attention_back(r->dq, r->dk, r->dv, r->datt, s->att, s->lse, s->q, s->k, s->v, &at);
+    scores_back(b);
     device float *dq = rotate_back(b, W_NORM_Q, &s->nq, r->dq, s->q, s->q0, m->cfg.heads);
     device float *dk = rotate_back(b, W_NORM_K, &s->nk, r->dk, s->k, s->k0, m->cfg.kv_heads);
     const device float *h = norm_forward(m, W_NORM_ATTN, b->l, p->norm, &s->n1, s->x, b->nc);

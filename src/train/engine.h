@@ -96,8 +96,9 @@ struct engine {
     double gap;                  /* KGA's gap, for terms that use it */
     const struct latent *latent; /* borrowed; NULL: none */
     bool frozen;                 /* no gradient of weights is computed */
-    bool measuring;              /* losses of the model in evaluation mode: without dropout */
-    device float *grads;         /* owned, flat by weight.at; NULL until the first micro-batch */
+    bool alone;          /* prefixes that sequences of a micro-batch share are computed for each */
+    bool measuring;      /* losses of the model in evaluation mode: without dropout */
+    device float *grads; /* owned, flat by weight.at; NULL until the first micro-batch */
     size_t grads_room;
     struct ref_cache ref_logp[ROLE_COUNT];
     struct kept_states kept[ENGINE_MAX_OBJECTIVES][1 + TERM_MAX_HELPERS]; /* reference, helpers */

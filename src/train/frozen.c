@@ -11,7 +11,8 @@ struct frozen {
     const struct dataset *set; /* its input for each example of the objective's role */
     struct kept_states *kept;
     int layers, n_states; /* layers run; states after the last n_states of them are kept */
-    bool rows;            /* at the rows of a term on logits only, not at every token */
+    bool rows;            /* at the rows of a term on logits only, not at every token: */
+    enum row_set set_of_rows;
     int skip;
 };
 
@@ -26,6 +27,7 @@ static bool frozen_of(struct engine *g, int obj, int k, struct frozen *f)
                          .layers = objective_layers(g, o),
                          .n_states = 1,
                          .rows = logits,
+                         .set_of_rows = term_rows(t, o->params),
                          .skip = term_skip(t, o->params)};
     if (t->kind == VIEW_HIDDEN && t->hidden.all_layers)
         f->n_states = f->layers;
@@ -73,10 +75,16 @@ static void count_used(const struct frozen *f, enum role role, const struct orde
 static void copy_states(void *ctx, const struct pass *p, device float *x)
 {
     device float *const *states = ctx;
-    p->m->ops->copy(*states, x, (size_t)p->batch->n_tokens * (size_t)p->m->cfg.width);
+    const struct batch *b = p->batch;
+    const size_t c = (size_t)p->m->cfg.width;
+    if (b->path)
+        p->m->ops->gather(*states, x, b->path, b->place[b->n_seqs], (int)c);
+    else
+        p->m->ops->copy(*states, x, (size_t)b->n_tokens * c);
 }
 
-/* states[i] [N,C], of every token after layers first..f->layers, in the order of the tokens. */
+/* states[i] [places,C], of every token after layers first..f->layers, in the order of the tokens.
+ */
 static int run_taps(const struct frozen *f, const struct batch *b, device float **states,
                     struct arena *a, struct err *e)
 {
@@ -92,6 +100,24 @@ static int run_taps(const struct frozen *f, const struct batch *b, device float 
     return taps ? model_forward(f->m, b, &how, &pass, a, e) : -1;
 }
 
+/* What the model must compute of the sequences: of label rows nothing after the last of them. */
+static int pack(struct engine *g, const struct frozen *f, const struct seq *seqs, int n,
+                struct batch *b, struct arena *a, struct err *e)
+{
+    struct seq *needed = arena_take(a, (size_t)n + 1, sizeof *needed, e);
+    double tokens = 0;
+    for (int i = 0; needed && i < n; i++) {
+        needed[i] = seqs[i];
+        tokens += seqs[i].n;
+        if (f->rows && f->set_of_rows == ROWS_SCORED)
+            needed[i].n = seq_needed(&seqs[i]);
+    }
+    if (!needed || pack_seqs(b, needed, n, f->m, !g->alone, a, e))
+        return -1;
+    g->tokens.forward += tokens;
+    return 0;
+}
+
 /* states[0] [R,C], of the rows that predict a label. */
 static int run_rows(const struct frozen *f, const struct batch *b, const struct seq *seqs, int n,
                     device float **states, struct arena *a, struct err *e)
@@ -99,7 +125,7 @@ static int run_rows(const struct frozen *f, const struct batch *b, const struct 
     const struct forward how = {.layers = f->layers};
     struct pass pass;
     struct label_rows rows;
-    if (rows_of_seqs(seqs, n, ROWS_SCORED, f->skip, 0, &rows, a, e) ||
+    if (rows_of_seqs(seqs, n, ROWS_SCORED, f->skip, b, 0, &rows, a, e) ||
         model_forward(f->m, b, &how, &pass, a, e))
         return -1;
     f->m->ops->gather(states[0], pass.x, rows.token, rows.n, f->m->cfg.width);
@@ -111,15 +137,14 @@ static int keep_chunk(struct engine *g, const struct frozen *f, const struct seq
                       size_t at, struct err *e)
 {
     struct arena *a = &g->arena;
-    const struct model_config *c = &f->m->cfg;
+    const size_t c = (size_t)f->m->cfg.width;
     struct batch b;
     arena_reset(a);
     device float **states = arena_zeros(a, (size_t)f->n_states, sizeof *states, e);
-    if (!states || batch_pack(&b, seqs, n, c->vocab, c->positions, a, e))
+    if (!states || pack(g, f, seqs, n, &b, a, e))
         return -1;
     for (int i = 0; i < f->n_states; i++)
-        states[i] = f->kept->states + ((size_t)i * f->kept->rows + at) * (size_t)c->width;
-    g->tokens.forward += b.n_tokens;
+        states[i] = f->kept->states + ((size_t)i * f->kept->rows + at) * c;
     return f->rows ? run_rows(f, &b, seqs, n, states, a, e) : run_taps(f, &b, states, a, e);
 }
 
@@ -185,7 +210,7 @@ int frozen_keep(struct engine *g, const struct order *o, int first, int n, struc
             const struct objective *obj = &g->obj[i];
             struct frozen f;
             if (!engine_counts(g, obj) || !frozen_of(g, i, k, &f) || !f.m || !f.set->seqs ||
-                (f.rows && term_rows(obj->term, obj->params) != ROWS_SCORED))
+                f.set_of_rows != ROWS_SCORED)
                 continue;
             if (keep_states(g, &f, obj->role[0], o, first, n, &room, bar, e))
                 return -1;
@@ -229,16 +254,6 @@ static bool holds(const struct micro_pass *w, const struct frozen *f, enum role 
     return true;
 }
 
-static int run_frozen(struct micro_pass *w, const struct frozen *f, const struct seq *seqs,
-                      int n_seqs, struct batch *b)
-{
-    BUG_ON(!f->m);
-    if (batch_pack(b, seqs, n_seqs, f->m->cfg.vocab, f->m->cfg.positions, w->a, w->e))
-        return -1;
-    w->g->tokens.forward += b->n_tokens;
-    return 0;
-}
-
 int frozen_states(struct micro_pass *w, int obj, device float **states)
 {
     const enum role role = w->g->obj[obj].role[0];
@@ -251,7 +266,8 @@ int frozen_states(struct micro_pass *w, int obj, device float **states)
             return -1;
     if (!holds(w, &f, role)) {
         struct batch b;
-        return run_frozen(w, &f, w->seqs + p->first_seq, p->n_seqs, &b) ||
+        BUG_ON(!f.m);
+        return pack(w->g, &f, w->seqs + p->first_seq, p->n_seqs, &b, w->a, w->e) ||
                run_taps(&f, &b, states, w->a, w->e);
     }
     for (int i = 0; i < f.n_states; i++)
@@ -260,20 +276,6 @@ int frozen_states(struct micro_pass *w, int obj, device float **states)
             f.m->ops->copy(states[i] + (size_t)at * c, f.kept->states + row * c,
                            (size_t)w->seqs[p->first_seq + s].n * c);
         }
-    return 0;
-}
-
-/* The model's own rows of the batch of its inputs. */
-static int own_rows(struct micro_pass *w, const struct frozen *f, const struct part *p,
-                    const struct seq *seqs, bool others, struct label_rows *own)
-{
-    const int n = own->n, *token = own->token;
-    if (others)
-        return rows_of_seqs(seqs, p->n_seqs, ROWS_SCORED, f->skip, 0, own, w->a, w->e);
-    if (!(own->token = pass_take(w, (size_t)n, sizeof(int))))
-        return -1;
-    for (int i = 0; i < n; i++)
-        own->token[i] = token[i] - p->first_token;
     return 0;
 }
 
@@ -289,7 +291,9 @@ static int run_inputs(struct micro_pass *w, const struct frozen *f, enum role ro
         return -1;
     for (int s = 0; others && s < p->n_seqs; s++)
         seqs[s] = f->set->seqs[w->mb->rows[role][s]];
-    return own_rows(w, f, p, seqs, others, own) || run_frozen(w, f, seqs, p->n_seqs, b) ||
+    BUG_ON(!f->m);
+    return pack(w->g, f, seqs, p->n_seqs, b, w->a, w->e) ||
+           rows_of_seqs(seqs, p->n_seqs, f->set_of_rows, f->skip, b, 0, own, w->a, w->e) ||
            model_forward(f->m, b, &how, pass, w->a, w->e);
 }
 

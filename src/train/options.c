@@ -26,6 +26,8 @@ const struct param train_params[] = {
                  "read the rows of every micro-batch from FILE (JSON Lines)"),
     STRING_PARAM(struct train_options, write_order, NULL, "FILE",
                  "write the rows of every micro-batch to FILE"),
+    BOOL_PARAM(struct train_options, share_prefixes, true,
+               "compute a prefix that sequences of a micro-batch have in common once"),
     INT_PARAM(struct train_options, keep_states, 0, 1e9, 1024,
               "MiB for the states of frozen models, kept after their first use; 0: run them again"),
     INT_PARAM(struct train_options, save_every, 0, 1e9, 0,

@@ -1,6 +1,9 @@
 /* One micro-batch: the sequences of all roles in use are packed into one batch and run through the
  * decoder, the terms compute losses and derivatives, and these are propagated backward. */
 #include <math.h>
+#include <string.h>
+
+#include "model/lora.h"
 
 #include "train/pass.h"
 
@@ -32,6 +35,54 @@ static int pad_to(struct micro_pass *w, struct seq *s, int n)
     }
     *s = (struct seq){.n = n, .ids = ids, .labels = labels, .mask = mask};
     return 0;
+}
+
+int pack_seqs(struct batch *b, const struct seq *seqs, int n, const struct model *m, bool share,
+              struct arena *a, struct err *e)
+{
+    const struct model_config *c = &m->cfg;
+    int *from = arena_zeros(a, (size_t)n, sizeof *from, e),
+        *common = arena_zeros(a, (size_t)n, sizeof *common, e);
+    if (!from || !common)
+        return -1;
+    if (share)
+        batch_find_common(seqs, n, from, common);
+    return batch_pack_shared(b, seqs, n, from, common, c->vocab, c->positions, a, e);
+}
+
+/* Dropout and perturbations are drawn for each token of each sequence. */
+static bool may_share(const struct engine *g)
+{
+    const struct lora *lora = g->model->lora;
+    return !g->alone && !g->latent && !(lora && lora->dropout > 0 && !g->measuring);
+}
+
+/* Of each sequence what must be computed: all tokens where terms read hidden states or padding, or
+ * tokens are perturbed, else those up to the last row that predicts a label. */
+static void cut(const struct micro_pass *w, struct seq *seqs)
+{
+    const struct engine *g = w->g;
+    unsigned whole = w->plan.padded;
+    for (int i = 0; i < g->n_obj; i++)
+        if (g->obj[i].term->kind == VIEW_HIDDEN)
+            whole |= ROLE_BIT(g->obj[i].role[0]);
+    memcpy(seqs, w->seqs, (size_t)w->n_seqs * sizeof *seqs);
+    for (int r = 0; r < ROLE_COUNT; r++) {
+        const struct part *p = &w->part[r];
+        for (int s = p->first_seq; s < p->first_seq + p->n_seqs; s++)
+            if (!(whole & ROLE_BIT(r)) && !g->latent)
+                seqs[s].n = seq_needed(&seqs[s]);
+    }
+}
+
+/* The batch: what must be computed of the sequences, shared prefixes once. */
+static int pack(struct micro_pass *w)
+{
+    struct seq *seqs = pass_take(w, (size_t)w->n_seqs, sizeof *seqs);
+    if (!seqs)
+        return -1;
+    cut(w, seqs);
+    return pack_seqs(&w->batch, seqs, w->n_seqs, w->g->model, may_share(w->g), w->a, w->e);
 }
 
 static int collect(struct micro_pass *w)
@@ -67,8 +118,10 @@ static int locate_parts(struct micro_pass *w)
         struct part *p = &w->part[r];
         if (!p->n_seqs)
             continue;
-        p->first_token = w->batch.start[p->first_seq];
-        p->n_tokens = w->batch.start[p->first_seq + p->n_seqs] - p->first_token;
+        p->first_token = w->batch.place[p->first_seq];
+        for (int s = 0; s < p->n_seqs; s++)
+            p->n_tokens += w->seqs[p->first_seq + s].n;
+        w->n_tokens += p->n_tokens;
         p->first_row = row;
         while (row < w->rows.n && w->rows.seq[row] < p->first_seq + p->n_seqs)
             row++;
@@ -196,8 +249,7 @@ int pass_forward(struct micro_pass *w, int layers)
     arena_reset(&g->arena);
     w->plan = engine_plan(g);
     layers = layers ? layers : w->plan.layers;
-    if ((!g->frozen && engine_reserve_grads(g, w->e)) || collect(w) ||
-        batch_pack(&w->batch, w->seqs, w->n_seqs, c->vocab, c->positions, w->a, w->e) ||
+    if ((!g->frozen && engine_reserve_grads(g, w->e)) || collect(w) || pack(w) ||
         batch_label_rows(&w->rows, &w->batch, w->seqs, w->a, w->e) || locate_parts(w) ||
         place_taps(w, layers))
         return -1;
@@ -222,7 +274,7 @@ int engine_micro(struct engine *g, const struct micro *mb, const struct norm *no
     *r = (struct micro_result){0};
     if (pass_forward(&w, 0) || pass_run_terms(&w))
         return -1;
-    r->tokens = w.batch.n_tokens;
+    r->tokens = w.n_tokens;
     return pass_backward(&w.pass, w.dx, w.grads, w.a, e);
 }
 
@@ -267,7 +319,7 @@ int engine_sampled(struct engine *g, const struct micro *mb, double n_labels, st
         ops->label_logp_back(block, w.lse + first, w.dlogp + first, label, n, c->vocab);
         head_back(&h, first, n, block, w.grads);
     }
-    *tokens = w.batch.n_tokens;
+    *tokens = w.n_tokens;
     if (head_finish_back(&h, w.dx, w.grads, w.a, e))
         return -1;
     return pass_backward(&w.pass, w.dx, w.grads, w.a, e);

@@ -8,7 +8,8 @@
 #include "model/head.h"
 #include "train/engine.h"
 
-/* Range of one role's sequences, tokens and label rows in the packed batch. */
+/* Range of one role's sequences, label rows and tokens in the packed batch; tokens are counted by
+ * their places on the paths of the sequences (struct batch), shared or not. */
 struct part {
     int first_seq, n_seqs, first_row, n_rows, first_token, n_tokens;
     int *n_labels;          /* [S] */
@@ -25,7 +26,7 @@ struct micro_pass {
     struct arena *a;
     struct err *e;
     struct seq *seqs;
-    int n_seqs;
+    int n_seqs, n_tokens; /* tokens of all sequences, computed or not */
     struct part part[ROLE_COUNT];
     struct batch batch;
     struct label_rows rows;
@@ -55,9 +56,13 @@ int pass_run_logits(struct micro_pass *w, const struct objective *o, double *los
 /* Evaluates every active objective on w->pass: losses into w->result, derivatives into w->dx,
  * w->dhidden and the head's gradients. */
 int pass_run_terms(struct micro_pass *w);
-/* The rows of sequences that are in a set; token indices start at first_token. */
-int rows_of_seqs(const struct seq *seqs, int n_seqs, enum row_set set, int skip, int first_token,
-                 struct label_rows *rows, struct arena *a, struct err *e);
+/* The rows of sequences that are in a set; the sequences are first, first + 1 ... of the batch. */
+int rows_of_seqs(const struct seq *seqs, int n_seqs, enum row_set set, int skip,
+                 const struct batch *b, int first, struct label_rows *rows, struct arena *a,
+                 struct err *e);
+/* Packs sequences for a model; share: a prefix that some have in common is there once. */
+int pack_seqs(struct batch *b, const struct seq *seqs, int n, const struct model *m, bool share,
+              struct arena *a, struct err *e);
 
 /* --- frozen models: k = 0 is the reference, then come the helpers of the objective's term --- */
 

@@ -19,8 +19,9 @@ static bool row_is_in(enum row_set set, const struct seq *q, int t, int skip, in
     return true;
 }
 
-int rows_of_seqs(const struct seq *seqs, int n_seqs, enum row_set set, int skip, int first_token,
-                 struct label_rows *rows, struct arena *a, struct err *e)
+int rows_of_seqs(const struct seq *seqs, int n_seqs, enum row_set set, int skip,
+                 const struct batch *b, int first, struct label_rows *rows, struct arena *a,
+                 struct err *e)
 {
     size_t n = 0;
     for (int s = 0; s < n_seqs; s++)
@@ -30,12 +31,12 @@ int rows_of_seqs(const struct seq *seqs, int n_seqs, enum row_set set, int skip,
         !(rows->label = arena_zeros(a, n, sizeof(int), e)) ||
         !(rows->seq = arena_zeros(a, n, sizeof(int), e)))
         return -1;
-    for (int s = 0, i = first_token; s < n_seqs; s++) {
+    for (int s = 0; s < n_seqs; s++) {
         const struct seq *q = &seqs[s];
-        for (int t = 0, seen = 0; t < q->n; t++, i++) {
+        for (int t = 0, seen = 0; t < q->n; t++) {
             if (!row_is_in(set, q, t, skip, &seen))
                 continue;
-            rows->token[rows->n] = i;
+            rows->token[rows->n] = batch_token(b, b->place[first + s] + t);
             rows->label[rows->n] = q->labels && t + 1 < q->n ? q->labels[t + 1] : LABEL_NONE;
             rows->seq[rows->n++] = s;
         }
@@ -57,8 +58,8 @@ static int pick_rows(struct micro_pass *w, const struct objective *o, double *me
         *mean_rows = pass_means(w, o->role[0]).rows;
         return 0;
     }
-    if (rows_of_seqs(w->seqs + p->first_seq, p->n_seqs, set, skip, p->first_token, rows, w->a,
-                     w->e))
+    if (rows_of_seqs(w->seqs + p->first_seq, p->n_seqs, set, skip, &w->batch, p->first_seq, rows,
+                     w->a, w->e))
         return -1;
     *mean_rows = own ? (double)rows->n * w->norm->micros : w->norm->kept[o - w->g->obj];
     return 0;

@@ -100,6 +100,8 @@ static int run_hidden_term(struct micro_pass *w, const struct objective *o, doub
     const int layers = objective_layers(w->g, o), first = o->term->hidden.all_layers ? 1 : layers;
     device float **ref = pass_take(w, (size_t)layers, sizeof *ref);
     device float *dhidden = pass_floats(w, nc);
+    const int *path = w->batch.path ? w->batch.path + p->first_token : NULL;
+    device float *shown = path ? pass_floats(w, nc) : NULL; /* of shared tokens, too */
     struct view v = {.hidden = {.n_seqs = p->n_seqs,
                                 .n_tokens = p->n_tokens,
                                 .width = (int)c,
@@ -109,7 +111,7 @@ static int run_hidden_term(struct micro_pass *w, const struct objective *o, doub
                                 .direction = w->g->direction,
                                 .noise = w->g->noise}},
                 *views[] = {&v};
-    if (!ref || !dhidden || !v.hidden.token ||
+    if (!ref || !dhidden || (path && !shown) || !v.hidden.token ||
         (o->term->needs_ref && frozen_states(w, (int)(o - w->g->obj), ref)))
         return -1;
     for (int l = first; l <= layers; l++) {
@@ -118,6 +120,10 @@ static int run_hidden_term(struct micro_pass *w, const struct objective *o, doub
             return -1;
         v.hidden.layer = l - 1;
         const device float *states = pass_states(&w->pass, l) + at;
+        if (path) {
+            ops->gather(shown, pass_states(&w->pass, l), path, p->n_tokens, (int)c);
+            states = shown;
+        }
         ops->fill(dhidden, 0, nc);
         v.hidden.hidden = ops->map_read(states, nc);
         v.hidden.ref = ref[l - first] ? ops->map_read(ref[l - first], nc) : NULL;
@@ -129,7 +135,10 @@ static int run_hidden_term(struct micro_pass *w, const struct objective *o, doub
             ops->unmap(ref[l - first]);
         if (rc)
             return -1;
-        ops->axpy(d + at, (float)objective_weight(o), dhidden, nc);
+        if (path)
+            ops->embed_back(d, dhidden, path, p->n_tokens, (int)c, (float)objective_weight(o));
+        else
+            ops->axpy(d + at, (float)objective_weight(o), dhidden, nc);
     }
     return 0;
 }
