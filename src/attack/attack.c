@@ -15,11 +15,12 @@ const char *const attack_set_name[ATTACK_SETS] = {"forget", "retain", "holdout"}
 
 extern const struct attack attack_relearn, attack_quantise, attack_prune, attack_noise,
     attack_interpolate, attack_sample, attack_depth, attack_embed, attack_soft, attack_latent,
-    attack_lens, attack_probe, attack_nearest, attack_prompt;
+    attack_lens, attack_probe, attack_nearest, attack_prompt, attack_membership;
 const struct attack *const attacks[] = {
-    &attack_relearn, &attack_quantise, &attack_prune,   &attack_noise,  &attack_interpolate,
-    &attack_sample,  &attack_depth,    &attack_embed,   &attack_soft,   &attack_latent,
-    &attack_lens,    &attack_probe,    &attack_nearest, &attack_prompt, NULL};
+    &attack_relearn,     &attack_quantise, &attack_prune,      &attack_noise,
+    &attack_interpolate, &attack_sample,   &attack_depth,      &attack_embed,
+    &attack_soft,        &attack_latent,   &attack_lens,       &attack_probe,
+    &attack_nearest,     &attack_prompt,   &attack_membership, NULL};
 
 /* --- one model and its data --- */
 

@@ -54,10 +54,13 @@ int outdir_commit(struct outdir *d, struct err *e);
 /* Removes the staged files, as outdir_close does too. */
 void outdir_drop_stage(struct outdir *d);
 
+/* Removes an entry of the directory `at`, recursively; errors are ignored. For what the caller
+ * made.
+ */
+void outdir_remove_tree(int at, const char *name);
+
 /* Of outdir.c and outdir_stage.c only: neither . nor .. */
 bool outdir_is_entry(const char *name);
-/* Removes an entry of the directory `at`, recursively; errors are ignored. */
-void outdir_remove_tree(int at, const char *name);
 /* Completes an exchange: entries of the directory `left` that `dir` lacks and that are no model
  * files are moved there, the others and `left` removed. */
 void outdir_settle(const char *left, const char *dir);

@@ -15,6 +15,7 @@ static const struct {
 } table[] = {
     {"accumulate", "give --accumulate %s"},
     {"answer_key", "name the field by --answer-key"},
+    {"base", "give --base MODEL"},
     {"batch", "give a smaller --batch"},
     {"chunk", "give a smaller --chunk"},
     {"compat", "leave out the --compat switches that average over padding"},
@@ -52,6 +53,7 @@ static const struct {
     {"retrained", "give --retrained MODEL"},
     {"scratch", "give its weights, not --scratch"},
     {"shards", "give fewer --shards or --slices"},
+    {"shadow_dir", "choose another --shadow-dir"},
     {"shots", "give --folds, or no --shots"},
     {"sources", "give --add MODEL or --adapter DIR"},
     {"stop_el", "give a longer text, or no --stop-el"},
@@ -61,6 +63,7 @@ static const struct {
      "name one by --template (plain: questions and answers in plain text, none: text as "
      "it is)"},
     {"term_weights", "give --term-weights constant"},
+    {"train_options", "give --train-options FILE"},
 };
 
 /* "give --forget FILE" in text[room]; "" if no option would help. */

@@ -227,6 +227,36 @@ int run_config_choose(struct run_config *c, const struct param_taker *taker, str
            take_choice(c, &c->optim, &t, e);
 }
 
+/* Values by name, of a config that is being opened. */
+struct reading {
+    struct run_config *c;
+    const json_t *values;
+};
+
+static int read_table(void *ctx, const struct param_table *t, const struct param_preset *presets,
+                      struct err *e)
+{
+    const struct reading *r = ctx;
+    if (param_take(t, presets, NULL, e))
+        return -1;
+    compat_apply(r->c->setup.compat, t->params, t->obj);
+    for (const struct param *p = t->params; p->name; p++) {
+        const json_t *v = json_object_get(r->values, p->name);
+        if (v && !json_is_null(v) && param_set_json(p, t->obj, v, e))
+            return -1;
+    }
+    return 0;
+}
+
+int run_config_read(struct run_config *c, const json_t *values, struct err *e)
+{
+    struct reading r = {c, values};
+    for (int k = 0; k < c->n_tables; k++)
+        if (read_table(&r, &c->tables[k], NULL, e))
+            return -1;
+    return run_config_choose(c, &(struct param_taker){read_table, &r}, e);
+}
+
 int run_config_check(const struct run_config *c, struct err *e)
 {
     const char *locator = choice_name(&c->locator);

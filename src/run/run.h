@@ -83,6 +83,10 @@ void run_config_init(struct run_config *c, const struct run_kind *kind);
  * each of which `t` may change before what depends on it is chosen; NULL: defaults, presets, and
  * what setup.compat names. run_config_fini is due in every case. */
 int run_config_choose(struct run_config *c, const struct param_taker *t, struct err *e);
+/* The same with the values of an object {name: value}, as a run.json has them in "options", also
+ * for the tables of run_config_init. Names of other tables and nulls are left out; texts are
+ * borrowed from it. */
+int run_config_read(struct run_config *c, const json_t *values, struct err *e);
 /* Refuses options that contradict each other; run_train does it too. */
 int run_config_check(const struct run_config *c, struct err *e);
 /* {name: value} of all options, a new object. */
