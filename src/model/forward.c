@@ -184,7 +184,8 @@ const device float *pass_states(const struct pass *p, int layers)
 static int lowest_layer(const struct pass *p, const device float *grads)
 {
     const struct weight_table *t = &p->m->table;
-    int lowest = p->how.linear && p->how.linear->backward ? 0 : p->m->cfg.layers;
+    int lowest =
+        p->how.linear && p->how.linear->backward ? p->how.linear->lowest : p->m->cfg.layers;
     for (int i = 0; i < p->how.n_taps; i++) {
         const struct tap *tap = &p->how.taps[i];
         int l = tap->place == PLACE_EMBED ? 0 : tap->layer + (tap->place == PLACE_RESID);

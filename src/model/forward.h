@@ -96,7 +96,8 @@ struct product {
 struct linear_tap {
     void (*forward)(void *ctx, const struct product *y);
     void (*backward)(void *ctx, const struct product *y);
-    void *ctx; /* borrowed */
+    void *ctx;  /* borrowed */
+    int lowest; /* layer down to which the backward comes, where no gradient needs it lower */
 };
 
 /* Keys and values that are not, or not only, the batch's own: before attention in each layer, row

@@ -1,5 +1,6 @@
 #include "model/head.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/sizes.h"
@@ -109,6 +110,20 @@ void head_logp(struct head *h, float *logp, float *lse, int *best)
         h->p->m->ops->label_logp(logp + first, lse ? lse + first : NULL, best ? best + first : NULL,
                                  z, h->rows->label + first, n, h->p->m->cfg.vocab);
     }
+}
+
+int head_draw(const float *z, int vocab, double u)
+{
+    float top = z[0];
+    for (int v = 1; v < vocab; v++)
+        top = fmaxf(top, z[v]);
+    double sum = 0, at = 0;
+    for (int v = 0; v < vocab; v++)
+        sum += exp((double)(z[v] - top));
+    for (int v = 0; v + 1 < vocab; v++)
+        if ((at += exp((double)(z[v] - top))) > u * sum)
+            return v;
+    return vocab - 1;
 }
 
 void head_logp_back(struct head *h, const float *g, const float *lse, device float *grads)

@@ -42,6 +42,8 @@ int head_finish_back(struct head *h, device float *dhidden, device float *grads,
 /* On the host: log-probabilities of the rows' labels; lse and best (argmax) may be NULL. All [R].
  */
 void head_logp(struct head *h, float *logp, float *lse, int *best);
+/* A label from softmax(z), z [V] on the host: where the cumulated probability passes u in [0,1). */
+int head_draw(const float *z, int vocab, double u);
 /* From g [R] = d loss / d logp, with the lse that head_logp gave. */
 void head_logp_back(struct head *h, const float *g, const float *lse, device float *grads);
 

@@ -15,6 +15,10 @@ extern void dsyevr_(const char *jobz, const char *range, const char *uplo, const
                     const int *ldz, int *isuppz, double *work, const int *lwork, int *iwork,
                     const int *liwork, int *info, size_t, size_t, size_t) __attribute__((weak));
 
+extern void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const int *lda,
+                    double *w, double *work, const int *lwork, int *iwork, const int *liwork,
+                    int *info, size_t, size_t) __attribute__((weak));
+
 static void widen(double *to, const float *w, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -233,4 +237,63 @@ void matrix_transpose(float *to, const float *w, int rows, int cols)
     for (size_t i = 0; i < (size_t)rows; i++)
         for (size_t j = 0; j < (size_t)cols; j++)
             to[j * (size_t)rows + i] = w[i * (size_t)cols + j];
+}
+
+/* a [n,n] symmetric, f64: its eigenvectors by rows; value [n] ascending. */
+static int all_vectors(double *a, int n, double *value, struct err *e)
+{
+    if (!dsyevd_)
+        return err_set(e, "eigenvalues need LAPACK, which this BLAS library lacks");
+    const int liwork = 3 + 5 * n;
+    int lwork = -1, info = -1, ignored = 0;
+    double best = 0;
+    dsyevd_("V", "L", &n, a, &n, value, &best, &lwork, &ignored, &(int){-1}, &info, 1, 1);
+    lwork = (int)best;
+    double *work = mem_alloc((size_t)lwork, sizeof *work, e);
+    int *iwork = work ? mem_alloc((size_t)liwork, sizeof *iwork, e) : NULL;
+    int rc = -1;
+    if (iwork) { /* columns of a matrix by columns are the rows of one by rows */
+        dsyevd_("V", "L", &n, a, &n, value, work, &lwork, iwork, &liwork, &info, 1, 1);
+        rc = info ? err_set(e, "its eigenvalues cannot be computed") : 0;
+    }
+    free(work);
+    free(iwork);
+    return rc;
+}
+
+int matrix_eigen(float *a, int n, double *value, struct err *e)
+{
+    const size_t side = (size_t)n, count = side * side;
+    double *wide = mem_alloc(count, sizeof *wide, e);
+    if (!wide)
+        return -1;
+    bool finite = true;
+    for (size_t i = 0; i < side; i++)
+        for (size_t j = 0; j < side; j++) {
+            wide[i * side + j] = ((double)a[i * side + j] + (double)a[j * side + i]) / 2;
+            finite &= (bool)isfinite(wide[i * side + j]);
+        }
+    int rc = finite ? all_vectors(wide, n, value, e)
+                    : err_code(e, ERR_NOT_FINITE, "it holds a number that is not finite");
+    for (size_t i = 0; i < count && !rc; i++)
+        a[i] = (float)wide[i];
+    free(wide);
+    return rc;
+}
+
+int matrix_solve(double *a, int n, double *x, struct err *e)
+{
+    for (int j = 0; j < n; j++) {
+        double *row = a + (size_t)j * (size_t)n;
+        for (int k = 0; k <= j; k++) {
+            const double *other = a + (size_t)k * (size_t)n;
+            const double left = row[k] - cblas_ddot(k, row, 1, other, 1);
+            if (k == j && !(left > 0))
+                return err_set(e, "the matrix is not positive definite");
+            row[k] = k == j ? sqrt(left) : left / other[k];
+        }
+    }
+    cblas_dtrsv(CblasRowMajor, CblasLower, CblasNoTrans, CblasNonUnit, n, a, n, x, 1);
+    cblas_dtrsv(CblasRowMajor, CblasLower, CblasTrans, CblasNonUnit, n, a, n, x, 1);
+    return 0;
 }

@@ -1,6 +1,6 @@
-/* Operations on whole weights: the decompositions of PiSSA and OLoRA, row and column norms of DoRA,
- * factors of low rank and their product. Matrices are [rows, cols], row by
- * row; sums are f64.
+/* Operations on whole matrices: the decompositions of PiSSA and OLoRA, row and column norms of DoRA,
+ * factors of low rank and their product; eigenvectors of Kronecker factors, small symmetric
+ * systems. Matrices are [rows, cols], row by row; sums are f64.
  */
 #ifndef TENSOR_MATRIX_H
 #define TENSOR_MATRIX_H
@@ -26,5 +26,13 @@ void matrix_set_row_lengths(float *w, int rows, int cols, const float *length);
 int matrix_set_column_lengths(float *w, int rows, int cols, const float *length, struct err *e);
 /* to [cols, rows] = w^T. */
 void matrix_transpose(float *to, const float *w, int rows, int cols);
+
+/* The symmetric part of a [n,n] is replaced by its eigenvectors, one a row, in the ascending order
+ * of their eigenvalues, which go to value [n]; computed in f64 by LAPACK. Fails on numbers that are
+ * not finite. */
+int matrix_eigen(float *a, int n, double *value, struct err *e);
+/* x [n] = a^-1 x for a symmetric positive definite a [n,n], whose lower triangle is overwritten by
+ * its Cholesky factor. */
+int matrix_solve(double *a, int n, double *x, struct err *e);
 
 #endif

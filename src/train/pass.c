@@ -278,21 +278,6 @@ int engine_micro(struct engine *g, const struct micro *mb, const struct norm *no
     return pass_backward(&w.pass, w.dx, w.grads, w.a, e);
 }
 
-/* A label from softmax(z), z [V]: where the cumulated probability passes u in [0,1). */
-static int draw_label(const float *z, int vocab, double u)
-{
-    float top = z[0];
-    for (int v = 1; v < vocab; v++)
-        top = fmaxf(top, z[v]);
-    double sum = 0, at = 0;
-    for (int v = 0; v < vocab; v++)
-        sum += exp((double)(z[v] - top));
-    for (int v = 0; v + 1 < vocab; v++)
-        if ((at += exp((double)(z[v] - top))) > u * sum)
-            return v;
-    return vocab - 1;
-}
-
 int engine_sampled(struct engine *g, const struct micro *mb, double n_labels, struct rng *r,
                    long *tokens, struct err *e)
 {
@@ -310,7 +295,7 @@ int engine_sampled(struct engine *g, const struct micro *mb, double n_labels, st
         const float *z = ops->map_read(block, (size_t)n * (size_t)c->vocab);
         int *label = w.rows.label + first;
         for (int i = 0; i < n; i++) {
-            label[i] = draw_label(z + (size_t)i * (size_t)c->vocab, c->vocab, (double)rng_float(r));
+            label[i] = head_draw(z + (size_t)i * (size_t)c->vocab, c->vocab, (double)rng_float(r));
             w.dlogp[first + i] = (float)(-1 / n_labels);
         }
         ops->unmap(block);

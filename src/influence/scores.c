@@ -1,0 +1,105 @@
+/* Influence scores: the gradients of all queries, solved, then one pass over the rows. */
+#include "influence/walk.h"
+
+#include "base/mem.h"
+
+struct scoring_pass {
+    struct influence_scores *out;
+    int n_queries, n;
+    double damping;
+    device float **query; /* owned [maps] of [n_queries, out, in]; NULL: not of the block */
+    device float *scratch;
+    size_t room;
+};
+
+/* w->g = the gradient of the walk's row, G [out,in]. */
+static device float *gradient_of(struct walk *w, int i, const struct product *y)
+{
+    const size_t n = kfac_area(&w->k->maps[i]);
+    device float *g = walk_room(w, &w->g, &w->g_room, n);
+    if (g) {
+        w->k->m->ops->fill(g, 0, n);
+        w->k->m->ops->linear_dw(g, y->dy, y->x, y->n, y->in, y->out);
+    }
+    return g;
+}
+
+static void take_query(struct walk *w, int i, const struct product *y)
+{
+    struct scoring_pass *p = w->ctx;
+    const struct ops *o = w->k->m->ops;
+    const size_t n = kfac_area(&w->k->maps[i]);
+    device float *g = gradient_of(w, i, y),
+                 *scratch = g ? walk_room(w, &p->scratch, &p->room, n) : NULL;
+    if (!scratch)
+        return;
+    if (p->out->query_square)
+        p->out->query_square[w->row] += o->dot(g, g, n);
+    kfac_solve(w->k, i, p->damping, g, scratch);
+    o->copy(p->query[i] + (size_t)w->row * n, g, n);
+}
+
+static void score_row(struct walk *w, int i, const struct product *y)
+{
+    struct scoring_pass *p = w->ctx;
+    const struct ops *o = w->k->m->ops;
+    const size_t n = kfac_area(&w->k->maps[i]), pairs = (size_t)p->n_queries * (size_t)p->n;
+    device float *g = gradient_of(w, i, y),
+                 *scratch = g ? walk_room(w, &p->scratch, &p->room, 2 * n) : NULL;
+    if (!scratch)
+        return;
+    for (int q = 0; q < p->n_queries; q++) {
+        const double score = o->dot(p->query[i] + (size_t)q * n, g, n);
+        const size_t at = (size_t)q * (size_t)p->n + (size_t)w->row;
+        p->out->score[at] += score;
+        if (p->out->by_map)
+            p->out->by_map[(size_t)i * pairs + at] += score;
+    }
+    if (p->out->row_square)
+        p->out->row_square[w->row] += o->dot(g, g, n);
+    if (!p->out->self)
+        return;
+    o->copy(scratch + n, g, n);
+    kfac_solve(w->k, i, p->damping, g, scratch);
+    p->out->self[w->row] += o->dot(scratch + n, g, n);
+}
+
+int kfac_scores(const struct kfac *k, const struct seq *queries, int n_queries,
+                const struct seq *rows, int n, double damping, struct influence_scores *out,
+                struct err *e)
+{
+    struct scoring_pass p = {.out = out, .n_queries = n_queries, .n = n, .damping = damping};
+    struct walk asked = {.k = k, .see = take_query, .what = "queries", .ctx = &p, .one = true},
+                scored = {.k = k, .see = score_row, .what = "scores", .ctx = &p, .one = true};
+    int rc = (p.query = mem_alloc((size_t)k->n, sizeof *p.query, e)) ? 0 : -1;
+    for (int i = k->lo; i < k->hi && !rc; i++)
+        if (!(p.query[i] = k->m->ops->alloc((size_t)n_queries * kfac_area(&k->maps[i]), e)))
+            rc = -1;
+    rc = rc || walk_rows(&asked, queries, n_queries, e) || walk_rows(&scored, rows, n, e);
+    for (int i = 0; p.query && i < k->n; i++)
+        k->m->ops->free(p.query[i]);
+    k->m->ops->free(p.scratch);
+    free(p.query);
+    return rc;
+}
+
+int kfac_solve_flat(const struct kfac *k, double damping, const device float *b, device float *x,
+                    struct err *e)
+{
+    const struct ops *o = k->m->ops;
+    size_t most = 1;
+    for (int i = k->lo; i < k->hi; i++)
+        most = kfac_area(&k->maps[i]) > most ? kfac_area(&k->maps[i]) : most;
+    device float *scratch = o->alloc(most, e);
+    for (int i = k->lo; i < k->hi && scratch; i++) {
+        const struct kfac_map *at = &k->maps[i];
+        const struct weight *w = &k->m->table.v[at->weight];
+        const size_t first = w->at + (size_t)at->first * (size_t)at->in;
+        if (!w->trainable)
+            continue;
+        o->copy(x + first, b + first, kfac_area(at));
+        kfac_solve(k, i, damping, x + first, scratch);
+    }
+    o->free(scratch);
+    return scratch ? 0 : -1;
+}

@@ -1,0 +1,495 @@
+/* Gauss-Newton products, solvers, Kronecker factors and influence scores against autograd in f64
+ * and kronfluence (tools/make_influence_golden.py), and against dense matrices. */
+#include <unistd.h>
+
+#include "influence/curvature.h"
+#include "influence/kfac.h"
+#include "influenced.h"
+
+enum { SAMPLES = 512 };
+
+/* Where the j-th sampled entry of the reference's flat vector stands in one by weight.at. */
+static size_t sampled_at(const struct bench *b, int j)
+{
+    const size_t flat = (size_t)j * 18984 / SAMPLES;
+    for (int i = 0; i < b->m.table.n; i++) {
+        const struct weight *w = &b->m.table.v[i];
+        const size_t first = offset_of(w->name);
+        if (flat >= first && flat < first + w->count)
+            return w->at + flat - first;
+    }
+    BUG_ON(true);
+    return 0;
+}
+
+/* The relative L2 distance of the sampled entries, of got - base. */
+static void near_sample(const struct bench *b, const char *name, const float *got,
+                        const float *base, double bound)
+{
+    float *want = read_f32(&golden, name);
+    double diff = 0, sum = 0;
+    for (int j = 0; j < SAMPLES; j++) {
+        const size_t at = sampled_at(b, j);
+        const double from = base ? (double)base[at] : 0, d = (double)got[at] - (double)want[j],
+                     w = (double)want[j] - from;
+        diff += d * d;
+        sum += w * w;
+    }
+    near(sqrt(diff / sum), 0, 0, bound, "%s: relative L2 distance", name);
+    free(want);
+}
+
+/* --- products and solutions --- */
+
+static void check_products(void)
+{
+    struct bench b;
+    struct err e;
+    open_influence(&b);
+    struct curved c = curved_of(&b, CURVATURE_GAUSS_NEWTON);
+    float *v = vector(&b), *out = vector(&b), *again = vector(&b), *before = vector(&b);
+    for (int i = 0; i < b.m.table.n; i++) {
+        const struct weight *w = &b.m.table.v[i];
+        for (size_t k = 0; k < w->count; k++)
+            v[w->at + k] = (float)sin((double)(offset_of(w->name) + k) + 1);
+    }
+    memcpy(before, b.m.own, b.m.table.total * sizeof *before);
+    ok(!curvature_product(&c, v, out, &e), "G v");
+    near_sample(&b, "GNv", out, NULL, 1e-3);
+    ok(b.m.ops->dot(v, out, b.m.table.moving) > 0, "v^T G v > 0");
+    ok(!memcmp(before, b.m.own, b.m.table.total * sizeof *before), "the weights have their bits");
+    c.rows.batch = 1;
+    BUG_ON(curvature_product(&c, v, again, &e));
+    double top, off = worst_of(out, again, b.m.table.grads, &top);
+    near(off, 0, 0, 2e-3 * top, "rows one by one give the same");
+    v[0] = NAN;
+    ok(curvature_product(&c, v, out, &e) && e.code == ERR_NOT_FINITE, "NaN is refused: %s", e.msg);
+    free(v), free(out), free(again), free(before);
+    bench_close(&b);
+}
+
+static void check_cg(void)
+{
+    struct bench b;
+    struct err e = {.msg = ""};
+    struct solve_report r;
+    open_influence(&b);
+    struct curved c = curved_of(&b, CURVATURE_GAUSS_NEWTON);
+    float *g = gradient_of_role(&b, ROLE_FORGET, GOAL_FORGET), *x = vector(&b);
+    struct solve_options o = {.lambda = 1, .tolerance = 1e-3, .iterations = 200};
+    ok(!solve_cg(&c, g, x, &o, &r, &e), "CG with the Gauss-Newton matrix");
+    near_sample(&b, "gn_x", x, NULL, 1e-3);
+    ok(r.converged && r.residual <= 1e-3 && r.curvature >= 1,
+       "it converged: %d iterations, residual %g, its own %g", r.iterations, r.residual,
+       r.recursive);
+    ok(b.m.ops->dot(g, x, b.m.table.moving) > 0,
+       "g^T x > 0: the influence step raises the forget loss");
+    o.iterations = 5;
+    BUG_ON(solve_cg(&c, g, x, &o, &r, &e));
+    ok(!r.converged && r.iterations == 5, "five iterations do not converge, which is reported: %g",
+       r.residual);
+    near_sample(&b, "gn_x_sample_iter5", x, NULL, 1e-3);
+    near(r.residual, read_value(&golden, "gn_residual", 4), 1e-3, 0, "with its true residual");
+    c.kind = CURVATURE_HESSIAN;
+    c.step = 1e-3;
+    o = (struct solve_options){.lambda = 44.41, .tolerance = 3e-4, .iterations = 100};
+    BUG_ON(solve_cg(&c, g, x, &o, &r, &e));
+    ok(r.converged, "CG with the Hessian: residual %g, its own %g", r.residual, r.recursive);
+    near_sample(&b, "x", x, NULL, 1e-3);
+    ok(r.curvature > 26.6, "the smallest curvature met is not below the reference's: %g",
+       r.curvature);
+    o.lambda = 1;
+    ok(solve_cg(&c, g, x, &o, &r, &e) && r.iterations == 4 && strstr(e.msg, "negative curvature"),
+       "too little damping meets negative curvature at iteration 4: %s", e.msg);
+    free(g), free(x);
+    bench_close(&b);
+}
+
+static void check_lissa(void)
+{
+    struct bench b;
+    struct err e;
+    struct solve_report r;
+    open_influence(&b);
+    struct curved c = curved_of(&b, CURVATURE_HESSIAN);
+    float *g = gradient_of_role(&b, ROLE_FORGET, GOAL_FORGET), *x = vector(&b);
+    int *order = tensor_ints(tensor_find(&golden, "lissa.order"), &e);
+    struct solve_options o = {
+        .lambda = 0.5, .tolerance = 1e-3, .iterations = 30, .scale = 2151, .order = order};
+    ok(!solve_lissa(&c, g, x, &o, &r, &e), "thirty steps of LiSSA");
+    near_sample(&b, "lissa", x, NULL, 1e-3);
+    ok(!r.converged && r.residual > 0.5, "far from converged, which is reported: %g", r.residual);
+    double largest = 0;
+    for (int i = 0; i < c.rows.n; i++) {
+        double one;
+        BUG_ON(curvature_largest(&c, i, g, 12, &one, &e));
+        largest = fmax(largest, one);
+    }
+    near(largest, 1791.3, 0.02, 0, "the largest eigenvalue of a row alone");
+    o.scale = 300;
+    ok(solve_lissa(&c, g, x, &o, &r, &e) && strstr(e.msg, "without bound"),
+       "the largest of the set is not enough: %s", e.msg);
+    free(order), free(g), free(x);
+    bench_close(&b);
+}
+
+/* --- a dense matrix --- */
+
+enum { SIDE = 6 };
+
+static void check_dense(void)
+{
+    struct err e = {.msg = ""};
+    float a[SIDE * SIDE], q[SIDE * SIDE];
+    double value[SIDE], wide[SIDE * SIDE], x[SIDE], worst = 0, off = 0;
+    for (int i = 0; i < SIDE; i++)
+        for (int j = 0; j < SIDE; j++)
+            a[i * SIDE + j] = (float)(cos((i + 1) * (j + 1)) + (i == j) * 4);
+    for (int i = 0; i < SIDE; i++)
+        for (int j = 0; j < i; j++)
+            a[i * SIDE + j] = a[j * SIDE + i];
+    memcpy(q, a, sizeof a);
+    ok(!matrix_eigen(q, SIDE, value, &e), "eigenvectors");
+    for (int k = 0; k < SIDE; k++)
+        for (int i = 0; i < SIDE; i++) {
+            double sum = -value[k] * (double)q[k * SIDE + i];
+            for (int j = 0; j < SIDE; j++)
+                sum += (double)a[i * SIDE + j] * (double)q[k * SIDE + j];
+            worst = fmax(worst, fabs(sum));
+        }
+    near(worst, 0, 0, 1e-5, "A q = value q, one a row");
+    bool ascending = true;
+    for (int k = 1; k < SIDE; k++)
+        ascending &= value[k] >= value[k - 1];
+    ok(ascending, "ascending");
+    for (int i = 0; i < SIDE * SIDE; i++)
+        wide[i] = (double)a[i];
+    for (int i = 0; i < SIDE; i++)
+        x[i] = i + 1;
+    ok(!matrix_solve(wide, SIDE, x, &e), "a system");
+    for (int i = 0; i < SIDE; i++) {
+        double sum = 0;
+        for (int j = 0; j < SIDE; j++)
+            sum += (double)a[i * SIDE + j] * x[j];
+        off = fmax(off, fabs(sum - (i + 1)));
+    }
+    near(off, 0, 0, 1e-12, "A x = b");
+    wide[0] = -1;
+    ok(matrix_solve(wide, SIDE, x, &e), "a matrix that is not positive definite is refused: %s",
+       e.msg);
+    a[3] = NAN;
+    ok(matrix_eigen(a, SIDE, value, &e) && e.code == ERR_NOT_FINITE, "NaN is refused: %s", e.msg);
+}
+
+/* On few weights: the Gauss-Newton matrix column by column, solved by LAPACK, against CG. */
+static void check_toy(void)
+{
+    struct bench b;
+    struct err e;
+    struct solve_report r;
+    open_influence(&b);
+    choose_weights(&b, "model\\.layers\\.[02]\\.input_layernorm\\.weight");
+    struct curved c = curved_of(&b, CURVATURE_GAUSS_NEWTON);
+    const size_t n = b.m.table.moving;
+    float *g = gradient_of_role(&b, ROLE_FORGET, GOAL_FORGET), *x = vector(&b), *v = vector(&b),
+          *dense = calloc(n * n, sizeof *dense);
+    double *wide = calloc(n * n, sizeof *wide), *y = calloc(n, sizeof *y),
+           *value = calloc(n, sizeof *value), worst = 0, top = 0;
+    for (size_t k = 0; k < n; k++) {
+        memset(v, 0, b.m.table.grads * sizeof *v);
+        v[k] = 1;
+        BUG_ON(curvature_product(&c, v, x, &e));
+        memcpy(dense + k * n, x, n * sizeof *dense);
+    }
+    for (size_t k = 0; k < n * n; k++) {
+        wide[k] = (double)dense[k] + (k % (n + 1) == 0) * 0.5;
+        top = fmax(top, fabs((double)dense[k]));
+        worst = fmax(worst, fabs((double)dense[k] - (double)dense[k % n * n + k / n]));
+    }
+    near(worst, 0, 0, 2e-3 * top, "a dense Gauss-Newton matrix of %zu weights is symmetric", n);
+    for (size_t k = 0; k < n; k++)
+        y[k] = (double)g[k];
+    BUG_ON(matrix_solve(wide, (int)n, y, &e) || matrix_eigen(dense, (int)n, value, &e));
+    ok(value[0] > -1e-3 * value[n - 1], "and positive semi-definite: %g to %g", value[0],
+       value[n - 1]);
+    const struct solve_options o = {.lambda = 0.5, .tolerance = 1e-4, .iterations = 200};
+    BUG_ON(solve_cg(&c, g, x, &o, &r, &e));
+    double diff = 0, sum = 0;
+    for (size_t k = 0; k < n; k++) {
+        diff += ((double)x[k] - y[k]) * ((double)x[k] - y[k]);
+        sum += y[k] * y[k];
+    }
+    near(sqrt(diff / sum), 0, 0, 1e-3, "CG gives the solution of the dense system");
+    free(g), free(x), free(v), free(dense), free(wide), free(y), free(value);
+    bench_close(&b);
+}
+
+/* The recursion that WoodFisher is defined by, in f64. */
+static void check_woodfisher(void)
+{
+    struct bench b;
+    struct err e = {.msg = ""};
+    open_influence(&b);
+    choose_weights(&b, "model\\.layers\\.0\\.input_layernorm\\.weight");
+    struct curved c = curved_of(&b, CURVATURE_GAUSS_NEWTON);
+    enum { N = 24 };
+    const double delta = 0.3;
+    double inverse[N][N] = {{0}}, x[N] = {0}, worst = 0, top = 0;
+    float *g = gradient_of_role(&b, ROLE_FORGET, GOAL_FORGET), *got = vector(&b), *gi = vector(&b);
+    BUG_ON(b.m.table.moving < N);
+    for (int i = 0; i < N; i++)
+        inverse[i][i] = 1 / delta;
+    for (int row = 0; row < c.rows.n; row++) {
+        const struct data_rows one = {ROLE_RETAIN, &row, 1, 1};
+        double loss, f[N] = {0}, s = c.rows.n;
+        BUG_ON(derivative_gradient(&b.g, GOAL_BIT(GOAL_RETAIN), &one, gi, &loss, &e));
+        const double labels = seq_labels(&b.sets[ROLE_RETAIN].seqs[row]);
+        for (int i = 0; i < N; i++)
+            for (int j = 0; j < N; j++)
+                f[i] += inverse[i][j] * (double)gi[j] * labels;
+        for (int i = 0; i < N; i++)
+            s += (double)gi[i] * labels * f[i];
+        for (int i = 0; i < N; i++)
+            for (int j = 0; j < N; j++)
+                inverse[i][j] -= f[i] * f[j] / s;
+    }
+    ok(!solve_woodfisher(&c, g, got, delta, 0, 1e9, &e), "WoodFisher");
+    for (int i = 0; i < N; i++) {
+        for (int j = 0; j < N; j++)
+            x[i] += inverse[i][j] * (double)g[j];
+        worst = fmax(worst, fabs(x[i] - (double)got[i]));
+        top = fmax(top, fabs(x[i]));
+    }
+    near(worst, 0, 0, 1e-4 * top, "its recursion over rows gives the same");
+    BUG_ON(solve_woodfisher(&c, g, gi, delta, 7, 1e9, &e));
+    ok(memcmp(got, gi, N * sizeof *got) != 0, "blocks of 7 elements give another");
+    ok(solve_woodfisher(&c, g, got, delta, 0, 100, &e) && strstr(e.msg, "GiB"),
+       "more memory than allowed is refused: %s", e.msg);
+    free(g), free(got), free(gi);
+    bench_close(&b);
+}
+
+/* --- Kronecker factors --- */
+
+static const char *const maps[] = {"model.layers.1.self_attn.k_proj",
+                                   "model.layers.0.mlp.down_proj"};
+
+static int find_map(const struct kfac *k, const char *name)
+{
+    int i = 0;
+    while (strcmp(k->maps[i].name, name))
+        BUG_ON(++i == k->n);
+    return i;
+}
+
+static void near_tensor(const char *prefix, const char *name, const float *got, size_t n,
+                        double bound)
+{
+    char key[128];
+    double top;
+    snprintf(key, sizeof key, "%s.%s", prefix, name);
+    float *want = read_f32(&golden, key);
+    const double off = worst_of(got, want, n, &top);
+    near(off, 0, 0, bound * top, "%s", key);
+    free(want);
+}
+
+static int compare_factors(void *ctx, const struct kfac *k, struct err *e)
+{
+    (void)e;
+    ++*(int *)ctx;
+    for (int m = 0; m < 2; m++) {
+        const struct kfac_map *at = &k->maps[find_map(k, maps[m])];
+        near_tensor("A", maps[m], k->maps[at->input].a, (size_t)at->in * (size_t)at->in, 1e-4);
+        near_tensor("S", maps[m], at->s, (size_t)at->out * (size_t)at->out, 1e-4);
+    }
+    return 0;
+}
+
+static void check_factors(void)
+{
+    struct bench b;
+    struct err e = {.msg = ""};
+    struct kfac k;
+    const struct fisher_labels data = {.drawn = false};
+    int called = 0;
+    open_influence(&b);
+    const struct dataset *retain = &b.sets[ROLE_RETAIN], *forget = &b.sets[ROLE_FORGET];
+    ok(!kfac_init(&k, &b.m, STRATEGY_EKFAC, NULL, retain->seqs, &e) && k.n == 21, "21 linear maps");
+    ok(!kfac_fit(&k, retain->seqs, retain->n, &data, compare_factors, &called, &e) && called == 1,
+       "factors of the empirical Fisher matrix");
+    ok(k.tokens == 139 && k.rows == 13,
+       "A and S are means over all 139 tokens, Lambda over 13 rows");
+    for (int m = 0; m < 2; m++) {
+        const struct kfac_map *at = &k.maps[find_map(&k, maps[m])];
+        const size_t n = (size_t)at->in * (size_t)at->out;
+        near_tensor("lambda", maps[m], at->lambda, n, 1e-3);
+        double loss;
+        float *flat = vector(&b), *x = vector(&b);
+        const int row = 0;
+        const struct data_rows one = {ROLE_FORGET, &row, 1, 1};
+        BUG_ON(derivative_gradient(&b.g, GOAL_BIT(GOAL_FORGET), &one, flat, &loss, &e));
+        b.m.ops->scale(flat, (float)seq_labels(forget->seqs), b.m.table.moving);
+        BUG_ON(kfac_solve_flat(&k, 1e-4, flat, x, &e));
+        near_tensor("ihvp0", maps[m], x + b.m.table.v[at->weight].at, n, 1e-3);
+        free(flat), free(x);
+    }
+    /* Per token and per row: K-FAC's Lambda is the product of eigenvalues, of another size. */
+    const struct kfac_map *at = &k.maps[find_map(&k, maps[0])];
+    double of_a = 0, of_s = 0;
+    for (int i = 0; i < at->in; i++)
+        of_a += at->ea[i] / at->in;
+    for (int i = 0; i < at->out; i++)
+        of_s += at->es[i] / at->out;
+    ok(at->mean > 2 * of_a * of_s,
+       "EK-FAC's eigenvalues are of rows (mean %.3g), K-FAC's of tokens (%.3g)", at->mean,
+       of_a * of_s);
+    near(kfac_damping(&k, 0, -1), 0.1 * k.maps[0].mean, 1e-12, 0,
+         "a tenth of the mean is the heuristic damping");
+    kfac_fini(&k);
+    bench_close(&b);
+}
+
+static double *scores(struct bench *b, enum strategy s, double damping,
+                      const struct fisher_labels *labels, double bytes,
+                      struct influence_scores *more)
+{
+    struct kfac k;
+    struct err e = {.msg = ""};
+    const struct dataset *q = &b->sets[ROLE_FORGET], *t = &b->sets[ROLE_RETAIN];
+    more->score = calloc((size_t)q->n * (size_t)t->n, sizeof(double));
+    BUG_ON(kfac_init(&k, &b->m, s, NULL, t->seqs, &e) || kfac_plan(&k, bytes, q->n, &e));
+    if (bytes < 1e9)
+        ok(k.n_blocks == 3, "three blocks of a layer each fit the memory");
+    for (int i = 0; i < k.n_blocks; i++) {
+        kfac_choose(&k, i);
+        BUG_ON(kfac_fit(&k, t->seqs, t->n, labels, NULL, NULL, &e) ||
+               kfac_scores(&k, q->seqs, q->n, t->seqs, t->n, damping, more, &e));
+    }
+    kfac_fini(&k);
+    return more->score;
+}
+
+static void near_scores(const char *key, const double *got, size_t n, double bound)
+{
+    char name[128];
+    double off = 0, top = 0;
+    snprintf(name, sizeof name, "score.%s", key);
+    float *want = read_f32(&golden, name);
+    for (size_t i = 0; i < n; i++) {
+        off = fmax(off, fabs(got[i] - (double)want[i]));
+        top = fmax(top, fabs((double)want[i]));
+    }
+    near(off, 0, 0, bound * top, "%s", key);
+    free(want);
+}
+
+static void check_scores(void)
+{
+    struct bench b;
+    struct err e;
+    open_influence(&b);
+    int *drawn = tensor_ints(tensor_find(&golden, "sampled_labels"), &e);
+    const struct fisher_labels data = {.drawn = false}, given = {.given = drawn, .width = 13};
+    const struct {
+        const char *name;
+        enum strategy strategy;
+        double damping;
+        const struct fisher_labels *labels;
+    } rows[] = {
+        {"identity_empirical_damped", STRATEGY_IDENTITY, 1e-4, &data},
+        {"diagonal_empirical_damped", STRATEGY_DIAGONAL, 1e-4, &data},
+        {"diagonal_empirical_heuristic", STRATEGY_DIAGONAL, -1, &data},
+        {"kfac_empirical_damped", STRATEGY_KFAC, 1e-4, &data},
+        {"kfac_empirical_heuristic", STRATEGY_KFAC, -1, &data},
+        {"ekfac_empirical_damped", STRATEGY_EKFAC, 1e-4, &data},
+        {"ekfac_empirical_heuristic", STRATEGY_EKFAC, -1, &data},
+        {"ekfac_sampled_damped", STRATEGY_EKFAC, 1e-4, &given},
+        {"ekfac_sampled_heuristic", STRATEGY_EKFAC, -1, &given},
+    };
+    enum { PAIRS = 9 * 13 };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct influence_scores s = {.score = NULL};
+        near_scores(rows[i].name,
+                    scores(&b, rows[i].strategy, rows[i].damping, rows[i].labels, 1e12, &s), PAIRS,
+                    1e-3);
+        free(s.score);
+    }
+    double self[13] = {0}, *by_map = calloc(21 * PAIRS, sizeof *by_map);
+    struct influence_scores s = {.self = self, .by_map = by_map};
+    near_scores("ekfac_empirical_damped", scores(&b, STRATEGY_EKFAC, 1e-4, &data, 3e5, &s), PAIRS,
+                1e-3);
+    near_scores("self", self, 13, 1e-3);
+    near_scores("module.model.layers.1.self_attn.k_proj", by_map + 8 * PAIRS, PAIRS, 1e-3);
+    free(s.score), free(by_map), free(drawn);
+    bench_close(&b);
+}
+
+/* Factors from a file give the same bits; those of another model are refused. */
+static void check_file(void)
+{
+    struct bench b;
+    struct err e = {.msg = ""};
+    struct kfac k;
+    struct model other;
+    static const struct fisher_labels drawn = {.drawn = true, .seed = 3};
+    char path[64];
+    double first[9 * 13] = {0}, again[9 * 13] = {0};
+    struct influence_scores s = {.score = first}, from_file = {.score = again};
+    open_influence(&b);
+    const struct dataset *q = &b.sets[ROLE_FORGET], *t = &b.sets[ROLE_RETAIN];
+    snprintf(path, sizeof path, "/tmp/factors_%ld.safetensors", (long)getpid());
+    BUG_ON(kfac_init(&k, &b.m, STRATEGY_EKFAC, NULL, t->seqs, &e) || kfac_plan(&k, 3e5, q->n, &e));
+    struct kfac_writer *w = kfac_write_open(path, &k, &e);
+    for (int i = 0; i < k.n_blocks; i++) {
+        kfac_choose(&k, i);
+        BUG_ON(kfac_fit(&k, t->seqs, t->n, &drawn, kfac_write_factors, w, &e) ||
+               kfac_write_rest(w, &k, &e) ||
+               kfac_scores(&k, q->seqs, q->n, t->seqs, t->n, -1, &s, &e));
+    }
+    ok(!kfac_write_close(w, false, &e), "factors of three blocks are written");
+    BUG_ON(kfac_plan(&k, 1e12, q->n, &e));
+    ok(!kfac_read(&k, path, &e) && k.tokens == 139 && k.rows == 13, "and read as one");
+    BUG_ON(kfac_scores(&k, q->seqs, q->n, t->seqs, t->n, -1, &from_file, &e));
+    double off = 0, top = 0;
+    for (int i = 0; i < 9 * 13; i++) {
+        off = fmax(off, fabs(first[i] - again[i]));
+        top = fmax(top, fabs(first[i]));
+    }
+    near(off, 0, 0, 1e-6 * top, "with the same scores");
+    kfac_fini(&k);
+    BUG_ON(kfac_init(&k, &b.m, STRATEGY_KFAC, ".*\\.(k|q)_proj\\.weight", t->seqs, &e));
+    ok(k.n == 6 && k.maps[1].input == 0 && !kfac_read(&k, path, &e), "fewer maps are found in it");
+    kfac_fini(&k);
+    BUG_ON(model_open(&other, path_of("models/", "llama"), true, &e) ||
+           kfac_init(&k, &other, STRATEGY_EKFAC, NULL, t->seqs, &e));
+    ok(kfac_read(&k, path, &e) && strstr(e.msg, "another model") &&
+           strstr(e.msg, "model.layers.0.self_attn"),
+       "another model: %s", e.msg);
+    kfac_fini(&k);
+    model_close(&other);
+    ok(kfac_init(&k, &b.m, STRATEGY_EKFAC, "lm_head.weight", t->seqs, &e) &&
+           strstr(e.msg, "lm_head"),
+       "the head is no linear map of a layer: %s", e.msg);
+    kfac_fini(&k);
+    unlink(path);
+    bench_close(&b);
+}
+
+int main(void)
+{
+    char *dir = test_data("");
+    begin_influence(dir);
+    check_dense();
+    check_products();
+    check_cg();
+    check_lissa();
+    check_toy();
+    check_woodfisher();
+    check_factors();
+    check_scores();
+    check_file();
+    tensor_file_close(&golden);
+    free(dir);
+    return done();
+}
