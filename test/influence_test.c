@@ -461,7 +461,7 @@ static void check_file(void)
     BUG_ON(kfac_init(&k, &b.m, STRATEGY_KFAC, ".*\\.(k|q)_proj\\.weight", t->seqs, &e));
     ok(k.n == 6 && k.maps[1].input == 0 && !kfac_read(&k, path, &e), "fewer maps are found in it");
     kfac_fini(&k);
-    BUG_ON(model_open(&other, path_of("models/", "llama"), true, &e) ||
+    BUG_ON(model_open(&other, path_of("models/", "llama"), MODEL_READ, &e) ||
            kfac_init(&k, &other, STRATEGY_EKFAC, NULL, t->seqs, &e));
     ok(kfac_read(&k, path, &e) && strstr(e.msg, "another model") &&
            strstr(e.msg, "model.layers.0.self_attn"),

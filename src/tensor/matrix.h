@@ -1,5 +1,5 @@
-/* Operations on whole matrices: the decompositions of PiSSA and OLoRA, row and column norms of DoRA,
- * factors of low rank and their product; eigenvectors of Kronecker factors, small symmetric
+/* Operations on whole matrices: the decompositions of PiSSA and OLoRA, row and column norms of
+ * DoRA, factors of low rank and their product; eigenvectors of Kronecker factors, small symmetric
  * systems. Matrices are [rows, cols], row by row; sums are f64.
  */
 #ifndef TENSOR_MATRIX_H
