@@ -50,7 +50,7 @@ static void open_rows(struct bench *b, const int *ids, const int *labels, const 
     struct err e = {.msg = ""};
     BUG_ON(dataset_from_matrix(&b->a.sets[ATTACK_FORGET], ROLE_FORGET, ids, labels, mask, n, t, 0,
                                &e));
-    BUG_ON(input_init(&b->in, &b->a, "none", 1, steps, &e));
+    BUG_ON(input_init(&b->in, &b->a, "none", 1, steps, &e) || input_score(&b->in, &e));
 }
 
 /* The batch of a family's forward.safetensors. */

@@ -15,12 +15,24 @@ const char *const attack_set_name[ATTACK_SETS] = {"forget", "retain", "holdout"}
 
 extern const struct attack attack_relearn, attack_quantise, attack_prune, attack_noise,
     attack_interpolate, attack_sample, attack_depth, attack_embed, attack_soft, attack_latent,
-    attack_lens, attack_probe, attack_nearest, attack_prompt, attack_membership;
-const struct attack *const attacks[] = {
-    &attack_relearn,     &attack_quantise, &attack_prune,      &attack_noise,
-    &attack_interpolate, &attack_sample,   &attack_depth,      &attack_embed,
-    &attack_soft,        &attack_latent,   &attack_lens,       &attack_probe,
-    &attack_nearest,     &attack_prompt,   &attack_membership, NULL};
+    attack_gcg, attack_lens, attack_probe, attack_nearest, attack_prompt, attack_membership;
+const struct attack *const attacks[] = {&attack_relearn,
+                                        &attack_quantise,
+                                        &attack_prune,
+                                        &attack_noise,
+                                        &attack_interpolate,
+                                        &attack_sample,
+                                        &attack_depth,
+                                        &attack_embed,
+                                        &attack_soft,
+                                        &attack_latent,
+                                        &attack_gcg,
+                                        &attack_lens,
+                                        &attack_probe,
+                                        &attack_nearest,
+                                        &attack_prompt,
+                                        &attack_membership,
+                                        NULL};
 
 /* --- one model and its data --- */
 
@@ -42,11 +54,10 @@ static int check_answers(const struct rows *rows, const char *key, struct err *e
     return 0;
 }
 
-int attack_open_set(struct attack_run *a, const char *file, enum role role, struct rows *rows,
-                    struct dataset *d, struct err *e)
+/* Rows that are read, as examples. */
+static int use_rows(struct attack_run *a, enum role role, struct rows *rows, struct dataset *d,
+                    struct err *e)
 {
-    if (rows_open(rows, file, e))
-        return -1;
     if (json_object_get(rows->v[0], "ids"))
         return setup_ids(&a->s, role, rows, d, e);
     if (setup_check_rows(rows, a->o->question_key, "rows are a prompt and its answer, or {ids}",
@@ -58,7 +69,29 @@ int attack_open_set(struct attack_run *a, const char *file, enum role role, stru
     return dataset_build(d, role, rows, a->o->question_key, a->o->answer_key, &a->s.encoder, e);
 }
 
-static int open_run(struct attack_run *a, const struct attack *attack,
+int attack_open_set(struct attack_run *a, const char *file, enum role role, struct rows *rows,
+                    struct dataset *d, struct err *e)
+{
+    return rows_open(rows, file, e) || use_rows(a, role, rows, d, e) ? -1 : 0;
+}
+
+/* The forget rows that the attack's parameters hold. */
+static int open_own_rows(struct attack_run *a, const struct attack *attack, const void *params,
+                         struct err *e)
+{
+    struct rows *rows = &a->rows[ATTACK_FORGET];
+    char *text = NULL;
+    int rc = attack->rows && attack->rows(params, &text, e);
+    if (!rc && text)
+        rc = rows_read(rows, attack->name, text, strlen(text), e) ||
+             use_rows(a, ROLE_FORGET, rows, &a->sets[ATTACK_FORGET], e);
+    free(text);
+    if (!rc && !a->sets[ATTACK_FORGET].n)
+        return err_about(e, "forget", "an attack needs forget data");
+    return rc;
+}
+
+static int open_run(struct attack_run *a, const struct attack *attack, const void *params,
                     const struct setup_options *how, struct err *e)
 {
     if (setup_open(&a->s, how, attack->writes ? MODEL_WRITE : MODEL_READ, e))
@@ -68,6 +101,8 @@ static int open_run(struct attack_run *a, const struct attack *attack,
         if (a->o->set[set] &&
             attack_open_set(a, a->o->set[set], roles[set], &a->rows[set], &a->sets[set], e))
             return -1;
+    if (!a->o->set[ATTACK_FORGET] && open_own_rows(a, attack, params, e))
+        return -1;
     a->spent.rows = 0;
     for (int set = 0; set < ATTACK_SETS; set++)
         a->spent.rows += a->sets[set].n;
@@ -248,7 +283,7 @@ static int attack_one(const struct attack *attack, const void *params, struct at
     how.model = model_of(a->o, a->which);
     json_t *block = result_block(all, a);
     log_note("%s: the %s model", attack->name, name);
-    int rc = open_run(a, attack, &how, e);
+    int rc = open_run(a, attack, params, &how, e);
     if (!rc && check_tokens(a, tokens, e))
         rc = err_prefix(e, "%s model '%s': ", name, how.model);
     rc = rc || attack->run(a, params, block, e);

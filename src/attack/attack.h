@@ -66,6 +66,9 @@ struct attack {
     /* Puts its results into `block`: numbers, or arrays of them, by name, in objects by setting and
      * set. Settings that are resumable are begun by attack_begin. */
     int (*run)(struct attack_run *a, const void *params, json_t *block, struct err *e);
+    /* *text gets rows (JSON Lines) that its parameters have instead of forget rows, owned by the
+     * caller; NULL: they have none. NULL: it has no such parameters. */
+    int (*rows)(const void *params, char **text, struct err *e);
     /* What follows from all models' blocks together, into all["summary"]; NULL: nothing. */
     int (*summarise)(json_t *all, const void *params, struct err *e);
 };

@@ -119,8 +119,8 @@ static int attack_rows(struct attack_run *a, const struct embed_params *p, const
     double norm = 0;
     if (input_init(&in, a, p->control_key, p->universal ? p->share : 1, c.steps, e))
         return -1;
-    int rc =
-        median_norm(&a->s.model, &norm, e) || place_tokens(&in, p, !strcmp(name, "soft"), slots, e);
+    int rc = input_score(&in, e) || median_norm(&a->s.model, &norm, e) ||
+             place_tokens(&in, p, !strcmp(name, "soft"), slots, e);
     if (!rc) {
         for (int t = 0; t < INPUT_TARGETS; t++)
             c.slots[t] = in.rows[t] ? &slots[t] : NULL;

@@ -71,7 +71,8 @@ static bool answers_differ(const struct dataset *d)
 static int open_controls(struct input *in, const char *key, struct err *e)
 {
     const struct attack_run *a = in->a;
-    const bool named = a->s.encoder.encode && all_have(&a->rows[ATTACK_FORGET], key);
+    const bool named = in->named_controls =
+        a->s.encoder.encode && all_have(&a->rows[ATTACK_FORGET], key);
     if (!named && !answers_differ(&a->sets[ATTACK_FORGET])) {
         log_warn("the rows have neither '%s' nor different answers: there is no control, and the "
                  "attack's success proves nothing",
@@ -154,11 +155,17 @@ int input_init(struct input *in, struct attack_run *a, const char *control_key, 
         in->attacked[i] = !i || i < (int)ceil(share * in->n - 1e-9);
     }
     rc = rc || open_controls(in, control_key, e) || open_engine(in, e);
-    for (int t = 0; !rc && t < INPUT_TARGETS; t++)
-        rc = in->rows[t] && score_before(in, (enum input_target)t, e);
     if (rc)
         input_fini(in);
     return rc;
+}
+
+int input_score(struct input *in, struct err *e)
+{
+    for (int t = 0; t < INPUT_TARGETS; t++)
+        if (in->rows[t] && score_before(in, (enum input_target)t, e))
+            return -1;
+    return 0;
 }
 
 void input_fini(struct input *in)

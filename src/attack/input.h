@@ -35,6 +35,7 @@ struct input {
     struct seq *rows[INPUT_TARGETS]; /* owned [n] as they are; their tokens are the datasets'. NULL:
                                       * there is no control */
     double *before[INPUT_TARGETS];   /* owned [n] losses of those */
+    bool named_controls;             /* the control is that of the rows' field, not another row's */
     bool *attacked;                  /* owned [n]: what a universal attack is made for */
     struct dataset control;          /* owned: where the control's tokens are */
     struct engine engine;            /* the loss of one sequence; weights are frozen */
@@ -47,10 +48,12 @@ struct input {
 };
 
 /* The forget rows and their controls: the first of the answers at `control_key` where every row has
- * them, else the answer of the next row. The losses of all are computed. The first rows, `share` of
- * them, are attacked. On failure nothing is left open. */
+ * them, else the answer of the next row. The first rows, `share` of them, are attacked. On failure
+ * nothing is left open. */
 int input_init(struct input *in, struct attack_run *a, const char *control_key, double share,
                long steps, struct err *e);
+/* The losses of all rows as they are. */
+int input_score(struct input *in, struct err *e);
 void input_fini(struct input *in);
 
 /* The loss of a sequence under a perturbation (NULL: none), whose derivative is computed if it has

@@ -50,11 +50,12 @@ static int run(struct attack_run *a, const void *params, json_t *block, struct e
 {
     const struct latent_params *p = params;
     struct input in;
-    int layer, rc = 0;
+    int layer, rc;
     if (layer_of(p, &a->s.model, &layer, e) ||
         input_init(&in, a, p->control_key, 1, (long)p->steps, e))
         return -1;
-    input_put_before(&in, block);
+    if (!(rc = input_score(&in, e)))
+        input_put_before(&in, block);
     for (const char *at = p->eps; !rc && *at;) {
         char name[48], setting[48];
         double eps;

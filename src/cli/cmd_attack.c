@@ -271,7 +271,17 @@ static int check(const struct options *o, const struct chosen *c, struct err *e)
         return err_about(e, "model", "an attack needs the unlearned model");
     if (o->attack.resume && !o->attack.out)
         return err_code(e, ERR_ARGUMENT, "--resume needs --out, the directory of the attack");
-    return o->attack.set[ATTACK_FORGET] ? 0 : err_about(e, "forget", "an attack needs forget data");
+    for (int i = 0; !o->attack.set[ATTACK_FORGET] && i < c->n; i++) {
+        const struct attack *a = c->v[i].row;
+        char *text = NULL;
+        if (a->rows && a->rows(c->v[i].params, &text, e))
+            return -1;
+        const bool there = text;
+        free(text);
+        if (!there)
+            return err_about(e, "forget", "an attack needs forget data");
+    }
+    return 0;
 }
 
 /* --out is none of the inputs. */
