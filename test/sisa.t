@@ -80,6 +80,49 @@ check("sisa remove $dir/shards --quiet --forget 7:14", 0, qr/^7 rows deleted, 0 
 ok(!-e "$dir/shards/shard-1", 'and goes');
 check("verify $dir/shards --all --quiet", 0, qr/^shard 1: 0 rows, 7 deleted: not trained again$/m, 'the others stay');
 
+# --- the ensemble ---
+
+{
+    my @by = map { [map { decode_json($_) } `$unlearn score --model $_ --data $retain --json`] } "$dir/shards", "$dir/shards/shard-0", "$dir/shards/shard-2";
+    my $off = 0;
+    for my $row (0 .. 8) {
+        for my $k (0 .. $#{$by[0][$row]{logprobs}}) {
+            my $mean = log((exp($by[1][$row]{logprobs}[$k]) + exp($by[2][$row]{logprobs}[$k])) / 2);
+            my $d = abs($mean - $by[0][$row]{logprobs}[$k]);
+            $off = $d if $d > $off;
+        }
+    }
+    cmp_ok($off, '<', 1e-5, 'score: the mean probability of the shards, token by token');
+    check("generate --model $dir/shards --data " . put('prompts.jsonl', qq({"prompt_ids": [5, 6, 7]}\n)), 0, qr/^[\d ]+$/, 'generate: takes an ensemble');
+    check("forget --model $dir/shards --forget $retain --method GradAscent --out $dir/x", 1, qr/is an ensemble of 2 models, which only evaluation, scoring and generation take/, 'forget: does not');
+    my $state = get("$dir/shards/shard-2/state.json");
+    put('shards/shard-2/state.json', $state =~ s/true/false/r);
+    check("score --model $dir/shards --data $retain", 1, qr/shard 2 of .* is not trained, or has not forgotten what is deleted: 'unlearn sisa remove DIR', or .* completes it/, 'an unfinished deletion is not used');
+    put('shards/shard-2/state.json', $state);
+}
+
+# --- certificates ---
+
+check('account --q 0.01 --sigma 1.1 --steps 10000 --delta 1e-5', 0, qr/^epsilon 5.63199 at delta 1e-05 \(order 4.7; 6.27871 by the classic conversion\)$/, 'account');
+check('account --q 0.01 --sigma 0 --steps 1', 1, qr/without noise there is no privacy/, 'account: no noise');
+{
+    my ($n, $d, $x) = (30, 3, 17);
+    my (@x, @y);
+    for (1 .. $n) {
+        push @x, map { $x = ($x * 1103515245 + 12345) % 2**31; ($x >> 16) % 100 / 200 - 0.25 } 1 .. $d;
+        push @y, $x % 2 ? 1 : -1;
+    }
+    my $head = encode_json({X => {dtype => 'F64', shape => [$n, $d], data_offsets => [0, 8 * $n * $d]},
+        y => {dtype => 'F64', shape => [$n], data_offsets => [8 * $n * $d, 8 * $n * ($d + 1)]}});
+    $head .= ' ' x (-length($head) % 8);
+    my $file = put('head.safetensors', pack('Q<', length $head) . $head . pack('d<*', @x, @y));
+    check("head --certify $file --forget 2,7 --lambda 0.1 --quiet --out $dir/w.safetensors", 0, qr/^row 2: bound \S+, together \S+; gradient left \S+; epsilon \S+\nrow 7: /, 'head: two removals');
+    check("head --certify $file --forget 2,2", 1, qr/row 2 is removed already/, 'head: a row twice');
+    check("head --certify $file --forget 30", 1, qr/there is no row 30 among 30/, 'head: a row that is not there');
+    check("head --certify $file --forget 0:20 --lambda 0.001 --epsilon 0.001 --quiet", 3, qr/epsilon is \S+, above 0.001: train again, with new noise/, 'head: the budget is spent');
+    check("head --certify $cur/model.safetensors", 1, qr/there is no tensor 'X' \[n,d\]/, 'head: another file');
+}
+
 # --- replay ---
 
 my $long = "train --model $cur --data $data --quiet --lr 1e-2 --batch 3 --epochs 5";

@@ -59,6 +59,7 @@ static const struct {
     {"stop_el", "give a longer text, or no --stop-el"},
     {"system", "give --system ''"},
     {"target", "give --target MODEL"},
+    {"unfinished", "'unlearn sisa remove DIR', or 'unlearn train' with --resume, completes it"},
     {"template",
      "name one by --template (plain: questions and answers in plain text, none: text as "
      "it is)"},

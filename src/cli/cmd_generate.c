@@ -212,7 +212,7 @@ static int run(const struct args *a, void *options, struct err *e)
         return err_set(e, "%d greedy answers would be the same: give a temperature above 0",
                        (int)o->n);
     if (!(o->stop && stop_list_parse(&stops, o->stop, e)) && !read_rows(&rows, a, o, e) &&
-        !setup_open(&s, &o->setup, MODEL_STORED, e) && !(o->stop && setup_tokenizer(&s, e)) &&
+        !setup_open_ensemble(&s, &o->setup, e) && !(o->stop && setup_tokenizer(&s, e)) &&
         !read_prompts(&p, &s, &rows, o, e)) {
         setup_has_tokenizer(&s); /* if there is one, ids without a token are not chosen */
         rc = generate(&s, &p, &rows, (const char *const *)stops.v, o, e);

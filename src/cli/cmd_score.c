@@ -113,7 +113,7 @@ static int run(const struct args *a, void *options, struct err *e)
     struct scores scores = {0};
     struct progress bar;
     int rc = -1;
-    if (!read_rows(&rows, a, o, e) && !setup_open(&s, &o->setup, MODEL_STORED, e) &&
+    if (!read_rows(&rows, a, o, e) && !setup_open_ensemble(&s, &o->setup, e) &&
         !build(&d, &s, &rows, o, e)) {
         struct score_options how = {.tokens = (int)o->tokens};
         progress_start(&bar, "score", d.n);

@@ -1,11 +1,8 @@
 /* unlearn sisa: exact removal by shards and slices. */
-#include <ctype.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
-#include "base/mem.h"
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/job.h"
@@ -47,44 +44,6 @@ static const char about[] =
     "interrupted. Of a run with --keep-every N, which may have one shard, the order without the "
     "rows is repeated from the last checkpoint before the first of them.\n";
 
-/* --- a list of rows --- */
-
-struct list {
-    int *v; /* owned */
-    size_t n, cap;
-};
-
-static bool take_number(const char **p, long *out)
-{
-    char *end;
-    errno = 0;
-    *out = isdigit((unsigned char)**p) ? strtol(*p, &end, 10) : -1;
-    if (*out < 0 || errno || *out > INT32_MAX)
-        return false;
-    *p = end;
-    return true;
-}
-
-/* 4,17,20:25 */
-static int parse_list(struct list *l, const char *text, struct err *e)
-{
-    for (const char *p = text; p && *p;) {
-        long a, b;
-        bool fine = take_number(&p, &a);
-        b = a + 1;
-        if (fine && *p == ':')
-            fine = p++, take_number(&p, &b) && b > a && b - a < 1 << 28;
-        if (!fine || (*p && (*p != ',' || !p[1])))
-            return err_about(e, "rows", "'%s' is no list of rows such as 4,17,20:25", text);
-        p += *p == ',';
-        if (mem_reserve(&l->v, &l->cap, l->n + (size_t)(b - a), sizeof *l->v, e))
-            return -1;
-        for (; a < b; a++)
-            l->v[l->n++] = (int)a;
-    }
-    return 0;
-}
-
 /* --- plan --- */
 
 struct work {
@@ -124,8 +83,8 @@ static json_t *detail(const struct sharding *l, int shard, struct work w)
                      (json_int_t)w.full, "rows_times_epochs_retrain", (json_int_t)w.again);
 }
 
-static int print_plan(const struct sharding *l, const struct options *o, const struct list *forget,
-                      struct err *e)
+static int print_plan(const struct sharding *l, const struct options *o,
+                      const struct row_list *forget, struct err *e)
 {
     json_t *details = json_array(), *epochs = json_array(), *rows = json_array();
     struct work all = {0};
@@ -162,7 +121,7 @@ static int print_plan(const struct sharding *l, const struct options *o, const s
     return rc;
 }
 
-static int plan(const struct options *o, struct list *forget, struct err *e)
+static int plan(const struct options *o, struct row_list *forget, struct err *e)
 {
     struct sharding l;
     int rc = sharding_init(&l, (int)o->rows, (int)o->shards, (int)o->slices, e);
@@ -180,7 +139,7 @@ static int plan(const struct options *o, struct list *forget, struct err *e)
 
 struct removal {
     const struct options *o;
-    const struct list *rows;
+    const struct row_list *rows;
     const char *dir;
 };
 
@@ -211,7 +170,7 @@ static int remove_rows(void *ctx, const struct run_config *c, struct err *e)
 }
 
 static int run_remove_command(const struct args *a, const struct options *o,
-                              const struct list *forget)
+                              const struct row_list *forget)
 {
     struct removal r = {o, forget, a->words[1]};
     char *more[] = {"--data", (char *)(uintptr_t)o->data};
@@ -221,7 +180,7 @@ static int run_remove_command(const struct args *a, const struct options *o,
 int cmd_sisa(int argc, char **argv)
 {
     struct options o;
-    struct list forget = {0};
+    struct row_list forget = {0};
     struct err e = {.msg = ""};
     struct args a = {.command = "sisa",
                      .usage = "plan --rows N --shards S | remove DIR --forget LIST [options]",
@@ -237,7 +196,7 @@ int cmd_sisa(int argc, char **argv)
         if (!(plans && a.n_words == 1) && !(removes && a.n_words == 2)) {
             err_set(&e, "usage is sisa %s", a.usage);
             status = args_usage(&a, &e);
-        } else if (parse_list(&forget, o.forget, &e)) {
+        } else if (command_rows(&forget, o.forget, &e)) {
             status = args_usage(&a, &e);
         } else {
             status = removes                 ? run_remove_command(&a, &o, &forget)

@@ -22,6 +22,7 @@ enum {
     STATUS_BOUND = 3   /* done, and a required bound did not hold */
 };
 
+int cmd_account(int argc, char **argv);
 int cmd_attack(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
@@ -31,6 +32,7 @@ int cmd_methods(int argc, char **argv);
 int cmd_forget(int argc, char **argv);
 int cmd_train(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
+int cmd_head(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_locate(int argc, char **argv);
 int cmd_merge(int argc, char **argv);
@@ -56,5 +58,12 @@ void command_print_prose(const char *text);
  * gets {key[0]: word[0], ...}. */
 int command_row(struct rows *rows, const char *const *key, const char *const *word, int n,
                 struct err *e);
+
+/* Row numbers as an option names them: 4,17,20:25 (20 to 24), in that order. NULL: none. */
+struct row_list {
+    int *v; /* owned */
+    size_t n, cap;
+};
+int command_rows(struct row_list *l, const char *text, struct err *e);
 
 #endif

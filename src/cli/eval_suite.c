@@ -182,7 +182,7 @@ static int open_models(struct evaluation *v, struct err *e)
 {
     struct eval *q = v->asked;
     struct setup *s = &v->s;
-    if (setup_open(s, &q->setup, MODEL_STORED, e) || setup_text(s, e) ||
+    if (setup_open_ensemble(s, &q->setup, e) || setup_text(s, e) ||
         model_backend_init(&v->backend, &s->model, s->tokenizer, s->compat, e) ||
         eval_kept_open(&q->kept, &v->backend, e))
         return -1;

@@ -138,8 +138,8 @@ int eval_tasks(struct eval *v, struct err *e)
     struct setup s = {0};
     struct multiple m = {0};
     int rc = check(v, e) || override(&v->recipe, &v->multiple, e) ||
-             setup_open(&s, &v->setup, MODEL_STORED, e) || setup_tokenizer(&s, e) ||
-             run(&m, &s, v, e) || results_print_tasks(&m, v->o.json, e);
+             setup_open_ensemble(&s, &v->setup, e) || setup_tokenizer(&s, e) || run(&m, &s, v, e) ||
+             results_print_tasks(&m, v->o.json, e);
     if (*m.first_bad.msg)
         log_warn("some rows are no questions and were left out; the first: %s", m.first_bad.msg);
     multiple_fini(&m);

@@ -1,4 +1,5 @@
 /* The table of commands, what they share, and the choice of one. */
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 
 #include "base/escape.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "base/param.h"
 #include "base/version.h"
 #include "base/waiting.h"
@@ -21,6 +23,8 @@ static const struct command commands[] = {
     {"train", "fine-tune a model", cmd_train},
     {"forget", "unlearn: make a model forget data, by any method", cmd_forget},
     {"sisa", "exact removal: plan shards, delete rows, train again what saw them", cmd_sisa},
+    {"head", "remove rows from a logistic head, with a certificate", cmd_head},
+    {"account", "the privacy that steps of DP-SGD give", cmd_account},
     {"verify", "prove a deletion: compare with a training without the rows", cmd_verify},
     {"locate", "find the weights to change, and write a mask of them", cmd_locate},
     {"merge", "add, subtract and average models or adapters (task vectors)", cmd_merge},
@@ -157,6 +161,36 @@ int command_row(struct rows *rows, const char *const *key, const char *const *wo
     buf_fini(&text);
     json_decref(row);
     return rc;
+}
+
+static bool take_number(const char **p, long *out)
+{
+    char *end;
+    errno = 0;
+    *out = **p >= '0' && **p <= '9' ? strtol(*p, &end, 10) : -1;
+    if (*out < 0 || errno || *out > INT32_MAX)
+        return false;
+    *p = end;
+    return true;
+}
+
+int command_rows(struct row_list *l, const char *text, struct err *e)
+{
+    for (const char *p = text; p && *p;) {
+        long a, b;
+        bool fine = take_number(&p, &a);
+        b = a + 1;
+        if (fine && *p == ':')
+            fine = p++, take_number(&p, &b) && b > a && b - a < 1 << 28;
+        if (!fine || (*p && (*p != ',' || !p[1])))
+            return err_about(e, "rows", "'%s' is no list of rows such as 4,17,20:25", text);
+        p += *p == ',';
+        if (mem_reserve(&l->v, &l->cap, l->n + (size_t)(b - a), sizeof *l->v, e))
+            return -1;
+        for (; a < b; a++)
+            l->v[l->n++] = (int)a;
+    }
+    return 0;
 }
 
 static void print_help(FILE *out)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "model/ensemble.h"
 #include "model/head.h"
 
 /* Whether token products cost less than the gradient. */
@@ -103,7 +104,7 @@ int gradnorm_init(struct gradnorm *g, struct model *m, bool drop_last, struct er
     *g = (struct gradnorm){.m = m, .drop_last = drop_last};
     arena_init(&g->a);
     want_matrices(m, false);
-    if (!(g->grads = m->ops->alloc(m->table.grads, e)) ||
+    if (ensemble_refuse(m, "a gradient", e) || !(g->grads = m->ops->alloc(m->table.grads, e)) ||
         !(g->square = mem_alloc((size_t)m->table.n, sizeof *g->square, e)))
         return -1;
     return 0;

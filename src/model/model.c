@@ -95,6 +95,9 @@ void model_close(struct model *m)
     free(m->path);
     free(m->banned);
     weight_table_fini(&m->table);
+    for (int i = 0; i < m->n_others; i++)
+        model_close(&m->others[i]);
+    free(m->others);
     *m = (struct model){0};
 }
 
@@ -309,5 +312,10 @@ int model_fingerprint(const struct model *m, uint64_t *out, struct err *e)
     }
     m->ops->free(room);
     free(each);
+    for (int i = 0; i < m->n_others && !rc; i++) {
+        uint64_t other;
+        if (!(rc = model_fingerprint(&m->others[i], &other, e)))
+            *out = hash_bytes(*out, &other, sizeof other);
+    }
     return rc;
 }

@@ -51,6 +51,8 @@ struct model {
     char *path;                  /* owned; for messages and for what is copied on save */
     json_t *config, *generation; /* owned: config.json and generation_config.json as they were read,
                                   * for their other keys on save; NULL: there is none */
+    struct model *others; /* owned [n_others]: of an ensemble (model/ensemble.h); NULL: none */
+    int n_others;
     int *banned; /* owned [n_banned]: ids that generation never chooses; NULL: none */
     int n_banned;
 };

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "model/ensemble.h"
 #include "model/head.h"
 #include "model/label_batches.h"
 
@@ -41,7 +42,18 @@ struct said {
     int *best, *rank;
 };
 
-static int ask_head(struct said *s, struct head *h, bool distribution, struct arena *a,
+/* The next block of logits, of an ensemble's n heads those of the mean probabilities. */
+static const device float *logits(struct head *h, int n, int first, int *rows)
+{
+    device float *z = head_logits(h, first, rows);
+    const struct model *m = h->p->m;
+    for (int k = 0; k < n && n > 1; k++)
+        ensemble_join(m->ops, z, head_logits(&h[k], first, rows), k, n, *rows, m->cfg.vocab);
+    return z;
+}
+
+/* h [heads]: of the members of an ensemble, or one. */
+static int ask_head(struct said *s, struct head *h, int heads, bool distribution, struct arena *a,
                     struct err *e)
 {
     size_t n = (size_t)h->rows->n + 1;
@@ -57,7 +69,7 @@ static int ask_head(struct said *s, struct head *h, bool distribution, struct ar
     const struct ops *o = h->p->m->ops;
     int v = h->p->m->cfg.vocab, rows;
     for (int r = 0; r < h->rows->n; r += rows) {
-        const device float *z = head_logits(h, r, &rows);
+        const device float *z = logits(h, heads, r, &rows);
         const int *label = h->rows->label + r;
         o->label_logp(s->logp + r, s->lse + r, s->best + r, z, label, rows, v);
         if (distribution)
@@ -84,11 +96,17 @@ static void take(struct score *s, const struct said *said, const int *row)
 static int compute(struct scores *out, struct model *m, const struct label_batch *b,
                    bool distribution, struct arena *a, struct err *e)
 {
-    struct head h;
+    const int n = 1 + m->n_others;
+    struct head *h = arena_take(a, (size_t)n, sizeof *h, e);
+    struct pass *p = arena_take(a, (size_t)n, sizeof *p, e);
     struct said said;
-    struct pass p;
-    if (label_batch_forward(m, b, &p, a, e) || head_init(&h, &p, &b->rows, false, a, e) ||
-        ask_head(&said, &h, distribution, a, e))
+    if (!h || !p)
+        return -1;
+    for (int k = 0; k < n; k++)
+        if (label_batch_forward(k ? &m->others[k - 1] : m, b, &p[k], a, e) ||
+            head_init(&h[k], &p[k], &b->rows, false, a, e))
+            return -1;
+    if (ask_head(&said, h, n, distribution, a, e))
         return -1;
     const int *row = b->row;
     for (int i = 0; i < b->n; i++) {
@@ -287,6 +305,8 @@ int model_divergence(struct divergence *out, struct model *m, struct model *othe
         c.positions = other->cfg.positions;
     for (int i = 0; i < n; i++)
         out[i] = (struct divergence){.n = seq_labels(&seqs[i])};
+    if (ensemble_refuse(m, "a comparison", e) || ensemble_refuse(other, "a comparison", e))
+        return -1;
     arena_init(&a);
     int rc = label_batches_init(&batches, seqs, n, 0, e);
     o = o ? o : &defaults;

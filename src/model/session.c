@@ -4,8 +4,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "model/ensemble.h"
 
-int session_init(struct session *s, struct model *m, int slots, int max_len, struct err *e)
+static int init_one(struct session *s, struct model *m, int slots, int max_len, struct err *e)
 {
     *s = (struct session){.m = m, .slots = slots, .max_len = max_len, .count_masked = true};
     size_t rows, floats;
@@ -23,14 +24,37 @@ int session_init(struct session *s, struct model *m, int slots, int max_len, str
     return -1;
 }
 
+int session_init(struct session *s, struct model *m, int slots, int max_len, struct err *e)
+{
+    if (init_one(s, m, slots, max_len, e))
+        return -1;
+    if (!m->n_others)
+        return 0;
+    if (!(s->others = mem_alloc((size_t)m->n_others, sizeof *s->others, e)) ||
+        !(s->mixed = m->ops->alloc((size_t)m->cfg.vocab, e))) {
+        session_fini(s);
+        return -1;
+    }
+    for (; s->n_others < m->n_others; s->n_others++)
+        if (init_one(&s->others[s->n_others], &m->others[s->n_others], slots, max_len, e)) {
+            session_fini(s);
+            return -1;
+        }
+    return 0;
+}
+
 void session_fini(struct session *s)
 {
+    for (int k = 0; k < s->n_others; k++)
+        session_fini(&s->others[k]);
+    free(s->others);
     free(s->len);
     free(s->ids);
     free(s->mask);
     if (s->m) {
         s->m->ops->free(s->k);
         s->m->ops->free(s->v);
+        s->m->ops->free(s->mixed);
     }
     arena_fini(&s->a);
     *s = (struct session){0};
@@ -94,7 +118,8 @@ static int keys_init(struct session *s, struct keys *k, const int *slot, struct 
     return 0;
 }
 
-int session_feed(struct session *s, const int *slot, const struct seq *seqs, int n, struct err *e)
+static int feed_one(struct session *s, const int *slot, const struct seq *seqs, int n,
+                    struct err *e)
 {
     const struct model_config *c = &s->m->cfg;
     struct keys keys;
@@ -115,6 +140,23 @@ int session_feed(struct session *s, const int *slot, const struct seq *seqs, int
         s->len[slot[i]] += seqs[i].n;
     }
     return head_init(&s->head, &s->pass, &s->last, false, &s->a, e);
+}
+
+/* Another member's slots were cut as the session's own, whose lengths are its user's. */
+static void follow(struct session *s, int k)
+{
+    s->others[k].count_masked = s->count_masked;
+    memcpy(s->others[k].len, s->len, (size_t)s->slots * sizeof *s->len);
+}
+
+int session_feed(struct session *s, const int *slot, const struct seq *seqs, int n, struct err *e)
+{
+    for (int k = 0; k < s->n_others; k++) {
+        follow(s, k);
+        if (feed_one(&s->others[k], slot, seqs, n, e))
+            return -1;
+    }
+    return feed_one(s, slot, seqs, n, e);
 }
 
 int session_sync(struct session *s, const int *slot, const struct seq *seqs, int n, struct err *e)
@@ -140,8 +182,15 @@ int session_step(struct session *s, const int *slot, const int *ids, int n, stru
 device float *session_logits(struct session *s, int i)
 {
     int first = i / s->head.block * s->head.block, n;
-    device float *z = head_logits(&s->head, first, &n);
-    return z + (size_t)(i - first) * (size_t)s->m->cfg.vocab;
+    const int members = 1 + s->n_others, vocab = s->m->cfg.vocab;
+    device float *z = head_logits(&s->head, first, &n) + (size_t)(i - first) * (size_t)vocab;
+    if (!s->n_others)
+        return z;
+    ensemble_join(s->m->ops, s->mixed, z, 0, members, 1, vocab);
+    for (int k = 1; k < members; k++)
+        ensemble_join(s->m->ops, s->mixed, session_logits(&s->others[k - 1], i), k, members, 1,
+                      vocab);
+    return s->mixed;
 }
 
 void session_fork(struct session *s, int from, int to, int n)
@@ -151,6 +200,10 @@ void session_fork(struct session *s, int from, int to, int n)
     const size_t source = (size_t)from * (size_t)s->max_len,
                  target = (size_t)to * (size_t)s->max_len;
     BUG_ON(n > s->len[from]);
+    for (int k = 0; k < s->n_others; k++) {
+        follow(s, k);
+        session_fork(&s->others[k], from, to, n);
+    }
     s->len[to] = n;
     if (from == to)
         return;

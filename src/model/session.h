@@ -3,6 +3,9 @@
  * the model in one pass, and the logits after the last one of each are there until the next pass.
  *
  * Memory: 2 L G D floats a token of every slot, taken at once by session_init.
+ *
+ * Of an ensemble (model/ensemble.h) every member has a cache; the logits are the logarithms of the
+ * members' mean probabilities.
  */
 #ifndef MODEL_SESSION_H
 #define MODEL_SESSION_H
@@ -26,6 +29,10 @@ struct session {
     struct pass pass;
     struct label_rows last; /* the last token of each sequence of that pass */
     struct head head;
+
+    struct session *others; /* owned [n_others]: of the other members, with the same slots */
+    int n_others;
+    device float *mixed; /* owned [V]: what all members predict; NULL: no ensemble */
 };
 
 /* Slots of up to max_len tokens each. count_masked is true; set it before the first token. */

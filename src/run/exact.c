@@ -56,18 +56,6 @@ int exact_check(const struct run_config *c, struct err *e)
     return 0;
 }
 
-/* Whether the shard's model is of now; what it was made without is in x->before. */
-static int check_current(struct exact *x, int shard, struct shard_state *s, bool *is, struct err *e)
-{
-    const struct positions of = sharding_shard(&x->layout, shard);
-    if (exact_state_read(x->run->c.run.out, &x->layout, shard, s, x->before, e))
-        return -1;
-    *is = s->there && s->finished;
-    for (int i = of.first; i < of.end; i++)
-        *is = *is && x->before[i] == x->layout.deleted[i];
-    return 0;
-}
-
 /* --- before a shard is trained --- */
 
 static int write_state(const struct exact *x, bool finished, struct err *e)
@@ -265,14 +253,13 @@ static int empty_shard(struct exact *x, int shard, struct err *e)
 static int update_shard(struct exact *x, int shard, struct err *e)
 {
     struct exact_cost *cost = &x->run->result->exact;
-    struct shard_state s;
-    bool is = false;
+    struct shard_state s = {0};
     if (x->known && !sharding_left(&x->layout, sharding_shard(&x->layout, shard)))
         return empty_shard(x, shard, e);
-    if (x->known && check_current(x, shard, &s, &is, e))
+    if (x->known && exact_state_read(x->run->c.run.out, &x->layout, shard, &s, x->before, e))
         return -1;
     cost->shards++;
-    if (is)
+    if (s.current)
         cost->whole += s.reads;
     else if (train_shard(x, shard, e))
         return -1;

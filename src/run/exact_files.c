@@ -100,6 +100,10 @@ int exact_state_read(const char *out, const struct sharding *l, int shard, struc
     s->there = file_exists(path);
     json_t *j = s->there ? json_read_file(path, e) : NULL;
     int rc = !s->there ? 0 : !j || take_state(l, j, s, before, e) ? -1 : 0;
+    const struct positions of = sharding_shard(l, shard);
+    s->current = !rc && s->there && s->finished;
+    for (int i = of.first; i < of.end; i++)
+        s->current = s->current && before[i] == l->deleted[i];
     if (rc)
         err_prefix(e, "'%s': ", path);
     json_decref(j);
@@ -142,4 +146,35 @@ int exact_log(const char *out, json_t *entry, struct err *e)
     json_decref(entry);
     free(path);
     return rc;
+}
+
+int sharding_members(const char *dir, char ***members, int *n, struct err *e)
+{
+    struct sharding l = {0};
+    bool *before = NULL;
+    *members = NULL;
+    *n = 0;
+    char *path = exact_layout_path(dir, e);
+    if (!path || !file_exists(path)) {
+        free(path);
+        return path ? 0 : -1;
+    }
+    int rc = sharding_read(&l, path, e) || !(before = mem_alloc((size_t)l.n, sizeof *before, e)) ||
+             !(*members = mem_alloc((size_t)l.shards, sizeof **members, e));
+    for (int k = 0; !rc && k < l.shards; k++) {
+        struct shard_state s;
+        if (!sharding_left(&l, sharding_shard(&l, k)))
+            continue;
+        rc = exact_state_read(dir, &l, k, &s, before, e);
+        if (!rc && !s.current)
+            rc = err_about(e, "unfinished",
+                           "shard %d of '%s' is not trained, or has not forgotten what is deleted",
+                           k, dir);
+        if (!rc && l.shards > 1)
+            rc = !((*members)[(*n)++] = exact_shard_dir(dir, l.shards, k, e));
+    }
+    free(before);
+    free(path);
+    sharding_fini(&l);
+    return rc ? -1 : 0;
 }

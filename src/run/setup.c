@@ -10,7 +10,9 @@
 #include "model/head.h"
 #include "model/lora.h"
 #include "model/store.h"
+#include "model/ensemble.h"
 #include "run/model_name.h"
+#include "run/sharding.h"
 
 #define OPT(field) offsetof(struct setup_options, field)
 const struct param setup_params[] = {
@@ -87,6 +89,32 @@ char *setup_made_by(const struct setup_options *o, struct err *e)
     return path;
 }
 
+/* The shards of a directory whose model is an ensemble; none: of one that holds a model. */
+static int find_members(const struct model_name *n, char ***members, int *count, struct err *e)
+{
+    return sharding_members(n->adapter ? n->adapter : n->path, members, count, e);
+}
+
+static void free_members(char **members, int n)
+{
+    for (int i = 0; i < n; i++)
+        free(members[i]);
+    free(members);
+}
+
+static int refuse_ensemble(const struct model_name *n, struct err *e)
+{
+    char **members;
+    int count, rc = find_members(n, &members, &count, e);
+    if (!rc && count)
+        rc = err_set(e,
+                     "'%s' is an ensemble of %d models, which only evaluation, scoring and "
+                     "generation take",
+                     n->path, count);
+    free_members(members, count);
+    return rc;
+}
+
 int setup_open_model(struct model *m, const char *name, const char *adapter,
                      enum model_access access, struct err *e)
 {
@@ -94,7 +122,8 @@ int setup_open_model(struct model *m, const char *name, const char *adapter,
     *m = (struct model){0};
     if (model_name_find(&n, name, e))
         return -1;
-    int rc = model_open(m, n.path, access, e);
+    int rc = refuse_ensemble(&n, e);
+    rc = rc ? rc : model_open(m, n.path, access, e);
     if (!rc && ((n.adapter && lora_merge_dir(m, n.adapter, e)) ||
                 (adapter && lora_merge_dir(m, adapter, e)))) {
         model_close(m);
@@ -153,6 +182,50 @@ int setup_open(struct setup *s, const struct setup_options *o, enum model_access
         return -1;
     adapt(s);
     return 0;
+}
+
+/* Members 1 .. count - 1 join the model, member 0. */
+static int open_others(struct model *m, char *const *members, int count, const char *adapter,
+                       struct err *e)
+{
+    struct model *others = mem_alloc((size_t)count, sizeof *others, e);
+    int n = 0;
+    if (!others)
+        return -1;
+    for (; n + 1 < count; n++)
+        if (setup_open_model(&others[n], members[n + 1], adapter, MODEL_STORED, e)) {
+            while (n-- > 0)
+                model_close(&others[n]);
+            free(others);
+            return -1;
+        }
+    return ensemble_add(m, others, n, e);
+}
+
+int setup_open_ensemble(struct setup *s, const struct setup_options *o, struct err *e)
+{
+    struct model_name name;
+    char **members;
+    int count;
+    if (model_name_find(&name, o->model, e))
+        return -1;
+    int rc = find_members(&name, &members, &count, e);
+    if (!rc && !count)
+        rc = setup_open(s, o, MODEL_STORED, e);
+    else if (!rc && !begin(s, o, e)) {
+        rc = setup_open_model(&s->model, members[0], o->adapter, MODEL_STORED, e);
+        if (!rc && open_others(&s->model, members, count, o->adapter, e)) {
+            model_close(&s->model);
+            rc = -1;
+        }
+        if (!rc)
+            adapt(s);
+    } else {
+        rc = -1;
+    }
+    free_members(members, count);
+    model_name_fini(&name);
+    return rc;
 }
 
 int setup_open_scratch(struct setup *s, const struct setup_options *o, unsigned seed, struct err *e)

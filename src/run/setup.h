@@ -63,9 +63,13 @@ char *setup_made_by(const struct setup_options *o, struct err *e);
 int setup_open_model(struct model *m, const char *name, const char *adapter,
                      enum model_access access, struct err *e);
 
-/* On failure nothing is left open. */
+/* On failure nothing is left open. A directory whose deletion of rows is not completed, and an
+ * ensemble (run/sharding.h), are refused. */
 int setup_open(struct setup *s, const struct setup_options *o, enum model_access access,
                struct err *e);
+/* The same for reading; an ensemble's directory is one model, of which the shards are the members
+ * (model/ensemble.h). */
+int setup_open_ensemble(struct setup *s, const struct setup_options *o, struct err *e);
 /* The same by the headers of the model's files: for its sizes, its tokenizer and its data. */
 int setup_open_header(struct setup *s, const struct setup_options *o, struct err *e);
 /* A frozen model with the vocabulary of `like`; another vocabulary is refused. `what` it is, for

@@ -54,6 +54,10 @@ int sharding_left(const struct sharding *l, struct positions s);
 
 /* Deletes all examples of a row. Fails if there is no such row, or it is deleted already. */
 int sharding_delete(struct sharding *l, int row, struct err *e);
+/* The directories of the shards that have rows, if the run in `dir` has several: *members, owned
+ * [*n], and each. *n = 0: it has one, or is no such run. Refuses a run with a model that has not
+ * forgotten all that is deleted. */
+int sharding_members(const char *dir, char ***members, int *n, struct err *e);
 /* at [n]: the example of `d` that stands at each position, -1 if it is deleted. The data must be
  * those of the layout in their order; deleted ones may be missing. */
 int sharding_match(const struct sharding *l, const struct dataset *d, int *at, struct err *e);

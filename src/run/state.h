@@ -103,6 +103,7 @@ struct sharding;
  * {"without": [positions deleted when its checkpoints were made], "finished", "reads"} */
 struct shard_state {
     bool there, finished; /* finished: its model is there, and made without the same */
+    bool current;         /* read: finished, without all that is deleted now */
     double reads;         /* examples read from the beginning to the end of its training */
 };
 
