@@ -50,10 +50,12 @@ static int take_part(struct dataset *part, const struct dataset *d, const bool *
 {
     *part =
         (struct dataset){.role = d->role, .seqs = mem_alloc((size_t)d->n, sizeof *part->seqs, e)};
-    if (!part->seqs)
+    part->rows = part->seqs ? mem_alloc((size_t)d->n, sizeof *part->rows, e) : NULL;
+    if (!part->rows)
         return -1;
     for (int i = 0; i < d->n; i++)
         if (mark[i] == is) {
+            part->rows[part->n] = d->rows[i];
             part->seqs[part->n++] = d->seqs[i];
             part->n_labels += seq_labels(&d->seqs[i]);
         }
@@ -179,10 +181,13 @@ static void close_training(struct relearning *r)
     order_fini(&r->order);
     engine_fini(&r->engine);
     free(r->rest.seqs);
+    free(r->rest.rows);
     if (r->p->rows)
         dataset_fini(&r->attacked);
-    else
+    else {
         free(r->attacked.seqs);
+        free(r->attacked.rows);
+    }
     rows_close(&r->rows);
 }
 
@@ -230,12 +235,28 @@ static int make_step(struct relearning *r, long step, double lr, struct step_fig
 
 /* --- the curve --- */
 
-static void append(json_t *to, const char *key, double v)
+static void append(json_t *to, const char *key, json_t *v)
 {
     json_t *a = json_object_get(to, key);
     if (!a)
         json_object_set_new(to, key, a = json_array());
-    json_array_append_new(a, json_finite(v));
+    json_array_append(a, v);
+}
+
+static void append_real(json_t *to, const char *key, double v)
+{
+    json_t *x = json_finite(v);
+    append(to, key, x);
+    json_decref(x);
+}
+
+/* Which rows of the file a set has. */
+static void put_rows(json_t *curves, const struct dataset *d)
+{
+    json_t *rows = json_array();
+    for (int i = 0; i < d->n; i++)
+        json_array_append_new(rows, json_integer(d->rows[i]));
+    json_object_set_new(curves, "row", rows);
 }
 
 /* Scores all sets after a step, onto the ends of the curves. */
@@ -246,17 +267,17 @@ static int score_sets(struct relearning *r, long step, json_t *to, struct err *e
         const struct dataset *d;
     } sets[] = {
         {"attacked", &r->attacked}, {"rest", &r->rest}, {"retain", &r->a->sets[ATTACK_RETAIN]}};
-    append(to, "steps", (double)step);
+    append_real(to, "steps", (double)step);
     for (int i = 0; i < 3; i++) {
         json_t *figures = json_object(), *curves = json_object_get(to, sets[i].name), *v;
         const char *key;
-        if (!curves && sets[i].d->n)
+        if (!curves && sets[i].d->n) {
             json_object_set_new(to, sets[i].name, curves = json_object());
+            if (sets[i].d->rows)
+                put_rows(curves, sets[i].d);
+        }
         const int rc = sets[i].d->n && attack_measure_set(r->a, sets[i].d, false, figures, e);
-        json_object_foreach(figures, key,
-                            v) if (json_is_array(v)) /* of each row: at the last step */
-            json_object_set(curves, key, v);
-        else append(curves, key, json_is_null(v) ? NAN : json_number_value(v));
+        json_object_foreach(figures, key, v) append(curves, key, v);
         json_decref(figures);
         if (rc)
             return -1;
@@ -302,9 +323,9 @@ static int relearn(struct relearning *r, double rate, json_t *to, struct err *e)
         const double lr = train_lr(&o, step, (long)r->p->steps, &r->order);
         if ((rc = make_step(r, step, lr, &f, e)))
             break;
-        append(to, "loss", f.loss);
-        append(to, "grad_norm", f.norm);
-        append(to, "lr", lr);
+        append_real(to, "loss", f.loss);
+        append_real(to, "grad_norm", f.norm);
+        append_real(to, "lr", lr);
         r->a->spent.steps++;
         if (!isfinite(f.loss) || !isfinite(f.norm)) {
             log_warn("relearn at %g: the loss is not finite after %ld steps; the curve ends there",

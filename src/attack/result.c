@@ -23,7 +23,7 @@ static json_t *excess_of_arrays(const json_t *a, const json_t *b)
     return out;
 }
 
-/* Differences of all numbers that both have, in objects of the same shape. */
+/* Differences of all numbers that both have, in objects of the same shape, but of single rows. */
 static json_t *excess(json_t *unlearned, const json_t *retrained)
 {
     json_t *out = json_object(), *v;

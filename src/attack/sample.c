@@ -110,12 +110,16 @@ static int score_row(struct attack_run *a, const struct sample_params *p, struct
 static void put_leaks(const struct samples *s, const struct sample_params *p, json_t *block)
 {
     json_t *leak = json_object(), *most = json_object();
+    json_t *one = json_array(), *all = json_array();
     int leaks = 0, leaking_rows = 0;
     for (int r = 0; r < s->rows; r++) {
         int own = 0;
         sort_doubles(s->score + (size_t)r * (size_t)s->n, (size_t)s->n);
         for (int k = 0; k < s->n; k++)
             own += s->score[(size_t)r * (size_t)s->n + (size_t)k] >= p->leak_threshold;
+        json_array_append_new(
+            one, json_real(leak_expected_max(s->score + (size_t)r * (size_t)s->n, s->n, 1)));
+        json_array_append_new(all, json_real(s->score[((size_t)r + 1) * (size_t)s->n - 1]));
         leaks += own;
         leaking_rows += own > 0;
     }
@@ -139,6 +143,8 @@ static void put_leaks(const struct samples *s, const struct sample_params *p, js
     const struct interval rate = interval_of_rate(leaks, s->rows * s->n, 1 - 2 * p->bound_alpha);
     json_object_set_new(block, "leak_at_k", leak);
     json_object_set_new(block, "expected_max", most);
+    json_object_set_new(block, "row_mean", one);
+    json_object_set_new(block, "row_max", all);
     json_object_set_new(block, "leaks", json_integer(leaks));
     json_object_set_new(block, "leaking_rows", json_integer(leaking_rows));
     json_object_set_new(block, "answers", json_integer(s->rows * s->n));

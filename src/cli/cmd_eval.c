@@ -180,7 +180,8 @@ static int add_file(void *in, const char *path, struct err *e)
 static int add_inputs(const struct eval *v, struct inputs *in, struct err *e)
 {
     const struct eval_options *o = &v->o;
-    const char *const models[] = {v->setup.model, v->setup.adapter, o->reference, o->retrained};
+    const char *const models[] = {v->setup.model, v->setup.adapter, o->reference, o->retrained,
+                                  v->robust.target};
     int rc = inputs_add_file(in, o->retain_logs, e) || inputs_add_file(in, o->before, e);
     if (!rc && o->before && !file_is_dir(o->before))
         rc = inputs_add_file(in, o->before, e);
@@ -266,7 +267,9 @@ static int take_tables(struct args *a, struct eval *v, struct param_preset *pres
     make_set_params(v);
     int status = v->recipe.n_tasks ? eval_tasks_take(a, v)
                                    : args_take(a, "data of the suite", v->set_params, v->files);
-    if (status == ARGS_GO && !v->recipe.n_tasks)
+    if (status == ARGS_GO && eval_is_robust(&v->recipe))
+        status = args_take(a, "attacks", robust_params, &v->robust);
+    else if (status == ARGS_GO && !v->recipe.n_tasks)
         status = args_take(a, "how much of it", limit_params, &v->o);
     if (status == ARGS_GO)
         status = args_take(a, "model and text", setup_params, &v->setup);
@@ -317,7 +320,9 @@ static int evaluate(struct eval *v, struct err *e)
     if (finished && !rc)
         log_note("the evaluation in '%s' is finished: nothing is left to do", v->o.out);
     if (!finished)
-        rc = rc || (v->recipe.n_tasks ? eval_tasks(v, e) : eval_suite(v, e));
+        rc = rc || (v->recipe.n_tasks            ? eval_tasks(v, e)
+                    : eval_is_robust(&v->recipe) ? eval_robust(v, e)
+                                                 : eval_suite(v, e));
     if (!rc && !finished)
         advise(v);
     eval_kept_close(&v->kept, rc, e);

@@ -24,6 +24,17 @@ struct eval_options {
     bool json, list, markdown, overwrite, resume;
 };
 
+/* The attacks of the suite robust and their budget (eval_robust.c). */
+struct robust_options {
+    const char *target, *attacks;
+    double utility_loss;
+    const char *relearn_rates, *relearn_eval_at, *relearn_entity_key, *quantise_types, *prune_ratio;
+    const char *prompt_templates;
+    int64_t relearn_steps, prompt_max_new_tokens, sample_n, sample_max_new_tokens;
+};
+
+extern const struct param robust_params[];
+
 struct eval_kept {
     const char *out;   /* directory; NULL: nothing is kept. Made if need be */
     const char *suite; /* the file is OUT/SUITE_EVIDENCE.bin */
@@ -47,6 +58,7 @@ struct eval {
     const char *files[EVAL_SETS]; /* by set of the recipe; NULL: not given */
     struct param set_params[EVAL_SETS + 1];
     struct multiple_args multiple; /* of suites of tasks */
+    struct robust_options robust;  /* of the suite of attacks */
     json_t *options, *inputs;      /* owned {name: value}, {path: SHA-256}, kept with the results */
 };
 
@@ -54,6 +66,9 @@ struct eval {
  * summary as JSON. */
 int eval_suite(struct eval *v, struct err *e);
 int eval_tasks(struct eval *v, struct err *e);
+int eval_robust(struct eval *v, struct err *e);
+/* Whether the suite's rows come from attacks. */
+bool eval_is_robust(const struct suite_recipe *r);
 /* Takes the options of the suite's tasks. ARGS_GO or an exit status. */
 int eval_tasks_take(struct args *a, struct eval *v);
 

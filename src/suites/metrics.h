@@ -129,6 +129,7 @@ extern const struct metric_kind metrics_scored[];    /* of given answers: teache
 extern const struct metric_kind metrics_generated[]; /* of the model's own answers */
 extern const struct metric_kind metrics_derived[];   /* from other metrics */
 extern const struct metric_kind metrics_attack[];    /* membership inference */
+extern const struct metric_kind metrics_robust[];    /* what attacks bring back */
 
 /* Number i of all tables; NULL: there are no more. */
 const struct metric_kind *metric_kind_at(int i);

@@ -17,7 +17,7 @@ int suite_no_memory(struct err *e)
 }
 
 static const struct metric_kind *const tables[] = {metrics_scored, metrics_generated,
-                                                   metrics_derived, metrics_attack};
+                                                   metrics_derived, metrics_attack, metrics_robust};
 
 const struct metric_kind *metric_kind_at(int i)
 {
@@ -230,9 +230,10 @@ static int compute(const struct suite *s, const struct metric *m, const json_t *
                    struct result *r, struct err *e)
 {
     json_t *logged = json_object_get(log, m->name);
-    int rc = m->kind->figure ? m->kind->figure(m, s, r, e)
-             : m->kind->join ? join(s, m, r, e)
-                             : observe(s, m, r, e);
+    int rc = m->kind->figure  ? m->kind->figure(m, s, r, e)
+             : m->kind->join  ? join(s, m, r, e)
+             : m->kind->needs ? observe(s, m, r, e)
+                              : 0;
     if (!rc && r->n_sides)
         rc = result_aggregate(r, m, s->compat, e);
     else if (!rc && !r->there && logged && !m->kind->figure &&
