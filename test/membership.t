@@ -92,4 +92,66 @@ check("attack membership $alone --out $dir/x1", 1, qr/rows that no model has see
 check("attack membership $alone --holdout $holdout", 1, qr/shadow models need a directory: use --out DIR/, 'no directory');
 check("attack membership $alone --holdout $holdout --out $dir/x2", 1, qr/not known how the target was trained.*--train-options FILE/, 'no target');
 check("attack membership $three --shadows 2 --train-options $dir/none.json --out $dir/x3", 1, qr/none\.json/, 'no such options');
+
+# --- the differencing attack: definitions in Python on PyTorch's logits, equal models, exact unlearning ---
+
+my $want = decode_json(get('test/data/probe/uds.json'));
+my $golden = put('golden.jsonl', join '', map { encode_json($_) . "\n" } @{$want->{batch_rows}});
+$got = attack("difference --model test/data/models/m_cur --target $base --forget $golden --weights 0,0.5,1,3");
+for my $w (sort keys %{$want->{guided}}) {
+    my ($own, $theirs) = ($got->{unlearned}{guided}{$w}, $want->{guided}{$w});
+    cmp_ok(abs($own->{$_} - $theirs->{$_}), '<', 1e-5, "guided by $w: $_ $own->{$_}") for qw(nll prob hits exact);
+}
+$got = attack("difference $three");
+is($got->{target}{$_}{auc}, 0.5, "equal models tell nothing apart: $_") for qw(retain holdout);
+is($got->{target}{forget}{drop}, 0, 'no drop without a difference');
+is_deeply($got->{target}{guided}{2}{$_}, $got->{target}{guided}{0}{$_}, "no guidance without a difference: $_") for qw(hits exact);
+is($got->{retrained}{holdout}{auc}, 1, 'exact unlearning tells who was unlearned');
+my $before = attack("prune $three --ratio 0")->{target}{before}{forget};
+cmp_ok(abs($got->{unlearned}{guided}{0}{prob} - $before->{prob}), '<', 1e-6, 'guidance 0 is the model before');
+
+# --- canaries: exposure ---
+
+my $canary = attack("canary --model $dir/unlearned --target $dir/target --retrained $dir/retrained --forget $forget --space tokens");
+cmp_ok(abs($canary->{target}{exposure} - log(257) / log(2)), '<', 0.01, 'what was trained on comes before all 256 others');
+cmp_ok($canary->{target}{estimate}, '>', 12, 'its exposure is estimated beyond what these can tell');
+cmp_ok(abs($canary->{target}{most} - 5 * log(104) / log(2)), '<', 1e-9, 'the most there can be: 5 of 104 tokens');
+$canary = attack("canary --model $base --forget $holdout --space tokens --candidates 127");
+my @exposure = map { $_->{exposure} } @{$canary->{unlearned}{rows}};
+cmp_ok(abs(sum(@exposure) / @exposure - 1.4), '<', 0.9, 'a rank among equals is uniform: 1.4 bits on average, ' . sum(@exposure) / @exposure);
+cmp_ok(scalar(grep { $_ <= 1 } @exposure), '>=', 4, '... and half of them below 1 bit');
+for (@{decode_json(get('test/data/probe/exposure.json'))}) {
+    my ($status, $out) = run('stats exposure ' . put('exposure.json', encode_json({loss => $_->{loss}, candidates => $_->{candidates}})));
+    my $own = decode_json($out);
+    cmp_ok(abs($own->{$_->[0]} - $_->[1]), '<', 1e-7, "exposure of a loss: $_->[0]") for ['estimate', $_->{estimate}], ['exposure', $_->{exposure}];
+}
+
+# making them
+check("canaries --n 5 --out $dir/canaries.jsonl", 0, qr//, 'canaries');
+my @canaries = lines("$dir/canaries.jsonl");
+is(scalar @canaries, 5, 'as many as were asked for');
+like($_->{answer}, qr/^The access code of [A-Z][a-z]+ [A-Z][a-z]+ is \d{6}\.$/, 'a canary') for @canaries;
+check("canaries --n 5 --into 'demo/data/people.jsonl[0:7]' --repeat 3 --out $dir/with.jsonl", 0, qr//, 'into other rows');
+my @with = lines("$dir/with.jsonl");
+is(scalar @with, 22, 'the rows, and three copies of each canary');
+my %copies;
+$copies{$_->{answer}}++ for grep { exists $_->{canary} } @with;
+is_deeply(\%copies, {map { ($_->{answer} => 3) } @canaries}, 'the same canaries by the same seed');
+is_deeply([grep { !exists $_->{canary} } @with], [(lines('demo/data/people.jsonl'))[0 .. 6]], 'the rows are in their order');
+my ($first) = grep { exists $with[$_]{canary} } 0 .. $#with;
+cmp_ok($first, '<', 7, 'canaries stand among them');
+my $text = text_model();
+check("train --model $text --data $dir/with.jsonl --out $dir/told --lr 1e-2 --epochs 3 --batch 4 --quiet", 0, qr//, 'a model that is told them');
+my $told = attack("canary --model $dir/told --retrained $text --forget $dir/canaries.jsonl --candidates 64");
+is(scalar @{$told->{unlearned}{rows}}, 5, 'an exposure for each');
+cmp_ok(abs($told->{unlearned}{most} - 6 * log(10) / log(2)), '<', 1e-9, 'six digits');
+is_deeply(attack("canary --model $dir/told --retrained $text --forget $dir/canaries.jsonl --candidates 64"), $told, 'the same again');
+
+check("attack difference --model $dir/unlearned --forget $forget", 1, qr/needs the model before unlearning: give --target MODEL/, 'no target');
+check("attack difference $three --weights -1", 1, qr/'-1' is no list of numbers/, 'a weight below 0');
+check("attack canary --model $base --forget $forget", 1, qr/digits are drawn in texts/, 'digits of token ids');
+check("attack canary --model $text --forget 'demo/data/people.jsonl[0:1]'", 1, qr/line 1: the answer has no digit/, 'no digit');
+check("canaries --answer x --out $dir/none.jsonl", 1, qr/no \{digits\}/, 'no digits');
+check("canaries --n 2 --into $dir/with.jsonl --out $dir/with.jsonl --overwrite", 1, qr/is read here/, 'the rows stay as they are');
+check('canaries', 1, qr/--out FILE/, 'no output');
 done_testing();

@@ -15,7 +15,8 @@ const char *const attack_set_name[ATTACK_SETS] = {"forget", "retain", "holdout"}
 
 extern const struct attack attack_relearn, attack_quantise, attack_prune, attack_noise,
     attack_interpolate, attack_sample, attack_depth, attack_embed, attack_soft, attack_latent,
-    attack_gcg, attack_lens, attack_probe, attack_nearest, attack_prompt, attack_membership;
+    attack_gcg, attack_lens, attack_probe, attack_nearest, attack_prompt, attack_membership,
+    attack_difference, attack_canary;
 const struct attack *const attacks[] = {&attack_relearn,
                                         &attack_quantise,
                                         &attack_prune,
@@ -32,6 +33,8 @@ const struct attack *const attacks[] = {&attack_relearn,
                                         &attack_nearest,
                                         &attack_prompt,
                                         &attack_membership,
+                                        &attack_difference,
+                                        &attack_canary,
                                         NULL};
 
 /* --- one model and its data --- */

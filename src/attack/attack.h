@@ -108,6 +108,10 @@ int attack_open_set(struct attack_run *a, const char *file, enum role role, stru
                     struct dataset *d, struct err *e);
 /* Whether two rows belong together: both have this field, with the same value. */
 bool attack_same_entity(const struct rows *a, int i, const struct rows *b, int j, const char *key);
+/* Into `to`: auc, the probability that a value of `one` is above one of `zero`, and the true
+ * positive rates at 1 and 5 % false positives. NaN are left out; the values are not changed. */
+int attack_put_auc(json_t *to, const double *one, int n_one, const double *zero, int n_zero,
+                   struct err *e);
 /* The next number of a list "0.1,0.3" at *at, moved on; `what` is the parameter. */
 int attack_next(const char **at, const char *what, double lo, double hi, double *v, struct err *e);
 

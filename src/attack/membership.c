@@ -7,7 +7,6 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "eval/robustness.h"
-#include "eval/stats.h"
 
 enum { POOLED_BELOW = 16 }; /* shadow models a side: one deviation for all rows */
 
@@ -29,32 +28,15 @@ static const struct param table[] = {
                "RMIA: a of the offline mean (1+a)/2 mean + (1-a)/2"),
     {0}};
 
-/* Figures of scores [n] whose first `members` are of members: AUC, true positive rates at 1 and 5 %
- * false positives, the scores. */
+/* Figures of scores [n] whose first `members` are of members, and the scores. */
 static int put_scores(const double *score, int n, int members, json_t *to, struct err *e)
 {
-    double auc, at_1, at_5;
-    double *copy = mem_alloc((size_t)n, sizeof *copy, e);
-    if (!copy)
-        return -1;
-    for (int i = 0; i < n; i++)
-        copy[i] = score[i];
-    const int ones = stats_present(copy, members),
-              zeros = stats_present(copy + members, n - members);
-    const int rc = stats_auc(copy + members, zeros, copy, ones, &auc, e) ||
-                   stats_tpr_at_fpr(copy + members, zeros, copy, ones, 0.01, &at_1, e) ||
-                   stats_tpr_at_fpr(copy + members, zeros, copy, ones, 0.05, &at_5, e);
-    free(copy);
-    if (rc)
-        return -1;
     json_t *list = json_array();
     for (int i = 0; i < n; i++)
         json_array_append_new(list, json_finite(score[i]));
-    json_put_real(to, "auc", auc);
-    json_put_real(to, "tpr_at_1", at_1);
-    json_put_real(to, "tpr_at_5", at_5);
+    const int rc = attack_put_auc(to, score, members, score + members, n - members, e);
     json_object_set_new(to, "scores", list);
-    return 0;
+    return rc;
 }
 
 /* What is known of the pool: rows' probabilities under the model and under the shadows. */

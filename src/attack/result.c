@@ -6,6 +6,7 @@
 #include "attack/attack.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "eval/stats.h"
 
 /* --- comparisons --- */
 
@@ -276,4 +277,17 @@ int attack_lines_close(struct attack_lines *l, int rc, struct err *e)
         rc = -1;
     file_out_abort(&l->file);
     return rc;
+}
+
+int attack_put_auc(json_t *to, const double *one, int n_one, const double *zero, int n_zero,
+                   struct err *e)
+{
+    struct roc r;
+    if (roc_init(&r, zero, n_zero, one, n_one, e))
+        return -1;
+    json_put_real(to, "auc", roc_auc(&r));
+    json_put_real(to, "tpr_at_1", roc_tpr(&r, 0.01));
+    json_put_real(to, "tpr_at_5", roc_tpr(&r, 0.05));
+    roc_fini(&r);
+    return 0;
 }

@@ -65,6 +65,7 @@ static const struct {
      "it is)"},
     {"term_weights", "give --term-weights constant"},
     {"train_options", "give --train-options FILE"},
+    {"weights", "give fewer --weights"},
 };
 
 /* "give --forget FILE" in text[room]; "" if no option would help. */

@@ -45,6 +45,10 @@ static const struct kind kinds[] = {
      "{target, references, reference_trained_on_it, population_target, population_references}: "
      "RMIA's scores",
      stats_rmia},
+    {"exposure",
+     "{loss, candidates: [...]}, or a list of them: a canary's exposure by rank and by a skew "
+     "normal",
+     stats_exposure},
     {"aggregates",
      "{models: [...], full_utility}: memorisation, privacy, utility and overall from their parts",
      stats_aggregates},

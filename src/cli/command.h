@@ -24,6 +24,7 @@ enum {
 
 int cmd_account(int argc, char **argv);
 int cmd_attack(int argc, char **argv);
+int cmd_canaries(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_eval(int argc, char **argv);

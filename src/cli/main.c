@@ -33,6 +33,7 @@ static const struct command commands[] = {
     {"report", "compare evaluation logs of several models in one table", cmd_report},
     {"stats", "statistics of attacks and scores of papers from given numbers", cmd_stats},
     {"attack", "try to bring back what a model was made to forget", cmd_attack},
+    {"canaries", "make secrets to insert into training data, and insert them", cmd_canaries},
     {"generate", "continue prompts with a model", cmd_generate},
     {"score", "log-probabilities of answers under a model", cmd_score},
     {"convert", "convert a model to another format or storage type", cmd_convert},

@@ -33,6 +33,7 @@ int stats_curve(json_t *j, const struct stats_options *o, struct err *e);
 int stats_robustness(json_t *j, const struct stats_options *o, struct err *e);
 int stats_lira(json_t *j, const struct stats_options *o, struct err *e);
 int stats_rmia(json_t *j, const struct stats_options *o, struct err *e);
+int stats_exposure(json_t *j, const struct stats_options *o, struct err *e);
 int stats_aggregates(json_t *j, const struct stats_options *o, struct err *e);
 
 #endif

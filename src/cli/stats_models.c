@@ -62,6 +62,28 @@ int stats_curve(json_t *j, const struct stats_options *o, struct err *e)
     return each_row(j, one_curve, e);
 }
 
+/* --- exposure --- */
+
+static int one_canary(json_t *row, struct err *e)
+{
+    struct numbers others = {0};
+    double loss;
+    const int rc =
+        json_need_real(row, "loss", &loss, e) || stats_numbers(&others, row, "candidates", 3, e);
+    if (!rc) {
+        json_put_real(row, "exposure", exposure_of_rank(others.v, others.n, loss));
+        json_put_real(row, "estimate", exposure_estimate(others.v, others.n, loss));
+    }
+    free(others.v);
+    return rc;
+}
+
+int stats_exposure(json_t *j, const struct stats_options *o, struct err *e)
+{
+    (void)o;
+    return each_row(j, one_canary, e);
+}
+
 /* --- robustness --- */
 
 static int one_metric(json_t *row, struct err *e)

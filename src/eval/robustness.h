@@ -85,6 +85,14 @@ int rmia_scores(const double *p, const double *refs, const unsigned char *traine
                 const double *pop, const double *pop_refs, int n_pop, int n_refs, double a,
                 double gamma, double *score, struct err *e);
 
+/* --- Canaries (arXiv 1802.08232): a secret's loss among those of n >= 1 alternatives --- */
+
+/* log2(n + 1) - log2(rank of the secret's), in bits: at most log2(n + 1). */
+double exposure_of_rank(const double *loss, int n, double own);
+/* -log2 of the share of all alternatives whose loss is lower, by a skew-normal distribution with
+ * the moments of the given ones; NaN if these are equal. */
+double exposure_estimate(const double *loss, int n, double own);
+
 /* --- Aggregates (arXiv 2605.24614, after arXiv 2506.12618) --- */
 
 /* n / sum(1 / (v + 1e-12)). */
