@@ -52,8 +52,8 @@ static void bend(void *ctx, const struct pass *p, device float *x)
     p->m->ops->scale(x, 1.25f, (size_t)p->batch->n_tokens * (size_t)p->m->cfg.width);
 }
 
-static int run(struct result *out, struct model *m, bool share, float *grads, struct arena *a,
-               struct err *e)
+static int run(struct result *out, struct model *m, bool share, bool again, float *grads,
+               struct arena *a, struct err *e)
 {
     struct seq s[SEQS];
     struct batch b;
@@ -65,7 +65,8 @@ static int run(struct result *out, struct model *m, bool share, float *grads, st
     float lse[ROWS], g[ROWS], dx[ROWS * 24] = {0};
     const struct linear_tap linear = {.forward = count_product, .ctx = out};
     const struct tap tap = {.place = PLACE_RESID, .layer = 1, .forward = bend, .backward = bend};
-    const struct forward how = {.keep = true, .taps = &tap, .n_taps = 1, .linear = &linear};
+    const struct forward how = {
+        .keep = true, .recompute = again, .taps = &tap, .n_taps = 1, .linear = &linear};
     *out = (struct result){.grads = grads};
     arena_reset(a);
     sequences(s, ids, mask);
@@ -106,9 +107,9 @@ static void check_difference(struct model *m, const float *grads, const char *na
         norm += (double)grads[i] * (double)grads[i];
     }
     m->ops->axpy(m->own, h, along, n);
-    BUG_ON(run(&up, m, true, NULL, a, &e));
+    BUG_ON(run(&up, m, true, false, NULL, a, &e));
     m->ops->axpy(m->own, -2 * h, along, n);
-    BUG_ON(run(&down, m, true, NULL, a, &e));
+    BUG_ON(run(&down, m, true, false, NULL, a, &e));
     m->ops->axpy(m->own, h, along, n);
     /* ReLU has corners, which a difference goes across. */
     near((up.loss - down.loss) / (2 * (double)h), slope, 0,
@@ -124,7 +125,7 @@ static void compare(struct model *m, const char *name, bool differences, struct 
     struct result each, once;
     float *g0 = mem_alloc(n, sizeof *g0, &e), *g1 = mem_alloc(n, sizeof *g1, &e);
     double off = 0, far = 0, top = 0;
-    BUG_ON(run(&each, m, false, g0, a, &e) || run(&once, m, true, g1, a, &e));
+    BUG_ON(run(&each, m, false, false, g0, a, &e) || run(&once, m, true, false, g1, a, &e));
     for (int r = 0; r < ROWS; r++) {
         double d = fabs((double)each.logp[r] - (double)once.logp[r]);
         far = d <= far ? far : d;
@@ -141,6 +142,29 @@ static void compare(struct model *m, const char *name, bool differences, struct 
     ok(off < 5e-6 * top, "%s: and the gradient, off by %.1e of %.2g", name, off, top);
     if (differences)
         check_difference(m, g1, name, a);
+    free(g0);
+    free(g1);
+}
+
+/* Layers that run again in the backward give the same bits in less memory. */
+static void check_again(struct model *m, const char *name, struct arena *a)
+{
+    struct err e;
+    const size_t n = m->table.grads;
+    struct result kept, again;
+    float *g0 = mem_alloc(n, sizeof *g0, &e), *g1 = mem_alloc(n, sizeof *g1, &e);
+    for (int share = 0; share < 2; share++) {
+        BUG_ON(run(&kept, m, share, false, g0, a, &e));
+        const size_t most = a->used;
+        BUG_ON(run(&again, m, share, true, g1, a, &e));
+        const size_t less =
+            forward_bytes(&m->cfg, kept.tokens, true) - recompute_bytes(&m->cfg, kept.tokens);
+        ok(!memcmp(g0, g1, n * sizeof *g0) && kept.loss == again.loss &&
+               kept.products == again.products,
+           "%s: recomputed%s, the same bits", name, share ? " and shared" : "");
+        ok(a->used < most - less + 4096 && a->used + 4096 > most - less,
+           "%s: in %zu instead of %zu bytes", name, a->used, most);
+    }
     free(g0);
     free(g1);
 }
@@ -163,6 +187,7 @@ static void check_lora(struct model *m, const char *name, struct arena *a)
                 m->own[m->table.v[i].offset + j] = 0.1f * (float)rng_normal(&r);
         snprintf(text, sizeof text, "%s, LoRA", name);
         compare(m, text, false, a);
+        check_again(m, text, a);
     }
     free(base);
 }
@@ -177,6 +202,7 @@ int main(void)
         snprintf(name, sizeof name, "%s%s", kinds[i].family, kinds[i].what);
         if (ok(build(&m, &kinds[i]), "%s", name)) {
             compare(&m, name, true, &a);
+            check_again(&m, name, &a);
             if (!strcmp(kinds[i].family, "llama") || !strcmp(kinds[i].family, "gemma2"))
                 check_lora(&m, name, &a);
         }

@@ -2,12 +2,22 @@
 
 #include "model/layer.h"
 
-size_t forward_bytes(const struct model_config *c, int n_tokens, bool keep)
+/* `rows`: of the width. */
+static size_t pass_bytes(const struct model_config *c, int n_tokens, size_t layers, size_t rows)
 {
-    size_t layers = keep ? (size_t)c->layers : 1, rows = keep ? 3 : 2; /* norm, x, dx */
     size_t per_token = layer_floats(c) * layers + rows * (size_t)c->width + (size_t)c->ff +
                        (c->experts ? moe_scratch_floats(c) : 0);
     return per_token * (size_t)n_tokens * sizeof(float);
+}
+
+size_t forward_bytes(const struct model_config *c, int n_tokens, bool keep)
+{
+    return pass_bytes(c, n_tokens, keep ? (size_t)c->layers : 1, keep ? 3 : 2); /* norm, x, dx */
+}
+
+size_t recompute_bytes(const struct model_config *c, int n_tokens)
+{
+    return pass_bytes(c, n_tokens, 1, 2 + (size_t)c->layers); /* the layers' inputs */
 }
 
 size_t backward_bytes(const struct model_config *c, int n_tokens)
@@ -96,6 +106,28 @@ static int n_positions(const struct batch *b)
     return top + 1;
 }
 
+/* What layer l keeps while it runs. */
+static struct layer_acts acts_of(const struct pass *p, int l)
+{
+    struct layer_acts s = p->acts[p->how.keep ? l : 0];
+    if (p->how.recompute) {
+        device float *x = s.x;
+        s = p->again;
+        s.x = x;
+        s.mlp_in = pass_is_tapped(p, PLACE_MLP_IN, l) ? s.mlp_in : NULL;
+    }
+    return s;
+}
+
+static int take_acts(struct pass *p, struct layer_acts *s, bool mlp_in, struct arena *a,
+                     struct err *e)
+{
+    const size_t nc = (size_t)p->batch->n_tokens * (size_t)p->m->cfg.width;
+    if (layer_acts_init(s, p->m, p->batch->n_tokens, a, e))
+        return -1;
+    return !mlp_in || (s->mlp_in = p->m->ops->take(a, nc, e)) ? 0 : -1;
+}
+
 /* acts, x and scratch. */
 static int pass_init(struct pass *p, struct arena *a, struct err *e)
 {
@@ -109,11 +141,19 @@ static int pass_init(struct pass *p, struct arena *a, struct err *e)
         !(p->x = o->take(a, n * w, e)) ||
         (c->experts && moe_scratch_init(&p->moe, p->m, p->batch->n_tokens, a, e)))
         return -1;
-    for (int l = 0; l < kept; l++)
-        if (layer_acts_init(&p->acts[l], p->m, p->batch->n_tokens, a, e) ||
-            (how->keep && pass_is_tapped(p, PLACE_MLP_IN, l) &&
-             !(p->acts[l].mlp_in = o->take(a, n * w, e))))
+    bool tapped = false;
+    for (int l = 0; l < kept; l++) {
+        const bool taps = how->keep && pass_is_tapped(p, PLACE_MLP_IN, l);
+        tapped |= taps;
+        p->acts[l] = (struct layer_acts){0};
+        if (how->recompute ? l && !(p->acts[l].x = o->take(a, n * w, e))
+                           : take_acts(p, &p->acts[l], taps, a, e))
             return -1;
+    }
+    if (how->recompute && take_acts(p, &p->again, tapped, a, e))
+        return -1;
+    if (how->recompute)
+        p->acts[0].x = p->again.x;
     return 0;
 }
 
@@ -155,6 +195,7 @@ int model_forward(struct model *m, const struct batch *b, const struct forward *
     const int layers = how->layers ? how->layers : m->cfg.layers;
     p->how.layers = layers;
     BUG_ON(how->keys && (how->keep || b->path));
+    BUG_ON(how->recompute && !how->keep);
     if (b->path && share_keys(p, a, e))
         return -1;
     if (model_reserve_positions(m, how->keys ? how->keys->positions : n_positions(b), e) ||
@@ -162,13 +203,13 @@ int model_forward(struct model *m, const struct batch *b, const struct forward *
         return -1;
     embed(p, p->acts[0].x);
     for (int l = 0; l < layers; l++) {
-        struct layer_acts *s = &p->acts[keep ? l : 0];
+        struct layer_acts s = acts_of(p, l);
         /* Without keep, input and output swap places. */
         device float *out = l + 1 == layers || !keep ? p->x : p->acts[l + 1].x;
-        layer_forward(p, l, s, out);
+        layer_forward(p, l, &s, out);
         if (!keep && l + 1 < layers) {
-            p->x = s->x;
-            s->x = out;
+            p->x = s.x;
+            p->acts[0].x = out;
         }
     }
     return 0;
@@ -201,6 +242,14 @@ static int lowest_layer(const struct pass *p, const device float *grads)
     return lowest;
 }
 
+/* Makes again what layer l keeps; its output, which nothing reads any more, goes to p->x. */
+static void redo(struct pass *p, int l, struct layer_acts *s)
+{
+    p->redoing = true;
+    layer_forward(p, l, s, p->x);
+    p->redoing = false;
+}
+
 int pass_backward(struct pass *p, device float *dx, device float *grads, struct arena *a,
                   struct err *e)
 {
@@ -211,8 +260,12 @@ int pass_backward(struct pass *p, device float *dx, device float *grads, struct 
     const int lowest = lowest_layer(p, grads);
     for (int l = p->how.layers - 1; l >= lowest - 1 && l >= 0; l--) {
         pass_tap_back(p, PLACE_RESID, l, dx);
-        if (l >= lowest)
-            layer_backward(p, l, &p->acts[l], &r, dx, grads);
+        if (l >= lowest) {
+            struct layer_acts s = acts_of(p, l);
+            if (p->how.recompute)
+                redo(p, l, &s);
+            layer_backward(p, l, &s, &r, dx, grads);
+        }
     }
     if (!lowest)
         embed_back(p, dx, grads);

@@ -115,6 +115,8 @@ struct keys {
 struct forward {
     int layers;              /* runs the first so many; 0: all */
     bool keep;               /* activations, so that pass_backward can follow */
+    bool recompute;          /* of what keep keeps only the layers' inputs; the rest is made again
+                              * in the backward, from the same numbers: the same bits */
     bool training;           /* dropout */
     const struct keys *keys; /* NULL: every sequence attends to its own path; not if keep */
     const struct tap *taps;
@@ -170,6 +172,8 @@ struct pass {
     const struct batch *batch; /* borrowed */
     struct forward how;
     struct layer_acts *acts;  /* [layers] if kept, else [1] */
+    struct layer_acts again;  /* of one layer, without x: if acts hold only x */
+    bool redoing;             /* the forward of a layer runs for the second time */
     device float *x;          /* [N,C] output of the last layer run */
     device float *norm, *act; /* scratch [N,C], [N,F] */
     struct moe_scratch moe;   /* if there are experts */
@@ -191,6 +195,7 @@ int pass_backward(struct pass *p, device float *dx, device float *grads, struct 
 /* Bytes that a forward takes for N tokens, with the [N,C] gradient of its output where it is kept;
  * and those that a backward takes on top. For planning. */
 size_t forward_bytes(const struct model_config *c, int n_tokens, bool keep);
+size_t recompute_bytes(const struct model_config *c, int n_tokens); /* kept, with recompute */
 size_t backward_bytes(const struct model_config *c, int n_tokens);
 
 /* The taps at a place, in order forward and in the opposite order backward; for layer.c. */

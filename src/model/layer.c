@@ -258,11 +258,14 @@ void layer_forward(const struct pass *p, int l, struct layer_acts *s, device flo
         moe_forward(p, l, &s->moe, h);
     else
         mlp_act(p, l, s, h);
+    if (p->redoing && !c->experts && !s->mlp_out)
+        return; /* the backward needs no more */
     if (!c->parallel)
         m->ops->copy(out, s->x2, nc);
     if (c->experts)
         join_branch(p, l, PLACE_MLP_OUT, W_NORM_MLP_POST, out, p->moe.y, &s->n2p);
     else
         add_branch(p, l, PLACE_MLP_OUT, W_DOWN, W_NORM_MLP_POST, out, p->act, s->mlp_out, &s->n2p);
-    pass_tap(p, PLACE_RESID, l, out);
+    if (!p->redoing)
+        pass_tap(p, PLACE_RESID, l, out);
 }

@@ -112,7 +112,7 @@ static void apply(const struct pass *p, const struct matrix *w, device float *y,
     if (weight_has(&m->table, w->bias))
         m->ops->bias(y, model_weight(m, w->bias, w->layer) + w->first, n, w->out);
     lora_forward(m, w->index, w->first, w->out, y, x, n, p->how.training);
-    if (tap && tap->forward) {
+    if (tap && tap->forward && !p->redoing) {
         const struct product seen = product_of(p, w, x, NULL, n);
         tap->forward(tap->ctx, &seen);
     }

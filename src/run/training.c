@@ -180,6 +180,7 @@ int training_open(struct training *t, const struct run *r, struct err *e)
         return -1;
     engine_init(&t->engine, &t->s.model);
     t->engine.compat = t->s.compat;
+    t->engine.recompute = c->train.recompute;
     t->engine.alone = !c->train.share_prefixes;
     t->engine.keep_bytes = (size_t)c->train.keep_states << 20;
     if (run_data_read(&t->data, &t->s, o, &c->alternates, &c->recipe, &t->engine, e) ||

@@ -96,6 +96,7 @@ struct engine {
     double gap;                  /* KGA's gap, for terms that use it */
     const struct latent *latent; /* borrowed; NULL: none */
     bool frozen;                 /* no gradient of weights is computed */
+    bool recompute;              /* layers run again in the backward; their inputs alone are kept */
     bool alone;          /* prefixes that sequences of a micro-batch share are computed for each */
     bool measuring;      /* losses of the model in evaluation mode: without dropout */
     device float *grads; /* owned, flat by weight.at; NULL until the first micro-batch */

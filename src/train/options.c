@@ -26,6 +26,9 @@ const struct param train_params[] = {
                  "read the rows of every micro-batch from FILE (JSON Lines)"),
     STRING_PARAM(struct train_options, write_order, NULL, "FILE",
                  "write the rows of every micro-batch to FILE"),
+    BOOL_PARAM(struct train_options, recompute, false,
+               "run each layer again in the backward instead of keeping what it computed: a third "
+               "more time, a small part of the memory for activations, the same results"),
     BOOL_PARAM(struct train_options, share_prefixes, true,
                "compute a prefix that sequences of a micro-batch have in common once"),
     INT_PARAM(struct train_options, keep_states, 0, 1e9, 1024,

@@ -255,6 +255,7 @@ int pass_forward(struct micro_pass *w, int layers)
         return -1;
     const struct forward how = {.layers = layers,
                                 .keep = true,
+                                .recompute = g->recompute,
                                 .training = !g->measuring,
                                 .taps = w->taps,
                                 .n_taps = w->n_taps};
