@@ -75,10 +75,54 @@ run("$tar --mapping-steps 5 --model $dir/merged --out $dir/whole");
 run("$tar --mapping-steps 5 --adapter test/data/lora/all --out $dir/parts");
 same('whole', 'parts', 'an adapter is merged once, and is part of the reference');
 
+# UNDO: another method's result, noised, distilled.
+run("$short --method UNDO --undo-epochs 3 --undo-lr 1e-2 --undo-alpha 0.2 --seed 7 --out $dir/whole");
+run("$both --method NPO --epochs 3 --seed 7 --out $dir/unlearned");
+same('whole/unlearned', 'unlearned', 'UNDO: its teacher is what the method leaves');
+run("merge --quiet --base $dir/unlearned --method undo --alpha 0.2 --seed 7 --out $dir/noised");
+same('whole/noised', 'noised', 'UNDO: its student is that, with noise');
+run("$short --method UNDO --first none --model $dir/noised --ref $dir/unlearned --seed 7 --out $dir/parts");
+same('whole', 'parts', 'UNDO: distilled, as by hand');
+run("$short --method UNDO --ref $dir/unlearned --undo-alpha 0.2 --seed 7 --out $dir/parts");
+same('whole', 'parts', 'UNDO: an unlearned model may be given');
+my ($undo, $plain) = map { decode_json(get("$dir/$_/run.json")) } qw(whole unlearned);
+is($undo->{forget_nll}[0], $plain->{forget_nll}[0], 'UNDO: the NLL before is that of the model before all stages');
+
+# --- the end: what was learnt is subtracted ---
+
+run("train --model $cur --quiet --batch 4 --lr 1e-2 --max-steps 4 --data $forget --out $dir/overfitted");
+run("merge --quiet --base $cur --add $dir/overfitted --method negate --lambda 0.5 --out $dir/negated");
+my $vector = "forget --quiet --lr 1e-2 --batch 4 --max-steps 4 --method TaskVector --scale 0.5 --model $cur --forget $forget";
+run("$vector --out $dir/whole");
+same('whole', 'negated', 'TaskVector: the bytes of a training and a merge');
+my $nll = decode_json(get("$dir/whole/run.json"))->{forget_nll};
+cmp_ok($nll->[1], '>', $nll->[0], 'TaskVector: the NLL after is that of the result');
+run("locate --quiet --locate salun --ratio 0.3 --model $cur --forget $forget --retain $retain --out $dir/mask.safetensors");
+run("$vector --mask $dir/mask.safetensors --out $dir/parts");
+run("train --model $cur --quiet --batch 4 --lr 1e-2 --max-steps 4 --data $forget --mask $dir/mask.safetensors --out $dir/masked");
+run("merge --quiet --base $cur --add $dir/masked --method negate --lambda 0.5 --out $dir/negated --overwrite");
+same('parts', 'negated', 'TaskVector: under a mask, too');
+run("train --model $cur --quiet --batch 4 --lr 1e-2 --max-steps 4 --data $forget --locate lora --save-adapter --out $dir/adapter");
+run("merge --quiet --model $cur --adapter $dir/adapter --method pem --lambda 0.5 --into weights --out $dir/negated --overwrite");
+run("$vector --locate lora --out $dir/parts");
+($status) = run("diff $dir/parts/model.safetensors $dir/negated/model.safetensors --rtol 0 --atol 1e-6");
+is($status, 0, 'TaskVector: of adapters, as PEM subtracts them');
+run("$vector --locate lora --save-adapter --out $dir/saved");
+run("convert --quiet $cur $dir/merged_again --adapter $dir/saved");
+($status) = run("diff $dir/parts/model.safetensors $dir/merged_again/model.safetensors --rtol 0 --atol 1e-6");
+is($status, 0, 'TaskVector: which can be saved');
+run("$both --max-steps 4 --method SKU --last none --out $dir/learnt_sku");
+run("$both --max-steps 4 --method SKU --scale 0.7 --out $dir/whole");
+run("merge --quiet --base $cur --add $dir/learnt_sku --method negate --lambda 0.7 --out $dir/negated --overwrite");
+same('whole', 'negated', 'SKU: what its first stage learns, subtracted');
+my ($first_step) = steps('learnt_sku');
+is_deeply([sort keys %{$first_step->{terms}}], ['alternate.nll', 'forget.nll', 'retain.kl_ascent'], 'SKU: its three parts');
+
 # --- interrupted ---
 
 for my $case (['WHP --reinforced-epochs 150', 'reinforced', 'INT'], ['KGA --new-model-epochs 150 --holdout ' . $new, 'new_model', 'TERM'],
               ['TAR --tar-steps 2 --batch 2 --mapping-steps 300', 'mapping', 'INT'],
+              ['UNDO --undo-epochs 150', 'unlearned', 'INT'], ['UNDO --undo-epochs 2 --max-steps 300', '', 'INT'],
               ['WHP --max-steps 300', '', 'INT'], ['WHP --max-steps 300', '', 'KILL'],
               ['TAR --tar-steps 2 --batch 2 --mapping-steps 3 --max-steps 300', '', 'INT']) {
     my ($method, $stage, $signal) = @$case;
@@ -116,13 +160,14 @@ check("$kga --holdout $new --new-model test/data/models/llama --gap 0 --out $dir
     qr/new model '.*llama' has a vocabulary of 320, the model 104$/, 'a model of another vocabulary');
 check("probe --model $cur --method KGA --reinforced $dir/learnt --batch test/data/survey/batches.safetensors --out $dir/probe", 1,
     qr/needs the helper model 'new': give --gap NATS$/, 'probe measures no gap');
-check("$both --first mopping --out $dir/none", 2, qr/there is no first phase 'mopping': give --first mapping or none/, 'no such stage');
+check("$both --first mopping --out $dir/none", 2, qr/there is no first phase 'mopping': give --first mapping, undo or none/, 'no such stage');
 check("$both --method TAR --forget $new --mapping-steps -1 --out $dir/none", 2, qr/--mapping-steps: '-1' is not an integer from 0/, 'fewer than no steps');
 check("$both --method NPO --reinforced-lr 1e-3 --out $dir/none", 2, qr/reinforced/, 'the option of a stage that does not run');
 check('methods KGA', 0, qr/^stage before training: fine-tuning of a copy on new data.*--new-model-lr/ms, 'methods KGA tells its stages');
 check('methods TAR', 0, qr/^stage before training: random mapping of the weights.*--mapping-steps/ms, 'methods TAR too');
 is_deeply({map { $_->{name} => $_->{stages} } grep { @{$_->{stages}} } @{decode_json(scalar `$unlearn methods --json`)}},
-    {WHP => ['reinforced'], RKLD => ['reinforced'], KGA => ['reinforced', 'new_model'], TAR => ['mapping']}, 'and no other method');
+    {WHP => ['reinforced'], RKLD => ['reinforced'], KGA => ['reinforced', 'new_model'], TAR => ['mapping'],
+     UNDO => ['unlearned', 'noised']}, 'and no other method');
 check('methods NPO', 0, qr/^(?!.*stage before training:)/s, 'NPO has none');
 
 done_testing();

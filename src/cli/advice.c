@@ -22,7 +22,7 @@ static const struct {
     {"data", "use --data FILE"},
     {"expert", "give --expert-prompt TEXT, or --concept TEXT"},
     {"files", "restore it, or start over with --overwrite"},
-    {"first", "give --first mapping or none"},
+    {"first", "give --first mapping, undo or none"},
     {"folds", "give --folds 2 or more, or 0 for none"},
     {"lambdas", "give --lambdas LIST"},
     {"lat_layer", "give --lat-layer %s"},

@@ -127,7 +127,7 @@ static int write_needs(const struct recipe *r, char *text, size_t n, struct err 
     add_parts(&l, r);
     int rc = add_wrapper(&l, r->method, e) || steps_of(&p, r, e);
     for (int k = 0; !rc && k < p.n; k++)
-        if (!strcmp(p.step[k].row->makes, "model")) {
+        if (p.step[k].row->first && p.step[k].row->method) {
             rc = recipe_open(&before, p.step[k].row->method, e);
             add_parts(&l, &before);
             break;
@@ -175,6 +175,11 @@ static void print_steps(const struct recipe *r)
         printf("\nstage before training: %s, unless --%s is given:\n", p.step[k].row->help,
                p.step[k].row->instead);
         param_help(p.step[k].row->params, stdout);
+    }
+    const char *last = preset_of(r->method, "last");
+    if (last && !strcmp(last, "negate")) {
+        printf("\nat the end, unless --last none is given: theta - scale (trained - theta)\n");
+        param_help(negate_params, stdout);
     }
 }
 

@@ -37,6 +37,11 @@ PRESET(soul_kl, {"retain_term", "soul_kl"});
 PRESET(elm, {"retain_term", "likeliest_ref"}, {"extra_term", "nll"}, {"extra_role", "generic"},
        {"generic_from", "guided"});
 
+PRESET(negate, {"last", "negate"});
+PRESET(sku, {"retain_term", "kl_ascent"}, {"extra_term", "nll"}, {"alternate_from", "forget"},
+       {"last", "negate"});
+PRESET(undo, {"retain_loss_type", "KL"}, {"first", "undo"});
+
 static const char peer[] = "OpenUnlearning's code", formula[] = "the paper's formula in PyTorch",
                   differences[] = "central differences";
 
@@ -148,6 +153,16 @@ const struct method methods[] = {
     {"RepNoise", "representation", "arXiv 2405.14577",
      "ascent on forget data, with hidden states trained to noise after every layer", "ascent", true,
      repnoise_preset, "its definition as plain loops"},
+    {"TaskVector", "arithmetic", "arXiv 2212.04089",
+     "learn the forget data, then go as far the other way (task vector negation)", "nll", false,
+     negate_preset, "the same by `unlearn train` and `unlearn merge`"},
+    {"SKU", "arithmetic", "arXiv 2402.10058",
+     "learn the forget data and answers of other rows, leave the target model on retain data, then "
+     "go as far the other way",
+     "nll", true, sku_preset, "the sum of its parts; negation as TaskVector's"},
+    {"UNDO", "robust", "arXiv 2506.06278",
+     "unlearn by another method, then distil the result into a copy that noise has damaged", NULL,
+     true, undo_preset, "its stages run by hand"},
     {0},
 };
 

@@ -1,6 +1,7 @@
 #include "run/run.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "base/compat.h"
 #include "base/json.h"
@@ -104,7 +105,9 @@ static const struct param chosen_params[] = {
 
 static const struct param first_params[] = {
     STRING_PARAM(struct run_names, first, "none", "NAME",
-                 "stage before the method's own training: none, mapping"),
+                 "stages before the method's own training: none, mapping, undo"),
+    CHOICE_PARAM(struct run_names, last, "none|negate", "none",
+                 "after it: negate goes as far the other way, theta - scale (trained - theta)"),
     {0},
 };
 
@@ -171,6 +174,7 @@ static int take_names(struct run_config *c, const char *title, const struct para
     c->names.locate = given.locate ? given.locate : c->names.locate;
     c->names.wrapper = given.wrapper ? given.wrapper : c->names.wrapper;
     c->names.first = given.first ? given.first : c->names.first;
+    c->names.last = given.last ? given.last : c->names.last;
     return 0;
 }
 
@@ -208,7 +212,8 @@ static int choose_course(struct run_config *c, const struct param_taker *t, stru
              procedure_of(p, &c->recipe, c->names.first, e);
     for (int k = 0; !rc && k < p->n; k++)
         rc = take(c, p->step[k].row->help, p->step[k].row->params, &p->step[k].o, t, e);
-    return rc;
+    p->negates = !rc && !strcmp(c->names.last, "negate");
+    return rc || (p->negates && take(c, "what was learnt is subtracted", negate_params, p, t, e));
 }
 
 int run_config_choose(struct run_config *c, const struct param_taker *taker, struct err *e)

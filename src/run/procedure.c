@@ -7,6 +7,8 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "locate/locators.h"
+#include "model/lora.h"
+#include "run/merge.h"
 #include "run/state.h"
 #include "train/checkpoint.h"
 #include "train/loop.h"
@@ -37,12 +39,34 @@ static int step_train(struct run *r, const struct step_options *o, struct err *e
         if (run_makes_mask(c))
             c->locator = (struct choice){.row = &locator_all};
     }
-    int rc = recipe_open(&c->recipe, r->step->method, e);
+    int rc = recipe_open(&c->recipe, o->method ? o->method : r->step->method, e);
     if (!rc) {
         recipe_apply_compat(&c->recipe, c->setup.compat);
         rc = run_training(r, e);
     }
     recipe_fini(&c->recipe);
+    return rc;
+}
+
+/* The model "reference", shrunk towards noise (UNDO, arXiv 2506.06278). */
+static int step_noise(struct run *r, const struct step_options *o, struct err *e)
+{
+    const struct run_model *from = run_model(r, "reference");
+    const struct merge_options how = {.base = from->path,
+                                      .lambda = 1,
+                                      .data = {.dtype = "f32"},
+                                      .dtype = "f32",
+                                      .seed = r->c.train.seed};
+    struct choice rule;
+    struct merge_result done = {.n_tries = 0};
+    char alpha[JSON_REAL_TEXT], beta[JSON_REAL_TEXT];
+    json_real_text(o->alpha, alpha);
+    json_real_text(o->beta, beta);
+    const struct param_preset given[] = {{"alpha", alpha}, {"beta", beta}, {0}};
+    int rc = choice_init(&rule, table_find(merge_rules, "method", "undo", e), given, e) ||
+             run_merge(&done, &how, &rule, NULL, 0, r->dir, NULL, e);
+    merge_result_fini(&done);
+    choice_fini(&rule);
     return rc;
 }
 
@@ -77,6 +101,28 @@ static const struct param mapping_params[] = {
     {0},
 };
 
+/* The noise of the authors' code; which method unlearns, and how far, is not the paper's. */
+static const struct param unlearned_params[] = {
+    {"undo_method", PARAM_STRING, offsetof(struct step_options, method), 0, 0, NULL, "NPO", "NAME",
+     "the method that unlearns, before the result is distilled"},
+    ROW("undo_lr", lr, PARAM_REAL, 0, 10, "1e-5", "its peak learning rate"),
+    ROW("undo_epochs", epochs, PARAM_REAL, 0.001, 100000, "5", "its epochs"),
+    {0},
+};
+
+static const struct param noised_params[] = {
+    ROW("undo_alpha", alpha, PARAM_REAL, 0, 1, "0.3",
+        "weights of the student: (1 - alpha) w + alpha beta N of the unlearned model's"),
+    ROW("undo_beta", beta, PARAM_REAL, 0, 100, "0.1", "scale of the noise N; 0: they shrink only"),
+    {0},
+};
+
+const struct param negate_params[] = {
+    REAL_PARAM(struct procedure, scale, 0, 1000, 1,
+               "how far the model goes against what it has learnt"),
+    {0},
+};
+
 static const struct step table[] = {
     {.name = "reinforced",
      .help = "fine-tuning of a copy on the forget data until it overfits (the reinforced model)",
@@ -102,13 +148,30 @@ static const struct step table[] = {
      .what = step_train,
      .method = "RandomMapping",
      .makes = "model",
+     .first = "mapping",
      .instead = "first none",
      .params = mapping_params},
+    {.name = "unlearned",
+     .help = "unlearning by another method: the teacher of UNDO's distillation",
+     .what = step_train,
+     .method = "NPO",
+     .makes = "reference",
+     .first = "undo",
+     .instead = "ref MODEL",
+     .params = unlearned_params},
+    {.name = "noised",
+     .help = "its weights shrunk, with noise: the student",
+     .what = step_noise,
+     .makes = "model",
+     .first = "undo",
+     .instead = "first none",
+     .params = noised_params},
 };
 
 enum { N_TABLE = sizeof table / sizeof *table };
 
-static bool is_first(const struct step *s)
+/* It changes the weights that the run's own training starts from. */
+static bool is_start(const struct step *s)
 {
     return !strcmp(s->makes, "model");
 }
@@ -127,9 +190,9 @@ int procedure_of(struct procedure *p, const struct recipe *r, const char *first,
     bool found = !strcasecmp(first, "none");
     p->n = 0;
     for (int k = 0; k < N_TABLE; k++) {
-        const bool named = is_first(&table[k]) && !strcasecmp(table[k].name, first);
+        const bool named = table[k].first && !strcasecmp(table[k].first, first);
         found |= named;
-        if (!named && !makes_helper(&table[k], r))
+        if (!named && (table[k].first || !makes_helper(&table[k], r)))
             continue;
         p->step[p->n].row = &table[k];
         param_defaults(table[k].params, &p->step[p->n++].o);
@@ -234,7 +297,7 @@ static int make(const struct run *r, const struct step *s, const struct step_opt
 /* The run continues as if its model had been given. */
 static void use(struct run *r, const struct step *s, const char *dir)
 {
-    if (is_first(s) && !run_model(r, "reference")) {
+    if (is_start(s) && !run_model(r, "reference")) {
         const struct run_model *target = run_model(r, "model");
         set_model(r, "reference", target->path, target->adapter);
     }
@@ -273,11 +336,11 @@ void procedure_clear(const char *out)
     }
 }
 
-/* A step that changes the weights and has no steps to train is left out. */
+/* A training that changes the weights and has no steps is left out. */
 static bool is_due(const struct run *r, int k)
 {
     const struct step *s = r->c.procedure.step[k].row;
-    return is_first(s) ? r->c.procedure.step[k].o.steps > 0 : !run_model(r, s->makes);
+    return is_start(s) ? !s->method || r->c.procedure.step[k].o.steps > 0 : !run_model(r, s->makes);
 }
 
 int procedure_run(struct run *r, struct err *e)
@@ -300,8 +363,54 @@ int procedure_plan(struct run *r, struct err *e)
         if (!is_due(r, k))
             continue;
         log_note("stage '%s' would be trained first", s->name);
-        if (!is_first(s))
+        if (!is_start(s))
             set_model(r, s->makes, r->c.setup.model, NULL);
     }
+    return 0;
+}
+
+/* --- the end --- */
+
+/* w [count] = b - scale (w - b). */
+static void turn(float *w, const float *b, size_t count, double scale)
+{
+    for (size_t j = 0; j < count; j++)
+        w[j] = (float)((double)b[j] - scale * ((double)w[j] - (double)b[j]));
+}
+
+static void turn_adapters(struct model *m, double scale)
+{
+    for (int i = 0; i < m->table.n_model; i++) {
+        const struct weight *a = m->lora->of[i] < 0 ? NULL : &m->table.v[m->lora->of[i]];
+        if (!a)
+            continue;
+        float *w = m->ops->map(m->own + a->offset, a->count);
+        for (size_t j = 0; j < a->count; j++)
+            w[j] = (float)(-scale * (double)w[j]);
+        m->ops->unmap(m->own + a->offset);
+    }
+}
+
+int procedure_end(struct training *t, const struct run *r, struct err *e)
+{
+    const struct procedure *p = &r->c.procedure;
+    struct model *m = &t->s.model, base;
+    if (!p->negates || r->step)
+        return 0;
+    if (m->lora) {
+        turn_adapters(m, p->scale);
+        return 0;
+    }
+    const struct run_model *from = run_model(r, "model");
+    if (setup_open_frozen(&base, "the base", from->path, from->adapter, MODEL_READ, m, e))
+        return -1;
+    for (int i = 0; i < m->table.n_model; i++) {
+        const struct weight *w = &m->table.v[i];
+        turn(m->ops->map(m->own + w->offset, w->count), m->ops->map_read(base.w[i], w->count),
+             w->count, p->scale);
+        m->ops->unmap(base.w[i]);
+        m->ops->unmap(m->own + w->offset);
+    }
+    model_close(&base);
     return 0;
 }

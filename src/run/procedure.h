@@ -25,7 +25,9 @@ struct run;
 
 struct step_options {
     double lr, epochs;
-    int64_t steps; /* of a step that is not measured in epochs; 0: it is left out */
+    int64_t steps;      /* of a training that is not measured in epochs; 0: it is left out */
+    const char *method; /* of step_train, instead of the row's; NULL: that */
+    double alpha, beta; /* of noise */
 };
 
 struct step {
@@ -34,6 +36,8 @@ struct step {
     /* Writes the model to r->dir, which is open and of this step. `r` is a copy for the step: the
      * run's config but for the directory, and the models made so far (run/state.h). */
     int (*what)(struct run *r, const struct step_options *o, struct err *e);
+    const char
+        *first; /* the value of `first` that brings it; NULL: a term that uses what it makes */
     const char *method;  /* of step_train: the method that it trains by */
     const char *needs;   /* the role on whose data it trains; NULL: on the data of the run */
     const char *makes;   /* the model's name */
@@ -49,10 +53,15 @@ struct procedure {
         struct step_options o;
     } step[PROCEDURE_STEPS];
     int n;
+    bool negates; /* at its end the run's own training is turned to its opposite, theta - scale tau
+                   */
+    double scale;
 };
 
-/* The steps that a method needs: they make the helper models of its terms, and change the weights
- * that it starts from if `first` names such a step ("none": no). Their options are at the defaults.
+extern const struct param negate_params[]; /* on struct procedure, where it negates */
+
+/* The steps that a method needs: they make the helper models of its terms, and what `first` names
+ * ("none": nothing), such as other weights to start from. Their options are at the defaults.
  */
 int procedure_of(struct procedure *p, const struct recipe *r, const char *first, struct err *e);
 

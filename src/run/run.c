@@ -151,6 +151,18 @@ static int note_nll(json_t *about, const struct nll_change *nll, struct err *e)
     return 0;
 }
 
+/* NLLs before are of the weights that the whole run starts from: of the step that changes them, if
+ * there is one. */
+static bool is_beginning(const struct run *r)
+{
+    for (int k = 0; k < r->c.procedure.n; k++) {
+        const struct step *s = r->c.procedure.step[k].row;
+        if (s->first && r->step_dir[k])
+            return r->step == s && isnan(r->result->nll.forget[0]);
+    }
+    return !r->step;
+}
+
 static int train(struct training *t, struct trainer *how, struct run *r, struct err *e)
 {
     struct train_report *report = &r->result->report;
@@ -158,9 +170,9 @@ static int train(struct training *t, struct trainer *how, struct run *r, struct 
     how->stop = h && h->interrupt ? h->interrupt(h->ctx) : NULL;
     how->model_bytes = model_bytes(t, &r->c.run);
     struct nll_change *nll = &r->result->nll;
-    const bool measured = !r->step && !how->dry_run && t->engine.sets[ROLE_FORGET];
-    *nll = (struct nll_change){{NAN, NAN}, {NAN, NAN}, 0, 0};
-    if ((measured && run_measure_nll(&t->engine, &nll->forget[0], &nll->retain[0], e)) ||
+    const bool there = !how->dry_run && t->engine.sets[ROLE_FORGET], measured = !r->step && there;
+    if ((there && is_beginning(r) &&
+         run_measure_nll(&t->engine, &nll->forget[0], &nll->retain[0], e)) ||
         train_run(how, report, e))
         return -1;
     if (how->dry_run)
@@ -169,7 +181,8 @@ static int train(struct training *t, struct trainer *how, struct run *r, struct 
         return err_code(e, ERR_INTERRUPTED, "interrupted");
     nll->steps = report->steps;
     nll->clipped = report->clipped;
-    if ((measured && run_measure_nll(&t->engine, &nll->forget[1], &nll->retain[1], e)) ||
+    if (procedure_end(t, r, e) ||
+        (measured && run_measure_nll(&t->engine, &nll->forget[1], &nll->retain[1], e)) ||
         (measured && note_nll(how->cost->about, nll, e)))
         return -1;
     if (save_model(t, r, e) || train_cost_write(how->cost, true, e))
@@ -243,7 +256,7 @@ int run_exact(const struct run_config *c, const struct exact_request *q, const s
 {
     struct outdir dir = {0};
     struct run r = {.c = *c, .hooks = h, .result = out, .request = q};
-    *out = (struct run_result){.finished = false};
+    *out = (struct run_result){.nll = {{NAN, NAN}, {NAN, NAN}, 0, 0}};
     const struct log before = log_swap(h ? h->log : NULL);
     run_models_given(&r);
     r.options = run_config_values(c);

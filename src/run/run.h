@@ -41,7 +41,7 @@ extern const struct run_kind run_kind_train, run_kind_forget;
 /* What is chosen by name. */
 struct run_names {
     const char *method, *optimiser;
-    const char *locate, *wrapper, *first; /* NULL: the method's, else the table's default */
+    const char *locate, *wrapper, *first, *last; /* NULL: the method's, else the table's default */
 };
 
 extern const struct param method_name_params[]; /* `method`, on struct run_names */

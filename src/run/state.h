@@ -184,4 +184,8 @@ struct training {
 int training_open(struct training *t, const struct run *r, struct err *e);
 void training_close(struct training *t);
 
+/* After the run's own training (procedure.c): negates what it has learnt, if the run is to. Of
+ * adapters A changes its sign (PEM, arXiv 2306.14870), so that a saved one is negated, too. */
+int procedure_end(struct training *t, const struct run *r, struct err *e);
+
 #endif
