@@ -71,6 +71,22 @@ my $t = tensors("$dir/wagle.safetensors");
 is(scalar(grep { /^mask\./ } keys %$t) . ' ' . scalar(grep { /^score\./ } keys %$t), '30 30', '--scores: both');
 is(scalar @{$t->{'mask.model.norm.weight'}}, 3, 'a bit an element');
 
+
+# The same shares as a heat map.
+($status, $out) = run_apart("report --mask $dir/wagle.safetensors --model $cur");
+is($status, 0, 'report --mask');
+like($out, qr/^\S+: keeps 9\.998 % of 18984 weights\n% kept .* q .*\n.*layer 2 .*\d \S/s, 'by layer and kind, with shades') or diag $out;
+like($out, qr/\d @/, 'one is the darkest');
+($status, $out) = run_apart("report --mask $dir/wagle.safetensors --model $cur --json");
+my $shares = decode_json($out);
+is(scalar @{$shares->{layers}}, 3, 'report --mask --json: layers');
+cmp_ok(abs($shares->{share} - 1898 / 18984), '<', 1e-12, 'the share of all');
+my $of_q = $j->{share_per_tensor}{'model.layers.1.self_attn.q_proj.weight'};
+cmp_ok(abs($shares->{layers}[1]{q} - $of_q), '<', 1e-12, 'and of a layer and kind');
+refuses("report --mask $dir/wagle.safetensors", 1, qr/a mask is of a model, which is not given: use --model/, 'report --mask without a model');
+refuses("report --mask $dir/wagle.safetensors --model test/data/models/qwen2", 1, qr/'mask\./, 'of another model');
+refuses('report', 2, qr/too few words: give evaluation logs, or --mask FILE/, 'nothing');
+
 refuses("locate --model $cur $rows --locate salun --ratio 0 --out $dir/x", 2, qr/--ratio 0 keeps nothing/, 'a share of 0');
 refuses("locate --model $cur $rows --locate salun --ratio 1.5 --out $dir/x", 2, qr/ratio.*0 to 1/, 'a share above 1');
 refuses("locate --model $cur $rows --ratio .5 --out $dir/x", 2, qr/no locator given/, 'no locator');

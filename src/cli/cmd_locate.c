@@ -11,6 +11,7 @@
 #include "cli/start.h"
 #include "locate/mask_file.h"
 #include "run/data.h"
+#include "report/mask_share.h"
 #include "run/locate.h"
 #include "train/mask.h"
 
@@ -128,106 +129,26 @@ static int print_list(const struct options *o, struct err *e)
 
 /* --- the result --- */
 
-/* The kinds of parameters, and the slots that they stand for: first to last. */
-static const struct {
-    const char *name;
-    enum slot first, last;
-} kinds[] = {
-    {"embed", W_EMBED, W_POS},
-    {"q", W_Q, W_Q_B},
-    {"k", W_K, W_K_B},
-    {"v", W_V, W_V_B},
-    {"qkv", W_QKV, W_QKV_B},
-    {"o", W_O, W_O_B},
-    {"gate", W_GATE, W_GATE_B},
-    {"up", W_UP, W_UP_B},
-    {"gate_up", W_GATE_UP, W_GATE_UP_B},
-    {"down", W_DOWN, W_DOWN_B},
-    {"experts", W_ROUTER, W_EXPERT_DOWN_B},
-    {"head", W_HEAD, W_HEAD_B},
-    {"norms", W_NORM_ATTN, W_NORM_OUT_B}, /* what is left */
-};
-enum { N_KINDS = sizeof kinds / sizeof *kinds };
-
-static int kind_of(enum slot slot)
-{
-    int k = 0;
-    while (slot < kinds[k].first || slot > kinds[k].last)
-        k++;
-    return k;
-}
-
-static size_t kept_of(const struct job *j, const struct weight *w)
-{
-    size_t n = 0;
-    for (size_t k = w->offset; k < w->offset + w->count; k++)
-        n += j->found.bits[k / 64] >> k % 64 & 1;
-    return n;
-}
-
-/* Kept and all elements by layer and kind; row 0 stands before the layers. Owned by the caller. */
-struct cell_count {
-    double kept, all;
-};
-
-static struct cell_count *count_cells(const struct job *j, struct cell_count *sum, struct err *e)
-{
-    const struct model *m = &j->s.model;
-    struct cell_count *c = mem_alloc((size_t)(m->cfg.layers + 1) * N_KINDS, sizeof *c, e);
-    *sum = (struct cell_count){0};
-    for (int i = 0; c && i < m->table.n_model; i++) {
-        const struct weight *w = &m->table.v[i];
-        struct cell_count *at = &c[(w->layer + 1) * N_KINDS + kind_of(w->slot)];
-        const double kept = (double)kept_of(j, w);
-        at->kept += kept;
-        at->all += (double)w->count;
-        sum->kept += kept;
-        sum->all += (double)w->count;
-    }
-    return c;
-}
-
-static void print_table(const struct job *j, const struct cell_count *c)
-{
-    const int rows = j->s.model.cfg.layers + 1;
-    bool has[N_KINDS] = {false};
-    for (int i = 0; i < rows * N_KINDS; i++)
-        has[i % N_KINDS] |= c[i].all > 0;
-    printf("%% kept  ");
-    for (int k = 0; k < N_KINDS; k++)
-        if (has[k])
-            printf("  %7s", kinds[k].name);
-    for (int r = 0; r < rows; r++) {
-        char name[24] = "no layer";
-        if (r)
-            snprintf(name, sizeof name, "layer %d", r - 1);
-        printf("\n%-8s", name);
-        for (int k = 0; k < N_KINDS; k++) {
-            const struct cell_count *at = &c[r * N_KINDS + k];
-            if (has[k] && at->all > 0)
-                printf("  %7.2f", 100 * at->kept / at->all);
-            else if (has[k])
-                printf("  %7s", "");
-        }
-    }
-    putchar('\n');
-}
-
-static void print_text(const struct job *j, const struct locator *l, const struct cell_count *c,
-                       const struct cell_count *sum, const char *out)
+static int print_text(const struct job *j, const struct locator *l, const struct mask_share *s,
+                      const char *out, struct err *e)
 {
     static const char *const units[] = {"tensors", "elements", "rows", "neurons"};
     const struct selected *r = &j->found.result;
     printf("%s: kept %zu of %zu %s", l->name, r->kept, r->units, units[l->unit]);
     if (l->unit != UNIT_ELEMENT)
-        printf(", %.0f of %.0f elements", sum->kept, sum->all);
-    printf(" (%.4g %% of the model) -> %s\n", 100 * sum->kept / sum->all, out);
+        printf(", %.0f of %.0f elements", s->sum.kept, s->sum.all);
+    printf(" (%.4g %% of the model) -> %s\n", 100 * s->sum.kept / s->sum.all, out);
     if (r->kept < r->asked)
         printf("asked for %zu: the others have no score\n", r->asked);
     if (!isnan(r->threshold))
         printf("threshold %.9g, next %.9g, %zu within 1e-4 of the threshold\n", r->threshold,
                r->next, r->near);
-    print_table(j, c);
+    struct buf table = {0};
+    int rc = mask_share_write(s, false, &table, e);
+    if (!rc)
+        fputs(table.data, stdout);
+    buf_fini(&table);
+    return rc;
 }
 
 static json_t *real_or_null(double x)
@@ -235,24 +156,25 @@ static json_t *real_or_null(double x)
     return isfinite(x) ? json_real(x) : json_null();
 }
 
-static int print_object(const struct job *j, const struct locator *l, const struct cell_count *sum,
+static int print_object(const struct job *j, const struct locator *l, const struct mask_share *s,
                         const char *out, struct err *e)
 {
     const struct selected *r = &j->found.result;
     const struct weight_table *t = &j->s.model.table;
     json_t *tensors = json_object(), *shares = json_object();
     for (int i = 0; i < t->n_model; i++) {
-        const size_t kept = kept_of(j, &t->v[i]);
+        const size_t kept = s->kept[i];
         json_object_set_new(tensors, t->v[i].name, json_integer((json_int_t)kept));
         json_object_set_new(shares, t->v[i].name, json_real((double)kept / (double)t->v[i].count));
     }
-    json_t *all = json_pack(
-        "{s:s, s:I, s:I, s:I, s:o, s:o, s:I, s:f, s:f, s:o, s:o, s:f, s:f, s:f, s:s}", "locator",
-        l->name, "units", (json_int_t)r->units, "k", (json_int_t)r->asked, "kept",
-        (json_int_t)r->kept, "threshold", real_or_null(r->threshold), "next", real_or_null(r->next),
-        "within_1e_4", (json_int_t)r->near, "elements", sum->kept, "share", sum->kept / sum->all,
-        "kept_per_tensor", tensors, "share_per_tensor", shares, "tokens", j->found.scores.tokens,
-        "seconds", j->found.seconds, "gradient_seconds", j->found.scores.seconds, "out", out);
+    json_t *all =
+        json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:I, s:f, s:f, s:o, s:o, s:f, s:f, s:f, s:s}",
+                  "locator", l->name, "units", (json_int_t)r->units, "k", (json_int_t)r->asked,
+                  "kept", (json_int_t)r->kept, "threshold", real_or_null(r->threshold), "next",
+                  real_or_null(r->next), "within_1e_4", (json_int_t)r->near, "elements",
+                  s->sum.kept, "share", s->sum.kept / s->sum.all, "kept_per_tensor", tensors,
+                  "share_per_tensor", shares, "tokens", j->found.scores.tokens, "seconds",
+                  j->found.seconds, "gradient_seconds", j->found.scores.seconds, "out", out);
     int rc = all ? command_print_json(all, JSON_INDENT(1), e) : err_no_memory(e, "result");
     json_decref(all);
     return rc;
@@ -261,13 +183,12 @@ static int print_object(const struct job *j, const struct locator *l, const stru
 static int print_result(const struct job *j, const struct locator *l, const struct options *o,
                         struct err *e)
 {
-    struct cell_count sum, *c = count_cells(j, &sum, e);
-    int rc = c ? 0 : -1;
-    if (!rc && o->json)
-        rc = print_object(j, l, &sum, o->out, e);
-    else if (!rc)
-        print_text(j, l, c, &sum, o->out);
-    free(c);
+    struct mask_share s;
+    int rc = mask_share_count(&s, &j->s.model, j->found.bits, e) ||
+                     (o->json ? print_object(j, l, &s, o->out, e) : print_text(j, l, &s, o->out, e))
+                 ? -1
+                 : 0;
+    mask_share_fini(&s);
     return rc;
 }
 
