@@ -32,12 +32,9 @@ static size_t place(const char *weight)
 {
     char key[128];
     snprintf(key, sizeof key, "offset.%s", weight);
-    const struct tensor *t = tensor_find(&order, key);
-    struct err e;
-    int *at = tensor_ints(t, &e);
-    const size_t from = (size_t)*at;
-    free(at);
-    return from;
+    int32_t at; /* read without an allocation: test_memory lets them fail */
+    memcpy(&at, tensor_find(&order, key)->data, sizeof at);
+    return (size_t)at;
 }
 
 struct setting {
