@@ -68,6 +68,14 @@ for my $step (0 .. 5) {
 }
 is(decode_json(get("$dir/golden/gcg_unlearned.json"))->[0]{suffix}, 'xamxcatat wascx', 'the suffix that it finds');
 
+# the derivatives of a batch, as probe writes them
+my ($probed) = run("probe --input-grad --model test/data/models/llama --batch test/data/models/llama/forward.safetensors --out $dir/grad.safetensors");
+is($probed, 0, 'probe --input-grad');
+my ($grad, $theirs) = (tensors("$dir/grad.safetensors"), tensors('test/data/attacks/input/grad_llama.safetensors'));
+cmp_ok(worst($grad->{$_}, $theirs->{$_}), '<', 1e-4, "probe --input-grad: $_") for sort keys %$theirs;
+like((run("probe --input-grad --role retain --model test/data/models/llama --batch test/data/models/llama/forward.safetensors --out $dir/none"))[1],
+    qr/no 'retain\.input_ids' with labels/, 'another role is not there');
+
 # what it traced is replayed, and a seed repeats
 my $drawn = attack("$message --steps 3 --filter suffix --trace --seed 4 --out $dir/drawn");
 my $again = attack("$message --steps 3 --filter suffix --replay $dir/drawn --trace --seed 9 --out $dir/again");

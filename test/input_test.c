@@ -33,7 +33,7 @@ static void open_model(struct bench *b, const char *model)
     b->o.setup.model = path_of(model);
     b->o.out = test_dir();
     b->a = (struct attack_run){.o = &b->o, .which = ATTACK_UNLEARNED};
-    if (setup_open(&b->a.s, &b->o.setup, false, &e))
+    if (setup_open(&b->a.s, &b->o.setup, MODEL_READ, &e))
         note("%s", e.msg);
 }
 

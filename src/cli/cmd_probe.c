@@ -24,6 +24,9 @@ static const struct param params[] = {
     STRING_PARAM(struct probe_options, out, NULL, "FILE", "safetensors to write"),
     BOOL_PARAM(struct probe_options, lens, false,
                "no method: the logit lens, what the hidden states of every layer predict"),
+    BOOL_PARAM(struct probe_options, input_grad, false,
+               "no method: the gradient of the NLL with respect to the input embeddings"),
+    STRING_PARAM(struct probe_options, role, "forget", "ROLE", "input-grad: whose tokens"),
     STRING_PARAM(struct probe_options, linear, NULL, "FILE",
                  "no model: logistic regression on features 'X' [n,d] with labels 'y' [n]"),
     INT_PARAM(struct probe_options, classes, 2, 10000, 2,
@@ -58,7 +61,9 @@ static const char about[] =
     "final norm and head make of the hidden states\n"
     "at the scored labels: label_logprob.l, top1.l, top1_margin.l, rank.l, "
     "entropy.l, kl_final_lens.l = KL(final || lens) and\n"
-    "raw.label_logprob.l without the final norm. --linear writes coef, "
+    "raw.label_logprob.l without the final norm. --input-grad writes loss, grad_embed [B,T,C] with "
+    "respect to the rows of\n"
+    "the embedding, before a family scales them, and grad_onehot_rowI [T,V]. --linear writes coef, "
     "intercept and test_proba of the regularised optimum\n"
     "1/2 |W|^2 + C sum of cross-entropies, as scikit-learn defines it:\n\n"
     "  unlearn probe --lens --model M --batch batch.safetensors --out "
@@ -290,9 +295,10 @@ int cmd_probe(int argc, char **argv)
         choice_fini(&p.locator);
     if (status == ARGS_GO) {
         struct err e = {.msg = ""};
-        const int rc = check_out(&so, &o, &e) || (o.linear ? probe_linear(&so, &o, &e)
-                                                  : o.lens ? probe_lens(&so, &o, &e)
-                                                           : run(&p, &so, &o, &r, &e));
+        const int rc = check_out(&so, &o, &e) || (o.linear       ? probe_linear(&so, &o, &e)
+                                                  : o.lens       ? probe_lens(&so, &o, &e)
+                                                  : o.input_grad ? probe_input(&so, &o, &e)
+                                                                 : run(&p, &so, &o, &r, &e));
         status = rc ? args_fail(&a, &e) : STATUS_DONE;
     }
     choice_fini(&p.locator);

@@ -10,11 +10,14 @@ struct probe_options {
     const char *linear;
     int64_t classes, train;
     double c;
-    bool overwrite, rmu_clip_all, lens;
+    const char *role;
+    bool overwrite, rmu_clip_all, lens, input_grad;
 };
 
 /* Logit lens of the batch: what each layer predicts, to o->out. */
 int probe_lens(const struct setup_options *so, const struct probe_options *o, struct err *e);
+/* The gradient with respect to the input embeddings of the batch's role, to o->out. */
+int probe_input(const struct setup_options *so, const struct probe_options *o, struct err *e);
 /* Logistic regression on the features of o->linear, to o->out. */
 int probe_linear(const struct setup_options *so, const struct probe_options *o, struct err *e);
 

@@ -1,5 +1,5 @@
-/* unlearn probe --lens and --linear: hidden states under the model's own head, and a linear probe
- * on given features. */
+/* unlearn probe --lens, --input-grad and --linear: hidden states under the model's own head,
+ * gradients of input embeddings, and a linear probe on given features. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,13 +9,15 @@
 #include "data/splice.h"
 #include "eval/lens.h"
 #include "eval/logistic.h"
+#include "objectives/terms.h"
 #include "tensor/file.h"
+#include "train/perturb.h"
 
 /* One tensor of a result. */
 struct output {
     char name[48];
     enum dtype dtype;
-    int64_t shape[2];
+    int64_t shape[3];
     int n_dims;
     const void *data;
 };
@@ -104,6 +106,106 @@ int probe_lens(const struct setup_options *so, const struct probe_options *o, st
     if (!rc)
         print_lens(&l);
     lens_fini(&l);
+    dataset_fini(&d);
+    tensor_file_close(&f);
+    setup_close(&s);
+    return rc ? -1 : 0;
+}
+
+/* --- the gradient of the input --- */
+
+/* The loss of all rows in one pass, and its derivative [tokens,C] into p->d. */
+static int differentiate(struct model *m, const struct dataset *d, struct perturb *p, double *loss,
+                         struct arena *a, struct err *e)
+{
+    const struct objective nll = {
+        .term = &term_nll, .role = {ROLE_FORGET}, .weight = 1, .goal = GOAL_FORGET};
+    struct micro mb = {.rows = {NULL}};
+    const struct order order = {.micro = &mb, .n = 1, .per_epoch = 1};
+    const struct latent at = {.place = PLACE_EMBED};
+    struct engine engine;
+    struct norm norm;
+    struct micro_result res = {0};
+    size_t tokens = 0;
+    int *rows = arena_zeros(a, (size_t)d->n, sizeof *rows, e);
+    for (int i = 0; rows && i < d->n; i++) {
+        rows[i] = i;
+        tokens += (size_t)d->seqs[i].n;
+    }
+    mb.rows[ROLE_FORGET] = rows;
+    mb.n[ROLE_FORGET] = d->n;
+    engine_init(&engine, m);
+    engine.frozen = engine.measuring = true;
+    engine.sets[ROLE_FORGET] = d;
+    int rc = !rows || perturb_init(p, m, &at, tokens, a, e) || engine_add(&engine, &nll, e);
+    if (!rc) {
+        engine.latent = &p->at;
+        engine_count(&engine, &order, 0, 1, &norm);
+        rc = engine_micro(&engine, &mb, &norm, &res, e);
+    }
+    *loss = res.loss[0];
+    engine_fini(&engine);
+    return rc;
+}
+
+/* The tensors, of packed d [tokens,C]: rows of a batch are padded with zeros. */
+static int write_input(const struct model *m, const struct dataset *d, const struct perturb *p,
+                       double loss, const char *path, struct arena *a, struct err *e)
+{
+    const size_t width = (size_t)m->cfg.width, vocab = (size_t)m->cfg.vocab, n = (size_t)d->n;
+    size_t longest = 0;
+    for (size_t i = 0; i < n; i++)
+        longest = (size_t)d->seqs[i].n > longest ? (size_t)d->seqs[i].n : longest;
+    float *embed = arena_zeros(a, n * longest * width, sizeof *embed, e), value = (float)loss;
+    device float *onehot = m->ops->take(a, n * longest * vocab + 1, e);
+    struct output *out = arena_zeros(a, n + 2, sizeof *out, e);
+    if (!embed || !onehot || !out)
+        return -1;
+    m->ops->fill(onehot, 0, n * longest * vocab);
+    const device float *from = p->d;
+    for (size_t i = 0; i < n; from += (size_t)d->seqs[i++].n * width) {
+        const int t = d->seqs[i].n;
+        ops_read(m->ops, embed + i * longest * width, from, (size_t)t * width);
+        m->ops->linear(onehot + i * longest * vocab, from, model_weight(m, W_EMBED, -1), t,
+                       (int)width, (int)vocab, 0);
+    }
+    const float *rows = m->ops->map_read(onehot, n * longest * vocab);
+    const int64_t t = (int64_t)longest;
+    out[0] = (struct output){"loss", DT_F32, {1}, 1, &value};
+    out[1] = (struct output){"grad_embed", DT_F32, {d->n, t, (int64_t)width}, 3, embed};
+    for (size_t i = 0; i < n; i++) {
+        out[2 + i] =
+            (struct output){"", DT_F32, {t, (int64_t)vocab}, 2, rows + i * longest * vocab};
+        snprintf(out[2 + i].name, sizeof out->name, "grad_onehot_row%zu", i);
+    }
+    const int rc = write_tensors(out, d->n + 2, path, e);
+    m->ops->unmap(onehot);
+    return rc;
+}
+
+int probe_input(const struct setup_options *so, const struct probe_options *o, struct err *e)
+{
+    const enum role role = role_by_name(o->role);
+    struct tensor_file f = {0};
+    struct setup s = {0};
+    struct dataset d = {0};
+    struct perturb p;
+    struct arena a = {0};
+    double loss;
+    bool there = false;
+    if (role == ROLE_COUNT)
+        return err_set(e, "unknown role '%s'", o->role);
+    if (!o->batch)
+        return err_set(e, "no batch given: use --batch FILE");
+    int rc = setup_open(&s, so, MODEL_READ, e) || tensor_file_open(&f, o->batch, e) ||
+             dataset_from_tensors(&d, role, &f, 0, &there, e);
+    if (!rc && (!there || !d.n_labels))
+        rc = err_set(e, "'%s' has no '%s.input_ids' with labels", o->batch, o->role);
+    rc = rc || differentiate(&s.model, &d, &p, &loss, &a, e) ||
+         write_input(&s.model, &d, &p, loss, o->out, &a, e);
+    if (!rc)
+        printf("loss %.9g\n", loss);
+    arena_fini(&a);
     dataset_fini(&d);
     tensor_file_close(&f);
     setup_close(&s);
