@@ -66,7 +66,7 @@ static int vectors_most(struct search *s, int n_rows, int *most, struct err *e)
 /* --- one search --- */
 
 /* The loss of all its rows, by row into s->loss, and the derivative of their mean over labels. */
-static int look(struct search *s, long step, struct err *e)
+static int take_losses(struct search *s, long step, struct err *e)
 {
     const struct model *m = &s->in->a->s.model;
     const size_t floats = (size_t)s->p.at.n * (size_t)m->cfg.width;
@@ -142,7 +142,7 @@ static double share_of(const struct search *s, int row)
     return s->c->universal ? 1 : seq_labels(seq_of(s, row)) / labels;
 }
 
-static int walk(struct search *s, int restart, struct err *e)
+static int search_once(struct search *s, int restart, struct err *e)
 {
     const struct model *m = &s->in->a->s.model;
     const size_t floats = (size_t)s->p.at.n * (size_t)m->cfg.width;
@@ -152,7 +152,7 @@ static int walk(struct search *s, int restart, struct err *e)
     draw_start(s, restart);
     for (size_t i = 0; i < losses; i++)
         s->loss[i] = NAN;
-    for (s->made = 0; !(rc = look(s, s->made, e)) && finite_at(s, s->made); s->made++) {
+    for (s->made = 0; !(rc = take_losses(s, s->made, e)) && finite_at(s, s->made); s->made++) {
         double mean = 0;
         for (int i = 0; i < s->n; i++)
             mean += s->loss[(size_t)i * ((size_t)s->c->steps + 1) + (size_t)s->made] *
@@ -198,7 +198,7 @@ static int search_rows(struct search *s, const int *rows, int n, struct err *e)
     s->rows = rows;
     s->n = n;
     for (int r = 0; !rc && r < s->c->restarts; r++) {
-        rc = walk(s, r, e);
+        rc = search_once(s, r, e);
         const bool won = input_record(s->in, s->target, rows, n, s->loss);
         for (int i = 0; !rc && s->course && !r && i < n; i++)
             memcpy(s->course->loss + (size_t)rows[i] * each, s->loss + (size_t)i * each,

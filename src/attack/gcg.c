@@ -36,8 +36,8 @@ static const struct param table[] = {
     INPUT_CONTROL_PARAM(struct gcg_params),
     {0}};
 
-static int climb_target(struct gcg *g, enum input_target t, struct progress *bar, json_t *lines,
-                        struct err *e)
+static int search_target(struct gcg *g, enum input_target t, struct progress *bar, json_t *lines,
+                         struct err *e)
 {
     struct input *in = g->in;
     int *rows = mem_alloc((size_t)in->n, sizeof *rows, e), n = 0, rc = !rows;
@@ -45,11 +45,11 @@ static int climb_target(struct gcg *g, enum input_target t, struct progress *bar
         if (in->attacked[i])
             rows[n++] = i;
     if (g->p->universal) {
-        rc = rc || gcg_climb(g, t, rows, n, lines, e);
+        rc = rc || gcg_search(g, t, rows, n, lines, e);
         in->done[t] = in->n;
     }
     for (int i = 0; !rc && !g->p->universal && i < in->n; i++) {
-        rc = gcg_climb(g, t, &i, 1, lines, e);
+        rc = gcg_search(g, t, &i, 1, lines, e);
         in->done[t] = i + 1;
         progress_step(bar, bar->done + 1, in->a->spent.forward_tokens, NULL);
     }
@@ -88,7 +88,7 @@ static int write_lines(const struct input *in, const json_t *lines, struct err *
     return rc;
 }
 
-static int climb_all(struct gcg *g, json_t *to, struct err *e)
+static int search_all(struct gcg *g, json_t *to, struct err *e)
 {
     struct progress bar;
     struct err write = {.msg = ""};
@@ -97,7 +97,7 @@ static int climb_all(struct gcg *g, json_t *to, struct err *e)
     input_restart(g->in);
     progress_start(&bar, "gcg", INPUT_TARGETS * g->in->n);
     for (int t = 0; !rc && t < INPUT_TARGETS; t++)
-        rc = g->in->rows[t] && climb_target(g, (enum input_target)t, &bar, lines, e);
+        rc = g->in->rows[t] && search_target(g, (enum input_target)t, &bar, lines, e);
     progress_end(&bar);
     input_put(g->in, to);
     put_elicited(lines, to);
@@ -119,7 +119,7 @@ static int run(struct attack_run *a, const void *params, json_t *block, struct e
     if (!rc)
         input_put_before(&in, block);
     json_t *to = rc ? NULL : attack_begin(a, block, "gcg");
-    if (to && !(rc = climb_all(&g, to, e)))
+    if (to && !(rc = search_all(&g, to, e)))
         attack_end(a);
     for (int t = 0; t < INPUT_TARGETS; t++)
         input_slots_fini(&g.slots[t]);

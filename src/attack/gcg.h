@@ -2,7 +2,7 @@
  * an answer likely. Each step takes the derivative of the loss with respect to every possible token
  * at every place of the suffix, draws candidates with a few tokens replaced by promising ones, and
  * continues from the candidate with the least loss. Private to attack/: gcg.c has the table's row,
- * gcg_climb.c the steps, gcg_candidates.c what is tried, gcg_prompt.c where a suffix stands,
+ * gcg_search.c the steps, gcg_candidates.c what is tried, gcg_prompt.c where a suffix stands,
  * gcg_files.c what is written and replayed.
  */
 #ifndef ATTACK_GCG_H
@@ -62,8 +62,8 @@ void gcg_sample(const struct gcg *g, const int *ids, const int *top, struct rng 
 
 /* Over rows[n], which have one suffix. An object for it is appended to `lines`, however far it
  * came: row, target, suffix, ids, loss, elicited (the greedy answer is the target in every row). */
-int gcg_climb(struct gcg *g, enum input_target target, const int *rows, int n, json_t *lines,
-              struct err *e);
+int gcg_search(struct gcg *g, enum input_target target, const int *rows, int n, json_t *lines,
+               struct err *e);
 
 /* --- files --- */
 

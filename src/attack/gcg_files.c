@@ -18,13 +18,12 @@ void gcg_trace_fini(struct gcg_trace *t)
     *t = (struct gcg_trace){0};
 }
 
-static char *file_name(const struct gcg *g, enum input_target target, int row, char name[64])
+static char *file_name(enum input_target target, int row, char name[64])
 {
     char part[24] = "";
     if (row)
         snprintf(part, sizeof part, "_row%d", row + 1);
     snprintf(name, 64, "gcg%s%s", target == INPUT_CONTROL ? "_control" : "", part);
-    (void)g;
     return name;
 }
 
@@ -77,7 +76,7 @@ int gcg_trace_write(const struct gcg *g, const struct gcg_trace *t, enum input_t
     char name[64];
     if (!t->n)
         return 0;
-    char *path = input_file(g->in, file_name(g, target, row, name), "safetensors", e);
+    char *path = input_file(g->in, file_name(target, row, name), "safetensors", e);
     struct tensor_out *o = path ? tensor_out_open(path, e) : NULL;
     free(path);
     if (!o)
@@ -95,7 +94,7 @@ int gcg_replay_path(const struct gcg *g, enum input_target target, int row, char
     *path = NULL;
     if (g->p->candidates && target == INPUT_TRUE && !row)
         return (*path = mem_strdup(g->p->candidates, e)) ? 0 : -1;
-    snprintf(name, sizeof name, "%s_%s.safetensors", file_name(g, target, row, stem),
+    snprintf(name, sizeof name, "%s_%s.safetensors", file_name(target, row, stem),
              attack_model_name[a->which]);
     if (attack_replay_file(a, name, path, e))
         return -1;

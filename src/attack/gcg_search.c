@@ -16,7 +16,7 @@ struct tried {
 };
 
 /* The search over rows[n] for one target. */
-struct climb {
+struct search {
     struct gcg *g;
     enum input_target target;
     const int *rows;
@@ -35,13 +35,13 @@ struct climb {
     bool replays;
 };
 
-static struct seq *row_of(const struct climb *c, int i)
+static struct seq *row_of(const struct search *c, int i)
 {
     return &c->g->slots[c->target].seqs[c->rows[i]];
 }
 
 /* Puts a suffix into all rows. */
-static void place_suffix(struct climb *c, const int *ids)
+static void place_suffix(struct search *c, const int *ids)
 {
     const struct input_slots *s = &c->g->slots[c->target];
     for (int i = 0; i < c->n_rows; i++)
@@ -52,7 +52,7 @@ static void place_suffix(struct climb *c, const int *ids)
 /* --- the derivative --- */
 
 /* onehot [n,V] at the suffix in place, of the mean over the rows' labels. */
-static int differentiate(struct climb *c, struct err *e)
+static int differentiate(struct search *c, struct err *e)
 {
     const struct model *m = &c->g->in->a->s.model;
     const size_t floats = (size_t)c->g->n * (size_t)m->cfg.width;
@@ -78,7 +78,7 @@ static int differentiate(struct climb *c, struct err *e)
 /* --- candidates --- */
 
 /* Those that keep their tokens in every row; returns how many, or -1. */
-static int filter(struct climb *c, const int *sampled, int width, int *kept, struct err *e)
+static int filter(struct search *c, const int *sampled, int width, int *kept, struct err *e)
 {
     int n = 0;
     for (int w = 0; w < width; w++) {
@@ -97,7 +97,7 @@ static int filter(struct climb *c, const int *sampled, int width, int *kept, str
 }
 
 /* The rows with suffix `ids` in them, into seqs[n_rows] in the arena. */
-static int build(struct climb *c, const int *ids, struct seq *seqs, struct err *e)
+static int build(struct search *c, const int *ids, struct seq *seqs, struct err *e)
 {
     const struct input_slots *s = &c->g->slots[c->target];
     for (int i = 0; i < c->n_rows; i++) {
@@ -114,7 +114,7 @@ static int build(struct climb *c, const int *ids, struct seq *seqs, struct err *
 
 /* Losses of suffixes at ids + which[k] * n (which NULL: k * n): of every row into by_row [count,
  * rows], and whether each is elicited in all rows. What they share is computed once. */
-static int score(struct climb *c, const int *ids, const int *which, int count, double *by_row,
+static int score(struct search *c, const int *ids, const int *which, int count, double *by_row,
                  bool *elicits, struct err *e)
 {
     struct attack_run *a = c->g->in->a;
@@ -144,7 +144,7 @@ static int score(struct climb *c, const int *ids, const int *which, int count, d
 }
 
 /* The mean over labels of the rows' losses. */
-static double mean(const struct climb *c, const double *by_row)
+static double mean(const struct search *c, const double *by_row)
 {
     double sum = 0, labels = 0;
     for (int i = 0; i < c->n_rows; i++) {
@@ -156,7 +156,7 @@ static double mean(const struct climb *c, const double *by_row)
 
 /* --- what is held --- */
 
-static int keep(const struct climb *c, struct tried *t, const int *ids, double loss, bool elicits,
+static int keep(const struct search *c, struct tried *t, const int *ids, double loss, bool elicits,
                 struct err *e)
 {
     if (!t->ids && !(t->ids = mem_alloc((size_t)c->g->n, sizeof *t->ids, e)))
@@ -168,7 +168,7 @@ static int keep(const struct climb *c, struct tried *t, const int *ids, double l
 }
 
 /* Into the held ones: in place of the worst where it is better than that, or where only one is. */
-static int hold(struct climb *c, const int *ids, double loss, bool elicits, struct err *e)
+static int hold(struct search *c, const int *ids, double loss, bool elicits, struct err *e)
 {
     const bool always = !c->g->p->buffer;
     int at = c->n_held < c->held_most ? c->n_held : c->held_most - 1;
@@ -186,7 +186,7 @@ static int hold(struct climb *c, const int *ids, double loss, bool elicits, stru
 }
 
 /* Records the loss after `step` steps; [rows] by_row is of the suffix that is tried next. */
-static int note(struct climb *c, long step, const int *ids, const double *by_row, bool elicits,
+static int note(struct search *c, long step, const int *ids, const double *by_row, bool elicits,
                 struct err *e)
 {
     const double loss = mean(c, by_row);
@@ -197,7 +197,7 @@ static int note(struct climb *c, long step, const int *ids, const double *by_row
 
 /* --- a step --- */
 
-static int trace_step(struct climb *c, const struct gcg_step *s, long step, struct err *e)
+static int trace_step(struct search *c, const struct gcg_step *s, long step, struct err *e)
 {
     struct gcg_trace *t = &c->trace;
     const size_t n = (size_t)c->g->n, vocab = (size_t)c->g->in->a->s.model.cfg.vocab;
@@ -229,7 +229,7 @@ static int trace_step(struct climb *c, const struct gcg_step *s, long step, stru
 }
 
 /* The candidates: replayed ones, of which no more steps may be there, or drawn ones. */
-static int sample(struct climb *c, long step, const int *top, int **sampled, int *width,
+static int sample(struct search *c, long step, const int *top, int **sampled, int *width,
                   struct err *e)
 {
     const struct gcg_params *p = c->g->p;
@@ -243,7 +243,7 @@ static int sample(struct climb *c, long step, const int *top, int **sampled, int
 }
 
 /* Losses of the kept ones, the best of them, and what follows for the next step. */
-static int choose(struct climb *c, long step, struct gcg_step *s, struct err *e)
+static int choose(struct search *c, long step, struct gcg_step *s, struct err *e)
 {
     const size_t rows = (size_t)c->n_rows, kept = (size_t)s->n_kept;
     double *by_row = mem_alloc(kept * rows, sizeof *by_row, e);
@@ -270,7 +270,7 @@ static int choose(struct climb *c, long step, struct gcg_step *s, struct err *e)
 }
 
 /* *more: candidates were there to try. */
-static int step(struct climb *c, long number, bool *more, struct err *e)
+static int step(struct search *c, long number, bool *more, struct err *e)
 {
     const struct gcg_params *p = c->g->p;
     struct gcg_step s = {.ids = c->held[0].ids};
@@ -293,7 +293,7 @@ static int step(struct climb *c, long number, bool *more, struct err *e)
 
 /* --- a search --- */
 
-static int open_climb(struct climb *c, struct err *e)
+static int open_search(struct search *c, struct err *e)
 {
     struct gcg *g = c->g;
     const struct model *m = &g->in->a->s.model;
@@ -325,7 +325,7 @@ static int open_climb(struct climb *c, struct err *e)
     return rc;
 }
 
-static void close_climb(struct climb *c)
+static void close_search(struct search *c)
 {
     const struct ops *o = c->g->in->a->s.model.ops;
     o->free((device float *)c->at.delta);
@@ -345,7 +345,7 @@ static void close_climb(struct climb *c)
 }
 
 /* The suffixes to start from: the first, and with a buffer random printable ones. */
-static int start(struct climb *c, struct err *e)
+static int start(struct search *c, struct err *e)
 {
     struct gcg *g = c->g;
     const uint32_t vocab = (uint32_t)g->in->a->s.model.cfg.vocab;
@@ -368,13 +368,13 @@ static int start(struct climb *c, struct err *e)
 }
 
 /* Rows that a universal suffix was not made for, with the best one. */
-static int score_rest(struct climb *c, struct err *e)
+static int score_rest(struct search *c, struct err *e)
 {
     struct input *in = c->g->in;
     const size_t each = (size_t)in->steps + 1;
     int rc = 0;
     for (int i = 0; !rc && i < in->n; i++) {
-        struct climb one = {.g = c->g, .target = c->target, .rows = &i, .n_rows = 1};
+        struct search one = {.g = c->g, .target = c->target, .rows = &i, .n_rows = 1};
         bool elicits;
         if (!in->attacked[i])
             rc = score(&one, c->best.ids, NULL, 1,
@@ -385,7 +385,7 @@ static int score_rest(struct climb *c, struct err *e)
 }
 
 /* A line of the results by row: the best suffix, its text where there is one, and its loss. */
-static json_t *describe(struct climb *c, struct err *e)
+static json_t *describe(struct search *c, struct err *e)
 {
     json_t *j = json_pack("{s:i, s:s}", "row", c->rows[0] + 1, "target",
                           c->target == INPUT_TRUE ? "forget" : "control"),
@@ -402,12 +402,12 @@ static json_t *describe(struct climb *c, struct err *e)
     return j;
 }
 
-int gcg_climb(struct gcg *g, enum input_target target, const int *rows, int n, json_t *lines,
-              struct err *e)
+int gcg_search(struct gcg *g, enum input_target target, const int *rows, int n, json_t *lines,
+               struct err *e)
 {
-    struct climb c = {.g = g, .target = target, .rows = rows, .n_rows = n};
+    struct search c = {.g = g, .target = target, .rows = rows, .n_rows = n};
     bool more = true;
-    int rc = open_climb(&c, e) || start(&c, e);
+    int rc = open_search(&c, e) || start(&c, e);
     for (long s = 0; !rc && more && s < g->p->steps; s++) {
         if (g->p->early_stop && c.best.elicits)
             break;
@@ -420,6 +420,6 @@ int gcg_climb(struct gcg *g, enum input_target target, const int *rows, int n, j
         rc = rc || (won && g->p->universal && score_rest(&c, e)) ||
              gcg_trace_write(g, &c.trace, target, rows[0], e);
     }
-    close_climb(&c);
+    close_search(&c);
     return rc;
 }
