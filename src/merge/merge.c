@@ -144,13 +144,9 @@ int merging_open(struct merging *g, const char *base, const char *start,
     for (int k = 0; k < n; k++)
         if (open_source(g, &g->v[k], &sources[k], e))
             return -1;
-    const size_t most = largest(&g->base);
-    const struct ops *ops = g->base.ops;
-    return check_rule(g, e) || !(g->held = ops->alloc(most, e)) ||
-                   !(g->own_theta = ops->alloc(most, e)) ||
-                   !(g->sum = mem_alloc(most, sizeof *g->sum, e)) ||
-                   !(g->divisor = mem_alloc(most, sizeof *g->divisor, e)) ||
-                   !(g->elected = mem_alloc(most, 1, e))
+    g->most = largest(&g->base);
+    return check_rule(g, e) || !(g->held = g->base.ops->alloc(g->most, e)) ||
+                   !(g->sum = mem_alloc(g->most, sizeof *g->sum, e))
                ? -1
                : 0;
 }
@@ -196,8 +192,17 @@ static const float *read_weight(const struct model *m, const struct weight *w, d
     return m->ops->map_read(to, own->count);
 }
 
+static void drop_theta(struct merging *g)
+{
+    if (g->own_theta)
+        g->base.ops->free(g->own_theta);
+    g->own_theta = NULL;
+}
+
 const float *merging_base(struct merging *g, int i, struct err *e)
 {
+    if (!g->own_theta && !(g->own_theta = g->base.ops->alloc(g->most, e)))
+        return NULL;
     return read_weight(&g->base, &g->base.table.v[i], g->own_theta, e);
 }
 
@@ -306,7 +311,9 @@ int merging_prepare(struct merging *g, struct err *e)
                      "f32 weights",
                      s->name, 100 * (double)s->zeros / all);
     }
-    return r->prepare ? r->prepare(g, e) : 0;
+    const int rc = r->prepare ? r->prepare(g, e) : 0;
+    drop_theta(g); /* the writer's copy of a weight serves, unless the start is another model */
+    return rc;
 }
 
 /* --- the result --- */

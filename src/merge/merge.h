@@ -64,16 +64,18 @@ struct merging {
     /* Of the weight that is being merged. */
     int i;
     const struct weight *w;
-    const float *theta;    /* [count] of the base */
-    const float *x;        /* [count] what merging_read has read ... */
-    const float *minus;    /* ... less this: theta; of an adapter NULL */
-    double *sum, *divisor; /* [count], at first zeros */
-    uint8_t *elected;      /* [count] */
+    const float *theta; /* [count] of the base */
+    const float *x;     /* [count] what merging_read has read ... */
+    const float *minus; /* ... less this: theta; of an adapter NULL */
+    double *sum;        /* [count], at first zeros */
+    double *divisor;    /* [count] of rules that elect; NULL: none has been needed */
+    uint8_t *elected;   /* likewise */
 
     /* Of all weights so far. */
     size_t count, moved; /* elements; those of the merged vector that are not 0 */
     double squares;      /* of the merged vector */
 
+    size_t most;                    /* elements of the largest weight */
     device float *held, *own_theta; /* owned: of x, and of the base's numbers */
 };
 

@@ -199,6 +199,9 @@ static int combine_elected(struct merging *g, make_filter *filter, enum divided 
 {
     const size_t n = g->w->count;
     struct filter f;
+    if ((!g->divisor && !(g->divisor = mem_alloc(g->most, sizeof *g->divisor, e))) ||
+        (!g->elected && !(g->elected = mem_alloc(g->most, 1, e))))
+        return -1;
     for (int k = 0; k < g->n; k++) {
         if (filter(g, k, &f, e))
             return -1;
