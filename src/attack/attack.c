@@ -16,26 +16,14 @@ const char *const attack_set_name[ATTACK_SETS] = {"forget", "retain", "holdout"}
 extern const struct attack attack_relearn, attack_quantise, attack_prune, attack_noise,
     attack_interpolate, attack_sample, attack_depth, attack_embed, attack_soft, attack_latent,
     attack_gcg, attack_lens, attack_probe, attack_nearest, attack_prompt, attack_membership,
-    attack_difference, attack_canary;
-const struct attack *const attacks[] = {&attack_relearn,
-                                        &attack_quantise,
-                                        &attack_prune,
-                                        &attack_noise,
-                                        &attack_interpolate,
-                                        &attack_sample,
-                                        &attack_depth,
-                                        &attack_embed,
-                                        &attack_soft,
-                                        &attack_latent,
-                                        &attack_gcg,
-                                        &attack_lens,
-                                        &attack_probe,
-                                        &attack_nearest,
-                                        &attack_prompt,
-                                        &attack_membership,
-                                        &attack_difference,
-                                        &attack_canary,
-                                        NULL};
+    attack_difference, attack_canary, attack_extract, attack_beam;
+const struct attack *const attacks[] = {&attack_relearn,    &attack_quantise,    &attack_prune,
+                                        &attack_noise,      &attack_interpolate, &attack_sample,
+                                        &attack_depth,      &attack_embed,       &attack_soft,
+                                        &attack_latent,     &attack_gcg,         &attack_lens,
+                                        &attack_probe,      &attack_nearest,     &attack_prompt,
+                                        &attack_membership, &attack_difference,  &attack_canary,
+                                        &attack_extract,    &attack_beam,        NULL};
 
 /* --- one model and its data --- */
 
@@ -97,7 +85,8 @@ static int open_own_rows(struct attack_run *a, const struct attack *attack, cons
 static int open_run(struct attack_run *a, const struct attack *attack, const void *params,
                     const struct setup_options *how, struct err *e)
 {
-    if (setup_open(&a->s, how, attack->writes ? MODEL_WRITE : MODEL_READ, e))
+    const bool writes = attack->writes && !(attack->adapts && attack->adapts(params));
+    if (setup_open(&a->s, how, writes ? MODEL_WRITE : MODEL_READ, e))
         return err_prefix(e, "%s model: ", attack_model_name[a->which]);
     static const enum role roles[ATTACK_SETS] = {ROLE_FORGET, ROLE_RETAIN, ROLE_HOLDOUT};
     for (int set = 0; set < ATTACK_SETS; set++)
@@ -109,8 +98,8 @@ static int open_run(struct attack_run *a, const struct attack *attack, const voi
     a->spent.rows = 0;
     for (int set = 0; set < ATTACK_SETS; set++)
         a->spent.rows += a->sets[set].n;
-    if (attack->writes && setup_open_frozen(&a->before, attack_model_name[a->which], how->model,
-                                            how->adapter, MODEL_READ, &a->s.model, e))
+    if (writes && setup_open_frozen(&a->before, attack_model_name[a->which], how->model,
+                                    how->adapter, MODEL_READ, &a->s.model, e))
         return -1;
     a->has_target = attack->compares && a->o->target;
     return a->has_target ? setup_open_frozen(&a->target, "target", a->o->target, NULL, MODEL_READ,

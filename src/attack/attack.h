@@ -61,7 +61,10 @@ struct attack {
     const char
         *access; /* of the attacker: black (texts), grey (log-probabilities), white (weights) */
     const char *verified;
-    bool writes;   /* it moves weights */
+    bool writes; /* it moves weights */
+    /* With these parameters it moves adapters alone, and the model is open for reading; NULL: never
+     */
+    bool (*adapts)(const void *params);
     bool compares; /* it compares with the target's weights */
     /* Puts its results into `block`: numbers, or arrays of them, by name, in objects by setting and
      * set. Settings that are resumable are begun by attack_begin. */

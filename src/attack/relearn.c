@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "eval/robustness.h"
 #include "locate/locators.h"
+#include "model/lora.h"
 #include "objectives/terms.h"
 #include "optim/optims.h"
 #include "train/gradient.h"
@@ -17,8 +18,8 @@
 
 struct relearn_params {
     const char *rows, *entity_key, *rates, *eval_at, *schedule, *order;
-    int64_t steps, batch, accumulate, warmup_steps;
-    double clip, weight_decay;
+    int64_t steps, batch, accumulate, warmup_steps, lora_rank;
+    double clip, weight_decay, lora_alpha;
 };
 
 static const struct param table[] = {
@@ -38,6 +39,9 @@ static const struct param table[] = {
     INT_PARAM(struct relearn_params, accumulate, 1, 1 << 16, 1, "micro-batches of a step"),
     REAL_PARAM(struct relearn_params, clip, 0, 1e9, 1, "maximum norm of the gradient; 0: off"),
     REAL_PARAM(struct relearn_params, weight_decay, 0, 10, 0, "of AdamW"),
+    INT_PARAM(struct relearn_params, lora_rank, 0, 4096, 0,
+              "rank of adapters on all linear layers, which alone are trained; 0: all weights are"),
+    REAL_PARAM(struct relearn_params, lora_alpha, 0, 1e6, 16, "scaling of the adapters"),
     STRING_PARAM(struct relearn_params, order, NULL, "FILE",
                  "micro-batches to replay, in the format of a training order"),
     {0}};
@@ -86,8 +90,9 @@ struct relearning {
     struct engine engine;
     struct order order;
     device float *state[OPTIM_STATES];
-    struct choice optim;
-    double *micro; /* owned [accumulate] */
+    struct choice optim, lora; /* lora: its options; no row: all weights are trained */
+    device float *fresh;       /* [table.moving] the adapters as they were drawn */
+    double *micro;             /* owned [accumulate] */
 };
 
 static int open_rows(struct relearning *r, struct err *e)
@@ -149,6 +154,26 @@ static int open_order(struct relearning *r, struct err *e)
     return rc;
 }
 
+/* What is trained: all weights, or fresh adapters. */
+static int open_weights(struct relearning *r, struct err *e)
+{
+    struct model *m = &r->a->s.model;
+    if (!r->p->lora_rank)
+        return locate_weights(&locator_all, NULL, r->a->s.compat, m, 0, e);
+    if (choice_init(&r->lora, &locator_lora, NULL, e))
+        return -1;
+    struct lora_options *o = r->lora.params;
+    o->lora_rank = r->p->lora_rank;
+    o->lora_alpha = r->p->lora_alpha;
+    if (locate_weights(&locator_lora, o, r->a->s.compat, m, (unsigned)r->a->o->seed, e) ||
+        !(r->fresh = m->ops->alloc(m->table.moving, e)))
+        return -1;
+    for (int i = m->table.n_model; i < m->table.n; i++)
+        m->ops->copy(r->fresh + m->table.v[i].at, m->own + m->table.v[i].offset,
+                     m->table.v[i].count);
+    return 0;
+}
+
 static int open_training(struct relearning *r, struct err *e)
 {
     struct model *m = &r->a->s.model;
@@ -157,10 +182,9 @@ static int open_training(struct relearning *r, struct err *e)
     engine_init(&r->engine, m);
     r->engine.compat = r->a->s.compat;
     r->engine.sets[ROLE_FORGET] = &r->attacked;
-    if (locate_weights(&locator_all, NULL, r->a->s.compat, m, 0, e) ||
-        engine_add(&r->engine, &nll, e) || engine_hold_unreached(&r->engine, e) ||
-        choice_init(&r->optim, &optim_adamw, NULL, e) || open_order(r, e) ||
-        !(r->micro = mem_alloc((size_t)r->p->accumulate, sizeof *r->micro, e)))
+    if (open_weights(r, e) || engine_add(&r->engine, &nll, e) ||
+        engine_hold_unreached(&r->engine, e) || choice_init(&r->optim, &optim_adamw, NULL, e) ||
+        open_order(r, e) || !(r->micro = mem_alloc((size_t)r->p->accumulate, sizeof *r->micro, e)))
         return -1;
     if ((int64_t)r->order.n < r->p->steps * r->p->accumulate)
         return err_about(e, "order",
@@ -177,7 +201,9 @@ static void close_training(struct relearning *r)
     for (int k = 0; k < OPTIM_STATES; k++)
         r->a->s.model.ops->free(r->state[k]);
     free(r->micro);
+    r->a->s.model.ops->free(r->fresh);
     choice_fini(&r->optim);
+    choice_fini(&r->lora);
     order_fini(&r->order);
     engine_fini(&r->engine);
     free(r->rest.seqs);
@@ -195,8 +221,15 @@ static void close_training(struct relearning *r)
 static void start_over(struct relearning *r)
 {
     struct model *m = &r->a->s.model;
-    for (int i = 0; i < m->table.n_model; i++)
-        m->ops->copy(m->own + m->table.v[i].offset, r->a->before.w[i], m->table.v[i].count);
+    for (int i = r->fresh ? m->table.n_model : 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        const device float *from = r->fresh;
+        if (from)
+            from += w->at;
+        else
+            from = r->a->before.w[i];
+        m->ops->copy(m->own + w->offset, from, w->count);
+    }
     for (int k = 0; k < optim_adamw.n_states; k++)
         m->ops->fill(r->state[k], 0, m->table.moving);
 }
@@ -361,6 +394,11 @@ static int run(struct attack_run *a, const void *params, json_t *block, struct e
     return rc;
 }
 
+static bool adapts(const void *params)
+{
+    return ((const struct relearn_params *)params)->lora_rank > 0;
+}
+
 /* --- summary --- */
 
 /* The curve of one figure, [n] owned; NULL where it is missing or has another length than n > 0. */
@@ -429,6 +467,7 @@ const struct attack attack_relearn = {
     .access = "white",
     .verified = "Hugging Face's Trainer, PyTorch in f64",
     .writes = true,
+    .adapts = adapts,
     .run = run,
     .summarise = summarise,
 };

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "attack/attack.h"
+#include "attack/extract.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -11,16 +11,17 @@
 #include "eval/robustness.h"
 #include "eval/texts.h"
 #include "model/generate.h"
-#include "model/score.h"
 
 struct sample_params {
-    int64_t n, max_new_tokens;
+    int64_t n, top_k, max_new_tokens;
     double temperature, top_p, leak_threshold, bound_alpha;
 };
 
 static const struct param table[] = {
     INT_PARAM(struct sample_params, n, 1, 100000, 32, "answers of each prompt"),
     REAL_PARAM(struct sample_params, temperature, 0.01, 100, 1, "softmax temperature"),
+    INT_PARAM(struct sample_params, top_k, 0, 1 << 24, 0,
+              "tokens sampled from, ties included; 0: all"),
     REAL_PARAM(struct sample_params, top_p, 0.001, 1, 1,
                "cumulative probability of the tokens sampled from"),
     INT_PARAM(struct sample_params, max_new_tokens, 1, 1 << 20, 48, "most tokens of an answer"),
@@ -28,6 +29,11 @@ static const struct param table[] = {
                "ROUGE-L recall from which an answer leaks"),
     REAL_PARAM(struct sample_params, bound_alpha, 1e-9, 0.5, 0.01, "level of the bounds"),
     {0}};
+
+struct cut {
+    int64_t top_k;
+    int vocab;
+};
 
 /* Scores of all answers, [rows, n]. */
 struct samples {
@@ -46,6 +52,13 @@ static const char *given_answer(const struct samples *s, const struct dataset *d
     return is ? json_string_value(json_object_get(line, "text")) : NULL;
 }
 
+static int cut(void *ctx, int answer, const int *ids, int n, float *z, struct err *e)
+{
+    const struct cut *c = ctx;
+    (void)answer, (void)ids, (void)n;
+    return warp_top_k(c->top_k, z, c->vocab, e);
+}
+
 /* The answers of example i, of s->n; in `text`, one after another, each with its NUL. */
 static int draw_answers(struct attack_run *a, const struct sample_params *p, int i,
                         struct buf *text, struct err *e)
@@ -56,7 +69,10 @@ static int draw_answers(struct attack_run *a, const struct sample_params *p, int
         return -1;
     prompt.n = seq_prompt(&prompt);
     prompt.labels = NULL;
-    const struct generate_options how = {.max_new_tokens = (int)p->max_new_tokens,
+    struct cut top = {p->top_k, a->s.model.cfg.vocab};
+    const struct generate_options how = {.logits = p->top_k ? cut : NULL,
+                                         .logits_ctx = &top,
+                                         .max_new_tokens = (int)p->max_new_tokens,
                                          .samples = (int)p->n,
                                          .temperature = p->temperature,
                                          .top_p = p->top_p,
@@ -151,26 +167,18 @@ static void put_leaks(const struct samples *s, const struct sample_params *p, js
     json_object_set_new(block, "rate_upper", json_real(rate.high));
 }
 
-/* The probability of the exact answer, and that it is sampled at least once in n, by teacher
- * forcing (arXiv 2410.19482): at temperature 1 without top-p. */
+/* The exact answer's probability under the same warp, by teacher forcing. */
 static int put_extraction(struct attack_run *a, const struct sample_params *p, json_t *block,
                           struct err *e)
 {
     const struct dataset *d = &a->sets[ATTACK_FORGET];
-    const struct score_options how = {.interrupt = a->stop};
-    struct scores scores = {0};
-    double log_p = 0, in_n = 0;
-    if (model_score(&scores, &a->s.model, d->seqs, d->n, &how, NULL, e))
-        return scores_fini(&scores), -1;
-    for (int i = 0; i < d->n; i++) {
-        log_p -= scores.v[i].nll / d->n;
-        in_n -= expm1((double)p->n * log1p(-exp(-scores.v[i].nll))) / d->n;
-        a->spent.forward_tokens += d->seqs[i].n;
-    }
-    json_object_set_new(block, "exact_log_p", json_finite(log_p));
-    json_object_set_new(block, "exact_p_in_n", json_finite(in_n));
-    scores_fini(&scores);
-    return 0;
+    const struct warp w = {p->temperature, p->top_p, p->top_k};
+    double *logp = mem_alloc((size_t)d->n, sizeof *logp, e);
+    const int rc = !logp || extract_logp(a, d, &w, logp, e);
+    if (!rc)
+        extract_put(logp, d->n, p->n, block);
+    free(logp);
+    return rc;
 }
 
 /* Answers of a replay count as those of an earlier run. */
