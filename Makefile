@@ -10,7 +10,7 @@
 config ?= release
 CC     ?= gcc
 B      := build/$(config)
-PKGS   := openblas jansson libpcre2-8 libutf8proc zlib
+PKGS   := openblas jansson libpcre2-8 libutf8proc zlib sqlite3
 # Without libyaml the program is complete but for reading YAML recipes.
 YAML   := $(shell pkg-config --exists yaml-0.1 && echo yaml-0.1)
 BLAS   := /usr/lib/$(shell $(CC) -dumpmachine)/openblas-openmp

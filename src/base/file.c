@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -179,6 +180,23 @@ int file_make_dir(const char *path, struct err *e)
     }
     free(part);
     return rc;
+}
+
+char *file_absolute(const char *path, struct err *e)
+{
+    char cwd[PATH_MAX] = "";
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    if (*path != '/' && !getcwd(cwd, sizeof cwd)) {
+        err_sys(e, "cannot find the current directory");
+        return NULL;
+    }
+    const size_t before = strlen(cwd);
+    char *all = mem_alloc(before + n + 2, 1, e);
+    if (all)
+        sprintf(all, "%s%s%.*s", cwd, *path == '/' ? "" : "/", (int)n, path);
+    return all;
 }
 
 char *file_join(const char *dir, const char *name, struct err *e)

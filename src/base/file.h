@@ -50,6 +50,9 @@ int file_write(const char *path, const void *bytes, size_t n, struct err *e);
 bool file_exists(const char *path); /* true also if unknown */
 bool file_is_dir(const char *path);
 int file_make_dir(const char *path, struct err *e); /* with parents; existing is fine */
+/* As it would be found from any directory, owned by the caller; trailing slashes go. It need not
+ * exist. */
+char *file_absolute(const char *path, struct err *e);
 /* DIR/NAME, owned by the caller. */
 char *file_join(const char *dir, const char *name, struct err *e);
 int file_copy(const char *from, const char *to, struct err *e);

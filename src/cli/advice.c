@@ -30,6 +30,7 @@ static const struct {
     {"layout", "name the directory of a run of 'unlearn train' with --shards, --slices or "
                "--keep-every, and its data"},
     {"mask", "give it or --locate, not both"},
+    {"ledger", "give another by --ledger FILE, or --ledger none"},
     {"max_length", "shorten the row, or cut all rows with --max-length"},
     {"max_new_tokens", "give a smaller --max-new-tokens, or shorten the row"},
     {"model", "use --model PATH, or --model default"},

@@ -9,11 +9,13 @@
 #include "base/outdir.h"
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/recording.h"
 #include "cli/start.h"
 #include "train/inputs.h"
 
 struct options {
     struct attack_options attack;
+    struct recording_options record;
     bool list, markdown, json, overwrite;
 };
 
@@ -297,17 +299,20 @@ static int check_out(const struct attack_options *a, struct err *e)
     return rc;
 }
 
-static int run(const struct options *o, const struct chosen *c, struct err *e)
+static int run(const struct args *args, const struct options *o, const struct chosen *c,
+               struct err *e)
 {
-    if (check_out(&o->attack, e))
+    struct recording record;
+    if (check_out(&o->attack, e) || recording_begin(&record, args, &o->record, e))
         return -1;
+    int rc = 0;
     const volatile sig_atomic_t *stop =
         interrupt_catch("\ninterrupted: the current step is finished and the results so far are "
                         "written; --resume continues\n");
-    for (int i = 0; i < c->n; i++)
-        if (attack(&c->v[i], o, c->n > 1, stop, e))
-            return -1;
-    return 0;
+    for (int i = 0; i < c->n && !rc; i++)
+        rc = attack(&c->v[i], o, c->n > 1, stop, e);
+    recording_end(&record, rc ? e : NULL);
+    return rc;
 }
 
 int cmd_attack(int argc, char **argv)
@@ -321,6 +326,7 @@ int cmd_attack(int argc, char **argv)
                      .open = true,
                      .words_most = 1,
                      .tables = {{"options", params, &o},
+                                {"ledger", recording_params, &o.record},
                                 {"model and text", setup_params, &o.attack.setup},
                                 {"conversations", chat_params, &o.attack.setup.chat}}};
     int status = args_parse(&a, argc, argv);
@@ -335,7 +341,7 @@ int cmd_attack(int argc, char **argv)
         print_list(o.markdown);
     else if (status == ARGS_GO && check(&o, &c, &e))
         status = args_usage(&a, &e);
-    else if (status == ARGS_GO && run(&o, &c, &e))
+    else if (status == ARGS_GO && run(&a, &o, &c, &e))
         status = args_fail(&a, &e);
     for (int i = 0; i < c.n; i++)
         choice_fini(&c.v[i]);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/eval.h"
+#include "cli/recording.h"
 #include "cli/results.h"
 #include "suites/metrics.h"
 
@@ -197,8 +198,8 @@ static int add_inputs(const struct eval *v, struct inputs *in, struct err *e)
 /* Those that change nothing in the results. */
 static void drop_free(json_t *options)
 {
-    static const char *const free_ones[] = {"resume", "overwrite", "out",   "json",
-                                            "list",   "markdown",  "batch", "threads"};
+    static const char *const free_ones[] = {"resume",   "overwrite", "out",     "json",  "list",
+                                            "markdown", "batch",     "threads", "ledger"};
     for (size_t i = 0; i < sizeof free_ones / sizeof *free_ones; i++)
         json_object_del(options, free_ones[i]);
 }
@@ -334,10 +335,11 @@ int cmd_eval(int argc, char **argv)
     enum { PRESETS = 4 };
     struct eval v = {.kept = {.out = NULL}};
     struct param_preset presets[PRESETS + 1] = {0};
+    struct recording_options kept;
     struct args a = {.command = "eval",
                      .usage = "--model M --forget FILE --retain FILE [options]",
                      .about = about,
-                     .tables = {{"metrics", params, &v.o}},
+                     .tables = {{"metrics", params, &v.o}, {"ledger", recording_params, &kept}},
                      .open = true};
     int status = args_parse(&a, argc, argv);
     if (status == ARGS_GO && v.o.list) {
@@ -348,8 +350,14 @@ int cmd_eval(int argc, char **argv)
         status = take_tables(&a, &v, presets, PRESETS);
     if (status == ARGS_GO) {
         struct err e = {.msg = ""};
+        struct recording record;
         v.options = args_values(&a);
-        status = evaluate(&v, &e) ? args_fail(&a, &e) : STATUS_DONE;
+        int failed = recording_begin(&record, &a, &kept, &e);
+        if (!failed) {
+            failed = evaluate(&v, &e);
+            recording_end(&record, failed ? &e : NULL);
+        }
+        status = failed ? args_fail(&a, &e) : STATUS_DONE;
     }
     suite_recipe_close(&v.recipe);
     json_decref(v.options);

@@ -38,12 +38,18 @@ int cmd_info(int argc, char **argv);
 int cmd_locate(int argc, char **argv);
 int cmd_merge(int argc, char **argv);
 int cmd_report(int argc, char **argv);
+int cmd_rerun(int argc, char **argv);
 int cmd_rescore(int argc, char **argv);
+int cmd_runs(int argc, char **argv);
 int cmd_score(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_sisa(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
+
+/* Runs the command of that name as main does, NULL-terminated argv[0] its name; -1: there is none.
+ */
+int command_run(const char *name, int argc, char **argv);
 
 /* The value on standard output, and a newline; flags as for json_write_buf. */
 int command_print_json(const json_t *j, size_t flags, struct err *e);

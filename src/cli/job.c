@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/recording.h"
 #include "cli/start.h"
 #include "report/table.h"
 #include "report/verdict.h"
@@ -53,6 +54,7 @@ struct request {
     struct args args;
     struct verdict_limits limits;
     struct run_config config;
+    struct recording_options record;
     bool json;
 };
 
@@ -82,6 +84,7 @@ static int request_parse(struct request *q, const struct job_command *c, int arg
     int n = q->config.n_tables;
     memcpy(a->tables, q->config.tables, (size_t)n * sizeof *a->tables);
     a->tables[n] = (struct param_table){"output", print_params, q};
+    a->tables[n + 1] = (struct param_table){"ledger", recording_params, &q->record};
     int status = args_parse(a, argc, argv);
     if (status == ARGS_GO)
         status =
@@ -239,7 +242,12 @@ static int run(const struct request *q)
 {
     struct err e = {.msg = ""};
     struct run_result result;
-    if (!run_train(&q->config, &job_hooks, &result, &e)) {
+    struct recording record;
+    if (recording_begin(&record, &q->args, &q->record, &e))
+        return args_fail(&q->args, &e);
+    const int failed = run_train(&q->config, &job_hooks, &result, &e);
+    recording_end(&record, failed ? &e : NULL);
+    if (!failed) {
         if (q->config.dry_run)
             print_plan(&result.report, q);
         else if (!result.finished)

@@ -31,6 +31,8 @@ static const struct command commands[] = {
     {"eval", "evaluate a model (TOFU, MUSE, WMDP, MMLU, own suites ...)", cmd_eval},
     {"rescore", "recompute an evaluation log's aggregates from its rows", cmd_rescore},
     {"report", "compare evaluation logs of several models in one table", cmd_report},
+    {"runs", "list, show and compare the runs that a ledger holds", cmd_runs},
+    {"rerun", "repeat a run of a ledger, and compare the bits", cmd_rerun},
     {"stats", "statistics of attacks and scores of papers from given numbers", cmd_stats},
     {"attack", "try to bring back what a model was made to forget", cmd_attack},
     {"canaries", "make secrets to insert into training data, and insert them", cmd_canaries},
@@ -222,12 +224,18 @@ static int refuse(const char *word)
     return STATUS_USAGE;
 }
 
-static int run(int argc, char **argv)
+int command_run(const char *name, int argc, char **argv)
 {
     for (int i = 0; i < N_COMMANDS; i++)
-        if (!strcmp(commands[i].name, argv[0]))
+        if (!strcmp(commands[i].name, name))
             return commands[i].run(argc, argv);
-    return refuse(argv[0]);
+    return -1;
+}
+
+static int run(int argc, char **argv)
+{
+    const int status = command_run(argv[0], argc, argv);
+    return status < 0 ? refuse(argv[0]) : status;
 }
 
 static int dispatch(int argc, char **argv)

@@ -1,0 +1,32 @@
+/* The ledger (run/ledger.h) of a command that makes something in --out: a run is added when the
+ * work begins, and its outcome when it ends. What fails before it wrote anything leaves no trace.
+ */
+#ifndef CLI_RECORDING_H
+#define CLI_RECORDING_H
+
+#include "cli/args.h"
+#include "run/ledger.h"
+
+struct recording_options {
+    const char *ledger; /* FILE, "none", or NULL: unlearn.db in the parent of --out */
+};
+
+extern const struct param recording_params[];
+
+struct recording {
+    struct ledger ledger; /* closed: nothing is recorded */
+    char *out;            /* owned; absolute */
+    char *made;           /* owned: the parent directory that was made for it; NULL: none */
+    bool fresh;           /* the ledger was made, too */
+};
+
+/* Reads the parsed command line's `out`, `model`, `method` (of eval the suite, of attack the
+ * words), and all options. Without --out, with `none` and in a dry run nothing is recorded; with
+ * the default place neither where that cannot be written, which is a warning. recording_end is due
+ * after success. */
+int recording_begin(struct recording *r, const struct args *a, const struct recording_options *o,
+                    struct err *e);
+/* failed: NULL, or why the work failed. What cannot be recorded is a warning. */
+void recording_end(struct recording *r, const struct err *failed);
+
+#endif
