@@ -1,91 +1,186 @@
 #!/usr/bin/perl
-# The ledger of a run, run.json: tokens, weights and FLOPs against what can be counted by hand on a tiny model; its sums
-# over interruptions and stages; and what 'unlearn eval' makes of it.
+# The ledger: what a run records of itself, against run.json, the logs and sha256sum; runs that were killed, that write at the same
+# time, that fail; ledgers that cannot be used; 'unlearn runs' and 'unlearn rerun'.
 use strict;
 use warnings;
+use Digest::SHA qw(sha256_hex);
 use FindBin;
 use JSON::PP;
-use List::Util qw(sum);
 use Test::More;
+use Time::HiRes qw(sleep time);
 use lib $FindBin::Bin;
 use Command;
 use Training;
 
-sub run_of { return decode_json(get("$dir/$_[0]/run.json")) }
+sub runs { return @{decode_json((run_apart("runs $_[0] --json --ledger $dir/" . ($_[1] // 'unlearn.db')))[1])} }
 
-# Rows of 6, 7, ... ids; a batch of four takes them in some order, an epoch takes each once.
-my %tokens = (forget => sum(6 .. 11), retain => sum(6 .. 14));
-my $weights = 104 * 24 * 2 + 3 * (24 * 24 * 2 + 24 * 12 * 2 + 24 * 40 * 3 + 24 * 2) + 24;
+sub run_of { return decode_json((run_apart("runs show $_[0] --json --ledger $dir/" . ($_[1] // 'unlearn.db')))[1]) }
 
-run("$train --epochs 2 --seed 5 --out $dir/plain");
-my $r = run_of('plain');
-is($r->{command}, 'train', 'of which command');
-is($r->{options}{data}, $retain, 'with which options');
-is($r->{seed}, 5, 'with which seed');
-like($r->{version}, qr/^\d+\.\d+/, 'which version');
-like($r->{isa}, qr/^cpu \w+/, 'on which instruction set');
-is($r->{access}, 'white box', 'access level');
-ok($r->{finished}, 'it is finished');
-is($r->{parameters}, $weights, 'numbers in all weights');
-is($r->{touched}, $weights, 'all of them move');
-is_deeply($r->{tokens_by_role}, {retain => 2 * $tokens{retain}}, 'two epochs of the tokens');
-is($r->{forward_tokens}, 0, 'no model beside it');
-is($r->{flops}, 6 * $weights * $r->{tokens}, '6 N a token');
-is($r->{state_bytes}{optimiser} >= 8 * $weights, 1, 'two moments');
-is($r->{state_bytes}{$_}, 0, "no $_") for 'frozen_models', 'reference_logp', 'wrapper';
-ok($r->{seconds} > 0 && $r->{peak_bytes} > 4 * 4 * $weights, 'time and memory');
+# Statements on a database, by Python's own sqlite3.
+sub sql {
+    my ($file, @statements) = @_;
+    my $rows = `python3 -c 'import sys, sqlite3, json
+db = sqlite3.connect(sys.argv[1])
+for s in sys.argv[2:]: rows = db.execute(s).fetchall()
+db.commit()
+print(json.dumps(rows))' $dir/$file @{[map { "'" . s/'/'\\''/gr . "'" } @statements]}`;
+    return decode_json($rows);
+}
 
-# A reference's log-probabilities: each example once.
-run("$both --method NPO --epochs 1 --batch 6 --out $dir/npo");
-$r = run_of('npo');
-is($r->{tokens_by_role}{forget}, $tokens{forget}, 'NPO: the forget set once');
-is($r->{tokens}, sum(values %{$r->{tokens_by_role}}), 'tokens of all roles');
-is($r->{forward_tokens}, $tokens{forget}, 'and once by the reference');
-is($r->{flops}, $weights * (6 * $r->{tokens} + 2 * $tokens{forget}), 'FLOPs of both');
-is($r->{state_bytes}{reference_logp}, (sum(6 .. 11) - 6 * 3) * 12, 'what is kept of each label');
+# --- a run ---
 
-# Logits of the reference: with every pass, from a copy of the weights where the file has them in another form.
-my $kl = "$both --method GradDiff --retain-loss-type KL --batch 6";
-run("$kl --epochs 1 --keep-states 0 --out $dir/kl");
-$r = run_of('kl');
-is($r->{forward_tokens}, $r->{tokens_by_role}{retain}, 'KL: the reference reads what is retained');
-is($r->{state_bytes}{frozen_states}, 0, 'and nothing of it is kept');
-run("$kl --epochs 9 --out $dir/kept");
-$r = run_of('kept');
-is($r->{forward_tokens}, $tokens{retain}, 'in nine epochs once, as its states are kept');
-ok($r->{state_bytes}{frozen_states} > 0, 'and count as state');
+run("$both --method NPO --epochs 2 --out $dir/npo");
+my ($r) = runs('');
+my $record = decode_json(get("$dir/npo/run.json"));
+is_deeply([@$r{qw(id command status method out)}], [1, 'forget', 'finished', 'NPO', "$dir/npo"], 'a run is a row');
+my $run = run_of(1);
+is_deeply($run->{input}, $record->{files}, 'its inputs are those of run.json');
+is($run->{artifact}{$_}, sha256_hex(get("$dir/npo/$_")), "the hash of $_") for qw(model.safetensors config.json run.json train.jsonl);
+is($run->{values}{$_}{value}, $record->{$_}, "$_ is that of run.json") for qw(tokens flops seconds);
+is($run->{values}{forget_nll}{value}, $record->{forget_nll}[1], 'forget NLL after');
+is($run->{values}{forget_nll_before}{value}, $record->{forget_nll}[0], 'and before');
+my @steps = steps('npo');
+is_deeply(sql('unlearn.db', "SELECT step, value FROM value WHERE run = 1 AND name = 'loss' ORDER BY step"),
+    [map { [$_->{step}, $_->{loss}] } @steps], 'the loss of each step');
+delete @{$record->{options}}{qw(overwrite resume)}; # of how it was begun
+my %given = map { $_ => $run->{options}{$_} } keys %{$record->{options}};
+is_deeply(\%given, $record->{options}, 'its options are those of run.json');
 
-# Some weights only, some layers only, several passes.
-run("$both --method RMU --layer 1 --trainable-params-regex model.layers.1.mlp.down_proj.weight --epochs 1 --out $dir/rmu");
-is(run_of('rmu')->{touched}, 24 * 40, 'RMU: one matrix moves');
-run("$both --method NPO --locate lora --lora-rank 2 --lora-targets q_proj --epochs 1 --batch 6 --out $dir/lora");
-is(run_of('lora')->{touched}, 3 * 2 * (24 + 24), 'LoRA: the adapters move');
-is(run_of('lora')->{parameters}, $weights, 'the weights are as many');
-run("$both --method NPO --wrapper sam --epochs 1 --batch 6 --out $dir/sam");
-is(run_of('sam')->{tokens_by_role}{forget}, 2 * $tokens{forget}, 'SAM: two passes over the forget set');
-ok(run_of('sam')->{state_bytes}{wrapper} > 0, 'and a copy of the weights');
+# --- the model's next runs ---
 
-# Interrupted and resumed: as if it had not been.
-my $long = "$both --method NPO --max-steps 300";
-run("$long --out $dir/through");
-(undef, my $said) = interrupt('INT', "$long --out $dir/stopped");
-my $part = run_of('stopped');
-ok(!$part->{finished}, 'an interrupted run has a ledger') or diag $said;
-my $done = () = steps('stopped');
-run("$long --out $dir/stopped --resume");
-my ($whole, $through) = (run_of('stopped'), run_of('through'));
-is_deeply($whole->{tokens_by_role}, $through->{tokens_by_role}, "after $done steps: tokens add up");
-is($whole->{forward_tokens}, 2 * $through->{forward_tokens}, 'the reference is asked again');
-is($whole->{flops}, $through->{flops} + 2 * $weights * $through->{forward_tokens}, 'FLOPs add up');
-ok($whole->{seconds} > $part->{seconds}, 'seconds add up');
-interrupt('INT', "$long --out $dir/broken");
-put('broken/run.json', '{"tokens": -1}');
-check("$long --out $dir/broken --resume", 0, qr/^\d+ steps/, 'a damaged ledger does not stop a run');
-is_deeply(run_of('broken')->{tokens_by_role}, $through->{tokens_by_role}, 'that of the checkpoint counts');
+run("forget --model $dir/npo --method GradDiff --forget $forget --retain $retain --quiet --batch 4 --epochs 1 --out $dir/second");
+is(run_of(2)->{parent}, 1, 'a run on that model names the run that made it');
+run("attack prune --model test/data/attacks/unlearned --target test/data/attacks/target --forget $forget --ratio 0.5 --out $dir/pruned");
+my $attack = decode_json(get("$dir/pruned/attack.json"));
+is(run_of(3)->{method}, 'prune', 'an attack is a run');
+my ($setting) = sort grep { ref $attack->{unlearned}{$_} eq 'HASH' } keys %{$attack->{unlearned}};
+ok(defined $setting, 'with settings') or diag encode_json($attack);
+my ($key) = sort grep { !ref $attack->{unlearned}{$setting}{$_} } keys %{$attack->{unlearned}{$setting}};
+SKIP: {
+    skip 'no plain figure at that depth', 1 if !defined $key;
+    is(run_of(3)->{values}{"unlearned.$setting.$key"}{value}, $attack->{unlearned}{$setting}{$key}, "its $setting.$key");
+}
 
-# Stages.
-run("forget --model $cur --forget $forget --retain $retain --quiet --batch 4 --method WHP --epochs 1 --out $dir/whp");
-my ($stage, $all) = (run_of('whp/reinforced'), run_of('whp'));
-is($stage->{stage}, 'reinforced', 'a stage has a ledger of its own');
-ok($all->{flops} > $stage->{flops} && $all->{tokens} > $stage->{tokens}, 'and is part of that of the run');
+# --- what is not recorded ---
+
+my $before = () = runs('');
+run("$both --method NPO --epochs 1 --out $dir/dry --dry-run");
+run("$both --method NPO --epochs 1 --out $dir/none --ledger none");
+run("forget --model $cur --method NPO --forget $dir/missing.jsonl --out $dir/failed");
+run("$both --method NPO --out $dir/npo --resume");
+is(scalar(() = runs('')), $before, 'neither a dry run, nor with --ledger none, nor what failed or had finished before it began');
+run("forget --model $cur --method NPO --forget $dir/missing.jsonl --out $dir/new/failed");
+ok(!-e "$dir/new", 'a run that failed leaves no directory for its ledger');
+run("$both --method NPO --epochs 1 --out $dir/other --ledger $dir/other.db");
+is_deeply([map { $_->{out} } runs('', 'other.db')], ["$dir/other"], '--ledger FILE');
+
+# --- a run that ends early ---
+
+my ($status) = interrupt('TERM', "$both --method NPO --epochs 20000 --out $dir/stopped");
+is($status, 128 + 15, 'SIGTERM');
+my ($stopped) = runs('--status interrupted');
+is($stopped->{out}, "$dir/stopped", 'is recorded as interrupted');
+run("$both --method NPO --epochs 20000 --max-steps 12 --out $dir/stopped --resume");
+like(join(' ', map { $_->{status} } grep { $_->{out} eq "$dir/stopped" } runs('')), qr/^(?:interrupted|failed)$/,
+    'a resume with other options does not add a run');
+
+my ($killed) = interrupt('KILL', "$both --method NPO --epochs 20000 --out $dir/killed");
+is($killed, 'signal 9', 'SIGKILL');
+my ($lost) = grep { $_->{out} eq "$dir/killed" } runs('');
+is($lost->{status}, 'interrupted', 'is recorded as interrupted by whoever opens the ledger next');
+is(sql('unlearn.db', 'PRAGMA integrity_check')->[0][0], 'ok', 'the ledger is whole');
+
+# --- two writers ---
+
+my @pids;
+for my $n (1 .. 4) {
+    my $pid = fork // die;
+    if (!$pid) {
+        open STDOUT, '>', '/dev/null';
+        open STDERR, '>&STDOUT';
+        exec split(' ', "$unlearn $both --method NPO --epochs 1 --out $dir/many/$n") or die;
+    }
+    push @pids, $pid;
+}
+my $failed = grep { waitpid $_, 0; $? } @pids;
+is($failed, 0, 'four runs at the same time, in a directory that none of them found');
+is_deeply([sort map { $_->{out} } runs('--status finished', 'many/unlearn.db')], [map { "$dir/many/$_" } 1 .. 4], 'are in one ledger');
+
+# --- the list ---
+
+is_deeply([map { $_->{id} } runs('--method npo --status finished --command forget')], [1], 'by method, status and command');
+my @nll = map { $_->{values}{forget_nll}{value} // 'nan' } runs('--command forget --status finished');
+my $between = ($nll[0] + $nll[1]) / 2;
+is_deeply([map { $_->{id} } runs("--command forget --where 'forget_nll>$between'")], [$nll[0] > $nll[1] ? 1 : 2], '--where');
+my $digits = sprintf '%.17g', $nll[0];
+is(scalar(() = runs("--where 'forget_nll>=$digits,forget_nll<=$digits'")), 1, 'two conditions');
+check("runs --where 'forget_nll 3' --ledger $dir/unlearn.db", 1, qr/cannot read 'forget_nll 3': conditions are NAME<NUMBER/, 'no condition');
+my (undef, $text) = run("runs --ledger $dir/unlearn.db");
+like($text, qr/^1 +finished +forget +NPO +\d{4}-\d\d-\d\d \d\d:\d\d +npo +[\d.]+ +[\d.]+$/m, 'a line of the list');
+my (undef, $csv) = run("runs --csv --method NPO --status finished --ledger $dir/unlearn.db");
+my ($head, $line) = map { [split /,/] } split /\n/, $csv;
+my %cell;
+@cell{@$head} = @$line;
+is_deeply([@cell{qw(id command tokens)}], [1, 'forget', $record->{tokens} . ($cell{tokens} =~ /\.0$/ ? '.0' : '')], 'CSV');
+is($cell{forget_nll} + 0, $record->{forget_nll}[1], 'with every digit');
+my (undef, $both_of) = run("runs compare 1 2 --ledger $dir/unlearn.db");
+like($both_of, qr/^  method +NPO \| GradDiff$/m, 'the options that differ');
+unlike($both_of, qr/^  batch /m, 'and not those that do not');
+run("runs delete 3 --ledger $dir/unlearn.db");
+check("runs show 3 --ledger $dir/unlearn.db", 1, qr/has no run 3; its runs are up to \d+$/, 'a deleted run');
+is(sql('unlearn.db', 'SELECT count(*) FROM value WHERE run = 3')->[0][0], 0, 'its values are gone, too');
+ok(-e "$dir/pruned/attack.json", 'its files are not');
+check("runs tell 1 --ledger $dir/unlearn.db", 1, qr/the words are list, show ID/, 'an unknown word');
+
+# --- again ---
+
+check("rerun 1 --out $dir/again --ledger $dir/unlearn.db", 0, qr/^bit-identical: \d+ files have the same SHA-256$/m, 'a run repeated');
+is(get("$dir/again/model.safetensors"), get("$dir/npo/model.safetensors"), 'the same bytes');
+check("rerun 1 --out $dir/again --ledger $dir/unlearn.db", 1, qr/'.*again' is not empty|the repeated 'forget' failed/, 'the directory holds one');
+sql('unlearn.db', "UPDATE file SET sha256 = '$run->{artifact}{'config.json'}' WHERE run = 1 AND path = 'model.safetensors'");
+check("rerun 1 --out $dir/third --ledger $dir/unlearn.db", 3, qr/^model.safetensors: differs\n1 of \d+ files differ$/m, 'other bytes are found');
+put('forget.jsonl', get($forget) . get($forget));
+check("rerun 1 --out $dir/fourth --ledger $dir/unlearn.db", 1, qr/'.*forget.jsonl' is not what the run read: its SHA-256 was/, 'other data');
+
+# --- ledgers that cannot be used ---
+
+my $new = "$train --epochs 1 --out $dir/refused --ledger $dir";
+put('text.db', "this is no database, but a text that is long enough for a header of one\n" x 20);
+check("$new/text.db", 1, qr/the ledger '.*text.db' is damaged, or no SQLite database \(.*\): move it away, or choose another/, 'a text');
+ok(!-e "$dir/refused", 'nothing was begun');
+sql('strange.db', 'CREATE TABLE t(x)');
+check("$new/strange.db", 1, qr/'.*strange.db' is a database, but not a ledger: choose another file/, "another program's database");
+put('newer.db', get("$dir/other.db"));
+sql('newer.db', 'PRAGMA user_version = 99');
+check("$new/newer.db", 1, qr/is of version 99, and this program reads up to 1: use the newer program, or another ledger/, 'a newer one');
+put('cut.db', substr get("$dir/other.db"), 0, 6000);
+check("$new/cut.db", 1, qr/the ledger '.*cut.db' is damaged, or no SQLite database/, 'a truncated one');
+check("runs --ledger $dir/nowhere.db", 1, qr/cannot open the ledger '.*nowhere.db': no such file/, 'one that is not there');
+put('empty.db', '');
+check("runs --ledger $dir/empty.db", 1, qr/'.*empty.db' is an empty database, not a ledger/, 'an empty file, read');
+check("$new/empty.db", 0, qr/^\d+ steps/, 'an empty file is made one');
+
+# Another process holds it for as long as we wait.
+my $holder = fork // die;
+if (!$holder) {
+    exec 'python3', '-c', 'import sqlite3, sys, time
+db = sqlite3.connect(sys.argv[1])
+db.execute("BEGIN EXCLUSIVE")
+open(sys.argv[2], "w").close()
+time.sleep(60)', "$dir/other.db", "$dir/held" or die;
+}
+for (my $i = 0; !-e "$dir/held" && $i < 2000; $i++) { sleep 0.01 }
+check("$train --epochs 1 --out $dir/busy --ledger $dir/other.db", 1,
+    qr/the ledger '.*other.db' is locked by another process for more than 5 s/, 'a locked one');
+kill 'KILL', $holder;
+waitpid $holder, 0;
+
+SKIP: {
+    skip 'root writes to any directory', 2 if !$>;
+    mkdir "$dir/sealed";
+    chmod 0555, "$dir/sealed";
+    mkdir "$dir/sealed/out";
+    check("$train --epochs 1 --out $dir/sealed/out", 0, qr/warning: the run is not recorded/, 'a directory that cannot be written');
+}
+
 done_testing();

@@ -132,7 +132,7 @@ ok(!$held && $moved > 500, 'and what the mask holds of it keeps its bits');
 my $log = (steps('m'))[0];
 ok($log->{grad_norm} > 0 && $log->{grad_norm_full} > $log->{grad_norm}, 'both norms are logged');
 my $run = decode_json(get("$dir/m/run.json"));
-is($run->{touched}, 5695, 'the ledger counts what may change');
+is($run->{touched}, 5695, 'the record counts what may change');
 ok(abs($run->{kept_share} - 0.3) < 1e-4, 'and its share');
 
 is((locate("--locate random --ratio 1 --out $dir/ones.safetensors"))[0], 0, 'a mask of ones');

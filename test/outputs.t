@@ -102,7 +102,7 @@ is((run("$lora --method GradDiff --locate lora --save-adapter --max-steps 2 --ou
 for my $model ("$flat --adapter $dir/adapter", "$dir/adapter") {
     my ($status, $out) = run("eval --model $model --forget $rows --max-new-tokens 2");
     is($status, 0, "eval --model $model") or diag $out;
-    like($out, qr/^cost of the model: forget GradDiff, [\d.]+ s, [\d.e+]+ FLOPs, /m, 'its ledger: the method, and what it cost');
+    like($out, qr/^cost of the model: forget GradDiff, [\d.]+ s, [\d.e+]+ FLOPs, /m, 'its record: the method, and what it cost');
 }
 my @figures = map { my $j = decode_json((run_apart("eval --model $_ --forget $rows --max-new-tokens 2 --json --quiet"))[1]);
     delete $j->{cost}; JSON::PP->new->canonical->encode($j) } "$flat --adapter $dir/adapter", "$dir/adapter";

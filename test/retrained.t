@@ -64,7 +64,7 @@ my ($model, $retrained) = map { decode_json(get("$_/run.json")) } $one, $two;
 is($cost->{evaluation}{sequences}, 2 * (4 + 4 + 8 + 3 + 7) + 2 * 7, 'sequences scored');
 is($cost->{evaluation}{answers}, 2 * 4, 'answers generated');
 ok($cost->{evaluation}{new_tokens} <= 8 * 4 && $cost->{evaluation}{seconds} > 0, 'their tokens, and the time');
-is($cost->{model}{flops}, $model->{flops}, "the model's ledger");
+is($cost->{model}{flops}, $model->{flops}, "the record of the model's run");
 is($cost->{retrained}{tokens}, $retrained->{tokens}, "the retrained model's");
 near($cost->{share}{flops}, $model->{flops} / $retrained->{flops}, 1e-12, 'share of the FLOPs');
 near($cost->{share}{seconds}, $model->{seconds} / $retrained->{seconds}, 1e-9, 'and of the time');
@@ -97,14 +97,14 @@ ok(defined $printed->{forget_Q_A_Prob}, 'the summary is as it was');
 
 put('m1/run.json', '{"seconds": 1, "flops": "many"}');
 (undef, $json, my $said) = run_apart("eval $data --model $one --retrained $two");
-like($said, qr/^warning: '.*m1.run.json' is not the ledger of a run and is ignored: 'flops' is not a number/m, 'a damaged ledger is named');
+like($said, qr/^warning: '.*m1.run.json' is no record of a run and is ignored: 'flops' is not a number/m, 'a damaged record is named');
 unlike($json, qr/^cost of the model/m, 'and left out');
 like($json, qr/^cost of the retrained model: /m, 'the other is there');
 put('m1/run.json', '{');
-like((run_apart("eval $data --model $one"))[2], qr/'.*m1.run.json' is not the ledger of a run/, 'one that is no JSON');
+like((run_apart("eval $data --model $one"))[2], qr/'.*m1.run.json' is no record of a run/, 'one that is no JSON');
 unlink "$one/run.json";
 (undef, $json) = run_apart("eval $data --model $one");
-unlike($json, qr/^cost of/m, 'without any ledger the evaluation stands alone');
+unlike($json, qr/^cost of/m, 'without any record the evaluation stands alone');
 ok(!exists decode_json((run_apart("eval $data --model $one --json"))[1])->{cost}, 'and --json is the summary');
 
 # The other suites.

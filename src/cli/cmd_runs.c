@@ -191,7 +191,7 @@ static int work(const struct args *a, void *options, struct err *e)
 
 int cmd_runs(int argc, char **argv)
 {
-    struct runs_options o;
+    struct runs_options o = {.filter = {.id = 0}};
     struct args a = {.command = "runs",
                      .usage = "[show ID | compare ID ID | delete ID ...] [options]",
                      .about = about,

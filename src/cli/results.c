@@ -374,7 +374,7 @@ int results_show(const struct suite *s, json_t *cost, const struct results_optio
     }
     if (!rc && o->out)
         rc = write_files(s, more, o->out, e);
-    if (!rc && o->json && !cost_has_ledger(cost))
+    if (!rc && o->json && !cost_has_record(cost))
         json_object_del(more, "cost");
     rc = rc || results_print(s, NULL, o->json, more, e) || (!o->json && print_rest(more, &v, o, e));
     verdict_fini(&v);

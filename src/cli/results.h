@@ -49,7 +49,7 @@ struct results_options {
 
 /* All of an evaluation: writes the files and prints, as tables or as one JSON object: the metrics,
  * the comparison with the retrained model (suites/suite.h), the verdict (report/verdict.h), and the
- * cost (report/cost.h), which is in the JSON object only if there is a ledger of a run. */
+ * cost (report/cost.h), which is in the JSON object only if there is a record of a run. */
 int results_show(const struct suite *s, json_t *cost, const struct results_options *o,
                  struct err *e);
 

@@ -17,7 +17,7 @@ static double number(const json_t *o, const char *key)
     return json_number_value(json_object_get(o, key));
 }
 
-/* The ledger of the run that trained the model, or NULL. */
+/* The record of the run that trained the model, or NULL. */
 static json_t *read_run(const char *path)
 {
     json_t *run = path && file_is_dir(path) ? train_cost_read(path) : NULL;
@@ -63,7 +63,7 @@ json_t *cost_collect(const char *model, const char *retrained, double seconds,
     return NULL;
 }
 
-bool cost_has_ledger(const json_t *cost)
+bool cost_has_record(const json_t *cost)
 {
     return json_object_get(cost, sides[0]) || json_object_get(cost, sides[1]);
 }
@@ -85,8 +85,8 @@ int cost_write_line(const json_t *run, struct buf *out, struct err *e)
                       digits_of(number(run, "peak_bytes") / (1 << 20), mib));
 }
 
-/* "cost of the model: ..." of each ledger, and the model's share of the retrained one's. */
-static int write_ledgers(const json_t *cost, int width, struct buf *out, struct err *e)
+/* "cost of the model: ..." of each record, and the model's share of the retrained one's. */
+static int write_records(const json_t *cost, int width, struct buf *out, struct err *e)
 {
     const json_t *share = json_object_get(cost, "share");
     struct buf line = {0};
@@ -112,7 +112,7 @@ int cost_write(const json_t *cost, int width, struct buf *out, struct err *e)
 {
     const json_t *v = json_object_get(cost, "evaluation");
     struct buf text = {0};
-    int rc = write_ledgers(cost, width, out, e) ||
+    int rc = write_records(cost, width, out, e) ||
              buf_printf(&text, e,
                         "evaluated in %.1f s: %.0f sequences of %.0f tokens scored, %.0f answers "
                         "of %.0f tokens generated",

@@ -1,6 +1,6 @@
 /* Cost of training a model and the retrained one, and of the evaluation:
  *
- *   model, retrained  ledgers of runs (train/cost.h), of their options only `method`; absent
+ *   model, retrained  records of runs (train/cost.h), of their options only `method`; absent
  *                     for a model without a run
  *   share             {flops, seconds, tokens}: the model's divided by the retrained one's
  *   evaluation        {seconds, sequences, tokens, answers, new_tokens, first_row}: scored
@@ -18,11 +18,11 @@
 /* `model` and `retrained`: directories, files or NULL. A new object; NULL: no memory. */
 json_t *cost_collect(const char *model, const char *retrained, double seconds,
                      const struct model_effort *effort, struct err *e);
-/* Whether there is any ledger. */
-bool cost_has_ledger(const json_t *cost);
-/* Appends "forget NPO, 63.2 s, 8.91e+12 FLOPs, 10860 tokens, 3490 MiB" of a ledger. */
+/* Whether there is any record. */
+bool cost_has_record(const json_t *cost);
+/* Appends "forget NPO, 63.2 s, 8.91e+12 FLOPs, 10860 tokens, 3490 MiB" of a record. */
 int cost_write_line(const json_t *run, struct buf *out, struct err *e);
-/* Appends a line for each ledger, the share, and a line on the evaluation. */
+/* Appends a line for each record, the share, and a line on the evaluation. */
 int cost_write(const json_t *cost, int width, struct buf *out, struct err *e);
 
 #endif

@@ -13,7 +13,7 @@ struct report_model {
     char *name;             /* owned */
     json_t *log;            /* owned: {metric: value, or entry of an EVAL file} */
     json_t *table;          /* owned: {metric: {"low", "high", "chance" ...}} */
-    json_t *cost;           /* owned: ledger of its run (report/cost.h); NULL: none */
+    json_t *cost;           /* owned: record of its run (report/cost.h); NULL: none */
     struct verdict verdict; /* of report_judge */
 };
 
@@ -59,7 +59,7 @@ int report_write(const struct report *r, const struct report_style *s, struct bu
  * and costs. */
 int report_write_csv(const struct report *r, struct buf *out, struct err *e);
 /* {"models": [NAME], "metrics": {METRIC: [value or null]}, "intervals": {METRIC: [[low, high]]},
- * "directions": {METRIC: text}, "verdicts": {NAME: verdict}, "cost": [ledger or null]} */
+ * "directions": {METRIC: text}, "verdicts": {NAME: verdict}, "cost": [record or null]} */
 int report_write_json(const struct report *r, struct buf *out, struct err *e);
 
 #endif

@@ -91,7 +91,7 @@ static int write_layout(struct exact *x, struct err *e)
     if (x->written)
         return 0;
     char *path = exact_layout_path(out, e);
-    int rc = !path || run_ledger_begin(x->run, false, e) || sharding_write(&x->layout, path, e);
+    int rc = !path || run_record_begin(x->run, false, e) || sharding_write(&x->layout, path, e);
     free(path);
     x->written = !rc;
     return rc || (q && q->n_rows && exact_log(out, rows_json(q), e));
@@ -320,8 +320,8 @@ static int conclude(struct exact *x, struct err *e)
         log_note("the run in '%s' is finished: nothing is left to do", x->run->c.run.out);
     if (q && !q->like && exact_log(x->run->c.run.out, costs(x->run->result), e))
         return -1;
-    /* One shard has a ledger with its cost. */
-    return x->layout.shards > 1 ? run_ledger_begin(x->run, true, e) : 0;
+    /* One shard has a record with its cost. */
+    return x->layout.shards > 1 ? run_record_begin(x->run, true, e) : 0;
 }
 
 int exact_run(struct run *r, struct err *e)

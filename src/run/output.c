@@ -9,10 +9,10 @@
 #include "train/checkpoint.h"
 #include "train/loop.h"
 
-static const char ledger_name[] = "run.json", log_name[] = "train.jsonl";
+static const char record_name[] = "run.json", log_name[] = "train.jsonl";
 
 /* Files of a run in OUT, without the model and its stages. */
-static const char *const own[] = {"checkpoint.safetensors", ledger_name, log_name, "fluency.jsonl"};
+static const char *const own[] = {"checkpoint.safetensors", record_name, log_name, "fluency.jsonl"};
 
 enum { N_OWN = sizeof own / sizeof *own };
 
@@ -54,7 +54,7 @@ static int check_kept(const struct inputs *in, const struct run *r, struct err *
 static json_t *read_begun(const char *out)
 {
     struct err ignored;
-    char *path = file_join(out, ledger_name, &ignored);
+    char *path = file_join(out, record_name, &ignored);
     json_t *run = path && file_exists(path) ? json_read_file(path, &ignored) : NULL;
     free(path);
     if (json_is_object(json_object_get(run, "options")))
@@ -110,7 +110,7 @@ static int take(struct outdir *d, struct run *r, bool *finished, struct err *e)
         return 0;
     if (use == OUTDIR_REPLACE)
         clear_own(r->c.run.out);
-    return checkpoint_exists(r->c.run.out) ? 0 : run_ledger_begin(r, false, e);
+    return checkpoint_exists(r->c.run.out) ? 0 : run_record_begin(r, false, e);
 }
 
 int run_output_open(struct outdir *d, struct run *r, bool *finished, struct err *e)
@@ -139,10 +139,10 @@ int run_output_check(const struct run *r, struct err *e)
 /* Nothing but the mark of its beginning, and a log of no step. */
 static void remove_if_nothing(const char *out)
 {
-    static const char *const names[] = {ledger_name, log_name};
+    static const char *const names[] = {record_name, log_name};
     struct err ignored;
     struct stat st;
-    char *log = file_join(out, log_name, &ignored), *begun = file_join(out, ledger_name, &ignored);
+    char *log = file_join(out, log_name, &ignored), *begun = file_join(out, record_name, &ignored);
     if (log && begun && (stat(log, &st) || !st.st_size) &&
         !outdir_holds_other(out, names, 2, NULL)) {
         unlink(log);

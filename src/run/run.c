@@ -25,7 +25,7 @@ void run_drop_free(json_t *all)
     exact_drop_option(all);
 }
 
-/* --- the ledger --- */
+/* --- the record --- */
 
 void run_date(char text[RUN_DATE])
 {
@@ -61,13 +61,13 @@ static json_t *describe(const struct run *r)
     return about;
 }
 
-int run_ledger_begin(const struct run *r, bool finished, struct err *e)
+int run_record_begin(const struct run *r, bool finished, struct err *e)
 {
     char *path = file_join(r->c.run.out, "run.json", e);
     json_t *begun = path ? describe(r) : NULL;
     int rc = path ? 0 : -1;
     if (path && (!begun || json_object_set_new(begun, "finished", json_boolean(finished))))
-        rc = err_no_memory(e, "ledger");
+        rc = err_no_memory(e, "record");
     if (!rc)
         rc = json_write_file(begun, path, JSON_INDENT(2), e);
     json_decref(begun);
@@ -76,7 +76,7 @@ int run_ledger_begin(const struct run *r, bool finished, struct err *e)
 }
 
 /* With the costs of the stages; a run that is resumed adds those of its checkpoint. */
-static int ledger_open(struct train_cost *l, const struct run *r, const struct engine *g,
+static int record_open(struct train_cost *l, const struct run *r, const struct engine *g,
                        struct err *e)
 {
     const struct wrapper *w = r->c.wrapper.row;
@@ -88,7 +88,7 @@ static int ledger_open(struct train_cost *l, const struct run *r, const struct e
                              .about = describe(r),
                              .start = log_seconds()};
     if (!l->about)
-        return err_no_memory(e, "ledger");
+        return err_no_memory(e, "record");
     for (int k = 0; k < PROCEDURE_STEPS && !r->c.train.resume && !r->step; k++) {
         json_t *of_stage = r->step_dir[k] ? train_cost_read(r->step_dir[k]) : NULL;
         train_cost_add(l, of_stage);
@@ -146,7 +146,7 @@ static int note_nll(json_t *about, const struct nll_change *nll, struct err *e)
             json_array_append_new(both,
                                   isfinite(values[i][k]) ? json_real(values[i][k]) : json_null());
         if (json_object_set_new(about, names[i], both))
-            return err_no_memory(e, "ledger");
+            return err_no_memory(e, "record");
     }
     return 0;
 }
@@ -200,7 +200,7 @@ int run_training(struct run *r, struct err *e)
     r->c.setup.model = run_model(r, "model")->path;
     r->c.setup.adapter = run_model(r, "model")->adapter;
     struct training t = {.first_row = NULL};
-    struct train_cost ledger;
+    struct train_cost record;
     struct trainer how = {.engine = &t.engine,
                           .optim = c->optim,
                           .wrapper = c->wrapper,
@@ -210,16 +210,16 @@ int run_training(struct run *r, struct err *e)
                           .files = r->files,
                           .o = &c->train,
                           .order = &t.data.order,
-                          .cost = &ledger,
+                          .cost = &record,
                           .out = c->run.out,
                           .dry_run = c->dry_run,
                           .what = r->step ? r->step->name : c->command};
-    int rc = ledger_open(&ledger, r, &t.engine, e) || training_open(&t, r, e) ||
+    int rc = record_open(&record, r, &t.engine, e) || training_open(&t, r, e) ||
              (r->exact && exact_prepare(r, &t, &how, e));
-    if (!rc && t.first_row && json_object_set(ledger.about, "first_row", t.first_row))
-        rc = err_no_memory(e, "ledger");
+    if (!rc && t.first_row && json_object_set(record.about, "first_row", t.first_row))
+        rc = err_no_memory(e, "record");
     rc = rc || train(&t, &how, r, e);
-    train_cost_fini(&ledger);
+    train_cost_fini(&record);
     training_close(&t);
     return rc;
 }

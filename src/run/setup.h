@@ -56,7 +56,7 @@ const char *chat_options_system(const struct chat_options *o, unsigned compat,
 
 /* The files of the model of this name (run/model_name.h) are read here; NULL: no model. */
 int setup_add_input(struct inputs *in, const char *name, struct err *e);
-/* Where the run that made the model left its ledger: the adapter's directory or the model's path.
+/* Where the run that made the model left its record: the adapter's directory or the model's path.
  * Owned by the caller. */
 char *setup_made_by(const struct setup_options *o, struct err *e);
 /* Opens the model of this name; `adapter`, a directory of PEFT's or NULL, is merged into it. */

@@ -33,12 +33,12 @@ struct run {
 
 /* Leaves of all options those that a resumed run must share. */
 void run_drop_free(json_t *all);
-/* The date and time, as the ledger has them. */
+/* The date and time, as the record has them. */
 enum { RUN_DATE = 32 };
 void run_date(char text[RUN_DATE]);
 /* Writes OUT/run.json of a run without a cost of its own: its options, and whether it is finished;
  * first that it is not. */
-int run_ledger_begin(const struct run *r, bool finished, struct err *e);
+int run_record_begin(const struct run *r, bool finished, struct err *e);
 /* The training alone: of the run or of one of its steps. */
 int run_training(struct run *r, struct err *e);
 

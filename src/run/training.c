@@ -46,7 +46,7 @@ static int open_helpers(struct training *t, const struct run *r, struct err *e)
     return engine_check_helpers(&t->engine, e);
 }
 
-/* For the ledger; prompts: of what stands before the labels only. */
+/* For the record; prompts: of what stands before the labels only. */
 static double tokens_of(const struct dataset *d, bool prompts)
 {
     double n = 0;

@@ -129,7 +129,7 @@ int train_cost_write(const struct train_cost *c, bool finished, struct err *e)
     char *path = file_join(c->out, file_name, e);
     json_t *run = path ? train_cost_json(c, finished) : NULL;
     int rc = run    ? json_write_file(run, path, JSON_INDENT(2), e)
-             : path ? err_no_memory(e, "ledger")
+             : path ? err_no_memory(e, "record")
                     : -1;
     json_decref(run);
     free(path);
@@ -164,7 +164,7 @@ json_t *train_cost_read(const char *dir)
     if (path && file_exists(path)) {
         run = json_read_file(path, &e);
         if (!run || check(run, &e)) {
-            log_warn("'%s' is not the ledger of a run and is ignored: %s", path, e.msg);
+            log_warn("'%s' is no record of a run and is ignored: %s", path, e.msg);
             json_decref(run);
             run = NULL;
         }

@@ -1,6 +1,6 @@
-/* The cost of a run: its ledger OUT/run.json, and the memory and disk that training will need.
+/* The cost of a run: its record OUT/run.json, and the memory and disk that training will need.
  *
- * The ledger holds the run's options and its cost, so far or in total. It is written with each
+ * The record holds the run's options and its cost, so far or in total. It is written with each
  * checkpoint and when the model is saved; a resumed run continues the sums. One object:
  *
  *   command, options ...  the members of `about`: also seed, version, isa, threads, access, and
@@ -41,7 +41,7 @@ struct train_cost {
     double seconds, flops, peak;
 };
 
-/* Adds the costs of another ledger's object; NULL is fine. */
+/* Adds the costs of another record's object; NULL is fine. */
 void train_cost_add(struct train_cost *c, const json_t *run);
 /* The object that train_cost_write writes, a new reference: also saved in the checkpoint, so that
  * both describe the same step. */

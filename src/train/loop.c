@@ -169,7 +169,7 @@ static int save_as(struct train_run *r, const char *path, long done, struct err 
     struct checkpoint c = checkpoint_of(r);
     c.path = path;
     if (r->t->cost && !(c.cost = train_cost_json(r->t->cost, false)))
-        return err_no_memory(e, "ledger");
+        return err_no_memory(e, "record");
     int rc = checkpoint_save(&c, done, e) || (r->t->cost && train_cost_write(r->t->cost, false, e));
     json_decref(c.cost);
     return rc;
