@@ -70,8 +70,15 @@ if [ "$base" ]; then
     question default base --retain-logs "$gold"
 fi
 
+step "Does it stay forgotten? The target, the unlearned and the retrained model under the same attacks"
+"$unlearn" eval --quiet --suite robust --model "$out/unlearned" --retrained "$out/retrained" --target "$out/target" \
+    --forget "$forget" --retain "$people[0:10]" --relearn-entity-key person --relearn-steps 5 --relearn-eval-at 0,1,2,5 \
+    --quantise-types "int8 nf4" --prune-ratio 0.1 --prompt-templates plain,no_refusal,quiz,sure,leet,shots_retain_1,paraphrase \
+    --sample-n 4 --sample-max-new-tokens 24 --overwrite --out "$out/eval/robust"
+
 step "Side by side (also in $out/report.md)"
-columns="target=$out/eval/target retrained=$out/eval/retrained unlearned=$out/eval/unlearned"
+columns="target=$out/eval/target+$out/eval/robust/target retrained=$out/eval/retrained+$out/eval/robust/retrained \
+    unlearned=$out/eval/unlearned+$out/eval/robust"
 [ -z "$base" ] || columns="base=$out/eval/base $columns"
 "$unlearn" report $columns
 "$unlearn" report $columns --markdown >"$out/report.md"

@@ -50,13 +50,16 @@ static const struct param params[] = {
     BOOL_PARAM(struct options, markdown, false, "of --list: the table of README.md"),
     {0}};
 
-static const char about[] = "Attacks the model with one or more attacks, NAME,NAME, and prints "
-                            "what came back: the negative log-likelihood and\n"
-                            "the probability of the forget answers after the attack. Give the "
-                            "retrained model as the control: an attack that\n"
-                            "succeeds on it, too, shows nothing about forgetting; what counts is "
-                            "the excess. --list shows the attacks, the help\n"
-                            "with their NAMES the parameters.\n";
+static const char about[] =
+    "Attacks the model with one or more attacks, NAME,NAME, and prints "
+    "what came back: the negative log-likelihood and\n"
+    "the probability of the forget answers after the attack. Give the "
+    "retrained model as the control: an attack that\n"
+    "succeeds on it, too, shows nothing about forgetting; what counts is "
+    "the excess. --list shows the attacks, the help\n"
+    "with their NAMES the parameters. 'unlearn attack meta' rates metrics: which of "
+    "them tell models that know from\n"
+    "models that do not, also under attack.\n";
 
 /* --- the list --- */
 
@@ -317,6 +320,8 @@ static int run(const struct args *args, const struct options *o, const struct ch
 
 int cmd_attack(int argc, char **argv)
 {
+    if (argc > 1 && !strcmp(argv[1], "meta"))
+        return cmd_meta(argc - 1, argv + 1);
     struct options o;
     struct chosen c = {0};
     struct err e = {.msg = ""};

@@ -29,6 +29,8 @@ int cmd_convert(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
+/* `unlearn attack meta` */
+int cmd_meta(int argc, char **argv);
 int cmd_methods(int argc, char **argv);
 int cmd_forget(int argc, char **argv);
 int cmd_train(int argc, char **argv);
