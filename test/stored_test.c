@@ -123,7 +123,7 @@ static void check_stored(const struct ops *o)
         const int n = ns[k], i = block * blocks[k % 4], out = outs[k % 3];
         float *values, *x = random_floats(&r, (size_t)n * i, 1);
         void *bytes = random_blocks(&r, t, (size_t)out * i, &values);
-        const struct stored w = {t, bytes};
+        const struct stored w = {t, bytes, floats(STORED_ROOM)};
         for (int half = 0; half < 3; half++) {
             worst = fmax(worst, check_product(o, x, &w, values, n, i, out, 0.5f * (float)half));
             worst = fmax(worst, check_back(o, &r, &w, values, n, i, out, 0.5f * (float)half));
@@ -131,6 +131,7 @@ static void check_stored(const struct ops *o)
         same &= check_rows(o, &w, values, i, out);
         free(bytes);
         free(values);
+        free(w.room);
         free(x);
     }
     ok(worst < 3e-6, "%s: products with %s off by %.1e", o->name, dtype_info[t].name, worst);

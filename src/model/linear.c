@@ -78,7 +78,8 @@ static struct product product_of(const struct pass *p, const struct matrix *w,
 static struct stored stored_rows(const struct model *m, const struct matrix *w)
 {
     const struct stored *whole = model_stored(m, w->index);
-    return whole ? (struct stored){whole->type, stored_at(whole, w->first * (size_t)w->in)}
+    return whole ? (struct stored){whole->type, stored_at(whole, w->first * (size_t)w->in),
+                                   whole->room}
                  : (struct stored){.x = NULL};
 }
 

@@ -86,6 +86,7 @@ void model_close(struct model *m)
     free(m->stored);
     m->ops->free(m->own);
     m->ops->free(m->copies);
+    m->ops->free(m->room);
     for (int i = 0; m->merged && i < m->table.n_model; i++)
         m->ops->free(m->merged[i]);
     free(m->merged);

@@ -38,6 +38,7 @@ struct model {
     device float *own; /* owned flat storage, by weight.offset, of what may move: all weights of a
                         * model open for writing, or its adapters; NULL: nothing may */
     device float *copies; /* owned: of a model open for reading, weights that cannot be borrowed */
+    device float *room;   /* owned [STORED_ROOM]: scratch for products with `stored`; NULL: none */
     device float *
         *merged;       /* owned [table.n_model]: ... that an adapter was merged into; NULL: none */
     struct lora *lora; /* owned; NULL: no adapters */

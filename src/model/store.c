@@ -322,7 +322,7 @@ static int put_stored(struct model *m, int i, const struct tensor *t, device flo
     const enum layout y = layout_of(m, w);
     if (!dtype_all_finite(t->dtype, t->data, t->count))
         return err_set(e, "tensor '%s' holds NaN or infinity", t->name);
-    m->stored[i] = (struct stored){t->dtype, room};
+    m->stored[i] = (struct stored){t->dtype, room, m->room};
     if (y == LAYOUT_PLAIN) {
         m->stored[i].x = m->ops->borrow(t->data);
     } else {
@@ -359,7 +359,8 @@ int store_load(struct model *m, enum model_access access, struct err *e)
         return -1;
     floats = writes ? m->table.total : store_copied(m, access) / sizeof(float);
     if (!(m->w = mem_alloc(n, sizeof *m->w, e)) ||
-        (access == MODEL_STORED && !(m->stored = mem_alloc(n, sizeof *m->stored, e))) ||
+        (access == MODEL_STORED && (!(m->stored = mem_alloc(n, sizeof *m->stored, e)) ||
+                                    !(m->room = m->ops->alloc(STORED_ROOM, e)))) ||
         (floats && !(*store = m->ops->alloc(floats, e))))
         return -1;
     for (int i = 0; i < m->table.n; i++) {

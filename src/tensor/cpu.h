@@ -118,6 +118,42 @@ typedef float vec __attribute__((vector_size(VEC_BYTES), aligned(4), may_alias))
 
 enum { LANES = VEC_BYTES / 4 };
 
+typedef float quad __attribute__((vector_size(16), may_alias));
+
+/* The lanes in four sums. */
+static inline quad vec_fold(vec x)
+{
+    union {
+        vec whole;
+        quad part[VEC_BYTES / 16];
+    } u = {x};
+    for (int n = VEC_BYTES / 32; n; n /= 2)
+        for (int k = 0; k < n; k++)
+            u.part[k] += u.part[k + n];
+    return u.part[0];
+}
+
+/* The sum of x's lanes, and of each of four: always in the same order. */
+static inline float vec_sum(vec x)
+{
+    const quad s = vec_fold(x);
+    return s[0] + s[1] + s[2] + s[3];
+}
+
+static inline quad vec_sums(const vec x[4])
+{
+    const quad a = vec_fold(x[0]), b = vec_fold(x[1]), c = vec_fold(x[2]), d = vec_fold(x[3]);
+    /* a0, b0, a1, b1 and so on; then a0, b0, c0, d0 */
+    const quad ab = __builtin_shufflevector(a, b, 0, 4, 1, 5),
+               cd = __builtin_shufflevector(c, d, 0, 4, 1, 5),
+               ba = __builtin_shufflevector(a, b, 2, 6, 3, 7),
+               dc = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) +
+           __builtin_shufflevector(ab, cd, 2, 3, 6, 7) +
+           __builtin_shufflevector(ba, dc, 0, 1, 4, 5) +
+           __builtin_shufflevector(ba, dc, 2, 3, 6, 7);
+}
+
 /* For kernels whose sizes must be constants, so that their sums stay in registers. */
 #define INLINE static inline __attribute__((always_inline))
 

@@ -3,31 +3,8 @@
  * scale d (and minimum m), then packed integers q; the weight is d*q, d*(q - zero) or d*q + m. Each
  * *_blocks function converts n blocks; a block of a plain type is one element.
  */
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
 #include "base/sizes.h"
-#include "tensor/cpu.h"
-
-static inline float bits_float(uint32_t x)
-{
-    float f;
-    memcpy(&f, &x, sizeof f);
-    return f;
-}
-
-/* The bits under the sign, moved to a float's place, read 2^112 times too small, subnormals too. */
-static inline float f16_load(const uint8_t *p)
-{
-    uint32_t h = p[0] | (uint32_t)p[1] << 8;
-    float f = bits_float((h & 0x7fff) << 13) * 0x1p112f;
-    uint32_t bits;
-    memcpy(&bits, &f, sizeof bits);
-    if (f >= 65536.0f) /* exponent 31: infinity or NaN */
-        bits |= 0x7f800000;
-    return bits_float(bits | (h & 0x8000) << 16);
-}
+#include "tensor/cpu_runs.h"
 
 static void f32_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
@@ -35,16 +12,33 @@ static void f32_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
         memcpy(y, b, sizeof *y);
 }
 
+/* n blocks of runs; t is a constant. */
+INLINE void runs(enum dtype t, float *restrict y, const uint8_t *restrict b, size_t n)
+{
+    const size_t bytes = block_bytes(t);
+    for (; n; n--, b += bytes)
+        for (int r = 0; r < block_runs(t); r++, y += RUN) {
+            vec w[VECS];
+            run_vectors(t, w, b, r);
+            for (int v = 0; v < VECS; v++)
+                *(vec *)(y + v * LANES) = w[v];
+        }
+}
+
 static void f16_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
-    for (; n; n--, y++, b += 2)
-        *y = f16_load(b);
+    const size_t done = n - n % RUN;
+    runs(DT_F16, y, b, n / RUN);
+    for (size_t i = done; i < n; i++)
+        y[i] = f16_load(b + 2 * i);
 }
 
 static void bf16_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
-    for (; n; n--, y++, b += 2)
-        *y = bits_float((uint32_t)b[0] << 16 | (uint32_t)b[1] << 24);
+    const size_t done = n - n % RUN;
+    runs(DT_BF16, y, b, n / RUN);
+    for (size_t i = done; i < n; i++)
+        y[i] = bf16_load(b + 2 * i);
 }
 
 static void f64_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
@@ -83,70 +77,31 @@ static void u8_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 /* d, 16 bytes: low nibbles are elements 0..15, high nibbles 16..31. */
 static void q4_0_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
-    for (; n; n--, y += 32, b += 18) {
-        const float d = f16_load(b);
-        const uint8_t *q = b + 2;
-        for (int i = 0; i < 16; i++) {
-            y[i] = d * (float)((q[i] & 15) - 8);
-            y[i + 16] = d * (float)((q[i] >> 4) - 8);
-        }
-    }
+    runs(DT_Q4_0, y, b, n);
 }
 
 /* d, m, 16 bytes of nibbles. */
 static void q4_1_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
-    for (; n; n--, y += 32, b += 20) {
-        const float d = f16_load(b), m = f16_load(b + 2);
-        const uint8_t *q = b + 4;
-        for (int i = 0; i < 16; i++) {
-            y[i] = d * (float)(q[i] & 15) + m;
-            y[i + 16] = d * (float)(q[i] >> 4) + m;
-        }
-    }
-}
-
-static uint32_t u32_load(const uint8_t *p)
-{
-    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+    runs(DT_Q4_1, y, b, n);
 }
 
 /* d, 32 fifth bits, 16 bytes of nibbles. */
 static void q5_0_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
-    for (; n; n--, y += 32, b += 22) {
-        const float d = f16_load(b);
-        const uint32_t high = u32_load(b + 2);
-        const uint8_t *q = b + 6;
-        for (int i = 0; i < 16; i++) {
-            y[i] = d * (float)((int)((q[i] & 15) | (high >> i & 1) << 4) - 16);
-            y[i + 16] = d * (float)((int)((q[i] >> 4) | (high >> (i + 16) & 1) << 4) - 16);
-        }
-    }
+    runs(DT_Q5_0, y, b, n);
 }
 
 /* d, m, 32 fifth bits, 16 bytes of nibbles. */
 static void q5_1_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
-    for (; n; n--, y += 32, b += 24) {
-        const float d = f16_load(b), m = f16_load(b + 2);
-        const uint32_t high = u32_load(b + 4);
-        const uint8_t *q = b + 8;
-        for (int i = 0; i < 16; i++) {
-            y[i] = d * (float)((q[i] & 15) | (high >> i & 1) << 4) + m;
-            y[i + 16] = d * (float)((q[i] >> 4) | (high >> (i + 16) & 1) << 4) + m;
-        }
-    }
+    runs(DT_Q5_1, y, b, n);
 }
 
 /* d, 32 signed bytes. */
 static void q8_0_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
-    for (; n; n--, y += 32, b += 34) {
-        const float d = f16_load(b);
-        for (int i = 0; i < 32; i++)
-            y[i] = d * (float)(int8_t)b[2 + i];
-    }
+    runs(DT_Q8_0, y, b, n);
 }
 
 static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
@@ -205,52 +160,16 @@ static void q3_k_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 /* Eight 6-bit scales and minima in 12 bytes: the first four of each lie in the low 6 bits of bytes
  * 0..3 and 4..7; of the last four, the low nibbles are in bytes 8..11 and the top 2 bits above the
  * first four. */
-static void k_scales(const uint8_t s[12], uint8_t scale[8], uint8_t min[8])
-{
-    for (int i = 0; i < 4; i++) {
-        scale[i] = s[i] & 63;
-        min[i] = s[i + 4] & 63;
-        scale[i + 4] = (uint8_t)((s[i + 8] & 15) | (s[i] >> 6) << 4);
-        min[i + 4] = (uint8_t)((s[i + 8] >> 4) | (s[i + 4] >> 6) << 4);
-    }
-}
-
 /* d, dmin, 12 bytes of scales, 128 of nibbles: each 32 bytes are two runs of 32 elements. */
 static void q4_k_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
-    for (; n; n--, b += 144) {
-        const float d = f16_load(b), dmin = f16_load(b + 2);
-        const uint8_t *q = b + 16;
-        uint8_t scale[8], min[8];
-        k_scales(b + 4, scale, min);
-        for (int run = 0; run < 8; run += 2, q += 32, y += 64) {
-            const float d0 = d * scale[run], m0 = dmin * min[run];
-            const float d1 = d * scale[run + 1], m1 = dmin * min[run + 1];
-            for (int i = 0; i < 32; i++) {
-                y[i] = d0 * (float)(q[i] & 15) - m0;
-                y[i + 32] = d1 * (float)(q[i] >> 4) - m1;
-            }
-        }
-    }
+    runs(DT_Q4_K, y, b, n);
 }
 
 /* As Q4_K, with 32 bytes of fifth bits before the nibbles: bit r of byte i belongs to run r. */
 static void q5_k_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
-    for (; n; n--, b += 176) {
-        const float d = f16_load(b), dmin = f16_load(b + 2);
-        const uint8_t *high = b + 16, *q = b + 48;
-        uint8_t scale[8], min[8];
-        k_scales(b + 4, scale, min);
-        for (int run = 0; run < 8; run += 2, q += 32, y += 64) {
-            const float d0 = d * scale[run], m0 = dmin * min[run];
-            const float d1 = d * scale[run + 1], m1 = dmin * min[run + 1];
-            for (int i = 0; i < 32; i++) {
-                y[i] = d0 * (float)((q[i] & 15) | (high[i] >> run & 1) << 4) - m0;
-                y[i + 32] = d1 * (float)((q[i] >> 4) | (high[i] >> (run + 1) & 1) << 4) - m1;
-            }
-        }
-    }
+    runs(DT_Q5_K, y, b, n);
 }
 
 /* 128 bytes of low nibbles, 64 of high bit pairs, 16 signed scales, d. Each half of 128 elements is
@@ -258,16 +177,7 @@ static void q5_k_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
  * high ones, and two groups at a time share a bit pair of its 32 bytes. */
 static void q6_k_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
-    for (; n; n--, b += 210)
-        for (int g = 0; g < 16; g++, y += 16) {
-            const int half = g / 8, low_shift = g & 4, high_shift = g / 2 % 4 * 2;
-            const uint8_t *low = b + 64 * half + 16 * (g & 3);
-            const uint8_t *high = b + 128 + 32 * half + 16 * (g & 1);
-            const float d = f16_load(b + 208) * (float)(int8_t)b[192 + g];
-            for (int i = 0; i < 16; i++)
-                y[i] = d * (float)(((low[i] >> low_shift & 15) | (high[i] >> high_shift & 3) << 4) -
-                                   32);
-        }
+    runs(DT_Q6_K, y, b, n);
 }
 
 /* d, 16 bits of high bit pairs and 4 bytes of low nibbles of eight scales (32 too large), 128 bytes

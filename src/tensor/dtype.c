@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/sizes.h"
-#include "tensor/ops.h"
 #include "tensor/quantise.h"
 
 const struct dtype_info dtype_info[DT_COUNT] = {
@@ -121,14 +120,6 @@ void dtype_from_f32(enum dtype t, void *dst, const float *src, size_t n)
     default:
         BUG_ON("no type to be written");
     }
-}
-
-extern void cpu_unpack_generic(float *to, const struct stored *w, size_t first, size_t n);
-
-void dtype_to_f32(enum dtype t, float *dst, const void *src, size_t n)
-{
-    const struct stored w = {t, src};
-    cpu_unpack_generic(dst, &w, 0, n);
 }
 
 /* Where a block has its 16-bit numbers, whose exponent is `mask`; all ones are NaN or infinity. The

@@ -47,14 +47,27 @@ const struct ops *ops_cpu_isa(const char *name)
     return NULL;
 }
 
+static const struct isa *find_best(void)
+{
+    const struct isa *best = isas;
+    while (!best->runs())
+        best++;
+    return best;
+}
+
+/* The instruction set is not asked for: the bits are the same with each. */
+void dtype_to_f32(enum dtype t, float *dst, const void *src, size_t n)
+{
+    const struct stored w = {t, src, NULL};
+    find_best()->ops->unpack(dst, &w, 0, n);
+}
+
 const struct ops *ops_cpu(void)
 {
     const char *wish = getenv("UNLEARN_ISA");
     const struct ops *wished = wish ? ops_cpu_isa(wish) : NULL;
-    const struct isa *best = isas;
+    const struct isa *best = find_best();
 
-    while (!best->runs())
-        best++;
     if (wish && !wished)
         log_warn("UNLEARN_ISA '%s' is not one of generic, avx2, avx512 that this processor has; "
                  "using %s",

@@ -27,6 +27,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/sizes.h"
 #include "tensor/dtype.h"
 
 #ifdef DEVICE_CHECK
@@ -67,10 +68,15 @@ struct dropout {
     uint64_t key, first;
 };
 
-/* A weight [out, in] in a type that stays (dtype_stays), rows of whole blocks, of any alignment. */
+/* A weight [out, in] in a type that stays (dtype_stays), rows of whole blocks, of any alignment;
+ * and scratch memory for parts of it in f32, [STORED_ROOM], of which products of many rows make
+ * use.
+ */
+#define STORED_ROOM SIZE(1 << 20, 4 * 256)
 struct stored {
     enum dtype type;
     const device void *x;
+    device float *room;
 };
 
 /* Where element `first` is, at the start of a block. */
