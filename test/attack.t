@@ -80,6 +80,14 @@ for my $scope (qw(tensor row global)) {
     }
 }
 
+my $wanda = decode_json(get("$data/wanda.json"));
+$got = attack("prune --model test/data/models/llama --forget $rows --retain $rows --by wanda --ratio " . join ',', map { $_->{ratio} } @$wanda);
+for (@$wanda) {
+    my $own = $got->{unlearned}{$_->{ratio}};
+    near($own->{forget}{nll}, $_->{loss}, 1e-5, "Wanda $_->{ratio}: loss");
+    is($own->{zeroed}, $_->{zeroed}, "Wanda $_->{ratio}: zeroed");
+}
+
 # --- relearning: two published schedules, replayed ---
 
 my $attacked = rows_file($want->{relearn}{attack});
@@ -179,6 +187,7 @@ for (
     ["relearn --model $text --forget $rest --rates -1", 1, qr/'-1' is no list of numbers/],
     ["interpolate --model $text --forget $rest", 1, qr/needs the model before unlearning/],
     ["quantize --model $text --forget $rest", 2, qr/unknown attack 'quantize': did you mean 'quantise'\?/],
+    ["prune --model $text --forget $rest --by wanda", 1, qr/Wanda takes its norms from retain rows.*--retain/],
     ["prune,prune --model $text --forget $rest", 2, qr/'prune' is named twice/],
     ["prune --forget $rest", 2, qr/--model/],
     ["prune --model $text", 2, qr/--forget/],

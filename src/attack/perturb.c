@@ -6,11 +6,13 @@
 #include "base/mem.h"
 #include "base/sort.h"
 #include "base/rng.h"
+#include "locate/locators.h"
+#include "locate/scores.h"
 
 /* --- prune --- */
 
 struct prune_params {
-    const char *ratio, *scope;
+    const char *ratio, *scope, *by;
 };
 
 static const struct param prune_table[] = {
@@ -18,22 +20,27 @@ static const struct param prune_table[] = {
                  "shares of weights that become zero"),
     CHOICE_PARAM(struct prune_params, scope, "tensor|row|global", "tensor",
                  "the smallest of each tensor, of each row, or of all tensors"),
+    CHOICE_PARAM(struct prune_params, by, "magnitude|wanda", "magnitude",
+                 "the weight's own, or times the norm of its input over the retain rows, row by "
+                 "row (arXiv 2306.11695)"),
     {0}};
 
 struct prune_setting {
     double ratio;
     bool by_row;
-    float threshold; /* of all tensors; below 0: each tensor or row has its own */
+    float threshold;    /* of all tensors; below 0: each tensor or row has its own */
+    const float *score; /* of all weights, by weight.at; NULL: their magnitudes */
 };
 
-/* Zeroes the k = floor(ratio n) smallest magnitudes of w[n]: all ties at the threshold by tensor,
- * exactly k and the lowest index first by row. */
-static size_t prune_run(float *w, size_t n, const struct prune_setting *s, float *sorted)
+/* Zeroes the k = floor(ratio n) weights of w[n] with the smallest scores, or magnitudes: all ties
+ * at the threshold by tensor, exactly k and the lowest index first by row. */
+static size_t prune_run(float *w, const float *score, size_t n, const struct prune_setting *s,
+                        float *sorted)
 {
     const size_t k = (size_t)((double)n * s->ratio);
     size_t zeroed = 0, below = 0;
     for (size_t i = 0; i < n; i++)
-        sorted[i] = fabsf(w[i]);
+        sorted[i] = score ? score[i] : fabsf(w[i]);
     sort_floats(sorted, n);
     if (!k)
         return 0;
@@ -42,7 +49,7 @@ static size_t prune_run(float *w, size_t n, const struct prune_setting *s, float
         below++;
     size_t ties = s->by_row ? k - below : n;
     for (size_t i = 0; i < n; i++) {
-        const float v = fabsf(w[i]);
+        const float v = score ? score[i] : fabsf(w[i]);
         if (v > threshold || (v == threshold && !ties))
             continue;
         ties -= v == threshold;
@@ -66,7 +73,8 @@ static int prune_matrix(struct matrix_job *j, struct err *e)
     if (s->threshold < 0 && !sorted)
         return -1;
     for (size_t at = 0; sorted && at < n; at += run)
-        zeroed += prune_run(j->w + at, run, s, sorted);
+        zeroed +=
+            prune_run(j->w + at, s->score ? s->score + j->weight->at + at : NULL, run, s, sorted);
     attack_count(j->counts, "zeroed", zeroed);
     free(sorted);
     return 0;
@@ -98,18 +106,57 @@ static int global_threshold(struct attack_run *a, double ratio, float *threshold
     return rc;
 }
 
+/* Wanda's scores of the weights as they are. */
+struct wanda_scores {
+    struct engine engine;
+    struct scoring scoring;
+    struct choice how;
+};
+
+static int score_weights(struct wanda_scores *w, struct attack_run *a, struct err *e)
+{
+    if (!a->sets[ATTACK_RETAIN].n)
+        return err_about(e, "retain", "Wanda takes its norms from retain rows");
+    engine_init(&w->engine, &a->s.model);
+    w->engine.compat = a->s.compat;
+    w->engine.sets[ROLE_RETAIN] = &a->sets[ATTACK_RETAIN];
+    static const struct param_preset retain[] = {{"wanda_role", "retain"}, {NULL, NULL}};
+    if (locate_weights(&locator_all, NULL, a->s.compat, &a->s.model, 0, e) ||
+        choice_init(&w->how, &locator_wanda, retain, e) ||
+        scoring_init(&w->scoring, &w->engine, &locator_wanda, e))
+        return -1;
+    w->scoring.stop = a->stop;
+    const int rc = locator_wanda.score(w->how.params, &w->scoring, e);
+    a->spent.forward_tokens += w->scoring.tokens;
+    return rc;
+}
+
+static void wanda_fini(struct wanda_scores *w)
+{
+    scoring_fini(&w->scoring);
+    choice_fini(&w->how);
+    engine_fini(&w->engine);
+}
+
 static int run_prune(struct attack_run *a, const void *params, json_t *block, struct err *e)
 {
     const struct prune_params *p = params;
-    int rc = attack_measure_before(a, block, e);
+    const bool wanda = !strcmp(p->by, "wanda");
+    struct wanda_scores scores = {.how = {.row = NULL}};
+    int rc = attack_measure_before(a, block, e) || (wanda && score_weights(&scores, a, e));
     for (const char *at = p->ratio; !rc && *at;) {
-        struct prune_setting s = {.by_row = !strcmp(p->scope, "row"), .threshold = -1};
+        struct prune_setting s = {.by_row = wanda || !strcmp(p->scope, "row"),
+                                  .threshold = -1,
+                                  .score = scores.scoring.v};
         char name[32];
         rc = attack_next(&at, "ratio", 0, 1, &s.ratio, e) ||
-             (!strcmp(p->scope, "global") && global_threshold(a, s.ratio, &s.threshold, e));
+             (!wanda && !strcmp(p->scope, "global") &&
+              global_threshold(a, s.ratio, &s.threshold, e));
         snprintf(name, sizeof name, "%g", s.ratio);
         rc = rc || attack_setting(a, name, &s, prune_matrix, block, e);
     }
+    if (wanda)
+        wanda_fini(&scores);
     return rc;
 }
 
@@ -117,7 +164,7 @@ const struct attack attack_prune = {
     .name = "prune",
     .params = prune_table,
     .params_size = sizeof(struct prune_params),
-    .help = "set the smallest weights to zero",
+    .help = "set the smallest weights to zero, also by Wanda",
     .touches = "weights",
     .access = "white",
     .verified = "PyTorch, losses of pruned models",
