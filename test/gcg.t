@@ -149,14 +149,18 @@ my $shared = attack("--model $text --forget $people --steps 2 $few --universal -
 ok(defined $shared->{attacked}{nll} && defined $shared->{rest}{nll}, 'a universal suffix is scored on the other rows, too');
 
 # Ctrl-C keeps the best so far
+put('stderr', '');
 my $pid = fork // die;
 if (!$pid) {
     open STDOUT, '>', "$dir/stdout";
     open STDERR, '>', "$dir/stderr";
-    exec $unlearn, qw(attack gcg --quiet --model), $text, '--forget', 'demo/data/people.jsonl[0:3]', qw(--steps 20000 --topk 16 --width 8 --out),
+    exec $unlearn, qw(attack gcg --model), $text, '--forget', 'demo/data/people.jsonl[0:3]', qw(--steps 20000 --topk 16 --width 8 --out),
         "$dir/cut";
 }
-sleep 1;
+for (1 .. 1200) { # until the bar shows steps
+    last if get("$dir/stderr") =~ /^gcg +\[/m;
+    select undef, undef, undef, 0.1;
+}
 kill INT => $pid;
 waitpid $pid, 0;
 is($? >> 8, 130, 'an interrupted search');

@@ -242,7 +242,7 @@ static void check_record(void)
     const int both[] = {0, 2}, one[] = {1};
     const double first[] = {9, 3, 5, NAN}, second[] = {9, 4, 2, 3},
                  pair[] = {1, 1, 1, 1, 50, 6, 4, 8};
-    input_restart(in);
+    input_restart(in, "test", false, 1);
     double *r = in->reached[INPUT_TRUE] + 4;
     ok(input_record(in, INPUT_TRUE, one, 1, first) && r[0] == in->before[INPUT_TRUE][1] &&
            r[1] == 3 && r[2] == 3 && r[3] == 3,

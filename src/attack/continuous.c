@@ -166,7 +166,7 @@ static int search_once(struct search *s, int restart, struct err *e)
         if (s->made == s->c->steps)
             break;
         perturb_step(&s->p, m, &s->c->step);
-        s->in->a->spent.steps++;
+        input_count(s->in);
     }
     for (int i = 0; !rc && s->course && !restart && i < s->n; i++)
         note_vectors(s, s->rows[i], s->p.delta, 1, s->course->final);
@@ -321,7 +321,7 @@ static int search_init(struct search *s, struct course *course, struct err *e)
 }
 
 /* A search that was interrupted counts as far as it came. */
-static int search_target(struct search *s, struct progress *bar, struct err *e)
+static int search_target(struct search *s, struct err *e)
 {
     struct input *in = s->in;
     int *rows = arena_zeros(&s->a, (size_t)in->n, sizeof *rows, e), n = 0, rc = !rows;
@@ -335,32 +335,29 @@ static int search_target(struct search *s, struct progress *bar, struct err *e)
     for (int i = 0; !rc && !s->c->universal && i < in->n; i++) {
         rc = search_rows(s, &i, 1, e);
         in->done[s->target] = i + 1;
-        progress_step(bar, bar->done + 1, in->a->spent.forward_tokens, NULL);
     }
     return rc;
 }
 
 int continuous_run(struct continuous *c, struct input *in, json_t *block, struct err *e)
 {
-    struct progress bar;
     json_t *to = attack_begin(in->a, block, c->setting ? c->setting : c->name);
     int rc = 0;
     if (!to)
         return 0;
-    input_restart(in);
-    progress_start(&bar, c->name, INPUT_TARGETS * in->n);
+    input_restart(in, c->name, c->universal, c->restarts);
     for (int t = 0; !rc && t < INPUT_TARGETS; t++) {
         struct search s = {.c = c, .in = in, .target = (enum input_target)t};
         struct course course;
         if (!in->rows[t])
             continue;
-        rc = search_init(&s, &course, e) || search_target(&s, &bar, e);
+        rc = search_init(&s, &course, e) || search_target(&s, e);
         if (!rc && s.course && c->slots[t])
             put_start(&s);
         rc = rc || (s.course && write_course(&s, e));
         arena_fini(&s.a);
     }
-    progress_end(&bar);
+    progress_end(&in->bar);
     input_put(in, to);
     if (!rc)
         attack_end(in->a);

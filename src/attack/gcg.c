@@ -36,8 +36,7 @@ static const struct param table[] = {
     INPUT_CONTROL_PARAM(struct gcg_params),
     {0}};
 
-static int search_target(struct gcg *g, enum input_target t, struct progress *bar, json_t *lines,
-                         struct err *e)
+static int search_target(struct gcg *g, enum input_target t, json_t *lines, struct err *e)
 {
     struct input *in = g->in;
     int *rows = mem_alloc((size_t)in->n, sizeof *rows, e), n = 0, rc = !rows;
@@ -51,7 +50,6 @@ static int search_target(struct gcg *g, enum input_target t, struct progress *ba
     for (int i = 0; !rc && !g->p->universal && i < in->n; i++) {
         rc = gcg_search(g, t, &i, 1, lines, e);
         in->done[t] = i + 1;
-        progress_step(bar, bar->done + 1, in->a->spent.forward_tokens, NULL);
     }
     free(rows);
     return rc;
@@ -90,15 +88,13 @@ static int write_lines(const struct input *in, const json_t *lines, struct err *
 
 static int search_all(struct gcg *g, json_t *to, struct err *e)
 {
-    struct progress bar;
     struct err write = {.msg = ""};
     json_t *lines = json_array();
     int rc = 0;
-    input_restart(g->in);
-    progress_start(&bar, "gcg", INPUT_TARGETS * g->in->n);
+    input_restart(g->in, "gcg", g->p->universal, 1);
     for (int t = 0; !rc && t < INPUT_TARGETS; t++)
-        rc = g->in->rows[t] && search_target(g, (enum input_target)t, &bar, lines, e);
-    progress_end(&bar);
+        rc = g->in->rows[t] && search_target(g, (enum input_target)t, lines, e);
+    progress_end(&g->in->bar);
     input_put(g->in, to);
     put_elicited(lines, to);
     if (write_lines(g->in, lines, rc ? &write : e))

@@ -412,7 +412,7 @@ int gcg_search(struct gcg *g, enum input_target target, const int *rows, int n, 
         if (g->p->early_stop && c.best.elicits)
             break;
         if (!(rc = step(&c, s, &more, e)) && more)
-            g->in->a->spent.steps++;
+            input_count(g->in);
     }
     if (c.best.ids) {
         const bool won = g->p->steps && input_record(g->in, target, rows, n, c.loss);

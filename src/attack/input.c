@@ -130,7 +130,13 @@ static int score_before(struct input *in, enum input_target t, struct err *e)
     return 0;
 }
 
-void input_restart(struct input *in)
+void input_count(struct input *in)
+{
+    in->a->spent.steps++;
+    progress_step(&in->bar, in->bar.done + 1, in->a->spent.forward_tokens, NULL);
+}
+
+void input_restart(struct input *in, const char *what, bool universal, long searches)
 {
     const size_t each = (size_t)in->steps + 1;
     for (int t = 0; t < INPUT_TARGETS; t++) {
@@ -139,6 +145,8 @@ void input_restart(struct input *in)
             for (size_t s = 0; s < each; s++)
                 in->reached[t][i * each + s] = in->before[t][i];
     }
+    const long targets = in->rows[INPUT_CONTROL] ? INPUT_TARGETS : 1;
+    progress_start(&in->bar, what, targets * (universal ? 1 : in->n) * searches * in->steps);
 }
 
 int input_init(struct input *in, struct attack_run *a, const char *control_key, double share,

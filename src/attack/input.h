@@ -44,6 +44,7 @@ struct input {
      * At s = 0 nothing was done to the row. */
     double *reached[INPUT_TARGETS];
     long steps;
+    struct progress bar;     /* of the steps of all searches */
     int done[INPUT_TARGETS]; /* rows whose search has ended, of the first ones */
 };
 
@@ -60,8 +61,10 @@ void input_fini(struct input *in);
  * room for it. */
 int input_loss(struct input *in, const struct seq *q, const struct latent *at, double *loss,
                struct err *e);
-/* Forgets what was reached. */
-void input_restart(struct input *in);
+/* Forgets what was reached, and starts the bar: `searches` for each row and target, or of a
+ * universal attack for all rows together. input_count: a step was made. */
+void input_restart(struct input *in, const char *what, bool universal, long searches);
+void input_count(struct input *in);
 /* Records a search over rows[n]: loss[n, in->steps + 1] after each step, NaN of those that were not
  * made. True if its best is the best of all searches over these rows. */
 bool input_record(struct input *in, enum input_target target, const int *rows, int n,
