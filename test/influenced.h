@@ -80,6 +80,39 @@ static inline float *gradient_of_role(struct bench *b, enum role role, enum goal
     return g;
 }
 
+enum { SAMPLES = 512 };
+
+/* Where the j-th sampled entry of the reference's flat vector stands in one by weight.at. */
+static inline size_t sampled_at(const struct bench *b, int j)
+{
+    const size_t flat = (size_t)j * 18984 / SAMPLES;
+    for (int i = 0; i < b->m.table.n; i++) {
+        const struct weight *w = &b->m.table.v[i];
+        const size_t first = offset_of(w->name);
+        if (flat >= first && flat < first + w->count)
+            return w->at + flat - first;
+    }
+    BUG_ON(true);
+    return 0;
+}
+
+/* The relative L2 distance of the sampled entries, of got - base. */
+static inline void near_sample(const struct bench *b, const char *name, const float *got,
+                               const float *base, double bound)
+{
+    float *want = read_f32(&golden, name);
+    double diff = 0, sum = 0;
+    for (int j = 0; j < SAMPLES; j++) {
+        const size_t at = sampled_at(b, j);
+        const double from = base ? (double)base[at] : 0, d = (double)got[at] - (double)want[j],
+                     w = (double)want[j] - from;
+        diff += d * d;
+        sum += w * w;
+    }
+    near(sqrt(diff / sum), 0, 0, bound, "%s: relative L2 distance", name);
+    free(want);
+}
+
 static inline void begin_influence(const char *dir)
 {
     struct err e;

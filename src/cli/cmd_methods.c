@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "run/data.h"
 #include "run/procedure.h"
+#include "influence/updates.h"
 #include "locate/locators.h"
 #include "methods/method.h"
 #include "objectives/terms.h"
@@ -183,6 +184,16 @@ static void print_steps(const struct recipe *r)
     }
 }
 
+/* What a method does instead of training. */
+static void print_update(const struct recipe *r)
+{
+    const struct update *u = r->update.row;
+    if (!u)
+        return;
+    printf("\none step instead of training: %s\n    %s\n", u->help, u->formula);
+    print_params(r->method, u->params);
+}
+
 /* How gamma and alpha move, where they do. */
 static void print_weighting(const struct method *m)
 {
@@ -237,6 +248,7 @@ static int print_one(const char *name, struct err *e)
     for (int i = 0; i < PART_COUNT; i++)
         if (r.part[i].row)
             print_term(m, place_name[i], r.part[i].row);
+    print_update(&r);
     print_parts(m, needs);
     print_steps(&r);
     printf("\nparameters of all methods:\n");
@@ -259,6 +271,8 @@ static json_t *row_json(const struct recipe *r, const char *needs)
         json_object_set_new(j, name,
                             r->part[i].row ? json_string(choice_name(&r->part[i])) : json_null());
     }
+    json_object_set_new(j, "update",
+                        r->update.row ? json_string(choice_name(&r->update)) : json_null());
     struct err e;
     struct procedure p;
     BUG_ON(steps_of(&p, r, &e));

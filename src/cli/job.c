@@ -140,8 +140,11 @@ static int next_command(const struct request *q, struct buf *text, struct err *e
 
 static void print_text(const struct train_report *r, double rate, const char *out)
 {
-    printf("%ld steps, %ld tokens in %.1f s (%.0f tokens/s), last loss %.4g -> %s%s%s\n", r->steps,
-           r->tokens, r->seconds, rate, r->loss, out, *r->validation.stop ? "; stopped: " : "",
+    char loss[40] = "";
+    if (!isnan(r->loss)) /* a method of one step has none */
+        snprintf(loss, sizeof loss, ", last loss %.4g", r->loss);
+    printf("%ld steps, %ld tokens in %.1f s (%.0f tokens/s)%s -> %s%s%s\n", r->steps, r->tokens,
+           r->seconds, rate, loss, out, *r->validation.stop ? "; stopped: " : "",
            r->validation.stop);
 }
 
@@ -163,10 +166,10 @@ static int print_outcome(const struct nll_change *c, const char *next, struct er
 
 static json_t *object_of(const struct train_report *r, double rate, const char *out)
 {
-    return json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:s?}", "steps", (json_int_t)r->steps,
+    return json_pack("{s:I, s:I, s:f, s:f, s:o, s:f, s:s, s:s?}", "steps", (json_int_t)r->steps,
                      "tokens", (json_int_t)r->tokens, "seconds", r->seconds, "tokens_per_second",
-                     rate, "loss", r->loss, "grad_norm", r->grad_norm, "out", out, "stopped",
-                     *r->validation.stop ? r->validation.stop : NULL);
+                     rate, "loss", peer_number(r->loss), "grad_norm", r->grad_norm, "out", out,
+                     "stopped", *r->validation.stop ? r->validation.stop : NULL);
 }
 
 static void print_object(const struct run_result *r, double rate, const struct request *q,

@@ -59,6 +59,10 @@ static int each_pass(struct group *g, bool keep, use_pass *use, device float *ou
             row_pass_forward(&g->pass, c->engine->model, seqs, n, keep, NULL, e) ||
             use(g, at, out, scale, e))
             return -1;
+        if (keep)
+            c->engine->tokens.trained[c->rows.role] += g->pass.batch.n_tokens;
+        else
+            c->engine->tokens.forward += g->pass.batch.n_tokens;
         at += (size_t)g->pass.rows.n;
     }
     return 0;

@@ -181,8 +181,7 @@ void kfac_project(const struct kfac *k, int i, device float *g, device float *sc
     o->linear_dx(g, at->s, scratch, at->out, at->in, at->out, 0);
 }
 
-/* g = Q_S g Q_A^T. */
-static void project_back(const struct kfac *k, int i, device float *g, device float *scratch)
+void kfac_project_back(const struct kfac *k, int i, device float *g, device float *scratch)
 {
     const struct kfac_map *at = &k->maps[i];
     const struct ops *o = k->m->ops;
@@ -212,5 +211,5 @@ void kfac_solve(const struct kfac *k, int i, double damping, device float *g, de
         return;
     kfac_project(k, i, g, scratch);
     divide(k, i, damping, g);
-    project_back(k, i, g, scratch);
+    kfac_project_back(k, i, g, scratch);
 }

@@ -77,9 +77,10 @@ int kfac_fit(struct kfac *k, const struct seq *rows, int n, const struct fisher_
              kfac_keep *keep, void *ctx, struct err *e);
 /* The damping of map i; damping < 0: 0.1 mean(Lambda) of that map. */
 double kfac_damping(const struct kfac *k, int i, double damping);
-/* g [out,in] = Q_S^T g Q_A, its coordinates in the eigenvectors, and g = (B + damping)^-1 g.
+/* g [out,in] = Q_S^T g Q_A, its coordinates in the eigenvectors; back; and g = (B + damping)^-1 g.
  * `scratch` [out,in]. */
 void kfac_project(const struct kfac *k, int i, device float *g, device float *scratch);
+void kfac_project_back(const struct kfac *k, int i, device float *g, device float *scratch);
 void kfac_solve(const struct kfac *k, int i, double damping, device float *g,
                 device float *scratch);
 /* x = (B + damping)^-1 b on the block's maps, of vectors flat by weight.at; x is left as it is

@@ -41,7 +41,8 @@ struct method_params {
     const char *extra_term;                             /* NULL: none */
     const char *forget_role, *retain_role, *extra_role; /* roles of the terms' data */
     double extra_weight;
-    double l1; /* weight of the sum of absolute weights */
+    double l1;          /* weight of the sum of absolute weights */
+    const char *update; /* changes the weights once instead of training; "none": it trains */
 };
 
 extern const struct param method_params[];
@@ -54,6 +55,7 @@ struct recipe {
     const struct method *method;
     struct method_params p;
     struct choice part[PART_COUNT]; /* terms */
+    struct choice update;           /* of influence/updates.h; none: the method trains */
 };
 
 extern const char *const place_name[PART_COUNT]; /* "forget", "retain", "extra" */

@@ -32,6 +32,13 @@ PRESET(llmu, {"gamma", "0.5"}, {"retain_term", "cross_entropy"}, {"extra_term", 
        {"alternate_from", "retain"}, {"alternates", "5"});
 PRESET(me, {"gamma", "0.1"});
 PRESET(jensun, {"forget_role", "alternate"}, {"retain_loss_type", "JSD"}, {"alpha", "0.5"});
+PRESET(newton, {"update", "newton"});
+PRESET(influence, {"update", "influence"});
+PRESET(ekfac, {"update", "influence"}, {"curvature", "ekfac"});
+PRESET(fisher_removal, {"update", "newton"}, {"curvature", "diagonal"});
+PRESET(ssd, {"update", "ssd"});
+PRESET(fisher_noise, {"update", "fisher_noise"});
+PRESET(curvature_edit, {"update", "curvature_edit"});
 PRESET(scrub, {"retain_loss_type", "distil"}, {"temperature", "4"}, {"term_weights", "turns"});
 PRESET(soul_kl, {"retain_term", "soul_kl"});
 PRESET(elm, {"retain_term", "likeliest_ref"}, {"extra_term", "nll"}, {"extra_role", "generic"},
@@ -153,6 +160,28 @@ const struct method methods[] = {
     {"RepNoise", "representation", "arXiv 2405.14577",
      "ascent on forget data, with hidden states trained to noise after every layer", "ascent", true,
      repnoise_preset, "its definition as plain loops"},
+    {"Newton", "second order", "arXiv 1911.03030",
+     "one Newton step on the retained loss, which also trains on the retain data", "nll", true,
+     newton_preset, "autograd in f64: the solution and the weights"},
+    {"Influence", "second order", "arXiv 1703.04730",
+     "one step by influence functions: what removing the forget rows changes, to first order",
+     "nll", true, influence_preset, "autograd in f64: the solution and the weights"},
+    {"EKFACStep", "second order", "arXiv 2308.03296",
+     "the influence step by EK-FAC factors of the linear maps", "nll", true, ekfac_preset,
+     "kronfluence 1.0.1: factors, eigenvalues, preconditioned gradient"},
+    {"FisherRemoval", "second order", "arXiv 2403.10557",
+     "the Newton step by a diagonal of the Fisher matrix, or by WoodFisher (curvature)", "nll",
+     true, fisher_removal_preset, "their formulas in f64"},
+    {"SSD", "second order", "arXiv 2308.07707",
+     "selective synaptic dampening: weights that matter for forget rows more than for all shrink",
+     "nll", true, ssd_preset, "the authors' code: the weights"},
+    {"FisherForgetting", "second order", "arXiv 1911.04933",
+     "noise on the weights that the retain data do not hold", "nll", true, fisher_noise_preset,
+     "its formula: the deviation of the noise"},
+    {"CurvatureEdit", "second order", "arXiv 2510.24256",
+     "remove components of MLP weights along which the retained loss is flat (K-FAC); the forget "
+     "rows are not used",
+     "nll", true, curvature_edit_preset, "its formula in f64, on kronfluence's factors"},
     {"TaskVector", "arithmetic", "arXiv 2212.04089",
      "learn the forget data, then go as far the other way (task vector negation)", "nll", false,
      negate_preset, "the same by `unlearn train` and `unlearn merge`"},

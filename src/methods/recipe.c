@@ -1,6 +1,8 @@
 #include <string.h>
+#include <strings.h>
 
 #include "base/mem.h"
+#include "influence/updates.h"
 #include "locate/locators.h"
 #include "methods/method.h"
 #include "objectives/terms.h"
@@ -31,6 +33,9 @@ const struct param method_params[] = {
     REAL_PARAM(struct method_params, extra_weight, 0, 1e6, 1, "weight of the third term"),
     REAL_PARAM(struct method_params, l1, 0, 1e6, 0,
                "weight of the L1 norm of the trainable weights"),
+    CHOICE_PARAM(struct method_params, update,
+                 "none|newton|influence|ssd|fisher_noise|curvature_edit", "none",
+                 "one change of the weights, instead of training"),
     {0},
 };
 
@@ -54,6 +59,17 @@ static int choose(struct choice *part, const char *name, const struct param_pres
            choice_init(part, term, presets, e);
 }
 
+static int choose_update(struct recipe *r, struct err *e)
+{
+    const void *row = NULL;
+    const struct term *forget = recipe_term(r, PART_FORGET);
+    if (strcasecmp(r->p.update, "none") && (!forget || strcmp(forget->name, "nll")))
+        return err_about(e, "update", "update '%s' is of the NLL, and not of term '%s'",
+                         r->p.update, forget ? forget->name : "none");
+    return table_find_or_none(updates, "update", r->p.update, &row, e) ||
+           choice_init(&r->update, row, r->method->presets, e);
+}
+
 int recipe_open(struct recipe *r, const char *method, struct err *e)
 {
     *r = (struct recipe){.method = method_by_name(method, e)};
@@ -73,7 +89,7 @@ int recipe_choose_terms(struct recipe *r, struct err *e)
     if (choose(&r->part[PART_FORGET], r->p.forget_term ? r->p.forget_term : m->forget, m->presets,
                e) ||
         choose(&r->part[PART_RETAIN], retain, m->presets, e) ||
-        choose(&r->part[PART_EXTRA], r->p.extra_term, m->presets, e))
+        choose(&r->part[PART_EXTRA], r->p.extra_term, m->presets, e) || choose_update(r, e))
         return -1;
     for (int i = 0; i < PART_COUNT; i++)
         if (recipe_weight(r, (enum recipe_place)i) != 0)
@@ -149,13 +165,15 @@ int recipe_take(struct recipe *r, const char *method, const struct param_taker *
         if (table.params && param_take(&table, r->method->presets, t, e))
             return -1;
     }
-    return 0;
+    const struct param_table table = {"one step", choice_params(&r->update), r->update.params};
+    return table.params ? param_take(&table, r->method->presets, t, e) : 0;
 }
 
 void recipe_fini(struct recipe *r)
 {
     for (int i = 0; i < PART_COUNT; i++)
         choice_fini(&r->part[i]);
+    choice_fini(&r->update);
     *r = (struct recipe){0};
 }
 

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/version.h"
+#include "influence/updates.h"
 #include "locate/locators.h"
 #include "model/lora.h"
 #include "model/store.h"
@@ -163,6 +164,30 @@ static bool is_beginning(const struct run *r)
     return !r->step;
 }
 
+/* The one step of a method that does not train; what it measured goes into the ledger. */
+static int update_once(struct training *t, const struct trainer *how, const struct run *r,
+                       struct train_report *report, struct err *e)
+{
+    const struct choice *of = &r->c.recipe.update;
+    const struct update *u = of->row;
+    struct update_job j = {.engine = &t->engine,
+                           .seed = (unsigned)r->c.train.seed,
+                           .stop = how->stop,
+                           .report = json_pack("{s:s}", "name", u->name)};
+    const double start = log_seconds();
+    *report = (struct train_report){.steps = 1};
+    t->engine.measuring = true; /* no dropout */
+    int rc = !j.report ? err_no_memory(e, "ledger") : u->apply(of->params, &j, e);
+    report->seconds = log_seconds() - start;
+    for (int k = 0; k < ROLE_COUNT; k++)
+        report->tokens += (long)t->engine.tokens.trained[k];
+    report->loss = NAN;
+    if (!rc && json_object_set(how->cost->about, "update", j.report))
+        rc = err_no_memory(e, "ledger");
+    json_decref(j.report);
+    return rc ? err_prefix(e, "method '%s': ", r->c.recipe.method->name) : 0;
+}
+
 static int train(struct training *t, struct trainer *how, struct run *r, struct err *e)
 {
     struct train_report *report = &r->result->report;
@@ -171,9 +196,10 @@ static int train(struct training *t, struct trainer *how, struct run *r, struct 
     how->model_bytes = model_bytes(t, &r->c.run);
     struct nll_change *nll = &r->result->nll;
     const bool there = !how->dry_run && t->engine.sets[ROLE_FORGET], measured = !r->step && there;
+    const bool once = r->c.recipe.update.row;
     if ((there && is_beginning(r) &&
          run_measure_nll(&t->engine, &nll->forget[0], &nll->retain[0], e)) ||
-        train_run(how, report, e))
+        (once && !how->dry_run ? update_once(t, how, r, report, e) : train_run(how, report, e)))
         return -1;
     if (how->dry_run)
         return 0;
