@@ -36,6 +36,7 @@ int cmd_forget(int argc, char **argv);
 int cmd_train(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
 int cmd_head(int argc, char **argv);
+int cmd_influence(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_locate(int argc, char **argv);
 int cmd_merge(int argc, char **argv);

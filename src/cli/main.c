@@ -26,6 +26,7 @@ static const struct command commands[] = {
     {"head", "remove rows from a logistic head, with a certificate", cmd_head},
     {"account", "the privacy that steps of DP-SGD give", cmd_account},
     {"verify", "prove a deletion: compare with a training without the rows", cmd_verify},
+    {"influence", "which training rows an answer comes from", cmd_influence},
     {"locate", "find the weights to change, and write a mask of them", cmd_locate},
     {"merge", "add, subtract and average models or adapters (task vectors)", cmd_merge},
     {"eval", "evaluate a model (TOFU, MUSE, WMDP, MMLU, own suites ...)", cmd_eval},

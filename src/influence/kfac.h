@@ -103,8 +103,9 @@ int kfac_scores(const struct kfac *k, const struct seq *queries, int n_queries,
 
 /* --- kfac_file.c --- */
 
-/* The factors as safetensors, written block by block: A.NAME, S.NAME, lambda.NAME; Q_A.NAME,
- * Q_S.NAME (eigenvectors by row), e_A.NAME, e_S.NAME (eigenvalues); `counts` I32 [2]: tokens, rows;
+/* The factors as safetensors, written block by block: A.NAME, S.NAME; Q_A.NAME, Q_S.NAME
+ * (eigenvectors by row), e_A.NAME, e_S.NAME (eigenvalues); lambda.NAME of EK-FAC, diagonal.NAME of
+ * the diagonal; `counts` I32 [2]: tokens, rows;
  * `fingerprint` I32 [2] of the model. A of maps with the same input is written for each. */
 struct kfac_writer;
 struct kfac_writer *kfac_write_open(const char *path, const struct kfac *k, struct err *e);

@@ -23,12 +23,15 @@ static bool shape_of(const struct kfac *k, const struct kfac_map *i, enum part p
     shape[0] = sides[part][0];
     shape[1] = sides[part][1];
     *dims = shape[1] ? 2 : 1;
-    return kfac_has_basis(k) || (part == FILE_LAMBDA && k->strategy == STRATEGY_DIAGONAL);
+    return part == FILE_LAMBDA ? kfac_has_lambda(k) : kfac_has_basis(k);
 }
 
-static void name_of(const struct kfac_map *i, enum part part, char *name, size_t room)
+/* The eigenvalues of the diagonal have another basis, and so another name. */
+static void name_of(const struct kfac *k, const struct kfac_map *i, enum part part, char *name,
+                    size_t room)
 {
-    snprintf(name, room, "%s.%s", part_prefix[part], i->name);
+    const bool diagonal = part == FILE_LAMBDA && k->strategy == STRATEGY_DIAGONAL;
+    snprintf(name, room, "%s.%s", diagonal ? "diagonal" : part_prefix[part], i->name);
 }
 
 struct kfac_writer {
@@ -44,7 +47,7 @@ static int announce(struct kfac_writer *w, int lo, int hi, enum part first, enum
     int dims;
     for (int i = lo; i < hi; i++)
         for (enum part p = first; p < last; p++) {
-            name_of(&w->k->maps[i], p, name, sizeof name);
+            name_of(w->k, &w->k->maps[i], p, name, sizeof name);
             if (shape_of(w->k, &w->k->maps[i], p, shape, &dims) &&
                 tensor_out_add(w->out, name, DT_F32, dims, shape, e))
                 return -1;
@@ -105,7 +108,7 @@ int kfac_write_rest(struct kfac_writer *w, const struct kfac *k, struct err *e)
 {
     for (int i = k->lo; i < k->hi && k->strategy != STRATEGY_IDENTITY; i++) {
         const struct kfac_map *at = &k->maps[i];
-        if (put(w, at->lambda, kfac_area(at), e) ||
+        if ((kfac_has_lambda(k) && put(w, at->lambda, kfac_area(at), e)) ||
             (kfac_has_basis(k) &&
              (put(w, k->maps[at->input].a, kfac_square(at->in), e) ||
               put(w, at->s, kfac_square(at->out), e) || put_values(w, at->ea, at->in, e) ||
@@ -161,7 +164,7 @@ static float *part_of(const struct kfac *k, const struct tensor_file *f, int i, 
     int64_t shape[2];
     int dims;
     shape_of(k, &k->maps[i], part, shape, &dims);
-    name_of(&k->maps[i], part, name, sizeof name);
+    name_of(k, &k->maps[i], part, name, sizeof name);
     const struct tensor *t = tensor_find(f, name);
     if (!t || t->dtype != DT_F32 || t->n_dims != dims || t->shape[0] != shape[0] ||
         (dims == 2 && t->shape[1] != shape[1])) {
@@ -192,7 +195,7 @@ static int get_values(const struct kfac *k, const struct tensor_file *f, int i, 
     return v ? 0 : -1;
 }
 
-static int read_map(const struct kfac *k, const struct tensor_file *f, int i, struct err *e)
+static int read_map(struct kfac *k, const struct tensor_file *f, int i, struct err *e)
 {
     const struct kfac_map *at = &k->maps[i];
     if (kfac_has_basis(k) &&
@@ -201,7 +204,10 @@ static int read_map(const struct kfac *k, const struct tensor_file *f, int i, st
          get_values(k, f, i, FILE_E_A, at->ea, at->in, e) ||
          get_values(k, f, i, FILE_E_S, at->es, at->out, e)))
         return -1;
-    return get(k, f, i, FILE_LAMBDA, at->lambda, kfac_area(at), e);
+    if (kfac_has_lambda(k))
+        return get(k, f, i, FILE_LAMBDA, at->lambda, kfac_area(at), e);
+    kfac_multiply(k, i);
+    return 0;
 }
 
 static int read_counts(struct kfac *k, const struct tensor_file *f, struct err *e)

@@ -74,9 +74,9 @@ static int find_bases(struct kfac *k, struct err *e)
     return rc;
 }
 
-/* Lambda = s a^T; rounding may have made eigenvalues of 0 negative. */
-static void multiply_values(const struct kfac *k, struct kfac_map *at)
+void kfac_multiply(const struct kfac *k, int i)
 {
+    const struct kfac_map *at = &k->maps[i];
     float *v = k->m->ops->map(at->lambda, kfac_area(at));
     for (int r = 0; r < at->out; r++)
         for (int c = 0; c < at->in; c++)
@@ -127,7 +127,7 @@ int kfac_fit(struct kfac *k, const struct seq *rows, int n, const struct fisher_
         return -1;
     if (k->strategy == STRATEGY_KFAC) {
         for (int i = k->lo; i < k->hi; i++)
-            multiply_values(k, &k->maps[i]);
+            kfac_multiply(k, i);
     } else if (k->strategy != STRATEGY_IDENTITY) {
         struct walk w = {.k = k, .see = add_lambda, .labels = labels, .what = "eigenvalues"};
         if (walk_rows(&w, rows, n, e))

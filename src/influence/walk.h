@@ -47,6 +47,14 @@ static inline size_t kfac_area(const struct kfac_map *i)
     return (size_t)i->out * (size_t)i->in;
 }
 
+/* It has eigenvalues of its own: those of K-FAC are products. */
+static inline bool kfac_has_lambda(const struct kfac *k)
+{
+    return k->strategy == STRATEGY_DIAGONAL || k->strategy == STRATEGY_EKFAC;
+}
+
+/* K-FAC's Lambda of map i = s a^T; rounding may have made eigenvalues of 0 negative. */
+void kfac_multiply(const struct kfac *k, int i);
 /* Allocates the factors of the block; the means of Lambda, which must be finite. */
 int kfac_reserve(struct kfac *k, struct err *e);
 int kfac_mean(struct kfac *k, struct err *e);

@@ -164,7 +164,8 @@ static bool is_beginning(const struct run *r)
     return !r->step;
 }
 
-/* The one step of a method that does not train; what it measured goes into the ledger. */
+/* The one step of a method that does not train; what it measured goes into the record of the run.
+ */
 static int update_once(struct training *t, const struct trainer *how, const struct run *r,
                        struct train_report *report, struct err *e)
 {
