@@ -45,7 +45,7 @@ static const char about[] =
     "+, or the same NAME again, are one column. Without a NAME a column is named after the "
     "directory.\n"
     "--mask prints a heat map: percent of the weights that are kept, by layer and kind, from ' ' "
-    "(none) to @ (the largest share).\n\n"
+    "(none) to @ (the largest share of a layer's matrix).\n\n"
     "  unlearn report --mask mask.safetensors --model target\n"
     "  unlearn report target=runs/target retrained=runs/gold npo=runs/npo+runs/npo_mmlu\n";
 

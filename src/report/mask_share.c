@@ -88,12 +88,17 @@ static double share_of(const struct share_count *c)
     return c->all > 0 ? c->kept / c->all : 0;
 }
 
+/* Of the layers without their norms, few numbers of which all may be kept; where those keep
+ * nothing, of the rest. */
 static double largest(const struct mask_share *s)
 {
-    double most = 0;
-    for (int i = 0; i < s->rows * N_KINDS; i++)
-        most = fmax(most, share_of(&s->cell[i]));
-    return most;
+    double layers = 0, all = 0;
+    for (int i = 0; i < s->rows * N_KINDS; i++) {
+        all = fmax(all, share_of(&s->cell[i]));
+        if (i >= N_KINDS && i % N_KINDS != N_KINDS - 1)
+            layers = fmax(layers, share_of(&s->cell[i]));
+    }
+    return layers > 0 ? layers : all;
 }
 
 /* A kept share is never as light as none. */
@@ -101,8 +106,7 @@ static char shade(double share, double most)
 {
     static const char scale[] = " .:-=+*#%@";
     enum { DARKEST = sizeof scale - 2 };
-    const int k = most > 0 ? (int)ceil(DARKEST * share / most - 1e-9) : 0;
-    return scale[k > DARKEST ? DARKEST : k];
+    return scale[(int)ceil(DARKEST * fmin(share / most, 1) - 1e-9)];
 }
 
 static int write_cell(const struct mask_share *s, int row, int kind, double most, struct buf *out,

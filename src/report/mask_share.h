@@ -24,7 +24,8 @@ int mask_share_count(struct mask_share *s, const struct model *m, const uint64_t
                      struct err *e);
 void mask_share_fini(struct mask_share *s);
 /* Appends a line for each layer: percent kept of each kind. shades: after each number a character,
- * from a space to @, that is darker the nearer the share is to the largest one. */
+ * from a space to @, that is darker the nearer the share is to the largest one of the layers'
+ * matrices. */
 int mask_share_write(const struct mask_share *s, bool shades, struct buf *out, struct err *e);
 /* {"share": of all, "layers": [{kind: share} ...], "rest": {kind: share}}, a new object. */
 json_t *mask_share_json(const struct mask_share *s);
