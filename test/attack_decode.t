@@ -71,6 +71,9 @@ for my $beams (1, 4, 64) {
     is_deeply($first[0]{ids}, $greedy, 'one beam: greedy') if $greedy;
 }
 
+check("attack beam --model $llama --forget $prompt --beams 4096 --max-new-tokens 1048576", 1,
+    qr/the cache of all beginnings would take \S+ GiB, the machine has/, 'a budget beyond the memory');
+
 my $text = text_model();
 my $people = "'demo/data/people.jsonl[0:2]'";
 my $got = attack("beam --model $text --forget $people --beams 4 --answers 4 --max-new-tokens 5 --out $dir/text-beam");

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/hash.h"
@@ -187,6 +188,17 @@ int attack_measure(struct attack_run *a, bool moved, json_t *to, struct err *e)
             return -1;
     }
     return 0;
+}
+
+int attack_check_memory(double bytes, const char *what, const char *subject, struct err *e)
+{
+    const double has = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    if (!(has > 0) || bytes <= has)
+        return 0;
+    err_about(e, subject, "%s would take %.3g GiB, the machine has %.3g", what, bytes / 0x1p30,
+              has / 0x1p30);
+    e->code = ERR_NO_MEMORY;
+    return -1;
 }
 
 bool attack_same_entity(const struct rows *a, int i, const struct rows *b, int j, const char *key)

@@ -109,6 +109,9 @@ int attack_measure_set(struct attack_run *a, const struct dataset *d, bool moved
 /* Opens rows as examples, with the run's keys. */
 int attack_open_set(struct attack_run *a, const char *file, enum role role, struct rows *rows,
                     struct dataset *d, struct err *e);
+/* Refuses a budget that needs more memory than the machine has; `what` takes the bytes, `subject`
+ * is the parameter that sets them. */
+int attack_check_memory(double bytes, const char *what, const char *subject, struct err *e);
 /* Whether two rows belong together: both have this field, with the same value. */
 bool attack_same_entity(const struct rows *a, int i, const struct rows *b, int j, const char *key);
 /* Into `to`: auc, the probability that a value of `one` is above one of `zero`, and the true

@@ -254,6 +254,11 @@ static int beam_init(struct beam *b, struct err *e)
     for (int i = 0; i < d->n; i++)
         longest = seq_prompt(&d->seqs[i]) > longest ? seq_prompt(&d->seqs[i]) : longest;
     const size_t n = (size_t)b->p->beams;
+    const struct model_config *c = &b->a->s.model.cfg;
+    const double tokens = 2.0 * (double)n * ((double)longest + (double)b->p->max_new_tokens);
+    if (attack_check_memory(tokens * 2 * c->layers * c->kv_heads * c->head_dim * sizeof(float),
+                            "the cache of all beginnings", "beams", e))
+        return -1;
     return !(b->live = mem_alloc(n, sizeof *b->live, e)) ||
            !(b->next = mem_alloc(n, sizeof *b->next, e)) ||
            !(b->done = mem_alloc((size_t)b->p->answers, sizeof *b->done, e)) ||

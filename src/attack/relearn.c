@@ -182,7 +182,10 @@ static int open_training(struct relearning *r, struct err *e)
     engine_init(&r->engine, m);
     r->engine.compat = r->a->s.compat;
     r->engine.sets[ROLE_FORGET] = &r->attacked;
-    if (open_weights(r, e) || engine_add(&r->engine, &nll, e) ||
+    /* the weights, their gradient and the two moments of AdamW */
+    if ((!r->p->lora_rank && attack_check_memory(4.0 * sizeof(float) * (double)m->table.total,
+                                                 "training all weights", "lora_rank", e)) ||
+        open_weights(r, e) || engine_add(&r->engine, &nll, e) ||
         engine_hold_unreached(&r->engine, e) || choice_init(&r->optim, &optim_adamw, NULL, e) ||
         open_order(r, e) || !(r->micro = mem_alloc((size_t)r->p->accumulate, sizeof *r->micro, e)))
         return -1;

@@ -206,6 +206,9 @@ static int run(struct attack_run *a, const void *params, json_t *block, struct e
     if (!a->s.tokenizer)
         return err_about(e, "forget",
                          "sampled answers are compared as texts: rows of token ids have none");
+    if (attack_check_memory((double)d->n * (double)p->n * sizeof(double),
+                            "the scores of all answers", "n", e))
+        return -1;
     struct samples s = {.score = mem_alloc((size_t)d->n * (size_t)p->n, sizeof *s.score, e),
                         .rows = d->n,
                         .n = (int)p->n};
