@@ -55,7 +55,7 @@ is($top->[0]{train}, 3, 'the row that is asked about ranks first');
 is(scalar @$top, 2, '--top');
 check("$base --top 3", 0, qr/^ +score +row +text\n(?: +-?[\d.e+-]+ +\d+ +\S.*\n){3}8 rows, 3 queries, 21 linear maps in 1 blocks/, 'the table');
 my $tiny = text_model();
-check("influence --quiet --model $tiny --query 'demo/data/people.jsonl[0:2]' --train 'demo/data/people.jsonl[0:6]' --top 2", 0, qr/^ +\S+ +\d+ +\S*.*\w+ \w+/m, 'texts of rows');
+check("influence --quiet --model $tiny --query 'demo/data/people.jsonl[0:2]' --train 'demo/data/people.jsonl[0:6]' --top 6", 0, qr/^ +\S+ +1  .*Ilvane Torresk is a puppet surgeon/m, 'answers of rows');
 
 # --- what is refused ---
 

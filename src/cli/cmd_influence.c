@@ -128,14 +128,14 @@ static json_t *text_of(const struct influence *r, int row, struct err *e)
     return json_pack("{s:o}", "ids", ids);
 }
 
+/* What is scored of it, in a line. */
 static void print_row(const struct ranked *at, int number, const json_t *text)
 {
-    const char *prompt = json_string_value(json_object_get(text, "prompt")),
-               *answer = json_string_value(json_object_get(text, "answer"));
+    const char *answer = json_string_value(json_object_get(text, "answer"));
     char line[240];
     size_t n = 0;
-    if (prompt)
-        n = (size_t)snprintf(line, sizeof line, "%s%s", prompt, answer ? answer : "");
+    if (answer) /* prompts begin alike */
+        n = (size_t)snprintf(line, sizeof line, "%s", answer);
     else
         n = json_dumpb(json_object_get(text, "ids"), line, sizeof line, JSON_COMPACT);
     n = n < sizeof line ? n : sizeof line - 1;
