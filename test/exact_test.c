@@ -1,13 +1,17 @@
 /* Exact and certified removal, and differential privacy, against reference figures
  * (tools/make_exact_golden.py) and their definitions: the mixture of an ensemble's members, Newton
  * removal from a logistic head, the accountant. */
+#include "base/rng.h"
 #include "figures.h"
 #include "job.h"
 #include "model/ensemble.h"
 #include "model/generate.h"
-#include "model/session.h"
+#include "model/lora.h"
+#include "objectives/terms.h"
 #include "train/accountant.h"
 #include "train/certified.h"
+#include "train/derivatives.h"
+#include "train/private.h"
 
 static json_t *golden;
 
@@ -215,6 +219,195 @@ static void check_accountant(void)
        "accountant: the end of the list is told; without noise there is none");
 }
 
+/* --- private gradients --- */
+
+enum { ROWS = 5, MOST = 17 };
+
+/* Rows of different lengths, of which the first two share tokens with one another and repeat their
+ * own. */
+static void make_rows(struct dataset *d, int vocab)
+{
+    struct err e;
+    struct rng r;
+    int ids[ROWS * MOST], labels[ROWS * MOST], mask[ROWS * MOST];
+    rng_seed(&r, 11);
+    for (int i = 0; i < ROWS; i++)
+        for (int t = 0; t < MOST; t++) {
+            const int at = i * MOST + t, n = 6 + 2 * i + i % 2;
+            ids[at] = i < 2 ? 3 + t % 4 : (int)rng_below(&r, (uint32_t)vocab);
+            mask[at] = t < n;
+            labels[at] = t > 2 && t < n ? ids[at] : LABEL_NONE;
+        }
+    BUG_ON(dataset_from_matrix(d, ROLE_RETAIN, ids, labels, mask, ROWS, MOST, 0, &e));
+}
+
+struct collected {
+    const struct bench *b;
+    const double *factor;
+    double norm[32], loss[32], *sum;
+};
+
+/* |g_i|, and sum += factor g_i. */
+static int collect_row(void *ctx, int row, double loss, const device float *grad, struct err *e)
+{
+    struct collected *c = ctx;
+    double square = 0;
+    (void)e;
+    for (int i = 0; i < c->b->m.table.n; i++) {
+        const struct weight *w = &c->b->m.table.v[i];
+        for (size_t k = 0; k < w->count && w->trainable; k++) {
+            const double g = (double)grad[w->at + k];
+            square += g * g;
+            c->sum[w->at + k] += c->factor ? c->factor[row] * g : 0;
+        }
+    }
+    c->norm[row] = sqrt(square);
+    c->loss[row] = loss;
+    return 0;
+}
+
+/* A model with a loss on its rows; adapters: instead of its weights. */
+static bool open_private(struct bench *b, const char *name, bool adapters)
+{
+    static const struct lora_options o = {
+        .lora_rank = 3, .lora_alpha = 6, .lora_targets = "all-linear"};
+    const struct objective nll = {
+        .term = &term_nll, .role = {ROLE_RETAIN}, .weight = 1, .goal = GOAL_RETAIN};
+    struct err e;
+    *b = (struct bench){0};
+    BUG_ON(model_open(&b->m, path_of("models/", name), adapters ? MODEL_READ : MODEL_WRITE, &e));
+    if (adapters && lora_attach(&b->m, &o, 1, &e))
+        return false;
+    struct rng r;
+    rng_seed(&r, 3);
+    weights_noise(&b->m, 0.02, &r); /* B is zero at first */
+    engine_init(&b->g, &b->m);
+    make_rows(&b->sets[ROLE_RETAIN], b->m.cfg.vocab);
+    b->g.sets[ROLE_RETAIN] = &b->sets[ROLE_RETAIN];
+    BUG_ON(engine_add(&b->g, &nll, &e));
+    return true;
+}
+
+static void check_ghost(const char *name, bool adapters)
+{
+    static const int rows[ROWS] = {0, 1, 2, 3, 4};
+    static const double factor[ROWS] = {1, 0.25, 0, 0.5, 0.125};
+    struct bench b;
+    struct err e = {.msg = ""};
+    double norm[ROWS], loss[ROWS], top, off = 0;
+    BUG_ON(!open_private(&b, name, adapters));
+    const size_t n = b.m.table.grads;
+    struct collected c = {&b, factor, {0}, {0}, calloc(n, sizeof(double))};
+    const struct data_rows all = {ROLE_RETAIN, rows, ROWS, 1};
+    BUG_ON(derivative_each(&b.g, GOALS_METHOD, &all, collect_row, &c, &e));
+    const struct seq *seqs = b.sets[ROLE_RETAIN].seqs;
+    if (private_norms(&b.g, seqs, ROWS, norm, loss, &e))
+        ok(false, "private: %s: %s", name, e.msg);
+    for (int i = 0; i < ROWS; i++) {
+        off = fmax(off, fabs(norm[i] - c.norm[i]) / c.norm[i]);
+        off = fmax(off, fabs(loss[i] - c.loss[i]) / c.loss[i]);
+    }
+    near(off, 0, 0, 2e-5, "private: %s%s: ghost norms of %d rows together", name,
+         adapters ? ", adapters" : "", ROWS);
+    BUG_ON(engine_reserve_grads(&b.g, &e));
+    engine_zero_grads(&b.g);
+    BUG_ON(private_add(&b.g, seqs, ROWS, factor, &e));
+    top = off = 0;
+    for (int i = 0; i < b.m.table.n; i++)
+        for (size_t k = 0; k < b.m.table.v[i].count && b.m.table.v[i].trainable; k++) {
+            const size_t at = b.m.table.v[i].at + k;
+            off = fmax(off, fabs((double)b.g.grads[at] - c.sum[at]));
+            top = fmax(top, fabs(c.sum[at]));
+        }
+    near(off, 0, 0, 1e-5 * top, "private: %s: the weighted sum", name);
+    free(c.sum);
+    bench_close(&b);
+}
+
+static void check_golden_rows(void)
+{
+    const json_t *dp = json_object_get(golden, "dp");
+    double *want = numbers(dp, "row_norm"), *factor = numbers(dp, "factor"), norm[32], loss[32],
+           f[32];
+    const double clip = get(dp, "clip");
+    struct worst w = {0};
+    struct bench b;
+    struct tensor_file t;
+    struct err e;
+    BUG_ON(!open_private(&b, "m_cur", false));
+    model_close(&b.m);
+    BUG_ON(model_open(&b.m, path_of("models/", "m_cur"), MODEL_WRITE, &e) ||
+           tensor_file_open(&t, path_of("loop/", "rows.safetensors"), &e));
+    bench_read(&b, &t, "", ROLE_RETAIN, false);
+    const struct dataset *d = &b.sets[ROLE_RETAIN];
+    BUG_ON(private_norms(&b.g, d->seqs, d->n, norm, loss, &e));
+    for (int i = 0; i < d->n; i++) {
+        compare_to(&w, norm[i], want[i], 1e-4, "norm", i);
+        compare_to(&w, f[i] = private_factor(norm[i], clip), factor[i], 1e-4, "factor", i);
+    }
+    BUG_ON(engine_reserve_grads(&b.g, &e));
+    engine_zero_grads(&b.g);
+    BUG_ON(private_add(&b.g, d->seqs, d->n, f, &e));
+    compare_to(&w, sqrt(b.m.ops->dot(b.g.grads, b.g.grads, b.m.table.grads)),
+               get(dp, "clipped_sum_norm"), 1e-4, "clipped sum", 0);
+    report(&w, "private: opacus' rule on golden rows");
+    tensor_file_close(&t);
+    bench_close(&b);
+    free(want);
+    free(factor);
+}
+
+/* Nothing but noise: its mean, its variance, and that steps and seeds differ. */
+static void check_noise(void)
+{
+    struct bench b;
+    struct err e;
+    BUG_ON(!open_private(&b, "m_cur", false) || engine_reserve_grads(&b.g, &e));
+    const size_t n = b.m.table.grads;
+    float *first = calloc(n, sizeof *first);
+    double sum = 0, square = 0, fourth = 0, both = 0;
+    for (int step = 0; step < 3; step++) {
+        engine_zero_grads(&b.g);
+        private_finish(&b.g, 2, 0.5, 4, 7, step == 2 ? 0 : step);
+        for (size_t k = 0; k < n && !step; k++) {
+            const double x = 4 * (double)(first[k] = b.g.grads[k]);
+            sum += x;
+            square += x * x;
+            fourth += x * x * x * x;
+        }
+        for (size_t k = 0; k < n && step == 1; k++)
+            both += 16 * (double)first[k] * (double)b.g.grads[k];
+        if (step == 2)
+            ok(!memcmp(first, b.g.grads, n * sizeof *first), "private: noise is the step's");
+    }
+    const double count = (double)model_n_params(&b.m);
+    near(sum / count, 0, 0, 4 / sqrt(count), "private: mean of the noise");
+    near(square / count, 1, 0, 4 * sqrt(2 / count), "private: variance (sigma C)^2, over B^2");
+    near(fourth / count, 3, 0, 4 * sqrt(96 / count), "private: kurtosis of a Gaussian");
+    near(both / count, 0, 0, 4 / sqrt(count), "private: steps are independent");
+    free(first);
+    bench_close(&b);
+}
+
+static void check_private(void)
+{
+    static const char *const family_names[] = {
+        "m_cur",       "gpt2",  "llama3_tied", "llama_bias", "gemma2",
+        "gemma3_text", "qwen3", "phi",         "gpt_neox",   "gpt_neox_serial",
+        "olmo2",       "opt",   "granite",     "phi3",       "mistral"};
+    struct bench b;
+    struct err e;
+    for (size_t i = 0; i < sizeof family_names / sizeof *family_names; i++)
+        check_ghost(family_names[i], false);
+    check_ghost("m_cur", true);
+    check_ghost("gemma2", true);
+    check_golden_rows();
+    check_noise();
+    BUG_ON(!open_private(&b, "phi3", true));
+    ok(private_check(&b.m, &e) && strstr(e.msg, "fused into one"), "private: refused: %s", e.msg);
+    bench_close(&b);
+}
+
 int main(void)
 {
     char *dir = test_data("");
@@ -224,6 +417,7 @@ int main(void)
     check_ensemble();
     check_head();
     check_accountant();
+    check_private();
     json_decref(golden);
     free(dir);
     return done();

@@ -312,6 +312,35 @@ static void print_row(const struct method *m, const char *needs, bool markdown)
     printf(markdown_row, m->name, m->family, m->paper, needs, m->help, defaults, m->verified);
 }
 
+/* What removes data, or bounds what a model holds of them, by another command than forget. */
+static const struct {
+    const char *name, *help, *command, *paper, *verified;
+} elsewhere[] = {
+    {"SISA", "shards and slices; a deletion trains again only what has seen the row",
+     "train --shards, sisa, verify", "arXiv 1912.03817",
+     "the bytes of a training without the rows; the counts of its authors' code"},
+    {"SISA-A", "SISA by one adapter a shard on a frozen model",
+     "train --shards --locate lora --save-adapter", "arXiv 2212.09573",
+     "the bytes of a training without the rows"},
+    {"Replay", "the order without the rows, repeated from the last checkpoint before them",
+     "train --keep-every, sisa", "-", "the bytes of that order over data without the rows"},
+    {"CertifiedHead", "Newton removal from a logistic head, with a certificate", "head",
+     "arXiv 1911.03030", "the authors' code in f64, and the retrained head"},
+    {"DP-SGD", "no row has much influence: clipped gradients and noise", "train --dp, account",
+     "arXiv 1607.00133", "opacus: norms, factors, epsilon; each row's gradient"},
+};
+
+static void print_elsewhere(bool markdown)
+{
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
+        if (markdown)
+            printf(markdown_row, elsewhere[i].name, "exact", elsewhere[i].paper,
+                   elsewhere[i].command, elsewhere[i].help, "", elsewhere[i].verified);
+        else
+            printf(plain_row, elsewhere[i].name, elsewhere[i].help, "", "", "", "exact",
+                   elsewhere[i].paper, elsewhere[i].command);
+}
+
 static int print_all(const struct options *o, struct err *e)
 {
     json_t *list = json_array();
@@ -336,6 +365,8 @@ static int print_all(const struct options *o, struct err *e)
             print_row(m, needs, o->markdown);
         recipe_fini(&r);
     }
+    if (!o->json)
+        print_elsewhere(o->markdown);
     if (!o->markdown && !o->json)
         command_wrap_end();
     if (o->json && !rc) {

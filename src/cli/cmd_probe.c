@@ -34,6 +34,9 @@ static const struct param params[] = {
     REAL_PARAM(struct probe_options, c, 1e-12, 1e12, 1, "linear: inverse strength of the penalty"),
     INT_PARAM(struct probe_options, train, 0, 1e9, 0,
               "linear: the first rows, to fit on; the others are the test; 0: half"),
+    BOOL_PARAM(struct probe_options, dp, false,
+               "no method: the norm of each row's gradient, its factor, and the clipped sum"),
+    REAL_PARAM(struct probe_options, clip, 1e-30, 1e9, 1, "dp: the norm C to clip to"),
     BOOL_PARAM(struct probe_options, overwrite, false, "replace a file --out that is not empty"),
     {0},
 };
@@ -65,7 +68,9 @@ static const char about[] =
     "respect to the rows of\n"
     "the embedding, before a family scales them, and grad_onehot_rowI [T,V]. --linear writes coef, "
     "intercept and test_proba of the regularised optimum\n"
-    "1/2 |W|^2 + C sum of cross-entropies, as scikit-learn defines it:\n\n"
+    "1/2 |W|^2 + C sum of cross-entropies, as scikit-learn defines it. --dp writes row_norm, "
+    "factor = min(1, C / (norm + 1e-6)), clipped_sum_norm and grad.NAME, "
+    "the sum of the rows' gradients times their factors:\n\n"
     "  unlearn probe --lens --model M --batch batch.safetensors --out "
     "lens.safetensors\n";
 
@@ -296,6 +301,7 @@ int cmd_probe(int argc, char **argv)
     if (status == ARGS_GO) {
         struct err e = {.msg = ""};
         const int rc = check_out(&so, &o, &e) || (o.linear       ? probe_linear(&so, &o, &e)
+                                                  : o.dp         ? probe_private(&so, &o, &e)
                                                   : o.lens       ? probe_lens(&so, &o, &e)
                                                   : o.input_grad ? probe_input(&so, &o, &e)
                                                                  : run(&p, &so, &o, &r, &e));

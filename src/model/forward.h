@@ -100,6 +100,21 @@ struct linear_tap {
     int lowest; /* layer down to which the backward comes, where no gradient needs it lower */
 };
 
+/* A norm with a weight, y = xhat w + b, in the backward: xhat = (x - mean) rstd. */
+struct norm_product {
+    int weight, bias; /* indices in the model's weight table; no bias: -1 */
+    int rows, width;  /* rows of x: the batch's tokens, of norms of q and k each with its heads, or
+                       * the head's rows */
+    const device float *x, *dy;      /* [rows,width] */
+    const device float *rstd, *mean; /* [rows]; mean NULL: 0 */
+};
+
+/* Sees the norms of the layers and of the head. */
+struct norm_tap {
+    void (*backward)(void *ctx, const struct norm_product *y);
+    void *ctx; /* borrowed */
+};
+
 /* Keys and values that are not, or not only, the batch's own: before attention in each layer, row
  * to[i] of k and v becomes what was computed for the batch's token from[i]. */
 struct keys {
@@ -122,6 +137,7 @@ struct forward {
     const struct tap *taps;
     int n_taps;
     const struct linear_tap *linear;
+    const struct norm_tap *norm;
 };
 
 /* What the backward keeps of a norm, a number a row of each; mean is NULL for RMSNorm. */

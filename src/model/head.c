@@ -96,7 +96,7 @@ int head_finish_back(struct head *h, device float *dhidden, device float *grads,
     if (!n)
         return 0;
     m->ops->fill(dx, 0, nc);
-    norm_backward(m, W_NORM_OUT, -1, grads, dx, h->dnorm, &h->stats, h->x, nc);
+    norm_backward(h->p, W_NORM_OUT, -1, grads, dx, h->dnorm, &h->stats, h->x, nc);
     /* Sequences that share a prefix may have rows of one token. */
     m->ops->embed_back(dhidden, dx, h->rows->token, n, c, 1);
     return 0;

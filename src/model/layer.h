@@ -19,8 +19,9 @@ int norm_stats_init(struct norm_stats *s, const struct model *m, size_t rows, st
 const device float *norm_forward(const struct model *m, enum slot slot, int layer,
                                  device float *out, const struct norm_stats *s,
                                  const device float *x, size_t count);
-/* dx += ..., and the gradients of weight and bias where they are wanted; dx += dy without norm. */
-void norm_backward(const struct model *m, enum slot slot, int layer, device float *grads,
+/* dx += ..., and the gradients of weight and bias where they are wanted; dx += dy without norm.
+ * Calls the pass's norm tap. */
+void norm_backward(const struct pass *p, enum slot slot, int layer, device float *grads,
                    device float *dx, const device float *dy, const struct norm_stats *s,
                    const device float *x, size_t count);
 

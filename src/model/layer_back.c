@@ -54,7 +54,7 @@ static const device float *branch_back(const struct back *b, enum place place, e
     if (!raw)
         return dy;
     b->m->ops->fill(b->r->dnorm, 0, b->nc);
-    norm_backward(b->m, post, b->l, b->grads, b->r->dnorm, dy, stats, raw, b->nc);
+    norm_backward(b->p, post, b->l, b->grads, b->r->dnorm, dy, stats, raw, b->nc);
     return b->r->dnorm;
 }
 
@@ -93,7 +93,7 @@ static void mlp_back(const struct back *b, device float *dx, const device float 
     else
         dh = dense_back(b, h, dy);
     pass_tap_back(p, PLACE_MLP_IN, b->l, dh);
-    norm_backward(m, mlp.slot, b->l, b->grads, dx, dh, mlp.stats, mlp.x, b->nc);
+    norm_backward(p, mlp.slot, b->l, b->grads, dx, dh, mlp.stats, mlp.x, b->nc);
 }
 
 /* dy [N,heads,D], the gradient of rotated queries or keys, to that of their projection: in dy
@@ -112,7 +112,7 @@ static device float *rotate_back(const struct back *b, enum slot norm,
     if (!y0)
         return dy;
     m->ops->fill(y, 0, count);
-    norm_backward(m, norm, b->l, b->grads, y, dy, stats, y0, count);
+    norm_backward(b->p, norm, b->l, b->grads, y, dy, stats, y0, count);
     return y;
 }
 
@@ -157,7 +157,7 @@ static void attention_back(const struct back *b, device float *dx, const device 
     linear_backward(p, W_Q, b->l, b->grads, r->dnorm, dq, h, b->n, 0);
     linear_backward(p, W_K, b->l, b->grads, r->dnorm, dk, h, b->n, 1);
     linear_backward(p, W_V, b->l, b->grads, r->dnorm, r->dv, h, b->n, 1);
-    norm_backward(m, W_NORM_ATTN, b->l, b->grads, dx, r->dnorm, &s->n1, s->x, b->nc);
+    norm_backward(p, W_NORM_ATTN, b->l, b->grads, dx, r->dnorm, &s->n1, s->x, b->nc);
 }
 
 void layer_backward(const struct pass *p, int l, struct layer_acts *s, struct layer_scratch *r,

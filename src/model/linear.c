@@ -209,10 +209,11 @@ const device float *norm_forward(const struct model *m, enum slot slot, int laye
     return out;
 }
 
-void norm_backward(const struct model *m, enum slot slot, int layer, device float *grads,
+void norm_backward(const struct pass *p, enum slot slot, int layer, device float *grads,
                    device float *dx, const device float *dy, const struct norm_stats *s,
                    const device float *x, size_t count)
 {
+    const struct model *m = p->m;
     if (!weight_has(&m->table, slot)) {
         m->ops->add(dx, dy, count);
         return;
@@ -221,6 +222,19 @@ void norm_backward(const struct model *m, enum slot slot, int layer, device floa
     const device float *w = model_weight(m, slot, layer);
     device float *dw = weight_grad(&m->table, slot, layer, grads);
     int width = width_of(m, slot, layer), rows = (int)(count / (size_t)width);
+    if (p->how.norm) {
+        const bool biased = weight_has(&m->table, slot_bias(slot));
+        const struct norm_product y = {
+            .weight = weight_index(&m->table, slot, layer),
+            .bias = biased ? weight_index(&m->table, slot_bias(slot), layer) : -1,
+            .rows = rows,
+            .width = width,
+            .x = x,
+            .dy = dy,
+            .rstd = s->rstd,
+            .mean = s->mean};
+        p->how.norm->backward(p->how.norm->ctx, &y);
+    }
     if (c->norm == NORM_LAYER)
         m->ops->layernorm_back(dx, dw, weight_grad(&m->table, slot_bias(slot), layer, grads), dy, x,
                                w, s->mean, s->rstd, rows, width);

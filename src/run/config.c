@@ -96,6 +96,17 @@ static const struct param exact_params[] = {
     {0},
 };
 
+static const struct param private_params[] = {
+    BOOL_PARAM(struct private_options, dp, false,
+               "DP-SGD: each row's gradient is clipped to the norm clip, noise is added, and rows "
+               "enter a step by chance, batch x accumulate of them on average"),
+    REAL_PARAM(struct private_options, sigma, 0, 1e6, 1,
+               "with dp: standard deviation of the noise, as a multiple of clip"),
+    REAL_PARAM(struct private_options, delta, 1e-300, 0.999, 1e-5,
+               "with dp: the delta for which epsilon is told"),
+    {0},
+};
+
 static const struct param chosen_params[] = {
     LOCATE_PARAM(offsetof(struct run_names, locate)),
     STRING_PARAM(struct run_names, wrapper, "none", "NAME",
@@ -128,15 +139,18 @@ void run_config_init(struct run_config *c, const struct run_kind *kind)
     add_table(c, "conversations", chat_params, &c->setup.chat);
     add_table(c, "job", job_params, c);
     add_table(c, "training", train_params, &c->train);
-    if (!kind->method)
+    if (!kind->method) {
         add_table(c, "method", method_name_params, &c->names);
-    else
+    } else {
         add_table(c, "exact removal: rows that can be deleted later", exact_params, &c->exact);
+        add_table(c, "differential privacy", private_params, &c->privacy);
+    }
     for (int k = 0; k < c->n_tables; k++)
         param_defaults(c->tables[k].params, c->tables[k].obj);
     param_defaults(weighting_params, &c->weighting);
     param_defaults(validation_params, &c->validation);
     param_defaults(exact_params, &c->exact);
+    param_defaults(private_params, &c->privacy);
 }
 
 /* A config that is being opened, and who changes its tables. */
@@ -262,6 +276,23 @@ int run_config_read(struct run_config *c, const json_t *values, struct err *e)
     return run_config_choose(c, &(struct param_taker){read_table, &r}, e);
 }
 
+static int check_private(const struct run_config *c, struct err *e)
+{
+    if (!c->privacy.dp)
+        return 0;
+    if (c->wrapper.row)
+        return err_about(e, "wrapper", "wrapper '%s' makes gradients that are not private",
+                         choice_name(&c->wrapper));
+    if (run_makes_mask(c) || c->run.mask)
+        return err_about(e, "locate", "a mask of elements does not go with differential privacy");
+    if (c->train.order || c->train.write_order)
+        return err_about(e, "order", "rows enter a private step by chance");
+    if (c->train.clip <= 0)
+        return err_about(e, "clip", "without a clipping norm there is no privacy");
+    return exact_is(c) ? err_about(e, "shards", "rows of a private run are not deleted one by one")
+                       : 0;
+}
+
 int run_config_check(const struct run_config *c, struct err *e)
 {
     const char *locator = choice_name(&c->locator);
@@ -281,7 +312,7 @@ int run_config_check(const struct run_config *c, struct err *e)
                          "a run either continues what is in its directory, or replaces it");
     if (c->train.resume && c->dry_run)
         return err_about(e, "resume_dry", "a dry run is of a run from its beginning");
-    return exact_check(c, e);
+    return check_private(c, e) || exact_check(c, e);
 }
 
 json_t *run_config_values(const struct run_config *c)

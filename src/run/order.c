@@ -1,5 +1,10 @@
 #include "run/state.h"
 
+#include <math.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+
 /* What some terms are to read: examples of each role, and the role that sets the length of an epoch
  * of so many micro-batches. */
 struct draw {
@@ -101,4 +106,44 @@ int run_order_make(struct order *o, struct engine *g, const struct train_options
     o->per_turn = shape.per_turn;
     o->turns = shape.turns;
     return rc;
+}
+
+/* Step number `step`: the examples that enter, dealt out to its micro-batches. */
+static int enter(struct micro *m, int parts, enum role role, int examples, double q, unsigned seed,
+                 long step, struct err *e)
+{
+    struct rng r;
+    int n = 0;
+    for (int k = 0; k < parts; k++)
+        if (!(m[k].rows[role] = mem_alloc((size_t)examples / (size_t)parts + 1, sizeof(int), e)))
+            return -1;
+    rng_stream(&r, seed, RNG_SAMPLE, (uint32_t)step);
+    for (int i = 0; i < examples; i++)
+        if ((double)rng_u32(&r) < q * 4294967296.0) {
+            struct micro *to = &m[n++ % parts];
+            to->rows[role][to->n[role]++] = i;
+        }
+    return 0;
+}
+
+int run_order_by_chance(struct order *o, enum role role, int examples,
+                        const struct train_options *to, struct err *e)
+{
+    const int parts = train_accumulate(to, o);
+    const long steps = train_total_steps(to, o);
+    const double q = fmin(1, (double)to->batch * parts / examples);
+    struct order drawn = {.per_epoch = o->per_epoch};
+    if (steps > INT32_MAX / parts)
+        return err_set(e, "%ld steps are too many", steps);
+    drawn.n = (int)steps * parts;
+    if (!(drawn.micro = mem_alloc((size_t)drawn.n, sizeof *drawn.micro, e)))
+        return -1;
+    for (long s = 0; s < steps; s++)
+        if (enter(drawn.micro + s * parts, parts, role, examples, q, (unsigned)to->seed, s, e)) {
+            order_fini(&drawn);
+            return -1;
+        }
+    order_fini(o);
+    *o = drawn;
+    return 0;
 }

@@ -12,6 +12,7 @@
 #include "model/lora.h"
 #include "model/store.h"
 #include "run/state.h"
+#include "train/accountant.h"
 #include "train/checkpoint.h"
 #include "tensor/ops.h"
 
@@ -189,6 +190,39 @@ static int update_once(struct training *t, const struct trainer *how, const stru
     return rc ? err_prefix(e, "method '%s': ", r->c.recipe.method->name) : 0;
 }
 
+/* {q, sigma, clip, steps, delta, epsilon, order} */
+static int note_privacy(const struct trainer *how, const struct run *r, int examples, struct err *e)
+{
+    const struct private_options *o = &r->c.privacy;
+    const double q = fmin(1, how->dp->expected / examples);
+    const long steps = how->order->n / train_accumulate(how->o, how->order);
+    const struct privacy p = privacy_of(q, o->sigma, steps, o->delta);
+    log_note("differential privacy of each row: epsilon %.4g at delta %g (q %.4g, sigma %g, %ld "
+             "steps, order %g)",
+             p.epsilon, o->delta, q, o->sigma, steps, p.order);
+    if (p.edge)
+        log_warn("the best order %g is at the end of the list: epsilon may be smaller", p.order);
+    json_t *j = json_pack("{s:f, s:f, s:f, s:I, s:f, s:o, s:f}", "q", q, "sigma", o->sigma, "clip",
+                          how->dp->clip, "steps", (json_int_t)steps, "delta", o->delta, "epsilon",
+                          json_finite(p.epsilon), "order", p.order);
+    return j && !json_object_set_new(how->cost->about, "privacy", j) ? 0
+                                                                     : err_no_memory(e, "record");
+}
+
+/* Rows enter by chance; the expected number of a step is what its sum is divided by. */
+static int make_private(struct trainer *how, struct training *t, struct private_rule *rule,
+                        struct err *e)
+{
+    const struct train_options *o = how->o;
+    const int examples = t->data.sets[ROLE_RETAIN].n;
+    const double most = (double)o->batch * train_accumulate(o, &t->data.order);
+    rule->clip = o->clip;
+    rule->expected = fmin(most, examples);
+    how->dp = rule;
+    return private_check(&t->s.model, e) ||
+           run_order_by_chance(&t->data.order, ROLE_RETAIN, examples, o, e);
+}
+
 static int train(struct training *t, struct trainer *how, struct run *r, struct err *e)
 {
     struct train_report *report = &r->result->report;
@@ -210,7 +244,8 @@ static int train(struct training *t, struct trainer *how, struct run *r, struct 
     nll->clipped = report->clipped;
     if (procedure_end(t, r, e) ||
         (measured && run_measure_nll(&t->engine, &nll->forget[1], &nll->retain[1], e)) ||
-        (measured && note_nll(how->cost->about, nll, e)))
+        (measured && note_nll(how->cost->about, nll, e)) ||
+        (how->dp && note_privacy(how, r, t->data.sets[ROLE_RETAIN].n, e)))
         return -1;
     if (save_model(t, r, e) || train_cost_write(how->cost, true, e))
         return -1;
@@ -228,6 +263,7 @@ int run_training(struct run *r, struct err *e)
     r->c.setup.adapter = run_model(r, "model")->adapter;
     struct training t = {.first_row = NULL};
     struct train_cost record;
+    struct private_rule rule = {.sigma = c->privacy.sigma};
     struct trainer how = {.engine = &t.engine,
                           .optim = c->optim,
                           .wrapper = c->wrapper,
@@ -242,7 +278,8 @@ int run_training(struct run *r, struct err *e)
                           .dry_run = c->dry_run,
                           .what = r->step ? r->step->name : c->command};
     int rc = record_open(&record, r, &t.engine, e) || training_open(&t, r, e) ||
-             (r->exact && exact_prepare(r, &t, &how, e));
+             (r->exact && exact_prepare(r, &t, &how, e)) ||
+             (c->privacy.dp && make_private(&how, &t, &rule, e));
     if (!rc && t.first_row && json_object_set(record.about, "first_row", t.first_row))
         rc = err_no_memory(e, "record");
     rc = rc || train(&t, &how, r, e);

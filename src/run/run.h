@@ -51,6 +51,12 @@ struct exact_options {
     int64_t shards, slices, keep_every;
 };
 
+/* Likewise: DP-SGD (train/private.h), the clipping norm C is train.clip. */
+struct private_options {
+    bool dp;
+    double sigma, delta;
+};
+
 enum { RUN_TABLES = 24 };
 
 /* All options of a run. It is not moved once it is open: `tables` point into it. */
@@ -66,6 +72,7 @@ struct run_config {
     struct weighting_options weighting;
     struct validation_options validation;
     struct exact_options exact;
+    struct private_options privacy;
     struct recipe recipe;                  /* owned */
     struct choice optim, locator, wrapper; /* owned; no wrapper: NULL */
     struct mask_options mask;              /* of a locator with scores */

@@ -133,6 +133,10 @@ char *exact_layout_path(const char *out, struct err *e);
  * all others only the retain terms', 0: all are of both. */
 int run_order_make(struct order *o, struct engine *g, const struct train_options *to,
                    const struct pairing *pairs, int turns, struct err *e);
+/* Instead of it, of DP-SGD: in each step every example of the role enters with probability q =
+ * batch * accumulate / examples, by chance; the steps are those of `*o`. */
+int run_order_by_chance(struct order *o, enum role role, int examples,
+                        const struct train_options *to, struct err *e);
 /* Plain text as examples of equal length: all rows joined by an empty line, made into tokens once,
  * cut into pieces of `length` tokens, each after a begin token where the tokenizer puts one. `text`
  * is the rows' field. The setup's text must be ready.

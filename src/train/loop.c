@@ -121,6 +121,8 @@ static int estimate_curvature(struct train_run *r, long step, struct err *e)
 static int add_gradient(struct train_run *r, struct err *e)
 {
     const struct trainer *t = r->t;
+    if (t->dp)
+        return private_gradient(t->dp, &r->g, e);
     return r->wrapper && r->wrapper->gradient ? r->wrapper->gradient(t->wrapper.params, &r->g, e)
                                               : gradient_add(&r->g, GOALS_METHOD, e);
 }
@@ -154,7 +156,7 @@ static int make_gradient(struct train_run *r, long step, struct err *e)
 static void update(struct train_run *r, long step, double lr)
 {
     const struct trainer *t = r->t;
-    double clip = t->o->clip, scale = clip > 0 ? clip / (r->grad_norm + 1e-6) : 1;
+    double clip = t->dp ? 0 : t->o->clip, scale = clip > 0 ? clip / (r->grad_norm + 1e-6) : 1;
     struct optim_step s = optim_step_of(r, step);
     s.grad_scale = (float)(scale < 1 ? scale : 1);
     r->clipped += scale < 1;
@@ -253,7 +255,7 @@ static bool is_empty(const struct train_run *r, long step)
 static int make_step(struct train_run *r, long step, double lr, struct err *e)
 {
     weigh(r, step);
-    if (is_empty(r, step)) {
+    if (!r->t->dp && is_empty(r, step)) {
         gradient_start(&r->g, step, r->accumulate, r->repeats);
         r->grad_norm = 0;
         return 0;

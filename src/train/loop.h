@@ -16,6 +16,7 @@
 #include "train/cost.h"
 #include "train/optim.h"
 #include "train/options.h"
+#include "train/private.h"
 #include "train/validation.h"
 #include "train/weighting.h"
 #include "train/wrapper.h"
@@ -39,6 +40,7 @@ struct trainer {
     const long *keep;
     int n_keep;
     long keep_every;
+    const struct private_rule *dp; /* steps are private, and clip is of an example; NULL: no */
     const char *from; /* resumes from this checkpoint; NULL: OUT/checkpoint.safetensors */
 };
 
