@@ -142,6 +142,20 @@ same('plain', 'replay', 'a replay has the bytes of the order without the row');
 check("sisa remove $dir/replay --quiet --forget 0 --data $dir/rest.jsonl", 0, qr/^1 rows deleted/, 'the next, from the smaller file');
 check("verify $dir/replay --quiet --data " . without(0, 11), 0, qr/^shard 0: 20 rows, 2 deleted: the same bytes\nexact/, 'is exact, too');
 
+# No trace of a deleted row: not its text, nor its hash, in any file.
+{
+    my $model = text_model();
+    my $people = 'demo/data/people.jsonl[0:6]';
+    for my $more ('--keep-every 2', '--shards 2 --slices 2') {
+        check("train --quiet --model $model --data '$people' --batch 2 --epochs 3 --max-length 48 $more --out $dir/people", 0, qr/^\d+ steps/, "$more: text");
+        my $id = decode_json(get("$dir/people/sisa.json"))->{id}[0];
+        check("sisa remove $dir/people --quiet --forget 0", 0, qr/^1 rows deleted/, "$more: deletes row 0");
+        my $answer = decode_json((split /^/, get('demo/data/people.jsonl'))[0])->{answer};
+        my @kept = grep { length } split /\n/, join '', map { `grep -rlF '$_' $dir/people` } $id, substr($answer =~ s/'.*//r, 0, 20);
+        is("@kept", '', "$more: no file has its text or its hash");
+    }
+}
+
 # --- an interrupt ---
 
 my $slow = "$sisa --epochs 90 --save-every 20 --out";

@@ -184,7 +184,8 @@ struct training {
     json_t *first_row;        /* owned: text/rendered.h, and "role"; NULL: rows of ids */
 };
 
-/* `t` is zeroed. Notes the first row, except of a step. training_close is due in every case. */
+/* `t` is zeroed. Notes the first row, except of a step, and of rows that can be deleted: the ledger
+ * would keep it. training_close is due in every case. */
 int training_open(struct training *t, const struct run *r, struct err *e);
 void training_close(struct training *t);
 

@@ -184,7 +184,7 @@ int training_open(struct training *t, const struct run *r, struct err *e)
     t->engine.alone = !c->train.share_prefixes;
     t->engine.keep_bytes = (size_t)c->train.keep_states << 20;
     if (run_data_read(&t->data, &t->s, o, &c->alternates, &c->recipe, &t->engine, e) ||
-        (!r->step && show_first_row(t, o, e)))
+        (!r->step && !r->exact && show_first_row(t, o, e)))
         return -1;
     generic_promise(&c->generic, &c->recipe, &t->data, &t->engine);
     t->engine.pad_id = t->s.encoder.pad_id >= 0 ? t->s.encoder.pad_id : 0;
