@@ -200,14 +200,20 @@ static int take(struct sharding *l, const json_t *all, struct err *e)
     return rc;
 }
 
-int sharding_read(struct sharding *l, const char *path, struct err *e)
+int sharding_parse(struct sharding *l, const json_t *all, struct err *e)
 {
     *l = (struct sharding){0};
+    if (!take(l, all, e))
+        return 0;
+    sharding_fini(l);
+    return -1;
+}
+
+int sharding_read(struct sharding *l, const char *path, struct err *e)
+{
     json_t *all = json_read_file(path, e);
-    int rc = !all ? -1 : take(l, all, e) ? err_prefix(e, "'%s': ", path) : 0;
+    int rc = !all ? -1 : sharding_parse(l, all, e) ? err_prefix(e, "'%s': ", path) : 0;
     json_decref(all);
-    if (rc)
-        sharding_fini(l);
     return rc;
 }
 

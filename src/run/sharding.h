@@ -37,6 +37,8 @@ int sharding_init(struct sharding *l, int n, int shards, int slices, struct err 
 /* The same of the examples of a data set, with their ids. */
 int sharding_of(struct sharding *l, const struct dataset *d, int shards, int slices, struct err *e);
 int sharding_read(struct sharding *l, const char *path, struct err *e);
+/* From the file's object; what it refuses is freed. */
+int sharding_parse(struct sharding *l, const json_t *all, struct err *e);
 int sharding_write(const struct sharding *l, const char *path, struct err *e);
 void sharding_fini(struct sharding *l);
 
