@@ -101,6 +101,8 @@ check("verify $dir/shards --all --quiet", 0, qr/^shard 1: 0 rows, 7 deleted: not
     put('shards/shard-2/state.json', $state);
 }
 
+check('methods sisa', 0, qr/^SISA \(exact family, arXiv 1912.03817\).*^verified against: the bytes/ms, 'methods SISA');
+
 # --- certificates ---
 
 check('account --q 0.01 --sigma 1.1 --steps 10000 --delta 1e-5', 0, qr/^epsilon 5.63199 at delta 1e-05 \(order 4.7; 6.27871 by the classic conversion\)$/, 'account');

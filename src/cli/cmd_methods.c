@@ -1,5 +1,6 @@
 /* unlearn methods [NAME]: the table of methods, or one of them in full. */
 #include <string.h>
+#include <strings.h>
 
 #include "cli/args.h"
 #include "cli/command.h"
@@ -230,6 +231,41 @@ static void print_parts(const struct method *m, const char *needs)
     }
 }
 
+/* What removes data, or bounds what a model holds of them, by another command than forget. */
+static const struct {
+    const char *name, *help, *command, *paper, *verified;
+} elsewhere[] = {
+    {"SISA", "shards and slices; a deletion trains again only what has seen the row",
+     "train --shards, sisa, verify", "arXiv 1912.03817",
+     "the bytes of a training without the rows; the counts of its authors' code"},
+    {"SISA-A", "SISA by one adapter a shard on a frozen model",
+     "train --shards --locate lora --save-adapter", "arXiv 2212.09573",
+     "the bytes of a training without the rows"},
+    {"Replay", "the order without the rows, repeated from the last checkpoint before them",
+     "train --keep-every, sisa", "-", "the bytes of that order over data without the rows"},
+    {"CertifiedHead", "Newton removal from a logistic head, with a certificate", "head",
+     "arXiv 1911.03030", "the authors' code in f64, and the retrained head"},
+    {"DP-SGD", "no row has much influence: clipped gradients and noise", "train --dp, account",
+     "arXiv 1607.00133", "opacus: norms, factors, epsilon; each row's gradient"},
+};
+
+/* Whether it is one of them, which is then explained. */
+static bool explain_elsewhere(const char *name)
+{
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++) {
+        if (strcasecmp(name, elsewhere[i].name))
+            continue;
+        command_wrap_begin();
+        printf("%s (exact family, %s)\n%s\n\nby other commands: unlearn %s; doc/exact.md\n"
+               "verified against: %s\n",
+               elsewhere[i].name, elsewhere[i].paper, elsewhere[i].help, elsewhere[i].command,
+               elsewhere[i].verified);
+        command_wrap_end();
+        return true;
+    }
+    return false;
+}
+
 static int print_one(const char *name, struct err *e)
 {
     struct recipe r;
@@ -312,24 +348,6 @@ static void print_row(const struct method *m, const char *needs, bool markdown)
     printf(markdown_row, m->name, m->family, m->paper, needs, m->help, defaults, m->verified);
 }
 
-/* What removes data, or bounds what a model holds of them, by another command than forget. */
-static const struct {
-    const char *name, *help, *command, *paper, *verified;
-} elsewhere[] = {
-    {"SISA", "shards and slices; a deletion trains again only what has seen the row",
-     "train --shards, sisa, verify", "arXiv 1912.03817",
-     "the bytes of a training without the rows; the counts of its authors' code"},
-    {"SISA-A", "SISA by one adapter a shard on a frozen model",
-     "train --shards --locate lora --save-adapter", "arXiv 2212.09573",
-     "the bytes of a training without the rows"},
-    {"Replay", "the order without the rows, repeated from the last checkpoint before them",
-     "train --keep-every, sisa", "-", "the bytes of that order over data without the rows"},
-    {"CertifiedHead", "Newton removal from a logistic head, with a certificate", "head",
-     "arXiv 1911.03030", "the authors' code in f64, and the retrained head"},
-    {"DP-SGD", "no row has much influence: clipped gradients and noise", "train --dp, account",
-     "arXiv 1607.00133", "opacus: norms, factors, epsilon; each row's gradient"},
-};
-
 static void print_elsewhere(bool markdown)
 {
     for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
@@ -395,6 +413,8 @@ static int run(const struct args *a, void *options, struct err *e)
         print_terms();
         return STATUS_DONE;
     }
+    if (a->n_words && explain_elsewhere(a->words[0]))
+        return STATUS_DONE;
     return a->n_words ? print_one(a->words[0], e) : print_all(options, e);
 }
 
