@@ -93,6 +93,8 @@ check("verify $dir/shards --all --quiet", 0, qr/^shard 1: 0 rows, 7 deleted: not
         }
     }
     cmp_ok($off, '<', 1e-5, 'score: the mean probability of the shards, token by token');
+    my ($sum, @each) = map { decode_json(get("$dir/$_/run.json")) } 'shards', 'shards/shard-0', 'shards/shard-2';
+    is("$sum->{tokens} " . ($sum->{finished} ? 'finished' : ''), $each[0]{tokens} + $each[1]{tokens} . ' finished', 'its ledger is the sum of its shards');
     check("generate --model $dir/shards --data " . put('prompts.jsonl', qq({"prompt_ids": [5, 6, 7]}\n)), 0, qr/^[\d ]+$/, 'generate: takes an ensemble');
     check("forget --model $dir/shards --forget $retain --method GradAscent --out $dir/x", 1, qr/is an ensemble of 2 models, which only evaluation, scoring and generation take/, 'forget: does not');
     my $state = get("$dir/shards/shard-2/state.json");
@@ -213,6 +215,8 @@ check("$sisa --chunk 8 --out $dir/x", 2, qr/rows that are joined and cut cannot 
 check("$sisa --seed 2 --out $run --resume", 1, qr/cannot resume: .*'(seed|epochs|save_every)' was/, 'other options');
 put('before/sisa.json', '{"shards": 3}');
 check("sisa remove $run --quiet --forget 1", 1, qr/sisa.json': .*'slices'/, 'a damaged layout');
+put('before/sisa.json', $was =~ s/"shards":3/"shards":2/r);
+check("sisa remove $run --quiet --forget 1", 1, qr/sisa.json' has 2 shards of 2 slices, the run 3 of 2/, 'a layout of another run');
 put('before/sisa.json', $was);
 put('before/shard-0/state.json', '{"without": "x"}');
 check("sisa remove $run --quiet --forget 1", 1, qr/state.json': 'without' must be/, 'a damaged state');

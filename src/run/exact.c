@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "run/sharding.h"
 #include "run/state.h"
@@ -274,19 +275,12 @@ static int know_earlier(struct exact *x, struct err *e)
 {
     const struct exact_request *q = x->run->request;
     const char *from = q && q->like ? q->like : x->run->c.run.out;
-    char *path = exact_layout_path(from, e);
-    int rc = path ? 0 : -1;
-    if (!rc && file_exists(path)) {
-        rc = sharding_read(&x->layout, path, e);
-        x->known = !rc;
-        x->written = !rc && !(q && q->like);
-    } else if (!rc && q) {
-        rc = err_about(e, "layout", "'%s' is no run whose rows can be deleted", from);
-    }
-    if (!rc && x->known)
-        rc = !(x->before = mem_alloc((size_t)x->layout.n, sizeof *x->before, e));
-    free(path);
-    return rc;
+    if (exact_layout_read(&x->run->c, from, &x->layout, &x->known, e))
+        return -1;
+    if (!x->known)
+        return q ? err_about(e, "layout", "'%s' is no run whose rows can be deleted", from) : 0;
+    x->written = !(q && q->like);
+    return (x->before = mem_alloc((size_t)x->layout.n, sizeof *x->before, e)) ? 0 : -1;
 }
 
 static int delete_rows(struct exact *x, struct err *e)
@@ -309,6 +303,35 @@ static json_t *costs(const struct run_result *r)
                      c->reads, "whole", c->whole);
 }
 
+/* The record of a run of several shards: the sums of theirs. */
+static int write_record(const struct exact *x, struct err *e)
+{
+    static const char *const sums[] = {"parameters",     "touched", "tokens",
+                                       "forward_tokens", "flops",   "seconds"};
+    const char *out = x->run->c.run.out;
+    json_t *all = NULL;
+    int rc = 0;
+    for (int k = 0; k < x->layout.shards && !rc; k++) {
+        char *dir = exact_shard_dir(out, x->layout.shards, k, e);
+        json_t *one = dir ? train_cost_read(dir) : NULL;
+        rc = dir ? 0 : -1;
+        for (size_t i = 0; all && one && i < sizeof sums / sizeof *sums; i++)
+            json_object_set_new(all, sums[i],
+                                json_real(json_number_value(json_object_get(all, sums[i])) +
+                                          json_number_value(json_object_get(one, sums[i]))));
+        if (!all)
+            all = json_incref(one);
+        json_decref(one);
+        free(dir);
+    }
+    char *path = !rc && all ? file_join(out, "run.json", e) : NULL;
+    rc = rc || (all ? !path || json_write_file(all, path, JSON_INDENT(2), e)
+                    : run_record_begin(x->run, true, e));
+    json_decref(all);
+    free(path);
+    return rc;
+}
+
 static int conclude(struct exact *x, struct err *e)
 {
     const struct exact_request *q = x->run->request;
@@ -321,7 +344,7 @@ static int conclude(struct exact *x, struct err *e)
     if (q && !q->like && exact_log(x->run->c.run.out, costs(x->run->result), e))
         return -1;
     /* One shard has a record with its cost. */
-    return x->layout.shards > 1 ? run_record_begin(x->run, true, e) : 0;
+    return x->layout.shards > 1 ? write_record(x, e) : 0;
 }
 
 int exact_run(struct run *r, struct err *e)

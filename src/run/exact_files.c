@@ -38,6 +38,22 @@ char *exact_layout_path(const char *out, struct err *e)
     return file_join(out, layout_name, e);
 }
 
+int exact_layout_read(const struct run_config *c, const char *out, struct sharding *l, bool *there,
+                      struct err *e)
+{
+    const int shards = (int)c->exact.shards, slices = (int)c->exact.slices;
+    char *path = exact_layout_path(out, e);
+    *there = path && file_exists(path);
+    int rc = !path || (*there && sharding_read(l, path, e));
+    if (!rc && *there && (l->shards != shards || l->slices != slices)) {
+        rc = err_about(e, "layout", "'%s' has %d shards of %d slices, the run %d of %d", path,
+                       l->shards, l->slices, shards, slices);
+        sharding_fini(l);
+    }
+    free(path);
+    return rc;
+}
+
 char *exact_shard_dir(const char *out, int shards, int shard, struct err *e)
 {
     char name[32];

@@ -87,6 +87,7 @@ int run_exact(const struct run_config *c, const struct exact_request *q, const s
 /* --- exact.c: runs whose rows can be deleted --- */
 
 struct training;
+struct sharding;
 /* Whether the options ask for such a run. */
 bool exact_is(const struct run_config *c);
 /* What does not go with it. */
@@ -98,7 +99,6 @@ int exact_run(struct run *r, struct err *e);
 int exact_prepare(struct run *r, struct training *t, struct trainer *how, struct err *e);
 /* --- exact_files.c */
 
-struct sharding;
 /* OUT/state.json of one shard, else OUT/shard-N/state.json:
  * {"without": [positions deleted when its checkpoints were made], "finished", "reads"} */
 struct shard_state {
@@ -125,6 +125,10 @@ int exact_drop_files(const struct run *r, struct err *e);
 char *exact_shard_dir(const char *out, int shards, int shard, struct err *e);
 /* OUT/sisa.json, likewise. */
 char *exact_layout_path(const char *out, struct err *e);
+/* Reads it; *there is false, and nothing read, if it is not there. Refuses one that is divided in
+ * another way than the options. */
+int exact_layout_read(const struct run_config *c, const char *out, struct sharding *l, bool *there,
+                      struct err *e);
 
 /* --- order.c, chunk.c, generic.c: data --- */
 
@@ -184,7 +188,7 @@ struct training {
     json_t *first_row;        /* owned: text/rendered.h, and "role"; NULL: rows of ids */
 };
 
-/* `t` is zeroed. Notes the first row, except of a step, and of rows that can be deleted: the ledger
+/* `t` is zeroed. Notes the first row, except of a step, and of rows that can be deleted: the record
  * would keep it. training_close is due in every case. */
 int training_open(struct training *t, const struct run *r, struct err *e);
 void training_close(struct training *t);
