@@ -22,7 +22,7 @@ static const struct command commands[] = {
     {"info", "show a model's architecture and estimate its memory use", cmd_info},
     {"train", "fine-tune a model", cmd_train},
     {"forget", "unlearn: make a model forget data, by any method", cmd_forget},
-    {"sisa", "exact removal: plan shards, delete rows, train again what saw them", cmd_sisa},
+    {"sisa", "exact removal: delete rows, train again what saw them", cmd_sisa},
     {"head", "remove rows from a logistic head, with a certificate", cmd_head},
     {"account", "the privacy that steps of DP-SGD give", cmd_account},
     {"verify", "prove a deletion: compare with a training without the rows", cmd_verify},
