@@ -434,7 +434,8 @@ static void check_tracing(void)
     int labels[5] = {LABEL_NONE, LABEL_NONE, LABEL_NONE, LABEL_NONE, 5};
     const struct seq asked = {.n = 5, .ids = q->ids, .labels = labels};
     for (int mlp = 0; mlp < 2; mlp++) {
-        const struct tracing t = {1, 3, 0, 4, 10, mlp, mlp ? 2 : 1, noise};
+        const struct tracing t = {1,           3,    0, 4, 10, mlp ? PLACE_MLP_OUT : PLACE_RESID,
+                                  mlp ? 2 : 1, noise};
         struct traced out = {.restored = cells};
         float *want = read_f32(&golden, mlp ? "tracing.restored_mlp" : "tracing.restored_layer");
         BUG_ON(scores_trace(&l.scores, &asked, &t, &out, &e));

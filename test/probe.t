@@ -1,9 +1,10 @@
 #!/usr/bin/perl
-# unlearn probe --lens and --linear against transformers' models and scikit-learn (tools/make_probe_golden.py).
+# unlearn probe --lens, --trace and --linear against transformers' models and scikit-learn (tools/make_probe_golden.py).
 use strict;
 use warnings;
 use FindBin;
 use JSON::PP;
+use List::Util qw(sum);
 use Test::More;
 use lib $FindBin::Bin;
 use Command;
@@ -41,6 +42,21 @@ for my $model (qw(llama llama3_tied)) {
     like($shown, qr/^ *$last  /m, 'a line for each layer');
 }
 
+# --- causal tracing ---
+
+my $traced = "--model test/data/models/llama --batch $data/tracing.safetensors --noise $data/tracing.safetensors";
+my ($status, $shown) = run("probe --trace $traced --span 2:5 --out $dir/trace.safetensors");
+is($status, 0, 'causal tracing') or diag($shown);
+my ($traces, $golden) = map { tensors_of($_) } "$dir/trace.safetensors", "$data/tracing.safetensors";
+cmp_ok(worst($traces->{$_}, $golden->{$_}), '<', 1e-6, "trace: $_") for qw(indirect_effect.h indirect_effect.mlp indirect_effect.attn
+    indirect_effect.embedding p_clean);
+like($shown, qr/^answer 31$/m, 'the answer is the likeliest token');
+my $corrupted = sum(@{$golden->{p_corrupted}}) / 3;
+cmp_ok(abs($traces->{p_corrupted}[0] - $corrupted), '<', 1e-6, 'trace: the mean over draws of the corrupted probability');
+cmp_ok(abs($traces->{'indirect_effect.h'}[-1] - ($traces->{p_clean}[0] - $corrupted)), '<', 1e-6, 'the last state of all brings everything back');
+run("probe --trace $traced --span 2:5 --answer 7 --out $dir/other.safetensors");
+isnt(tensors_of("$dir/other.safetensors")->{p_clean}[0], $traces->{p_clean}[0], 'another answer has another probability');
+
 # --- linear probes: two classes, four, and fewer rows than features ---
 
 for (['linear', 2, '', 'binary.', 0.7], ['linear', 4, '--c 1', 'multi.', 0.5],
@@ -66,4 +82,9 @@ check("probe --linear $data/lens_llama.safetensors --out $dir/x", 1, qr/'X' must
 check("probe --linear $data/wide.safetensors --classes 3", 1, qr/--out FILE/, 'no output');
 check("probe --lens --model $model --out $dir/x", 1, qr/--batch FILE/, 'no batch');
 check("probe --lens --model $model --batch $data/wide.safetensors --out $dir/x", 1, qr/no 'forget.input_ids'/, 'no tokens');
+check("probe --trace $traced --span 5:2 --out $dir/x", 1, qr/--span '5:2' is no range A:B within the 9 tokens/, 'a span that ends before it begins');
+check("probe --trace $traced --span 2:10 --out $dir/x", 1, qr/within the 9 tokens/, 'a span beyond the row');
+check("probe --trace $traced --out $dir/x", 1, qr/--span '' is no range/, 'no span');
+check("probe --trace $traced --span 2:6 --out $dir/x", 1, qr/no tensor 'noise' of draws x 4 tokens x 64/, 'noise for another span');
+check("probe --trace $traced --span 2:5 --answer 1000 --out $dir/x", 1, qr/outside the vocabulary of 320/, 'no such token');
 done_testing();

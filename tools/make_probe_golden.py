@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""test/data/probe: the logit lens of the tiny models llama and llama3_tied, linear probes and activation patching between
+"""test/data/probe: the logit lens of the tiny models llama and llama3_tied, causal tracing, linear probes and activation patching between
 tiny models, from the reference set golden2 under $UNLEARN_SHARED (transformers' models,
 scikit-learn at tolerance 1e-12, the released code of arXiv 2605.24614); a linear probe with fewer rows than features, and
 exposures of canaries by SciPy's skew normal.
@@ -19,6 +19,7 @@ shared, out = sys.argv[1:]
 golden = shared + '/golden2/probe/'
 for model in 'llama', 'llama3_tied':
     shutil.copyfile(golden + f'lens_{model}.safetensors', out + f'/lens_{model}.safetensors')
+shutil.copyfile(golden + 'tracing.safetensors', out + '/tracing.safetensors')
 
 uds = json.load(open(golden + 'uds.json'))
 batch = load_file(shared + '/golden/methods/batches.safetensors')

@@ -24,6 +24,14 @@ static const struct param params[] = {
     STRING_PARAM(struct probe_options, out, NULL, "FILE", "safetensors to write"),
     BOOL_PARAM(struct probe_options, lens, false,
                "no method: the logit lens, what the hidden states of every layer predict"),
+    BOOL_PARAM(struct probe_options, trace, false,
+               "no method: causal tracing of the batch's first row"),
+    STRING_PARAM(struct probe_options, span, NULL, "A:B",
+                 "trace: tokens A to before B are the subject, whose embeddings are corrupted"),
+    STRING_PARAM(struct probe_options, noise, NULL, "FILE",
+                 "trace: safetensors with 'noise' [draws, B - A, width], added to them"),
+    INT_PARAM(struct probe_options, answer, -1, INT32_MAX, -1,
+              "trace: id of the token that follows the row; -1: the likeliest"),
     BOOL_PARAM(struct probe_options, input_grad, false,
                "no method: the gradient of the NLL with respect to the input embeddings"),
     STRING_PARAM(struct probe_options, role, "forget", "ROLE", "input-grad: whose tokens"),
@@ -66,8 +74,11 @@ static const char about[] =
     "entropy.l, kl_final_lens.l = KL(final || lens) and\n"
     "raw.label_logprob.l without the final norm. --input-grad writes loss, grad_embed [B,T,C] with "
     "respect to the rows of\n"
-    "the embedding, before a family scales them, and grad_onehot_rowI [T,V]. --linear writes coef, "
-    "intercept and test_proba of the regularised optimum\n"
+    "the embedding, before a family scales them, and grad_onehot_rowI [T,V]. --trace (arXiv "
+    "2202.05262) writes\n"
+    "indirect_effect.h, .mlp and .attn [L,T]: how much of the answer's probability one clean "
+    "state brings back. --linear\n"
+    "writes coef, intercept and test_proba of the regularised optimum\n"
     "1/2 |W|^2 + C sum of cross-entropies, as scikit-learn defines it. --dp writes row_norm, "
     "factor = min(1, C / (norm + 1e-6)), clipped_sum_norm and grad.NAME, "
     "the sum of the rows' gradients times their factors:\n\n"
@@ -304,6 +315,7 @@ int cmd_probe(int argc, char **argv)
                                                   : o.dp         ? probe_private(&so, &o, &e)
                                                   : o.lens       ? probe_lens(&so, &o, &e)
                                                   : o.input_grad ? probe_input(&so, &o, &e)
+                                                  : o.trace      ? probe_trace(&so, &o, &e)
                                                                  : run(&p, &so, &o, &r, &e));
         status = rc ? args_fail(&a, &e) : STATUS_DONE;
     }

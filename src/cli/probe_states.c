@@ -13,16 +13,7 @@
 #include "tensor/file.h"
 #include "train/perturb.h"
 
-/* One tensor of a result. */
-struct output {
-    char name[48];
-    enum dtype dtype;
-    int64_t shape[3];
-    int n_dims;
-    const void *data;
-};
-
-static int write_tensors(const struct output *v, int n, const char *path, struct err *e)
+int probe_write(const struct probe_tensor *v, int n, const char *path, struct err *e)
 {
     struct tensor_out *o = tensor_out_open(path, e);
     int rc = !o;
@@ -34,6 +25,28 @@ static int write_tensors(const struct output *v, int n, const char *path, struct
         return tensor_out_commit(o, e);
     tensor_out_abort(o);
     return -1;
+}
+
+int probe_open(struct probe_given *g, const struct setup_options *so, const struct probe_options *o,
+               enum role role, bool labelled, struct err *e)
+{
+    struct tensor_file f = {0};
+    bool there = false;
+    if (!o->batch)
+        return err_set(e, "no batch given: use --batch FILE");
+    int rc = setup_open(&g->s, so, MODEL_READ, e) || tensor_file_open(&f, o->batch, e) ||
+             dataset_from_tensors(&g->d, role, &f, 0, &there, e);
+    if (!rc && (!there || (labelled && !g->d.n_labels)))
+        rc = err_set(e, "'%s' has no '%s.input_ids'%s", o->batch, role_name[role],
+                     labelled ? " with labels" : "");
+    tensor_file_close(&f);
+    return rc ? -1 : 0;
+}
+
+void probe_close(struct probe_given *g)
+{
+    dataset_fini(&g->d);
+    setup_close(&g->s);
 }
 
 /* --- the lens --- */
@@ -52,22 +65,22 @@ static int write_lens(const struct lens *l, const char *path, struct err *e)
                 {"top1_margin", DT_F32, l->margin},
                 {"raw.label_logprob", DT_F32, l->raw_logp}};
     const int parts = sizeof part / sizeof *part;
-    struct output *out = mem_alloc((size_t)(1 + parts * (l->layers + 1)), sizeof *out, e);
+    struct probe_tensor *out = mem_alloc((size_t)(1 + parts * (l->layers + 1)), sizeof *out, e);
     if (!out)
         return -1;
     int n = 0;
-    out[n++] = (struct output){"labels", DT_I32, {l->n}, 1, l->label};
+    out[n++] = (struct probe_tensor){"labels", DT_I32, {l->n}, 1, l->label};
     for (int layer = 0; layer <= l->layers; layer++)
         for (int k = 0; k < parts; k++) {
-            struct output *o = &out[n++];
-            *o = (struct output){"",
-                                 part[k].dtype,
-                                 {l->n},
-                                 1,
-                                 (const float *)part[k].v + (size_t)layer * (size_t)l->n};
+            struct probe_tensor *o = &out[n++];
+            *o = (struct probe_tensor){"",
+                                       part[k].dtype,
+                                       {l->n},
+                                       1,
+                                       (const float *)part[k].v + (size_t)layer * (size_t)l->n};
             snprintf(o->name, sizeof o->name, "%s.%d", part[k].name, layer);
         }
-    const int rc = write_tensors(out, n, path, e);
+    const int rc = probe_write(out, n, path, e);
     free(out);
     return rc;
 }
@@ -90,25 +103,15 @@ static void print_lens(const struct lens *l)
 
 int probe_lens(const struct setup_options *so, const struct probe_options *o, struct err *e)
 {
-    struct tensor_file f = {0};
-    struct setup s = {0};
-    struct dataset d = {0};
+    struct probe_given g = {0};
     struct lens l = {0};
-    bool there = false;
-    if (!o->batch)
-        return err_set(e, "no batch given: use --batch FILE");
-    int rc = setup_open(&s, so, MODEL_READ, e) || tensor_file_open(&f, o->batch, e) ||
-             dataset_from_tensors(&d, ROLE_FORGET, &f, 0, &there, e);
-    if (!rc && (!there || !d.n_labels))
-        rc = err_set(e, "'%s' has no 'forget.input_ids' or 'input_ids' with labels", o->batch);
-    rc = rc || lens_read(&l, &s.model, d.seqs, d.n, &(struct lens_options){.raw = true}, e) ||
-         write_lens(&l, o->out, e);
+    int rc = probe_open(&g, so, o, ROLE_FORGET, true, e) ||
+             lens_read(&l, &g.s.model, g.d.seqs, g.d.n, &(struct lens_options){.raw = true}, e) ||
+             write_lens(&l, o->out, e);
     if (!rc)
         print_lens(&l);
     lens_fini(&l);
-    dataset_fini(&d);
-    tensor_file_close(&f);
-    setup_close(&s);
+    probe_close(&g);
     return rc ? -1 : 0;
 }
 
@@ -158,7 +161,7 @@ static int write_input(const struct model *m, const struct dataset *d, const str
         longest = (size_t)d->seqs[i].n > longest ? (size_t)d->seqs[i].n : longest;
     float *embed = arena_zeros(a, n * longest * width, sizeof *embed, e), value = (float)loss;
     device float *onehot = m->ops->take(a, n * longest * vocab + 1, e);
-    struct output *out = arena_zeros(a, n + 2, sizeof *out, e);
+    struct probe_tensor *out = arena_zeros(a, n + 2, sizeof *out, e);
     if (!embed || !onehot || !out)
         return -1;
     m->ops->fill(onehot, 0, n * longest * vocab);
@@ -171,14 +174,14 @@ static int write_input(const struct model *m, const struct dataset *d, const str
     }
     const float *rows = m->ops->map_read(onehot, n * longest * vocab);
     const int64_t t = (int64_t)longest;
-    out[0] = (struct output){"loss", DT_F32, {1}, 1, &value};
-    out[1] = (struct output){"grad_embed", DT_F32, {d->n, t, (int64_t)width}, 3, embed};
+    out[0] = (struct probe_tensor){"loss", DT_F32, {1}, 1, &value};
+    out[1] = (struct probe_tensor){"grad_embed", DT_F32, {d->n, t, (int64_t)width}, 3, embed};
     for (size_t i = 0; i < n; i++) {
         out[2 + i] =
-            (struct output){"", DT_F32, {t, (int64_t)vocab}, 2, rows + i * longest * vocab};
+            (struct probe_tensor){"", DT_F32, {t, (int64_t)vocab}, 2, rows + i * longest * vocab};
         snprintf(out[2 + i].name, sizeof out->name, "grad_onehot_row%zu", i);
     }
-    const int rc = write_tensors(out, d->n + 2, path, e);
+    const int rc = probe_write(out, d->n + 2, path, e);
     m->ops->unmap(onehot);
     return rc;
 }
@@ -186,29 +189,19 @@ static int write_input(const struct model *m, const struct dataset *d, const str
 int probe_input(const struct setup_options *so, const struct probe_options *o, struct err *e)
 {
     const enum role role = role_by_name(o->role);
-    struct tensor_file f = {0};
-    struct setup s = {0};
-    struct dataset d = {0};
+    struct probe_given g = {0};
     struct perturb p;
     struct arena a = {0};
     double loss;
-    bool there = false;
     if (role == ROLE_COUNT)
         return err_set(e, "unknown role '%s'", o->role);
-    if (!o->batch)
-        return err_set(e, "no batch given: use --batch FILE");
-    int rc = setup_open(&s, so, MODEL_READ, e) || tensor_file_open(&f, o->batch, e) ||
-             dataset_from_tensors(&d, role, &f, 0, &there, e);
-    if (!rc && (!there || !d.n_labels))
-        rc = err_set(e, "'%s' has no '%s.input_ids' with labels", o->batch, o->role);
-    rc = rc || differentiate(&s.model, &d, &p, &loss, &a, e) ||
-         write_input(&s.model, &d, &p, loss, o->out, &a, e);
+    int rc = probe_open(&g, so, o, role, true, e) ||
+             differentiate(&g.s.model, &g.d, &p, &loss, &a, e) ||
+             write_input(&g.s.model, &g.d, &p, loss, o->out, &a, e);
     if (!rc)
         printf("loss %.9g\n", loss);
     arena_fini(&a);
-    dataset_fini(&d);
-    tensor_file_close(&f);
-    setup_close(&s);
+    probe_close(&g);
     return rc ? -1 : 0;
 }
 
@@ -282,10 +275,10 @@ static int write_probe(const struct logistic *l, const float *proba, int tests, 
         return -1;
     for (size_t i = 0; i < all; i++)
         f[i] = (float)l->coef[i];
-    const struct output out[] = {{"coef", DT_F32, {l->vectors, l->width}, 2, f},
-                                 {"intercept", DT_F32, {l->vectors}, 1, f + weights},
-                                 {"test_proba", DT_F32, {tests, l->classes}, 2, proba}};
-    const int rc = write_tensors(out, 3, path, e);
+    const struct probe_tensor out[] = {{"coef", DT_F32, {l->vectors, l->width}, 2, f},
+                                       {"intercept", DT_F32, {l->vectors}, 1, f + weights},
+                                       {"test_proba", DT_F32, {tests, l->classes}, 2, proba}};
+    const int rc = probe_write(out, 3, path, e);
     free(f);
     return rc;
 }

@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sizes.h"
-#include "model/score.h"
 #include "model/states.h"
 
 enum { TOKENS = SIZE(1024, 8) }; /* of a pass */
@@ -32,6 +31,7 @@ static int pack(struct batch *b, struct model *m, const struct seq *seqs, int n,
 /* --- figures of a row of logits --- */
 
 struct prediction {
+    double lse; /* log sum exp of the logits */
     float logp, entropy, margin;
     int best, rank;
 };
@@ -53,11 +53,45 @@ static struct prediction predict(const float *z, int vocab, int label)
         rank += z[v] > z[label];
     }
     const double lse = log(sum);
-    return (struct prediction){.logp = (float)((double)z[label] - (double)z[best] - lse),
+    return (struct prediction){.lse = (double)z[best] + lse,
+                               .logp = (float)((double)z[label] - (double)z[best] - lse),
                                .entropy = (float)(lse - mean / sum),
                                .margin = z[best] - second,
                                .best = best,
                                .rank = rank};
+}
+
+/* The model's own predictions of a block of rows, which all layers are compared with. */
+struct final_block {
+    struct head head;
+    int first;    /* row of the block that follows; -1: none yet */
+    float *p;     /* [block,V] probabilities */
+    double *sums; /* [block] sum p log p */
+};
+
+static void read_final(struct final_block *f, int first)
+{
+    const struct model *m = f->head.p->m;
+    const int vocab = m->cfg.vocab;
+    int n;
+    if (f->first == first)
+        return;
+    const device float *row = head_logits(&f->head, first, &n);
+    const float *z = m->ops->map_read(row, (size_t)n * (size_t)vocab);
+#pragma omp parallel for schedule(static)
+    for (int r = 0; r < n; r++) {
+        const float *own = z + (size_t)r * (size_t)vocab;
+        const double lse = predict(own, vocab, 0).lse;
+        double sum = 0;
+        for (int v = 0; v < vocab; v++) {
+            const float p = (float)exp((double)own[v] - lse);
+            f->p[(size_t)r * (size_t)vocab + (size_t)v] = p;
+            sum += (double)p * ((double)own[v] - lse);
+        }
+        f->sums[r] = sum;
+    }
+    m->ops->unmap(row);
+    f->first = first;
 }
 
 /* --- a batch --- */
@@ -72,8 +106,16 @@ struct lens_batch {
     struct arena *a, *of_layer; /* the second is reset for every layer */
 };
 
-/* One layer, of which `final` is the model's own head. */
-static int read_layer(struct lens_batch *b, int layer, struct head *final, struct err *e)
+/* KL of the model's own prediction p to the lens, sum p log p - sum p log q. */
+static double divergence_of(const float *p, double sum, const float *zq, double lse, int vocab)
+{
+    double cross = 0;
+    for (int v = 0; v < vocab; v++)
+        cross += (double)p[v] * ((double)zq[v] - lse);
+    return sum - cross;
+}
+
+static int read_layer(struct lens_batch *b, int layer, struct final_block *final, struct err *e)
 {
     struct lens *out = b->out;
     const struct ops *o = b->m->ops;
@@ -87,22 +129,21 @@ static int read_layer(struct lens_batch *b, int layer, struct head *final, struc
         return -1;
     const size_t to = (size_t)layer * (size_t)out->n + (size_t)b->at;
     for (int first = 0; first < rows.n; first += n) {
-        const device float *zq = head_logits(&h, first, &n), *zp = head_logits(final, first, &n);
-        const float *q = o->map_read(zq, (size_t)n * (size_t)vocab),
-                    *own = o->map_read(zp, (size_t)n * (size_t)vocab);
+        const device float *row = head_logits(&h, first, &n);
+        const float *z = o->map_read(row, (size_t)n * (size_t)vocab);
+        read_final(final, first);
 #pragma omp parallel for schedule(static)
         for (int r = 0; r < n; r++) {
-            const size_t i = to + (size_t)(first + r), z = (size_t)r * (size_t)vocab;
-            const struct prediction f = predict(q + z, vocab, rows.label[first + r]);
+            const size_t i = to + (size_t)(first + r), at = (size_t)r * (size_t)vocab;
+            const struct prediction f = predict(z + at, vocab, rows.label[first + r]);
             out->logp[i] = f.logp;
             out->entropy[i] = f.entropy;
             out->margin[i] = f.margin;
             out->best[i] = f.best;
             out->rank[i] = f.rank;
-            out->kl[i] = (float)logits_kl(own + z, q + z, vocab);
+            out->kl[i] = (float)divergence_of(final->p + at, final->sums[r], z + at, f.lse, vocab);
         }
-        o->unmap(zq);
-        o->unmap(zp);
+        o->unmap(row);
     }
     return 0;
 }
@@ -122,7 +163,7 @@ static int read_raw(struct lens_batch *b, int layer, struct err *e)
 static int read_batch(struct lens_batch *b, const struct batch *batch, const struct seq *seqs,
                       int first, struct err *e)
 {
-    struct head final;
+    struct final_block final = {.first = -1};
     struct pass p;
     struct label_rows rows;
     if (batch_label_rows(&b->rows, batch, seqs, b->a, e))
@@ -131,7 +172,11 @@ static int read_batch(struct lens_batch *b, const struct batch *batch, const str
     if (!n)
         return 0;
     if (states_read(&b->states, b->m, batch, b->rows.token, n, b->a, e) ||
-        states_head(&final, &p, &rows, b->m, &b->states, layers, b->rows.label, true, b->a, e))
+        states_head(&final.head, &p, &rows, b->m, &b->states, layers, b->rows.label, true, b->a,
+                    e) ||
+        !(final.p = arena_take(b->a, (size_t) final.head.block,
+                               (size_t)b->m->cfg.vocab * sizeof(float), e)) ||
+        !(final.sums = arena_take(b->a, (size_t) final.head.block, sizeof *final.sums, e)))
         return -1;
     for (int r = 0; r < n; r++) {
         b->out->label[b->at + r] = b->rows.label[r];

@@ -100,12 +100,12 @@ int scores_trace(const struct scoring *s, const struct seq *q, const struct trac
     struct arena a;
     double ignored;
     arena_init(&a);
-    struct trace_pass x = {
-        .m = m, .t = t, .one = &at.seq, .place = t->mlp ? PLACE_MLP_OUT : PLACE_RESID};
+    struct trace_pass x = {.m = m, .t = t, .one = &at.seq, .place = t->place};
+    const int layers = t->place == PLACE_EMBED ? 1 : m->cfg.layers;
     int rc = answer_token_init(&at, q, e) || run(&x, &out->corrupted, &out->clean, &a, e);
     for (x.token = t->trace_from; x.token < t->trace_to && !rc; x.token++)
-        for (int l = 0; l < m->cfg.layers && !rc; l++) {
-            const size_t cell = (size_t)(x.token - t->trace_from) * (size_t)m->cfg.layers;
+        for (int l = 0; l < layers && !rc; l++) {
+            const size_t cell = (size_t)(x.token - t->trace_from) * (size_t)layers;
             window_of(&x, l);
             rc = interrupt_check(s->stop, e) ||
                  run(&x, &out->restored[cell + (size_t)l], &ignored, &a, e);
@@ -178,7 +178,8 @@ static int trace_row(struct scoring *s, const struct causal *p, int row, double 
 {
     const struct model_config *c = &s->engine->model->cfg;
     const struct seq *q = &s->engine->sets[ROLE_FORGET]->seqs[row];
-    struct tracing t = {.samples = (int)p->samples, .window = (int)p->window, .mlp = true};
+    struct tracing t = {
+        .samples = (int)p->samples, .window = (int)p->window, .place = PLACE_MLP_OUT};
     span_of(p, q, &t);
     if (t.from >= t.to)
         return err_set(e, "no prompt token from %d on, before the last, to put noise on", t.from);

@@ -93,7 +93,7 @@ int scores_attribution(const struct scoring *s, const struct seq *q, int points,
  * trace_from..trace_to-1. */
 struct tracing {
     int from, to, trace_from, trace_to, samples;
-    bool mlp;           /* what MLPs add, else the residual after layers */
+    enum place place;   /* what is restored; of PLACE_EMBED there is one for all layers */
     int window;         /* restored for layer l: layers l - window/2 .. l + window/2 - 1; 1: l */
     const float *noise; /* borrowed [samples, to - from, C] */
 };
@@ -101,7 +101,7 @@ struct tracing {
 /* Probabilities of the first scored token. */
 struct traced {
     double clean, corrupted;
-    double *restored; /* borrowed [trace_to - trace_from, L] */
+    double *restored; /* borrowed [trace_to - trace_from, L]; of PLACE_EMBED [.., 1] */
 };
 
 int scores_trace(const struct scoring *s, const struct seq *q, const struct tracing *t,
