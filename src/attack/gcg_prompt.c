@@ -51,6 +51,7 @@ static int encode_row(struct gcg *g, int i, const char *suffix, const char *answ
     struct buf text = {0};
     const int *prompt;
     int n;
+    *whole = (struct seq){0};
     const int rc = put_text(&text, question_of(g, i), suffix, e) ||
                    a->s.encoder.encode(a->s.encoder.ctx, text.data ? text.data : "", answer,
                                        &prompt, &n, &whole->ids, &whole->n, e);
