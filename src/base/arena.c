@@ -90,3 +90,10 @@ void arena_reset(struct arena *a)
         a->chunks->used = 0;
     a->used = 0;
 }
+
+void arena_reserve(struct arena *a, size_t bytes)
+{
+    arena_reset(a);
+    free_chunks(a);
+    a->high = bytes > a->high ? bytes : a->high;
+}

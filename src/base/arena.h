@@ -24,5 +24,7 @@ void *arena_take(struct arena *a, size_t n, size_t size, struct err *e);
 /* The same, zeroed, with n + 1 elements, so that n = 0 is valid too. */
 void *arena_zeros(struct arena *a, size_t n, size_t size, struct err *e);
 void arena_reset(struct arena *a);
+/* Resets; the next chunk is of at least so many bytes. */
+void arena_reserve(struct arena *a, size_t bytes);
 
 #endif

@@ -20,6 +20,8 @@ struct file_map {
 };
 
 int file_map_open(struct file_map *m, const char *path, struct err *e);
+/* The process no longer needs these bytes of a map resident; reading them brings them back. */
+void file_map_forget(const void *data, size_t n);
 /* Warns if the file was modified meanwhile: the data read may be of two versions. */
 void file_map_close(struct file_map *m);
 

@@ -54,6 +54,14 @@ int file_map_open(struct file_map *m, const char *path, struct err *e)
     return rc;
 }
 
+void file_map_forget(const void *data, size_t n)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)data;
+    const uintptr_t from = (first + page - 1) / page * page, end = (first + n) / page * page;
+    if (end > from)
+        madvise((void *)from, end - from, MADV_DONTNEED);
+}
+
 /* Whether the same inode has other contents; a file renamed over it does not change the mapped one.
  */
 static bool was_written(const struct file_map *m)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -334,4 +335,23 @@ int param_take(const struct param_table *t, const struct param_preset *presets,
         return taker->take(taker->ctx, t, presets, e);
     param_defaults(t->params, t->obj);
     return param_apply_presets(t->params, t->obj, presets, e);
+}
+
+int param_size(const char *text, uint64_t *bytes, struct err *e)
+{
+    static const struct {
+        const char *unit;
+        double bytes;
+    } units[] = {{"", 1},          {"B", 1},         {"KB", 1e3},     {"MB", 1e6},
+                 {"GB", 1e9},      {"K", 1 << 10},   {"M", 1 << 20},  {"G", 1 << 30},
+                 {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
+    char *end;
+    const double n = strtod(text, &end);
+    for (size_t i = 0; end > text && i < sizeof units / sizeof *units; i++)
+        if (!strcasecmp(end, units[i].unit) && n * units[i].bytes >= 1 &&
+            n * units[i].bytes < 1e18) {
+            *bytes = (uint64_t)(n * units[i].bytes);
+            return 0;
+        }
+    return err_set(e, "'%s' is no size such as 5GB or 200MB", text);
 }

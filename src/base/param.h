@@ -5,6 +5,7 @@
 #ifndef BASE_PARAM_H
 #define BASE_PARAM_H
 
+#include <stdint.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -99,6 +100,8 @@ int param_apply_presets(const struct param *table, void *obj, const struct param
 json_t *param_get_json(const struct param *p, const void *obj);
 /* Index of `text` in "a|b|c" without regard to case, or -1. */
 int param_choice(const char *choices, const char *text);
+/* Bytes of "5GB", "200MB", "20G" or "2GiB" (G is GiB), "1000". */
+int param_size(const char *text, uint64_t *bytes, struct err *e);
 /* The name as an option is written, with - for _, in flag[PARAM_NAME_MOST + 1]; returns flag. */
 enum { PARAM_NAME_MOST = 63 };
 const char *param_flag(const char *name, char *flag);

@@ -82,23 +82,9 @@ static int choose_dtype(const struct options *o, enum format format, const struc
     return 0;
 }
 
-/* "5GB", "200MB", "2GiB", "1000". */
-static int read_size(const char *text, uint64_t *bytes, struct err *e)
+static int read_size(const struct options *o, uint64_t *bytes, struct err *e)
 {
-    static const struct {
-        const char *unit;
-        double bytes;
-    } units[] = {{"", 1},     {"B", 1},         {"KB", 1e3},      {"MB", 1e6},
-                 {"GB", 1e9}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
-    char *end;
-    const double n = strtod(text, &end);
-    for (size_t i = 0; end > text && i < sizeof units / sizeof *units; i++)
-        if (!strcasecmp(end, units[i].unit) && n * units[i].bytes >= 1 &&
-            n * units[i].bytes < 1e18) {
-            *bytes = (uint64_t)(n * units[i].bytes);
-            return 0;
-        }
-    return err_set(e, "--shard-size: '%s' is no size such as 5GB or 200MB", text);
+    return param_size(o->shard_size, bytes, e) ? err_prefix(e, "--shard-size: ") : 0;
 }
 
 /* An OUT that must not be written, or not without --overwrite; a directory is checked when it is
@@ -210,7 +196,7 @@ static int convert(struct setup *s, const struct options *o, const char *in, con
     struct progress bar;
     struct save_options so = {.bar = &bar};
     const enum format format = choose_format(o, out);
-    if (read_size(o->shard_size, &so.shard_bytes, e) || open_input(s, in, o->adapter, e) ||
+    if (read_size(o, &so.shard_bytes, e) || open_input(s, in, o->adapter, e) ||
         check_out(o, in, out, format, e) || choose_dtype(o, format, &s->model, &so.dtype, e))
         return -1;
     progress_start(&bar, "convert", s->model.table.n);

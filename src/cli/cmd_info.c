@@ -17,6 +17,10 @@ static const struct param params[] = {
     INT_PARAM(struct info_options, length, 1, 1 << 20, 256,
               "tokens of a sequence, for the estimate"),
     INT_PARAM(struct info_options, lora_rank, 1, 4096, 8, "rank of the adapters, for the estimate"),
+    BOOL_PARAM(struct info_options, recompute, false,
+               "layers run again in the backward, for the estimate"),
+    STRING_PARAM(struct info_options, memory, NULL, "SIZE",
+                 "the largest batch of such sequences that fits into SIZE (20G, 500MB)"),
     {"adapter", PARAM_STRING, OPT(setup.adapter), 0, 0, NULL, NULL, "DIR",
      "LoRA adapter in PEFT's files, shown with the model"},
     STRING_PARAM(struct info_options, data, NULL, "FILE",
@@ -128,11 +132,14 @@ static json_t *memory_json(const struct model *m, const struct info_options *o)
     for (int job = 0; job < MEMORY_JOBS; job++) {
         if (!memory_job_runs(m, (enum memory_job)job))
             continue;
-        struct memory_estimate p = memory_estimate(m, (enum memory_job)job,
-                                                   (int)(o->batch * o->length), (int)o->lora_rank);
+        struct memory_estimate p = memory_estimate(
+            m, (enum memory_job)job, (int)(o->batch * o->length), (int)o->lora_rank, o->recompute);
         json_t *j = json_pack("{s:I}", "total", (json_int_t)p.total);
         for (int i = 0; i < MEMORY_PARTS; i++)
             json_object_set_new(j, memory_part_name[i], json_integer((json_int_t)p.bytes[i]));
+        if (o->most)
+            json_object_set_new(j, "largest_batch",
+                                json_integer(info_largest_batch(m, o, (enum memory_job)job)));
         json_object_set_new(all, memory_job_name[job], j);
     }
     return all;
@@ -244,6 +251,8 @@ static int run(const struct args *a, void *options, struct err *e)
     if (o->batch * o->length > 1 << 26)
         return err_set(e, "a batch of %lld tokens is too large", (long long)(o->batch * o->length));
     o->setup.model = a->words[0];
+    if (o->memory && param_size(o->memory, &o->most, e))
+        return err_prefix(e, "--memory: ");
     int rc = gather(&in, o, e) || print(&in, o, e) ? -1 : STATUS_DONE;
     free(in.groups);
     json_decref(in.data);

@@ -10,6 +10,9 @@ struct info_options {
     struct run_options run;     /* fields of the rows */
     int64_t batch, length, lora_rank;
     const char *data;
+    bool recompute;
+    const char *memory;
+    uint64_t most; /* its bytes; 0: not given */
     bool all, json;
 };
 
@@ -30,6 +33,8 @@ struct info {
     int n_groups;
 };
 
+/* That fits into o->most. */
+int info_largest_batch(const struct model *m, const struct info_options *o, enum memory_job job);
 int info_print(const struct info *in, const struct info_options *o, struct err *e);
 
 /* "model.layers.*.mlp.up_proj.weight": the name of all weights of that place, in `name`. */

@@ -122,6 +122,11 @@ static void print_text(const struct info *in)
     printf(c->n_eos ? "\n" : " none\n");
 }
 
+int info_largest_batch(const struct model *m, const struct info_options *o, enum memory_job job)
+{
+    return memory_largest_batch(m, job, (int)o->length, (int)o->lora_rank, o->recompute, o->most);
+}
+
 static void print_memory(const struct model *m, const struct info_options *o)
 {
     struct memory_estimate p[MEMORY_JOBS];
@@ -131,7 +136,7 @@ static void print_memory(const struct model *m, const struct info_options *o)
         if (!memory_job_runs(m, (enum memory_job)job))
             continue;
         p[job] = memory_estimate(m, (enum memory_job)job, (int)(o->batch * o->length),
-                                 (int)o->lora_rank);
+                                 (int)o->lora_rank, o->recompute);
         printf("%s%9s", job ? "" : "\n               ", memory_job_name[job]);
     }
     for (int i = 0; i <= MEMORY_PARTS; i++) {
@@ -140,6 +145,11 @@ static void print_memory(const struct model *m, const struct info_options *o)
             if (memory_job_runs(m, (enum memory_job)job))
                 printf("%9.1f", (double)(i < MEMORY_PARTS ? p[job].bytes[i] : p[job].total) / mib);
     }
+    if (o->most)
+        printf("\n  %-13s", "largest batch");
+    for (int job = 0; o->most && job < MEMORY_JOBS; job++)
+        if (memory_job_runs(m, (enum memory_job)job))
+            printf("%9d", info_largest_batch(m, o, (enum memory_job)job));
     printf("\n");
 }
 

@@ -346,6 +346,8 @@ static int put_weight(struct model *m, enum model_access access, int i, device f
         return -1;
     else
         m->w[i] = room;
+    if (m->w[i] == room)
+        file_map_forget(t->data, (size_t)w->shape[0] * row_bytes(w, t->dtype));
     return check_finite(m, m->w[i], t, e);
 }
 

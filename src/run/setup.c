@@ -1,5 +1,6 @@
 #include "run/setup.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "base/compat.h"
@@ -371,7 +372,7 @@ bool memory_job_runs(const struct model *m, enum memory_job job)
 }
 
 struct memory_estimate memory_estimate(const struct model *m, enum memory_job job, int tokens,
-                                       int rank)
+                                       int rank, bool recompute)
 {
     const bool moves = job != MEMORY_EVAL, lora = job == MEMORY_LORA, refers = job == MEMORY_FORGET;
     const int n = refers || lora ? 2 * tokens : tokens;
@@ -379,15 +380,16 @@ struct memory_estimate memory_estimate(const struct model *m, enum memory_job jo
     const size_t moving = lora ? lora_floats(m, rank) * sizeof(float) : all;
     struct memory_estimate p = {
         .bytes = {[MEMORY_PROGRAM] = PROGRAM,
-                  [MEMORY_FILES] = file_bytes(m),
+                  [MEMORY_FILES] = job == MEMORY_TRAIN ? 0 : file_bytes(m),
                   [MEMORY_WEIGHTS] = lora    ? copied + moving
                                      : moves ? all
                                              : copied,
                   [MEMORY_REFERENCE] = refers ? copied : 0,
                   [MEMORY_GRADIENTS] = moves ? moving : 0,
                   [MEMORY_OPTIMISER] = moves ? 2 * moving : 0,
-                  [MEMORY_ACTIVATIONS] =
-                      forward_bytes(&m->cfg, n, moves) + (moves ? backward_bytes(&m->cfg, n) : 0),
+                  [MEMORY_ACTIVATIONS] = (recompute && moves ? recompute_bytes(&m->cfg, n)
+                                                             : forward_bytes(&m->cfg, n, moves)) +
+                                         (moves ? backward_bytes(&m->cfg, n) : 0),
                   [MEMORY_LOGITS] = head_bytes(&m->cfg, n, moves)}};
     if (refers || lora) { /* the reference reads the same tokens */
         p.bytes[MEMORY_ACTIVATIONS] += forward_bytes(&m->cfg, n, false);
@@ -396,4 +398,17 @@ struct memory_estimate memory_estimate(const struct model *m, enum memory_job jo
     for (int i = 0; i < MEMORY_PARTS; i++)
         p.total += p.bytes[i];
     return p;
+}
+
+int memory_largest_batch(const struct model *m, enum memory_job job, int length, int rank,
+                         bool recompute, uint64_t most)
+{
+    int fits = 0, step = 1;
+    while (step <= INT_MAX / 8 / length && step < 1 << 16 &&
+           memory_estimate(m, job, step * length, rank, recompute).total <= most)
+        step *= 2;
+    for (; step; step /= 2)
+        if (memory_estimate(m, job, (fits + step) * length, rank, recompute).total <= most)
+            fits += step;
+    return fits;
 }

@@ -129,8 +129,11 @@ struct memory_estimate {
 /* Weights of models with experts are not trained but by adapters. */
 bool memory_job_runs(const struct model *m, enum memory_job job);
 /* `m` may be open by its header only. `tokens`: of one micro-batch of one role. `rank`: of adapters
- * on all linear layers. */
+ * on all linear layers. `recompute`: layers run again in the backward. */
 struct memory_estimate memory_estimate(const struct model *m, enum memory_job job, int tokens,
-                                       int rank);
+                                       int rank, bool recompute);
+/* The largest batch of sequences of `length` tokens that takes at most so many bytes; 0: none. */
+int memory_largest_batch(const struct model *m, enum memory_job job, int length, int rank,
+                         bool recompute, uint64_t most);
 
 #endif

@@ -8,6 +8,7 @@
 #include "text/rendered.h"
 #include "train/helpers.h"
 #include "train/mask.h"
+#include "train/memory.h"
 
 /* frozen_base: the trained model without its adapters will serve, see locate. */
 static int open_reference(struct training *t, const struct run *r, bool frozen_base, struct err *e)
@@ -168,6 +169,18 @@ static int show_first_row(struct training *t, const struct run_options *o, struc
     return rendered_note(t->first_row, o->files[role], e);
 }
 
+/* Refuses what does not fit, before anything is computed. */
+static int fit(struct training *t, const struct run_config *c, struct err *e)
+{
+    const struct optim *optim = c->optim.row;
+    const struct wrapper *wrapper = c->wrapper.row;
+    uint64_t most = 0;
+    if (c->train.memory && param_size(c->train.memory, &most, e))
+        return err_prefix(e, "memory: ");
+    return train_memory_check(&t->engine, &t->data.order,
+                              optim->n_states + (wrapper ? wrapper->n_copies : 0), most, e);
+}
+
 int training_open(struct training *t, const struct run *r, struct err *e)
 {
     const struct run_config *c = &r->c;
@@ -192,7 +205,7 @@ int training_open(struct training *t, const struct run *r, struct err *e)
         open_reference(t, r, frozen_base, e) || open_helpers(t, r, e) ||
         run_data_order(&t->data, &t->engine, &c->train, &c->alternates,
                        weighting_turns(&c->weighting), e) ||
-        locate(t, c, e) || (!c->dry_run && measure_gap(t, e)) ||
+        locate(t, c, e) || fit(t, c, e) || (!c->dry_run && measure_gap(t, e)) ||
         run_validation_init(&t->validation, &c->validation, &t->engine, e))
         return -1;
     if (c->dry_run) /* what follows computes */

@@ -173,41 +173,6 @@ json_t *train_cost_read(const char *dir)
     return run;
 }
 
-/* The number of frozen models whose weights are not mapped from their files. */
-static int frozen_copies(const struct engine *g)
-{
-    int n = g->ref && g->ref->copies;
-    for (int k = 0; k < ENGINE_MAX_HELPERS; k++) {
-        const struct model *m = g->helper[k].model;
-        n += m && m != g->ref && m->copies;
-    }
-    return n;
-}
-
-void train_cost_note_memory(const struct engine *g, const struct order *o, int n_arrays)
-{
-    const struct model *m = g->model;
-    const struct weight_table *t = &m->table;
-    const unsigned roles = engine_plan(g).roles;
-    size_t most = 0;
-    for (int k = 0; k < o->n; k++) {
-        size_t tokens = 0;
-        for (int role = 0; role < ROLE_COUNT; role++)
-            for (int i = 0; roles & ROLE_BIT(role) && i < o->micro[k].n[role]; i++)
-                tokens += (size_t)g->sets[role]->seqs[o->micro[k].rows[role][i]].n;
-        most = tokens > most ? tokens : most;
-    }
-    double floats = sizeof(float) * MIB, w = (double)t->total * floats;
-    double adapters = m->lora ? (double)m->lora->floats * floats : 0;
-    double acts =
-        (double)(forward_bytes(&m->cfg, (int)most, true) + backward_bytes(&m->cfg, (int)most)) *
-        MIB;
-    log_note("memory: weights %.0f MiB, gradients %.0f, optimiser %.0f, frozen models %.0f,",
-             w + adapters, (double)t->grads * floats, (double)t->moving * floats * n_arrays,
-             frozen_copies(g) * w);
-    log_note("        activations about %.0f (%zu tokens)", acts, most);
-}
-
 /* Bytes of a checkpoint without its header. */
 static double checkpoint_bytes(const struct model *m, int n_states)
 {

@@ -51,10 +51,6 @@ void train_cost_fini(struct train_cost *c);
 /* DIR/run.json, a new reference; NULL if it is missing, or, with a warning, damaged. */
 json_t *train_cost_read(const char *dir);
 
-/* Logs the memory of one step of training over the order; n_arrays: arrays of the optimiser and the
- * wrapper. */
-void train_cost_note_memory(const struct engine *g, const struct order *o, int n_arrays);
-
 /* What is to be saved in a directory. */
 struct disk_needs {
     const char *out;

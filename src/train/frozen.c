@@ -173,25 +173,33 @@ static int keep_all(struct engine *g, const struct frozen *f, struct seq *seqs,
     return rc;
 }
 
-static int keep_states(struct engine *g, const struct frozen *f, enum role role,
-                       const struct order *o, int first, int n, size_t *room, struct progress *bar,
-                       struct err *e)
+/* Marks what the order has of the examples, if it is worth keeping: *floats, 0 if it is not. */
+static int mark(const struct frozen *f, enum role role, const struct order *o, int first, int n,
+                size_t most, size_t *floats, struct err *e)
 {
     struct kept_states *kept = f->kept;
-    const size_t c = (size_t)f->m->cfg.width;
     long again;
     size_t rows;
     if (!(kept->at = mem_alloc((size_t)f->set->n, sizeof *kept->at, e)))
         return -1;
     count_used(f, role, o, first, n, &again, &rows);
-    const size_t floats = rows * c * (size_t)f->n_states;
-    if (!again || rows > INT32_MAX || floats * sizeof(float) > *room) {
-        free(kept->at);
-        kept->at = NULL;
-        return 0;
-    }
-    *room -= floats * sizeof(float);
+    *floats = rows * (size_t)f->m->cfg.width * (size_t)f->n_states;
+    if (!again || rows > INT32_MAX || *floats * sizeof(float) > most)
+        *floats = 0;
     kept->rows = rows;
+    return 0;
+}
+
+static void unmark(struct kept_states *kept)
+{
+    free(kept->at);
+    kept->at = NULL;
+}
+
+static int keep_states(struct engine *g, const struct frozen *f, size_t floats,
+                       struct progress *bar, struct err *e)
+{
+    struct kept_states *kept = f->kept;
     struct seq *seqs = mem_alloc((size_t)f->set->n, sizeof *seqs, e);
     int rc = seqs && (kept->states = f->m->ops->alloc(floats, e)) ? 0 : -1;
     for (int i = 0; i < f->set->n && !rc; i++)
@@ -201,21 +209,53 @@ static int keep_states(struct engine *g, const struct frozen *f, enum role role,
     return rc;
 }
 
-int frozen_keep(struct engine *g, const struct order *o, int first, int n, struct progress *bar,
-                struct err *e)
+/* bar: NULL to plan only. */
+static int each_frozen(struct engine *g, const struct order *o, int first, int n, size_t most,
+                       size_t *bytes, struct progress *bar, struct err *e)
 {
-    size_t room = g->keep_bytes;
+    *bytes = 0;
     for (int i = 0; i < g->n_obj; i++)
         for (int k = 0; k <= TERM_MAX_HELPERS; k++) {
             const struct objective *obj = &g->obj[i];
             struct frozen f;
+            size_t floats;
             if (!engine_counts(g, obj) || !frozen_of(g, i, k, &f) || !f.m || !f.set->seqs ||
                 f.set_of_rows != ROWS_SCORED)
                 continue;
-            if (keep_states(g, &f, obj->role[0], o, first, n, &room, bar, e))
+            if (f.kept->states) { /* planned once more, after they were kept */
+                *bytes +=
+                    f.kept->rows * (size_t)f.n_states * (size_t)f.m->cfg.width * sizeof(float);
+                continue;
+            }
+            if (mark(&f, obj->role[0], o, first, n, most - *bytes, &floats, e) ||
+                (floats && bar && keep_states(g, &f, floats, bar, e)))
                 return -1;
+            *bytes += floats * sizeof(float);
+            if (!floats || !bar)
+                unmark(f.kept);
         }
     return 0;
+}
+
+int frozen_keep(struct engine *g, const struct order *o, int first, int n, struct progress *bar,
+                struct err *e)
+{
+    size_t bytes;
+    return each_frozen(g, o, first, n, g->keep_bytes, &bytes, bar, e);
+}
+
+int frozen_plan(struct engine *g, const struct order *o, size_t most, size_t *bytes, struct err *e)
+{
+    return each_frozen(g, o, 0, o->n, most, bytes, NULL, e);
+}
+
+const struct model *frozen_model(struct engine *g, int i, int k, int *states)
+{
+    struct frozen f;
+    if (!frozen_of(g, i, k, &f))
+        return NULL;
+    *states = f.n_states;
+    return f.m;
 }
 
 size_t frozen_bytes_kept(const struct engine *g)

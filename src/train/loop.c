@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "train/checkpoint.h"
 #include "train/log.h"
+#include "train/memory.h"
 
 struct train_run {
     struct trainer *t;
@@ -388,7 +389,7 @@ int train_run(struct trainer *t, struct train_report *report, struct err *e)
                                         .n_states = saved_arrays(&r),
                                         .checkpoints = t->o->save_every > 0,
                                         .resumed = r.saved >= 0};
-        train_cost_note_memory(t->engine, t->order, r.n_arrays);
+        train_memory_note(t->engine, t->order, r.n_arrays);
         rc = train_cost_check_disk(r.m, &disk, e);
     }
     if (t->dry_run)

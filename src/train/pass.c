@@ -242,16 +242,22 @@ static int place_taps(struct micro_pass *w, int layers)
     return 0;
 }
 
+int pass_pack(struct micro_pass *w)
+{
+    arena_reset(&w->g->arena);
+    w->plan = engine_plan(w->g);
+    return collect(w) || pack(w) || batch_label_rows(&w->rows, &w->batch, w->seqs, w->a, w->e) ||
+           locate_parts(w);
+}
+
 int pass_forward(struct micro_pass *w, int layers)
 {
     struct engine *g = w->g;
     const struct model_config *c = &g->model->cfg;
-    arena_reset(&g->arena);
-    w->plan = engine_plan(g);
+    if ((!g->frozen && engine_reserve_grads(g, w->e)) || pass_pack(w))
+        return -1;
     layers = layers ? layers : w->plan.layers;
-    if ((!g->frozen && engine_reserve_grads(g, w->e)) || collect(w) || pack(w) ||
-        batch_label_rows(&w->rows, &w->batch, w->seqs, w->a, w->e) || locate_parts(w) ||
-        place_taps(w, layers))
+    if (place_taps(w, layers))
         return -1;
     const struct forward how = {.layers = layers,
                                 .keep = true,

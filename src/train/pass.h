@@ -44,7 +44,9 @@ struct micro_pass {
 /* n + 1 zeroed elements from the step's arena: of the host, of the device. */
 void *pass_take(struct micro_pass *w, size_t n, size_t size);
 device float *pass_floats(struct micro_pass *w, size_t n);
-/* Packs the roles in use and runs the first `layers` layers, 0: as many as the plan needs;
+/* Packs the roles in use, after resetting the arena: seqs, parts, batch and rows. */
+int pass_pack(struct micro_pass *w);
+/* The same, and runs the first `layers` layers, 0: as many as the plan needs;
  * allocates dx. */
 int pass_forward(struct micro_pass *w, int layers);
 /* The rows that predict the labels of one role. */
@@ -70,6 +72,10 @@ int pack_seqs(struct batch *b, const struct seq *seqs, int n, const struct model
 int frozen_keep(struct engine *g, const struct order *o, int first, int n, struct progress *bar,
                 struct err *e);
 void frozen_fini(struct engine *g);
+/* Model k of objective i, NULL: it has none, and how many layers' states it gives; how many bytes
+ * would be kept, of at most `most`. For planning. */
+const struct model *frozen_model(struct engine *g, int i, int k, int *states);
+int frozen_plan(struct engine *g, const struct order *o, size_t most, size_t *bytes, struct err *e);
 /* The head of model k for the rows of objective `obj`, kept or run. */
 int frozen_head(struct micro_pass *w, int obj, int k, const struct label_rows *rows,
                 struct head *h);
