@@ -88,6 +88,7 @@ static void run_fini(struct train_run *r)
     free(r->state);
     free(r->g.micro);
     arena_fini(&r->g.kept);
+    arena_fini(&r->t->engine->arena); /* what follows the training needs its own */
     free(r->checkpoint);
     if (r->log)
         fclose(r->log);
@@ -389,8 +390,8 @@ int train_run(struct trainer *t, struct train_report *report, struct err *e)
                                         .n_states = saved_arrays(&r),
                                         .checkpoints = t->o->save_every > 0,
                                         .resumed = r.saved >= 0};
-        train_memory_note(t->engine, t->order, r.n_arrays);
-        rc = train_cost_check_disk(r.m, &disk, e);
+        rc = train_memory_note(t->engine, t->order, r.n_arrays, e) ||
+             train_cost_check_disk(r.m, &disk, e);
     }
     if (t->dry_run)
         report->steps = r.last;

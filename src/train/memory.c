@@ -147,7 +147,9 @@ int train_memory_plan(struct engine *g, const struct order *o, int n_arrays,
     if (add_largest(g, o, c, p, e))
         return -1;
     const double step = p->gradients + p->optimiser + p->activations + p->logits;
-    const double scored = (double)forward_bytes(&g->model->cfg, SCORED_TOKENS, false);
+    const struct model_config *cfg = &g->model->cfg; /* scoring: before the steps, and after */
+    const double scored = (double)forward_bytes(cfg, SCORED_TOKENS, false) +
+                          (double)head_bytes(cfg, SCORED_TOKENS, false);
     p->total = PROGRAM + p->weights + p->frozen + p->states + fmax(step, scored);
     return 0;
 }
@@ -277,16 +279,17 @@ int train_memory_check(struct engine *g, const struct order *o, int n_arrays, ui
     return -1;
 }
 
-void train_memory_note(struct engine *g, const struct order *o, int n_arrays)
+int train_memory_note(struct engine *g, const struct order *o, int n_arrays, struct err *e)
 {
     const struct memory_choice as_is = {.recompute = g->recompute, .keep_bytes = g->keep_bytes};
     struct train_memory m;
-    struct err ignored;
-    if (train_memory_plan(g, o, n_arrays, &as_is, &m, &ignored))
-        return;
+    const int rc = train_memory_plan(g, o, n_arrays, &as_is, &m, e);
+    if (rc)
+        return rc < 0 ? -1 : 0;
     log_note("memory: weights %.0f MiB, gradients %.0f, optimiser %.0f, frozen models %.0f,",
              m.weights * MIB, m.gradients * MIB, m.optimiser * MIB, (m.frozen + m.states) * MIB);
     log_note("        activations about %.0f (%d tokens), logits %.0f; %.0f in all",
              m.activations * MIB, m.tokens, m.logits * MIB, m.total * MIB);
     arena_reserve(&g->arena, (size_t)((m.activations + m.logits) * 1.02) + (1 << 16));
+    return 0;
 }
