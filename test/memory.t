@@ -16,18 +16,18 @@ my $long = "forget --model $cur --forget $dir/long.jsonl --quiet --batch 64 --ma
 
 # Needs 64 MiB for the program, and some 13 for what 2500 tokens leave behind.
 my $needs = qr/training needs about \d+ MiB \(weights 0, .* activations and logits \d+ for 2496 tokens\)/;
-check("$long --method NPO --retain $dir/long.jsonl --memory 40M --out $dir/none", 1, qr/$needs, and there are 40: no option/,
+check("$long --method NPO --retain $dir/long.jsonl --memory-limit 40M --out $dir/none", 1, qr/$needs, and there are 40: no option/,
     'nothing helps');
-check("$long --method NPO --retain $dir/long.jsonl --memory 68M --out $dir/none", 1,
+check("$long --method NPO --retain $dir/long.jsonl --memory-limit 68M --out $dir/none", 1,
     qr/$needs, and there are 68: give --batch 8, and a larger --accumulate/, 'a smaller batch helps');
-check("$long --method NPO --retain $dir/long.jsonl --memory 68M --batch 8 --accumulate 8 --out $dir/fits", 0, qr//, 'it does');
+check("$long --method NPO --retain $dir/long.jsonl --memory-limit 68M --batch 8 --accumulate 8 --out $dir/fits", 0, qr//, 'it does');
 ok(!-e "$dir/none", 'and nothing was written');
 put('one.jsonl', '{"ids": [' . join(',', map { $_ * 7 % 100 + 1 } 0 .. 63) . "]}\n");
 my $one = "forget --model $cur --forget $dir/one.jsonl --method GradAscent --batch 1 --max-steps 2 --lr 1e-3";
 run("$one --quiet --out $dir/plain");
 run("$one --quiet --recompute --out $dir/again");
-check("$one --quiet --memory 1 --out $dir/none", 1, qr/and there are 0: no option/, 'one byte');
-check("$one --quiet --memory much --out $dir/none", 1, qr/memory: 'much' is no size/, 'no size');
+check("$one --quiet --memory-limit 1 --out $dir/none", 1, qr/and there are 0: no option/, 'one byte');
+check("$one --quiet --memory-limit much --out $dir/none", 1, qr/memory_limit: 'much' is no size/, 'no size');
 is(get("$dir/plain/model.safetensors"), get("$dir/again/model.safetensors"), 'recomputed: the same bits');
 
 sub jobs { return decode_json((run("info $cur --json --length 32 @_"))[1])->{memory} }

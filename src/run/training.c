@@ -175,8 +175,8 @@ static int fit(struct training *t, const struct run_config *c, struct err *e)
     const struct optim *optim = c->optim.row;
     const struct wrapper *wrapper = c->wrapper.row;
     uint64_t most = 0;
-    if (c->train.memory && param_size(c->train.memory, &most, e))
-        return err_prefix(e, "memory: ");
+    if (c->train.memory_limit && param_size(c->train.memory_limit, &most, e))
+        return err_prefix(e, "memory_limit: ");
     return train_memory_check(&t->engine, &t->data.order,
                               optim->n_states + (wrapper ? wrapper->n_copies : 0), most, e);
 }

@@ -26,7 +26,7 @@ const struct param train_params[] = {
                  "read the rows of every micro-batch from FILE (JSON Lines)"),
     STRING_PARAM(struct train_options, write_order, NULL, "FILE",
                  "write the rows of every micro-batch to FILE"),
-    STRING_PARAM(struct train_options, memory, NULL, "SIZE",
+    STRING_PARAM(struct train_options, memory_limit, NULL, "SIZE",
                  "refuse a run that needs more (20G, 500MB); without it: more than there is"),
     BOOL_PARAM(struct train_options, recompute, false,
                "run each layer again in the backward instead of keeping what it computed: a third "

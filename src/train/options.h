@@ -22,11 +22,11 @@ struct train_options {
     bool rmu_clip_all; /* the norm is over all weights, also those that do not move */
     int64_t seed;
     const char *order, *write_order;
-    const char *memory;  /* a size; NULL: what is there */
-    bool recompute;      /* layers, in the backward */
-    bool share_prefixes; /* of the sequences of a micro-batch: computed once */
-    int64_t keep_states; /* MiB of hidden states of frozen models */
-    int64_t save_every;  /* steps between checkpoints; 0: only when interrupted */
+    const char *memory_limit; /* a size; NULL: what is there */
+    bool recompute;           /* layers, in the backward */
+    bool share_prefixes;      /* of the sequences of a micro-batch: computed once */
+    int64_t keep_states;      /* MiB of hidden states of frozen models */
+    int64_t save_every;       /* steps between checkpoints; 0: only when interrupted */
     bool resume;
 };
 
