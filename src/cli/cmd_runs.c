@@ -17,8 +17,10 @@ static const struct param params[] = {
      "only those of this method, suite or attack"},
     STRING_PARAM(struct runs_options, where, NULL, "CONDITIONS",
                  "only those whose values satisfy it: 'model_utility>0.5,forget_nll>2'"),
-    STRING_PARAM(struct runs_options, values, "forget_nll,retain_nll,forget_quality,model_utility",
-                 "NAMES", "values to show, where runs have them; 'runs show ID' lists all"),
+    STRING_PARAM(
+        struct runs_options, values, NULL, "NAMES",
+        "values to show, where runs have them, joined by commas; 'runs show ID' lists all; "
+        "without it forget_nll, retain_nll, forget_quality and model_utility"),
     BOOL_PARAM(struct runs_options, json, false, "print JSON"),
     BOOL_PARAM(struct runs_options, csv, false, "print CSV, with every value"),
     {0},

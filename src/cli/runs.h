@@ -8,7 +8,7 @@
 
 struct runs_options {
     const char *ledger;
-    const char *values; /* names, joined by commas, of values that are columns */
+    const char *values; /* names, joined by commas, of values that are columns; NULL: the usual */
     const char *where;  /* conditions NAME OP NUMBER, likewise; NULL: none */
     struct ledger_filter filter;
     bool json, csv;

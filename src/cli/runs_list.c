@@ -160,7 +160,9 @@ static int print_list(const struct runs_options *o, const json_t *runs, struct e
     struct buf text = {0};
     char name[NAME_MOST];
     int columns = HEADS;
-    for (const char *at = o->values; next_value(&at, runs, name);)
+    const char *values =
+        o->values ? o->values : "forget_nll,retain_nll,forget_quality,model_utility";
+    for (const char *at = values; next_value(&at, runs, name);)
         columns++;
     if (table_init(&t, (int)json_array_size(runs) + 1, columns, e))
         return -1;
@@ -170,7 +172,7 @@ static int print_list(const struct runs_options *o, const json_t *runs, struct e
         rc = table_set(&t, 0, c, e, "%s", heads[c]);
     for (size_t i = 0; i < json_array_size(runs) && !rc; i++)
         rc = fill_run(&t, (int)i + 1, json_array_get(runs, i), e);
-    for (const char *at = o->values; !rc && next_value(&at, runs, name);)
+    for (const char *at = values; !rc && next_value(&at, runs, name);)
         rc = fill_value(&t, col++, name, runs, e);
     rc = rc || table_write(&t, TABLE_PLAIN, &text, e);
     if (!rc)
