@@ -25,7 +25,7 @@ struct ledger {
     struct sqlite3 *db; /* owned; NULL: closed */
     char *path;         /* owned */
     int64_t run;        /* id of the run that was begun; 0: none */
-    int64_t since;      /* when it began, in seconds of the epoch */
+    int64_t since;      /* when it began, in nanoseconds of the epoch */
 };
 
 enum ledger_use {

@@ -208,6 +208,11 @@ static int add_file(struct ledger *l, const char *path, const char *folder, cons
     return rc;
 }
 
+static int64_t written(const struct stat *st)
+{
+    return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+}
+
 /* The files of `dir`, which is the `folder` of OUT, that were written since the run began; of
  * folders those of one level. */
 static int walk(struct ledger *l, const char *dir, const char *folder, struct err *e)
@@ -223,7 +228,7 @@ static int walk(struct ledger *l, const char *dir, const char *folder, struct er
         else if (path && !stat(path, &st)) {
             if (S_ISDIR(st.st_mode) && !*folder)
                 rc = walk(l, path, entry->d_name, e);
-            else if (S_ISREG(st.st_mode) && st.st_mtime >= l->since &&
+            else if (S_ISREG(st.st_mode) && written(&st) >= l->since &&
                      !strstr(entry->d_name, ".tmp."))
                 rc = add_file(l, path, folder, entry->d_name, e);
         }
