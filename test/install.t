@@ -38,7 +38,7 @@ sub lacks {
     my ($command, $flags) = @_;
     my $page = get("$root/usr/share/man/man1/unlearn-$command.1") =~ s/\\-/-/gr;
     my ($bash) = $text{bash} =~ /^            $command\) words='(.*)' ;;$/m;
-    return grep { index($page, "--$_") < 0 || " $bash " !~ / --$_ / || index($text{zsh}, "'--$_") < 0 ||
+    return grep { $page !~ /--(?:\[no-\])?\Q$_\E/ || " $bash " !~ / --$_ / || index($text{zsh}, "'--$_") < 0 ||
         $text{fish} !~ /from $command' -l \Q$_\E / } @$flags;
 }
 for my $command (@commands) {

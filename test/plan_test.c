@@ -27,14 +27,15 @@ static double peak(const char *command)
     return 1024.0 * (double)u.ru_maxrss;
 }
 
-static void write_rows(const char *path)
+/* Rows that share no beginning, within the file and with another `first`. */
+static void write_rows(const char *path, int first)
 {
     struct err e;
     struct buf b = {0};
     for (int r = 0; r < ROWS; r++) {
         buf_str(&b, "{\"ids\": [", &e);
         for (int t = 0; t < LENGTH; t++)
-            buf_printf(&b, &e, "%s%d", t ? ", " : "", 100 + 37 * t + 1000 * r);
+            buf_printf(&b, &e, "%s%d", t ? ", " : "", first + 37 * t + 1000 * r);
         buf_str(&b, "]}\n", &e);
     }
     file_write(path, b.data, b.len, &e);
@@ -59,7 +60,7 @@ int main(void)
     } runs[] = {
         {"eval", "score --data %s/rows --tokens 256 --json"},
         {"lora",
-         "forget --forget %s/rows --retain %s/rows --batch 2 --max-steps 1 --method GradDiff "
+         "forget --forget %s/rows --retain %s/retained --batch 2 --max-steps 1 --method GradDiff "
          "--retain-loss-type KL --locate lora --save-adapter --out %s/adapted"},
         {"train", "train --data %s/rows --batch 2 --max-steps 1 --dtype bf16 --out %s/trained"},
     };
@@ -71,7 +72,9 @@ int main(void)
         return done();
     }
     snprintf(rest, sizeof rest, "%s/rows", dir);
-    write_rows(rest);
+    write_rows(rest, 100);
+    snprintf(rest, sizeof rest, "%s/retained", dir);
+    write_rows(rest, 5100);
     snprintf(info, sizeof info, "%s/info", dir);
     snprintf(command, sizeof command, "exec %s info %s --json --batch %d --length %d >%s", program,
              model, ROWS, LENGTH, info);

@@ -16,8 +16,8 @@ plan skip_all => "the model $cache is not there" unless -f $cache;
 
 check("convert default $dir/q8.gguf --dtype q8_0", 0, qr/Q8_0/, 'the weights in Q8_0');
 my $data = "--in-scope '$tofu/forget01_perturbed.json[0:3]' --general '$tofu/world_facts_perturbed.json[0:3]' --max-new-tokens 2";
-# By transformers (tools/kl_reference.py): nats a token, tokens, share of equal first choices.
-my %peer = (in_scope => [0.0005840172365737805, 78, 1], general => [0.0012283131815691874, 7, 1]);
+# By transformers in f64 (tools/kl_reference.py): nats a token, tokens, share of equal first choices.
+my %peer = (in_scope => [0.0005840197109323209, 78, 1], general => [0.0012283592136434227, 7, 1]);
 for my $case (["$dir/q8.gguf", 1], [$cache, 0]) {
     my ($other, $apart) = @$case;
     my ($status, $json, $err) = run_apart("eval --suite scope --model default --compat system_turn --retrained $other --quiet --json $data");

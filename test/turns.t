@@ -11,9 +11,10 @@ use Training;
 # The rows that a role reads in the lines of an order, in their sequence.
 sub rows { my ($role, @micro) = @_; return join ' ', map { @{$_->{$role} || []} } @micro }
 
-# Without momentum and decay, turns are separate runs on forget alone and on retain alone, one after the other.
+# Without momentum and decay, turns are separate runs on forget alone and on retain alone, one after the other. (States of the
+# reference that several epochs share are computed in batches of their own, and round differently: none are kept.)
 my $scrub = "forget --quiet --forget $forget --retain $retain --ref $cur --method SCRUB --batch 4 --lr 0.05 " .
-    "--schedule constant --optimiser sgd";
+    "--schedule constant --optimiser sgd --keep-states 0";
 run("$scrub --model $cur --epochs 4 --msteps 2 --write-order $dir/turns --out $dir/m");
 my @micro = lines("$dir/turns");
 my @of = ([0 .. 1], [2 .. 4], [5 .. 6], [7 .. 9]);

@@ -7,7 +7,7 @@
     unlearn score --model default --compat system_turn --data ROWS --json > rows.jsonl
     tools/kl_reference.py own other rows.jsonl
 
-One line: sum over the rows' labels of KL(other || own) by their number, in f64 from f32 logits; that number; the share of
+One line: sum over the rows' labels of KL(other || own) by their number, all in f64; that number; the share of
 labels where both have the same first choice.
 """
 import json
@@ -23,7 +23,7 @@ def log_probs(model, ids, at):
 
 
 def main(own, other, rows):
-    own, other = (AutoModelForCausalLM.from_pretrained(m, torch_dtype=torch.float32).eval() for m in (own, other))
+    own, other = (AutoModelForCausalLM.from_pretrained(m, torch_dtype=torch.float64).eval() for m in (own, other))
     kl = labels = same = 0
     for row in map(json.loads, open(rows)):
         ids, n = row["ids"], len(row["logprobs"])  # the last n are the labels

@@ -72,12 +72,13 @@ static int begin(struct recording *r, const struct args *a, const char *path, js
     return rc;
 }
 
-/* The default place; NULL: nothing is to be recorded, or an error. */
-static char *default_place(struct recording *r, struct err *e)
+/* The default place; NULL: there can be none, as the work will tell when it makes --out. */
+static char *default_place(struct recording *r)
 {
+    struct err told, *e = &told;
     char *parent = parent_of(r->out, e), *path = NULL;
     const bool there = parent && file_exists(parent);
-    if (parent && (there || !file_make_dir(parent, e)))
+    if (parent && (there ? file_is_dir(parent) : !file_make_dir(parent, e)))
         path = file_join(parent, "unlearn.db", e);
     if (path && !there)
         r->made = parent;
@@ -122,8 +123,8 @@ int recording_begin(struct recording *r, const struct args *a, const struct reco
     int rc = 0;
     if (!off) {
         r->out = file_absolute(out, e);
-        char *path = !r->out ? NULL : o->ledger ? mem_strdup(o->ledger, e) : default_place(r, e);
-        rc = path ? begin(r, a, path, options, e) : -1;
+        char *path = !r->out ? NULL : o->ledger ? mem_strdup(o->ledger, e) : default_place(r);
+        rc = path ? begin(r, a, path, options, e) : r->out && !o->ledger ? 0 : -1;
         free(path);
     }
     if (rc) {
@@ -148,7 +149,7 @@ void recording_end(struct recording *r, const struct err *failed)
         json_t *files = rc ? NULL : ledger_files(&r->ledger, r->ledger.run, "artifact", &e);
         if (files && !json_object_size(files))
             forget_it(r);
-        else if (!files)
+        else if (!files && !failed)
             log_warn("the outcome of the run is not recorded: %s", e.msg);
         json_decref(files);
     }

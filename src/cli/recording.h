@@ -26,7 +26,8 @@ struct recording {
  * after success. */
 int recording_begin(struct recording *r, const struct args *a, const struct recording_options *o,
                     struct err *e);
-/* failed: NULL, or why the work failed. What cannot be recorded is a warning. */
+/* failed: NULL, or why the work failed. Of what succeeded and cannot be recorded there is a
+ * warning; of what failed its own message tells, and whoever opens the ledger next marks it. */
 void recording_end(struct recording *r, const struct err *failed);
 
 #endif
