@@ -184,7 +184,7 @@ sub plain {
     $text =~ s/\d+(?:\.\d+)? tokens\/s/N tokens\/s/g;
     $text =~ s/in \d+\.\d s/in N s/g;
     $text =~ s/loss [\d.e+-]+/loss N/g;
-    $text =~ s/; \d+ in all/; N in all/g; # with what the process itself takes
+    $text =~ s/about \d+ \(\d+ tokens\), logits \d+; \d+ in all/about N (N tokens), logits N; N in all/g; # by the build's limits and the process
     $text =~ s/evaluated in [\d.]+ s/evaluated in N s/g;
     $text =~ s/(cost of [^:]+: \w+(?: \w+)?), [\d.e+-]+ s, (\S+ FLOPs, \d+ tokens), [\d.]+ MiB/$1, N s, $2, N MiB/g;
     return $text;

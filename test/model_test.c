@@ -102,7 +102,9 @@ static void check_forward(const char *name, struct model *m, const struct tensor
     arena_fini(&a);
 }
 
-/* Every gradient, in HF's order. OPT's bias of k does nothing, so that its gradient is rounding. */
+/* Every gradient, in HF's order. OPT's bias of k does nothing: its gradient is what rounding leaves
+ * of a sum that is 0, which depends on the order of the sum, and so on the instruction set; the
+ * floor of 2e-8 is a sixth of f32's epsilon. */
 static void check_weights(const char *name, const struct model *m, const struct tensor_file *f,
                           const float *grads)
 {
@@ -119,7 +121,7 @@ static void check_weights(const char *name, const struct model *m, const struct 
         for (size_t k = 0; k < w->count; k++)
             top = fmax(top, fabs((double)want[k]));
         near(max_diff(layout_hf(&m->cfg, w, grads + w->offset, room), want, w->count), 0, 0,
-             1e-4 * top + 1e-8, "%s: %s", name, key);
+             1e-4 * top + 2e-8, "%s: %s", name, key);
         free(want);
     }
     free(room);

@@ -109,13 +109,13 @@ static void fini(struct recording *r)
     ledger_close(&r->ledger);
     free(r->out);
     free(r->made);
-    *r = (struct recording){.out = NULL};
+    *r = (struct recording){.why_not = {.msg = ""}};
 }
 
 int recording_begin(struct recording *r, const struct args *a, const struct recording_options *o,
                     struct err *e)
 {
-    *r = (struct recording){.out = NULL};
+    *r = (struct recording){.why_not = {.msg = ""}};
     json_t *options = args_values(a);
     const char *out = text_of(options, "out");
     const bool off = !out || (o->ledger && !strcmp(o->ledger, "none")) ||
@@ -129,8 +129,8 @@ int recording_begin(struct recording *r, const struct args *a, const struct reco
     }
     if (rc) {
         fini(r);
-        if (!o->ledger && e->code == ERR_ACCESS) {
-            log_warn("the run is not recorded: %s", e->msg);
+        if (!o->ledger && (e->code == ERR_ACCESS || e->code == ERR_NO_SPACE)) {
+            r->why_not = *e;
             rc = 0;
         }
     }
@@ -144,6 +144,8 @@ void recording_end(struct recording *r, const struct err *failed)
     const char *status = !failed                           ? "finished"
                          : failed->code == ERR_INTERRUPTED ? "interrupted"
                                                            : "failed";
+    if (*r->why_not.msg && !failed)
+        log_warn("the run is not recorded: %s", r->why_not.msg);
     if (r->ledger.db) {
         int rc = ledger_end(&r->ledger, r->out, status, failed ? failed->msg : NULL, &e);
         json_t *files = rc ? NULL : ledger_files(&r->ledger, r->ledger.run, "artifact", &e);

@@ -18,12 +18,13 @@ struct recording {
     char *out;            /* owned; absolute */
     char *made;           /* owned: the parent directory that was made for it; NULL: none */
     bool fresh;           /* the ledger was made, too */
+    struct err why_not; /* nothing is recorded since the default place cannot be written; "": no */
 };
 
 /* Reads the parsed command line's `out`, `model`, `method` (of eval the suite, of attack the
  * words), and all options. Without --out, with `none` and in a dry run nothing is recorded; with
- * the default place neither where that cannot be written, which is a warning. recording_end is due
- * after success. */
+ * the default place neither where that cannot be written, which is a warning at the end.
+ * recording_end is due after success. */
 int recording_begin(struct recording *r, const struct args *a, const struct recording_options *o,
                     struct err *e);
 /* failed: NULL, or why the work failed. Of what succeeded and cannot be recorded there is a

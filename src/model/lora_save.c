@@ -60,9 +60,14 @@ struct about {
     json_t *targets; /* a reference that write_config takes */
 };
 
+/* Makes the directory, too. */
 static int write_config(const struct model *m, const struct about *l, const char *dir,
                         struct err *e)
 {
+    if (file_make_dir(dir, e)) {
+        json_decref(l->targets);
+        return -1;
+    }
     json_t *j = json_pack("{s:s, s:s, s:s, s:i, s:f, s:f, s:b, s:s, s:b, s:b, s:o}", "peft_type",
                           "LORA", "task_type", "CAUSAL_LM", "base_model_name_or_path", m->path, "r",
                           l->rank, "lora_alpha", l->alpha, "lora_dropout", l->dropout, "use_rslora",
@@ -117,7 +122,7 @@ int lora_save(const struct model *m, const char *dir, struct err *e)
     BUG_ON(!m->lora);
     const struct lora *l = m->lora;
     const struct about about = {l->rank, l->alpha, l->dropout, l->rslora, targets_json(m)};
-    if (file_make_dir(dir, e) || write_config(m, &about, dir, e))
+    if (write_config(m, &about, dir, e))
         return -1;
     struct tensor_out *o = open_tensors(dir, e);
     if (o && !write_tensors(m, o, e))
@@ -177,7 +182,7 @@ int lora_save_pairs(const struct model *m, int rank, const struct lora_pair *p, 
                     const char *dir, struct err *e)
 {
     const struct about about = {rank, rank, 0, false, pair_list(p, n)};
-    if (file_make_dir(dir, e) || write_config(m, &about, dir, e))
+    if (write_config(m, &about, dir, e))
         return -1;
     struct tensor_out *o = open_tensors(dir, e);
     if (o && !write_pairs(m, rank, p, n, o, e))

@@ -51,6 +51,7 @@ static int fail(const struct ledger *l, struct err *e)
         return err_code(e, ERR_NO_SPACE, "cannot write the ledger '%s': disk full", l->path);
     case SQLITE_NOMEM:
         return err_no_memory(e, "ledger");
+    case SQLITE_IOERR: /* also where a file may not become larger */
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
     case SQLITE_PERM:
