@@ -4,7 +4,7 @@
 #     demo/run.sh [OUT]       OUT: where models and results go (default: demo-out); those of a
 #                             demonstration before it are replaced
 #
-# With SmolLM2 in the cache (./bootstrap demo fetches it) it starts from that and takes about six
+# With SmolLM2 in the cache (./bootstrap demo fetches it) it starts from that and takes about seven
 # minutes on two free cores; without, it trains a tiny model from nothing, in two or three. UNLEARN names the program
 # (default: ./unlearn), DEMO=tiny asks for the tiny model. demo/output.txt is what one run printed
 # (demo/run.sh >demo/output.txt), for doc/demo.md.

@@ -11,7 +11,7 @@ use JSON::PP;
 use List::Util qw(sum);
 use Test::More;
 
-our @EXPORT = qw($unlearn $dir put get lines tensors_of run run_apart check id_rows nll text_ids text_logps flat_model text_model same_screen in_terminal
+our @EXPORT = qw($unlearn $dir put get lines tensors_of run run_apart check attack_json id_rows nll text_ids text_logps flat_model text_model same_screen in_terminal
     has_script);
 
 our $unlearn = $ENV{UNLEARN} || './unlearn';
@@ -76,6 +76,15 @@ sub run {
     empty_out($_[0]);
     my $out = `$unlearn 2>&1 $_[0]`;
     return (status(), $out);
+}
+
+# What an attack of these arguments prints as JSON, {} if it fails.
+sub attack_json {
+    my ($line) = @_;
+    my ($status, $out) = run("attack $line --json --quiet");
+    is($status, 0, "attack $line") or diag($out);
+    $out =~ s/\A.*?^\{/{/ms; # warnings stand before
+    return eval { decode_json($out) } // {};
 }
 
 # Arguments, standard input, shell words in front -> status, output, errors.

@@ -15,14 +15,6 @@ my $number = 0;
 
 sub rows_file { return put('rows' . $number++ . '.jsonl', join '', map { encode_json($_) . "\n" } @{$_[0]}) }
 
-sub attack {
-    my ($line) = @_;
-    my ($status, $out) = run("attack $line --json --quiet");
-    is($status, 0, "attack $line") or diag($out);
-    $out =~ s/\A.*?^\{/{/ms; # warnings stand before
-    return eval { decode_json($out) } // {};
-}
-
 # $got may be missing.
 sub near {
     my ($got, $expected, $bound, $what) = @_;
@@ -37,7 +29,7 @@ my %scheme = (q8_0 => 'q8_0', q4_0 => 'q4_0', q4_1 => 'q4_1', q5_0 => 'q5_0', q5
         "int${b}_${s}_asym" => "int$b:" . ($s eq 'group' ? 'group=32' : $s) . ',asym') } qw(tensor row group) } 4, 8);
 my @names = grep { $want->{schemes}{$_} } sort keys %scheme;
 my $rows = rows_file($want->{quantised});
-my $got = attack("quantise --model $data/quantised --forget $rows --types '" . join(' ', map { $scheme{$_} } @names) . "'");
+my $got = attack_json("quantise --model $data/quantised --forget $rows --types '" . join(' ', map { $scheme{$_} } @names) . "'");
 near($got->{unlearned}{before}{forget}{nll}, $want->{schemes}{f32}{loss}, 1e-5, 'loss before');
 for (@names) {
     my $figures = $got->{unlearned}{$scheme{$_}}{forget};
@@ -52,7 +44,7 @@ my %stuck_name = (%scheme, int8_tensor_sym => 'int8:tensor', int8_row_sym => 'in
 my @stuck = grep { $stuck_name{$_->{scheme}} } @{$want->{stuck}};
 my $rest = rows_file($want->{relearn}{rest});
 my $three = "--model $data/unlearned --target $data/target --retrained test/data/models/m_ref --forget $rest";
-$got = attack("quantise $three --types '" . join(' ', map { $stuck_name{$_->{scheme}} } @stuck) . "'");
+$got = attack_json("quantise $three --types '" . join(' ', map { $stuck_name{$_->{scheme}} } @stuck) . "'");
 for (@stuck) {
     my $own = $got->{unlearned}{$stuck_name{$_->{scheme}}};
     is($own->{$_->[0]}, $_->[1], "$_->[2]: $_->[0]")
@@ -72,7 +64,7 @@ ok($got->{finished}, 'finished');
 $rows = rows_file($want->{llama});
 for my $scope (qw(tensor row global)) {
     my @of = grep { $_->{scope} eq $scope } @{$want->{prune}};
-    $got = attack("prune --model test/data/models/llama --forget $rows --scope $scope --ratio " . join ',', map { $_->{ratio} } @of);
+    $got = attack_json("prune --model test/data/models/llama --forget $rows --scope $scope --ratio " . join ',', map { $_->{ratio} } @of);
     for (@of) {
         my $own = $got->{unlearned}{$_->{ratio}};
         near($own->{forget}{nll}, $_->{loss}, 1e-5, "$scope $_->{ratio}: loss");
@@ -81,7 +73,7 @@ for my $scope (qw(tensor row global)) {
 }
 
 my $wanda = decode_json(get("$data/wanda.json"));
-$got = attack("prune --model test/data/models/llama --forget $rows --retain $rows --by wanda --ratio " . join ',', map { $_->{ratio} } @$wanda);
+$got = attack_json("prune --model test/data/models/llama --forget $rows --retain $rows --by wanda --ratio " . join ',', map { $_->{ratio} } @$wanda);
 for (@$wanda) {
     my $own = $got->{unlearned}{$_->{ratio}};
     near($own->{forget}{nll}, $_->{loss}, 1e-5, "Wanda $_->{ratio}: loss");
@@ -97,7 +89,7 @@ for my $protocol (sort keys %how) {
     my $hyper = $known->{hyper};
     my $steps = $hyper->{steps};
     my $order = put("$protocol.order", join '', map { encode_json({forget => $_}) . "\n" } @{$known->{order}});
-    $got = attack("relearn $three --rows $attacked --steps $steps --batch $hyper->{batch} --rates $hyper->{lr} " .
+    $got = attack_json("relearn $three --rows $attacked --steps $steps --batch $hyper->{batch} --rates $hyper->{lr} " .
         "--order $order $how{$protocol} --eval-at " . join ',', 0 .. $steps);
     for my $model (qw(unlearned retrained target)) {
         my ($curve, $of) = ($got->{$model}{$hyper->{lr}}, $known->{$model});
@@ -128,14 +120,14 @@ for my $protocol (sort keys %how) {
 
 my @people = map { +{%{$_->[0]}, entity => $_->[1]} } map { [$want->{relearn}{rest}[$_], qw(a b a c c b d d d)[$_]] } 0 .. 8;
 my $entities = rows_file(\@people);
-$got = attack("relearn --model $data/unlearned --forget $entities --steps 0 --rates 1e-3");
+$got = attack_json("relearn --model $data/unlearned --forget $entities --steps 0 --rates 1e-3");
 is($got->{budget}{rows}, 4, 'the attacker has entities a and b: 4 of 9 rows');
 is_deeply($got->{unlearned}{'0.001'}{steps}, [0], 'no step: the model as it is');
-$got = attack("relearn --model $data/unlearned --forget $rest --steps 3 --rates 1e-3,1e30,1e-3");
+$got = attack_json("relearn --model $data/unlearned --forget $rest --steps 3 --rates 1e-3,1e30,1e-3");
 ok($got->{finished}, 'a rate that ruins the model is a result');
 is_deeply($got->{unlearned}{'1e+30'}{rest}{prob}[-1], undef, 'a figure that is not finite is null')
     if @{$got->{unlearned}{'1e+30'}{steps}} > 1;
-my $alone = attack("relearn --model $data/unlearned --forget $rest --steps 3 --rates 1e-3");
+my $alone = attack_json("relearn --model $data/unlearned --forget $rest --steps 3 --rates 1e-3");
 is_deeply($got->{unlearned}{'0.001'}, $alone->{unlearned}{'0.001'}, 'the next rate starts from the weights as they were');
 
 my ($ok, $shown) = run("attack relearn $three --steps 2 --rates 1e-3 --quiet");
@@ -143,24 +135,24 @@ like($shown, qr/^relearn +start +end +recovery .*^0\.001 +attacked  .*^0\.001 +r
 
 # --- budgets of 0 change nothing; more noise is farther ---
 
-$got = attack("interpolate $three --alpha 0");
+$got = attack_json("interpolate $three --alpha 0");
 near($got->{unlearned}{0}{forget}{kl}, 0, 1e-12, 'interpolate 0: the same model');
 is($got->{unlearned}{0}{forget}{nll}, $got->{unlearned}{before}{forget}{nll}, '... bit for bit');
-$got = attack("prune $three --ratio 0");
+$got = attack_json("prune $three --ratio 0");
 is($got->{unlearned}{0}{forget}{nll}, $got->{unlearned}{before}{forget}{nll}, 'prune 0: the same');
-$got = attack("noise $three --sigma 0,0.01,0.1 --draws 2");
+$got = attack_json("noise $three --sigma 0,0.01,0.1 --draws 2");
 is($got->{unlearned}{'0 draw 1'}{forget}{nll}, $got->{unlearned}{before}{forget}{nll}, 'noise 0: the same');
 my @kl = map { $got->{unlearned}{$_}{forget}{kl} } '0.01 draw 1', '0.1 draw 1', '0.1 draw 2';
 ok($kl[0] > 0 && $kl[1] > 10 * $kl[0] && $kl[1] != $kl[2], "noise of more deviation is farther: @kl");
-is_deeply(attack("noise $three --sigma 0.1 --draws 2")->{unlearned}{'0.1 draw 2'}, $got->{unlearned}{'0.1 draw 2'}, 'the same seed, the same');
-isnt(attack("noise $three --sigma 0.1 --draws 1 --seed 1")->{unlearned}{'0.1 draw 1'}{forget}{nll},
+is_deeply(attack_json("noise $three --sigma 0.1 --draws 2")->{unlearned}{'0.1 draw 2'}, $got->{unlearned}{'0.1 draw 2'}, 'the same seed, the same');
+isnt(attack_json("noise $three --sigma 0.1 --draws 1 --seed 1")->{unlearned}{'0.1 draw 1'}{forget}{nll},
     $got->{unlearned}{'0.1 draw 1'}{forget}{nll}, 'another seed, another');
 
 # --- sampling: a model on text ---
 
 my $text = text_model();
 my $out = "$dir/sampled";
-$got = attack("sample --model $text --retrained $text --forget 'demo/data/people.jsonl[0:3]' --n 8 --max-new-tokens 6 --out $out");
+$got = attack_json("sample --model $text --retrained $text --forget 'demo/data/people.jsonl[0:3]' --n 8 --max-new-tokens 6 --out $out");
 is($got->{unlearned}{answers}, 24, '8 answers of each prompt');
 ok(!grep({ $_ != 0 } values %{$got->{excess}{leak_at_k}}), 'no excess over itself');
 my @lines = lines("$out/samples_unlearned.jsonl");

@@ -9,14 +9,6 @@ use Test::More;
 use lib $FindBin::Bin;
 use Command;
 
-sub attack {
-    my ($line) = @_;
-    my ($status, $out) = run("attack $line --json --quiet");
-    is($status, 0, "attack $line") or diag($out);
-    $out =~ s/\A.*?^\{/{/ms; # warnings stand before
-    return eval { decode_json($out) } // {};
-}
-
 sub near {
     my ($got, $expected, $bound, $what) = @_;
     ok(defined $got && abs($got - $expected) <= $bound, "$what: " . ($got // 'missing') . " for $expected");
@@ -31,9 +23,9 @@ my %settings = (embed => 'embed', soft => 'soft', latent => 1);
 for my $name (sort keys %settings) {
     my $setting = $settings{$name};
     my $eps = $name eq 'latent' ? '--eps 1' : '';
-    my $none = attack("$name --model $text --forget $people --steps 0 $eps");
+    my $none = attack_json("$name --model $text --forget $people --steps 0 $eps");
     is_deeply($none->{unlearned}{$setting}{forget}, $none->{unlearned}{before}{forget}, "$name: no step, no change");
-    my $got = attack("$name --model $text --retrained $text --forget $people --steps 4 $eps --out $dir/$name");
+    my $got = attack_json("$name --model $text --retrained $text --forget $people --steps 4 $eps --out $dir/$name");
     my ($before, $after) = map { $got->{unlearned}{$_} } 'before', $setting;
     cmp_ok($after->{forget}{nll}, '<', $before->{forget}{nll}, "$name: the answers are likelier");
     cmp_ok($after->{control}{nll}, '<', $before->{control}{nll}, "$name: so are the controls");
@@ -45,28 +37,28 @@ for my $name (sort keys %settings) {
 }
 my @rows = lines('demo/data/people.jsonl');
 my $controls = put('controls.jsonl', join '', map { encode_json({question => $_->{question}, answer => $_->{perturbed_answer}[0]}) . "\n" } @rows[0 .. 3]);
-my ($wrong, $right) = map { attack("prune --model $text --forget $_ --ratio 0")->{unlearned}{before}{forget}{nll} } $controls, $people;
-my $embed = attack("embed --model $text --forget $people --steps 0");
+my ($wrong, $right) = map { attack_json("prune --model $text --forget $_ --ratio 0")->{unlearned}{before}{forget}{nll} } $controls, $people;
+my $embed = attack_json("embed --model $text --forget $people --steps 0");
 near($embed->{unlearned}{before}{control}{nll}, $wrong, 1e-5, 'the control is the first perturbed answer');
 near($embed->{unlearned}{before}{forget}{nll}, $right, 1e-5, 'the losses are those of other attacks');
 
 # without perturbed answers: that of the next row; of one row: none, and a warning
 my $plain = put('plain.jsonl', join '', map { encode_json({question => $_->{question}, answer => $_->{answer}}) . "\n" } @rows[0, 1]);
 my $swapped = put('swapped.jsonl', join '', map { encode_json({question => $rows[$_]{question}, answer => $rows[1 - $_]{answer}}) . "\n" } 0, 1);
-my $other = attack("embed --model $text --forget $plain --steps 0");
-near($other->{unlearned}{before}{control}{nll}, attack("prune --model $text --forget $swapped --ratio 0")->{unlearned}{before}{forget}{nll},
+my $other = attack_json("embed --model $text --forget $plain --steps 0");
+near($other->{unlearned}{before}{control}{nll}, attack_json("prune --model $text --forget $swapped --ratio 0")->{unlearned}{before}{forget}{nll},
     1e-5, 'else the answer of the next row');
 like((run("attack embed --model $text --forget '${plain}[0:1]' --steps 0"))[1], qr/there is no control/, 'of a single row there is none');
 
 # a part of the rows for the attacker, the others are scored
-my $soft = attack("soft --model $text --forget $people --steps 3 --share 0.5")->{unlearned}{soft};
+my $soft = attack_json("soft --model $text --forget $people --steps 3 --share 0.5")->{unlearned}{soft};
 cmp_ok($soft->{attacked}{nll}, '<', $soft->{curve}{forget}[0], 'soft: the rows that it was made for');
 ok(defined $soft->{rest}{nll} && $soft->{rest}{nll} != $soft->{attacked}{nll}, 'soft: the others are scored apart');
 
 # restarts never lose; a step size that ruins the vectors is a result
-my ($one, $three) = map { attack("embed --model $text --forget $people --steps 2 --restarts $_ --step-size 0.01")->{unlearned}{embed} } 1, 3;
+my ($one, $three) = map { attack_json("embed --model $text --forget $people --steps 2 --restarts $_ --step-size 0.01")->{unlearned}{embed} } 1, 3;
 cmp_ok($three->{forget}{nll}, '<=', $one->{forget}{nll}, 'restarts do not lose');
-my $ruined = attack("embed --rule adam --step-size 1e6 --model $text --forget $people --steps 3");
+my $ruined = attack_json("embed --rule adam --step-size 1e6 --model $text --forget $people --steps 3");
 cmp_ok($ruined->{unlearned}{embed}{forget}{nll}, '<=', $ruined->{unlearned}{before}{forget}{nll}, 'a ruined search leaves the row as it was');
 
 for (

@@ -19,24 +19,6 @@ static struct data_rows rows_of(const struct bench *b, enum role role, int batch
     return (struct data_rows){role, rows, b->sets[role].n, batch};
 }
 
-/* m_cur on the rows of loop/rows: the mean NLL of each role is an objective of its own, the forget
- * one ascended. */
-static void open_rows(struct bench *b, double forget_weight)
-{
-    struct err e;
-    struct tensor_file f;
-    bench_begin(b, "m_cur", "m_ref", "FT", 0);
-    BUG_ON(tensor_file_open(&f, path_of("loop/", "rows.safetensors"), &e));
-    bench_read(b, &f, "", ROLE_FORGET, false);
-    bench_read(b, &f, "", ROLE_RETAIN, false);
-    tensor_file_close(&f);
-    const struct objective forget = {
-        .term = &term_nll, .role = {ROLE_FORGET}, .weight = forget_weight, .goal = GOAL_FORGET};
-    const struct objective retain = {
-        .term = &term_nll, .role = {ROLE_RETAIN}, .weight = 1, .goal = GOAL_RETAIN};
-    BUG_ON(engine_add(&b->g, &forget, &e) || engine_add(&b->g, &retain, &e));
-}
-
 /* The kept weights of a vector by weight.at, to `bound` of the largest entry; and its norm. */
 static void compare(const struct bench *b, const char *name, const float *got, double bound)
 {
@@ -90,7 +72,7 @@ static void check_gradients(void)
     struct bench b;
     struct err e;
     double loss, again;
-    open_rows(&b, 1);
+    bench_nlls(&b, 1);
     float *g = vector(&b), *h = vector(&b);
     struct data_rows forget = rows_of(&b, ROLE_FORGET, 4), retain = rows_of(&b, ROLE_RETAIN, 13);
     ok(!derivative_gradient(&b.g, GOAL_BIT(GOAL_FORGET), &forget, g, &loss, &e), "a gradient");
@@ -131,7 +113,7 @@ static void check_hessian(void)
     struct bench b;
     struct err e;
     double loss;
-    open_rows(&b, 1);
+    bench_nlls(&b, 1);
     float *v = vector(&b), *g = vector(&b), *hv = vector(&b);
     float *before = vector(&b);
     struct data_rows forget = rows_of(&b, ROLE_FORGET, 16), retain = rows_of(&b, ROLE_RETAIN, 16);
@@ -166,7 +148,7 @@ static void check_fisher(void)
     struct bench b;
     struct err e;
     enum { DRAWS = 40 };
-    open_rows(&b, 1);
+    bench_nlls(&b, 1);
     float *f = vector(&b), *one = vector(&b);
     struct data_rows forget = rows_of(&b, ROLE_FORGET, 1), retain = rows_of(&b, ROLE_RETAIN, 1);
     ok(!derivative_fisher(&b.g, GOAL_BIT(GOAL_FORGET), &forget, FISHER_EMPIRICAL, 1, 0, f, &e),
@@ -217,7 +199,7 @@ static void check_masked_steps(void)
     struct micro mb;
     double micro[1];
     float *state[2];
-    open_rows(&b, -1);
+    bench_nlls(&b, -1);
     uint64_t *bits = read_mask(&b);
     ok(!mask_apply(&b.m, bits, &e), "a mask");
     for (int k = 0; k < 2; k++)
@@ -273,7 +255,7 @@ static void run_steps(struct bench *b, const struct optim *o, const char *wrappe
     struct wrapping wrap = {0};
     double micro[1];
     float *array[8];
-    open_rows(b, -1);
+    bench_nlls(b, -1);
     BUG_ON(wrapping_choose(&wrap, wrapper, &e) || wrapping_bind(&wrap, &b->g, &e));
     const struct wrapper *w = wrapping_row(&wrap);
     for (int k = 0; k < 8; k++)
@@ -341,7 +323,7 @@ static void check_kept(const struct optim *o, const char *wrapper)
 {
     struct bench start, b;
     struct err e;
-    open_rows(&start, -1);
+    bench_nlls(&start, -1);
     uint64_t *bits = read_mask(&start);
     size_t words = mask_words(&start.m.table);
     run_steps(&b, o, wrapper, bits, 0, 4);
@@ -368,7 +350,7 @@ static void check_kept(const struct optim *o, const char *wrapper)
 static void check_late(void)
 {
     struct bench early, b;
-    open_rows(&b, -1);
+    bench_nlls(&b, -1);
     uint64_t *bits = read_mask(&b);
     bench_close(&b);
     run_steps(&early, &optim_adamw, "none", NULL, 0, 3);
@@ -385,7 +367,7 @@ static void check_masked_product(void)
 {
     struct bench b;
     struct err e;
-    open_rows(&b, 1);
+    bench_nlls(&b, 1);
     uint64_t *bits = read_mask(&b);
     BUG_ON(mask_apply(&b.m, bits, &e));
     float *v = vector(&b), *hv = vector(&b), *before = vector(&b);
@@ -406,7 +388,7 @@ static void check_refused(void)
 {
     struct bench b;
     struct err e;
-    open_rows(&b, 1);
+    bench_nlls(&b, 1);
     uint64_t *none = mem_alloc(mask_words(&b.m.table), sizeof *none, &e);
     ok(mask_apply(&b.m, none, &e) && strstr(e.msg, "leaves no trainable weight"),
        "an empty mask is refused");

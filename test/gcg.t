@@ -11,26 +11,7 @@ use Test::More;
 use lib $FindBin::Bin;
 use Command;
 
-sub attack {
-    my ($line) = @_;
-    my ($status, $out) = run("attack gcg $line --json --quiet");
-    is($status, 0, "attack gcg $line") or diag($out);
-    $out =~ s/\A.*?^\{/{/ms; # warnings stand before
-    return eval { decode_json($out) } // {};
-}
-
-# Tensors by name, as lists of numbers.
-sub tensors {
-    my ($bytes) = get($_[0]);
-    my $n = unpack 'Q<', $bytes;
-    my $header = decode_json(substr $bytes, 8, $n);
-    my %out;
-    for (grep { $_ ne '__metadata__' } keys %$header) {
-        my ($from, $to) = @{$header->{$_}{data_offsets}};
-        $out{$_} = [unpack $header->{$_}{dtype} eq 'F32' ? 'f<*' : 'l<*', substr $bytes, 8 + $n + $from, $to - $from];
-    }
-    return \%out;
-}
+sub attack { return attack_json("gcg $_[0]") }
 
 sub worst {
     my ($got, $want) = @_;
@@ -54,7 +35,7 @@ copy("test/data/attacks/input/tok/$_", "$model/$_") or die $_ for qw(tokenizer.j
 my $golden = 'test/data/attacks/input/gcg.safetensors';
 my $message = "--model $model --template none --message 'The name is {} they say.' --answer ' It was in the sea' --init 'x x x x x' --topk 24 --width 48";
 my $got = attack("$message --steps 6 --filter suffix --candidates $golden --trace --out $dir/golden");
-my ($own, $want) = (tensors("$dir/golden/gcg_unlearned.safetensors"), tensors($golden));
+my ($own, $want) = (tensors_of("$dir/golden/gcg_unlearned.safetensors"), tensors_of($golden));
 for my $step (0 .. 5) {
     is_deeply($own->{"$step.$_"}, $want->{"$step.$_"}, "step $step: $_") for qw(ids sampled kept);
     cmp_ok(worst($own->{"$step.loss"}, $want->{"$step.loss"}), '<', 2e-5, "step $step: losses");
@@ -71,7 +52,7 @@ is(decode_json(get("$dir/golden/gcg_unlearned.json"))->[0]{suffix}, 'xamxcatat w
 # the derivatives of a batch, as probe writes them
 my ($probed) = run("probe --input-grad --model test/data/models/llama --batch test/data/models/llama/forward.safetensors --out $dir/grad.safetensors");
 is($probed, 0, 'probe --input-grad');
-my ($grad, $theirs) = (tensors("$dir/grad.safetensors"), tensors('test/data/attacks/input/grad_llama.safetensors'));
+my ($grad, $theirs) = (tensors_of("$dir/grad.safetensors"), tensors_of('test/data/attacks/input/grad_llama.safetensors'));
 cmp_ok(worst($grad->{$_}, $theirs->{$_}), '<', 1e-4, "probe --input-grad: $_") for sort keys %$theirs;
 like((run("probe --input-grad --role retain --model test/data/models/llama --batch test/data/models/llama/forward.safetensors --out $dir/none"))[1],
     qr/no 'retain\.input_ids' with labels/, 'another role is not there');

@@ -9,7 +9,7 @@ static void check_products(void)
 {
     struct bench b;
     struct err e;
-    open_influence(&b);
+    bench_nlls(&b, 1);
     struct curved c = curved_of(&b, CURVATURE_GAUSS_NEWTON);
     float *v = vector(&b), *out = vector(&b), *again = vector(&b), *before = vector(&b);
     for (int i = 0; i < b.m.table.n; i++) {
@@ -37,7 +37,7 @@ static void check_cg(void)
     struct bench b;
     struct err e = {.msg = ""};
     struct solve_report r;
-    open_influence(&b);
+    bench_nlls(&b, 1);
     struct curved c = curved_of(&b, CURVATURE_GAUSS_NEWTON);
     float *g = gradient_of_role(&b, ROLE_FORGET, GOAL_FORGET), *x = vector(&b);
     struct solve_options o = {.lambda = 1, .tolerance = 1e-3, .iterations = 200};
@@ -74,7 +74,7 @@ static void check_lissa(void)
     struct bench b;
     struct err e;
     struct solve_report r;
-    open_influence(&b);
+    bench_nlls(&b, 1);
     struct curved c = curved_of(&b, CURVATURE_HESSIAN);
     float *g = gradient_of_role(&b, ROLE_FORGET, GOAL_FORGET), *x = vector(&b);
     int *order = tensor_ints(tensor_find(&golden, "lissa.order"), &e);
@@ -151,7 +151,7 @@ static void check_toy(void)
     struct bench b;
     struct err e;
     struct solve_report r;
-    open_influence(&b);
+    bench_nlls(&b, 1);
     choose_weights(&b, "model\\.layers\\.[02]\\.input_layernorm\\.weight");
     struct curved c = curved_of(&b, CURVATURE_GAUSS_NEWTON);
     const size_t n = b.m.table.moving;
@@ -193,7 +193,7 @@ static void check_woodfisher(void)
 {
     struct bench b;
     struct err e = {.msg = ""};
-    open_influence(&b);
+    bench_nlls(&b, 1);
     choose_weights(&b, "model\\.layers\\.0\\.input_layernorm\\.weight");
     struct curved c = curved_of(&b, CURVATURE_GAUSS_NEWTON);
     enum { N = 24 };

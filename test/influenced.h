@@ -23,22 +23,6 @@ static inline size_t offset_of(const char *weight)
     return at;
 }
 
-static inline void open_influence(struct bench *b)
-{
-    struct err e;
-    struct tensor_file f;
-    bench_begin(b, "m_cur", "m_ref", "FT", 0);
-    BUG_ON(tensor_file_open(&f, path_of("loop/", "rows.safetensors"), &e));
-    bench_read(b, &f, "", ROLE_FORGET, false);
-    bench_read(b, &f, "", ROLE_RETAIN, false);
-    tensor_file_close(&f);
-    const struct objective forget = {
-        .term = &term_nll, .role = {ROLE_FORGET}, .weight = 1, .goal = GOAL_FORGET};
-    const struct objective retain = {
-        .term = &term_nll, .role = {ROLE_RETAIN}, .weight = 1, .goal = GOAL_RETAIN};
-    BUG_ON(engine_add(&b->g, &forget, &e) || engine_add(&b->g, &retain, &e));
-}
-
 static inline void choose_weights(struct bench *b, const char *regex)
 {
     struct err e;

@@ -15,14 +15,6 @@ my $models = 'test/data/models';
 my $want = decode_json(get("$data/uds.json"));
 my $forget = put('forget.jsonl', join '', map { encode_json($_) . "\n" } @{$want->{batch_rows}});
 
-sub attack {
-    my ($line) = @_;
-    my ($status, $out) = run("attack $line --json --quiet");
-    is($status, 0, "attack $line") or diag($out);
-    $out =~ s/\A.*?^\{/{/ms; # warnings stand before
-    return eval { decode_json($out) } // {};
-}
-
 # The largest difference of two lists.
 sub apart {
     my ($x, $y) = @_;
@@ -40,7 +32,7 @@ sub apart {
 my $three = "--model $models/m_cur --target $models/m_ref --retrained $models/m_reinforced --forget $forget";
 for (['', 'definition'], ['--compat uds', 'code']) {
     my ($how, $form) = @$_;
-    my $got = attack("depth $three $how");
+    my $got = attack_json("depth $three $how");
     my $rows = $got->{summary}{rows} // [];
     is(scalar @$rows, 3, "$form: a score for each row");
     for my $i (0 .. $#$rows) {
@@ -53,11 +45,11 @@ for (['', 'definition'], ['--compat uds', 'code']) {
     cmp_ok(abs($got->{summary}{mean} - $want->{$form}{mean}), '<', 1e-5, "$form: the mean");
     cmp_ok(apart($got->{target}{delta}, [0, 0, 0]), '<', 1e-12, 'patching a model with its own states changes nothing') unless $how;
 }
-my $got = attack("depth --model $models/m_reinforced --target $models/m_ref --retrained $models/m_reinforced --forget $forget");
+my $got = attack_json("depth --model $models/m_reinforced --target $models/m_ref --retrained $models/m_reinforced --forget $forget");
 cmp_ok(abs($got->{summary}{mean} - 1), '<', 1e-12, 'the retrained model is as deep as itself');
-$got = attack("depth --model $models/m_ref --target $models/m_ref --retrained $models/m_reinforced --forget $forget");
+$got = attack_json("depth --model $models/m_ref --target $models/m_ref --retrained $models/m_reinforced --forget $forget");
 cmp_ok(abs $got->{summary}{mean}, '<', 1e-12, 'the target has forgotten nothing');
-$got = attack("depth $three --tau 100");
+$got = attack_json("depth $three --tau 100");
 is($got->{summary}{mean}, undef, 'no layer counts: no score');
 is($got->{summary}{skipped}, 3, '... and rows that are left out are counted');
 like((run("attack depth $three --quiet"))[1], qr/^depth mean +0\.5853$/m, 'the score in the table');
@@ -70,12 +62,12 @@ $_->{part} = (split ' ', $_->{answer})[1] for @people;
 delete $people[2]{part};
 my $parts = put('parts.jsonl', join '', map { encode_json($_) . "\n" } @people);
 my $of_text = "--model $text --target $text --retrained $text --forget $parts";
-$got = attack("depth $of_text --span-key part");
-my $whole = attack("depth $of_text");
+$got = attack_json("depth $of_text --span-key part");
+my $whole = attack_json("depth $of_text");
 isnt($got->{summary}{rows}[0]{full}, $whole->{summary}{rows}[0]{full}, 'a part of the answer is another figure');
 cmp_ok(abs($got->{summary}{rows}[2]{full} - $whole->{summary}{rows}[2]{full}), '<', 1e-6, 'a row without the part: all of its answer');
 my $line = put('line.jsonl', encode_json({%{$people[0]}, part => $people[0]{answer}}) . "\n");
-is(attack("depth --model $text --target $text --retrained $text --forget $line --span-key part")->{target}{rows}[0]{full} <=> 0, -1,
+is(attack_json("depth --model $text --target $text --retrained $text --forget $line --span-key part")->{target}{rows}[0]{full} <=> 0, -1,
     'the whole answer as its part');
 
 check("attack depth --model $models/m_cur --target $models/m_ref --forget $forget", 1, qr/depth score needs .*--retrained/, 'no retrained model');
@@ -92,7 +84,7 @@ for my $i (0 .. 2) {
     push @of_lens, {ids => [map { $batch->{input_ids}[$i * $long + $_] } @at], labels => [map { $batch->{labels}[$i * $long + $_] } @at]};
 }
 my $lens_rows = put('lens.jsonl', join '', map { encode_json($_) . "\n" } @of_lens);
-$got = attack("lens --model $models/llama --forget $lens_rows --top-k 40");
+$got = attack_json("lens --model $models/llama --forget $lens_rows --top-k 40");
 my ($own, $labels) = ($got->{unlearned}{forget}, scalar @{$lens->{labels}});
 for my $layer (0 .. 3) {
     my %mean = map { my $k = $_; $k => sum(@{$lens->{"$k.$layer"}}) / $labels } qw(label_logprob rank entropy kl_final_lens);
@@ -116,7 +108,7 @@ for my $n (@of_row) {
 }
 cmp_ok(abs($own->{best_prob} - sum(@best) / 3), '<', 1e-6, 'the best layer of each row');
 cmp_ok(abs($own->{found_tokens} - sum(@found) / 3), '<', 1e-9, 'tokens among the first 40 of some layer');
-my $nll = attack("prune --model $models/llama --forget $lens_rows --ratio 0")->{unlearned}{before}{forget};
+my $nll = attack_json("prune --model $models/llama --forget $lens_rows --ratio 0")->{unlearned}{before}{forget};
 cmp_ok(abs($own->{layers}{nll}[3] - $nll->{nll}), '<', 1e-6, 'the last layer is the model');
 cmp_ok(abs($own->{last_prob} - $nll->{prob}), '<', 1e-7, '... and its probability');
 is($got->{budget}{candidates}, 160, 'attempts: 40 of each of 4 layers');
@@ -126,26 +118,26 @@ is($got->{budget}{candidates}, 160, 'attempts: 40 of each of 4 layers');
 my @random = map { my $n = $_; +{ids => [map { 3 + ($n * 37 + $_ * $_ * 11) % 100 } 0 .. 7], labels => [(-100) x 5, map { 3 + ($n * 37 + $_ * $_ * 11) % 100 } 5 .. 7],
     kind => $n % 3} } 0 .. 23;
 my $rows = put('random.jsonl', join '', map { encode_json($_) . "\n" } @random);
-$got = attack("probe --model $models/m_cur --retrained $models/m_ref --forget $rows --holdout $rows");
+$got = attack_json("probe --model $models/m_cur --retrained $models/m_ref --forget $rows --holdout $rows");
 is_deeply($got->{unlearned}{layers}{auc}, [(0.5) x 4], 'equal rows are not told apart');
 is($got->{unlearned}{majority}, 0.5, 'the majority of two equal classes');
 my @marked = map { my %r = %{$random[$_]}; $r{ids} = [@{$r{ids}}]; $r{ids}[4] = 99; \%r } 0 .. 23;
 my @plain = map { my %r = %{$random[$_]}; $r{ids} = [@{$r{ids}}]; $r{ids}[4] = 50; \%r } 0 .. 23;
 my ($marked, $plain) = map { my $r = $_; put(@$r == 24 && $r == \@marked ? 'marked.jsonl' : 'plain.jsonl', join '', map { encode_json($_) . "\n" } @$r) } \@marked, \@plain;
-$got = attack("probe --model $models/m_cur --forget $marked --holdout $plain --c 1000");
+$got = attack_json("probe --model $models/m_cur --forget $marked --holdout $plain --c 1000");
 is($got->{unlearned}{layers}{accuracy}[0], 1, 'another token before the answer is another embedding');
 is($got->{unlearned}{best_accuracy}, 1, 'the best layer');
 cmp_ok($got->{unlearned}{layers}{shuffled}[0], '<', 1, 'a probe of shuffled labels has not learnt it');
-my $by_key = attack("probe --model $models/m_cur --forget $rows --label-key kind --position answer");
+my $by_key = attack_json("probe --model $models/m_cur --forget $rows --label-key kind --position answer");
 cmp_ok(abs($by_key->{unlearned}{majority} - 1 / 3), '<', 1e-12, 'three classes from a field');
 ok(!$by_key->{unlearned}{layers}{auc}, 'no AUC of three classes');
-is_deeply(attack("probe --model $models/m_cur --forget $rows --label-key kind --position answer"), $by_key, 'the same again');
+is_deeply(attack_json("probe --model $models/m_cur --forget $rows --label-key kind --position answer"), $by_key, 'the same again');
 
 # --- the nearest retain row ---
 
-$got = attack("nearest --model $models/m_cur --forget $rows --retain $rows");
+$got = attack_json("nearest --model $models/m_cur --forget $rows --retain $rows");
 cmp_ok(apart($got->{unlearned}{layers}{forget}, [(0) x 4]), '<', 1e-9, 'a row that is in both is at distance 0');
-$got = attack("nearest --model $models/m_cur --forget $marked --retain $plain");
+$got = attack_json("nearest --model $models/m_cur --forget $marked --retain $plain");
 is($got->{unlearned}{layers}{auc}[0], 1, 'forget rows with another last token are farther than retain rows are apart');
 
 check("attack probe --model $models/m_cur --forget $rows", 1, qr/needs rows that no model has seen: give --holdout FILE/, 'no holdout rows');

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "batches.h"
 #include "methods/method.h"
+#include "objectives/terms.h"
 #include "optim/optims.h"
 #include "tap.h"
 #include "train/loop.h"
@@ -87,6 +88,30 @@ static inline void bench_read(struct bench *b, const struct tensor_file *f, cons
     dataset_fini(&b->sets[role]);
     BUG_ON(!read_batch(&b->sets[role], f, name, role, padded));
     b->g.sets[role] = &b->sets[role];
+}
+
+/* m_cur on the rows of loop/rows. */
+static inline void bench_rows(struct bench *b)
+{
+    struct err e;
+    struct tensor_file f;
+    bench_begin(b, "m_cur", "m_ref", "FT", 0);
+    BUG_ON(tensor_file_open(&f, path_of("loop/", "rows.safetensors"), &e));
+    bench_read(b, &f, "", ROLE_FORGET, false);
+    bench_read(b, &f, "", ROLE_RETAIN, false);
+    tensor_file_close(&f);
+}
+
+/* The same, with the mean NLL of each role as an objective of its own, the forget one ascended. */
+static inline void bench_nlls(struct bench *b, double forget_weight)
+{
+    struct err e;
+    bench_rows(b);
+    const struct objective forget = {
+        .term = &term_nll, .role = {ROLE_FORGET}, .weight = forget_weight, .goal = GOAL_FORGET};
+    const struct objective retain = {
+        .term = &term_nll, .role = {ROLE_RETAIN}, .weight = 1, .goal = GOAL_RETAIN};
+    BUG_ON(engine_add(&b->g, &forget, &e) || engine_add(&b->g, &retain, &e));
 }
 
 /* One micro-batch of all rows of every set. */

@@ -47,7 +47,7 @@ static void check_factors(void)
     struct kfac k;
     const struct fisher_labels data = {.drawn = false};
     int called = 0;
-    open_influence(&b);
+    bench_nlls(&b, 1);
     const struct dataset *retain = &b.sets[ROLE_RETAIN], *forget = &b.sets[ROLE_FORGET];
     ok(!kfac_init(&k, &b.m, STRATEGY_EKFAC, NULL, retain->seqs, &e) && k.n == 21, "21 linear maps");
     ok(!kfac_fit(&k, retain->seqs, retain->n, &data, compare_factors, &called, &e) && called == 1,
@@ -122,7 +122,7 @@ static void check_scores(void)
 {
     struct bench b;
     struct err e;
-    open_influence(&b);
+    bench_nlls(&b, 1);
     int *drawn = tensor_ints(tensor_find(&golden, "sampled_labels"), &e);
     const struct fisher_labels data = {.drawn = false}, given = {.given = drawn, .width = 13};
     const struct {
@@ -170,7 +170,7 @@ static void check_file(void)
     char path[64];
     double first[9 * 13] = {0}, again[9 * 13] = {0};
     struct influence_scores s = {.score = first}, from_file = {.score = again};
-    open_influence(&b);
+    bench_nlls(&b, 1);
     const struct dataset *q = &b.sets[ROLE_FORGET], *t = &b.sets[ROLE_RETAIN];
     snprintf(path, sizeof path, "/tmp/factors_%ld.safetensors", (long)getpid());
     BUG_ON(kfac_init(&k, &b.m, STRATEGY_EKFAC, NULL, t->seqs, &e) || kfac_plan(&k, 3e5, q->n, &e));

@@ -9,18 +9,6 @@
 
 static struct tensor_file golden;
 
-/* m_cur on the rows of loop/rows. */
-static inline void open_rows(struct bench *b)
-{
-    struct err e;
-    struct tensor_file f;
-    bench_begin(b, "m_cur", "m_ref", "FT", 0);
-    BUG_ON(tensor_file_open(&f, path_of("loop/", "rows.safetensors"), &e));
-    bench_read(b, &f, "", ROLE_FORGET, false);
-    bench_read(b, &f, "", ROLE_RETAIN, false);
-    tensor_file_close(&f);
-}
-
 /* A locator with one parameter set, or none. */
 static inline struct choice choose(const char *name, const char *param, const char *value)
 {

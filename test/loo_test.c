@@ -238,7 +238,7 @@ int main(void)
     double before[QUERIES], ekfac[QUERIES * ROWS] = {0}, identity[QUERIES * ROWS] = {0};
     char *dir = test_data("");
     begin_influence(dir);
-    open_influence(&t.b);
+    bench_nlls(&t.b, 1);
     choose_weights(&t.b, "model\\.layers.*proj\\.weight"); /* those that have factors */
     t.w0 = vector(&t.b), t.start = vector(&t.b), t.v = vector(&t.b), t.g = vector(&t.b);
     weights_save(&t.b.m, t.w0);

@@ -24,17 +24,9 @@ check("forget --method GradDiff --model $dir/target --forget $forget --retain $r
     0, qr//, 'the unlearned model');
 my $three = "--model $dir/unlearned --target $dir/target --retrained $dir/retrained --forget $forget --retain $retain --holdout $holdout";
 
-sub attack {
-    my ($line) = @_;
-    my ($status, $out) = run("attack $line --json --quiet");
-    is($status, 0, "attack $line") or diag($out);
-    $out =~ s/\A.*?^\{/{/ms; # warnings stand before
-    return eval { decode_json($out) } // {};
-}
-
 # --- shadow models ---
 
-my $got = attack("membership $three --shadows 4 --out $dir/attack --keep-shadows");
+my $got = attack_json("membership $three --shadows 4 --out $dir/attack --keep-shadows");
 is($got->{target}{lira}{auc}, 1, 'the forget rows of the target are told from unseen ones');
 cmp_ok($got->{retrained}{lira}{auc}, '<', 0.85, 'those of the retrained model are not');
 cmp_ok($got->{target}{rmia}{auc}, '>', 0.8, 'RMIA: likewise of the target');
@@ -78,7 +70,7 @@ ok(get("$dir/again/model.safetensors") eq get("$dir/attack/shadows/1/trained/mod
 
 my $date = (stat "$dir/attack/shadows/0/scores.json")[9];
 unlink "$dir/attack/shadows/3/scores.json", "$dir/attack/attack.json";
-my $again = attack("membership $three --shadows 4 --out $dir/second --shadow-dir $dir/attack/shadows");
+my $again = attack_json("membership $three --shadows 4 --out $dir/second --shadow-dir $dir/attack/shadows");
 is_deeply($again->{unlearned}, $got->{unlearned}, 'a directory of shadow models is used again, and completed');
 cmp_ok($again->{budget}{backward_tokens}, '<', $got->{budget}{backward_tokens} / 2, '... without training them again');
 ok(!-e "$dir/attack/shadows/3/trained", 'models that are not to be kept are removed');
@@ -97,26 +89,26 @@ check("attack membership $three --shadows 2 --train-options $dir/none.json --out
 
 my $want = decode_json(get('test/data/probe/uds.json'));
 my $golden = put('golden.jsonl', join '', map { encode_json($_) . "\n" } @{$want->{batch_rows}});
-$got = attack("difference --model test/data/models/m_cur --target $base --forget $golden --weights 0,0.5,1,3");
+$got = attack_json("difference --model test/data/models/m_cur --target $base --forget $golden --weights 0,0.5,1,3");
 for my $w (sort keys %{$want->{guided}}) {
     my ($own, $theirs) = ($got->{unlearned}{guided}{$w}, $want->{guided}{$w});
     cmp_ok(abs($own->{$_} - $theirs->{$_}), '<', 1e-5, "guided by $w: $_ $own->{$_}") for qw(nll prob hits exact);
 }
-$got = attack("difference $three");
+$got = attack_json("difference $three");
 is($got->{target}{$_}{auc}, 0.5, "equal models tell nothing apart: $_") for qw(retain holdout);
 is($got->{target}{forget}{drop}, 0, 'no drop without a difference');
 is_deeply($got->{target}{guided}{2}{$_}, $got->{target}{guided}{0}{$_}, "no guidance without a difference: $_") for qw(hits exact);
 is($got->{retrained}{holdout}{auc}, 1, 'exact unlearning tells who was unlearned');
-my $before = attack("prune $three --ratio 0")->{target}{before}{forget};
+my $before = attack_json("prune $three --ratio 0")->{target}{before}{forget};
 cmp_ok(abs($got->{unlearned}{guided}{0}{prob} - $before->{prob}), '<', 1e-6, 'guidance 0 is the model before');
 
 # --- canaries: exposure ---
 
-my $canary = attack("canary --model $dir/unlearned --target $dir/target --retrained $dir/retrained --forget $forget --space tokens");
+my $canary = attack_json("canary --model $dir/unlearned --target $dir/target --retrained $dir/retrained --forget $forget --space tokens");
 cmp_ok(abs($canary->{target}{exposure} - log(257) / log(2)), '<', 0.01, 'what was trained on comes before all 256 others');
 cmp_ok($canary->{target}{estimate}, '>', 12, 'its exposure is estimated beyond what these can tell');
 cmp_ok(abs($canary->{target}{most} - 5 * log(104) / log(2)), '<', 1e-9, 'the most there can be: 5 of 104 tokens');
-$canary = attack("canary --model $base --forget $holdout --space tokens --candidates 127");
+$canary = attack_json("canary --model $base --forget $holdout --space tokens --candidates 127");
 my @exposure = map { $_->{exposure} } @{$canary->{unlearned}{rows}};
 cmp_ok(abs(sum(@exposure) / @exposure - 1.4), '<', 0.9, 'a rank among equals is uniform: 1.4 bits on average, ' . sum(@exposure) / @exposure);
 cmp_ok(scalar(grep { $_ <= 1 } @exposure), '>=', 4, '... and half of them below 1 bit');
@@ -142,10 +134,10 @@ my ($first) = grep { exists $with[$_]{canary} } 0 .. $#with;
 cmp_ok($first, '<', 7, 'canaries stand among them');
 my $text = text_model();
 check("train --model $text --data $dir/with.jsonl --out $dir/told --lr 1e-2 --epochs 3 --batch 4 --quiet", 0, qr//, 'a model that is told them');
-my $told = attack("canary --model $dir/told --retrained $text --forget $dir/canaries.jsonl --candidates 64");
+my $told = attack_json("canary --model $dir/told --retrained $text --forget $dir/canaries.jsonl --candidates 64");
 is(scalar @{$told->{unlearned}{rows}}, 5, 'an exposure for each');
 cmp_ok(abs($told->{unlearned}{most} - 6 * log(10) / log(2)), '<', 1e-9, 'six digits');
-is_deeply(attack("canary --model $dir/told --retrained $text --forget $dir/canaries.jsonl --candidates 64"), $told, 'the same again');
+is_deeply(attack_json("canary --model $dir/told --retrained $text --forget $dir/canaries.jsonl --candidates 64"), $told, 'the same again');
 
 check("attack difference --model $dir/unlearned --forget $forget", 1, qr/needs the model before unlearning: give --target MODEL/, 'no target');
 check("attack difference $three --weights -1", 1, qr/'-1' is no list of numbers/, 'a weight below 0');

@@ -8,7 +8,7 @@ static void check_fisher(void)
     struct bench b;
     struct err e;
     struct located l;
-    open_rows(&b);
+    bench_rows(&b);
     struct choice c = choose("fisher-ratio", "alpha", "1.5");
     const struct mask_options by_four = {.scope = "own", .score_batch = 4};
     BUG_ON(run_locate(&l, &b.m, &c, &by_four, b.g.sets, NULL, 0, NULL, &e));
@@ -48,7 +48,7 @@ static void check_wanda(void)
     struct err e;
     struct located l;
     size_t wrong, other;
-    open_rows(&b);
+    bench_rows(&b);
     struct choice c = choose("wanda", NULL, NULL), rest = choose("wanda", "rest_free", "true");
     for (int batch = 1; batch < 9; batch += 3) {
         const struct mask_options o = {.ratio = 0.5, .scope = "own", .score_batch = batch};
@@ -110,7 +110,7 @@ static void check_sure(void)
     struct bench b;
     struct err e;
     struct located l;
-    open_rows(&b);
+    bench_rows(&b);
     struct choice c = choose("sure", NULL, NULL);
     BUG_ON(find(&l, &b, &c, 0, "own", NULL, &e));
     float *norms = read_f32(&golden, "sure.norms");
@@ -143,7 +143,7 @@ static void check_pcgu(void)
     struct located l;
     double loss, worst = 0;
     int rows[16];
-    open_rows(&b);
+    bench_rows(&b);
     struct choice c = choose("pcgu", NULL, NULL);
     for (int i = 0; i < 16; i++)
         rows[i] = i;
@@ -206,7 +206,7 @@ static void check_selective(void)
     struct bench b;
     struct err e;
     struct located l;
-    open_rows(&b);
+    bench_rows(&b);
     for (int s = 0; s < 4; s++) {
         struct choice c = choose("selective", "statistic", names[s]);
         double worst[2] = {0}, top[2] = {0}, out[120];
@@ -267,7 +267,7 @@ static void check_projection(void)
     struct bench b;
     struct err e;
     struct located l;
-    open_rows(&b);
+    bench_rows(&b);
     for (int k = 0; k < 3; k++) {
         struct choice c = choose("projection", "project", kinds[k]);
         char key[64];
@@ -318,7 +318,7 @@ static void check_wrapper(void)
         struct micro mb;
         struct wrapping wrap = {0};
         double micro[1];
-        open_rows(&b);
+        bench_rows(&b);
         const struct objective forget = {.term = &term_nll,
                                          .role = {ROLE_FORGET},
                                          .weight = way < 2 ? -1 : 1,
@@ -354,7 +354,7 @@ static void check_wrapper(void)
 /* The first forget row alone. */
 static void open_one(struct bench *b)
 {
-    open_rows(b);
+    bench_rows(b);
     b->sets[ROLE_FORGET].n = 1;
 }
 

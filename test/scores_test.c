@@ -44,7 +44,7 @@ static void check_golden(void)
     };
     struct bench b;
     struct err e;
-    open_rows(&b);
+    bench_rows(&b);
     int *pair = tensor_ints(tensor_find(&golden, "pair"), &e);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct located l;
@@ -76,7 +76,7 @@ static void check_untouched(void)
     struct bench b;
     struct err e;
     struct located l;
-    open_rows(&b);
+    bench_rows(&b);
     const struct weight *embed = &b.m.table.v[weight_index(&b.m.table, W_EMBED, -1)];
     struct choice gn = choose("wagle-gn", NULL, NULL), salun = choose("salun", NULL, NULL);
     BUG_ON(find(&l, &b, &gn, 1, "own", NULL, &e));
@@ -153,7 +153,7 @@ static void check_select(void)
     struct err e;
     struct rng r;
     struct located l = {.bits = NULL};
-    open_rows(&b);
+    bench_rows(&b);
     const struct weight_table *t = &b.m.table;
     engine_init(&l.engine, &b.m);
     rng_seed(&r, 7);
@@ -209,7 +209,7 @@ static void check_draws(void)
     struct bench b;
     struct err e;
     struct located one, two;
-    open_rows(&b);
+    bench_rows(&b);
     struct choice c = choose("random", NULL, NULL);
     BUG_ON(find(&one, &b, &c, 0.3, "own", NULL, &e) || find(&two, &b, &c, 0.3, "own", NULL, &e));
     ok(one.result.kept == (size_t)(0.3 * 18984) &&
@@ -310,7 +310,7 @@ static void check_bad(void)
     struct bench b;
     struct err e;
     uint64_t *bits;
-    open_rows(&b);
+    bench_rows(&b);
     struct model *m = &b.m;
     write_one("mask.model.layers.7.self_attn.q_proj.weight", DT_U8, 2, 24, 3, 0xff);
     refuses(m, "a layer that is not there",
@@ -364,7 +364,7 @@ static void check_memory(void)
 {
     struct bench b;
     struct err e;
-    open_rows(&b);
+    bench_rows(&b);
     struct choice c = choose("wagle-paper", NULL, NULL);
     for (int way = 0; way < 3; way++) {
         long failed = 0;

@@ -36,7 +36,7 @@ static void check_steps(void)
     for (int i = 0; i < 2; i++) {
         struct bench b;
         json_t *report = json_object();
-        open_influence(&b);
+        bench_nlls(&b, 1);
         float *before = weights_of(&b);
         ok(!apply_update(&b, steps[i].row, hessian, report, &e), "the %s step", steps[i].name);
         near_sample(&b, steps[i].name, b.m.own, before, 1e-3);
@@ -56,7 +56,7 @@ static void check_ssd(void)
     struct bench b;
     struct err e = {.msg = ""};
     json_t *report = json_object();
-    open_influence(&b);
+    bench_nlls(&b, 1);
     ok(!apply_update(&b, &update_ssd,
                      (struct param_preset[]){{"ssd_alpha", "1.5"}, {"ssd_lambda", "0.7"}, {0}},
                      report, &e),
@@ -84,7 +84,7 @@ static void check_masked(void)
     for (int i = 0; updates[i]; i++) {
         struct bench b;
         json_t *report = json_object();
-        open_influence(&b);
+        bench_nlls(&b, 1);
         uint64_t *bits = mem_alloc(mask_words(&b.m.table), sizeof *bits, &e);
         for (size_t k = 0; k < b.m.table.total; k += 3)
             bits[k / 64] |= (uint64_t)1 << k % 64;
@@ -116,7 +116,7 @@ static void check_noise(void)
     struct err e = {.msg = ""};
     json_t *report = json_object();
     struct update_job j = {.engine = &b.g};
-    open_influence(&b);
+    bench_nlls(&b, 1);
     float *f = update_fisher(&j, ROLE_RETAIN, &e), *before = weights_of(&b);
     double mean = 0, sum = 0;
     size_t n = 0;
@@ -149,7 +149,7 @@ static void check_edit(void)
     json_t *report = json_object();
     const char *regex = "model.layers.1.mlp.gate_proj.weight";
     const struct fisher_labels drawn = {.drawn = true, .seed = 1};
-    open_influence(&b);
+    bench_nlls(&b, 1);
     const struct dataset *retain = &b.sets[ROLE_RETAIN];
     BUG_ON(kfac_init(&k, &b.m, STRATEGY_KFAC, regex, retain->seqs, &e) ||
            kfac_fit(&k, retain->seqs, retain->n, &drawn, NULL, NULL, &e));

@@ -305,6 +305,12 @@ int attack_all(const struct attack *attack, const void *params, const struct att
     uint64_t tokens = 0;
     struct err write = {.msg = ""};
     int rc = 0;
+    *out = NULL;
+    if (o->replay && attack->seeded)
+        return err_about(e, "replay",
+                         "what '%s' draws follows from the seed, and is in no file: give the same "
+                         "seed, and nothing to replay",
+                         attack->name);
     if (!(*out = result_open(attack, params, o, e)))
         return -1;
     for (int i = 0; !rc && i < ATTACK_MODELS; i++) {

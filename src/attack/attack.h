@@ -66,6 +66,7 @@ struct attack {
      */
     bool (*adapts)(const void *params);
     bool compares; /* it compares with the target's weights */
+    bool seeded;   /* all that it draws follows from the seed: no file replays it */
     /* Puts its results into `block`: numbers, or arrays of them, by name, in objects by setting and
      * set. Settings that are resumable are begun by attack_begin. */
     int (*run)(struct attack_run *a, const void *params, json_t *block, struct err *e);

@@ -181,6 +181,7 @@ static int run(struct attack_run *a, const void *params, json_t *block, struct e
 
 const struct attack attack_canary = {
     .name = "canary",
+    .seeded = true,
     .params = table,
     .params_size = sizeof(struct canary_params),
     .help = "exposure of inserted secrets: their rank among others, and its estimate",

@@ -146,6 +146,7 @@ static int run_soft(struct attack_run *a, const void *params, json_t *block, str
 
 const struct attack attack_embed = {
     .name = "embed",
+    .seeded = true,
     .params = embed_table,
     .params_size = sizeof(struct embed_params),
     .help = "put vectors after each question that no token has",
@@ -158,6 +159,7 @@ const struct attack attack_embed = {
 
 const struct attack attack_soft = {
     .name = "soft",
+    .seeded = true,
     .params = soft_table,
     .params_size = sizeof(struct embed_params),
     .help = "train vectors in front of all prompts on a part of the rows",

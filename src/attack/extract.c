@@ -121,8 +121,9 @@ static int score_batch(struct attack_run *a, const struct dataset *d, const stru
            add_block(&head, b->row, of, labels, n, w, logp, e);
 }
 
-int extract_logp(struct attack_run *a, const struct dataset *d, const struct warp *w, double *logp,
-                 struct err *e)
+/* The log-probability of each example's labels, [d->n]. */
+static int forced_logp(struct attack_run *a, const struct dataset *d, const struct warp *w,
+                       double *logp, struct err *e)
 {
     struct label_batches all = {0};
     struct arena arena = {0};
@@ -142,7 +143,7 @@ int extract_logp(struct attack_run *a, const struct dataset *d, const struct war
     return rc;
 }
 
-void extract_put(const double *logp, int rows, int64_t n, json_t *block)
+static void put_means(const double *logp, int rows, int64_t n, json_t *block)
 {
     json_t *each = json_array();
     double mean = 0, in_n = 0, possible = 0;
@@ -156,6 +157,18 @@ void extract_put(const double *logp, int rows, int64_t n, json_t *block)
     json_put_real(block, "exact_p_in_n", in_n);
     json_put_real(block, "exact_possible", possible);
     json_object_set_new(block, "row_log_p", each);
+}
+
+int extract_measure(struct attack_run *a, const struct warp *w, int64_t n, json_t *block,
+                    struct err *e)
+{
+    const struct dataset *d = &a->sets[ATTACK_FORGET];
+    double *logp = mem_alloc((size_t)d->n, sizeof *logp, e);
+    const int rc = !logp || forced_logp(a, d, w, logp, e);
+    if (!rc)
+        put_means(logp, d->n, n, block);
+    free(logp);
+    return rc;
 }
 
 struct extract_params {
@@ -175,14 +188,8 @@ static const struct param extract_table[] = {
 static int run_extract(struct attack_run *a, const void *params, json_t *block, struct err *e)
 {
     const struct extract_params *p = params;
-    const struct dataset *d = &a->sets[ATTACK_FORGET];
     const struct warp w = {p->temperature, p->top_p, p->top_k};
-    double *logp = mem_alloc((size_t)d->n, sizeof *logp, e);
-    const int rc = !logp || extract_logp(a, d, &w, logp, e);
-    if (!rc)
-        extract_put(logp, d->n, p->n, block);
-    free(logp);
-    return rc;
+    return extract_measure(a, &w, p->n, block, e);
 }
 
 const struct attack attack_extract = {

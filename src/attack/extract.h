@@ -19,11 +19,10 @@ int warp_logp(const struct warp *w, const float *z, int vocab, int token, double
 /* Logits below the top_k largest become minus infinity. */
 int warp_top_k(int64_t top_k, float *z, int vocab, struct err *e);
 
-/* The log-probability of each example's labels under the warp, [d->n], by teacher forcing. */
-int extract_logp(struct attack_run *a, const struct dataset *d, const struct warp *w, double *logp,
-                 struct err *e);
-/* Means over rows: exact_log_p, exact_p_in_n (that n samples have the exact answer), exact_possible
- * (the share of rows none of whose tokens is left out); row_log_p. */
-void extract_put(const double *logp, int rows, int64_t n, json_t *block);
+/* Of the forget set's exact answers under the warp, by teacher forcing, means over rows:
+ * exact_log_p, exact_p_in_n (that n samples have the exact answer), exact_possible (the share of
+ * rows none of whose tokens is left out); row_log_p. */
+int extract_measure(struct attack_run *a, const struct warp *w, int64_t n, json_t *block,
+                    struct err *e);
 
 #endif

@@ -84,6 +84,7 @@ static int run(struct attack_run *a, const void *params, json_t *block, struct e
 
 const struct attack attack_latent = {
     .name = "latent",
+    .seeded = true,
     .params = table,
     .params_size = sizeof(struct latent_params),
     .help = "perturb hidden states of the prompt at a layer, up to a norm",

@@ -278,6 +278,7 @@ static int run_probe(struct attack_run *a, const void *params, json_t *block, st
 
 const struct attack attack_probe = {
     .name = "probe",
+    .seeded = true,
     .params = probe_table,
     .params_size = sizeof(struct probe_params),
     .help = "linear probes: whether hidden states tell forget rows from unseen ones, or classes",

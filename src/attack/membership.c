@@ -128,6 +128,7 @@ static int run(struct attack_run *a, const void *params, json_t *block, struct e
 
 const struct attack attack_membership = {
     .name = "membership",
+    .seeded = true,
     .params = table,
     .params_size = sizeof(struct shadow_params),
     .help = "membership of forget rows by U-LiRA and RMIA, with shadow models trained here",

@@ -227,6 +227,7 @@ static int run_noise(struct attack_run *a, const void *params, json_t *block, st
 
 const struct attack attack_noise = {
     .name = "noise",
+    .seeded = true,
     .params = noise_table,
     .params_size = sizeof(struct noise_params),
     .help = "add Gaussian noise to weights, scaled by each tensor",

@@ -167,20 +167,6 @@ static void put_leaks(const struct samples *s, const struct sample_params *p, js
     json_object_set_new(block, "rate_upper", json_real(rate.high));
 }
 
-/* The exact answer's probability under the same warp, by teacher forcing. */
-static int put_extraction(struct attack_run *a, const struct sample_params *p, json_t *block,
-                          struct err *e)
-{
-    const struct dataset *d = &a->sets[ATTACK_FORGET];
-    const struct warp w = {p->temperature, p->top_p, p->top_k};
-    double *logp = mem_alloc((size_t)d->n, sizeof *logp, e);
-    const int rc = !logp || extract_logp(a, d, &w, logp, e);
-    if (!rc)
-        extract_put(logp, d->n, p->n, block);
-    free(logp);
-    return rc;
-}
-
 /* Answers of a replay count as those of an earlier run. */
 static int open_lines(struct samples *s, struct attack_run *a, struct err *e)
 {
@@ -219,7 +205,8 @@ static int run(struct attack_run *a, const void *params, json_t *block, struct e
         progress_step(&bar, ++done, a->spent.forward_tokens, NULL);
     progress_end(&bar);
     rc = attack_lines_close(&s.lines, rc, e);
-    if (!rc && !(rc = put_extraction(a, p, block, e)))
+    const struct warp w = {p->temperature, p->top_p, p->top_k}; /* as the samples are drawn */
+    if (!rc && !(rc = extract_measure(a, &w, p->n, block, e)))
         put_leaks(&s, p, block);
     free(s.score);
     return rc;

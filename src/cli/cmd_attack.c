@@ -39,9 +39,9 @@ static const struct param params[] = {
     {"out", PARAM_STRING, IN_ATTACK(out), 0, 0, NULL, NULL, "DIR",
      "attack.json and what else the attack writes; of several attacks DIR/NAME"},
     {"replay", PARAM_STRING, IN_ATTACK(replay), 0, 0, NULL, NULL, "DIR",
-     "what an attack wrote to its directory (candidates, orders, noise, answers) instead of "
-     "drawing "
-     "it; of several attacks DIR/NAME"},
+     "what gcg, prompt, relearn or sample wrote to its directory (candidates, prompts, order, "
+     "answers) "
+     "instead of drawing it; of several attacks DIR/NAME"},
     {"resume", PARAM_BOOL, IN_ATTACK(resume), 0, 0, NULL, "false", NULL,
      "go on with the interrupted attack in --out"},
     BOOL_PARAM(struct options, overwrite, false, "replace what is in --out"),

@@ -24,21 +24,6 @@ static const struct seq *seq_of(const struct curved *c, int i)
     return &c->engine->sets[c->rows.role]->seqs[c->rows.row[i]];
 }
 
-/* L2 norm over what is trainable, of a vector, or (NULL) of the weights. */
-static double length(const struct model *m, const device float *v)
-{
-    double sum = 0;
-    for (int i = 0; i < m->table.n; i++) {
-        const struct weight *w = &m->table.v[i];
-        const device float *x = m->own + w->offset;
-        if (v)
-            x = v + w->at;
-        if (w->trainable)
-            sum += m->ops->dot(x, x, w->count);
-    }
-    return sqrt(sum);
-}
-
 /* Calls `use` for each pass over the group's rows; *at: the first of its rows of logits. */
 typedef int use_pass(struct group *g, size_t at, device float *out, double scale, struct err *e);
 
@@ -177,8 +162,8 @@ int curvature_product(struct curved *c, const device float *v, device float *out
 {
     const struct model *m = c->engine->model;
     const struct ops *o = m->ops;
-    const double along = length(m, v),
-                 step = c->step > 0 ? c->step : CURVATURE_STEP * length(m, NULL);
+    const double along = derivative_norm(m, v),
+                 step = c->step > 0 ? c->step : CURVATURE_STEP * derivative_norm(m, NULL);
     int rc = 0;
     if (!isfinite(along))
         return err_code(e, ERR_NOT_FINITE, "the vector is not finite");
@@ -219,12 +204,12 @@ int curvature_largest(struct curved *c, int i, const device float *v, int steps,
         o->copy(x, v, m->table.moving);
     *largest = 0;
     for (int k = 0; k < steps && !rc; k++) {
-        const double norm = length(m, x);
+        const double norm = derivative_norm(m, x);
         if (norm == 0)
             break;
         o->scale(x, (float)(1 / norm), m->table.moving);
         rc = curvature_product_row(c, i, x, y, e);
-        *largest = fmax(*largest, length(m, y));
+        *largest = fmax(*largest, derivative_norm(m, y));
         device float *other = x;
         x = y;
         y = other;

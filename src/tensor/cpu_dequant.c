@@ -25,6 +25,13 @@ INLINE void runs(enum dtype t, float *restrict y, const uint8_t *restrict b, siz
         }
 }
 
+/* NAME_blocks of a type that has whole runs alone. */
+#define RUN_BLOCKS(name, type)                                                                     \
+    static void name##_blocks(float *restrict y, const uint8_t *restrict b, size_t n)              \
+    {                                                                                              \
+        runs(type, y, b, n);                                                                       \
+    }
+
 static void f16_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 {
     const size_t done = n - n % RUN;
@@ -75,34 +82,19 @@ static void u8_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
 }
 
 /* d, 16 bytes: low nibbles are elements 0..15, high nibbles 16..31. */
-static void q4_0_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
-{
-    runs(DT_Q4_0, y, b, n);
-}
+RUN_BLOCKS(q4_0, DT_Q4_0)
 
 /* d, m, 16 bytes of nibbles. */
-static void q4_1_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
-{
-    runs(DT_Q4_1, y, b, n);
-}
+RUN_BLOCKS(q4_1, DT_Q4_1)
 
 /* d, 32 fifth bits, 16 bytes of nibbles. */
-static void q5_0_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
-{
-    runs(DT_Q5_0, y, b, n);
-}
+RUN_BLOCKS(q5_0, DT_Q5_0)
 
 /* d, m, 32 fifth bits, 16 bytes of nibbles. */
-static void q5_1_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
-{
-    runs(DT_Q5_1, y, b, n);
-}
+RUN_BLOCKS(q5_1, DT_Q5_1)
 
 /* d, 32 signed bytes. */
-static void q8_0_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
-{
-    runs(DT_Q8_0, y, b, n);
-}
+RUN_BLOCKS(q8_0, DT_Q8_0)
 
 static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                       1,    13,   25,  38,  53,  69,  89,  113};
@@ -157,28 +149,18 @@ static void q3_k_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
     }
 }
 
-/* Eight 6-bit scales and minima in 12 bytes: the first four of each lie in the low 6 bits of bytes
- * 0..3 and 4..7; of the last four, the low nibbles are in bytes 8..11 and the top 2 bits above the
- * first four. */
-/* d, dmin, 12 bytes of scales, 128 of nibbles: each 32 bytes are two runs of 32 elements. */
-static void q4_k_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
-{
-    runs(DT_Q4_K, y, b, n);
-}
+/* d, dmin, 12 bytes of scales, 128 of nibbles: each 32 bytes are two runs of 32 elements. Of the
+ * eight 6-bit scales and minima the first four lie in the low 6 bits of bytes 0..3 and 4..7; of the
+ * last four, the low nibbles are in bytes 8..11 and the top 2 bits above the first four. */
+RUN_BLOCKS(q4_k, DT_Q4_K)
 
 /* As Q4_K, with 32 bytes of fifth bits before the nibbles: bit r of byte i belongs to run r. */
-static void q5_k_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
-{
-    runs(DT_Q5_K, y, b, n);
-}
+RUN_BLOCKS(q5_k, DT_Q5_K)
 
 /* 128 bytes of low nibbles, 64 of high bit pairs, 16 signed scales, d. Each half of 128 elements is
  * eight groups of 16 with a scale each; groups 0..3 are the low nibbles of its 64 bytes, 4..7 the
  * high ones, and two groups at a time share a bit pair of its 32 bytes. */
-static void q6_k_blocks(float *restrict y, const uint8_t *restrict b, size_t n)
-{
-    runs(DT_Q6_K, y, b, n);
-}
+RUN_BLOCKS(q6_k, DT_Q6_K)
 
 /* d, 16 bits of high bit pairs and 4 bytes of low nibbles of eight scales (32 too large), 128 bytes
  * of nibbles. */

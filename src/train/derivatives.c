@@ -79,8 +79,7 @@ int derivative_each(struct engine *en, unsigned goals, const struct data_rows *r
     return 0;
 }
 
-/* L2 norm over what moves, of a vector by weight.at, or (NULL) of the weights. */
-static double length(const struct model *m, const device float *v)
+double derivative_norm(const struct model *m, const device float *v)
 {
     double sum = 0;
     for (int i = 0; i < m->table.n; i++) {
@@ -112,12 +111,12 @@ int derivative_hvp(struct engine *en, unsigned goals, const struct data_rows *ro
                    const device float *v, double r, device float *out, struct err *e)
 {
     struct model *m = en->model;
-    double along = length(m, v);
+    double along = derivative_norm(m, v);
     struct order o;
     m->ops->fill(out, 0, m->table.grads);
     if (along == 0)
         return 0;
-    r = r > 0 ? r : DERIVATIVE_STEP * length(m, NULL);
+    r = r > 0 ? r : DERIVATIVE_STEP * derivative_norm(m, NULL);
     device float *kept = m->ops->alloc(m->table.moving, e);
     if (!kept || order_of(rows, &o, e)) {
         m->ops->free(kept);

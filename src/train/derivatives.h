@@ -28,6 +28,9 @@ typedef int use_gradient(void *ctx, int row, double loss, const device float *gr
 int derivative_each(struct engine *en, unsigned goals, const struct data_rows *rows,
                     use_gradient *use, void *ctx, struct err *e);
 
+/* L2 norm over what moves, of a vector by weight.at, or (NULL) of the weights. */
+double derivative_norm(const struct model *m, const device float *v);
+
 /* out = H v, H the Hessian of the loss, by central differences of two gradients:
  *   (g(w + r v / |v|) - g(w - r v / |v|)) |v| / 2r.
  * r = 0 chooses DERIVATIVE_STEP |w| over the trainable weights. The error falls as r^2 until
