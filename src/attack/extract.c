@@ -38,8 +38,10 @@ int warp_top_k(int64_t top_k, float *z, int vocab, struct err *e)
     return 0;
 }
 
-int warp_logp(const struct warp *w, const float *z, int vocab, int token, double *logp,
-              struct err *e)
+/* ln p of a token, -INFINITY if it is left out, from a row of logits z [vocab]. Fails only for lack
+ * of memory. */
+static int warp_logp(const struct warp *w, const float *z, int vocab, int token, double *logp,
+                     struct err *e)
 {
     double *p = mem_alloc((size_t)vocab, sizeof *p, e);
     float least = -INFINITY, top = z[0];

@@ -12,10 +12,6 @@ struct warp {
     int64_t top_k; /* 0: all */
 };
 
-/* ln p of a token, -INFINITY if it is left out, from a row of logits z [vocab]. Fails only for lack
- * of memory. */
-int warp_logp(const struct warp *w, const float *z, int vocab, int token, double *logp,
-              struct err *e);
 /* Logits below the top_k largest become minus infinity. */
 int warp_top_k(int64_t top_k, float *z, int vocab, struct err *e);
 

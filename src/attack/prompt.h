@@ -54,7 +54,5 @@ int prompt_rows(const struct prompt_list *l, const struct prompt_setting *s, enu
 /* The same after the model's answers texts[n] and the next turn, a template of the file. */
 int prompt_next_turn(const struct prompt_list *l, int turn, enum attack_set set, json_t *rows,
                      const char *const *texts, struct err *e);
-/* The true answer of example i, borrowed. */
-const char *prompt_truth(struct attack_run *a, enum attack_set set, int i, struct err *e);
 
 #endif

@@ -186,7 +186,8 @@ void prompt_list_fini(struct prompt_list *l)
 
 /* --- one prompt --- */
 
-const char *prompt_truth(struct attack_run *a, enum attack_set set, int i, struct err *e)
+/* The true answer of example i, borrowed. */
+static const char *prompt_truth(struct attack_run *a, enum attack_set set, int i, struct err *e)
 {
     const struct dataset *d = &a->sets[set];
     const json_t *v = json_object_get(a->rows[set].v[d->rows[i]], a->o->answer_key);

@@ -183,10 +183,9 @@ static int compare(const char *path, const json_t *run, const char *out, struct 
 static json_t *find(const char *ledger, const char *word, struct err *e)
 {
     struct ledger l;
-    char *end;
-    const int64_t id = strtoll(word, &end, 10);
-    if (*end || id <= 0)
-        return err_code(e, ERR_ARGUMENT, "'%s' is no run: give its number", word), NULL;
+    int64_t id;
+    if (ledger_id(word, &id, e))
+        return NULL;
     json_t *run = ledger_open(&l, ledger, LEDGER_READ, e) ? NULL : ledger_find(&l, id, e);
     json_t *inputs = run ? ledger_files(&l, id, "input", e) : NULL;
     ledger_close(&l);

@@ -40,19 +40,11 @@ static const char about[] =
 
 /* --- one and two --- */
 
-static int id_of(const char *word, int64_t *id, struct err *e)
-{
-    char *end;
-    *id = strtoll(word, &end, 10);
-    return *id > 0 && !*end ? 0
-                            : err_code(e, ERR_ARGUMENT, "'%s' is no run: give its number", word);
-}
-
 /* The run with its values and files. */
 static json_t *whole(struct ledger *l, const char *word, struct err *e)
 {
     int64_t id;
-    json_t *run = id_of(word, &id, e) ? NULL : ledger_find(l, id, e);
+    json_t *run = ledger_id(word, &id, e) ? NULL : ledger_find(l, id, e);
     json_t *values = run ? ledger_values(l, id, e) : NULL;
     json_t *inputs = values ? ledger_files(l, id, "input", e) : NULL;
     json_t *made = inputs ? ledger_files(l, id, "artifact", e) : NULL;
@@ -158,7 +150,7 @@ static int delete (struct ledger *l, const char *const *words, int n, struct err
 {
     for (int i = 0; i < n; i++) {
         int64_t id;
-        if (id_of(words[i], &id, e) || ledger_delete(l, id, e))
+        if (ledger_id(words[i], &id, e) || ledger_delete(l, id, e))
             return -1;
     }
     return 0;

@@ -199,53 +199,47 @@ static json_t *all_names(const json_t *runs)
     return names;
 }
 
-static void put_cell(const json_t *v)
+/* A line of the columns, then of the values. */
+static int write_csv_run(const json_t *r, const char *const *columns, json_t *names,
+                         struct buf *out, struct err *e)
 {
-    char digits[JSON_REAL_TEXT];
-    const char *text = json_string_value(v);
-    if (json_is_real(v))
-        json_real_text(json_real_value(v), digits), printf("%s", digits);
-    else if (json_is_integer(v))
-        printf("%lld", (long long)json_integer_value(v));
-    else if (text && !text[strcspn(text, ",\"\n")])
-        printf("%s", text);
-    else if (text) {
-        putchar('"');
-        for (; *text; text++)
-            printf(*text == '"' ? "\"\"" : "%c", *text);
-        putchar('"');
-    }
-}
-
-static void print_csv(const json_t *runs)
-{
-    static const char *const columns[] = {"id",     "command", "status", "method",  "model",  "out",
-                                          "parent", "started", "ended",  "seconds", "message"};
-    json_t *names = all_names(runs), *none;
-    const json_t *r;
+    const json_t *values = json_object_get(r, "values");
     const char *name;
-    size_t i;
-    for (size_t c = 0; c < sizeof columns / sizeof *columns; c++)
-        printf("%s%s", c ? "," : "", columns[c]);
+    json_t *none;
+    int rc = 0;
+    for (int c = 0; columns[c] && !rc; c++)
+        rc = (c && buf_str(out, ",", e)) || csv_value(out, json_object_get(r, columns[c]), e);
     json_object_foreach(names, name, none)
     {
-        printf(",%s", name);
+        rc = rc || buf_str(out, ",", e) ||
+             csv_value(out, json_object_get(json_object_get(values, name), "value"), e);
     }
-    putchar('\n');
-    json_array_foreach((json_t *)runs, i, r)
+    return rc || buf_str(out, "\n", e);
+}
+
+static int print_csv(const json_t *runs, struct err *e)
+{
+    static const char *const columns[] = {"id",    "command", "status",  "method",
+                                          "model", "out",     "parent",  "started",
+                                          "ended", "seconds", "message", NULL};
+    json_t *names = all_names(runs), *none;
+    struct buf text = {0};
+    const char *name;
+    int rc = names ? 0 : err_no_memory(e, "runs");
+    for (int c = 0; columns[c] && !rc; c++)
+        rc = buf_printf(&text, e, "%s%s", c ? "," : "", columns[c]);
+    json_object_foreach(names, name, none)
     {
-        for (size_t c = 0; c < sizeof columns / sizeof *columns; c++) {
-            printf("%s", c ? "," : "");
-            put_cell(json_object_get(r, columns[c]));
-        }
-        json_object_foreach(names, name, none)
-        {
-            putchar(',');
-            put_cell(json_object_get(json_object_get(json_object_get(r, "values"), name), "value"));
-        }
-        putchar('\n');
+        rc = rc || buf_str(&text, ",", e) || csv_field(&text, name, e);
     }
+    rc = rc || buf_str(&text, "\n", e);
+    for (size_t i = 0; i < json_array_size(runs) && !rc; i++)
+        rc = write_csv_run(json_array_get(runs, i), columns, names, &text, e);
+    if (!rc)
+        printf("%s", text.data);
+    buf_fini(&text);
     json_decref(names);
+    return rc;
 }
 
 int runs_list(struct ledger *l, const struct runs_options *o, struct err *e)
@@ -255,7 +249,7 @@ int runs_list(struct ledger *l, const struct runs_options *o, struct err *e)
     if (!rc && o->json)
         rc = command_print_json(runs, JSON_INDENT(1), e);
     else if (!rc && o->csv)
-        print_csv(runs);
+        rc = print_csv(runs, e);
     else if (!rc && !json_array_size(runs))
         printf("no run in '%s'%s\n", l->path,
                o->where || o->filter.command || o->filter.status || o->filter.method

@@ -33,6 +33,15 @@ static size_t largest(const struct model *m)
     return n;
 }
 
+/* For the two writers: weights one after another in the order that a file has them in. */
+struct save_source {
+    const struct model *m;        /* borrowed */
+    const struct save_options *o; /* borrowed */
+    device float *loaded;         /* owned: a weight from its file, or merged */
+    float *turned;                /* owned: in another order */
+    const device float *mapped;   /* until the next */
+};
+
 /* The numbers of a weight, from memory or from its file. */
 static const device float *values(struct save_source *s, int i, struct err *e)
 {
@@ -61,7 +70,8 @@ static const device float *changed(struct save_source *s, int i, struct err *e)
     return rc ? NULL : s->loaded;
 }
 
-const float *save_values(struct save_source *s, int i, enum layout y, struct err *e)
+/* Weight i in layout y; borrowed until the next call. NULL: failed. */
+static const float *save_values(struct save_source *s, int i, enum layout y, struct err *e)
 {
     const struct model *m = s->m;
     const struct weight *w = &m->table.v[i];
@@ -78,7 +88,7 @@ const float *save_values(struct save_source *s, int i, enum layout y, struct err
     return s->turned;
 }
 
-void save_source_fini(struct save_source *s)
+static void save_source_fini(struct save_source *s)
 {
     if (s->mapped)
         s->m->ops->unmap(s->mapped);

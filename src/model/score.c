@@ -182,8 +182,8 @@ void scores_fini(struct scores *s)
 
 /* --- two models --- */
 
-/* sum p (zp - zq) - (lse p - lse q). */
-double logits_kl(const float *zp, const float *zq, int vocab)
+/* KL(p || q) in nats of two rows of logits [vocab], in f64: sum p (zp - zq) - (lse p - lse q). */
+static double logits_kl(const float *zp, const float *zq, int vocab)
 {
     double top_p = (double)zp[0], top_q = (double)zq[0];
     for (int v = 1; v < vocab; v++) {

@@ -65,9 +65,6 @@ struct divergence_options {
     const volatile sig_atomic_t *interrupt; /* set: fail before the next batch; NULL: never */
 };
 
-/* KL(p || q) in nats of the softmaxes of two rows of logits [vocab], in f64. */
-double logits_kl(const float *zp, const float *zq, int vocab);
-
 /* Fills out[n]. The models must share one vocabulary; `o` and `bar` may be NULL. */
 int model_divergence(struct divergence *out, struct model *m, struct model *other,
                      const struct seq *seqs, int n, const struct divergence_options *o,

@@ -86,17 +86,4 @@ int model_save_gguf(const struct model *m, const char *path, const struct gguf_p
 int config_to_gguf(const struct model_config *c, enum dtype dtype, struct gguf_pairs *p,
                    struct err *e);
 
-/* For the two writers: weights one after another in the order that a file has them in. */
-struct save_source {
-    const struct model *m;        /* borrowed */
-    const struct save_options *o; /* borrowed */
-    device float *loaded;         /* owned: a weight from its file, or merged */
-    float *turned;                /* owned: in another order */
-    const device float *mapped;   /* until the next */
-};
-
-/* Weight i in layout y; borrowed until the next call. NULL: failed. */
-const float *save_values(struct save_source *s, int i, enum layout y, struct err *e);
-void save_source_fini(struct save_source *s);
-
 #endif

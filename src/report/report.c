@@ -259,17 +259,6 @@ int report_write(const struct report *r, const struct report_style *s, struct bu
 
 /* --- for programs --- */
 
-/* A field of CSV. */
-static int csv_field(struct buf *out, const char *text, struct err *e)
-{
-    if (!strpbrk(text, ",\"\n"))
-        return buf_str(out, text, e);
-    int rc = buf_str(out, "\"", e);
-    for (; *text && !rc; text++)
-        rc = buf_printf(out, e, "%s%c", *text == '"' ? "\"" : "", *text);
-    return rc || buf_str(out, "\"", e);
-}
-
 /* ",x" with as many digits as give the same number, nothing of NaN. */
 static int csv_number(struct buf *out, double x, struct err *e)
 {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 
 /* Text before, between and after cells, and the rule under the heading. */
@@ -202,4 +203,27 @@ int columns_fill(struct table *t, int row, const struct column *columns, int n, 
     for (int c = 0; c < n && !rc; c++)
         rc = column_set(t, row, c + 1, &columns[c], line, e);
     return rc;
+}
+
+int csv_field(struct buf *out, const char *text, struct err *e)
+{
+    if (!strpbrk(text, ",\"\n"))
+        return buf_str(out, text, e);
+    int rc = buf_str(out, "\"", e);
+    for (; *text && !rc; text++)
+        rc = buf_printf(out, e, "%s%c", *text == '"' ? "\"" : "", *text);
+    return rc || buf_str(out, "\"", e);
+}
+
+int csv_value(struct buf *out, const json_t *v, struct err *e)
+{
+    char digits[JSON_REAL_TEXT];
+    if (json_is_string(v))
+        return csv_field(out, json_string_value(v), e);
+    if (json_is_integer(v))
+        return buf_printf(out, e, "%lld", (long long)json_integer_value(v));
+    if (!json_is_real(v))
+        return 0;
+    json_real_text(json_real_value(v), digits);
+    return buf_str(out, digits, e);
 }

@@ -45,4 +45,9 @@ int columns_head(struct table *t, const struct column *columns, int n, struct er
 int columns_fill(struct table *t, int row, const struct column *columns, int n, const json_t *line,
                  struct err *e);
 
+/* A cell of CSV: a text, in quotes where it needs them; a JSON number or text, nothing of others.
+ */
+int csv_field(struct buf *out, const char *text, struct err *e);
+int csv_value(struct buf *out, const json_t *v, struct err *e);
+
 #endif

@@ -321,8 +321,8 @@ static int add_run(struct ledger *l, const struct ledger_entry *r, const char *a
                              "INSERT INTO run(command, status, out, model, method, parent, "
                              "started, host, pid, pid_started, about) VALUES(?1, 'running', "
                              "?2, ?3, ?4, (SELECT max(id) FROM run WHERE out = ?3 AND status "
-                             "= 'finished' AND command IN ('train', 'forget', 'merge', "
-                             "'edit')), strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), ?5, ?6, ?7, "
+                             "= 'finished' AND command IN ('train', 'forget')), "
+                             "strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), ?5, ?6, ?7, "
                              "?8)",
                              "sssssiis", r->command, r->out, r->model, r->method, host_name(host),
                              pid, process_start(pid), about);
@@ -389,6 +389,14 @@ json_t *ledger_runs(struct ledger *l, const struct ledger_filter *f, struct err 
         return all;
     json_decref(all);
     return NULL;
+}
+
+int ledger_id(const char *word, int64_t *id, struct err *e)
+{
+    char *end;
+    *id = strtoll(word, &end, 10);
+    return *id > 0 && !*end ? 0
+                            : err_code(e, ERR_ARGUMENT, "'%s' is no run: give its number", word);
 }
 
 json_t *ledger_find(struct ledger *l, int64_t id, struct err *e)

@@ -60,6 +60,8 @@ struct ledger_filter {
 
 /* Newest last: an array of {column: value}, `about` as an object; a new reference. */
 json_t *ledger_runs(struct ledger *l, const struct ledger_filter *f, struct err *e);
+/* A run's number as a person writes it. */
+int ledger_id(const char *word, int64_t *id, struct err *e);
 /* The run of that id, or an error that says which there are. */
 json_t *ledger_find(struct ledger *l, int64_t id, struct err *e);
 /* {name: {value, low, high}} without those of steps and rows, of a step the last one. */

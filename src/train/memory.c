@@ -170,7 +170,9 @@ static double read_number(const char *path, const char *key, double unit)
     return at && sscanf(at + strlen(key), " %lf", &x) == 1 ? x * unit : INFINITY;
 }
 
-double memory_there(void)
+/* What this process may have in all, as far as the system tells: memory that is free or can be
+ * freed, the limits of its control group and of ulimit; 0: unknown. */
+static double memory_there(void)
 {
     const double page = (double)sysconf(_SC_PAGESIZE);
     double size = 0, resident = 0, there = INFINITY;

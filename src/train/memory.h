@@ -35,8 +35,5 @@ int train_memory_check(struct engine *g, const struct order *o, int n_arrays, ui
                        struct err *e);
 /* Logs the plan, and has the engine's arena take at once what a step needs. */
 int train_memory_note(struct engine *g, const struct order *o, int n_arrays, struct err *e);
-/* What this process may have in all, as far as the system tells: memory that is free or can be
- * freed, the limits of its control group and of ulimit; 0: unknown. */
-double memory_there(void);
 
 #endif

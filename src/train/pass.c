@@ -250,7 +250,8 @@ int pass_pack(struct micro_pass *w)
            locate_parts(w);
 }
 
-int pass_forward(struct micro_pass *w, int layers)
+/* Packs, and runs the first `layers` layers, 0: as many as the plan needs; allocates dx. */
+static int pass_forward(struct micro_pass *w, int layers)
 {
     struct engine *g = w->g;
     const struct model_config *c = &g->model->cfg;

@@ -46,9 +46,6 @@ void *pass_take(struct micro_pass *w, size_t n, size_t size);
 device float *pass_floats(struct micro_pass *w, size_t n);
 /* Packs the roles in use, after resetting the arena: seqs, parts, batch and rows. */
 int pass_pack(struct micro_pass *w);
-/* The same, and runs the first `layers` layers, 0: as many as the plan needs;
- * allocates dx. */
-int pass_forward(struct micro_pass *w, int layers);
 /* The rows that predict the labels of one role. */
 struct label_rows pass_part_rows(const struct micro_pass *w, const struct part *p);
 /* Denominators of the means over the role's data: of the step, or of this micro-batch alone. */
