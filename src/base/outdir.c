@@ -64,6 +64,30 @@ void outdir_remove_tree(int at, const char *name)
 
 /* --- temporary files of dead processes --- */
 
+int64_t outdir_process_start(int64_t pid)
+{
+    char path[64], text[1024] = "";
+    long long ticks = 0;
+    snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
+    FILE *f = fopen(path, "r");
+    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    text[n] = 0;
+    if (f)
+        fclose(f);
+    const char *at = strrchr(text, ')'); /* the command's name may hold spaces */
+    if (at && (at[1] == ' ') && (at[2] == 'Z' || at[2] == 'X'))
+        return 0;
+    for (int field = 2; at && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    return at && sscanf(at, "%lld", &ticks) == 1 ? ticks : 0;
+}
+
+/* Of a process that can be signalled. */
+static bool has_ended(int64_t pid)
+{
+    return outdir_process_start(getpid()) /* there is a /proc */ && !outdir_process_start(pid);
+}
+
 /* Whether it is NAME.tmp.PID, owned by this user, of no living process. One with our own PID is of
  * an earlier process: we have written nothing yet. */
 static bool is_left(int dir, const char *name)
@@ -80,7 +104,7 @@ static bool is_left(int dir, const char *name)
     if (*end || pid <= 0 || pid > INT_MAX || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) ||
         st.st_uid != geteuid())
         return false;
-    return pid == getpid() || (kill((pid_t)pid, 0) && errno == ESRCH);
+    return pid == getpid() || (kill((pid_t)pid, 0) ? errno == ESRCH : has_ended(pid));
 }
 
 static void clear_left(const char *path)

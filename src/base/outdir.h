@@ -9,6 +9,7 @@
 #define BASE_OUTDIR_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -53,6 +54,10 @@ int outdir_stage(struct outdir *d, struct err *e);
 int outdir_commit(struct outdir *d, struct err *e);
 /* Removes the staged files, as outdir_close does too. */
 void outdir_drop_stage(struct outdir *d);
+
+/* When the process began, in clock ticks since boot; 0: there is none, or it has ended and nobody
+ * has waited for it, as in a container without an init. */
+int64_t outdir_process_start(int64_t pid);
 
 /* Removes an entry of the directory `at`, recursively; errors are ignored. For what the caller
  * made.

@@ -30,8 +30,9 @@ static const char about[] =
     "--out, and\n"
     "compares the files of both by their SHA-256. Inputs that changed since are an error. The exit "
     "status is\n"
-    "3 where a file differs that should not: run.json, train.jsonl, attack.json and *_COST.json "
-    "hold times.\n"
+    "3 where a file differs that should not: run.json, train.jsonl, attack.json, *_COST.json, "
+    "card.json, card.txt\n"
+    "and log.txt hold times.\n"
     "\n"
     "  unlearn rerun 3 --out again\n";
 
@@ -121,7 +122,8 @@ static int repeat(const json_t *run, const char *out, const char *ledger, struct
 
 static bool has_times(const char *path)
 {
-    static const char *const names[] = {"run.json", "train.jsonl", "attack.json", "_COST.json"};
+    static const char *const names[] = {"run.json",  "train.jsonl", "attack.json", "_COST.json",
+                                        "card.json", "card.txt",    "log.txt"};
     const size_t n = strlen(path);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (n >= strlen(names[i]) && !strcmp(path + n - strlen(names[i]), names[i]))

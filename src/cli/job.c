@@ -50,7 +50,7 @@ int locator_args(struct args *a, const char *name, struct choice *c)
     return l->params ? args_take(a, l->name, l->params, c->params) : ARGS_GO;
 }
 
-struct request {
+struct job_request {
     struct args args;
     struct verdict_limits limits;
     struct run_config config;
@@ -59,7 +59,7 @@ struct request {
 };
 
 static const struct param print_params[] = {
-    BOOL_PARAM(struct request, json, false, "print the summary as one JSON object"),
+    BOOL_PARAM(struct job_request, json, false, "print the summary as one JSON object"),
     {0},
 };
 
@@ -73,7 +73,7 @@ static int check(const struct args *a, const struct run_config *c)
     return args_usage(a, &e);
 }
 
-static int request_parse(struct request *q, const struct job_command *c, int argc, char **argv)
+static int request_parse(struct job_request *q, const struct job_command *c, int argc, char **argv)
 {
     struct args *a = &q->args;
     struct err e = {.msg = ""};
@@ -96,7 +96,7 @@ static int request_parse(struct request *q, const struct job_command *c, int arg
     return status == ARGS_GO ? check(a, &q->config) : status;
 }
 
-static void request_fini(struct request *q)
+static void request_fini(struct job_request *q)
 {
     run_config_fini(&q->config);
     args_fini(&q->args);
@@ -116,7 +116,7 @@ static int put_word(struct buf *text, const char *word, struct err *e)
 }
 
 /* The command that measures what was forgotten. */
-static int next_command(const struct request *q, struct buf *text, struct err *e)
+static int next_command(const struct job_request *q, struct buf *text, struct err *e)
 {
     static const struct {
         const char *flag;
@@ -172,7 +172,7 @@ static json_t *object_of(const struct train_report *r, double rate, const char *
                      "stopped", *r->validation.stop ? r->validation.stop : NULL);
 }
 
-static void print_object(const struct run_result *r, double rate, const struct request *q,
+static void print_object(const struct run_result *r, double rate, const struct job_request *q,
                          char warnings[][VERDICT_SENTENCE], int n, const char *next)
 {
     const struct nll_change *c = &r->nll;
@@ -198,7 +198,7 @@ static void print_object(const struct run_result *r, double rate, const struct r
     json_decref(j);
 }
 
-static int print_report(const struct run_result *r, const struct request *q, struct err *e)
+static int print_report(const struct run_result *r, const struct job_request *q, struct err *e)
 {
     char warnings[VERDICT_WARNINGS][VERDICT_SENTENCE];
     const bool forgot = !isnan(r->nll.forget[0]);
@@ -220,12 +220,14 @@ static int print_report(const struct run_result *r, const struct request *q, str
 }
 
 /* Of a run that was not made. */
-static void print_plan(const struct train_report *r, const struct request *q)
+static void print_plan(const struct train_report *r, const struct job_request *q)
 {
     const struct train_options *o = &q->config.train;
     if (q->json)
-        printf("{\"dry_run\": true, \"steps\": %ld, \"batch\": %d, \"accumulate\": %d}\n", r->steps,
-               (int)o->batch, (int)o->accumulate);
+        printf("{\"dry_run\": true, \"steps\": %ld, \"batch\": %d, \"accumulate\": %d, \"tokens\": "
+               "%ld, "
+               "\"bytes\": %.0f}\n",
+               r->steps, (int)o->batch, (int)o->accumulate, r->tokens, r->bytes);
     else
         printf("dry run: %ld steps of %d x %d rows would be made; nothing was written\n", r->steps,
                (int)o->accumulate, (int)o->batch);
@@ -241,7 +243,7 @@ static const volatile sig_atomic_t *catch_interrupt(void *ctx)
 
 const struct run_hooks job_hooks = {.interrupt = catch_interrupt};
 
-static int run(const struct request *q)
+static int run(const struct job_request *q)
 {
     struct err e = {.msg = ""};
     struct run_result result;
@@ -266,7 +268,7 @@ static int run(const struct request *q)
 
 int job_main(const struct job_command *c, int argc, char **argv)
 {
-    struct request q = {0};
+    struct job_request q = {0};
     int status = request_parse(&q, c, argc, argv);
     if (status == ARGS_GO)
         status = run(&q);
@@ -280,7 +282,7 @@ int job_again(const struct args *a, const char *dir, char *const *more, int n, j
               void *ctx)
 {
     static const struct job_command train = {.kind = &run_kind_train, .usage = "", .about = ""};
-    struct request q = {0};
+    struct job_request q = {0};
     struct err e = {.msg = ""};
     char *argv[AGAIN_WORDS] = {"train", "--recipe", NULL, "--out", (char *)(uintptr_t)dir};
     int argc = 5;

@@ -15,6 +15,8 @@ const struct param recording_params[] = {
     STRING_PARAM(struct recording_options, ledger, NULL, "FILE|none",
                  "SQLite file that records the run, for 'unlearn runs'; without it unlearn.db in "
                  "the directory that --out is in"),
+    INT_PARAM(struct recording_options, within, 0, 9.0e15, 0,
+              "number of the run in the ledger that this one is a step of; 0: none"),
     {0},
 };
 
@@ -36,6 +38,7 @@ static json_t *describe(const struct args *a, json_t *options)
         json_array_append_new(words, json_string(a->words[i]));
     json_object_del(options, "overwrite");
     json_object_del(options, "resume");
+    json_object_del(options, "within");
     return json_pack("{s:O, s:o, s:s, s:s, s:s, s:i}", "options", options, "words", words, "cwd",
                      getcwd(cwd, sizeof cwd) ? cwd : "", "version", UNLEARN_VERSION, "isa",
                      ops_cpu()->name, "threads", ops_threads());
@@ -54,7 +57,7 @@ static const char *method_of(const struct args *a, const json_t *options)
 }
 
 static int begin(struct recording *r, const struct args *a, const char *path, json_t *options,
-                 struct err *e)
+                 int64_t within, struct err *e)
 {
     const char *from = text_of(options, "model");
     char *model = from && file_exists(from) ? file_absolute(from, e) : NULL;
@@ -65,11 +68,21 @@ static int begin(struct recording *r, const struct args *a, const char *path, js
                                        .out = r->out,
                                        .model = model ? model : from,
                                        .method = method_of(a, options),
+                                       .within = within,
                                        .about = about};
     rc = rc || ledger_begin(&r->ledger, &entry, e);
     json_decref(about);
     free(model);
     return rc;
+}
+
+char *recording_place(const char *out, struct err *e)
+{
+    char *absolute = file_absolute(out, e), *parent = absolute ? parent_of(absolute, e) : NULL;
+    char *path = parent ? file_join(parent, "unlearn.db", e) : NULL;
+    free(absolute);
+    free(parent);
+    return path;
 }
 
 /* The default place; NULL: there can be none, as the work will tell when it makes --out. */
@@ -124,7 +137,7 @@ int recording_begin(struct recording *r, const struct args *a, const struct reco
     if (!off) {
         r->out = file_absolute(out, e);
         char *path = !r->out ? NULL : o->ledger ? mem_strdup(o->ledger, e) : default_place(r);
-        rc = path ? begin(r, a, path, options, e) : r->out && !o->ledger ? 0 : -1;
+        rc = path ? begin(r, a, path, options, o->within, e) : r->out && !o->ledger ? 0 : -1;
         free(path);
     }
     if (rc) {

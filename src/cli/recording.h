@@ -8,6 +8,7 @@
 #include "run/ledger.h"
 
 struct recording_options {
+    int64_t within;     /* the run that this one is a step of; 0: none */
     const char *ledger; /* FILE, "none", or NULL: unlearn.db in the parent of --out */
 };
 
@@ -20,6 +21,9 @@ struct recording {
     bool fresh;           /* the ledger was made, too */
     struct err why_not; /* nothing is recorded since the default place cannot be written; "": no */
 };
+
+/* Where the ledger of a run that writes to `out` is, if no other is named; owned by the caller. */
+char *recording_place(const char *out, struct err *e);
 
 /* Reads the parsed command line's `out`, `model`, `method` (of eval the suite, of attack the
  * words), and all options. Without --out, with `none` and in a dry run nothing is recorded; with

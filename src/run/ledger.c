@@ -11,15 +11,17 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/outdir.h"
 
 /* "unle"; a database without it that has tables is somebody else's. */
-enum { LEDGER_MARK = 0x756e6c65, LEDGER_VERSION = 1, LEDGER_WAIT_MS = 5000 };
+enum { LEDGER_MARK = 0x756e6c65, LEDGER_VERSION = 2, LEDGER_WAIT_MS = 5000 };
 
 static const char schema[] =
     "CREATE TABLE run(id INTEGER PRIMARY KEY AUTOINCREMENT, command TEXT NOT NULL,"
     " status TEXT NOT NULL, message TEXT, out TEXT, model TEXT, method TEXT,"
     " parent INTEGER REFERENCES run(id) ON DELETE SET NULL, started TEXT NOT NULL, ended TEXT,"
-    " seconds REAL, host TEXT, pid INTEGER, pid_started INTEGER, about TEXT NOT NULL);"
+    " seconds REAL, host TEXT, pid INTEGER, pid_started INTEGER, about TEXT NOT NULL,"
+    " within INTEGER REFERENCES run(id) ON DELETE SET NULL);"
     "CREATE TABLE file(run INTEGER NOT NULL REFERENCES run(id) ON DELETE CASCADE,"
     " role TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL);"
     "CREATE TABLE value(run INTEGER NOT NULL REFERENCES run(id) ON DELETE CASCADE,"
@@ -187,6 +189,24 @@ static int look(struct ledger *l, struct err *e)
                : 1;
 }
 
+/* A ledger of version 1 gets the column that it lacks; of two processes that find it so, one adds
+ * it. */
+static int upgrade(struct ledger *l, struct err *e)
+{
+    if (number(l, "PRAGMA user_version", 0) >= LEDGER_VERSION)
+        return 0;
+    if (ledger_do(l, e, "BEGIN IMMEDIATE", ""))
+        return -1;
+    int rc = 0;
+    if (number(l, "PRAGMA user_version", 0) < LEDGER_VERSION &&
+        sqlite3_exec(l->db,
+                     "ALTER TABLE run ADD COLUMN within INTEGER REFERENCES run(id) ON DELETE SET "
+                     "NULL; PRAGMA user_version = 2",
+                     NULL, NULL, NULL))
+        rc = fail(l, e);
+    return transaction(l, rc, e);
+}
+
 /* Between two processes that both find it empty, one makes the tables. */
 static int make(struct ledger *l, struct err *e)
 {
@@ -200,23 +220,6 @@ static int make(struct ledger *l, struct err *e)
                    sqlite3_exec(l->db, mark, NULL, NULL, NULL)))
         rc = fail(l, e);
     return transaction(l, rc, e);
-}
-
-/* When the process began, in clock ticks since boot; 0: there is no such process. */
-static int64_t process_start(int64_t pid)
-{
-    char path[64], text[1024] = "";
-    long long ticks = 0;
-    snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
-    FILE *f = fopen(path, "r");
-    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
-    text[n] = 0;
-    if (f)
-        fclose(f);
-    const char *at = strrchr(text, ')'); /* the command's name may hold spaces */
-    for (int field = 2; at && field < 22; field++)
-        at = strchr(at + 1, ' ');
-    return at && sscanf(at, "%lld", &ticks) == 1 ? ticks : 0;
 }
 
 static const char *host_name(char host[256])
@@ -240,7 +243,8 @@ static int mark_lost(struct ledger *l, struct err *e)
     json_array_foreach(running, i, r)
     {
         const int64_t pid = json_integer_value(json_object_get(r, "pid"));
-        if (!rc && process_start(pid) != json_integer_value(json_object_get(r, "pid_started")))
+        if (!rc &&
+            outdir_process_start(pid) != json_integer_value(json_object_get(r, "pid_started")))
             rc = ledger_do(l, e,
                            "UPDATE run SET status = 'interrupted', message = "
                            "'the process ended without a word' WHERE id = ?",
@@ -271,7 +275,7 @@ int ledger_open(struct ledger *l, const char *path, enum ledger_use use, struct 
     return ledger_do(l, e, "PRAGMA journal_mode = WAL", "") ||
            ledger_do(l, e, "PRAGMA synchronous = NORMAL", "") ||
            ledger_do(l, e, "PRAGMA foreign_keys = ON", "") || (!found && make(l, e)) ||
-           mark_lost(l, e);
+           upgrade(l, e) || mark_lost(l, e);
 }
 
 void ledger_close(struct ledger *l)
@@ -309,23 +313,24 @@ static int add_run(struct ledger *l, const struct ledger_entry *r, const char *a
     if (!left)
         return -1;
     const int64_t before = id_of(left);
-    int rc = before
-                 ? ledger_do(l, e, "DELETE FROM value WHERE run = ?", "i", before) ||
-                       ledger_do(l, e, "DELETE FROM file WHERE run = ?", "i", before) ||
-                       ledger_do(l, e,
-                                 "UPDATE run SET status = 'running', message = NULL, ended = "
-                                 "NULL, host = ?, pid = ?, pid_started = ?, about = ? WHERE "
-                                 "id = ?",
-                                 "siisi", host_name(host), pid, process_start(pid), about, before)
-                 : ledger_do(l, e,
-                             "INSERT INTO run(command, status, out, model, method, parent, "
-                             "started, host, pid, pid_started, about) VALUES(?1, 'running', "
-                             "?2, ?3, ?4, (SELECT max(id) FROM run WHERE out = ?3 AND status "
-                             "= 'finished' AND command IN ('train', 'forget')), "
-                             "strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), ?5, ?6, ?7, "
-                             "?8)",
-                             "sssssiis", r->command, r->out, r->model, r->method, host_name(host),
-                             pid, process_start(pid), about);
+    int rc =
+        before
+            ? ledger_do(l, e, "DELETE FROM value WHERE run = ?", "i", before) ||
+                  ledger_do(l, e, "DELETE FROM file WHERE run = ?", "i", before) ||
+                  ledger_do(l, e,
+                            "UPDATE run SET status = 'running', message = NULL, ended = "
+                            "NULL, host = ?, pid = ?, pid_started = ?, about = ? WHERE "
+                            "id = ?",
+                            "siisi", host_name(host), pid, outdir_process_start(pid), about, before)
+            : ledger_do(l, e,
+                        "INSERT INTO run(command, status, out, model, method, parent, "
+                        "started, host, pid, pid_started, about, within) VALUES(?1, 'running', "
+                        "?2, ?3, ?4, (SELECT max(id) FROM run WHERE out = ?3 AND status "
+                        "= 'finished' AND command IN ('train', 'forget')), "
+                        "strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), ?5, ?6, ?7, "
+                        "?8, (SELECT id FROM run WHERE id = ?9))",
+                        "sssssiisi", r->command, r->out, r->model, r->method, host_name(host), pid,
+                        outdir_process_start(pid), about, r->within);
     if (rc)
         return -1;
     l->run = before ? before : sqlite3_last_insert_rowid(l->db);
@@ -371,7 +376,7 @@ int ledger_end(struct ledger *l, const char *out, const char *status, const char
 json_t *ledger_runs(struct ledger *l, const struct ledger_filter *f, struct err *e)
 {
     json_t *all = query(l, e,
-                        "SELECT id, command, status, message, out, model, method, parent, "
+                        "SELECT id, command, status, message, out, model, method, parent, within, "
                         "started, ended, seconds, host, about FROM run WHERE (?1 = 0 OR id = ?1) "
                         "AND (?2 IS NULL OR command = ?2) AND (?3 IS NULL OR status = ?3) AND "
                         "(?4 IS NULL OR lower(method) = lower(?4)) ORDER BY id",

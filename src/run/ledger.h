@@ -1,15 +1,16 @@
 /* The ledger: an SQLite database (WAL) with a row for every run, from which a run can be listed,
  * compared and repeated. Several processes write to one ledger at the same time.
  *
- *   run    id, command, status, message, out, model, method, parent, started, ended, seconds, host,
- *          pid, about: a JSON object {options, words, cwd, seed, threads, isa, version, ...}
+ *   run    id, command, status, message, out, model, method, parent, within, started, ended,
+ * seconds, host, pid, about: a JSON object {options, words, cwd, seed, threads, isa, version, ...}
  *   file   run, role ('input' or 'artifact'), path, sha256
  *   value  run, name, step, row, value, low, high: step of training or NULL, row of data or NULL,
  *          interval or NULL
  *
  * Status: running, finished, failed, interrupted. A run whose process is gone while it was running
  * is interrupted: whoever opens the ledger next marks it. `parent` is the run that made the model
- * which this run read. Files are those of the directory `out` when the run ended.
+ * which this run read; `within` the run that this one is a step of. Files are those of the
+ * directory `out` when the run ended.
  */
 #ifndef RUN_LEDGER_H
 #define RUN_LEDGER_H
@@ -40,6 +41,7 @@ void ledger_close(struct ledger *l);
 
 struct ledger_entry {
     const char *command, *out, *model, *method; /* `out` and `model` absolute; NULL: none */
+    int64_t within;                             /* 0: none */
     const json_t *about;                        /* borrowed */
 };
 

@@ -160,14 +160,19 @@ static int of_steps(struct ledger *l, const char *path, struct err *e)
     return rc;
 }
 
+/* Figures of the unlearned model, and whether the bounds hold. */
+static int of_card(struct ledger *l, const char *prefix, json_t *card, struct err *e)
+{
+    (void)prefix;
+    return of_table(l, "", json_object_get(json_object_get(card, "values"), "unlearned"), e) ||
+           put(l, "held", nowhere, json_is_true(json_object_get(card, "held")), NAN, NAN, e);
+}
+
 static const struct {
     const char *ending;
     int (*read)(struct ledger *l, const char *prefix, json_t *j, struct err *e);
-} readers[] = {{"run.json", of_run},
-               {"_TABLE.json", of_table},
-               {"_EVAL.json", of_rows},
-               {"_COST.json", of_cost},
-               {"attack.json", of_attack}};
+} readers[] = {{"run.json", of_run},    {"_TABLE.json", of_table}, {"_EVAL.json", of_rows},
+               {"_COST.json", of_cost}, {"card.json", of_card},    {"attack.json", of_attack}};
 
 static bool ends(const char *name, const char *ending)
 {

@@ -48,6 +48,20 @@ static int reserve(struct train_run *r, struct err *e)
     return 0;
 }
 
+/* What the steps would take, if all were as large as the largest. */
+static int estimate(const struct train_run *r, struct train_report *report, struct err *e)
+{
+    const struct engine *g = r->t->engine;
+    const struct memory_choice as_is = {.recompute = g->recompute, .keep_bytes = g->keep_bytes};
+    struct train_memory m = {.total = 0};
+    if (train_memory_plan(r->t->engine, r->t->order, r->n_arrays, &as_is, &m, e) < 0)
+        return -1;
+    report->steps = r->last;
+    report->tokens = (long)m.tokens * r->accumulate * r->last;
+    report->bytes = m.total;
+    return 0;
+}
+
 static struct checkpoint checkpoint_of(const struct train_run *r)
 {
     return (struct checkpoint){.path = r->checkpoint,
@@ -394,7 +408,7 @@ int train_run(struct trainer *t, struct train_report *report, struct err *e)
              train_cost_check_disk(r.m, &disk, e);
     }
     if (t->dry_run)
-        report->steps = r.last;
+        rc = rc || estimate(&r, report, e);
     else if (!rc)
         rc = loop(&r, step, report, e);
     if (!rc && !t->dry_run && !report->interrupted && r.wrapper && r.wrapper->finish)

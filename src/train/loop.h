@@ -54,6 +54,8 @@ struct train_report {
     double loss, grad_norm; /* of the last step */
     long clipped;           /* steps whose gradient was clipped */
     double seconds;
+    double
+        bytes; /* of a dry run: the memory planned; its tokens are those of steps as its largest */
     bool interrupted;                    /* a checkpoint was written */
     struct validation_result validation; /* the last one; `stop` is the reason for early stopping */
 };
