@@ -41,7 +41,7 @@ also_dequant := -ffp-contract=off
 VEC          := $(wildcard src/tensor/cpu_*.c)
 
 SRC   := $(filter-out $(VEC),$(wildcard src/*/*.c))
-LIB   := $(filter-out src/cli/%,$(SRC)) suites/suite_texts.c
+LIB   := $(filter-out src/cli/%,$(SRC)) suites/suite_texts.c report/page_css.c
 CLI   := $(filter src/cli/%,$(SRC))
 objs   = $(patsubst %.c,$(B)/%.o,$(1))
 VECO  := $(foreach i,$(ISAS),$(patsubst %.c,$(B)/%.$(i).o,$(VEC)))
@@ -68,6 +68,12 @@ $(B)/suites/suite_texts.c: $(SUITES) Makefile
 	@{ echo '#include "suites/recipe.h"'; echo 'const struct suite_text suite_texts[] = {'; \
 	for f in $(SUITES); do echo "{\"$$(basename $$f .json)\","; sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $$f; echo '},'; done; \
 	echo '{0}};'; } > $@
+# The style of the HTML report, as a text in the program.
+$(B)/report/page_css.c: src/report/page.css Makefile
+	@mkdir -p $(@D)
+	@{ echo '#include "report/html.h"'; echo 'const char page_css[] ='; sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $<; echo ';'; } > $@
+$(B)/report/page_css.o: $(B)/report/page_css.c
+	$(CC) $(CFLAGS) -c -o $@ $<
 $(B)/suites/suite_texts.o: $(B)/suites/suite_texts.c
 	$(CC) $(CFLAGS) -c -o $@ $<
 $(B)/%.o: %.c

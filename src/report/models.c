@@ -7,12 +7,13 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "report/cost.h"
 #include "report/report.h"
 
-enum kind { KIND_EVAL, KIND_SUMMARY, KIND_TABLE, KIND_COST, KIND_COUNT };
+enum kind { KIND_EVAL, KIND_SUMMARY, KIND_TABLE, KIND_COST, KIND_TOKENS, KIND_COUNT };
 static const char *const endings[KIND_COUNT] = {"_EVAL.json", "_SUMMARY.json", "_TABLE.json",
-                                                "_COST.json"};
+                                                "_COST.json", "_TOKENS.json"};
 
 static bool ends_with(const char *name, const char *end)
 {
@@ -28,6 +29,26 @@ static json_t *read_object(const char *path, struct err *e)
     json_decref(j);
     err_set(e, "'%s' is no evaluation log: it must be a json object", path);
     return NULL;
+}
+
+const char *const report_group_name[] = {"effectiveness", "utility", "privacy", "robustness"};
+
+/* Those that the kind of the metric tells; NULL: its role does. */
+static const char *group_of_kind(const struct metric_kind *kind)
+{
+    for (const struct metric_kind *k = metrics_robust; k->name; k++)
+        if (k == kind)
+            return report_group_name[GROUP_ROBUSTNESS];
+    return kind->flags & (METRIC_ATTACK | METRIC_PRIVACY) ? report_group_name[GROUP_PRIVACY] : NULL;
+}
+
+enum report_group report_group_of(const json_t *sense)
+{
+    const char *group = json_string_value(json_object_get(sense, "group"));
+    for (int g = 0; group && g <= GROUP_ROBUSTNESS; g++)
+        if (!strcmp(group, report_group_name[g]))
+            return (enum report_group)g;
+    return sense_of_json(sense).role == ROLE_FORGET ? GROUP_EFFECTIVENESS : GROUP_UTILITY;
 }
 
 /* Adds the senses of a metric that are not there yet. */
@@ -49,8 +70,11 @@ static int add_recipe(struct report *r, const struct suite_recipe *s, struct err
     json_t *all = suite_senses(s, e), *sense;
     int rc = all ? 0 : -1;
     for (const struct metric *m = s->metrics; !rc && m && m->name; m++) {
+        const char *group = group_of_kind(m->kind);
         sense = json_object_get(all, m->name);
-        rc = add_sense(r, m->name, sense, m->in_summary, e);
+        if (group && json_object_set_new(sense, "group", json_string(group)))
+            rc = err_no_memory(e, "report");
+        rc = rc || add_sense(r, m->name, sense, m->in_summary, e);
     }
     json_decref(all);
     return rc;
@@ -111,7 +135,11 @@ static int add_eval(struct report *r, struct report_model *m, json_t *log, bool 
     int rc = 0;
     json_object_foreach(log, key, x)
     {
-        if (rc || json_is_array(x) || json_object_get(m->log, key))
+        if (rc || json_is_array(x))
+            continue;
+        if (peer_rows(log, key) && json_object_set(m->rows, key, x))
+            rc = err_no_memory(e, "report");
+        if (rc || json_object_get(m->log, key))
             continue;
         if (json_object_set(m->log, key, x))
             rc = err_no_memory(e, "report");
@@ -137,6 +165,33 @@ static int add_table(struct report *r, struct report_model *m, json_t *table, st
     return rc;
 }
 
+/* A suite's cost: of the model's run, and what the evaluation read and was told. */
+static int add_cost(struct report_model *m, const json_t *cost, struct err *e)
+{
+    const json_t *evaluation = json_object_get(cost, "evaluation");
+    json_t *files = json_object_get(evaluation, "files"),
+           *options = json_object_get(evaluation, "options");
+    int rc = 0;
+    if (!m->cost)
+        m->cost = json_incref(json_object_get(cost, "model"));
+    if (!m->inputs)
+        m->inputs = json_object();
+    if (!m->evals)
+        m->evals = json_array();
+    if (json_is_object(files))
+        rc |= json_object_update_missing(m->inputs, files);
+    if (json_is_object(options))
+        rc |= json_array_append(m->evals, options);
+    return rc ? err_no_memory(e, "report") : 0;
+}
+
+static int add_tokens(struct report_model *m, json_t *tokens, struct err *e)
+{
+    if (!m->tokens)
+        m->tokens = json_object();
+    return json_object_update_missing(m->tokens, tokens) ? err_no_memory(e, "report") : 0;
+}
+
 /* One file; `alone`: it was named, not found in a directory. */
 static int add_file(struct report *r, struct report_model *m, const char *path, enum kind kind,
                     bool alone, struct err *e)
@@ -149,8 +204,10 @@ static int add_file(struct report *r, struct report_model *m, const char *path, 
         rc = add_summary(r, m, j, e);
     else if (!rc && kind == KIND_EVAL)
         rc = add_eval(r, m, j, alone, e);
-    else if (!rc && !m->cost)
-        m->cost = json_incref(json_object_get(j, "model"));
+    else if (!rc && kind == KIND_TOKENS)
+        rc = add_tokens(m, j, e);
+    else if (!rc)
+        rc = add_cost(m, j, e);
     json_decref(j);
     return rc;
 }
@@ -185,7 +242,7 @@ static int add_kind(struct report *r, struct report_model *m, const char *dir, e
     for (int i = 0; i < n && !rc; i++) {
         char *path = file_join(dir, names[i], e);
         rc = path ? 0 : -1;
-        if (!rc && kind != KIND_COST)
+        if (!rc && kind < KIND_COST)
             rc = add_suites(r, names[i], strlen(names[i]) - strlen(endings[kind]), e);
         rc = rc || add_file(r, m, path, kind, false, e);
         free(path);
@@ -196,15 +253,22 @@ static int add_kind(struct report *r, struct report_model *m, const char *dir, e
     return rc;
 }
 
-static int add_folder(struct report *r, struct report_model *m, const char *dir, struct err *e)
+static int add_folder(struct report *r, struct report_model *m, const char *dir, bool bare,
+                      struct err *e)
 {
-    static const enum kind order[] = {KIND_TABLE, KIND_SUMMARY, KIND_EVAL, KIND_COST};
+    static const enum kind order[] = {KIND_TABLE, KIND_SUMMARY, KIND_EVAL, KIND_COST, KIND_TOKENS};
     int found = 0, logs = 0, rc = 0;
+    bool any = false;
     for (size_t i = 0; i < sizeof order / sizeof *order && !rc; i++)
         rc = add_kind(r, m, dir, order[i],
                       order[i] == KIND_EVAL || order[i] == KIND_SUMMARY ? &logs : &found, e);
-    return rc || logs ? rc
-                      : err_set(e, "'%s' holds no TOFU_EVAL.json or other evaluation log", dir);
+    rc = rc || report_add_material(m, dir, &any, e);
+    return rc || logs || any || bare
+               ? rc
+               : err_set(e,
+                         "'%s' holds no TOFU_EVAL.json or other evaluation log, and no run.json or "
+                         "attack.json",
+                         dir);
 }
 
 /* A file of another name must have metrics of a built-in suite. */
@@ -228,8 +292,7 @@ static int add_named(struct report *r, struct report_model *m, const char *path,
     return known ? 0 : err_set(e, "'%s' is no evaluation log: it has none of the metrics", path);
 }
 
-/* The last part of the path that is a name: the directory, of a file that it is in. */
-static char *default_name(const char *path, struct err *e)
+char *report_name_of(const char *path, struct err *e)
 {
     size_t n = strlen(path);
     const char *slash = memrchr(path, '/', n);
@@ -242,26 +305,48 @@ static char *default_name(const char *path, struct err *e)
     return mem_strndup(start, (size_t)(path + n - start), e);
 }
 
-/* The model of that name, which is taken; a new one if there is none. */
-static struct report_model *model_named(struct report *r, char *name, struct err *e)
+char *report_text(const char *path, struct err *e)
 {
-    for (int i = 0; name && i < r->n; i++)
-        if (!strcmp(r->v[i].name, name)) {
-            free(name);
+    struct buf text = {0};
+    if (utf8_clean(&text, path, strlen(path), e) || buf_add(&text, "", 0, e)) {
+        buf_fini(&text);
+        return NULL;
+    }
+    return text.data;
+}
+
+struct report_model *report_column(struct report *r, const char *name, struct err *e)
+{
+    char *own = report_text(name, e);
+    for (int i = 0; own && i < r->n; i++)
+        if (!strcmp(r->v[i].name, own)) {
+            free(own);
             return &r->v[i];
         }
-    if (!name || mem_reserve(&r->v, &r->room, (size_t)r->n + 1, sizeof *r->v, e)) {
-        free(name);
+    if (!own || mem_reserve(&r->v, &r->room, (size_t)r->n + 1, sizeof *r->v, e)) {
+        free(own);
         return NULL;
     }
     struct report_model *m = &r->v[r->n++];
-    *m = (struct report_model){.name = name, .log = json_object(), .table = json_object()};
+    *m = (struct report_model){
+        .name = own, .log = json_object(), .table = json_object(), .rows = json_object()};
     if (!r->senses)
         r->senses = json_object();
-    if (m->log && m->table && r->senses)
+    if (m->log && m->table && m->rows && r->senses)
         return m;
     err_no_memory(e, "report");
     return NULL;
+}
+
+int report_add_path(struct report *r, const char *name, const char *path, bool bare, struct err *e)
+{
+    bool card = false;
+    if (file_is_dir(path) && report_add_card(r, name, path, &card, e))
+        return -1;
+    struct report_model *m = card ? NULL : report_column(r, name, e);
+    if (!m)
+        return card ? 0 : -1;
+    return file_is_dir(path) ? add_folder(r, m, path, bare, e) : add_named(r, m, path, e);
 }
 
 int report_add(struct report *r, const char *word, struct err *e)
@@ -272,17 +357,17 @@ int report_add(struct report *r, const char *word, struct err *e)
     char *first = whole ? mem_strdup(at, e) : mem_strndup(at, strcspn(at, "+"), e);
     char *name = !first   ? NULL
                  : equals ? mem_strndup(word, (size_t)(equals - word), e)
-                          : default_name(first, e);
-    struct report_model *m = first ? model_named(r, name, e) : NULL;
-    int rc = m ? 0 : -1;
+                          : report_name_of(first, e);
+    int rc = name ? 0 : -1;
     free(first);
     while (!rc && *at) {
         const size_t n = whole ? strlen(at) : strcspn(at, "+");
         char *path = mem_strndup(at, n, e);
-        rc = !path ? -1 : file_is_dir(path) ? add_folder(r, m, path, e) : add_named(r, m, path, e);
+        rc = path ? report_add_path(r, name, path, false, e) : -1;
         free(path);
         at += n + (at[n] == '+');
     }
+    free(name);
     return rc;
 }
 
@@ -293,7 +378,11 @@ void report_fini(struct report *r)
         free(r->v[i].name);
         json_decref(r->v[i].log);
         json_decref(r->v[i].table);
-        json_decref(r->v[i].cost);
+        json_t *const owned[] = {r->v[i].rows,    r->v[i].cost,   r->v[i].run,    r->v[i].steps,
+                                 r->v[i].attacks, r->v[i].tokens, r->v[i].inputs, r->v[i].evals,
+                                 r->v[i].card,    r->v[i].dirs,   r->v[i].ids};
+        for (size_t k = 0; k < sizeof owned / sizeof *owned; k++)
+            json_decref(owned[k]);
     }
     free(r->v);
     json_decref(r->senses);

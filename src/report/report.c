@@ -254,7 +254,10 @@ static int write_costs(const struct report *r, const struct report_style *s, str
 int report_write(const struct report *r, const struct report_style *s, struct buf *out,
                  struct err *e)
 {
-    return write_table(r, s, out, e) || write_verdicts(r, s, out, e) || write_costs(r, s, out, e);
+    const int rc = write_table(r, s, out, e);
+    if (rc || s->table == TABLE_LATEX)
+        return rc;
+    return write_verdicts(r, s, out, e) || write_costs(r, s, out, e);
 }
 
 /* --- for programs --- */

@@ -127,8 +127,50 @@ static int block_end(const struct table *t, const int *columns, int from, const 
     return to;
 }
 
+/* --- LaTeX --- */
+
+static int latex_text(struct buf *out, const char *s, struct err *e)
+{
+    static const char special[] = "&%$#_{}~^\\<>|";
+    static const char *const written[] = {"\\&",
+                                          "\\%",
+                                          "\\$",
+                                          "\\#",
+                                          "\\_",
+                                          "\\{",
+                                          "\\}",
+                                          "\\textasciitilde{}",
+                                          "\\textasciicircum{}",
+                                          "\\textbackslash{}",
+                                          "\\textless{}",
+                                          "\\textgreater{}",
+                                          "\\textbar{}"};
+    int rc = 0;
+    for (; *s && !rc; s++) {
+        const char *at = strchr(special, *s);
+        rc = at ? buf_str(out, written[at - special], e) : buf_add(out, s, 1, e);
+    }
+    return rc;
+}
+
+static int latex_write(const struct table *t, struct buf *out, struct err *e)
+{
+    int rc = buf_str(out, "\\begin{tabular}{l", e);
+    for (int c = 1; c < t->cols && !rc; c++)
+        rc = buf_str(out, "r", e);
+    rc = rc || buf_str(out, "}\n\\toprule\n", e);
+    for (int r = 0; r < t->rows && !rc; r++) {
+        for (int c = 0; c < t->cols && !rc; c++)
+            rc = buf_str(out, c ? " & " : "", e) || latex_text(out, cell(t, r, c), e);
+        rc = rc || buf_str(out, r ? " \\\\\n" : " \\\\\n\\midrule\n", e);
+    }
+    return rc || buf_str(out, "\\bottomrule\n\\end{tabular}\n", e);
+}
+
 int table_write(const struct table *t, enum table_style style, struct buf *out, struct err *e)
 {
+    if (style == TABLE_LATEX)
+        return latex_write(t, out, e) ? -1 : 0;
     const struct style *s = &styles[style];
     int *columns = mem_alloc((size_t)t->cols, sizeof *columns, e), rc = columns ? 0 : -1;
     for (int c = 0; !rc && c < t->cols; c++)

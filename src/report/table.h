@@ -1,5 +1,6 @@
-/* Tables of text for a terminal or a Markdown page. Row 0 is the heading; the first column is
- * left-aligned, all others right-aligned. Cells are UTF-8; widths count code points.
+/* Tables of text for a terminal, a Markdown page or LaTeX (booktabs). Row 0 is the heading; the
+ * first column is left-aligned, all others right-aligned. Cells are UTF-8; widths count code
+ * points.
  */
 #ifndef REPORT_TABLE_H
 #define REPORT_TABLE_H
@@ -27,7 +28,7 @@ int table_set(struct table *t, int row, int col, struct err *e, const char *fmt,
 enum { DIGITS_MOST = 24 };
 const char *digits_of(double x, char text[DIGITS_MOST]);
 
-enum table_style { TABLE_PLAIN, TABLE_MARKDOWN };
+enum table_style { TABLE_PLAIN, TABLE_MARKDOWN, TABLE_LATEX };
 
 /* Appends all rows, each ended by a newline. */
 int table_write(const struct table *t, enum table_style style, struct buf *out, struct err *e);

@@ -77,9 +77,10 @@ struct one_row {
 };
 
 /* flags */
-#define METRIC_ATTACK (1u << 0) /* of two data sets, members and non-members */
-#define METRIC_RATE   (1u << 1) /* each value is 0 or 1 */
-#define METRIC_LATIN  (1u << 2) /* over words of a-z and 0-9, as ROUGE's */
+#define METRIC_ATTACK  (1u << 0) /* of two data sets, members and non-members */
+#define METRIC_RATE    (1u << 1) /* each value is 0 or 1 */
+#define METRIC_LATIN   (1u << 2) /* over words of a-z and 0-9, as ROUGE's */
+#define METRIC_PRIVACY (1u << 3) /* tells the model from one that never saw the forget data */
 
 /* The value that an unlearned model should have. */
 enum direction { DIRECTION_NONE, DIRECTION_LOW, DIRECTION_HIGH, DIRECTION_RETRAINED };
