@@ -39,7 +39,7 @@ sub get {
 # The values of a file of JSON Lines.
 sub lines { map { decode_json($_) } split /\n/, get($_[0]) }
 
-# The F32 and I32 tensors of a safetensors file by name, as arrays of numbers.
+# The F32, F64 and I32 tensors of a safetensors file by name, as arrays of numbers.
 sub tensors_of {
     my $all = get($_[0]);
     my $n = unpack 'Q<', $all;
@@ -48,7 +48,7 @@ sub tensors_of {
     for (grep { $_ ne '__metadata__' } keys %$header) {
         my ($from, $to) = @{$header->{$_}{data_offsets}};
         my $bytes = substr $all, 8 + $n + $from, $to - $from;
-        $out{$_} = [$header->{$_}{dtype} eq 'F32' ? unpack 'f<*', $bytes : unpack 'l<*', $bytes];
+        $out{$_} = [unpack {F32 => 'f<*', F64 => 'd<*'}->{$header->{$_}{dtype}} // 'l<*', $bytes];
     }
     return \%out;
 }

@@ -1,9 +1,16 @@
 #include "base/mem.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/sizes.h"
+
+/* Arrays of at least so many huge pages are aligned to them and ask for them: fewer page faults
+ * when they are first touched, and fewer misses of the TLB after that. */
+enum { HUGE_LEAST = SIZE(4, 1) };
+#define HUGE_PAGE ((size_t)SIZE(1 << 21, 1 << 16))
 
 static long mem_count, mem_fail = -1;
 
@@ -21,11 +28,14 @@ void *mem_alloc(size_t n, size_t size, struct err *e)
     if (mem_try(n, size, &bytes, e))
         return NULL;
     bytes = bytes ? (bytes + 63) & ~(size_t)63 : 64;
-    void *p = aligned_alloc(64, bytes);
+    const bool huge = bytes >= HUGE_LEAST * HUGE_PAGE;
+    void *p = aligned_alloc(huge ? HUGE_PAGE : 64, bytes);
     if (!p) {
         err_code(e, ERR_NO_MEMORY, "out of memory (%zu bytes)", bytes);
         return NULL;
     }
+    if (huge)
+        madvise(p, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* only a hint */
     return memset(p, 0, bytes);
 }
 

@@ -19,6 +19,7 @@ static const struct {
     {"batch", "give a smaller --batch"},
     {"chunk", "give a smaller --chunk"},
     {"compat", "leave out the --compat switches that average over padding"},
+    {"covariance", "give --covariance FILE or --generic FILE, or --method rome --no-moments"},
     {"damping", "give --damping X or heuristic"},
     {"data", "use --data FILE"},
     {"expert", "give --expert-prompt TEXT, or --concept TEXT"},
@@ -29,6 +30,7 @@ static const struct {
     {"lambdas", "give --lambdas LIST"},
     {"lat_layer", "give --lat-layer %s"},
     {"layer", "give --layer %s"},
+    {"layers", "give --layers LIST"},
     {"layout", "name the directory of a run of 'unlearn train' with --shards, --slices or "
                "--keep-every, and its data"},
     {"lissa_scale", "give a larger --lissa-scale"},

@@ -27,6 +27,7 @@ int cmd_attack(int argc, char **argv);
 int cmd_canaries(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
+int cmd_edit(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
 /* `unlearn attack meta` */

@@ -30,6 +30,8 @@ static const struct command commands[] = {
     {"influence", "which training rows an answer comes from", cmd_influence},
     {"locate", "find the weights to change, and write a mask of them", cmd_locate},
     {"merge", "add, subtract and average models or adapters (task vectors)", cmd_merge},
+    {"edit", "change what MLPs know of a subject by a closed formula (ROME, MEMIT, AlphaEdit)",
+     cmd_edit},
     {"eval", "evaluate a model (TOFU, MUSE, WMDP, MMLU, own suites ...)", cmd_eval},
     {"rescore", "recompute an evaluation log's aggregates from its rows", cmd_rescore},
     {"report", "compare evaluation logs of several models in one table", cmd_report},

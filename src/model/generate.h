@@ -64,6 +64,17 @@ void generation_fini(struct generation *g);
 int sample_token(const float *z, int v, double temperature, double top_p, struct rng *r,
                  float *margin, struct err *e);
 
+/* log sum exp of a row; a logit minus it is a log-probability. NaN where some logit is. */
+double sample_lse(const float *z, int v);
+
+struct likely {
+    int id;
+    double logp;
+};
+
+/* The n <= v likeliest tokens, the likeliest first, lowest id on ties. */
+void sample_top(const float *z, int v, double lse, struct likely *top, int n);
+
 /* Makes logits of ids that must not be chosen minus infinity. */
 static inline void sample_ban(float *z, const int *ids, int n)
 {

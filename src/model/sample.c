@@ -85,3 +85,26 @@ int sample_token(const float *z, int v, double temperature, double top_p, struct
     *margin = top - second;
     return temperature > 0 ? draw(z, v, top, temperature, top_p, r, e) : best;
 }
+
+double sample_lse(const float *z, int v)
+{
+    double top = -INFINITY, sum = 0;
+    for (int i = 0; i < v; i++)
+        top = (double)z[i] > top ? (double)z[i] : top;
+    for (int i = 0; i < v; i++)
+        sum += exp((double)z[i] - top);
+    return top + log(sum);
+}
+
+void sample_top(const float *z, int v, double lse, struct likely *top, int n)
+{
+    for (int i = 0, held = 0; i < v && n; i++) {
+        const double logp = (double)z[i] - lse;
+        if (held == n && logp <= top[n - 1].logp)
+            continue;
+        int at = held < n ? held++ : n - 1;
+        for (; at > 0 && top[at - 1].logp < logp; at--)
+            top[at] = top[at - 1];
+        top[at] = (struct likely){i, logp};
+    }
+}

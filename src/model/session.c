@@ -118,6 +118,19 @@ static int keys_init(struct session *s, struct keys *k, const int *slot, struct 
     return 0;
 }
 
+/* Room for the rows of logits that are wanted. */
+static int take_rows(struct session *s, const struct seq *seqs, int n, struct err *e)
+{
+    int rows = 0;
+    for (int i = 0; i < n; i++) {
+        BUG_ON(s->rows && (s->rows[i] < 0 || s->rows[i] > seqs[i].n));
+        rows += s->rows ? s->rows[i] : 1;
+    }
+    s->last = (struct label_rows){.n = rows,
+                                  .token = arena_take(&s->a, (size_t)rows + 1, sizeof(int), e)};
+    return s->last.token ? 0 : -1;
+}
+
 static int feed_one(struct session *s, const int *slot, const struct seq *seqs, int n,
                     struct err *e)
 {
@@ -129,14 +142,14 @@ static int feed_one(struct session *s, const int *slot, const struct seq *seqs, 
             return err_set(e, "a sequence of %d tokens does not fit its %d positions",
                            s->len[slot[i]] + seqs[i].n, s->max_len);
     arena_reset(&s->a);
-    s->last =
-        (struct label_rows){.n = n, .token = arena_take(&s->a, (size_t)n + 1, sizeof(int), e)};
-    if (!s->last.token || batch_pack(&s->batch, seqs, n, c->vocab, c->positions, &s->a, e) ||
+    if (take_rows(s, seqs, n, e) ||
+        batch_pack(&s->batch, seqs, n, c->vocab, c->positions, &s->a, e) ||
         keys_init(s, &keys, slot, e) || model_forward(s->m, &s->batch, &how, &s->pass, &s->a, e))
         return -1;
     s->pass.how.keys = NULL;
-    for (int i = 0; i < n; i++) {
-        s->last.token[i] = s->batch.start[i + 1] - 1;
+    for (int i = 0, r = 0; i < n; i++) {
+        for (int k = s->rows ? s->rows[i] : 1; k > 0; k--)
+            s->last.token[r++] = s->batch.start[i + 1] - k;
         s->len[slot[i]] += seqs[i].n;
     }
     return head_init(&s->head, &s->pass, &s->last, false, &s->a, e);
@@ -146,6 +159,7 @@ static int feed_one(struct session *s, const int *slot, const struct seq *seqs, 
 static void follow(struct session *s, int k)
 {
     s->others[k].count_masked = s->count_masked;
+    s->others[k].rows = s->rows;
     memcpy(s->others[k].len, s->len, (size_t)s->slots * sizeof *s->len);
 }
 

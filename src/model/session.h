@@ -21,13 +21,15 @@ struct session {
     int *ids;          /* owned [slots*max_len]: token t of slot s is row s * max_len + t */
     uint8_t *mask;     /* owned [slots*max_len] 0 = attended by nobody */
     bool masked;       /* some token has mask 0 */
+    const int *rows;   /* borrowed: of the i-th sequence of the next passes the logits after its
+                        * last rows[i] tokens are wanted, 0 or more; NULL: after one */
     device float *k, *v; /* owned [L, slots*max_len, G*D] */
     size_t stride;       /* floats of a layer */
 
     struct arena a; /* of the last pass, all below */
     struct batch batch;
     struct pass pass;
-    struct label_rows last; /* the last token of each sequence of that pass */
+    struct label_rows last; /* the tokens of that pass after which there are logits */
     struct head head;
 
     struct session *others; /* owned [n_others]: of the other members, with the same slots */
@@ -48,8 +50,9 @@ int session_feed(struct session *s, const int *slot, const struct seq *seqs, int
 int session_sync(struct session *s, const int *slot, const struct seq *seqs, int n, struct err *e);
 /* Appends ids[i] to slot[i]. */
 int session_step(struct session *s, const int *slot, const int *ids, int n, struct err *e);
-/* The logits [V] after the last token of the i-th sequence of the last pass. They may be
- * overwritten; valid until another i is asked for, or the next pass. */
+/* The logits [V] after the last token of the i-th sequence of the last pass; with `rows` number i
+ * of all rows that were wanted. They may be overwritten; valid until another i is asked for, or the
+ * next pass. */
 device float *session_logits(struct session *s, int i);
 /* Slot `to` holds what the first n tokens of slot `from` are, and nothing else. */
 void session_fork(struct session *s, int from, int to, int n);

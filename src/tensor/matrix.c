@@ -239,8 +239,7 @@ void matrix_transpose(float *to, const float *w, int rows, int cols)
             to[j * (size_t)rows + i] = w[i * (size_t)cols + j];
 }
 
-/* a [n,n] symmetric, f64: its eigenvectors by rows; value [n] ascending. */
-static int all_vectors(double *a, int n, double *value, struct err *e)
+int matrix_eigen_f64(double *a, int n, double *value, struct err *e)
 {
     if (!dsyevd_)
         return err_set(e, "eigenvalues need LAPACK, which this BLAS library lacks");
@@ -273,7 +272,7 @@ int matrix_eigen(float *a, int n, double *value, struct err *e)
             wide[i * side + j] = ((double)a[i * side + j] + (double)a[j * side + i]) / 2;
             finite &= (bool)isfinite(wide[i * side + j]);
         }
-    int rc = finite ? all_vectors(wide, n, value, e)
+    int rc = finite ? matrix_eigen_f64(wide, n, value, e)
                     : err_code(e, ERR_NOT_FINITE, "it holds a number that is not finite");
     for (size_t i = 0; i < count && !rc; i++)
         a[i] = (float)wide[i];
@@ -281,7 +280,8 @@ int matrix_eigen(float *a, int n, double *value, struct err *e)
     return rc;
 }
 
-int matrix_solve(double *a, int n, double *x, struct err *e)
+/* The lower triangle of a becomes its Cholesky factor. */
+static int factor_cholesky(double *a, int n, struct err *e)
 {
     for (int j = 0; j < n; j++) {
         double *row = a + (size_t)j * (size_t)n;
@@ -293,7 +293,40 @@ int matrix_solve(double *a, int n, double *x, struct err *e)
             row[k] = k == j ? sqrt(left) : left / other[k];
         }
     }
+    return 0;
+}
+
+int matrix_solve(double *a, int n, double *x, struct err *e)
+{
+    if (factor_cholesky(a, n, e))
+        return -1;
     cblas_dtrsv(CblasRowMajor, CblasLower, CblasNoTrans, CblasNonUnit, n, a, n, x, 1);
     cblas_dtrsv(CblasRowMajor, CblasLower, CblasTrans, CblasNonUnit, n, a, n, x, 1);
     return 0;
+}
+
+int matrix_solve_rows(double *a, int n, double *x, int m, struct err *e)
+{
+    if (factor_cholesky(a, n, e))
+        return -1;
+    cblas_dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, m, n, 1, a, n, x,
+                n);
+    cblas_dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasNoTrans, CblasNonUnit, m, n, 1, a, n, x,
+                n);
+    return 0;
+}
+
+void matrix_add_moments(float *sum, const float *x, int n, int in)
+{
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, in, in, n, 1, x, in, x, in, 1, sum, in);
+}
+
+void matrix_times_transposed(double *to, const double *a, const double *b, int m, int n, int k)
+{
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, k, n, 1, a, n, b, n, 0, to, k);
+}
+
+void matrix_times(double *to, const double *a, const double *b, int m, int n, int k)
+{
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, k, n, 1, a, n, b, k, 0, to, k);
 }

@@ -1,6 +1,6 @@
 /* Operations on whole matrices: the decompositions of PiSSA and OLoRA, row and column norms of
- * DoRA, factors of low rank and their product; eigenvectors of Kronecker factors, small symmetric
- * systems. Matrices are [rows, cols], row by row; sums are f64.
+ * DoRA, factors of low rank and their product; eigenvectors of Kronecker factors, second moments,
+ * symmetric systems. Matrices are [rows, cols], row by row; sums are f64.
  */
 #ifndef TENSOR_MATRIX_H
 #define TENSOR_MATRIX_H
@@ -31,8 +31,17 @@ void matrix_transpose(float *to, const float *w, int rows, int cols);
  * of their eigenvalues, which go to value [n]; computed in f64 by LAPACK. Fails on numbers that are
  * not finite. */
 int matrix_eigen(float *a, int n, double *value, struct err *e);
+/* The same of a symmetric matrix in f64, which is finite. */
+int matrix_eigen_f64(double *a, int n, double *value, struct err *e);
 /* x [n] = a^-1 x for a symmetric positive definite a [n,n], whose lower triangle is overwritten by
  * its Cholesky factor. */
 int matrix_solve(double *a, int n, double *x, struct err *e);
+/* The same of m vectors, the rows of x [m,n]. */
+int matrix_solve_rows(double *a, int n, double *x, int m, struct err *e);
+/* sum [in,in] += x^T x, x [n,in]. */
+void matrix_add_moments(float *sum, const float *x, int n, int in);
+/* to [m,k] = a [m,n] b^T, b [k,n]; and to [m,k] = a [m,n] b, b [n,k]. */
+void matrix_times_transposed(double *to, const double *a, const double *b, int m, int n, int k);
+void matrix_times(double *to, const double *a, const double *b, int m, int n, int k);
 
 #endif

@@ -1,0 +1,25 @@
+/* Any bytes as a request; of what is accepted the options of its commands are made. */
+#include "run/request.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct request q;
+    struct err e = {.msg = ""};
+    json_t *j = json_read_text((const char *)data, size, "input", &e);
+    if (j && !request_read(&q, j, &e)) {
+        json_t *about = json_pack("{s:{s:s}}", "sets", "forget", "forget");
+        for (int i = 0; i < q.suites.n; i++)
+            json_decref(request_eval_options(&q, &q.suites.v[i], about, "model"));
+        for (int i = 0; i < q.attacks.n; i++)
+            json_decref(request_attack_options(&q, &q.attacks.v[i], "model", "target"));
+        for (int i = 0; i < q.methods.n; i++)
+            json_decref(request_method_options(&q, &q.methods.v[i], "model"));
+        json_decref(about);
+    }
+    if (j)
+        request_fini(&q);
+    json_decref(j);
+    return 0;
+}
