@@ -13,6 +13,8 @@ B      := build/$(config)
 PKGS   := openblas jansson libpcre2-8 libutf8proc zlib sqlite3
 # Without libyaml the program is complete but for reading YAML recipes.
 YAML   := $(shell pkg-config --exists yaml-0.1 && echo yaml-0.1)
+# Without libmicrohttpd it is complete but for `unlearn serve`.
+HTTP   := $(shell pkg-config --exists libmicrohttpd && echo libmicrohttpd)
 BLAS   := /usr/lib/$(shell $(CC) -dumpmachine)/openblas-openmp
 
 opt_release  := -O2
@@ -26,7 +28,7 @@ opt_fuzz      = -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize
 
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wno-unknown-pragmas
 CFLAGS  := -std=c11 -D_GNU_SOURCE $(WARN) -fopenmp -ffp-contract=off -Isrc $(opt_$(config)) $(shell pkg-config --cflags $(PKGS) $(YAML)) \
-           $(if $(YAML),-DHAVE_YAML) $(EXTRA)
+           $(if $(YAML),-DHAVE_YAML) $(if $(HTTP),-DHAVE_HTTP) $(EXTRA)
 LDLIBS  := -L$(BLAS) -Wl,-rpath,$(BLAS) $(shell pkg-config --libs $(PKGS) $(YAML)) -lm
 LDFLAGS := -fopenmp $(opt_$(config))
 
@@ -41,8 +43,10 @@ also_dequant := -ffp-contract=off
 VEC          := $(wildcard src/tensor/cpu_*.c)
 
 SRC   := $(filter-out $(VEC),$(wildcard src/*/*.c))
-LIB   := $(filter-out src/cli/%,$(SRC)) suites/suite_texts.c report/page_css.c
-CLI   := $(filter src/cli/%,$(SRC))
+# What needs libmicrohttpd is part of the program only.
+WEB   := $(addprefix src/serve/,http.c routes.c page.c)
+LIB   := $(filter-out src/cli/% $(WEB),$(SRC)) suites/suite_texts.c report/page_css.c
+CLI   := $(filter src/cli/% $(WEB),$(SRC)) serve/page_text.c
 objs   = $(patsubst %.c,$(B)/%.o,$(1))
 VECO  := $(foreach i,$(ISAS),$(patsubst %.c,$(B)/%.$(i).o,$(VEC)))
 TESTS := $(patsubst test/%.c,$(B)/test/%.t,$(wildcard test/*_test.c))
@@ -54,7 +58,7 @@ unlearn: $(B)/unlearn
 $(B)/libunlearn.a: $(call objs,$(LIB)) $(VECO)
 	rm -f $@ && ar rcs $@ $^
 $(B)/unlearn: $(call objs,$(CLI)) $(B)/libunlearn.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(if $(HTTP),$(shell pkg-config --libs $(HTTP)))
 $(B)/test/%.t: $(B)/test/%.o $(B)/test/tap.o $(B)/libunlearn.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/fuzz/%: $(B)/fuzz/%.o $(B)/libunlearn.a
@@ -68,14 +72,18 @@ $(B)/suites/suite_texts.c: $(SUITES) Makefile
 	@{ echo '#include "suites/recipe.h"'; echo 'const struct suite_text suite_texts[] = {'; \
 	for f in $(SUITES); do echo "{\"$$(basename $$f .json)\","; sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $$f; echo '},'; done; \
 	echo '{0}};'; } > $@
-# The style of the HTML report, as a text in the program.
-$(B)/report/page_css.c: src/report/page.css Makefile
-	@mkdir -p $(@D)
-	@{ echo '#include "report/html.h"'; echo 'const char page_css[] ='; sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $<; echo ';'; } > $@
-$(B)/report/page_css.o: $(B)/report/page_css.c
-	$(CC) $(CFLAGS) -c -o $@ $<
 $(B)/suites/suite_texts.o: $(B)/suites/suite_texts.c
 	$(CC) $(CFLAGS) -c -o $@ $<
+# A text in the program: the style of the HTML report, the page of the server.
+define text_rule
+$(B)/$(1).c: $(2) Makefile
+	@mkdir -p $$(@D)
+	@{ echo 'extern const char $(notdir $(1))[];'; echo 'const char $(notdir $(1))[] ='; sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $$<; echo ';'; } > $$@
+$(B)/$(1).o: $(B)/$(1).c
+	$(CC) $(CFLAGS) -c -o $$@ $$<
+endef
+$(eval $(call text_rule,report/page_css,src/report/page.css))
+$(eval $(call text_rule,serve/page_text,src/serve/page.html))
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<

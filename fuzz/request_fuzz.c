@@ -26,11 +26,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int kind = 0; kind < 2; kind++) {
         struct serve_request r;
         struct err e = {.msg = ""};
-        if (!request_read(&r, (enum request_kind)kind, (const char *)data, size, &e))
+        if (!serve_request_read(&r, (enum request_kind)kind, (const char *)data, size, &e))
             check(&r);
         else
             BUG_ON(!e.msg[0]);
-        request_fini(&r);
+        serve_request_fini(&r);
     }
     return 0;
 }

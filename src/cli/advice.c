@@ -20,6 +20,7 @@ static const struct {
     {"chunk", "give a smaller --chunk"},
     {"compat", "leave out the --compat switches that average over padding"},
     {"covariance", "give --covariance FILE or --generic FILE, or --method rome --no-moments"},
+    {"context", "give a smaller --context"},
     {"damping", "give --damping X or heuristic"},
     {"data", "use --data FILE"},
     {"expert", "give --expert-prompt TEXT, or --concept TEXT"},
@@ -31,6 +32,7 @@ static const struct {
     {"lat_layer", "give --lat-layer %s"},
     {"layer", "give --layer %s"},
     {"layers", "give --layers LIST"},
+    {"host", "give another --host ADDRESS"},
     {"layout", "name the directory of a run of 'unlearn train' with --shards, --slices or "
                "--keep-every, and its data"},
     {"lissa_scale", "give a larger --lissa-scale"},
@@ -56,6 +58,7 @@ static const struct {
     {"out_resume", "choose another directory, or give --resume or --overwrite"},
     {"out_file", "choose another name, or give --overwrite"},
     {"overwrite", "--overwrite starts over"},
+    {"port", "give another --port, or --port 0"},
     {"prompt_key", "name the prompt's field by --question-key"},
     {"question_key", "name the fields by --question-key and --answer-key"},
     {"refused", "give --refused FILE"},
@@ -80,6 +83,7 @@ static const struct {
     {"template",
      "name one by --template (plain: questions and answers in plain text, none: text as "
      "it is)"},
+    {"token", "give a file with a token of 8 characters or more by --token FILE"},
     {"term_weights", "give --term-weights constant"},
     {"train_options", "give --train-options FILE"},
     {"weights", "give fewer --weights"},

@@ -47,6 +47,7 @@ int cmd_rescore(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_runs(int argc, char **argv);
 int cmd_score(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_sisa(int argc, char **argv);
 int cmd_verify(int argc, char **argv);

@@ -41,6 +41,7 @@ static const struct command commands[] = {
     {"attack", "try to bring back what a model was made to forget", cmd_attack},
     {"canaries", "make secrets to insert into training data, and insert them", cmd_canaries},
     {"generate", "continue prompts with a model", cmd_generate},
+    {"serve", "a server with OpenAI's API, and a page to compare models", cmd_serve},
     {"score", "log-probabilities of answers under a model", cmd_score},
     {"convert", "convert a model to another format or storage type", cmd_convert},
     {"tokenize", "convert text to token ids and back", cmd_tokenize},

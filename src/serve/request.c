@@ -243,7 +243,7 @@ static int read_messages(struct serve_request *r, struct err *e)
     return 0;
 }
 
-int request_read(struct serve_request *r, enum request_kind kind, const char *text, size_t len,
+int serve_request_read(struct serve_request *r, enum request_kind kind, const char *text, size_t len,
                  struct err *e)
 {
     *r = (struct serve_request){
@@ -272,7 +272,7 @@ int request_read(struct serve_request *r, enum request_kind kind, const char *te
     return 0;
 }
 
-void request_fini(struct serve_request *r)
+void serve_request_fini(struct serve_request *r)
 {
     json_decref(r->prompts);
     json_decref(r->body);

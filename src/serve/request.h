@@ -42,9 +42,9 @@ struct serve_request {
 };
 
 /* Reads text[0..len). ERR_ARGUMENT: the subject of the error is the key, if one is at fault.
- * Release with request_fini, also after a failure. */
-int request_read(struct serve_request *r, enum request_kind kind, const char *text, size_t len,
+ * Release with serve_request_fini, also after a failure. */
+int serve_request_read(struct serve_request *r, enum request_kind kind, const char *text, size_t len,
                  struct err *e);
-void request_fini(struct serve_request *r);
+void serve_request_fini(struct serve_request *r);
 
 #endif

@@ -45,25 +45,26 @@ int scheduler_init(struct scheduler *s, struct model *m, const struct scheduler_
     return -1;
 }
 
-int scheduler_fits(const struct scheduler *s, int n_prompt, int max_new_tokens, struct err *e)
+int scheduler_check(const struct scheduler *s, const struct serve_job *j, struct err *e)
 {
-    if (n_prompt < 1)
+    const int room = j->how.max_new_tokens;
+    if (j->n < 1)
         return err_code(e, ERR_ARGUMENT, "the prompt is empty");
-    if (n_prompt > s->o.context || max_new_tokens > s->o.context - n_prompt)
+    if (j->n > s->o.context || room > s->o.context - j->n)
         return err_code(e, ERR_ARGUMENT,
                         "the prompt has %d tokens, which with %d new ones exceed the context of %d",
-                        n_prompt, max_new_tokens, s->o.context);
+                        j->n, room, s->o.context);
+    for (int t = 0; t < j->n; t++)
+        if (j->ids[t] < 0 || j->ids[t] >= s->m->cfg.vocab)
+            return err_code(e, ERR_ARGUMENT, "token id %d is outside the vocabulary of %d",
+                            j->ids[t], s->m->cfg.vocab);
     return 0;
 }
 
 int scheduler_add(struct scheduler *s, struct serve_job *j, struct err *e)
 {
-    if (scheduler_fits(s, j->n, j->how.max_new_tokens, e))
+    if (scheduler_check(s, j, e))
         return -1;
-    for (int t = 0; t < j->n; t++)
-        if (j->ids[t] < 0 || j->ids[t] >= s->m->cfg.vocab)
-            return err_code(e, ERR_ARGUMENT, "token id %d is outside the vocabulary of %d",
-                            j->ids[t], s->m->cfg.vocab);
     if (s->waiting >= s->o.waiting)
         return err_code(e, ERR_BUSY, "%d requests are waiting already", s->waiting);
     rng_stream(&j->rng, j->how.seed + (unsigned)j->how.sample * 0x9e3779b9u, RNG_SAMPLE,

@@ -100,8 +100,9 @@ int scheduler_init(struct scheduler *s, struct model *m, const struct scheduler_
                    struct err *e);
 /* Jobs that are still there are cancelled. */
 void scheduler_fini(struct scheduler *s);
-/* Whether so many tokens fit into a slot. */
-int scheduler_fits(const struct scheduler *s, int n_prompt, int max_new_tokens, struct err *e);
+/* Fails, with ERR_ARGUMENT, where the job's prompt and answer do not fit into a slot, or an id is
+ * outside the vocabulary. */
+int scheduler_check(const struct scheduler *s, const struct serve_job *j, struct err *e);
 /* Adds a job, which is zeroed but for what its caller sets. ERR_BUSY: too many wait. */
 int scheduler_add(struct scheduler *s, struct serve_job *j, struct err *e);
 /* One pass. Returns how many jobs are left. */
