@@ -145,8 +145,8 @@ static void check_samples(struct model *m)
     for (int i = 0; i < SAMPLES; i++)
         same += same_ids(&h[i], &g[i]);
     ok(same == SAMPLES, "%d samples of a prompt: %d are those of generate", SAMPLES, same);
-    ok(s.shared_tokens >= (uint64_t)(SAMPLES - 1) * (uint64_t)(h[0].n - 1),
-       "and the prompt was read once");
+    ok(s.shared_tokens >= (uint64_t)(SAMPLES - 1) * (uint64_t)(h[0].n - 3),
+       "and the prompt was read once, but for the last tokens of pieces of it");
     for (int i = 0; i < SAMPLES; i++)
         generation_fini(&g[i]);
     scheduler_fini(&s);
