@@ -42,7 +42,7 @@ int reply_status(const struct err *e)
 static const char *const reasons[] = {
     [JOB_STOP] = "stop", [JOB_ENOUGH] = "stop", [JOB_LENGTH] = "length"};
 
-static const char *reason(const struct answer *a)
+static const char *reason(const struct serve_answer *a)
 {
     return a->end < sizeof reasons / sizeof *reasons ? reasons[a->end] : NULL;
 }
@@ -88,7 +88,7 @@ static json_t *ids_json(const int *ids, size_t n)
 }
 
 /* What is new of an answer, or all of it: text[sent..to), tokens from `told` on. */
-static json_t *choice_json(struct reply *r, struct answer *a, size_t to, bool ends)
+static json_t *choice_json(struct reply *r, struct serve_answer *a, size_t to, bool ends)
 {
     const bool chat = r->request.kind == REQUEST_CHAT, stream = r->request.stream;
     struct err e = {.msg = ""};
@@ -121,7 +121,7 @@ static json_t *choice_json(struct reply *r, struct answer *a, size_t to, bool en
     return j;
 }
 
-static void send_event(struct reply *r, struct answer *a, bool ends)
+static void send_event(struct reply *r, struct serve_answer *a, bool ends)
 {
     const size_t to = ends ? a->completion.text.len : completion_settled(&a->completion);
     if (!ends && to <= a->sent && a->begun && !r->request.token_ids)
@@ -173,7 +173,7 @@ static void end(struct reply *r)
 
 static bool on_token(void *ctx, const struct job_token *t)
 {
-    struct answer *a = ctx;
+    struct serve_answer *a = ctx;
     struct reply *r = a->of;
     struct err *e = &r->failed;
     if (r->failed.msg[0])
@@ -191,7 +191,7 @@ static bool on_token(void *ctx, const struct job_token *t)
 
 static void on_done(void *ctx, enum job_end how, const struct err *e)
 {
-    struct answer *a = ctx;
+    struct serve_answer *a = ctx;
     struct reply *r = a->of;
     a->end = how;
     if (e && !r->failed.msg[0])
@@ -226,7 +226,7 @@ void reply_start(struct reply *r)
 /* --- making one --- */
 
 /* The text that an echoed prompt shows. */
-static int echo(struct reply *r, struct answer *a, struct err *e)
+static int echo(struct reply *r, struct serve_answer *a, struct err *e)
 {
     const json_t *prompt = json_array_get(r->request.prompts, (size_t)a->prompt);
     struct buf text = {0};
@@ -252,11 +252,11 @@ static int new_tokens(const struct reply *r, int n_prompt)
 
 static int make_answer(struct reply *r, int i, struct err *e)
 {
-    struct answer *a = &r->answers[i];
+    struct serve_answer *a = &r->answers[i];
     const struct serve_request *q = &r->request;
     const int prompt = i / (int)q->n;
     const struct ids *ids = &r->prompts[prompt];
-    *a = (struct answer){.of = r, .index = i, .prompt = prompt};
+    *a = (struct serve_answer){.of = r, .index = i, .prompt = prompt};
     completion_init(&a->completion, r->served->setup.tokenizer, q->stops[0] ? q->stops : NULL);
     a->job = (struct serve_job){.ids = ids->v,
                                 .n = (int)ids->n,

@@ -31,7 +31,7 @@ struct reply {
     struct served *served;        /* borrowed */
     struct reply_limits limits;
     struct reply_sink sink;
-    struct answer {
+    struct serve_answer {
         struct reply *of;
         struct serve_job job;
         struct completion completion;
