@@ -243,8 +243,8 @@ static int read_messages(struct serve_request *r, struct err *e)
     return 0;
 }
 
-int serve_request_read(struct serve_request *r, enum request_kind kind, const char *text, size_t len,
-                 struct err *e)
+int serve_request_read(struct serve_request *r, enum request_kind kind, const char *text,
+                       size_t len, struct err *e)
 {
     *r = (struct serve_request){
         .kind = kind, .n = 1, .max_tokens = -1, .seed = -1, .temperature = 1, .top_p = 1};

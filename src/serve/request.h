@@ -43,8 +43,8 @@ struct serve_request {
 
 /* Reads text[0..len). ERR_ARGUMENT: the subject of the error is the key, if one is at fault.
  * Release with serve_request_fini, also after a failure. */
-int serve_request_read(struct serve_request *r, enum request_kind kind, const char *text, size_t len,
-                 struct err *e);
+int serve_request_read(struct serve_request *r, enum request_kind kind, const char *text,
+                       size_t len, struct err *e);
 void serve_request_fini(struct serve_request *r);
 
 #endif
