@@ -89,6 +89,14 @@ static int open_run(struct attack_run *a, const struct attack *attack, const voi
     const bool writes = attack->writes && !(attack->adapts && attack->adapts(params));
     if (setup_open(&a->s, how, writes ? MODEL_WRITE : MODEL_READ, e))
         return err_prefix(e, "%s model: ", attack_model_name[a->which]);
+    if (a->which == ATTACK_UNLEARNED && how->guard.guard && !attack->guarded)
+        return err_about(
+            e, "guard",
+            "attack '%s' uses more of the model than its texts and their scores, which "
+            "no guard is in front of: attack the model without it",
+            attack->name);
+    if (a->which == ATTACK_UNLEARNED && setup_guard(&a->s, e))
+        return -1;
     static const enum role roles[ATTACK_SETS] = {ROLE_FORGET, ROLE_RETAIN, ROLE_HOLDOUT};
     for (int set = 0; set < ATTACK_SETS; set++)
         if (a->o->set[set] &&

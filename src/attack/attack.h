@@ -65,6 +65,7 @@ struct attack {
     /* With these parameters it moves adapters alone, and the model is open for reading; NULL: never
      */
     bool (*adapts)(const void *params);
+    bool guarded;  /* all that it gets of the model comes through a guard */
     bool compares; /* it compares with the target's weights */
     bool seeded;   /* all that it draws follows from the seed: no file replays it */
     /* Puts its results into `block`: numbers, or arrays of them, by name, in objects by setting and

@@ -118,7 +118,7 @@ static int score_batch(struct attack_run *a, const struct dataset *d, const stru
                 labels[n++] = q->labels[t];
             }
     }
-    return label_batch_forward(&a->s.model, b, &pass, arena, e) ||
+    return label_batch_forward(&a->s.model, b, NULL, &pass, arena, e) ||
            head_init(&head, &pass, &b->rows, false, arena, e) ||
            add_block(&head, b->row, of, labels, n, w, logp, e);
 }

@@ -135,6 +135,7 @@ const struct attack attack_membership = {
     .paper = "arXiv 2403.01218, 2312.03262",
     .touches = "nothing",
     .access = "grey",
+    .guarded = true,
     .verified = "formulas: scikit-learn, ml_privacy_meter (stats.t); the target's AUC",
     .run = run,
 };

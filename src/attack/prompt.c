@@ -329,6 +329,7 @@ const struct attack attack_prompt = {
     .paper = "arXiv 2406.10890",
     .touches = "prompt",
     .access = "black",
+    .guarded = true,
     .verified = "ciphers and examples in Python; score on the written prompts",
     .run = run,
 };

@@ -220,6 +220,7 @@ const struct attack attack_sample = {
     .paper = "arXiv 2511.04934, 2410.03523",
     .touches = "decoding",
     .access = "black",
+    .guarded = true,
     .verified = "all subsets, conbo (stats.t)",
     .run = run,
 };

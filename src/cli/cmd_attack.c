@@ -333,7 +333,8 @@ int cmd_attack(int argc, char **argv)
                      .tables = {{"options", params, &o},
                                 {"ledger", recording_params, &o.record},
                                 {"model and text", setup_params, &o.attack.setup},
-                                {"conversations", chat_params, &o.attack.setup.chat}}};
+                                {"conversations", chat_params, &o.attack.setup.chat},
+                                {"guards", guard_params, &o.attack.setup.guard}}};
     int status = args_parse(&a, argc, argv);
     if (status == ARGS_GO && a.n_words && choose(&c, a.words[0], &e))
         status = args_usage(&a, &e);

@@ -276,6 +276,8 @@ static int take_tables(struct args *a, struct eval *v, struct param_preset *pres
         status = args_take(a, "model and text", setup_params, &v->setup);
     if (status == ARGS_GO)
         status = args_take(a, "conversations", chat_params, &v->setup.chat);
+    if (status == ARGS_GO)
+        status = args_take(a, "guards", guard_params, &v->setup.guard);
     if (status == ARGS_GO && !v->recipe.n_tasks)
         status = args_take(a, "thresholds of the verdict", verdict_params, &v->limits);
     return status == ARGS_GO ? args_finish(a) : status;

@@ -138,6 +138,7 @@ int cmd_score(int argc, char **argv)
                      .words_most = 2,
                      .tables = {{"options", params, &o},
                                 {"model and text", setup_params, &o.setup},
-                                {"conversations", chat_params, &o.setup.chat}}};
+                                {"conversations", chat_params, &o.setup.chat},
+                                {"guards", guard_params, &o.setup.guard}}};
     return args_run(&a, argc, argv, run, &o);
 }

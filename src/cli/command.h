@@ -36,6 +36,7 @@ int cmd_methods(int argc, char **argv);
 int cmd_forget(int argc, char **argv);
 int cmd_train(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
+int cmd_guard(int argc, char **argv);
 int cmd_head(int argc, char **argv);
 int cmd_influence(int argc, char **argv);
 int cmd_info(int argc, char **argv);

@@ -11,6 +11,7 @@
 #include "cli/eval.h"
 #include "cli/results.h"
 #include "data/check.h"
+#include "guard/guard.h"
 #include "report/cost.h"
 #include "suites/metrics.h"
 #include "suites/suite.h"
@@ -269,6 +270,44 @@ static int run_suite(struct evaluation *v, struct err *e)
     return suite_run(&v->suite, e) || compare_retrained(v, e);
 }
 
+/* How often guards fire on each data set: on what is to be kept, false refusals. */
+static int count_guards(const struct evaluation *v, int set, json_t *sets, struct err *e)
+{
+    const struct suite_set *of = &v->asked->recipe.sets[set];
+    struct dataset d = {0};
+    struct guard_count c;
+    int rc = dataset_build(&d, of->role, v->sets[set], v->asked->o.question_key, "answer",
+                           &v->s.encoder, e) ||
+             guards_count(v->s.guards, d.seqs, d.n, &c, e);
+    dataset_fini(&d);
+    if (rc)
+        return -1;
+    json_object_set_new(sets, of->name,
+                        json_pack("{s:i, s:i, s:i}", "prompts", c.prompts, "fired", c.fired,
+                                  "withheld", c.withheld));
+    log_note("guards: %s: fired on %d of %d prompts, would withhold %d of the true answers",
+             of->name, c.fired, c.prompts, c.withheld);
+    return 0;
+}
+
+/* Into the cost, and as notes. */
+static int tell_guards(const struct evaluation *v, json_t *cost, struct err *e)
+{
+    if (!v->s.guards)
+        return 0;
+    json_t *report = guards_report(v->s.guards, e), *sets = json_object();
+    int rc = report && sets ? 0 : -1;
+    for (int i = 0; i < v->asked->recipe.n_sets && !rc; i++)
+        rc = v->sets[i] ? count_guards(v, i, sets, e) : 0;
+    if (rc) {
+        json_decref(report);
+        json_decref(sets);
+        return -1;
+    }
+    json_object_set_new(report, "sets", sets);
+    return json_object_set_new(cost, "guards", report) ? err_no_memory(e, "guards") : 0;
+}
+
 static int show(struct evaluation *v, struct err *e)
 {
     const struct model_effort *of[] = {&v->backend.effort, &v->reference.effort,
@@ -287,7 +326,8 @@ static int show(struct evaluation *v, struct err *e)
     free(made_by);
     const struct eval_options *o = &v->asked->o;
     const struct results_options how = {o->out, o->json, &v->asked->limits, v->before};
-    int rc = cost ? eval_tell(v->asked, cost, v->backend.first_row, e) : -1;
+    int rc =
+        cost ? eval_tell(v->asked, cost, v->backend.first_row, e) || tell_guards(v, cost, e) : -1;
     if (!rc)
         rc = results_show(&v->suite, cost, &how, e);
     json_decref(cost);

@@ -40,6 +40,7 @@ static const struct command commands[] = {
     {"stats", "statistics of attacks and scores of papers from given numbers", cmd_stats},
     {"attack", "try to bring back what a model was made to forget", cmd_attack},
     {"canaries", "make secrets to insert into training data, and insert them", cmd_canaries},
+    {"guard", "list the guards, which leave the weights as they are", cmd_guard},
     {"generate", "continue prompts with a model", cmd_generate},
     {"serve", "a server with OpenAI's API, and a page to compare models", cmd_serve},
     {"score", "log-probabilities of answers under a model", cmd_score},

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "model/guarded.h"
+
 static void close_all(struct model *others, int n)
 {
     for (int i = 0; i < n; i++)
@@ -29,9 +31,16 @@ int ensemble_add(struct model *m, struct model *others, int n, struct err *e)
 
 int ensemble_refuse(const struct model *m, const char *what, struct err *e)
 {
+    if (m->guard)
+        return guard_refuse(m, what, e);
     return m->n_others ? err_set(e, "'%s' is one of an ensemble of %d models, which %s cannot take",
                                  m->path, m->n_others + 1, what)
                        : 0;
+}
+
+int guard_refuse(const struct model *m, const char *what, struct err *e)
+{
+    return m->guard ? err_set(e, "'%s' has a guard, which %s would not meet", m->path, what) : 0;
 }
 
 /* log sum exp of a row. */

@@ -10,7 +10,7 @@
 /* Gives a model open for reading n others, which it then owns (the array, too). They must share its
  * vocabulary; on failure they are closed. */
 int ensemble_add(struct model *m, struct model *others, int n, struct err *e);
-/* An error if it has others. `what` does not take it: "gradients". */
+/* An error if it has others, or a guard (model/guarded.h). `what` does not take it: "gradients". */
 int ensemble_refuse(const struct model *m, const char *what, struct err *e);
 /* Joins member k of n: after the last one, out [rows,V] = log mean_k softmax(z_k), where z [rows,V]
  * are the member's logits. Of the first member out may be z. */

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/sizes.h"
+#include "model/guarded.h"
 #include "model/session.h"
 
 enum {
@@ -37,6 +38,7 @@ struct running {
     int *live;          /* owned [n_lanes]: lanes at work, n_live of them, then the free */
     int *slot;          /* owned [n_lanes * contexts] what a step feeds, and where */
     struct seq *seqs;   /* owned, as many */
+    int *of, *first;    /* owned, as many: of which prompt, and from which token; for taps */
     device float *z;    /* owned [V] what the contexts predict together; NULL: one */
 };
 
@@ -123,11 +125,15 @@ static int feed(struct running *r, struct err *e)
         const struct generation *g = &r->out[l->answer];
         for (int k = 0; k < r->n_contexts; k++, n++) {
             r->slot[n] = r->live[i] * r->n_contexts + k;
+            r->of[n] = l->prompt;
+            r->first[n] = r->s.len[r->slot[n]];
             r->seqs[n] = l->fed ? (struct seq){.n = 1, .ids = &g->ids[g->n - 1]}
                                 : seq_rest(context(r, l->prompt, k), r->s.len[r->slot[n]]);
         }
         l->fed = true;
     }
+    if (r->o->taps)
+        r->o->taps->feed(r->o->taps->ctx, r->of, r->first, n);
     return session_feed(&r->s, r->slot, r->seqs, n, e);
 }
 
@@ -227,7 +233,7 @@ static void find_shared(struct running *r)
             int n = q == r->longest ? 0 : common(r, q);
             r->shared = n > r->shared ? n : r->shared;
         }
-    if (r->shared < LEAST_SHARED)
+    if (r->shared < LEAST_SHARED || r->o->taps)
         r->shared = 0;
 }
 
@@ -243,10 +249,16 @@ static int running_init(struct running *r, struct err *e)
         !(r->live = mem_alloc((size_t)r->n_lanes, sizeof *r->live, e)) ||
         !(r->slot = mem_alloc((size_t)slots, sizeof *r->slot, e)) ||
         !(r->seqs = mem_alloc((size_t)slots, sizeof *r->seqs, e)) ||
+        !(r->of = mem_alloc((size_t)slots, sizeof *r->of, e)) ||
+        !(r->first = mem_alloc((size_t)slots, sizeof *r->first, e)) ||
         (r->o->guidance && !(r->z = r->m->ops->alloc((size_t)r->m->cfg.vocab, e))) ||
         session_init(&r->s, r->m, slots + (r->shared > 0), max_len, e))
         return -1;
     r->s.count_masked = !r->o->mask_positions;
+    if (r->o->taps) {
+        r->s.taps = r->o->taps->taps;
+        r->s.n_taps = r->o->taps->n_taps;
+    }
     for (int i = 0; i < r->n_lanes; i++)
         r->live[i] = i;
     struct seq beginning = *r->longest;
@@ -269,6 +281,8 @@ int model_generate(struct generation *out, struct model *m, const struct seq *pr
     double tokens = bar ? bar->tokens : 0;
     if (n < 1 || o->max_new_tokens < 1)
         return 0;
+    if (m->guard && !o->unguarded)
+        return m->guard->generate(m->guard->ctx, out, m, prompts, n, o, bar, e);
     if (n > INT32_MAX / samples)
         return err_set(e, "%d answers to each of %d prompts are too many", samples, n);
     r.n_answers = n * samples;
@@ -284,6 +298,8 @@ int model_generate(struct generation *out, struct model *m, const struct seq *pr
     free(r.live);
     free(r.slot);
     free(r.seqs);
+    free(r.of);
+    free(r.first);
     m->ops->free(r.z);
     return rc;
 }

@@ -22,6 +22,8 @@ struct guidance {
     double strength;
 };
 
+struct pass_taps; /* model/guarded.h */
+
 struct generate_options {
     int max_new_tokens;
     int batch;          /* answers at once; 0: as many as a cache of 1 GiB holds, at most 32 */
@@ -40,6 +42,8 @@ struct generate_options {
     bool (*token)(void *ctx, int answer, const int *ids, int n);
     void *token_ctx;
     const volatile sig_atomic_t *interrupt; /* set: fail before the next step; NULL: never */
+    const struct pass_taps *taps;           /* nothing is shared between prompts then; NULL: none */
+    bool unguarded;                         /* past the model's guard */
     bool mask_positions; /* positions count only tokens with mask 1, as HF's generate does */
 };
 

@@ -67,7 +67,7 @@ static int choose(struct label_batches *b)
     long own = items[0].seq.n, paths = own;
     b->common[0] = 0;
     for (; i < n; i++) {
-        b->common[i] = seq_common(&items[i - 1].seq, &items[i].seq);
+        b->common[i] = b->apart ? 0 : seq_common(&items[i - 1].seq, &items[i].seq);
         all = b->common[i] < all ? b->common[i] : all;
         long limit = b->tokens > 0 ? most : most + 7L * all; /* what all share is computed again */
         own += items[i].seq.n - b->common[i];
@@ -134,9 +134,20 @@ int label_batches_take(struct label_batches *b, struct label_batch *out,
     return 0;
 }
 
-int label_batch_forward(struct model *m, const struct label_batch *b, struct pass *p,
-                        struct arena *a, struct err *e)
+int label_batch_forward(struct model *m, const struct label_batch *b, const struct pass_taps *taps,
+                        struct pass *p, struct arena *a, struct err *e)
 {
-    const struct forward how = {.keep = false};
+    struct forward how = {.keep = false};
+    if (taps) {
+        int *of = arena_take(a, (size_t)b->n, sizeof *of, e);
+        int *first = arena_zeros(a, (size_t)b->n, sizeof *first, e);
+        if (!of || !first)
+            return -1;
+        for (int i = 0; i < b->n; i++)
+            of[i] = b->items[i].index;
+        taps->feed(taps->ctx, of, first, b->n);
+        how.taps = taps->taps;
+        how.n_taps = taps->n_taps;
+    }
     return model_forward(m, &b->batch, &how, p, a, e);
 }

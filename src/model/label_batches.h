@@ -6,7 +6,7 @@
 #ifndef MODEL_LABEL_BATCHES_H
 #define MODEL_LABEL_BATCHES_H
 
-#include "model/forward.h"
+#include "model/guarded.h"
 
 /* A queued sequence, truncated after the last position whose logits are needed. */
 struct label_item {
@@ -19,6 +19,7 @@ struct label_batches {
     int *common;              /* owned: what each of the batch shares with the one before it */
     int n, next;              /* items; the first that no batch had yet */
     int tokens;               /* computed at once; 0: a good default */
+    bool apart;               /* no sequence shares a token with another */
 };
 
 struct label_batch {
@@ -46,8 +47,9 @@ void label_batches_fini(struct label_batches *b);
 int label_batches_take(struct label_batches *b, struct label_batch *out,
                        const struct model_config *c, struct arena *a, struct err *e);
 
-/* All layers over a batch: p->x holds the last one's output for its own tokens. */
-int label_batch_forward(struct model *m, const struct label_batch *b, struct pass *p,
-                        struct arena *a, struct err *e);
+/* All layers over a batch: p->x holds the last one's output for its own tokens. `taps` may be NULL.
+ */
+int label_batch_forward(struct model *m, const struct label_batch *b, const struct pass_taps *taps,
+                        struct pass *p, struct arena *a, struct err *e);
 
 #endif

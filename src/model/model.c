@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/sizes.h"
+#include "model/guarded.h"
 #include "model/lora.h"
 #include "model/store.h"
 
@@ -318,5 +319,7 @@ int model_fingerprint(const struct model *m, uint64_t *out, struct err *e)
         if (!(rc = model_fingerprint(&m->others[i], &other, e)))
             *out = hash_bytes(*out, &other, sizeof other);
     }
+    if (m->guard)
+        *out = hash_bytes(*out, &m->guard->fingerprint, sizeof m->guard->fingerprint);
     return rc;
 }

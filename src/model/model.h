@@ -15,7 +15,8 @@
 #include "tensor/file.h"
 #include "tensor/ops.h"
 
-struct lora; /* model/lora.h */
+struct lora;        /* model/lora.h */
+struct model_guard; /* model/guarded.h */
 
 /* Cosines and sines of rotations, owned [rope_len, rot/2]; NULL: no layer uses them. */
 struct rope_table {
@@ -54,7 +55,8 @@ struct model {
                                   * for their other keys on save; NULL: there is none */
     struct model *others; /* owned [n_others]: of an ensemble (model/ensemble.h); NULL: none */
     int n_others;
-    int *banned; /* owned [n_banned]: ids that generation never chooses; NULL: none */
+    struct model_guard *guard; /* borrowed: generation and scoring go through it; NULL: none */
+    int *banned;               /* owned [n_banned]: ids that generation never chooses; NULL: none */
     int n_banned;
 };
 

@@ -94,7 +94,7 @@ static void take(struct score *s, const struct said *said, const int *row)
 }
 
 static int compute(struct scores *out, struct model *m, const struct label_batch *b,
-                   bool distribution, struct arena *a, struct err *e)
+                   const struct score_options *o, struct arena *a, struct err *e)
 {
     const int n = 1 + m->n_others;
     struct head *h = arena_take(a, (size_t)n, sizeof *h, e);
@@ -103,10 +103,10 @@ static int compute(struct scores *out, struct model *m, const struct label_batch
     if (!h || !p)
         return -1;
     for (int k = 0; k < n; k++)
-        if (label_batch_forward(k ? &m->others[k - 1] : m, b, &p[k], a, e) ||
+        if (label_batch_forward(k ? &m->others[k - 1] : m, b, k ? NULL : o->taps, &p[k], a, e) ||
             head_init(&h[k], &p[k], &b->rows, false, a, e))
             return -1;
-    if (ask_head(&said, h, n, distribution, a, e))
+    if (ask_head(&said, h, n, o->distribution, a, e))
         return -1;
     const int *row = b->row;
     for (int i = 0; i < b->n; i++) {
@@ -124,9 +124,8 @@ static int score_batch(struct scores *out, struct model *m, const struct label_b
 {
     const struct batch_store *store = o->store;
     *recalled = store && store->recall(store->ctx, out, b);
-    if (!*recalled &&
-        (interrupt_check(o->interrupt, e) || compute(out, m, b, o->distribution, a, e) ||
-         (store && store->keep(store->ctx, out, b, e))))
+    if (!*recalled && (interrupt_check(o->interrupt, e) || compute(out, m, b, o, a, e) ||
+                       (store && store->keep(store->ctx, out, b, e))))
         return -1;
     for (int i = 0; i < b->n; i++) {
         struct score *s = &out->v[b->items[i].index];
@@ -147,11 +146,14 @@ int model_score(struct scores *out, struct model *m, const struct seq *seqs, int
     bool recalled;
     o = o ? o : &defaults;
     *out = (struct scores){0};
+    if (m->guard && !o->unguarded)
+        return m->guard->score(m->guard->ctx, out, m, seqs, n, o, bar, e);
     arena_init(&a);
     int rc = label_batches_init(&batches, seqs, n, o->tokens, e) ||
                      pools_init(out, seqs, n, o->distribution, e)
                  ? -1
                  : 0;
+    batches.apart = o->taps != NULL;
     long done = bar ? bar->done + n - batches.n : 0;
     double seen = bar ? bar->tokens : 0;
     while (!rc && batches.next < batches.n) {
@@ -261,7 +263,7 @@ static int run_batch(struct divergence *out, struct model *const *m, const struc
     struct both_said said;
     struct pass p[2];
     for (int k = 0; k < 2; k++)
-        if (label_batch_forward(m[k], b, &p[k], a, e) ||
+        if (label_batch_forward(m[k], b, NULL, &p[k], a, e) ||
             head_init(&h[k], &p[k], &b->rows, false, a, e))
             return -1;
     if (both_init(&said, b->rows.n, a, e))

@@ -31,12 +31,15 @@ struct scores {
 };
 
 struct batch_store; /* model/label_batches.h */
+struct pass_taps;   /* model/guarded.h */
 
 struct score_options {
     int tokens;        /* computed at once; 0: a good default, more where a long prefix is shared */
     bool distribution; /* mean, variance and rank are wanted */
     const struct batch_store *store; /* borrowed, of struct scores less label and nll; NULL: none */
     const volatile sig_atomic_t *interrupt; /* set: fail before the next batch; NULL: never */
+    const struct pass_taps *taps; /* nothing is shared between sequences then; NULL: none */
+    bool unguarded;               /* past the model's guard */
 };
 
 /* `o` may be NULL: the defaults. `bar` may be NULL; else it is stepped by sequences done, starting

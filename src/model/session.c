@@ -136,7 +136,7 @@ static int feed_one(struct session *s, const int *slot, const struct seq *seqs, 
 {
     const struct model_config *c = &s->m->cfg;
     struct keys keys;
-    const struct forward how = {.keys = &keys};
+    const struct forward how = {.keys = &keys, .taps = s->taps, .n_taps = s->n_taps};
     for (int i = 0; i < n; i++)
         if (seqs[i].n > s->max_len - s->len[slot[i]])
             return err_set(e, "a sequence of %d tokens does not fit its %d positions",

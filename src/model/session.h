@@ -23,6 +23,8 @@ struct session {
     bool masked;       /* some token has mask 0 */
     const int *rows;   /* borrowed: of the i-th sequence of the next passes the logits after its
                         * last rows[i] tokens are wanted, 0 or more; NULL: after one */
+    const struct tap *taps; /* borrowed: of every pass; not of other members' */
+    int n_taps;
     device float *k, *v; /* owned [L, slots*max_len, G*D] */
     size_t stride;       /* floats of a layer */
 

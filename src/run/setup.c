@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "guard/guard.h"
 #include "methods/method.h"
 #include "model/head.h"
 #include "model/lora.h"
@@ -49,6 +50,12 @@ const struct param chat_params[] = {
     TAG("assistant_end", ends, CHAT_ASSISTANT, "text after an answer, unless it is the last"),
     TAG("system_tag", tags, CHAT_SYSTEM, "text before the system message"),
     TAG("system_end", ends, CHAT_SYSTEM, "text after the system message"),
+    {0}};
+
+#define GUARD(field) offsetof(struct guard_options, field)
+const struct param guard_params[] = {
+    {"guard", PARAM_STRING, GUARD(guard), 0, 0, NULL, NULL, "NAMES|FILE",
+     "guards in front of the model, NAME:PARAMETER=VALUE,... joined by +; see 'unlearn guard'"},
     {0}};
 
 int chat_options_open(const struct chat_options *o, unsigned compat, const struct tokenizer *t,
@@ -203,7 +210,7 @@ static int open_others(struct model *m, char *const *members, int count, const c
     return ensemble_add(m, others, n, e);
 }
 
-int setup_open_ensemble(struct setup *s, const struct setup_options *o, struct err *e)
+static int open_members(struct setup *s, const struct setup_options *o, struct err *e)
 {
     struct model_name name;
     char **members;
@@ -227,6 +234,39 @@ int setup_open_ensemble(struct setup *s, const struct setup_options *o, struct e
     free_members(members, count);
     model_name_fini(&name);
     return rc;
+}
+
+static int open_assistant(void *ctx, struct model *m, const char *name, struct err *e)
+{
+    const struct setup *s = ctx;
+    return setup_open_frozen(m, "assistant", name, NULL, MODEL_STORED, &s->model, e);
+}
+
+int setup_guard(struct setup *s, struct err *e)
+{
+    struct guard_host host = {.model = &s->model, .open_model = open_assistant, .ctx = s};
+    if (!s->o->guard.guard)
+        return 0;
+    if (setup_has_tokenizer(s)) {
+        if (setup_text(s, e))
+            return -1;
+        host.tok = s->tokenizer;
+        host.qa = &s->qa;
+    }
+    if (!(s->guards = guards_open(s->o->guard.guard, &host, e)))
+        return -1;
+    s->model.guard = guards_hook(s->guards);
+    return 0;
+}
+
+int setup_open_ensemble(struct setup *s, const struct setup_options *o, struct err *e)
+{
+    if (open_members(s, o, e))
+        return -1;
+    if (!setup_guard(s, e))
+        return 0;
+    setup_close(s);
+    return -1;
 }
 
 int setup_open_scratch(struct setup *s, const struct setup_options *o, unsigned seed, struct err *e)
@@ -343,6 +383,7 @@ int setup_ids(struct setup *s, enum role role, const struct rows *rows, struct d
 
 void setup_close(struct setup *s)
 {
+    guards_close(s->guards);
     qa_fini(&s->qa);
     chat_close(&s->chat);
     tokenizer_close(s->tokenizer);

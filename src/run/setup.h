@@ -27,14 +27,23 @@ struct chat_options {
     struct chat_choice choice;
 };
 
+/* What stands between the model and its users (guard/guard.h). */
+struct guard_options {
+    const char *guard;         /* NULL: nothing */
+    const char *assist, *rule; /* models, and how their logits are joined: a guard, too */
+};
+
 struct setup_options {
     const char *model, *adapter;
     const char *compat;
     int64_t max_length, threads;
-    struct chat_options chat; /* a table of its own, chat_params */
+    struct chat_options chat;   /* a table of its own, chat_params */
+    struct guard_options guard; /* likewise, guard_params */
 };
 
-extern const struct param setup_params[], chat_params[];
+extern const struct param setup_params[], chat_params[], guard_params[];
+
+struct guards; /* guard/guard.h */
 
 struct setup {
     const struct setup_options *o; /* borrowed */
@@ -43,6 +52,7 @@ struct setup {
     struct tokenizer *tokenizer; /* owned; NULL until setup_text */
     struct chat chat;            /* ready after setup_text */
     struct qa_format qa;         /* what the encoder works with */
+    struct guards *guards;       /* owned: of the model; NULL: none */
     struct encoder encoder;      /* ready after setup_text; its ctx points into this struct */
 };
 
@@ -68,8 +78,11 @@ int setup_open_model(struct model *m, const char *name, const char *adapter,
 int setup_open(struct setup *s, const struct setup_options *o, enum model_access access,
                struct err *e);
 /* The same for reading; an ensemble's directory is one model, of which the shards are the members
- * (model/ensemble.h). */
+ * (model/ensemble.h). The guards of the options are in front of it. */
 int setup_open_ensemble(struct setup *s, const struct setup_options *o, struct err *e);
+/* Puts the guards of the options between the model and its users; nothing where there are none.
+ * setup_open_ensemble has done so. */
+int setup_guard(struct setup *s, struct err *e);
 /* The same by the headers of the model's files: for its sizes, its tokenizer and its data. */
 int setup_open_header(struct setup *s, const struct setup_options *o, struct err *e);
 /* A frozen model with the vocabulary of `like`; another vocabulary is refused. `what` it is, for
