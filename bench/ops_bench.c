@@ -35,7 +35,7 @@ static void linear_dx(struct arrays *x, int n, int i, int o)
 
 static void linear_dw(struct arrays *x, int n, int i, int o)
 {
-    ops->linear_dw(x->a, x->b, x->c, n, i, o);
+    ops->linear_dw(x->a, x->b, x->c, n, i, o, 1);
 }
 
 /* s sequences of t tokens. */
@@ -185,6 +185,12 @@ static const struct bench {
     {"linear 128, 576 -> 24576", linear, LINEAR(R, C, V / 2)},
     {"linear_dx 512, 576 -> 1536", linear_dx, LINEAR(N, C, F)},
     {"linear_dw 512, 576 -> 1536", linear_dw, LINEAR(N, C, F)},
+    {"linear_dx 16, 576 -> 1536", linear_dx, LINEAR(16, C, F)},
+    {"linear_dx 64, 576 -> 1536", linear_dx, LINEAR(64, C, F)},
+    {"linear_dx 64, 576 -> 24576", linear_dx, LINEAR(64, C, V / 2)},
+    {"linear_dw 16, 576 -> 1536", linear_dw, LINEAR(16, C, F)},
+    {"linear_dw 64, 576 -> 1536", linear_dw, LINEAR(64, C, F)},
+    {"linear_dw 64, 576 -> 24576", linear_dw, LINEAR(64, C, V / 2)},
     {"linear 1, 576 -> 1536", linear, LINEAR(1, C, F)},
     {"linear 1, 576 -> 24576", linear, LINEAR(1, C, V / 2)},
     {"linear 4, 576 -> 1536", linear, LINEAR(4, C, F)},

@@ -301,7 +301,7 @@ static void product_backward(void *ctx, const struct product *y)
     s->backward++;
     s->right &= has_sequences(s, y);
     s->m->ops->linear_dw(s->grads + w->at + (size_t)y->first * (size_t)y->in, y->dy, y->x, y->n,
-                         y->in, y->out);
+                         y->in, y->out, 1);
 }
 
 static void check_products(struct model *m, const char *name, struct arena *a)

@@ -27,7 +27,7 @@ static void run_gemm(const struct ops *o, struct record *r, struct rng *rng)
     float *x = take(r, N * C, rng), *w = take(r, V * C, rng), *y = take(r, N * V, rng);
     o->linear(y, x, w, N, C, V, 0);
     o->linear_dx(x, y, w, N, C, V, 1e-3f);
-    o->linear_dw(w, y, x, N, C, V);
+    o->linear_dw(w, y, x, N, C, V, 1);
     r->gemm = r->n;
     x = take(r, 4 * C, rng), w = take(r, V * C, rng), y = take(r, 4 * V, rng);
     o->linear(y, x, w, 4, C, V, 0); /* few rows need no sgemm */

@@ -5,21 +5,16 @@ static void check_linear_size(const struct ops *o, struct rng *r, int n, int i, 
 {
     const float betas[] = {0, 1, 0.5f};
     float *x = random_floats(r, (size_t)n * i, 1), *w = random_floats(r, (size_t)out * i, 1);
-    float *dy = random_floats(r, (size_t)n * out, 1), *dw = random_floats(r, (size_t)out * i, 1);
-    double *want = doubles(dw, (size_t)out * i), worst = 0;
+    float *dy = random_floats(r, (size_t)n * out, 1);
+    double worst = 0;
 
-    for (int a = 0; a < out; a++)
-        for (int b = 0; b < i; b++)
-            for (int t = 0; t < n; t++)
-                want[a * i + b] += (double)dy[t * out + a] * x[t * i + b];
-    o->linear_dw(dw, dy, x, n, i, out);
-    worst = distance(dw, want, (size_t)out * i);
-    free(want);
     for (int k = 0; k < 3; k++) {
         float beta = betas[k], *y = filled((size_t)n * out, beta == 0 ? NAN : 2);
         float *dx = filled((size_t)n * i, beta == 0 ? NAN : 3);
+        float *dw = filled((size_t)out * i, beta == 0 ? NAN : 4);
         o->linear(y, x, w, n, i, out, beta);
         o->linear_dx(dx, dy, w, n, i, out, beta);
+        o->linear_dw(dw, dy, x, n, i, out, beta);
         for (int t = 0; t < n; t++) {
             for (int a = 0; a < out; a++) {
                 double s = 2 * beta;
@@ -34,15 +29,22 @@ static void check_linear_size(const struct ops *o, struct rng *r, int n, int i, 
                 worst = fmax(worst, distance(&dx[t * i + b], &s, 1));
             }
         }
+        for (int a = 0; a < out; a++)
+            for (int b = 0; b < i; b++) {
+                double s = 4 * beta;
+                for (int t = 0; t < n; t++)
+                    s += (double)dy[t * out + a] * x[t * i + b];
+                worst = fmax(worst, distance(&dw[a * i + b], &s, 1));
+            }
         free(y);
         free(dx);
+        free(dw);
     }
     ok(worst < 5e-6, "%s linear %d x %d -> %d, beta 0 over NaN, 1, 0.5: off by %.1e", o->name, n, i,
        out, worst);
     free(x);
     free(w);
     free(dy);
-    free(dw);
 }
 
 static void check_linear(const struct ops *o)
@@ -50,13 +52,18 @@ static void check_linear(const struct ops *o)
     const int sizes[][3] = {{1, 7, 5},   {1, 64, 200}, {2, 33, 17},  {3, 64, 48}, {5, 1, 1},
                             {16, 20, 9}, {17, 20, 9},  {7, 100, 31}, {40, 65, 67}};
     struct rng r;
+    bool none = true;
     rng_seed(&r, 1);
     for (int k = 0; k < 9; k++)
         check_linear_size(o, &r, sizes[k][0], sizes[k][1], sizes[k][2]);
     o->linear(NULL, NULL, NULL, 0, 4, 4, 0);
     o->linear_dx(NULL, NULL, NULL, 0, 4, 4, 0);
-    o->linear_dw(NULL, NULL, NULL, 0, 4, 4);
-    ok(true, "%s linear on no rows does nothing", o->name);
+    float *dw = filled(16, NAN);
+    o->linear_dw(dw, NULL, NULL, 0, 4, 4, 0);
+    for (int k = 0; k < 16; k++)
+        none &= dw[k] == 0;
+    free(dw);
+    ok(none, "%s linear on no rows does nothing, and its dw is 0", o->name);
 }
 
 static void check_bias(const struct ops *o)

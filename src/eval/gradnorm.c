@@ -42,8 +42,7 @@ static void add_square(void *ctx, const struct product *y)
         *square += o->dot(g->room, g->room + nn, nn);
     } else {
         size_t count = (size_t)y->in * (size_t)y->out;
-        o->fill(g->room, 0, count);
-        o->linear_dw(g->room, y->dy, y->x, y->n, y->in, y->out);
+        o->linear_dw(g->room, y->dy, y->x, y->n, y->in, y->out, 0);
         *square += o->dot(g->room, g->room, count);
     }
 }

@@ -189,7 +189,7 @@ void kfac_project_back(const struct kfac *k, int i, device float *g, device floa
         return;
     o->linear_dx(scratch, g, k->maps[at->input].a, at->out, at->in, at->in, 0);
     o->fill(g, 0, kfac_area(at));
-    o->linear_dw(g, at->s, scratch, at->out, at->in, at->out);
+    o->linear_dw(g, at->s, scratch, at->out, at->in, at->out, 1);
 }
 
 /* g /= Lambda + damping. */

@@ -13,8 +13,8 @@ static void add_covariances(struct walk *w, int i, const struct product *y)
     const struct ops *o = w->k->m->ops;
     const struct kfac_map *at = &w->k->maps[i];
     if (at->input == i)
-        o->linear_dw(at->a, y->x, y->x, y->n, y->in, y->in);
-    o->linear_dw(at->s, y->dy, y->dy, y->n, y->out, y->out);
+        o->linear_dw(at->a, y->x, y->x, y->n, y->in, y->in, 1);
+    o->linear_dw(at->s, y->dy, y->dy, y->n, y->out, y->out, 1);
 }
 
 /* Lambda += (Q_S^T G Q_A)^2 of each row, from the projected inputs and output gradients of its
@@ -40,9 +40,8 @@ static void add_lambda(struct walk *w, int i, const struct product *y)
     }
     for (int q = 0; q < y->n_seqs && !w->failed; q++) {
         const size_t first = (size_t)y->start[q];
-        o->fill(g, 0, kfac_area(at));
         o->linear_dw(g, s + first * (size_t)y->out, x + first * (size_t)y->in,
-                     y->start[q + 1] - y->start[q], y->in, y->out);
+                     y->start[q + 1] - y->start[q], y->in, y->out, 0);
         o->add_squares(at->lambda, 1, g, kfac_area(at));
     }
 }

@@ -17,10 +17,8 @@ static device float *gradient_of(struct walk *w, int i, const struct product *y)
 {
     const size_t n = kfac_area(&w->k->maps[i]);
     device float *g = walk_room(w, &w->g, &w->g_room, n);
-    if (g) {
-        w->k->m->ops->fill(g, 0, n);
-        w->k->m->ops->linear_dw(g, y->dy, y->x, y->n, y->in, y->out);
-    }
+    if (g)
+        w->k->m->ops->linear_dw(g, y->dy, y->x, y->n, y->in, y->out, 0);
     return g;
 }
 

@@ -82,14 +82,31 @@ static void embed(const struct pass *p, device float *x)
     pass_tap(p, PLACE_RESID, -1, x);
 }
 
+void pass_set_grad(const struct pass *p, int i, device float *grads)
+{
+    const struct weight *w = &p->m->table.v[i];
+    if (!p->how.unset || !p->how.unset[i])
+        return;
+    p->m->ops->fill(grads + w->at, 0, w->count);
+    p->how.unset[i] = false;
+}
+
+/* The gradient of a table of rows, NULL: not wanted. */
+static device float *table_grad(const struct pass *p, enum slot slot, device float *grads)
+{
+    device float *d = weight_grad(&p->m->table, slot, -1, grads);
+    if (d)
+        pass_set_grad(p, weight_index(&p->m->table, slot, -1), grads);
+    return d;
+}
+
 /* Adds what dx [N,C] gives the tables, where it is wanted. */
 static void embed_back(const struct pass *p, device float *dx, device float *grads)
 {
     const struct model *m = p->m;
     const struct model_config *c = &m->cfg;
     const struct batch *b = p->batch;
-    device float *dpos = weight_grad(&m->table, W_POS, -1, grads);
-    device float *dembed = weight_grad(&m->table, W_EMBED, -1, grads);
+    device float *dpos = table_grad(p, W_POS, grads), *dembed = table_grad(p, W_EMBED, grads);
     pass_tap_back(p, PLACE_RESID, -1, dx);
     if (dpos)
         m->ops->embed_back(dpos + first_position(c), dx, b->pos, b->n_tokens, c->width, 1);
@@ -269,5 +286,7 @@ int pass_backward(struct pass *p, device float *dx, device float *grads, struct 
     }
     if (!lowest)
         embed_back(p, dx, grads);
+    for (int i = 0; grads && i < p->m->table.n; i++)
+        pass_set_grad(p, i, grads);
     return 0;
 }

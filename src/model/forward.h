@@ -133,6 +133,9 @@ struct forward {
     bool recompute;          /* of what keep keeps only the layers' inputs; the rest is made again
                               * in the backward, from the same numbers: the same bits */
     bool training;           /* dropout */
+    bool *unset; /* [table.n] gradients that hold nothing yet: the backward writes them instead of
+                  * adding to them, the first time, and clears those that nothing reaches; it resets
+                  * the flags. NULL: none */
     const struct keys *keys; /* NULL: every sequence attends to its own path; not if keep */
     const struct tap *taps;
     int n_taps;
@@ -207,6 +210,9 @@ const device float *pass_states(const struct pass *p, int layers);
  * loss / d p->x. dx is overwritten. The pass is used up: its activations are overwritten. */
 int pass_backward(struct pass *p, device float *dx, device float *grads, struct arena *a,
                   struct err *e);
+
+/* Clears the gradient of weight i if it is unset: before something is added to a part of it. */
+void pass_set_grad(const struct pass *p, int i, device float *grads);
 
 /* Bytes that a forward takes for N tokens, with the [N,C] gradient of its output where it is kept;
  * and those that a backward takes on top. For planning. */

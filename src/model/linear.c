@@ -119,6 +119,21 @@ static void apply(const struct pass *p, const struct matrix *w, device float *y,
     }
 }
 
+/* dW of these rows += dy^T x; = where the weight's gradient holds nothing yet. */
+static void weight_back(const struct pass *p, const struct matrix *w, device float *grads,
+                        const device float *dy, const device float *x, int n)
+{
+    const struct weight *row = &p->m->table.v[w->index];
+    const bool whole = (size_t)w->out * (size_t)w->in == row->count;
+    bool *unset = p->how.unset ? p->how.unset + w->index : NULL;
+    const float beta = whole && unset && *unset ? 0 : 1;
+    if (beta == 0)
+        *unset = false;
+    else
+        pass_set_grad(p, w->index, grads);
+    p->m->ops->linear_dw(grads + row->at + w->first * (size_t)w->in, dy, x, n, w->in, w->out, beta);
+}
+
 static void apply_back(const struct pass *p, const struct matrix *w, device float *grads,
                        device float *dx, const device float *dy, const device float *x, int n,
                        float beta)
@@ -128,7 +143,7 @@ static void apply_back(const struct pass *p, const struct matrix *w, device floa
     const struct weight *row = &m->table.v[w->index];
     device float *db = weight_grad(&m->table, w->bias, w->layer, grads);
     if (grads && row->wants_grad)
-        m->ops->linear_dw(grads + row->at + w->first * (size_t)w->in, dy, x, n, w->in, w->out);
+        weight_back(p, w, grads, dy, x, n);
     if (db)
         m->ops->bias_back(db + w->first, dy, n, w->out);
     if (tap && tap->backward) {

@@ -291,11 +291,11 @@ static void block_back(const struct model *m, const struct block *b, size_t firs
     size_t count = (size_t)b->n * (size_t)b->in;
     x = project(m, b, x);
     if (grads && b->b->wants_grad)
-        m->ops->linear_dw(grads + b->b->at + first * (size_t)l->rank, dy, l->u, b->n, l->rank, out);
+        m->ops->linear_dw(grads + b->b->at + first * (size_t)l->rank, dy, l->u, b->n, l->rank, out, 1);
     m->ops->linear_dx(l->du, dy, b->wb, b->n, l->rank, out, 0);
     m->ops->scale(l->du, l->scale, (size_t)b->n * (size_t)l->rank);
     if (grads && b->a->wants_grad)
-        m->ops->linear_dw(grads + b->a->at, l->du, x, b->n, b->in, l->rank);
+        m->ops->linear_dw(grads + b->a->at, l->du, x, b->n, b->in, l->rank, 1);
     if (!dx)
         return;
     m->ops->linear_dx(b->drops ? l->x : dx, l->du, b->wa, b->n, b->in, l->rank, !b->drops);

@@ -29,7 +29,7 @@ static int gradient(const void *params_, struct gradient *g, struct err *e)
     if (gradient_add(g, GOAL_BIT(GOAL_FORGET), e))
         return -1;
     gradient_save(g, g->copy[0]);
-    engine_zero_grads(g->engine);
+    engine_drop_grads(g->engine);
     if (gradient_add(g, GOAL_BIT(GOAL_WRAPPER), e))
         return -1;
     if (!p->project_tensors)

@@ -28,7 +28,7 @@ static int sam(const void *params, struct gradient *g, struct err *e)
     weights_save(m, g->copy[0]);
     if (norm > 0)
         weights_shift(m, p->sam_rho / norm, g->engine->grads);
-    engine_zero_grads(g->engine);
+    engine_drop_grads(g->engine);
     int rc = gradient_add(g, GOAL_BIT(GOAL_FORGET), e);
     weights_restore(m, g->copy[0]);
     return rc ? rc : gradient_add(g, GOAL_BIT(GOAL_RETAIN), e);

@@ -79,9 +79,11 @@ static int gnr(const void *params, struct gradient *g, struct err *e)
         return gradient_add(g, GOALS_METHOD, e);
     if (take_gradient(g, &norm, e))
         return -1;
-    engine_zero_grads(g->engine);
-    if (norm == 0)
+    engine_drop_grads(g->engine);
+    if (norm == 0) {
+        engine_settle_grads(g->engine);
         return finish(g, 0, e);
+    }
     if (pass_at(g, r / norm, g->copy[1], 0, NULL, e))
         return back(g);
     gradient_scale(g, -1);
@@ -93,13 +95,13 @@ static int gnr(const void *params, struct gradient *g, struct err *e)
 /* d into copy 2; its length. */
 static int take_change(struct gradient *g, double step, double *length, struct err *e)
 {
-    engine_zero_grads(g->engine);
+    engine_drop_grads(g->engine);
     if (pass_at(g, step, g->copy[1], 0, NULL, e))
         return -1;
     gradient_axpy(g, -1, g->copy[1]);
     gradient_save(g, g->copy[2]);
     *length = gradient_norm(g);
-    engine_zero_grads(g->engine);
+    engine_drop_grads(g->engine);
     return 0;
 }
 

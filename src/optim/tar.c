@@ -124,7 +124,7 @@ static int attack(struct attacker *a, const struct tar *p, struct gradient *g, l
         a->rows[k] = a->pool[role][rng_below(&a->rng, (uint32_t)a->n_pool[role])];
     mb.rows[role] = a->rows;
     mb.n[role] = (int)p->tar_batch;
-    engine_zero_grads(g->engine);
+    engine_drop_grads(g->engine);
     if (gradient_add_rows(g, role == ROLE_RETAIN ? ATTACK_RETAIN : ATTACK_FORGET, &mb, &loss, e))
         return -1;
     for (int k = 0; k < m->table.n; k++) {
@@ -141,7 +141,7 @@ static int resist(const struct tar *p, struct gradient *g, long i, struct err *e
 {
     const struct model *m = g->engine->model;
     double weight = p->tar_scale * exp(p->tar_lambda * (double)(i - (p->tar_steps - 1)));
-    engine_zero_grads(g->engine);
+    engine_drop_grads(g->engine);
     if (gradient_add(g, RESIST, e))
         return -1;
     m->ops->axpy(g->copy[GATHERED], (float)weight, g->engine->grads, m->table.moving);
@@ -166,7 +166,7 @@ static int gradient(const void *params_, struct gradient *g, struct err *e)
         return -1;
     int rc = play(&a, p, g, e);
     weights_restore(g->engine->model, g->copy[W]);
-    engine_zero_grads(g->engine);
+    engine_drop_grads(g->engine);
     if (rc || gradient_add(g, GOALS_METHOD | STAY, e))
         return -1;
     gradient_axpy(g, 1, g->copy[GATHERED]);

@@ -15,7 +15,7 @@
 /* cpu_linear.c */
 void CPU(linear)(float *out, const float *x, const float *w, int n, int i, int o, float beta);
 void CPU(linear_dx)(float *dx, const float *dout, const float *w, int n, int i, int o, float beta);
-void CPU(linear_dw)(float *dw, const float *dout, const float *x, int n, int i, int o);
+void CPU(linear_dw)(float *dw, const float *dout, const float *x, int n, int i, int o, float beta);
 void CPU(bias)(float *out, const float *b, int n, int o);
 void CPU(bias_back)(float *db, const float *dout, int n, int o);
 

@@ -126,9 +126,10 @@ struct ops {
                              int n, int i, int o, float beta);
     /* to = elements first .. first + n - 1 in f32; both are multiples of the type's block. */
     void (*unpack)(device float *to, const struct stored *w, size_t first, size_t n);
-    /* dw[o,i] += dout[n,o]^T x[n,i] */
+    /* dw[o,i] = dout[n,o]^T x[n,i] + beta * dw; without rows 0, or nothing where
+     * beta is not 0 */
     void (*linear_dw)(device float *dw, const device float *dout, const device float *x, int n,
-                      int i, int o);
+                      int i, int o, float beta);
     /* out[n,o] += b[o];  db[o] += sum_n dout */
     void (*bias)(device float *out, const device float *b, int n, int o);
     void (*bias_back)(device float *db, const device float *dout, int n, int o);

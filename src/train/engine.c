@@ -21,6 +21,7 @@ void engine_fini(struct engine *g)
     frozen_fini(g);
     if (g->grads)
         g->model->ops->free(g->grads);
+    free(g->unset);
     arena_fini(&g->arena);
     *g = (struct engine){0};
 }
@@ -28,18 +29,50 @@ void engine_fini(struct engine *g)
 int engine_reserve_grads(struct engine *g, struct err *e)
 {
     size_t n = g->model->table.grads;
+    if (g->n_unset < g->model->table.n) {
+        free(g->unset);
+        g->n_unset = g->model->table.n;
+        if (!(g->unset = mem_alloc((size_t)g->n_unset, sizeof *g->unset, e)))
+            return g->n_unset = 0, -1;
+    }
     if (g->grads && n <= g->grads_room)
         return 0;
     g->model->ops->free(g->grads);
     g->grads = g->model->ops->alloc(n, e);
     g->grads_room = n;
+    engine_drop_grads(g);
     return g->grads ? 0 : -1;
 }
 
 void engine_zero_grads(struct engine *g)
 {
-    if (g->grads)
-        g->model->ops->fill(g->grads, 0, g->grads_room);
+    if (!g->grads)
+        return;
+    g->model->ops->fill(g->grads, 0, g->grads_room);
+    memset(g->unset, 0, (size_t)g->n_unset * sizeof *g->unset);
+}
+
+/* Vectors are small, and products with adapters come in parts: these are cleared at once. */
+void engine_drop_grads(struct engine *g)
+{
+    const struct weight_table *t = &g->model->table;
+    BUG_ON(g->grads && t->n > g->n_unset);
+    for (int i = 0; g->grads && i < t->n; i++) {
+        const struct weight *w = &t->v[i];
+        g->unset[i] = w->wants_grad && i < t->n_model && w->n_dims == 2;
+        if (w->wants_grad && !g->unset[i])
+            g->model->ops->fill(g->grads + w->at, 0, w->count);
+    }
+}
+
+void engine_settle_grads(struct engine *g)
+{
+    const struct weight_table *t = &g->model->table;
+    for (int i = 0; g->grads && i < t->n; i++) {
+        if (g->unset[i])
+            g->model->ops->fill(g->grads + t->v[i].at, 0, t->v[i].count);
+        g->unset[i] = false;
+    }
 }
 
 int engine_add(struct engine *g, const struct objective *o, struct err *e)

@@ -101,6 +101,8 @@ struct engine {
     bool measuring;      /* losses of the model in evaluation mode: without dropout */
     device float *grads; /* owned, flat by weight.at; NULL until the first micro-batch */
     size_t grads_room;
+    bool *unset; /* owned [n_unset] by weight: its part of grads holds nothing yet (struct forward) */
+    int n_unset;
     struct ref_cache ref_logp[ROLE_COUNT];
     struct kept_states kept[ENGINE_MAX_OBJECTIVES][1 + TERM_MAX_HELPERS]; /* reference, helpers */
     size_t keep_bytes; /* at most so many in all of them */
@@ -177,9 +179,14 @@ int engine_sampled(struct engine *g, const struct micro *mb, double n_labels, st
                    long *tokens, struct err *e);
 /* How many layers the objective's term needs. */
 int objective_layers(const struct engine *g, const struct objective *o);
-/* Allocates the gradient buffer if needed. engine_micro calls it. */
+/* Allocates the gradient buffer if needed, with nothing in it (engine_drop_grads). engine_micro
+ * calls it. */
 int engine_reserve_grads(struct engine *g, struct err *e);
 void engine_zero_grads(struct engine *g);
+/* The same, later: the next pass overwrites what it reaches of grads and clears the rest. Before
+ * that only engine_settle_grads, which clears at once, makes them readable. */
+void engine_drop_grads(struct engine *g);
+void engine_settle_grads(struct engine *g);
 /* Bytes of hidden states that are kept; for the ledger. */
 size_t frozen_bytes_kept(const struct engine *g);
 

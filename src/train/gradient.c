@@ -29,7 +29,7 @@ void gradient_start(struct gradient *g, long step, int n, long repeats)
     g->passes = 0;
     memset(g->loss, 0, sizeof g->loss);
     memset(g->micro, 0, (size_t)n * sizeof *g->micro);
-    engine_zero_grads(g->engine);
+    engine_drop_grads(g->engine);
 }
 
 /* Records the losses of micro-batch k, unless an earlier pass has recorded the objective. */
@@ -51,6 +51,7 @@ static void take_mask(struct gradient *g)
 {
     if (g->engine->frozen)
         return;
+    engine_settle_grads(g->engine); /* if no micro-batch has rows */
     g->masked = mask_gradient(g->engine->model, g->engine->grads);
     g->passes++;
 }

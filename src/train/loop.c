@@ -128,7 +128,7 @@ static int estimate_curvature(struct train_run *r, long step, struct err *e)
     struct optim_step s = optim_step_of(r, step);
     optim_estimate(r->optim, r->t->optim.params, &s, labels);
     r->estimated = true;
-    engine_zero_grads(r->t->engine);
+    engine_drop_grads(r->t->engine);
     return 0;
 }
 

@@ -264,6 +264,7 @@ static int pass_forward(struct micro_pass *w, int layers)
                                 .keep = true,
                                 .recompute = g->recompute,
                                 .training = !g->measuring,
+                                .unset = g->frozen ? NULL : g->unset,
                                 .taps = w->taps,
                                 .n_taps = w->n_taps};
     w->grads = g->frozen ? NULL : g->grads;

@@ -457,6 +457,7 @@ int private_gradient(const struct private_rule *rule, struct gradient *g, struct
     int rows = 0;
     if (engine_reserve_grads(g->engine, e))
         return -1;
+    engine_settle_grads(g->engine);
     for (int k = 0; k < g->n; k++) {
         const struct micro *mb = &g->order->micro[g->first + k];
         g->stopped = g->stop && *g->stop;
