@@ -33,7 +33,7 @@ static void sequences(struct seq *s, int *ids, uint8_t *mask)
 }
 
 /* The sum of all labels' log-probabilities, negated; with how.keep its gradient in grads, unless
- * that is NULL. */
+ * that is NULL; how.unset: on top of what is there. */
 static double loss_with(struct model *m, const struct forward *how, float *grads, struct arena *a)
 {
     struct err e;
@@ -60,7 +60,7 @@ static double loss_with(struct model *m, const struct forward *how, float *grads
     }
     if (!how->keep)
         return loss;
-    if (grads)
+    if (grads && !how->unset)
         memset(grads, 0, m->table.grads * sizeof *grads);
     head_logp_back(&h, g, lse, grads);
     if (head_finish_back(&h, dx, grads, a, &e) || pass_backward(&p, dx, grads, a, &e))
@@ -325,6 +325,36 @@ static void check_products(struct model *m, const char *name, struct arena *a)
     free(s.grads);
 }
 
+/* Gradients that hold nothing yet are written, those of other passes added to; what is not reached
+ * is cleared: the vectors, which are set here, are 0 before. */
+static void check_unset(struct model *m, const char *name, struct arena *a)
+{
+    struct err e;
+    const size_t n = m->table.grads;
+    float *want = mem_alloc(n, sizeof *want, &e), *grads = mem_alloc(n, sizeof *grads, &e);
+    bool *unset = mem_alloc((size_t)m->table.n, sizeof *unset, &e), same = true, none = true,
+         twice = true;
+    loss_with(m, &(struct forward){.keep = true}, want, a);
+    for (int i = 0; i < m->table.n; i++) {
+        const struct weight *w = &m->table.v[i];
+        unset[i] = w->n_dims == 2;
+        for (size_t k = 0; k < w->count && unset[i]; k++)
+            grads[w->at + k] = NAN;
+    }
+    loss_with(m, &(struct forward){.keep = true, .unset = unset}, grads, a);
+    for (size_t k = 0; k < n; k++)
+        same &= grads[k] == want[k];
+    for (int i = 0; i < m->table.n; i++)
+        none &= !unset[i];
+    loss_with(m, &(struct forward){.keep = true, .unset = unset}, grads, a);
+    for (size_t k = 0; k < n; k++)
+        twice &= fabsf(grads[k] - 2 * want[k]) <= 1e-5f * (1 + fabsf(want[k]));
+    ok(same && none && twice, "%s: gradients that are unset are written, then added to", name);
+    free(want);
+    free(grads);
+    free(unset);
+}
+
 /* layout_load undoes layout_store, which moves every number of the weights that it concerns. */
 static void check_layouts(const struct model *m, const char *name)
 {
@@ -382,6 +412,7 @@ int main(void)
             check_gradient(&m, name, &a);
             check_taps(&m, name, &a);
             check_products(&m, name, &a);
+            check_unset(&m, name, &a);
             check_frozen(&m, name, &a);
             check_generation(&m, name, &a);
             check_layouts(&m, name);
