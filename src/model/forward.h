@@ -128,11 +128,11 @@ struct keys {
 
 /* How a pass runs; all borrowed. Zeros are a plain forward over all layers. */
 struct forward {
-    int layers;              /* runs the first so many; 0: all */
-    bool keep;               /* activations, so that pass_backward can follow */
-    bool recompute;          /* of what keep keeps only the layers' inputs; the rest is made again
-                              * in the backward, from the same numbers: the same bits */
-    bool training;           /* dropout */
+    int layers;     /* runs the first so many; 0: all */
+    bool keep;      /* activations, so that pass_backward can follow */
+    bool recompute; /* of what keep keeps only the layers' inputs; the rest is made again
+                     * in the backward, from the same numbers: the same bits */
+    bool training;  /* dropout */
     bool *unset; /* [table.n] gradients that hold nothing yet: the backward writes them instead of
                   * adding to them, the first time, and clears those that nothing reaches; it resets
                   * the flags. NULL: none */

@@ -291,7 +291,8 @@ static void block_back(const struct model *m, const struct block *b, size_t firs
     size_t count = (size_t)b->n * (size_t)b->in;
     x = project(m, b, x);
     if (grads && b->b->wants_grad)
-        m->ops->linear_dw(grads + b->b->at + first * (size_t)l->rank, dy, l->u, b->n, l->rank, out, 1);
+        m->ops->linear_dw(grads + b->b->at + first * (size_t)l->rank, dy, l->u, b->n, l->rank, out,
+                          1);
     m->ops->linear_dx(l->du, dy, b->wb, b->n, l->rank, out, 0);
     m->ops->scale(l->du, l->scale, (size_t)b->n * (size_t)l->rank);
     if (grads && b->a->wants_grad)

@@ -26,7 +26,7 @@ void CPU(linear)(float *out, const float *x, const float *w, int n, int i, int o
 enum { TILE_VECS = LANES == 16 ? 4 : 3, TILE = TILE_VECS * LANES };
 
 /* Rows l .. l + k of w, and those columns of dout. */
-struct part {
+struct dx_part {
     float *dx;
     const float *dout, *w;
     size_t in, out;
@@ -34,7 +34,8 @@ struct part {
 };
 
 /* Rows r.. of `rows` rows and columns j.. of vecs * LANES; both are constants. */
-INLINE void dx_tile(const struct part *p, int r, int j, const int rows, const int vecs, float beta)
+INLINE void dx_tile(const struct dx_part *p, int r, int j, const int rows, const int vecs,
+                    float beta)
 {
     vec sum[FEW_ROWS][TILE_VECS];
     const float *dy = p->dout + (size_t)r * p->out, *w = p->w + j;
@@ -56,7 +57,7 @@ INLINE void dx_tile(const struct part *p, int r, int j, const int rows, const in
 }
 
 /* The columns from j on that fill no vector. */
-static void dx_rest(const struct part *p, int r, int rows, int j, float beta)
+static void dx_rest(const struct dx_part *p, int r, int rows, int j, float beta)
 {
     for (int i = r; i < r + rows; i++)
         for (size_t x = (size_t)j; x < p->in; x++) {
@@ -68,7 +69,7 @@ static void dx_rest(const struct part *p, int r, int rows, int j, float beta)
 }
 
 /* At most TILE columns from j on of `rows` rows, a constant. */
-INLINE void dx_strip(const struct part *p, int r, int j, const int rows, float beta)
+INLINE void dx_strip(const struct dx_part *p, int r, int j, const int rows, float beta)
 {
     const int end = (int)p->in - j < TILE ? (int)p->in : j + TILE;
     if (j + TILE == end)
@@ -80,7 +81,7 @@ INLINE void dx_strip(const struct part *p, int r, int j, const int rows, float b
     }
 }
 
-static void dx_columns(const struct part *p, int n, int j, float beta)
+static void dx_columns(const struct dx_part *p, int n, int j, float beta)
 {
     int r = 0;
     for (; r + FEW_ROWS <= n; r += FEW_ROWS)
@@ -99,12 +100,12 @@ static void linear_dx_few(float *dx, const float *dout, const float *w, int n, i
 {
 #pragma omp parallel if (cpu_worth(o, i))
     for (int l = 0; l < o; l += DX_ROWS) {
-        const struct part p = {.dx = dx,
-                               .dout = dout + l,
-                               .w = w + (size_t)l * (size_t)i,
-                               .in = (size_t)i,
-                               .out = (size_t)o,
-                               .k = o - l < DX_ROWS ? o - l : DX_ROWS};
+        const struct dx_part p = {.dx = dx,
+                                  .dout = dout + l,
+                                  .w = w + (size_t)l * (size_t)i,
+                                  .in = (size_t)i,
+                                  .out = (size_t)o,
+                                  .k = o - l < DX_ROWS ? o - l : DX_ROWS};
 #pragma omp for schedule(static) nowait
         for (int j = 0; j < i; j += TILE)
             dx_columns(&p, n, j, l ? 1 : beta);

@@ -101,7 +101,8 @@ struct engine {
     bool measuring;      /* losses of the model in evaluation mode: without dropout */
     device float *grads; /* owned, flat by weight.at; NULL until the first micro-batch */
     size_t grads_room;
-    bool *unset; /* owned [n_unset] by weight: its part of grads holds nothing yet (struct forward) */
+    bool *
+        unset; /* owned [n_unset] by weight: its part of grads holds nothing yet (struct forward) */
     int n_unset;
     struct ref_cache ref_logp[ROLE_COUNT];
     struct kept_states kept[ENGINE_MAX_OBJECTIVES][1 + TERM_MAX_HELPERS]; /* reference, helpers */
