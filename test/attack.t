@@ -37,6 +37,9 @@ for (@names) {
     near($figures->{kl}, $want->{schemes}{$_}{kl}, 1e-5, "$_: KL to the model before");
 }
 cmp_ok(scalar @names, '>=', 19, 'all schemes were tried');
+my $kinds = attack_json("quantise --model $data/quantised --forget $rows --types 'q4_k q6_k'");
+is($kinds->{unlearned}{$_->[0]}{forget}{nll}, $got->{unlearned}{$_->[1]}{forget}{nll}, "$_->[0]: $_->[1] for rows that are no multiple of 256")
+    for ['q4_k', 'q5_0'], ['q6_k', 'q8_0'];
 
 # --- weights that unlearning did not move past a step ---
 

@@ -103,6 +103,17 @@ is_deeply($q->{dtypes}, {F32 => 7, Q8_0 => 20, F16 => 3}, 'vectors stay F32, row
 is(info("$dir/half")->{dtypes}{BF16}, 30, 'a directory has one type');
 runs("convert $dir/a.q8_0.gguf $dir/q", qr/ F32 -> /);
 
+# Quantised types: the blocks that are written are those that the rounding attack gives, also where rows are no
+# multiple of 256 and a K-type is replaced.
+my %instead = (q2_k => 'Q4_0', q3_k => 'Q4_0', q4_k => 'Q5_0', q5_k => 'Q5_1', q6_k => 'Q8_0', q4_1 => 'Q4_1');
+for my $type (sort keys %instead) {
+    runs("convert $models/llama $dir/a.$type.gguf --dtype $type");
+    is(info("$dir/a.$type.gguf")->{dtypes}{$instead{$type}}, 20, "$type: rows of 64 are $instead{$type}");
+    refuses("convert $models/llama $dir/x --dtype $type", 1, qr/a directory cannot hold $type/, "$type in a directory");
+}
+my ($block, $usual) = map { runs("score --model $dir/a.$_.gguf --data $dir/ids.jsonl --json") } 'q6_k', 'q8_0';
+is($block, $usual, 'a replaced type scores as the one in its place');
+
 # In pieces.
 runs("convert $models/llama $dir/pieces --shard-size 200KB");
 my $index = decode_json(get("$dir/pieces/model.safetensors.index.json"));
@@ -169,7 +180,7 @@ ok(!-e "$dir/unnamed.gguf" && !left(), 'nothing is left');
 
 # Refusals.
 refuses('convert', 2, qr/too few words: usage is convert IN OUT/, 'no words');
-refuses("convert $models/llama $dir/x --dtype q4_0", 2, qr/q8_0/, 'no such type');
+refuses("convert $models/llama $dir/x --dtype q4_2", 2, qr/q4_0/, 'no such type');
 refuses("convert $models/llama $dir/x --dtype q8_0", 1, qr/a directory cannot hold q8_0/, 'q8_0 in a directory');
 refuses("convert $models/llama $dir/x --shard-size $_", 1, qr/'\Q$_\E' is no size/, "shard size $_")
     for '0', '5TB', 'GB', '-1', '1e30';

@@ -1,6 +1,6 @@
 /* Codes, scales and values of quantised weights against torch's fake_quantize, bitsandbytes and
  * gguf-py (figures of test/data/attacks/quantise.safetensors), with a block of zeros and a short
- * last one.
+ * last one; of blocks of 256 (kquants.safetensors) against ggml's reference in C.
  */
 #include "tensor/quantise.h"
 
@@ -113,6 +113,56 @@ static void test_bytes(const char *name, enum dtype t)
     free(want);
 }
 
+/* Blocks of 256: the bytes of ggml's reference, and the values that it reads from them; in place,
+ * too; codes lie within the type; zeros stay zeros. */
+static void test_super(const char *name, enum dtype t, int lo, int hi)
+{
+    struct quantise q;
+    size_t n;
+    float *w = floats("weight", "", &n), *v = calloc(n, sizeof *v), zeros[256] = {0};
+    int *codes = calloc(n, sizeof *codes);
+    bool within = true;
+    test_bytes(name, t);
+    test_scheme(name, name, "weight", 3, 512, 0);
+    ok(!quantise_parse(&q, name, &e), "%s", name);
+    quantise_apply(&q, w, 3, 512, codes, NULL, NULL, v);
+    for (size_t i = 0; i < n; i++)
+        within &= codes[i] >= lo && codes[i] <= hi;
+    ok(within, "%s: codes of %d to %d", name, lo, hi);
+    quantise_apply(&q, zeros, 1, 256, NULL, NULL, NULL, v);
+    within = true;
+    for (int i = 0; i < 256; i++)
+        within &= v[i] == 0;
+    ok(within, "%s: zeros", name);
+    for (int i = 0; i < 256; i++)
+        zeros[i] = i % 2 ? 1e-42f : -3e-43f;
+    quantise_apply(&q, zeros, 1, 256, NULL, NULL, NULL, v);
+    within = true;
+    for (int i = 0; i < 256; i++)
+        within &= fabsf(v[i]) < 1e-6f;
+    ok(within, "%s: subnormal numbers", name);
+    free(w);
+    free(v);
+    free(codes);
+}
+
+static void test_fallback(void)
+{
+    struct quantise k, of_32;
+    size_t n;
+    float *w = floats("weight", "", &n), v[2][192];
+    ok(!quantise_parse(&k, "q4_k", &e) && !quantise_parse(&of_32, "q5_0", &e) &&
+           !quantise_fits(&k, 96, &e) && quantise_fits(&k, 80, &e),
+       "q4_k: rows of 96, not of 80: %s", e.msg);
+    quantise_apply(&k, w, 2, 96, NULL, NULL, NULL, v[0]);
+    quantise_apply(&of_32, w, 2, 96, NULL, NULL, NULL, v[1]);
+    ok(!memcmp(v[0], v[1], sizeof *v), "rows of 96: q5_0 in place of q4_k");
+    ok(quantise_type_for(DT_Q6_K, 64) == DT_Q8_0 && quantise_type_for(DT_Q6_K, 512) == DT_Q6_K &&
+           quantise_type_for(DT_Q2_K, 32) == DT_Q4_0 && quantise_type_for(DT_Q3_K, 40) == DT_F16,
+       "types for rows that are no whole blocks");
+    free(w);
+}
+
 static void test_wrong(const char *text, const char *message)
 {
     struct quantise q;
@@ -154,6 +204,19 @@ int main(void)
         test_bytes(blocks[i].name, blocks[i].t);
         test_scheme(blocks[i].name, blocks[i].name, "weight", 8, 64, 0);
     }
+    tensor_file_close(&figures);
+    free(path);
+    if (!(path = test_data("attacks/kquants.safetensors")) ||
+        tensor_file_open(&figures, path, &e)) {
+        ok(false, "figures: %s", e.msg);
+        return done();
+    }
+    test_super("q2_K", DT_Q2_K, 0, 3);
+    test_super("q3_K", DT_Q3_K, -4, 3);
+    test_super("q4_K", DT_Q4_K, 0, 15);
+    test_super("q5_K", DT_Q5_K, 0, 31);
+    test_super("q6_K", DT_Q6_K, -32, 31);
+    test_fallback();
     struct quantise q;
     ok(!quantise_parse(&q, "q4_0", &e) && quantise_fits(&q, 13, &e) &&
            strstr(e.msg, "no multiple of 32"),
@@ -161,7 +224,7 @@ int main(void)
     test_wrong("int9", "int2 to int8");
     test_wrong("int4:group=1", "2 to 65536");
     test_wrong("int4:col", "none of tensor, row");
-    test_wrong("q3_k", "unknown quantisation 'q3_k'");
+    test_wrong("q7_k", "unknown quantisation 'q7_k'");
     tensor_file_close(&figures);
     free(path);
     return done();

@@ -19,8 +19,9 @@ struct quantise_params {
 };
 
 static const struct param quantise_table[] = {
-    STRING_PARAM(struct quantise_params, types, "fp4 int8 nf4 int4 q4_0", "LIST",
-                 "quantisations, separated by spaces: int4:group=32,asym, nf4, fp4, q8_0 ..."),
+    STRING_PARAM(
+        struct quantise_params, types, "fp4 int8 nf4 int4 q4_0", "LIST",
+        "quantisations, separated by spaces: int4:group=32,asym, nf4, fp4, q8_0, q4_k ..."),
     {0}};
 
 static int quantise_matrix(struct matrix_job *j, struct err *e)
@@ -84,7 +85,7 @@ const struct attack attack_quantise = {
     .paper = "arXiv 2410.16454",
     .touches = "weights",
     .access = "white",
-    .verified = "torch.fake_quantize, bitsandbytes, gguf-py",
+    .verified = "torch.fake_quantize, bitsandbytes, gguf-py, ggml (K-types)",
     .writes = true,
     .compares = true,
     .run = run_quantise,

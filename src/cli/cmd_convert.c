@@ -18,7 +18,7 @@ struct options {
     bool overwrite;
 };
 
-#define DTYPES "auto|f32|bf16|f16|q8_0"
+#define DTYPES "auto|f32|bf16|f16|q8_0|q5_1|q5_0|q4_1|q4_0|q6_k|q5_k|q4_k|q3_k|q2_k"
 static const struct param params[] = {
     CHOICE_PARAM(struct options, dtype, DTYPES, "auto",
                  "storage type of matrices; auto: unchanged, or f32 if the format lacks it"),
@@ -39,8 +39,11 @@ static const char about[] =
     "llama.cpp loads.\n"
     "OUT can be loaded only once it is complete; a directory that is not empty, or a file, is "
     "refused\n"
-    "without --overwrite, and IN itself always. Vectors stay f32 in a GGUF. q8_0 is for GGUF "
-    "only.\n";
+    "without --overwrite, and IN itself always. Vectors stay f32 in a GGUF. q8_0 to q2_k are for "
+    "GGUF only;\n"
+    "where rows are no multiple of 256, a K-type is replaced as llama.cpp does it, and q2_k and "
+    "q3_k "
+    "by q4_0.\n";
 
 enum format { FORMAT_HF, FORMAT_GGUF };
 
@@ -70,10 +73,13 @@ static enum dtype usual_dtype(const struct model *m)
 static int choose_dtype(const struct options *o, enum format format, const struct model *m,
                         enum dtype *t, struct err *e)
 {
-    static const enum dtype named[] = {DT_COUNT, DT_F32, DT_BF16, DT_F16, DT_Q8_0};
+    static const enum dtype named[] = {DT_COUNT, DT_F32,  DT_BF16, DT_F16,  DT_Q8_0,
+                                       DT_Q5_1,  DT_Q5_0, DT_Q4_1, DT_Q4_0, DT_Q6_K,
+                                       DT_Q5_K,  DT_Q4_K, DT_Q3_K, DT_Q2_K};
     *t = named[param_choice(DTYPES, o->dtype)];
-    if (*t == DT_Q8_0 && format != FORMAT_GGUF)
-        return err_set(e, "a directory cannot hold q8_0: give OUT a name that ends in .gguf");
+    if (*t != DT_COUNT && dtype_info[*t].block > 1 && format != FORMAT_GGUF)
+        return err_set(e, "a directory cannot hold %s: give OUT a name that ends in .gguf",
+                       o->dtype);
     if (*t != DT_COUNT)
         return 0;
     *t = usual_dtype(m);

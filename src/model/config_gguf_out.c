@@ -44,16 +44,11 @@ static void put_text(struct pairs *o, const char *name, const char *v)
 /* llama.cpp's number of a kind of file; what it says is that most matrices are of that type. */
 static uint32_t file_type(enum dtype t)
 {
-    switch (t) {
-    case DT_F16:
-        return 1;
-    case DT_Q8_0:
-        return 7;
-    case DT_BF16:
-        return 32;
-    default:
-        return 0;
-    }
+    static const uint32_t number[DT_COUNT] = {
+        [DT_F16] = 1,   [DT_Q4_0] = 2,  [DT_Q4_1] = 3,  [DT_Q8_0] = 7,
+        [DT_Q5_0] = 8,  [DT_Q5_1] = 9,  [DT_Q2_K] = 10, [DT_Q3_K] = 11,
+        [DT_Q4_K] = 14, [DT_Q5_K] = 16, [DT_Q6_K] = 18, [DT_BF16] = 32};
+    return number[t];
 }
 
 static void put_rope(struct pairs *o, const struct model_config *c)

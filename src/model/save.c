@@ -8,6 +8,7 @@
 #include "model/lora.h"
 #include "model/store.h"
 #include "tensor/file.h"
+#include "tensor/quantise.h"
 
 static const char *torch_name(enum dtype t)
 {
@@ -146,7 +147,7 @@ static enum dtype stored_as(const struct weight *w, enum dtype wanted)
 {
     if (w->n_dims == 1 || w->slot == W_POS)
         return DT_F32;
-    return w->shape[1] % dtype_info[wanted].block ? DT_F16 : wanted;
+    return quantise_type_for(wanted, (size_t)w->shape[1]);
 }
 
 /* Rope frequencies that a formula of llama.cpp's does not give are in tensors: what each one is

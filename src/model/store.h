@@ -63,7 +63,7 @@ void layout_hf_shape(const struct model_config *c, const struct weight *w, int64
 #define SAVE_SHARD_BYTES ((uint64_t)5000000000) /* the limit of save_pretrained */
 
 struct save_options {
-    enum dtype dtype;     /* F32, F16 or BF16; in a GGUF also Q8_0 */
+    enum dtype dtype;     /* F32, F16 or BF16; in a GGUF also a type of quantise_ggml */
     uint64_t shard_bytes; /* of a directory: above this there are several files */
     struct progress *bar; /* borrowed; counts weights; NULL: none */
     /* Changes w [count] of weight i, a copy in the order of memory, before it is written; NULL:
@@ -78,7 +78,7 @@ int model_save(const struct model *m, const char *dir, const struct save_options
 
 /* A GGUF whose pairs are the decoder's followed by `extra`, the tokenizer's. Vectors and learned
  * positions are F32 whatever the dtype, as llama.cpp wants them; a matrix whose rows are no whole
- * blocks of Q8_0 is F16. Refuses a family that GGUF does not know. */
+ * blocks gets the type of quantise_type_for. Refuses a family that GGUF does not know. */
 int model_save_gguf(const struct model *m, const char *path, const struct gguf_pairs *extra,
                     const struct save_options *o, struct err *e);
 

@@ -110,15 +110,13 @@ void dtype_from_f32(enum dtype t, void *dst, const float *src, size_t n)
     case DT_BF16:
         bf16_store(dst, src, n);
         break;
-    case DT_Q8_0:
-    case DT_Q5_1:
-    case DT_Q5_0:
-    case DT_Q4_1:
-    case DT_Q4_0:
-        quantise_ggml(t, dst, src, n);
+    case DT_IQ4_NL:
+    case DT_IQ4_XS:
+        BUG_ON("no type to be written");
         break;
     default:
-        BUG_ON("no type to be written");
+        BUG_ON(dtype_info[t].block == 1);
+        quantise_ggml(t, dst, src, n);
     }
 }
 

@@ -78,7 +78,8 @@ static int parse_int(struct quantise *q, const char *text, struct err *e)
 
 int quantise_parse(struct quantise *q, const char *text, struct err *e)
 {
-    static const enum dtype blocks[] = {DT_Q8_0, DT_Q5_1, DT_Q5_0, DT_Q4_1, DT_Q4_0};
+    static const enum dtype blocks[] = {DT_Q8_0, DT_Q5_1, DT_Q5_0, DT_Q4_1, DT_Q4_0,
+                                        DT_Q2_K, DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K};
     *q = (struct quantise){0};
     snprintf(q->name, sizeof q->name, "%s", text);
     if (!strncasecmp(text, "int", 3))
@@ -94,19 +95,33 @@ int quantise_parse(struct quantise *q, const char *text, struct err *e)
             q->dtype = blocks[i];
             return 0;
         }
-    return err_about(
-        e, "types",
-        "unknown quantisation '%s': int2 to int8, nf4, fp4, q8_0, q5_1, q5_0, q4_1 or q4_0", text);
+    return err_about(e, "types",
+                     "unknown quantisation '%s': int2 to int8, nf4, fp4, q8_0, q5_1, q5_0, q4_1, "
+                     "q4_0 or q2_k to "
+                     "q6_k",
+                     text);
 }
 
 int quantise_fits(const struct quantise *q, size_t cols, struct err *e)
 {
-    const size_t block = q->kind == QUANTISE_GGML                             ? GGML_BLOCK
+    const size_t block = q->kind == QUANTISE_GGML ? GGML_BLOCK /* the least */
                          : q->kind == QUANTISE_INT && q->scope == SCOPE_GROUP ? (size_t)q->group
                                                                               : 1;
     return cols % block ? err_about(e, "types", "%s: rows of %zu are no multiple of %zu", q->name,
                                     cols, block)
                         : 0;
+}
+
+enum dtype quantise_type_for(enum dtype t, size_t cols)
+{
+    static const enum dtype of_32[DT_COUNT] = {[DT_Q2_K] = DT_Q4_0,
+                                               [DT_Q3_K] = DT_Q4_0,
+                                               [DT_Q4_K] = DT_Q5_0,
+                                               [DT_Q5_K] = DT_Q5_1,
+                                               [DT_Q6_K] = DT_Q8_0};
+    if (cols % (size_t)dtype_info[t].block && of_32[t])
+        t = of_32[t];
+    return cols % (size_t)dtype_info[t].block ? DT_F16 : t;
 }
 
 /* Consecutive elements that share a scale. */
@@ -115,7 +130,7 @@ static size_t run_length(const struct quantise *q, size_t rows, size_t cols)
     if (q->kind == QUANTISE_BOOK)
         return BOOK_BLOCK;
     if (q->kind == QUANTISE_GGML)
-        return GGML_BLOCK;
+        return (size_t)dtype_info[quantise_type_for(q->dtype, cols)].block;
     return q->scope == SCOPE_TENSOR ? rows * cols : q->scope == SCOPE_ROW ? cols : (size_t)q->group;
 }
 
@@ -288,25 +303,33 @@ static void pack_block(enum dtype t, const struct block *b, uint8_t *at)
 
 void quantise_ggml(enum dtype t, uint8_t *dst, const float *src, size_t n)
 {
-    for (; n; n -= GGML_BLOCK, src += GGML_BLOCK, dst += dtype_info[t].bytes) {
+    const size_t block = (size_t)dtype_info[t].block;
+    for (; n; n -= block, src += block, dst += dtype_info[t].bytes) {
         struct block b = {0};
+        if (block == QUANTISE_SUPER) {
+            quantise_super(t, src, NULL, dst);
+            continue;
+        }
         make_block(t, &b, src);
         pack_block(t, &b, dst);
     }
 }
 
-static void run_ggml(const struct quantise *q, const float *w, struct run_out *o)
+static void run_ggml(enum dtype t, const float *w, struct run_out *o)
 {
-    uint8_t bytes[GGML_BLOCK + 2];
+    uint8_t bytes[QUANTISE_SUPER];
     struct block b = {0};
-    make_block(q->dtype, &b, w);
-    o->scale = b.d;
-    if (o->codes)
-        memcpy(o->codes, b.q, sizeof b.q);
-    if (!o->values)
-        return;
-    pack_block(q->dtype, &b, bytes);
-    dtype_to_f32(q->dtype, o->values, bytes, GGML_BLOCK);
+    if (dtype_info[t].block == QUANTISE_SUPER) {
+        o->scale = quantise_super(t, w, o->codes, bytes);
+    } else {
+        make_block(t, &b, w);
+        pack_block(t, &b, bytes);
+        o->scale = b.d;
+        if (o->codes)
+            memcpy(o->codes, b.q, sizeof b.q);
+    }
+    if (o->values)
+        dtype_to_f32(t, o->values, bytes, (size_t)dtype_info[t].block);
 }
 
 void quantise_apply(const struct quantise *q, const float *w, size_t rows, size_t cols, int *codes,
@@ -323,7 +346,7 @@ void quantise_apply(const struct quantise *q, const float *w, size_t rows, size_
         else if (q->kind == QUANTISE_BOOK)
             run_book(q, w + at, len, &o);
         else
-            run_ggml(q, w + at, &o);
+            run_ggml(quantise_type_for(q->dtype, cols), w + at, &o);
         if (scale)
             scale[at / run] = o.scale;
         if (zero)

@@ -1,9 +1,12 @@
 /* Weight quantisation: codes, scales and the values that come back. For attacks that round an
  * unlearned model's weights (arXiv 2410.16454), and for writing GGUF.
  *
- *     int8, int4 ...      round to nearest, int<bits>[:tensor|row|group=N][,asym]; row is the
- * default nf4, fp4            blocks of 64 across rows, scaled by their largest magnitude (arXiv
- * 2305.14314) q8_0 q5_1 q5_0 q4_1 q4_0    ggml's blocks of 32 along the row
+ *     int8, int4 ...              round to nearest, int<bits>[:tensor|row|group=N][,asym]; row is
+ *                                 the default
+ *     nf4, fp4                    blocks of 64 across rows, scaled by their largest magnitude
+ *                                 (arXiv 2305.14314)
+ *     q8_0 q5_1 q5_0 q4_1 q4_0    ggml's blocks of 32 along the row
+ *     q2_k q3_k q4_k q5_k q6_k    ggml's blocks of 256 along the row
  */
 #ifndef TENSOR_QUANTISE_H
 #define TENSOR_QUANTISE_H
@@ -43,7 +46,16 @@ size_t quantise_scales(const struct quantise *q, size_t rows, size_t cols);
 void quantise_apply(const struct quantise *q, const float *w, size_t rows, size_t cols, int *codes,
                     float *scale, int *zero, float *values);
 
-/* n elements as ggml's blocks, n a multiple of 32; bit for bit as gguf-py and ggml's reference. */
+/* n elements as ggml's blocks, n a multiple of the block; bit for bit as gguf-py and ggml's
+ * reference. */
 void quantise_ggml(enum dtype t, uint8_t *dst, const float *src, size_t n);
+/* The type that rows of `cols` get for t: where they are no whole blocks of 256, that of 32 which
+ * llama.cpp takes instead (Q4_0 for Q2_K and Q3_K, for which it has IQ4_NL), where they are no
+ * whole blocks of 32, F16. */
+enum dtype quantise_type_for(enum dtype t, size_t cols);
+
+/* One block of Q2_K to Q6_K: its bytes, its codes [256] unless NULL, and its d (quantise_k.c). */
+enum { QUANTISE_SUPER = 256 };
+float quantise_super(enum dtype t, const float *x, int *codes, uint8_t *to);
 
 #endif
