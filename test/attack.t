@@ -41,6 +41,16 @@ my $kinds = attack_json("quantise --model $data/quantised --forget $rows --types
 is($kinds->{unlearned}{$_->[0]}{forget}{nll}, $got->{unlearned}{$_->[1]}{forget}{nll}, "$_->[0]: $_->[1] for rows that are no multiple of 256")
     for ['q4_k', 'q5_0'], ['q6_k', 'q8_0'];
 
+# --- GPTQ, a layer after the other; without calibration text it takes the retain rows ---
+
+my $gptq = decode_json(get("$data/gptq.json"));
+my $calibration = rows_file($gptq->{rows});
+my $types = join ' ', map { $_->{type} } @{$gptq->{settings}};
+my $calibrated = attack_json("quantise --model test/data/models/llama --forget $calibration --calibration $calibration --types '$types'");
+near($calibrated->{unlearned}{$_->{type}}{forget}{nll}, $_->{loss}, 1e-4, "$_->{type}: loss") for @{$gptq->{settings}};
+my $by_retain = attack_json("quantise --model test/data/models/llama --forget $calibration --retain $calibration --types '$types'");
+is($by_retain->{unlearned}{gptq}{forget}{nll}, $calibrated->{unlearned}{gptq}{forget}{nll}, 'calibrated on the retain rows');
+
 # --- weights that unlearning did not move past a step ---
 
 my %stuck_name = (%scheme, int8_tensor_sym => 'int8:tensor', int8_row_sym => 'int8', int4_row_sym => 'int4');
@@ -176,6 +186,7 @@ for (
     ["sample --model $text --forget x --out $out", 1, qr/not empty|is not empty|--overwrite/],
     ["prune --model $text --forget $rest --out $text --overwrite", 1, qr/is read here and stays as it is/],
     ["quantise --model $text --forget $rest --types int9", 1, qr/int2 to int8/],
+    ["quantise --model $text --forget $rest --types gptq", 1, qr/gptq needs calibration text, its own or the retain rows.*--retain/],
     ["quantise --model $text --forget $rest --types 'int4:group=48'", 1, qr/rows of \d+ are no multiple of 48/],
     ["prune --model $text --forget $rest --ratio 2", 1, qr/'2' is no list of numbers from 0 to 1/],
     ["relearn --model $text --forget $rest --eval-at 0,x", 1, qr/'x' is no list of numbers/],

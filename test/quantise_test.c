@@ -1,6 +1,7 @@
 /* Codes, scales and values of quantised weights against torch's fake_quantize, bitsandbytes and
  * gguf-py (figures of test/data/attacks/quantise.safetensors), with a block of zeros and a short
- * last one; of blocks of 256 (kquants.safetensors) against ggml's reference in C.
+ * last one; of blocks of 256 (kquants.safetensors) against ggml's reference in C; of GPTQ
+ * (gptq.safetensors) against AutoGPTQ.
  */
 #include "tensor/quantise.h"
 
@@ -11,6 +12,7 @@
 
 #include "tap.h"
 #include "tensor/file.h"
+#include "tensor/matrix.h"
 
 static struct err e;
 static struct tensor_file figures;
@@ -163,6 +165,46 @@ static void test_fallback(void)
     free(w);
 }
 
+/* AutoGPTQ's values from its weights and inputs. */
+static void test_gptq(const char *name, const char *text)
+{
+    struct quantise q;
+    size_t n = 0, n_x = 0, n_want = 0, off = 0;
+    float *w = floats("weight", "", &n), *x = floats("inputs", "", &n_x);
+    float *want = floats(name, ".dequantised", &n_want);
+    double *h = calloc(64 * 64, sizeof *h);
+    ok(n == 24 * 64 && n_x == 96 * 64 && n_want == n && !quantise_parse(&q, text, &e) &&
+           !quantise_fits(&q, 64, &e) && !matrix_add_gram(h, x, 96, 64, &e) &&
+           !quantise_gptq(&q, w, 24, 64, h, &e),
+       "%s", text);
+    for (size_t i = 0; i < n; i++)
+        off += !(fabsf(w[i] - want[i]) < 1e-6f);
+    ok(!off, "%s: %zu of %zu values differ from AutoGPTQ's", text, off, n);
+    free(w);
+    free(x);
+    free(want);
+    free(h);
+}
+
+/* A column whose input is always 0 becomes 0, the others do not see it; without any error to pass
+ * on, on a grid that holds the weights, nothing changes. */
+static void test_gptq_edges(void)
+{
+    struct quantise q;
+    float w[2 * 4] = {-8, 7, 3, 5, 7, -8, 7, 0}, was[2 * 4];
+    double h[4 * 4] = {0};
+    const float x[3 * 4] = {1, 2, 0, 1, 0, 1, 0, 3, 2, 0, 0, 1};
+    memcpy(was, w, sizeof w);
+    ok(!quantise_parse(&q, "gptq:asym", &e) && q.bits == 4 && !matrix_add_gram(h, x, 3, 4, &e) &&
+           !quantise_gptq(&q, w, 2, 4, h, &e),
+       "gptq: a column that is always 0");
+    was[2] = was[6] = 0;
+    float most = 0;
+    for (int i = 0; i < 8; i++)
+        most = fmaxf(most, fabsf(w[i] - was[i]));
+    ok(most < 1e-5f, "its weights are 0, the others stay: %g", (double)most);
+}
+
 static void test_wrong(const char *text, const char *message)
 {
     struct quantise q;
@@ -217,12 +259,27 @@ int main(void)
     test_super("q5_K", DT_Q5_K, 0, 31);
     test_super("q6_K", DT_Q6_K, -32, 31);
     test_fallback();
+    tensor_file_close(&figures);
+    free(path);
+    if (!(path = test_data("attacks/gptq.safetensors")) || tensor_file_open(&figures, path, &e)) {
+        ok(false, "figures: %s", e.msg);
+        return done();
+    }
+    test_gptq("b4_sym", "gptq");
+    test_gptq("b4_asym_group", "gptq4:group=32,asym");
+    test_gptq("b4_asym_group_fresh", "gptq4:group=32,asym,fresh");
+    test_gptq("b4_sym_actorder", "gptq4:order");
+    test_gptq("b3_asym", "gptq3:asym");
+    test_gptq_edges();
     struct quantise q;
     ok(!quantise_parse(&q, "q4_0", &e) && quantise_fits(&q, 13, &e) &&
            strstr(e.msg, "no multiple of 32"),
        "%s", e.msg);
     test_wrong("int9", "int2 to int8");
     test_wrong("int4:group=1", "2 to 65536");
+    test_wrong("gptq9", "gptq2 to gptq8");
+    test_wrong("gptq4:tensor", "for each row or group=N");
+    test_wrong("int4:order", "none of tensor, row, group=N, sym and asym");
     test_wrong("int4:col", "none of tensor, row");
     test_wrong("q7_k", "unknown quantisation 'q7_k'");
     tensor_file_close(&figures);

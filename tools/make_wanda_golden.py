@@ -45,15 +45,16 @@ def squared_inputs():
     return seen
 
 
-seen, out = squared_inputs(), []
-for ratio in (0.25, 0.5):
-    model, zeroed = load(), 0
-    for name, m in matrices(model).items():
-        with torch.no_grad():
-            score = m.weight.abs() * seen[name].sqrt()
-            k = int(m.weight.shape[1] * ratio)
-            least = torch.argsort(score, dim=1, stable=True)[:, :k]
-            m.weight.scatter_(1, least, 0)
-            zeroed += k * m.weight.shape[0]
-    out.append({"ratio": ratio, "loss": loss(model), "zeroed": zeroed})
-(root / "attacks/wanda.json").write_text(json.dumps(out) + "\n")
+if __name__ == "__main__":
+    seen, out = squared_inputs(), []
+    for ratio in (0.25, 0.5):
+        model, zeroed = load(), 0
+        for name, m in matrices(model).items():
+            with torch.no_grad():
+                score = m.weight.abs() * seen[name].sqrt()
+                k = int(m.weight.shape[1] * ratio)
+                least = torch.argsort(score, dim=1, stable=True)[:, :k]
+                m.weight.scatter_(1, least, 0)
+                zeroed += k * m.weight.shape[0]
+        out.append({"ratio": ratio, "loss": loss(model), "zeroed": zeroed})
+    (root / "attacks/wanda.json").write_text(json.dumps(out) + "\n")

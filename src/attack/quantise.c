@@ -15,13 +15,15 @@ static void share(json_t *to, const char *key, const char *part, const char *who
 }
 
 struct quantise_params {
-    const char *types;
+    const char *types, *calibration;
 };
 
 static const struct param quantise_table[] = {
     STRING_PARAM(
         struct quantise_params, types, "fp4 int8 nf4 int4 q4_0", "LIST",
-        "quantisations, separated by spaces: int4:group=32,asym, nf4, fp4, q8_0, q4_k ..."),
+        "quantisations, separated by spaces: int4:group=32,asym, nf4, fp4, q8_0, q4_k, gptq ..."),
+    STRING_PARAM(struct quantise_params, calibration, NULL, "FILE",
+                 "rows of text for gptq; without it the retain rows"),
     {0}};
 
 static int quantise_matrix(struct matrix_job *j, struct err *e)
@@ -57,9 +59,44 @@ static int quantise_matrix(struct matrix_job *j, struct err *e)
     return 0;
 }
 
+/* The rows of --calibration, or the retain rows. */
+struct calibration {
+    struct rows rows;
+    struct dataset own;
+    const struct dataset *text;
+};
+
+static int open_calibration(struct calibration *c, const struct quantise_params *p,
+                            struct attack_run *a, struct err *e)
+{
+    c->text = p->calibration ? &c->own : &a->sets[ATTACK_RETAIN];
+    if (p->calibration)
+        return attack_open_set(a, p->calibration, ROLE_GENERIC, &c->rows, &c->own, e);
+    return c->text->n
+               ? 0
+               : err_about(e, "retain", "gptq needs calibration text, its own or the retain rows");
+}
+
+/* Codes by GPTQ depend on the inputs, too: there is no share of those that are still the target's.
+ */
+static int try_gptq(struct attack_run *a, const struct quantise *q, struct calibration *c,
+                    const struct quantise_params *p, json_t *block, struct err *e)
+{
+    json_t *to = attack_begin(a, block, q->name);
+    if (!to)
+        return 0;
+    a->spent.candidates++;
+    if ((!c->text && open_calibration(c, p, a, e)) || attack_gptq(a, q, c->text, e) ||
+        attack_measure(a, true, to, e))
+        return -1;
+    attack_end(a);
+    return 0;
+}
+
 static int run_quantise(struct attack_run *a, const void *params, json_t *block, struct err *e)
 {
     const struct quantise_params *p = params;
+    struct calibration c = {.text = NULL};
     int rc = attack_measure_before(a, block, e);
     for (const char *at = p->types + strspn(p->types, " "); !rc && *at; at += strspn(at, " ")) {
         char word[40];
@@ -67,13 +104,17 @@ static int run_quantise(struct attack_run *a, const void *params, json_t *block,
         const size_t n = strcspn(at, " ");
         snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word - 1), at);
         at += n;
-        rc = quantise_parse(&q, word, e) || attack_setting(a, word, &q, quantise_matrix, block, e);
-        if (!rc) {
+        rc = quantise_parse(&q, word, e) ||
+             (q.kind == QUANTISE_GPTQ ? try_gptq(a, &q, &c, p, block, e)
+                                      : attack_setting(a, word, &q, quantise_matrix, block, e));
+        if (!rc && q.kind != QUANTISE_GPTQ) {
             share(json_object_get(block, word), "stuck", "same_code", "weights");
             share(json_object_get(block, word), "stuck_among_moved", "moved_and_same_code",
                   "moved");
         }
     }
+    dataset_fini(&c.own);
+    rows_close(&c.rows);
     return rc;
 }
 
@@ -85,7 +126,7 @@ const struct attack attack_quantise = {
     .paper = "arXiv 2410.16454",
     .touches = "weights",
     .access = "white",
-    .verified = "torch.fake_quantize, bitsandbytes, gguf-py, ggml (K-types)",
+    .verified = "torch.fake_quantize, bitsandbytes, gguf-py, ggml (K-types), AutoGPTQ",
     .writes = true,
     .compares = true,
     .run = run_quantise,

@@ -1,7 +1,7 @@
 /* What attacks share that change the matrices of a model's layers. */
 #include "attack/weights.h"
 
-static bool is_matrix(const struct weight *w)
+bool attack_is_matrix(const struct weight *w)
 {
     return w->layer >= 0 && w->n_dims == 2;
 }
@@ -31,7 +31,7 @@ int attack_each_matrix(struct attack_run *a, const void *setting, change_matrix 
 {
     struct matrix_job j = {.a = a, .setting = setting, .counts = counts};
     for (int i = 0; i < a->s.model.table.n_model; i++)
-        if (is_matrix(&a->s.model.table.v[i]) &&
+        if (attack_is_matrix(&a->s.model.table.v[i]) &&
             (interrupt_check(a->stop, e) || change_weight(&j, change, i, e)))
             return -1;
     return 0;

@@ -6,6 +6,8 @@
 
 #include "attack/attack.h"
 
+struct quantise;
+
 /* One weight's matrix [rows, cols]: `w` is to be changed, in place. */
 struct matrix_job {
     struct attack_run *a;
@@ -17,6 +19,9 @@ struct matrix_job {
     json_t *counts; /* of the whole setting */
 };
 
+/* Whether such attacks change it: a matrix of a layer. */
+bool attack_is_matrix(const struct weight *w);
+
 typedef int change_matrix(struct matrix_job *j, struct err *e);
 
 /* The figures of the model before any change, into block["before"]. */
@@ -27,6 +32,9 @@ int attack_setting(struct attack_run *a, const char *name, const void *setting,
 /* Calls `change` for every matrix, as it was before any change. */
 int attack_each_matrix(struct attack_run *a, const void *setting, change_matrix *change,
                        json_t *counts, struct err *e);
+/* Rounds all matrices by GPTQ with `text` as calibration (gptq.c). */
+int attack_gptq(struct attack_run *a, const struct quantise *q, const struct dataset *text,
+                struct err *e);
 /* Adds n to a counter of the setting. */
 void attack_count(json_t *to, const char *key, size_t n);
 

@@ -19,6 +19,12 @@ extern void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a,
                     double *w, double *work, const int *lwork, int *iwork, const int *liwork,
                     int *info, size_t, size_t) __attribute__((weak));
 
+/* Cholesky factor, and inverse from it. */
+extern void dpotrf_(const char *uplo, const int *n, double *a, const int *lda, int *info, size_t)
+    __attribute__((weak));
+extern void dpotri_(const char *uplo, const int *n, double *a, const int *lda, int *info, size_t)
+    __attribute__((weak));
+
 static void widen(double *to, const float *w, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -329,4 +335,32 @@ void matrix_times_transposed(double *to, const double *a, const double *b, int m
 void matrix_times(double *to, const double *a, const double *b, int m, int n, int k)
 {
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, k, n, 1, a, n, b, k, 0, to, k);
+}
+
+int matrix_add_gram(double *gram, const float *x, int rows, int cols, struct err *e)
+{
+    enum { AT_ONCE = 256 };
+    const size_t width = (size_t)cols;
+    double *wide = mem_alloc((size_t)(rows < AT_ONCE ? rows : AT_ONCE) * width, sizeof *wide, e);
+    for (int i = 0; wide && i < rows; i += AT_ONCE) {
+        const int n = rows - i < AT_ONCE ? rows - i : AT_ONCE;
+        widen(wide, x + (size_t)i * width, (size_t)n * width);
+        cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, cols, n, 1, wide, cols, 1, gram, cols);
+    }
+    free(wide);
+    return wide || !rows ? 0 : -1;
+}
+
+int matrix_inverse_factor(double *a, int n, struct err *e)
+{
+    int info[3] = {0};
+    if (!dpotrf_ || !dpotri_)
+        return err_set(e, "an inverse needs LAPACK, which this BLAS library lacks");
+    /* LAPACK's lower triangle by columns is the upper one by rows. */
+    dpotrf_("L", &n, a, &n, &info[0], 1);
+    if (!info[0])
+        dpotri_("L", &n, a, &n, &info[1], 1);
+    if (!info[0] && !info[1])
+        dpotrf_("L", &n, a, &n, &info[2], 1);
+    return info[0] || info[1] || info[2] ? err_set(e, "the matrix is not positive definite") : 0;
 }

@@ -33,6 +33,11 @@ void matrix_transpose(float *to, const float *w, int rows, int cols);
 int matrix_eigen(float *a, int n, double *value, struct err *e);
 /* The same of a symmetric matrix in f64, which is finite. */
 int matrix_eigen_f64(double *a, int n, double *value, struct err *e);
+/* gram [cols,cols] += x^T x of x [rows,cols], the upper triangle. */
+int matrix_add_gram(double *gram, const float *x, int rows, int cols, struct err *e);
+/* The upper triangle of a symmetric positive definite a [n,n] becomes U with a^-1 = U^T U; the
+ * lower one is not used, and undefined then. */
+int matrix_inverse_factor(double *a, int n, struct err *e);
 /* x [n] = a^-1 x for a symmetric positive definite a [n,n], whose lower triangle is overwritten by
  * its Cholesky factor. */
 int matrix_solve(double *a, int n, double *x, struct err *e);

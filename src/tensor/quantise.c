@@ -31,7 +31,7 @@ static const float fp4_book[16] = {
 
 /* --- names --- */
 
-/* The options after the colon: tensor, row, group=N, asym, sym. */
+/* The options after the colon: tensor, row, group=N, asym, sym; of gptq also order and fresh. */
 static int parse_option(struct quantise *q, const char *word, size_t n, struct err *e)
 {
     char text[24];
@@ -52,18 +52,33 @@ static int parse_option(struct quantise *q, const char *word, size_t n, struct e
         q->group = (int)g;
     } else if (!strcmp(text, "asym") || !strcmp(text, "sym"))
         q->asymmetric = *text == 'a';
+    else if (q->kind == QUANTISE_GPTQ && !strcmp(text, "order"))
+        q->act_order = true;
+    else if (q->kind == QUANTISE_GPTQ && !strcmp(text, "fresh"))
+        q->fresh = true;
     else
-        return err_about(e, "types", "'%s' is none of tensor, row, group=N, sym and asym", text);
-    return 0;
+        return err_about(e, "types", "'%s' is none of tensor, row, group=N, sym and asym%s", text,
+                         q->kind == QUANTISE_GPTQ ? ", order and fresh" : "");
+    return q->kind == QUANTISE_GPTQ && q->scope == SCOPE_TENSOR
+               ? err_about(e, "types", "'%s': gptq has a scale for each row or group=N", text)
+               : 0;
 }
 
-static int parse_int(struct quantise *q, const char *text, struct err *e)
+/* int or gptq, the bits, which gptq may lack, and options. */
+static int parse_bits(struct quantise *q, const char *text, struct err *e)
 {
+    const bool gptq = q->kind == QUANTISE_GPTQ;
+    const char *number = text + (gptq ? 4 : 3);
     char *end = NULL;
-    const long bits = strtol(text + 3, &end, 10);
-    if (end == text + 3 || bits < 2 || bits > 8 || (*end && *end != ':'))
-        return err_about(e, "types",
-                         "'%s': int2 to int8, then :tensor, :row or :group=N, and ,asym", text);
+    long bits = strtol(number, &end, 10);
+    if (gptq && end == number)
+        bits = 4;
+    else if (end == number)
+        bits = 0;
+    if (bits < 2 || bits > 8 || (*end && *end != ':'))
+        return err_about(e, "types", "'%s': %s2 to %s8, then :row or :group=N, and ,asym%s", text,
+                         gptq ? "gptq" : "int", gptq ? "gptq" : "int",
+                         gptq ? "; gptq also ,order and ,fresh" : "; int also :tensor");
     q->bits = (int)bits;
     q->scope = SCOPE_ROW;
     while (*end) {
@@ -82,8 +97,10 @@ int quantise_parse(struct quantise *q, const char *text, struct err *e)
                                         DT_Q2_K, DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K};
     *q = (struct quantise){0};
     snprintf(q->name, sizeof q->name, "%s", text);
-    if (!strncasecmp(text, "int", 3))
-        return parse_int(q, text, e);
+    if (!strncasecmp(text, "gptq", 4))
+        q->kind = QUANTISE_GPTQ;
+    if (q->kind == QUANTISE_GPTQ || !strncasecmp(text, "int", 3))
+        return parse_bits(q, text, e);
     if (!strcasecmp(text, "nf4") || !strcasecmp(text, "fp4")) {
         q->kind = QUANTISE_BOOK;
         q->book = tolower((unsigned char)*text) == 'n' ? nf4_book : fp4_book;
@@ -96,17 +113,16 @@ int quantise_parse(struct quantise *q, const char *text, struct err *e)
             return 0;
         }
     return err_about(e, "types",
-                     "unknown quantisation '%s': int2 to int8, nf4, fp4, q8_0, q5_1, q5_0, q4_1, "
-                     "q4_0 or q2_k to "
-                     "q6_k",
+                     "unknown quantisation '%s': int2 to int8, gptq2 to gptq8, nf4, fp4, q8_0, "
+                     "q5_1, q5_0, q4_1, q4_0 or q2_k to q6_k",
                      text);
 }
 
 int quantise_fits(const struct quantise *q, size_t cols, struct err *e)
 {
-    const size_t block = q->kind == QUANTISE_GGML ? GGML_BLOCK /* the least */
-                         : q->kind == QUANTISE_INT && q->scope == SCOPE_GROUP ? (size_t)q->group
-                                                                              : 1;
+    const size_t block = q->kind == QUANTISE_GGML  ? GGML_BLOCK /* the least */
+                         : q->scope == SCOPE_GROUP ? (size_t)q->group
+                                                   : 1;
     return cols % block ? err_about(e, "types", "%s: rows of %zu are no multiple of %zu", q->name,
                                     cols, block)
                         : 0;

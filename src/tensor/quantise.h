@@ -6,6 +6,8 @@
  *     nf4, fp4                    blocks of 64 across rows, scaled by their largest magnitude
  *                                 (arXiv 2305.14314)
  *     q8_0 q5_1 q5_0 q4_1 q4_0    ggml's blocks of 32 along the row
+ *     gptq, gptq3 ...             by calibration inputs, gptq<bits>[:row|group=N][,asym][,order]
+ *                                 [,fresh]; 4 bits are the default (arXiv 2210.17323)
  *     q2_k q3_k q4_k q5_k q6_k    ggml's blocks of 256 along the row
  */
 #ifndef TENSOR_QUANTISE_H
@@ -18,17 +20,18 @@
 #include "base/err.h"
 #include "tensor/dtype.h"
 
-enum quantise_kind { QUANTISE_INT, QUANTISE_BOOK, QUANTISE_GGML };
+enum quantise_kind { QUANTISE_INT, QUANTISE_BOOK, QUANTISE_GGML, QUANTISE_GPTQ };
 enum quantise_scope { SCOPE_TENSOR, SCOPE_ROW, SCOPE_GROUP };
 
 struct quantise {
     enum quantise_kind kind;
-    enum quantise_scope scope; /* of int */
-    int bits, group;           /* of int; group: elements of a group */
+    enum quantise_scope scope; /* of int and gptq */
+    int bits, group;           /* of int and gptq; group: elements of a group */
     bool asymmetric;
-    const float *book; /* [16] of nf4 and fp4 */
-    enum dtype dtype;  /* of ggml */
-    char name[40];     /* as it was written */
+    bool act_order, fresh; /* of gptq: columns by H's diagonal; a block is a group */
+    const float *book;     /* [16] of nf4 and fp4 */
+    enum dtype dtype;      /* of ggml */
+    char name[40];         /* as it was written */
 };
 
 int quantise_parse(struct quantise *q, const char *text, struct err *e);
@@ -45,6 +48,11 @@ size_t quantise_scales(const struct quantise *q, size_t rows, size_t cols);
  * for; it may be w. */
 void quantise_apply(const struct quantise *q, const float *w, size_t rows, size_t cols, int *codes,
                     float *scale, int *zero, float *values);
+
+/* w [rows, cols] becomes what its codes by GPTQ stand for. The upper triangle of h [cols, cols] is
+ * the sum of x x^T over calibration inputs (matrix_add_gram); its diagonal is damped. */
+int quantise_gptq(const struct quantise *q, float *w, size_t rows, size_t cols, double *h,
+                  struct err *e);
 
 /* n elements as ggml's blocks, n a multiple of the block; bit for bit as gguf-py and ggml's
  * reference. */
