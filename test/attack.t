@@ -161,6 +161,13 @@ is_deeply(attack_json("noise $three --sigma 0.1 --draws 2")->{unlearned}{'0.1 dr
 isnt(attack_json("noise $three --sigma 0.1 --draws 1 --seed 1")->{unlearned}{'0.1 draw 1'}{forget}{nll},
     $got->{unlearned}{'0.1 draw 1'}{forget}{nll}, 'another seed, another');
 
+# Given noise, on one matrix.
+$rows = rows_file($want->{llama});
+$got = attack_json("noise --model test/data/models/llama --forget $rows --sigma 0.05,0.5 --replay $data/noise");
+near($got->{unlearned}{"$_->[0] draw 1"}{forget}{nll}, $_->[1], 1e-5, "noise of a file, $_->[0]") for [0.05, 9.372347414730474], [0.5, 9.395852687241941];
+is($got->{unlearned}{'0.5 draw 1'}{noisy}, 2048, 'only the weight that the file has');
+ok(!$got->{unlearned}{'0.5 draw 2'}, 'as many draws as there are files');
+
 # --- sampling: a model on text ---
 
 my $text = text_model();
@@ -185,6 +192,8 @@ near($got->{unlearned}{exact_log_p}, ($sums[0] + $sums[1] + $sums[2]) / 3, 1e-6,
 for (
     ["sample --model $text --forget x --out $out", 1, qr/not empty|is not empty|--overwrite/],
     ["prune --model $text --forget $rest --out $text --overwrite", 1, qr/is read here and stays as it is/],
+    ["noise --model $data/target --forget $rest --replay $data/noise", 1, qr/'epsilon.model.layers.0.self_attn.k_proj.weight' has 2048 numbers, the weight has \d+/],
+    ["noise --model $text --forget $rest --replay $dir", 1, qr/has no noise.safetensors/],
     ["quantise --model $text --forget $rest --types int9", 1, qr/int2 to int8/],
     ["quantise --model $text --forget $rest --types gptq", 1, qr/gptq needs calibration text, its own or the retain rows.*--retain/],
     ["quantise --model $text --forget $rest --types 'int4:group=48'", 1, qr/rows of \d+ are no multiple of 48/],

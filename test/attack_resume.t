@@ -78,7 +78,7 @@ is($status, 0, '--replay');
 is_deeply(result('replayed')->{unlearned}, result('five')->{unlearned}, 'the order of another seed');
 isnt(result('five')->{unlearned}{'0.001'}{loss}[1], $through->{unlearned}{'0.001'}{loss}[1], '... is another order');
 
-check("attack noise $two --sigma 0.1 --replay $dir/five --out $dir/seeded", 1, qr/what 'noise' draws follows from the seed, and is in no file/,
+check("attack embed $two --replay $dir/five --out $dir/seeded", 1, qr/what 'embed' draws follows from the seed, and is in no file/,
     'an attack that would not read it');
 
 # --- answers: kept, resumed, replayed ---

@@ -8,6 +8,7 @@
 #include "base/rng.h"
 #include "locate/locators.h"
 #include "locate/scores.h"
+#include "tensor/file.h"
 
 /* --- prune --- */
 
@@ -188,13 +189,34 @@ static const struct param noise_table[] = {
 struct noise_setting {
     double sigma;
     uint32_t seed;
+    struct tensor_file
+        file; /* of a replayed draw: epsilon.NAME [rows, cols] of the weights that get noise */
+    bool replays;
 };
+
+/* The replayed noise of a weight, owned by the caller; NULL: it gets none, or a failure. */
+static float *replayed_noise(const struct matrix_job *j, bool *failed, struct err *e)
+{
+    const struct noise_setting *s = j->setting;
+    char name[sizeof j->weight->name + 16];
+    snprintf(name, sizeof name, "epsilon.%s", j->weight->name);
+    const struct tensor *t = tensor_find(&s->file, name);
+    if (t && t->count != j->rows * j->cols)
+        err_about(e, "replay", "'%s' has %zu numbers, the weight has %zu", name, t->count,
+                  j->rows * j->cols);
+    float *v = t && t->count == j->rows * j->cols ? tensor_f32(t, e) : NULL;
+    *failed = t && !v;
+    return v;
+}
 
 static int noise_matrix(struct matrix_job *j, struct err *e)
 {
-    (void)e;
     const struct noise_setting *s = j->setting;
     const size_t n = j->rows * j->cols;
+    bool failed = false;
+    float *given = s->replays ? replayed_noise(j, &failed, e) : NULL;
+    if (s->replays && !given)
+        return failed ? -1 : 0;
     double mean = 0, square = 0;
     for (size_t i = 0; i < n; i++)
         mean += (double)j->w[i] / (double)n;
@@ -204,8 +226,30 @@ static int noise_matrix(struct matrix_job *j, struct err *e)
     rng_stream(&rng, s->seed, RNG_NOISE, (uint32_t)(j->weight - j->a->s.model.table.v));
     const double scale = s->sigma * sqrt(square);
     for (size_t i = 0; i < n; i++)
-        j->w[i] += (float)(scale * rng_normal(&rng));
+        j->w[i] += (float)(scale * (given ? (double)given[i] : rng_normal(&rng)));
+    attack_count(j->counts, "noisy", n);
+    free(given);
     return 0;
+}
+
+/* replay/noise.safetensors, of further draws noise_2.safetensors ...; *more: there is such a draw.
+ */
+static int open_noise(struct noise_setting *s, const struct attack_run *a, int draw, bool *more,
+                      struct err *e)
+{
+    char name[40], *path;
+    *more = true;
+    if (!a->o->replay)
+        return 0;
+    snprintf(name, sizeof name, draw ? "noise_%d.safetensors" : "noise.safetensors", draw + 1);
+    if (attack_replay_file(a, name, &path, e))
+        return -1;
+    *more = path != NULL;
+    if (!path)
+        return draw ? 0 : err_about(e, "replay", "'%s' has no %s", a->o->replay, name);
+    s->replays = !tensor_file_open(&s->file, path, e);
+    free(path);
+    return s->replays ? 0 : -1;
 }
 
 static int run_noise(struct attack_run *a, const void *params, json_t *block, struct err *e)
@@ -215,11 +259,16 @@ static int run_noise(struct attack_run *a, const void *params, json_t *block, st
     for (const char *at = p->sigma; !rc && *at;) {
         struct noise_setting s = {0};
         rc = attack_next(&at, "sigma", 0, 10, &s.sigma, e);
-        for (int draw = 0; !rc && draw < p->draws; draw++) {
+        bool more = true;
+        for (int draw = 0; !rc && more && draw < p->draws; draw++) {
             char name[48];
             snprintf(name, sizeof name, "%g draw %d", s.sigma, draw + 1);
             s.seed = (uint32_t)a->o->seed * 1000 + (uint32_t)draw;
-            rc = attack_setting(a, name, &s, noise_matrix, block, e);
+            s.replays = false;
+            rc = open_noise(&s, a, draw, &more, e) ||
+                 (more && attack_setting(a, name, &s, noise_matrix, block, e));
+            if (s.replays)
+                tensor_file_close(&s.file);
         }
     }
     return rc;
@@ -227,13 +276,12 @@ static int run_noise(struct attack_run *a, const void *params, json_t *block, st
 
 const struct attack attack_noise = {
     .name = "noise",
-    .seeded = true,
     .params = noise_table,
     .params_size = sizeof(struct noise_params),
     .help = "add Gaussian noise to weights, scaled by each tensor",
     .touches = "weights",
     .access = "white",
-    .verified = "properties: none at 0, more is farther, seeds repeat",
+    .verified = "PyTorch, losses with given noise; none at 0, more is farther",
     .writes = true,
     .run = run_noise,
 };

@@ -40,7 +40,7 @@ static const struct param params[] = {
      "attack.json and what else the attack writes; of several attacks DIR/NAME"},
     {"replay", PARAM_STRING, IN_ATTACK(replay), 0, 0, NULL, NULL, "DIR",
      "what gcg, prompt, relearn or sample wrote to its directory (candidates, prompts, order, "
-     "answers) "
+     "answers), or noise.safetensors of noise, "
      "instead of drawing it; of several attacks DIR/NAME"},
     {"resume", PARAM_BOOL, IN_ATTACK(resume), 0, 0, NULL, "false", NULL,
      "go on with the interrupted attack in --out"},
