@@ -1,5 +1,6 @@
-/* Any bytes as a request; of what is accepted the options of its commands are made. */
-#include "run/request.h"
+/* Any bytes as a request, and as a sweep; of what is accepted the options of its commands are made.
+ */
+#include "run/sweep.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -20,6 +21,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (j)
         request_fini(&q);
+    struct sweep s;
+    if (j && !sweep_read(&s, j, &e))
+        for (int n = 0; n < s.trials && n < 20; n++)
+            json_decref(sweep_options(&s, n));
+    if (j)
+        sweep_fini(&s);
     json_decref(j);
     return 0;
 }

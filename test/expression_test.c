@@ -1,11 +1,12 @@
 /* Expressions over metrics: values, names and their parts, bounds at their limits, what was not
- * measured, and errors with their places; where the search goes next. */
+ * measured, and errors with their places; where the search goes next; Pareto fronts. */
 #include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "run/expression.h"
 #include "run/search.h"
+#include "run/sweep.h"
 #include "tap.h"
 
 /* a = 2, tofu.b = 3, '0.1' is of an attack; of the target ten times as much, of the retrained model
@@ -181,6 +182,25 @@ static void check_search(void)
        "where it starts");
 }
 
+/* --- Pareto fronts --- */
+
+static void check_pareto(void)
+{
+    struct pareto_point p[] = {{1, 3, false}, {2, 2, false},   {3, 1, false},  {1, 1, false},
+                               {2, 2, false}, {4, NAN, false}, {0.5, 3, false}};
+    static const bool front[] = {true, true, true, false, true, false, false};
+    double volume;
+    struct err e;
+    bool same = !pareto_front(p, 7, 0, 0, &volume, &e);
+    for (int i = 0; i < 7; i++)
+        same &= p[i].front == front[i];
+    ok(same, "those that no other one beats; equal ones all");
+    ok(fabs(volume - 6) < 1e-12, "the area that they dominate: %g", volume);
+    ok(!pareto_front(p, 7, 1, 1, &volume, &e) && fabs(volume - 1) < 1e-12, "above a reference: %g",
+       volume);
+    ok(!pareto_front(p, 0, 0, 0, &volume, &e) && volume == 0, "of none");
+}
+
 int main(void)
 {
     check_values();
@@ -188,5 +208,6 @@ int main(void)
     check_errors();
     check_memory();
     check_search();
+    check_pareto();
     return done();
 }

@@ -5,21 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "attack/attack.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "base/log.h"
-#include "base/mem.h"
 #include "base/outdir.h"
-#include "cli/child.h"
 #include "cli/command.h"
-#include "cli/eval.h"
-#include "cli/recording.h"
-#include "cli/start.h"
+#include "cli/request_steps.h"
 #include "report/table.h"
-#include "run/request.h"
 #include "suites/metrics.h"
-#include "suites/recipe.h"
 
 struct options {
     const char *out;
@@ -51,128 +43,6 @@ static const char about[] =
     "steps printed.\n"
     "\n"
     "  unlearn run demo/request.json --out request-out\n";
-
-/* --- hooks --- */
-
-struct work {
-    const struct options *o;
-    const struct args *args;
-    char *ledger; /* owned; NULL: none */
-    int64_t run;  /* its row; 0: none */
-    char *log;    /* owned */
-    const volatile sig_atomic_t *stop;
-    int steps; /* begun */
-};
-
-static int run_generate(struct work *w, const struct request_step *s, const char *path,
-                        struct err *e)
-{
-    struct buf partial = {0};
-    int rc = buf_printf(&partial, e, "%s.partial", path);
-    const struct child c = {.command = s->command,
-                            .options = s->options,
-                            .more = (const char *const[]){"--quiet", NULL},
-                            .log = w->log,
-                            .output = partial.data,
-                            .stop = w->stop};
-    rc = rc || child_run(&c, e) ||
-         (rename(partial.data, path) && err_sys(e, "cannot write '%s'", path));
-    buf_fini(&partial);
-    return rc;
-}
-
-static int run_step(void *ctx, const struct request_step *s, const char *dir, enum request_use use,
-                    json_t **printed, struct err *e)
-{
-    struct work *w = ctx;
-    char id[32];
-    snprintf(id, sizeof id, "%lld", (long long)w->run);
-    const char *const check[] = {"--print-recipe", NULL};
-    const char *const plan[] = {"--dry-run", "--json", "--quiet", "--out", dir, NULL};
-    const char *const work[] = {"--quiet",
-                                "--resume",
-                                "--out",
-                                dir,
-                                "--ledger",
-                                w->ledger ? w->ledger : "none",
-                                w->run ? "--within" : NULL,
-                                id,
-                                NULL};
-    struct child c = {.command = s->command,
-                      .word = s->word,
-                      .options = s->options,
-                      .more = use == REQUEST_CHECK  ? check
-                              : use == REQUEST_PLAN ? plan
-                                                    : work,
-                      .log = use == REQUEST_RUN ? w->log : NULL,
-                      .printed = printed,
-                      .stop = w->stop};
-    if (use == REQUEST_RUN) {
-        log_note("%s%s%s -> %s", s->command, s->word ? " " : "", s->word ? s->word : "", s->name);
-        if (!strcmp(s->command, "generate"))
-            return run_generate(w, s, dir, e);
-    }
-    return child_run(&c, e);
-}
-
-/* {metric: [set]}: the sets of its rows, none where it is computed from other metrics. */
-static json_t *metrics_of(const struct suite_recipe *r)
-{
-    json_t *all = json_object();
-    for (const struct metric *m = r->metrics; m && m->name; m++) {
-        json_t *sets = json_array();
-        if (!m->inputs[0] && !eval_is_robust(r))
-            json_array_append_new(sets, json_string(r->sets[m->set].name));
-        if (m->kind->flags & METRIC_ATTACK)
-            json_array_append_new(sets, json_string(r->sets[m->against].name));
-        json_object_set_new(all, m->name, sets);
-    }
-    return all;
-}
-
-static json_t *suite_of(void *ctx, const char *name, struct err *e)
-{
-    struct suite_recipe r;
-    (void)ctx;
-    if (suite_recipe_open(&r, name, e)) {
-        err_prefix(e, "'suites': ");
-        return NULL;
-    }
-    json_t *sets = json_object();
-    for (int i = 0; i < r.n_sets; i++)
-        json_object_set_new(sets, r.sets[i].name,
-                            r.sets[i].role == ROLE_COUNT ? json_null()
-                                                         : json_string(role_name[r.sets[i].role]));
-    json_t *all = json_pack("{s:o, s:o, s:b}", "metrics", r.n_tasks ? json_null() : metrics_of(&r),
-                            "sets", sets, "attacks", eval_is_robust(&r));
-    suite_recipe_close(&r);
-    if (!all)
-        err_no_memory(e, "suite");
-    return all;
-}
-
-static int check_attack(void *ctx, const char *name, struct err *e)
-{
-    (void)ctx;
-    return table_find(attacks, "attack", name, e) ? 0 : err_prefix(e, "'attacks': ");
-}
-
-static char *ledger_out(void *ctx, int64_t run, struct err *e)
-{
-    const struct work *w = ctx;
-    const char *given = w->o->record.ledger;
-    struct ledger l = {.db = NULL};
-    json_t *row = NULL;
-    char *out = NULL, *path = given       ? mem_strdup(given, e)
-                              : w->o->out ? recording_place(w->o->out, e)
-                                          : mem_strdup("unlearn.db", e);
-    if (path && !ledger_open(&l, path, LEDGER_READ, e) && (row = ledger_find(&l, run, e)))
-        out = mem_strdup(json_string_value(json_object_get(row, "out")), e);
-    free(path);
-    ledger_close(&l);
-    json_decref(row);
-    return out;
-}
 
 /* --- what is printed --- */
 
@@ -318,12 +188,12 @@ static int write_card(const json_t *card, struct buf *out, struct err *e)
                             json_string_value(json_object_get(card, "out")));
 }
 
-static int tell(const struct work *w, json_t *card, struct err *e)
+static int tell(const struct options *o, json_t *card, struct err *e)
 {
     struct buf text = {0};
-    char *path = file_join(w->o->out, "card.txt", e);
+    char *path = file_join(o->out, "card.txt", e);
     int rc = !path || write_card(card, &text, e) || file_write(path, text.data, text.len, e);
-    if (!rc && w->o->json)
+    if (!rc && o->json)
         rc = command_print_json(card, JSON_INDENT(1), e);
     else if (!rc)
         fputs(text.data, stdout);
@@ -346,43 +216,41 @@ static void remove_earlier(const char *out)
         close(at);
 }
 
-static int do_request(struct work *w, struct request *q, const struct request_hooks *h,
-                      struct err *e)
+static int do_request(struct request_steps *w, const struct args *a, const struct options *o,
+                      struct request *q, struct err *e)
 {
+    const struct request_hooks h = request_steps_hooks(w);
     struct recording record;
     json_t *card = NULL;
-    if (request_check(q, h, e))
+    if (request_check(q, &h, e))
         return STATUS_FAILED;
-    if (w->o->overwrite)
-        remove_earlier(w->o->out);
-    w->log = file_join(w->o->out, "log.txt", e);
-    if (!w->log || recording_begin(&record, w->args, &w->o->record, e))
+    if (o->overwrite)
+        remove_earlier(o->out);
+    if (recording_begin(&record, a, &o->record, e))
         return STATUS_FAILED;
-    w->ledger = record.ledger.db ? file_absolute(record.ledger.path, e) : NULL;
-    w->run = record.ledger.run;
-    w->stop = interrupt_catch("\ninterrupted: the current step saves what it can; the same command "
-                              "continues\n");
-    int rc = (record.ledger.db && !w->ledger) || request_run(q, h, w->o->out, &card, e);
-    struct err why = *e;
+    int rc = request_steps_begin(w, &record, e) || request_run(q, &h, o->out, &card, e);
+    const struct err why = *e;
     if (rc && why.code == ERR_INTERRUPTED)
         err_code(e, ERR_INTERRUPTED, "%.300s; the same command continues", why.msg);
     recording_end(&record, rc ? e : NULL);
-    int status = rc || tell(w, card, e)                        ? STATUS_FAILED
+    int status = rc || tell(o, card, e)                        ? STATUS_FAILED
                  : json_is_true(json_object_get(card, "held")) ? STATUS_DONE
                                                                : STATUS_BOUND;
     json_decref(card);
     return status;
 }
 
-static int do_plan(struct work *w, struct request *q, const struct request_hooks *h, struct err *e)
+static int do_plan(struct request_steps *w, const struct options *o, struct request *q,
+                   struct err *e)
 {
-    json_t *plan = request_plan(q, h, w->o->out, e), *step;
+    const struct request_hooks h = request_steps_hooks(w);
+    json_t *plan = request_plan(q, &h, o->out, e), *step;
     size_t i;
-    if (plan && w->o->json && command_print_json(plan, JSON_INDENT(1), e)) {
+    if (plan && o->json && command_print_json(plan, JSON_INDENT(1), e)) {
         json_decref(plan);
         return STATUS_FAILED;
     }
-    json_array_foreach(w->o->json ? NULL : json_object_get(plan, "steps"), i, step)
+    json_array_foreach(o->json ? NULL : json_object_get(plan, "steps"), i, step)
     {
         const json_t *s = json_object_get(step, "seconds"), *m = json_object_get(step, "bytes");
         printf("  %-28s  %s", json_string_value(json_object_get(step, "name")),
@@ -394,7 +262,7 @@ static int do_plan(struct work *w, struct request *q, const struct request_hooks
         putchar('\n');
     }
     const char *note = json_string_value(json_object_get(plan, "note"));
-    if (note && !w->o->json)
+    if (note && !o->json)
         printf("%s\n", note);
     json_decref(plan);
     return plan ? STATUS_DONE : STATUS_FAILED;
@@ -403,9 +271,7 @@ static int do_plan(struct work *w, struct request *q, const struct request_hooks
 static int work(const struct args *a, void *options, struct err *e)
 {
     const struct options *o = options;
-    struct work w = {.o = o, .args = a};
-    const struct request_hooks h = {
-        .run = run_step, .suite = suite_of, .attack = check_attack, .ledger_out = ledger_out, &w};
+    struct request_steps w = {.out = o->out, .given = o->record.ledger};
     struct request q = {.json = NULL};
     json_t *json = json_read_file(a->words[0], e);
     int status = STATUS_FAILED;
@@ -414,11 +280,10 @@ static int work(const struct args *a, void *options, struct err *e)
     else if (json && !o->out && !o->dry_run)
         err_about(e, "no_out", "a request needs a directory for its results");
     else if (json)
-        status = o->dry_run ? do_plan(&w, &q, &h, e) : do_request(&w, &q, &h, e);
+        status = o->dry_run ? do_plan(&w, o, &q, e) : do_request(&w, a, o, &q, e);
     request_fini(&q);
     json_decref(json);
-    free(w.ledger);
-    free(w.log);
+    request_steps_fini(&w);
     return status;
 }
 

@@ -21,6 +21,7 @@
 static const struct command commands[] = {
     {"info", "show a model's architecture and estimate its memory use", cmd_info},
     {"run", "do a whole request: unlearn, evaluate, attack, check bounds", cmd_run},
+    {"sweep", "many settings of one method: grid, random, halving", cmd_sweep},
     {"train", "fine-tune a model", cmd_train},
     {"forget", "unlearn: make a model forget data, by any method", cmd_forget},
     {"sisa", "exact removal: delete rows, train again what saw them", cmd_sisa},

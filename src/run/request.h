@@ -147,6 +147,8 @@ int request_read_values(struct request_values *v, enum whose whose, const char *
 int request_read_cost(json_t *to, const char *dir, struct err *e);
 /* Whether "cost" has a figure of this name. */
 bool request_is_cost(const char *name);
+/* The value of a name, for expressions; ctx: struct request_values *. */
+double request_figure(void *ctx, const struct expression_name *name);
 /* [{"bound", "left", "right", "held": true, false or null, "excess"}], a new reference. */
 json_t *request_judge(const struct request *q, const struct request_values *v, struct err *e);
 

@@ -87,8 +87,8 @@ static int refuse_name(const struct expression *x, const struct expression_name 
     return rc;
 }
 
-static int check_name(struct request_work *w, const struct expression *x,
-                      const struct expression_name *n, struct err *e)
+int request_check_name(struct request_work *w, const struct expression *x,
+                       const struct expression_name *n, struct err *e)
 {
     const struct request *q = w->q;
     struct known known = {.n = 0};
@@ -247,7 +247,7 @@ int request_work_open(struct request_work *w, struct request *q, const struct re
             return -1;
     for (int i = 0; w->suites && i < q->n_bounds; i++)
         for (int k = 0; k < q->bounds[i].n_names; k++)
-            if (check_name(w, &q->bounds[i], &q->bounds[i].names[k], e))
+            if (request_check_name(w, &q->bounds[i], &q->bounds[i].names[k], e))
                 return -1;
     return w->suites ? check_options(w, e) : -1;
 }

@@ -311,12 +311,16 @@ static int finish(struct request_work *w, json_t **card, struct err *e)
     return rc;
 }
 
-static int do_all(struct request_work *w, json_t **card, struct err *e)
+int request_before(struct request_work *w, struct err *e)
 {
     const struct request *q = w->q;
-    return make_generic(w, e) ||
-           (q->retrained && evaluate_before(w, WHOSE_RETRAINED, q->retrained, e)) ||
-           evaluate_before(w, WHOSE_TARGET, request_target(q), e) || classify_bounds(w, e) ||
+    return (q->retrained && evaluate_before(w, WHOSE_RETRAINED, q->retrained, e)) ||
+           evaluate_before(w, WHOSE_TARGET, request_target(q), e);
+}
+
+static int do_all(struct request_work *w, json_t **card, struct err *e)
+{
+    return make_generic(w, e) || request_before(w, e) || classify_bounds(w, e) ||
            request_try(w, e) || attack_chosen(w, e) || measure_drift(w, e) || finish(w, card, e);
 }
 

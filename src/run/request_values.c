@@ -185,7 +185,7 @@ static const json_t *find_figure(const json_t *values, const char *name)
     return figure;
 }
 
-static double look_up(void *ctx, const struct expression_name *name)
+double request_figure(void *ctx, const struct expression_name *name)
 {
     static const char *const part[FIGURE_PARTS] = {"value", "low", "high"};
     const struct request_values *v = ctx;
@@ -198,7 +198,7 @@ json_t *request_judge(const struct request *q, const struct request_values *v, s
 {
     json_t *all = json_array();
     for (int i = 0; i < q->n_bounds && all; i++) {
-        const struct bound_state s = expression_bound(&q->bounds[i], look_up, (void *)v);
+        const struct bound_state s = expression_bound(&q->bounds[i], request_figure, (void *)v);
         json_t *one = json_pack("{s:s, s:o, s:o, s:o, s:o}", "bound", q->bounds[i].text, "left",
                                 json_finite(s.left), "right", json_finite(s.right), "held",
                                 s.known ? json_boolean(s.held) : json_null(), "excess",

@@ -21,7 +21,12 @@ struct request_work {
 int request_work_open(struct request_work *w, struct request *q, const struct request_hooks *h,
                       struct err *e);
 void request_work_close(struct request_work *w);
+/* Evaluates the retrained model, if there is one, and the target by all suites. */
+int request_before(struct request_work *w, struct err *e);
 
+/* Refuses a name of the expression that nothing of the request measures. */
+int request_check_name(struct request_work *w, const struct expression *x,
+                       const struct expression_name *n, struct err *e);
 /* The bound has figures of attacks, which are made at the end. */
 bool request_is_late(const struct request_work *w, const struct expression *x);
 /* The bound has costs, which the target has none of. */
