@@ -137,6 +137,7 @@ int cmd_serve(int argc, char **argv)
                      .about = about,
                      .tables = {{"options", params, &o},
                                 {"model and text", setup_params, &o.setup},
-                                {"conversations", chat_params, &o.setup.chat}}};
+                                {"conversations", chat_params, &o.setup.chat},
+                                {"guards", guard_params, &o.setup.guard}}};
     return args_run(&a, argc, argv, run, &o);
 }

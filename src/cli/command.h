@@ -25,6 +25,7 @@ enum {
 int cmd_account(int argc, char **argv);
 int cmd_attack(int argc, char **argv);
 int cmd_canaries(int argc, char **argv);
+int cmd_chat(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_edit(int argc, char **argv);

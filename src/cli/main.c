@@ -43,6 +43,7 @@ static const struct command commands[] = {
     {"canaries", "make secrets to insert into training data, and insert them", cmd_canaries},
     {"guard", "list the guards, which leave the weights as they are", cmd_guard},
     {"generate", "continue prompts with a model", cmd_generate},
+    {"chat", "talk to a model, or to two, in the terminal", cmd_chat},
     {"serve", "a server with OpenAI's API, and a page to compare models", cmd_serve},
     {"score", "log-probabilities of answers under a model", cmd_score},
     {"convert", "convert a model to another format or storage type", cmd_convert},
