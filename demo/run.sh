@@ -82,6 +82,11 @@ columns="target=$out/eval/target+$out/eval/robust/target retrained=$out/eval/ret
 [ -z "$base" ] || columns="base=$out/eval/base $columns"
 "$unlearn" report $columns
 "$unlearn" report $columns --markdown >"$out/report.md"
+for model in target retrained unlearned; do
+    columns="$columns $model=$out/$model" # the runs, too: curves, options, files
+done
+printf '\nThe same as a page, with charts, answers before and after, data and commands:\n'
+"$unlearn" report $columns --out "$out/report.html"
 
 step "In their own words: three questions about a forgotten person, one about another"
 for model in target unlearned retrained; do

@@ -69,7 +69,7 @@ sub words { return $_[0] =~ s/.*?(?=^verdict)//smr =~ s/^cost.*//smr =~ s/\n {16
 is(words($said{target}), <<'END', 'the words of eval, the target');
 verdict: not forgotten, the rest is kept, unlike the retrained model, not broken
   forgotten     no: by text no (forget_Q_A_ROUGE N > N); by probability no (forget_Q_A_Prob N > N); by tokens no (extraction_strength N > N); at most the retrained model's + N
-  kept          yes: retain yes (retain_Q_A_Prob N > N, retain_Q_A_ROUGE N > N, retain_Truth_Ratio N > N); at least N of the figure of the retrained model
+  kept          yes: retain yes (retain_Q_A_Prob N > N, retain_Q_A_ROUGE N > N, retain_Truth_Ratio N > N, retain_extraction_strength N > N); at least N of the figure of the retrained model
   as retrained  no: KS p N < N, smallest possible for N and N rows N
   broken        no: repetition N (at most N), no text N (at most N) of N answers to other prompts, utility N (at least N)
   thresholds    forgotten-margin=N, forgotten-text=N, forgotten-probability=N, forgotten-tokens=N, forgotten-share=N, kept-loss=N, like-p=N, broken-repetition=N, broken-text=N, broken-utility=N

@@ -27,9 +27,9 @@ static const struct param params[] = {
     STRING_PARAM(struct eval_options, before, NULL, "LOG",
                  "log of the same suite of the model before unlearning, a file or its directory: "
                  "the measure of what is kept"),
-    STRING_PARAM(
-        struct eval_options, out, NULL, "DIR",
-        "write TOFU_EVAL.json, _SUMMARY.json, _TABLE.json and _COST.json (TOFU: by suite) there"),
+    STRING_PARAM(struct eval_options, out, NULL, "DIR",
+                 "write TOFU_EVAL.json, _SUMMARY.json, _TABLE.json, _COST.json and _TOKENS.json "
+                 "(TOFU: by suite) there"),
     BOOL_PARAM(struct eval_options, resume, false,
                "resume the interrupted evaluation in --out; a finished one must be of the same "
                "model, data and options, and stays as it is"),

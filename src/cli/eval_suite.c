@@ -212,6 +212,7 @@ static int write_retrained(const struct evaluation *v, const struct suite *s, do
         dir ? cost_collect(v->retrained.path, NULL, seconds, &v->retrained_backend.effort, e)
             : NULL;
     int rc = !cost || results_write(&s->log, s->table, dir, name, e) ||
+             (s->tokens && peer_write(s->tokens, dir, name, "TOKENS", 0, e)) ||
              peer_write(cost, dir, name, "COST", 0, e);
     json_decref(cost);
     free(dir);

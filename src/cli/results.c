@@ -346,6 +346,7 @@ static int write_files(const struct suite *s, json_t *more, const char *dir, str
     int rc = !table || json_object_update(table, more) || json_object_del(table, "cost")
                  ? suite_no_memory(e)
                  : results_write(&s->log, table, dir, name, e) ||
+                       (s->tokens && peer_write(s->tokens, dir, name, "TOKENS", 0, e)) ||
                        peer_write(cost, dir, name, "COST", 0, e);
     json_decref(table);
     return rc;

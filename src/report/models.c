@@ -39,7 +39,9 @@ static const char *group_of_kind(const struct metric_kind *kind)
     for (const struct metric_kind *k = metrics_robust; k->name; k++)
         if (k == kind)
             return report_group_name[GROUP_ROBUSTNESS];
-    return kind->flags & (METRIC_ATTACK | METRIC_PRIVACY) ? report_group_name[GROUP_PRIVACY] : NULL;
+    return kind->flags & (METRIC_ATTACK | METRIC_PRIVACY) ? report_group_name[GROUP_PRIVACY]
+           : kind->flags & METRIC_FORGETTING              ? report_group_name[GROUP_EFFECTIVENESS]
+                                                          : NULL;
 }
 
 enum report_group report_group_of(const json_t *sense)

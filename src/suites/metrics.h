@@ -81,6 +81,8 @@ struct one_row {
 #define METRIC_RATE    (1u << 1) /* each value is 0 or 1 */
 #define METRIC_LATIN   (1u << 2) /* over words of a-z and 0-9, as ROUGE's */
 #define METRIC_PRIVACY (1u << 3) /* tells the model from one that never saw the forget data */
+#define METRIC_FORGETTING                                                                          \
+    (1u << 4) /* tells how much is forgotten, though it is of several data sets */
 
 /* The value that an unlearned model should have. */
 enum direction { DIRECTION_NONE, DIRECTION_LOW, DIRECTION_HIGH, DIRECTION_RETRAINED };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "eval/robustness.h"
 #include "eval/stats.h"
 #include "suites/metrics.h"
 
@@ -174,6 +175,66 @@ static int rel_diff(const struct metric *m, const struct suite *s, struct result
     return relate(m, s, false, stats_relative_difference, out);
 }
 
+/* --- aggregates (arXiv 2506.12618): harmonic means of parts, all of which must be there --- */
+
+static double complement(const struct suite *s, const char *metric, double x)
+{
+    (void)s, (void)metric;
+    return 1 - x;
+}
+
+/* How near an AUC is to the retrained model's, relative to that: 1 if they are equal. */
+static double similarity(const struct suite *s, const char *metric, double auc)
+{
+    const double gold = peer_aggregate(s->retain_log, metric);
+    if (isnan(auc) || isnan(gold))
+        return NAN;
+    return auc == gold ? 1 : fmax(1 - fabs(auc - gold) / gold, 0);
+}
+
+static double unchanged(const struct suite *s, const char *metric, double x)
+{
+    (void)s, (void)metric;
+    return x;
+}
+
+static void aggregate(const struct metric *m, const struct suite *s,
+                      double (*part)(const struct suite *, const char *, double),
+                      struct result *out)
+{
+    double v[SUITE_INPUTS];
+    int n = 0;
+    for (; n < SUITE_INPUTS && m->inputs[n]; n++) {
+        const struct result *of = suite_result(s, m->inputs[n]);
+        if (!of)
+            return;
+        v[n] = part(s, m->inputs[n], of->figure);
+    }
+    for (int i = 0; i < n; i++)
+        if (isnan(v[i]) && part == similarity) {
+            snprintf(out->note, sizeof out->note,
+                     "not computed: it needs the retrained model's '%s' (retain_logs)",
+                     m->inputs[i]);
+            return;
+        } else if (isnan(v[i]))
+            return;
+    out->figure = aggregate_hm(v, n);
+    out->there = true;
+}
+
+#define AGGREGATE(name, part)                                                                      \
+    static int name(const struct metric *m, const struct suite *s, struct result *out,             \
+                    struct err *e)                                                                 \
+    {                                                                                              \
+        (void)e;                                                                                   \
+        aggregate(m, s, part, out);                                                                \
+        return 0;                                                                                  \
+    }
+
+AGGREGATE(memorisation, complement)
+AGGREGATE(privacy, similarity)
+AGGREGATE(overall, unchanged)
+
 const struct metric_kind metrics_derived[] = {
     {.name = "options",
      .help = "the correct answer's share of the probability of all answers; inputs: correct, wrong "
@@ -245,6 +306,36 @@ const struct metric_kind metrics_derived[] = {
      .direction = DIRECTION_HIGH,
      .verified = "scipy, published logs",
      .figure = utility,
+     .inputs_least = 1,
+     .inputs_most = SUITE_INPUTS},
+    {.name = "memorisation",
+     .help = "harmonic mean of 1 - each input (arXiv 2506.12618): extraction strength, exact "
+             "memorisation, probability of a paraphrase, truth ratio",
+     .forgotten = "1: nothing is memorised",
+     .direction = DIRECTION_HIGH,
+     .flags = METRIC_FORGETTING,
+     .verified = "published rows of UDS",
+     .figure = memorisation,
+     .inputs_least = 1,
+     .inputs_most = SUITE_INPUTS},
+    {.name = "privacy",
+     .help = "harmonic mean of how near each AUC is to the retrained model's, max(0, 1 - |a - b| / "
+             "b): sMIA (arXiv 2506.12618); inputs: attacks",
+     .forgotten = "1: as in the retrained model",
+     .direction = DIRECTION_HIGH,
+     .flags = METRIC_PRIVACY,
+     .verified = "published rows of UDS",
+     .figure = privacy,
+     .inputs_least = 1,
+     .inputs_most = SUITE_INPUTS},
+    {.name = "overall",
+     .help = "harmonic mean of memorisation, privacy and utility (arXiv 2506.12618), all of which "
+             "must be known",
+     .forgotten = "high",
+     .direction = DIRECTION_HIGH,
+     .flags = METRIC_FORGETTING,
+     .verified = "published rows of UDS",
+     .figure = overall,
      .inputs_least = 1,
      .inputs_most = SUITE_INPUTS},
     {0}};

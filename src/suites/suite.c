@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "suites/metrics.h"
@@ -268,10 +269,76 @@ static int add_all(struct suite *s, const json_t *log, struct err *e)
     return rc;
 }
 
+/* --- tokens --- */
+
+/* What each token adds to the text of those before it: {"tokens", "logp"}. */
+static json_t *row_tokens(const struct suite *s, const struct score *v, struct err *e)
+{
+    json_t *texts = json_array(), *logp = json_array();
+    char *last = NULL;
+    int rc = texts && logp ? 0 : suite_no_memory(e);
+    for (int i = 0; i < v->n && !rc; i++) {
+        char *text = s->model->decode(s->model->ctx, v->label, i + 1, e);
+        size_t same = 0;
+        while (text && last && text[same] && text[same] == last[same])
+            same++;
+        while (same && text && ((unsigned char)text[same] & 0xC0) == 0x80)
+            same--; /* to the start of a character */
+        if (!text)
+            rc = -1;
+        else if (json_array_append_new(texts, json_string(text + same)) ||
+                 json_array_append_new(logp, json_finite(round(1e6 * (double)v->logp[i]) / 1e6)))
+            rc = suite_no_memory(e);
+        free(last);
+        last = text;
+    }
+    free(last);
+    json_t *row = rc ? NULL : json_pack("{s:O, s:O}", "tokens", texts, "logp", logp);
+    json_decref(texts);
+    json_decref(logp);
+    return row;
+}
+
+static int add_tokens(struct suite *s, const struct metric *m, const struct observed *x,
+                      struct err *e)
+{
+    json_t *rows = json_object();
+    int rc = rows ? 0 : suite_no_memory(e);
+    for (int i = 0; i < x->d.n && x->d.rows[i] < SUITE_TOKEN_ROWS && !rc; i++) {
+        char name[16];
+        json_t *row = observed_has_list(x, i) ? NULL : row_tokens(s, &x->scores[i], e);
+        snprintf(name, sizeof name, "%d", x->d.rows[i]);
+        if (!observed_has_list(x, i) && !row)
+            rc = -1;
+        else if (row && json_object_set_new(rows, name, row))
+            rc = suite_no_memory(e);
+    }
+    if (!rc && !s->tokens)
+        s->tokens = json_object();
+    if (!rc && json_object_set(s->tokens, m->name, rows))
+        rc = suite_no_memory(e);
+    json_decref(rows);
+    return rc;
+}
+
+static int collect_tokens(struct suite *s, struct err *e)
+{
+    const unsigned both = NEED_ANSWERS | NEED_LOGP;
+    int rc = 0;
+    for (const struct metric *m = s->recipe->metrics; m->name && s->model->decode && !rc; m++) {
+        const struct observed *x = m->kind->aspect == ASPECT_TEXT && m->kind->needs & NEED_ANSWERS
+                                       ? suite_observed(s, m, m->set)
+                                       : NULL;
+        if (x && (x->needs & both) == both)
+            rc = add_tokens(s, m, x, e);
+    }
+    return rc;
+}
+
 int suite_run(struct suite *s, struct err *e)
 {
     s->log.nan = s->compat & COMPAT_NAN;
-    int rc = gather(s, e) || add_all(s, NULL, e);
+    int rc = gather(s, e) || add_all(s, NULL, e) || collect_tokens(s, e);
     observations_fini(&s->observations);
     return rc;
 }
@@ -329,8 +396,9 @@ void suite_fini(struct suite *s)
     free(s->results);
     peer_log_fini(&s->log);
     json_decref(s->table);
+    json_decref(s->tokens);
     json_decref(s->comparison);
     s->results = NULL;
     s->n_results = 0;
-    s->table = s->comparison = NULL;
+    s->table = s->tokens = s->comparison = NULL;
 }

@@ -52,9 +52,13 @@ struct suite {
     int n_results;
     struct peer_log log; /* the results in the form of a log */
     json_t *table;       /* {metric: {value, rows, ...}}, in order, see below */
+    json_t *tokens;      /* {metric: {row: {"tokens": [text], "logp": [number]}}}; NULL: none */
     json_t *comparison;  /* {data set: {...}}: see suites/suite.h; NULL: none */
 };
 
+/* s->tokens has the reference answers of the first SUITE_TOKEN_ROWS rows, token by token, of
+ * metrics of generated text whose answers were scored, too. */
+enum { SUITE_TOKEN_ROWS = 32 };
 int suite_run(struct suite *s, struct err *e);
 /* The same without a model: recomputes every metric from the rows of an evaluation log. */
 int suite_rescore(struct suite *s, const json_t *eval, struct err *e);
