@@ -190,4 +190,39 @@ for my $i (1 .. 50) {
 cmp_ok(length $html, '<', 5e6, 'fifty runs: below 5 MB');
 
 
+# --- second tier: other programs read it ---
+
+page_of($models, 'for other programs');
+SKIP: {
+    skip 'tidy is not installed: the page was not checked by it', 1 if system('command -v tidy >/dev/null');
+    my @faults = grep { /Error/ } split /\n/, `tidy -q -e $dir/page.html 2>&1`;
+    is("@faults", '', 'tidy finds no error');
+}
+
+# What Chromium tells of a page in a frame of that width (a window has at least 500): the widths of the frame and of what is in
+# it, and lines of the console.
+sub opened {
+    my ($html, $width) = @_;
+    put('seen.html', $html =~ s/<details>/<details open>/gr);
+    my $frame = put('frame.html', "<!DOCTYPE html><html><body><iframe id=f width=$width height=900 style='border:0' src=seen.html></iframe><script>" .
+        'addEventListener("load", () => { const e = f.contentDocument.documentElement; document.body.dataset.seen = e.clientWidth + " " + e.scrollWidth })</script></body></html>');
+    my $out = `HOME=$dir timeout 60 chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --allow-file-access-from-files --enable-logging=stderr --window-size=1500,1000 --dump-dom file://$frame 2>$dir/chromium`;
+    my ($window, $page) = $out =~ /data-seen="(\d+) (\d+)"/;
+    return ($window, $page, join "\n", grep { /CONSOLE/ } split /\n/, get("$dir/chromium"));
+}
+
+SKIP: {
+    skip 'chromium is not installed: the page was not opened', 8 if system('command -v chromium >/dev/null');
+    my ($window, $page, $said) = opened('<!DOCTYPE html><html><body><script>console.log(1)</script><div style="width: 900px">x</div></body></html>', 400);
+    skip 'chromium cannot be run here: the page was not opened', 8 if !defined $window;
+    is($page, 908, 'a page that is too wide is seen');
+    isnt($said, '', 'so is the console');
+    my $html = get("$dir/page.html");
+    for my $width (400, 1400) {
+        my ($inner, $wide, $console) = opened($html, $width);
+        is($inner, $width, "chromium: a frame of $width");
+        is($wide, $width, "chromium, $width: the page is as wide, with everything unfolded");
+        is($console, '', "chromium, $width: nothing on the console");
+    }
+}
 done_testing;

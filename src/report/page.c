@@ -186,8 +186,10 @@ static void write_verdicts(struct page *p)
     html_put(h, "<ul class=cards>");
     for (int i = 0; i < p->r->n && !h->failed; i++) {
         const struct report_model *m = &p->r->v[i];
-        html_put(h, "<li class=c%d><h3>%t<span class=role>%s</span></h3><dl class=rulings>",
-                 page_colour(p->r, i), m->name, page_role(p->r, i));
+        html_put(h, "<li class=c%d><h3>%t", page_colour(p->r, i), m->name);
+        if (*page_role(p->r, i))
+            html_put(h, "<span class=role>%s</span>", page_role(p->r, i));
+        html_put(h, "</h3><dl class=rulings>");
         put_ruling(h, "forgotten", m->verdict.forgotten, RULING_YES);
         put_ruling(h, "rest kept", m->verdict.kept, RULING_YES);
         put_ruling(h, "like the retrained", m->verdict.like, RULING_YES);
@@ -243,6 +245,16 @@ static void put_sections(struct page *p, bool nav)
         }
 }
 
+/* "unlearned (NPO)" */
+static void put_model_title(struct html *h, const char *before, const struct report_model *m)
+{
+    const json_t *method = json_object_get(m->cost, "method");
+    const char *name = json_string_value(method);
+    html_put(h, "%s%t", before, m->name);
+    if (name && strcmp(name, m->name))
+        html_put(h, " (%j)", method);
+}
+
 /* "two people" of a request, else the names of the models that are no measure. */
 static void put_title(struct page *p)
 {
@@ -257,7 +269,7 @@ static void put_title(struct page *p)
         else if (json_is_string(what))
             html_put(&p->h, "%s%j", n ? ", " : "", what);
         else
-            html_put(&p->h, "%s%t", n ? ", " : "", m->name);
+            put_model_title(&p->h, n ? ", " : "", m);
         n++;
     }
     if (!n)

@@ -69,7 +69,7 @@ static void put_tokens(struct html *h, const json_t *now, const json_t *before)
             html_put(h, "%v to %v", exp(first), exp(after));
         else
             html_put(h, "%v", exp(after));
-        html_put(h, "\">%j</span>", text);
+        html_put(h, json_string_length(text) ? "\">%j</span>" : "\">&middot;</span>", text);
     }
     html_put(h, "</span>");
 }
