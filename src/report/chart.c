@@ -136,25 +136,67 @@ static void put_lines(struct html *h, const struct chart_series *s, const struct
                      place(x, s->x[i]), place(y, s->y[i]));
 }
 
-/* Left of the right half a name stands on the right of its point. */
-static void put_points(struct html *h, const struct chart_series *s, const struct axis *x,
+static void put_front(struct html *h, const struct chart_series *s, const struct axis *x,
+                      const struct axis *y)
+{
+    html_put(h, "<path class=front d=\"");
+    for (int i = 0; i < s->n; i++)
+        html_put(h, i ? "H%pV%p" : "M%p %p", place(x, s->x[i]), place(y, s->y[i]));
+    html_put(h, "\"><title>%t</title></path>", s->name);
+}
+
+enum { LABELS_MOST = 24, LABEL_HEIGHT = 13, LABEL_WIDTH = 90 };
+
+/* Where labels stand so far. */
+struct labels {
+    double x[LABELS_MOST], y[LABELS_MOST];
+    int n;
+};
+
+/* The height at which a label does not cover an earlier one: its own, or the next free one below or
+ * above. */
+static double free_height(struct labels *l, double x, double y)
+{
+    double at = y;
+    for (int try = 0; try < LABELS_MOST; try++) {
+        bool covered = false;
+        at = y + LABEL_HEIGHT * (try % 2 ? (try + 1) / 2 : -try / 2);
+        for (int i = 0; i < l->n; i++)
+            covered =
+                covered || (fabs(l->x[i] - x) < LABEL_WIDTH && fabs(l->y[i] - at) < LABEL_HEIGHT);
+        if (!covered)
+            break;
+    }
+    if (l->n < LABELS_MOST) {
+        l->x[l->n] = x;
+        l->y[l->n++] = at;
+    }
+    return at;
+}
+
+/* In the right half a name stands on the left of its point. */
+static void put_point(struct html *h, const struct chart_series *s, struct labels *l,
+                      const struct axis *x, const struct axis *y)
+{
+    const double px = place(x, *s->x), py = place(y, *s->y);
+    const bool left = px > (x->from + x->to) / 2;
+    html_put(h, "<g><title>%t: %v, %v</title>", s->name, *s->x, *s->y);
+    put_mark(h, s->colour, px, py);
+    if (!s->quiet)
+        html_put(h, "<text class=\"label %s\" x=\"%p\" y=\"%p\">%t</text>", left ? "end" : "start",
+                 px + (left ? -10 : 10), free_height(l, px, py + 4), s->name);
+    html_put(h, "</g>");
+}
+
+static void put_points(struct html *h, const struct chart *c, const struct axis *x,
                        const struct axis *y)
 {
-    if (s->front) {
-        html_put(h, "<path class=front d=\"");
-        for (int i = 0; i < s->n; i++)
-            html_put(h, i ? "H%pV%p" : "M%p %p", place(x, s->x[i]), place(y, s->y[i]));
-        html_put(h, "\"><title>%t</title></path>", s->name);
-        return;
-    }
-    for (int i = 0; i < s->n; i++) {
-        const double px = place(x, s->x[i]), py = place(y, s->y[i]);
-        const bool left = px > (x->from + x->to) / 2;
-        html_put(h, "<g><title>%t: %v, %v</title>", s->labels[i], s->x[i], s->y[i]);
-        put_mark(h, s->colour, px, py);
-        html_put(h, "<text class=\"label %s\" x=\"%p\" y=\"%p\">%t</text></g>",
-                 left ? "end" : "start", px + (left ? -10 : 10), py + 4, s->labels[i]);
-    }
+    struct labels labels = {.n = 0};
+    for (int s = 0; s < c->n; s++)
+        if (c->v[s].front)
+            put_front(h, &c->v[s], x, y);
+        else
+            put_point(h, &c->v[s], &labels, x, y);
 }
 
 static void put_histogram(struct html *h, const struct chart_series *s, const struct axis *x,
@@ -231,12 +273,12 @@ static void put_drawing(struct html *h, const struct chart *c)
              "<desc>%t</desc>",
              WIDTH, height, c->title, c->about, c->title, c->about);
     put_axes(h, c, &x, &y);
-    for (int s = 0; s < c->n && !bars; s++) {
+    if (c->kind == CHART_POINTS)
+        put_points(h, c, &x, &y);
+    for (int s = 0; s < c->n; s++) {
         if (c->kind == CHART_LINES)
             put_lines(h, &c->v[s], &x, &y);
-        else if (c->kind == CHART_POINTS)
-            put_points(h, &c->v[s], &x, &y);
-        else
+        else if (c->kind == CHART_HISTOGRAM)
             put_histogram(h, &c->v[s], &x, &y);
     }
     if (bars)
@@ -268,14 +310,15 @@ static void table_points(struct html *h, const struct chart *c)
              "<tr><th scope=col>model</th><th scope=col>%w</th><th scope=col>%w</th></tr></thead>"
              "<tbody>",
              c->x_name, c->y_name);
-    for (int s = 0; s < c->n; s++)
-        for (int i = 0; i < c->v[s].n && !c->v[s].front; i++) {
-            html_put(h, "<tr><th scope=row>%w</th><td>", c->v[s].labels[i]);
-            html_number(h, c->v[s].x[i]);
-            html_put(h, "</td><td>");
-            html_number(h, c->v[s].y[i]);
-            html_put(h, "</td></tr>");
-        }
+    for (int s = 0; s < c->n; s++) {
+        if (c->v[s].front)
+            continue;
+        html_put(h, "<tr><th scope=row>%w</th><td>", c->v[s].name);
+        html_number(h, *c->v[s].x);
+        html_put(h, "</td><td>");
+        html_number(h, *c->v[s].y);
+        html_put(h, "</td></tr>");
+    }
 }
 
 /* A row for each x, bin or category, a column for each series. */

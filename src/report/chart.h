@@ -9,7 +9,7 @@
 
 enum chart_kind {
     CHART_LINES,     /* y over x, one x for all series */
-    CHART_POINTS,    /* labelled points, and a front: a stepped line */
+    CHART_POINTS,    /* named points, one a series, and a front: a stepped line */
     CHART_HISTOGRAM, /* y[i] of the bin x[i] .. x[i + 1] */
     CHART_BARS       /* y[i] of category i with its interval low[i] .. high[i] */
 };
@@ -22,8 +22,8 @@ struct chart_series {
     int colour; /* of enum chart_colour; further models have higher numbers */
     int n;
     const double *x, *y, *low, *high; /* those that the kind has; histogram: x[n + 1] */
-    const char *const *labels;        /* of points */
-    bool dashed, front;
+    bool dashed;
+    bool front, quiet; /* of points: n of them, joined by steps; without its name next to it */
 };
 
 struct chart {

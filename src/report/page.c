@@ -109,57 +109,87 @@ static void put_request(struct html *h, const json_t *card)
     put_bounds(h, json_object_get(card, "bounds"));
 }
 
-/* What a run's record tells, where there is no request. */
-static void put_run(struct html *h, const struct report_model *m)
+static bool is_asked(const struct report *r, int i)
 {
-    static const char *const rows[][2] = {
-        {"method", "method"},      {"model", "target"},     {"forget", "forget data"},
-        {"retain", "retain data"}, {"epochs", "epochs"},    {"max_steps", "steps at most"},
-        {"lr", "learning rate"},   {"batch", "batch size"}, {"seed", "seed"}};
-    const json_t *options = json_object_get(m->run, "options");
-    html_put(h, "<h3>%t</h3><dl class=card>", m->name);
-    put_row(h, "command", json_object_get(m->run, "command"));
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const json_t *v = json_object_get(options, rows[i][0]);
-        if (!json_is_integer(v) || json_integer_value(v) || !strcmp(rows[i][0], "seed"))
-            put_row(h, rows[i][1], v);
-    }
-    put_row(h, "result", m->dirs);
-    html_put(h, "</dl>");
+    return !page_is_measure(r, i) && r->v[i].card;
 }
 
-static bool is_card(const struct report *r, int i)
+static bool is_run(const struct report *r, int i)
 {
-    return !page_is_measure(r, i) && (r->v[i].card || r->v[i].run);
+    return !page_is_measure(r, i) && !r->v[i].card && r->v[i].run;
 }
 
 static bool has_card(const struct report *r)
 {
     for (int i = 0; i < r->n; i++)
-        if (is_card(r, i))
+        if (is_asked(r, i) || is_run(r, i))
             return true;
     return false;
 }
 
-/* The first few in full, further ones folded. */
+/* What the records of runs tell, where there is no request. */
+static const char *const told[][2] = {
+    {"method", "method"},      {"model", "target"},     {"forget", "forget data"},
+    {"retain", "retain data"}, {"epochs", "epochs"},    {"max_steps", "steps at most"},
+    {"lr", "learning rate"},   {"batch", "batch size"}, {"seed", "seed"}};
+
+static bool is_told(const struct report *r, const char *option)
+{
+    bool any = false;
+    for (int i = 0; i < r->n; i++) {
+        const json_t *v = json_object_get(json_object_get(r->v[i].run, "options"), option);
+        any = any || (is_run(r, i) && v && !json_is_null(v) && !json_equal(v, json_false()) &&
+                      (!json_is_integer(v) || json_integer_value(v) || !strcmp(option, "seed")));
+    }
+    return any;
+}
+
+/* A column for each run, a row for each option. */
+static void put_runs(struct html *h, const struct report *r)
+{
+    page_open_table(h, "the runs and their options");
+    html_put(h, "<thead><tr><th scope=col>option</th>");
+    for (int i = 0; i < r->n; i++)
+        if (is_run(r, i))
+            html_put(h, "<th scope=col class=text>%w</th>", r->v[i].name);
+    html_put(h, "</tr></thead><tbody>");
+    for (size_t k = 0; k < sizeof told / sizeof *told; k++) {
+        if (!is_told(r, told[k][0]))
+            continue;
+        html_put(h, "<tr><th scope=row>%s</th>", told[k][1]);
+        for (int i = 0; i < r->n; i++) {
+            if (!is_run(r, i))
+                continue;
+            const json_t *v = json_object_get(json_object_get(r->v[i].run, "options"), told[k][0]);
+            if (json_is_string(v))
+                html_put(h, "<td class=text>%w</td>", json_string_value(v));
+            else
+                html_put(h, "<td class=text>%j</td>", v);
+        }
+        html_put(h, "</tr>");
+    }
+    html_put(h, "</tbody>");
+    page_close_table(h);
+}
+
+/* Requests: the first few in full, further ones folded. Then the other runs. */
 static void write_card(struct page *p)
 {
     enum { OPEN = 3 };
     int n = 0;
+    bool runs = false;
     for (int i = 0; i < p->r->n; i++) {
-        const struct report_model *m = &p->r->v[i];
-        if (!is_card(p->r, i))
+        runs = runs || is_run(p->r, i);
+        if (!is_asked(p->r, i))
             continue;
-        if (n == OPEN)
-            html_put(&p->h, "<details><summary>Further runs</summary>");
-        if (m->card)
-            put_request(&p->h, m->card);
-        else
-            put_run(&p->h, m);
-        n++;
+        if (n++ == OPEN)
+            html_put(&p->h, "<details><summary>Further requests</summary>");
+        put_request(&p->h, p->r->v[i].card);
     }
     if (n > OPEN)
         html_put(&p->h, "</details>");
+    if (runs)
+        put_runs(&p->h, p->r);
 }
 
 /* --- the verdicts --- */

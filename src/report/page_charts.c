@@ -78,6 +78,15 @@ static int find_front(const struct report *r, const struct plane *p, double *x, 
     return n;
 }
 
+enum { NAMED_MOST = 14 }; /* points that all have their name next to them */
+
+static bool on_front(double x, double y, const double *fx, const double *fy, int n)
+{
+    while (n && (fx[n - 1] != x || fy[n - 1] != y))
+        n--;
+    return n > 0;
+}
+
 static void write_plane(struct page *p)
 {
     const struct report *r = p->r;
@@ -99,12 +108,14 @@ static void write_plane(struct page *p)
             y[i] = report_value(&r->v[i], axes.keep);
             if (isnan(x[i]) || isnan(y[i]))
                 continue;
-            v[n++] = (struct chart_series){.name = r->v[i].name,
-                                           .colour = page_colour(r, i),
-                                           .n = 1,
-                                           .x = x + i,
-                                           .y = y + i,
-                                           .labels = (const char *const *)&r->v[i].name};
+            v[n++] = (struct chart_series){
+                .name = r->v[i].name,
+                .colour = page_colour(r, i),
+                .n = 1,
+                .x = x + i,
+                .y = y + i,
+                .quiet = r->n > NAMED_MOST && !page_is_measure(r, i) &&
+                         !on_front(x[i], y[i], y + r->n, y + 2 * r->n, front)};
         }
         char about[256];
         snprintf(about, sizeof about, "Further left is more forgotten, further up more is kept%s.",
