@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# unlearn edit: ROME, MEMIT and AlphaEdit against the authors' code, erasure against PyTorch, undoing, text rows, refusals.
+# unlearn edit: ROME, MEMIT and AlphaEdit against the authors' code, erasure and lenses against PyTorch, undoing, text rows, refusals.
 use strict;
 use warnings;
 use FindBin;
@@ -66,8 +66,10 @@ for (['code', 'refusal', 'weight_new'], ['paper', 'paper', 'weight_new_paper']) 
     my $away = away(tensors_of("$dir/rome_$of/model.safetensors")->{$weight}, $expect->{"refusal.$name"});
     ok($away < 1e-4, "the weight by the $form: $away");
 }
-edits("--requests $data/one.json $rome --objective erase --steps 12 --trace $dir/erase.safetensors --out $dir/erase", 'erase');
-agrees('erase', 'erase', qr/./, 'erasure, by PyTorch');
+for my $goal (qw(erase entropy margin)) {
+    edits("--requests $data/one.json $rome --objective $goal --lens-rank 60 --steps 12 --trace $dir/$goal.safetensors --out $dir/$goal", $goal);
+    agrees($goal, $goal, qr/./, 'by PyTorch');
+}
 
 my $spread = "--requests $data/requests.json --layers 0,1 --covariance $data/moments.safetensors";
 $out = edits("$spread --trace $dir/memit.safetensors --method memit --lambda 20 --save-delta $dir/delta --json --out $dir/memit", 'memit');
@@ -131,7 +133,9 @@ refuses("$edit --requests $data/one.json", 2, qr/no output given: use --out DIR/
 refuses("$one --method memt", 2, qr/there are: rome, memit, alphaedit/, 'a name that is nearly right');
 refuses("$one", 1, qr/memit needs the second moments of keys: give --covariance FILE or --generic FILE/, 'no moments');
 refuses("$one --method rome --no-moments --layers 0,1", 1, qr/ROME edits one layer/, 'two layers');
-refuses("$one --method rome --no-moments --layers 9", 1, qr/layers '9' are no list of 0 to \d+, as 3,5-7: give --layers LIST/, 'a layer too many');
+refuses("$one --method rome --no-moments --layers 9", 1, qr/layers '9' are no ascending list of 0 to \d+, as 3,5-7: give --layers LIST/, 'a layer too many');
+refuses("$one --method rome --no-moments --layers 1 --objective entropy --lens-layers 0,1", 1, qr/layer 0 lies below layer 1, which is edited/, 'a lens below the edit');
+refuses("$one --method rome --no-moments --layers 1 --objective margin --lens-rank 1000", 1, qr/rank 1000 is above the vocabulary of \d+/, 'a rank above the vocabulary');
 refuses("$one --method rome --no-moments --layers 1 --target refusl", 1, qr/no target 'refusl'/, 'an unknown target');
 refuses("$one --covariance $dir/moments.safetensors --layers 0,1", 1, qr/'covariance.0' is not 40 x 40: it is of another model/, "another model's moments");
 refuses("$one --layers 0 --covariance $data/moments_rome.safetensors", 1, qr/have no tensor 'covariance.0'/, "another layer's moments");

@@ -26,12 +26,6 @@ static int add_layer(struct editing *g, int layer, struct err *e)
     if (weight_has(&m->table, W_NORM_MLP_POST) || m->cfg.residual_scale != 1)
         return err_set(e, "the output of an MLP is normalised or scaled before it is added to the "
                           "residual: such models are not edited");
-    for (int i = 0; i < g->n_layers; i++)
-        if (g->layers[i].layer >= layer)
-            return err_about(e, "layers",
-                             "layer %d follows %d: layers are in ascending order, "
-                             "each once",
-                             layer, g->layers[i].layer);
     const int weight = weight_index(&m->table, W_DOWN, layer);
     const size_t count = m->table.v[weight].count;
     const float *w = m->ops->map_read(m->w[weight], count);
@@ -44,10 +38,9 @@ static int add_layer(struct editing *g, int layer, struct err *e)
     return 0;
 }
 
-/* "4-8", "3,5" or both. */
-static int read_layers(struct editing *g, const char *text, struct err *e)
+int edit_read_layers(const char *text, int n, int *list, const char *subject, struct err *e)
 {
-    const int n = g->m->cfg.layers;
+    int count = 0;
     for (const char *at = text; *at;) {
         char *end = NULL;
         const long first = strtol(at, &end, 10);
@@ -58,15 +51,27 @@ static int read_layers(struct editing *g, const char *text, struct err *e)
             last = strtol(at, &end, 10);
             good = end > at && last >= first;
         }
-        if (!good || last >= n || (*end && *end != ','))
-            return err_about(e, "layers", "layers '%s' are no list of 0 to %d, as 3,5-7", text,
-                             n - 1);
+        if (!good || last >= n || (*end && *end != ',') || (count && list[count - 1] >= first))
+            return err_about(e, subject, "layers '%s' are no ascending list of 0 to %d, as 3,5-7",
+                             text, n - 1);
         for (long i = first; i <= last; i++)
-            if (add_layer(g, (int)i, e))
-                return -1;
+            list[count++] = (int)i;
         at = *end ? end + 1 : end;
     }
-    return g->n_layers ? 0 : err_about(e, "layers", "no layers are given");
+    return count ? count : err_about(e, subject, "no layers are given");
+}
+
+static int add_named(struct editing *g, const char *text, struct err *e)
+{
+    int *list = mem_alloc((size_t)g->m->cfg.layers, sizeof *list, e);
+    int n = list ? edit_read_layers(text, g->m->cfg.layers, list, "layers", e) : -1;
+    for (int i = 0; i < n; i++)
+        if (add_layer(g, list[i], e)) {
+            n = -1;
+            break;
+        }
+    free(list);
+    return n < 0 ? -1 : 0;
 }
 
 int editing_init(struct editing *g, struct model *m, const struct choice *method, struct err *e)
@@ -77,7 +82,7 @@ int editing_init(struct editing *g, struct model *m, const struct choice *method
     if (!(g->layers = mem_alloc((size_t)m->cfg.layers, sizeof *g->layers, e)))
         return -1;
     if (o->layers)
-        return read_layers(g, o->layers, e);
+        return add_named(g, o->layers, e);
     const int last = m->cfg.layers - 1, first = (int)lround(row->from * m->cfg.layers);
     for (int i = first; i <= lround(row->to * m->cfg.layers) && i <= last; i++)
         if (add_layer(g, i, e))

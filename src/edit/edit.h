@@ -50,45 +50,33 @@ struct edit_request {
 void edit_request_fini(struct edit_request *r);
 
 /* How delta is chosen; the first fields of every method's parameters. */
+#define VALUE_FIELDS                                                                               \
+    const char *layers; /* "4-8", "3,5"; NULL: by the method's share of the depth */               \
+    const char *objective, *lens_layers;                                                           \
+    int64_t lens_rank, steps; /* one update less is made */                                        \
+    double lr, clamp, decay, kl
+
 struct value_options {
-    const char *layers;    /* "4-8", "3,5"; NULL: by the method's share of the depth */
-    const char *objective; /* target, or erase: the answer's probability itself is lowered */
-    int64_t steps;         /* at most one update less is made */
-    double lr, clamp, decay, kl;
+    VALUE_FIELDS;
 };
 
 #define VALUE_PARAMS(type, n_steps, rate, most)                                                    \
-    {"layers",                                                                                     \
-     PARAM_STRING,                                                                                 \
-     offsetof(type, value.layers),                                                                 \
-     0,                                                                                            \
-     0,                                                                                            \
-     NULL,                                                                                         \
-     NULL,                                                                                         \
-     "LIST",                                                                                       \
-     "layers that are edited, from 0: 4-8 or 3,5; without it the paper's share of the depth"},     \
-        {"objective",                                                                              \
-         PARAM_CHOICE,                                                                             \
-         offsetof(type, value.objective),                                                          \
-         0,                                                                                        \
-         0,                                                                                        \
-         "target|erase",                                                                           \
-         "target",                                                                                 \
-         NULL,                                                                                     \
-         "target: the new answer becomes likely; erase: the old one unlikely (arXiv 2309.17410)"}, \
-        {"steps", PARAM_INT, offsetof(type, value.steps),                                          \
-         1,       10000,     NULL,                                                                 \
-         n_steps, NULL,      "forward passes of the search for a value"},                          \
-        {"lr", PARAM_REAL, offsetof(type, value.lr), 0, 1e6, NULL, rate, NULL, "of the search"},   \
-        {"clamp", PARAM_REAL, offsetof(type, value.clamp),         0, 1e6, NULL,                   \
-         most,    NULL,       "|delta| is at most this times |v0|"},                               \
-        {"decay", PARAM_REAL, offsetof(type, value.decay),                                         \
-         0,       1e6,        NULL,                                                                \
-         "0.5",   NULL,       "weight of |delta| / |v0|^2 in the loss"},                           \
-    {                                                                                              \
-        "kl", PARAM_REAL, offsetof(type, value.kl), 0, 1e6, NULL, "0.0625", NULL,                  \
-            "weight of what changes after \"{subject} is a\""                                      \
-    }
+    STRING_PARAM(type, layers, NULL, "LIST",                                                       \
+                 "layers that are edited, from 0: 4-8 or 3,5; without it the paper's share of "    \
+                 "the depth"),                                                                     \
+        CHOICE_PARAM(type, objective, "target|erase|entropy|margin", "target",                     \
+                     "target: the new answer becomes likely; erase: the old one unlikely; "        \
+                     "entropy: the layers know no answer; margin: the old one's first token is "   \
+                     "neither among the likely nor among the unlikely ones (arXiv 2309.17410)"),   \
+        STRING_PARAM(type, lens_layers, NULL, "LIST",                                              \
+                     "layers of entropy and margin; without it all from the edited one on"),       \
+        INT_PARAM(type, lens_rank, 1, 1000000, 20, "of margin: how many are likely, or unlikely"), \
+        INT_PARAM(type, steps, 1, 10000, n_steps, "forward passes of the search for a value"),     \
+        REAL_PARAM(type, lr, 0, 1e6, rate, "of the search"),                                       \
+        REAL_PARAM(type, clamp, 0, 1e6, most, "|delta| is at most this times |v0|"),               \
+        REAL_PARAM(type, decay, 0, 1e6, 0.5, "weight of |delta| / |v0|^2 in the loss"),            \
+        REAL_PARAM(type, kl, 0, 1e6, 0.0625,                                                       \
+                   "weight of what changes after \"{subject} is a\"")
 
 struct edit_trace; /* numbers kept on the way, by name */
 
@@ -134,6 +122,8 @@ extern const struct edit edit_rome, edit_memit, edit_alphaedit;
 /* Finds the layers. Refuses models whose MLP's output is not W k + b as it is added to the
  * residual: experts, norms after the MLP, scaled branches. editing_fini is due in every case. */
 int editing_init(struct editing *g, struct model *m, const struct choice *method, struct err *e);
+/* "4-8", "3,5" or both, into list [n], of layers below n: how many; -1: an error about `subject`. */
+int edit_read_layers(const char *text, int n, int *list, const char *subject, struct err *e);
 /* Whether C is used, so that `moments` must be there. */
 bool edit_wants_moments(const struct editing *g);
 /* Edits for n requests, `batch` at a time (0: all together), one after the other. */

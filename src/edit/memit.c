@@ -152,12 +152,12 @@ static int apply_spread(struct editing *g, struct spread *s, find_factor *factor
 }
 
 struct memit_params {
-    struct value_options value;
+    VALUE_FIELDS;
     double lambda;
 };
 
 static const struct param memit_table[] = {
-    VALUE_PARAMS(struct memit_params, "25", "0.5", "0.75"),
+    VALUE_PARAMS(struct memit_params, 25, 0.5, 0.75),
     REAL_PARAM(struct memit_params, lambda, 1e-12, 1e12, 15000,
                "weight of generic text, in tokens, against that of a request"),
     {0}};
@@ -207,12 +207,12 @@ const struct edit edit_memit = {
     .apply = apply_memit};
 
 struct alphaedit_params {
-    struct value_options value;
+    VALUE_FIELDS;
     double l2, threshold, null_share;
 };
 
 static const struct param alphaedit_table[] = {
-    VALUE_PARAMS(struct alphaedit_params, "25", "0.1", "0.75"),
+    VALUE_PARAMS(struct alphaedit_params, 25, 0.1, 0.75),
     REAL_PARAM(struct alphaedit_params, l2, 1e-12, 1e12, 10, "weight of the update's length"),
     REAL_PARAM(struct alphaedit_params, threshold, 0, 1e12, 0.02,
                "directions whose eigenvalue of C is below it may be used"),

@@ -15,13 +15,13 @@ static double dot(const double *a, const double *b, size_t n)
 }
 
 struct rome_params {
-    struct value_options value;
+    VALUE_FIELDS;
     const char *form;
     bool moments;
 };
 
 static const struct param rome_table[] = {
-    VALUE_PARAMS(struct rome_params, "20", "0.5", "4"),
+    VALUE_PARAMS(struct rome_params, 20, 0.5, 4),
     CHOICE_PARAM(struct rome_params, form, "code|paper", "code",
                  "code: the clean prompt gets its value exactly; paper: the mean key does"),
     BOOL_PARAM(struct rome_params, moments, true, "keys are measured by C^-1 (mom2_adjustment)"),

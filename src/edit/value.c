@@ -4,54 +4,29 @@
  *   nll  = mean over prompts of -1/n sum_j log p(target_j)
  *   loss = nll + kl KL(p_delta || p_0) + decay |delta| / |v0|^2        target
  *   loss = exp(-nll of the answer) + the same                          erase
+ *   loss = what a lens on the layers sees of it + the same             entropy, margin: lens.c
  *
  * KL is of the next token after the subject in "{subject} is a"; p_0 has delta = 0.
  */
 #include <math.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/mem.h"
-#include "edit/edit.h"
-#include "model/head.h"
+#include "edit/search.h"
 
-enum { WHOLE, NLL, KL, DECAY, LOSSES };
-#define GOOD_ENOUGH 0.05 /* a loss below this ends the search */
-
-struct search {
-    const struct editing *g;
-    const struct value_options *o;
-    const struct edit_request *r;
-    const int *text; /* borrowed [n_text]: the target, or the answer that is erased */
-    int n_text;
-    bool erase;
-
-    struct seq *seqs;   /* owned [n]: the prompts with the text, then KL's */
-    int n, *pool;       /* owned: ids, then labels */
-    int *from, *common; /* owned [n]: what each shares with one before (struct batch) */
-    struct arena arena;
-    struct batch batch;
-    struct label_rows rows;
-    struct tap tap; /* the pass borrows it until its backward */
-    struct pass pass;
-    struct head head;
-
-    double *delta, *v0, *grad, *m1, *m2; /* owned [C] */
-    double *first; /* owned [V]: log p_0; its first number is NaN until it is known */
-    bool seen;     /* v0 is known */
-};
+#define GOOD_ENOUGH 0.05 /* a loss below this ends the search for a target */
 
 /* --- the tap --- */
 
 /* The token of the batch at which sequence i gets delta. */
-static int lookup_token(const struct search *s, int i)
+static int lookup_token(const struct value_search *s, int i)
 {
     const struct edit_prompt *p = i < s->r->n_prompts ? &s->r->prompts[i] : &s->r->kl;
     return batch_token(&s->batch, s->batch.place[i] + p->lookup);
 }
 
 /* A sequence before it shares that token. */
-static bool is_shared(const struct search *s, int i)
+static bool is_shared(const struct value_search *s, int i)
 {
     for (int k = 0; k < i; k++)
         if (lookup_token(s, k) == lookup_token(s, i))
@@ -61,7 +36,7 @@ static bool is_shared(const struct search *s, int i)
 
 static void add_delta(void *ctx, const struct pass *p, device float *x)
 {
-    struct search *s = ctx;
+    struct value_search *s = ctx;
     const size_t width = (size_t)p->m->cfg.width;
     float *host = p->m->ops->map(x, width * (size_t)p->batch->n_tokens);
     for (int i = 0; i < s->n; i++) {
@@ -78,7 +53,7 @@ static void add_delta(void *ctx, const struct pass *p, device float *x)
 
 static void take_gradient(void *ctx, const struct pass *p, device float *dx)
 {
-    struct search *s = ctx;
+    struct value_search *s = ctx;
     const size_t width = (size_t)p->m->cfg.width;
     const float *host = p->m->ops->map_read(dx, width * (size_t)p->batch->n_tokens);
     for (int i = 0; i < s->n; i++)
@@ -89,8 +64,7 @@ static void take_gradient(void *ctx, const struct pass *p, device float *dx)
 
 /* --- the loss --- */
 
-/* z [V] becomes log softmax(z), in f64. */
-static void log_softmax(double *to, const float *z, int vocab)
+void search_log_softmax(double *to, const float *z, int vocab)
 {
     double most = -INFINITY, sum = 0;
     for (int i = 0; i < vocab; i++)
@@ -102,7 +76,7 @@ static void log_softmax(double *to, const float *z, int vocab)
 }
 
 /* KL(p || p_0) of a row with log p; dz: its derivative by the logits, times o->kl. */
-static double add_kl(struct search *s, const double *logp, float *dz)
+static double add_kl(struct value_search *s, const double *logp, float *dz)
 {
     const int vocab = s->g->m->cfg.vocab;
     double kl = 0;
@@ -116,7 +90,7 @@ static double add_kl(struct search *s, const double *logp, float *dz)
 }
 
 /* The NLL of the prompts' rows; KL's row is left out. */
-static double mean_nll(struct search *s, float *logp)
+static double mean_nll(struct value_search *s, float *logp)
 {
     double sum = 0;
     head_logp(&s->head, logp, NULL, NULL);
@@ -127,7 +101,7 @@ static double mean_nll(struct search *s, float *logp)
 }
 
 /* Derivatives of all rows by the logits; `share`: d loss / d nll of a token. */
-static void back_rows(struct search *s, double share, double *logp, double loss[LOSSES])
+static void back_rows(struct value_search *s, double share, double *logp, double loss[LOSSES])
 {
     const struct ops *ops = s->g->m->ops;
     const size_t vocab = (size_t)s->g->m->cfg.vocab;
@@ -136,7 +110,7 @@ static void back_rows(struct search *s, double share, double *logp, double loss[
         float *host = ops->map(z, (size_t)n * vocab);
         for (int i = 0; i < n; i++) {
             float *row = host + (size_t)i * vocab;
-            log_softmax(logp, row, (int)vocab);
+            search_log_softmax(logp, row, (int)vocab);
             if (s->rows.seq[first + i] == s->r->n_prompts) {
                 loss[KL] = s->o->kl * add_kl(s, logp, row);
                 continue;
@@ -159,12 +133,13 @@ static double length(const double *v, size_t n)
     return sqrt(sum);
 }
 
-static int forward(struct search *s, int layer, struct err *e)
+static int forward(struct value_search *s, int layer, struct err *e)
 {
     struct model *m = s->g->m;
     const struct edit *row = s->g->method->row;
-    s->tap = (struct tap){row->place, layer, add_delta, take_gradient, s, true};
-    const struct forward how = {.keep = true, .taps = &s->tap, .n_taps = 1};
+    s->taps[0] = (struct tap){row->place, layer, add_delta, take_gradient, s, true};
+    lens_taps(s);
+    const struct forward how = {.keep = true, .taps = s->taps, .n_taps = 1 + s->n_lenses};
     arena_reset(&s->arena);
     return batch_pack_shared(&s->batch, s->seqs, s->n, s->from, s->common, m->cfg.vocab,
                              m->cfg.positions, &s->arena, e) ||
@@ -173,23 +148,41 @@ static int forward(struct search *s, int layer, struct err *e)
            head_init(&s->head, &s->pass, &s->rows, true, &s->arena, e);
 }
 
-/* Fills in s->grad, d loss / d delta, where `backward`. */
-static int find_loss(struct search *s, int layer, double loss[LOSSES], struct err *e)
+/* What the objective is about, with its derivatives; they stand at the logits, or in dx. */
+static int find_goal(struct value_search *s, double loss[LOSSES], device float *dx, struct err *e)
+{
+    float *logp = arena_zeros(&s->arena, (size_t)s->rows.n, sizeof *logp, e);
+    double *wide =
+        logp ? arena_zeros(&s->arena, (size_t)s->g->m->cfg.vocab, sizeof *wide, e) : NULL;
+    double share = 0;
+    if (!wide)
+        return -1;
+    if (s->n_lenses) {
+        if (lens_loss(s, &loss[NLL], dx, e))
+            return -1;
+    } else {
+        const double nll = mean_nll(s, logp);
+        loss[NLL] = s->objective == OBJECTIVE_ERASE ? exp(-nll) : nll;
+        share = (s->objective == OBJECTIVE_ERASE ? -loss[NLL] : 1) / s->r->n_prompts / s->n_text;
+    }
+    back_rows(s, share, wide, loss);
+    return 0;
+}
+
+/* Fills in s->grad, d loss / d delta. */
+static int find_loss(struct value_search *s, int layer, double loss[LOSSES], struct err *e)
 {
     const struct model *m = s->g->m;
-    const size_t width = (size_t)m->cfg.width, vocab = (size_t)m->cfg.vocab;
+    const size_t width = (size_t)m->cfg.width;
     if (forward(s, layer, e))
         return -1;
     const size_t nc = (size_t)s->batch.n_tokens * width;
     device float *dx = m->ops->take(&s->arena, nc, e);
-    float *logp = dx ? arena_zeros(&s->arena, (size_t)s->rows.n, sizeof *logp, e) : NULL;
-    double *wide = logp ? arena_zeros(&s->arena, vocab, sizeof *wide, e) : NULL;
-    if (!wide)
+    if (!dx)
         return -1;
     m->ops->fill(dx, 0, nc);
-    const double nll = mean_nll(s, logp);
-    loss[NLL] = s->erase ? exp(-nll) : nll;
-    back_rows(s, (s->erase ? -loss[NLL] : 1) / s->r->n_prompts / s->n_text, wide, loss);
+    if (find_goal(s, loss, dx, e))
+        return -1;
 
     const double size = length(s->delta, width), v0 = length(s->v0, width);
     const double decay = s->o->decay / (v0 * v0);
@@ -203,7 +196,7 @@ static int find_loss(struct search *s, int layer, double loss[LOSSES], struct er
            pass_backward(&s->pass, dx, NULL, &s->arena, e);
 }
 
-static void step(struct search *s, int t)
+static void step(struct value_search *s, int t)
 {
     const size_t width = (size_t)s->g->m->cfg.width;
     const double b1 = 0.9, b2 = 0.999, most = s->o->clamp * length(s->v0, width);
@@ -220,7 +213,7 @@ static void step(struct search *s, int t)
 
 /* --- the sequences --- */
 
-static void add_seq(struct search *s, int **at, const struct edit_prompt *p, bool is_kl)
+static void add_seq(struct value_search *s, int **at, const struct edit_prompt *p, bool is_kl)
 {
     const int n = is_kl ? p->n : p->n + s->n_text;
     int *ids = *at, *labels = ids + n;
@@ -235,16 +228,21 @@ static void add_seq(struct search *s, int **at, const struct edit_prompt *p, boo
     *at = labels + n;
 }
 
-static int search_init(struct search *s, struct err *e)
+static int search_init(struct value_search *s, int layer, struct err *e)
 {
     const struct edit_request *r = s->r;
     const size_t width = (size_t)s->g->m->cfg.width, vocab = (size_t)s->g->m->cfg.vocab;
     size_t room = (size_t)r->kl.n * 2;
-    s->erase = !strcmp(s->o->objective, "erase");
-    s->text = s->erase ? r->answer : r->target;
-    s->n_text = s->erase ? r->n_answer : r->n_target;
-    if (!s->n_text)
-        return err_set(e, "row %d has no %s", r->row, s->erase ? "answer to erase" : "target");
+    s->objective = (enum objective)param_choice("target|erase|entropy|margin", s->o->objective);
+    if (s->objective <= OBJECTIVE_ERASE) {
+        const bool erase = s->objective == OBJECTIVE_ERASE;
+        s->text = erase ? r->answer : r->target;
+        s->n_text = erase ? r->n_answer : r->n_target;
+    }
+    if ((s->objective <= OBJECTIVE_ERASE && !s->n_text) ||
+        (s->objective == OBJECTIVE_MARGIN && !r->n_answer))
+        return err_set(e, "row %d has no %s", r->row,
+                       s->objective ? "answer to be forgotten" : "target");
     for (int i = 0; i < r->n_prompts; i++)
         room += 2 * (size_t)(r->prompts[i].n + s->n_text);
     if (!(s->seqs = mem_alloc((size_t)r->n_prompts + 1, sizeof *s->seqs, e)) ||
@@ -262,26 +260,26 @@ static int search_init(struct search *s, struct err *e)
         add_seq(s, &at, &r->prompts[i], false);
     add_seq(s, &at, &r->kl, true);
     batch_find_common(s->seqs, s->n, s->from, s->common);
-    return 0;
+    return lens_init(s, layer, e);
 }
 
 int edit_find_value(struct edit_value *v, struct editing *g, int layer,
                     const struct edit_request *r, struct err *e)
 {
-    struct search s = {.g = g, .o = g->method->params, .r = r};
+    struct value_search s = {.g = g, .o = g->method->params, .r = r};
     const size_t width = (size_t)g->m->cfg.width;
     const long done = g->bar.done;
     *v = (struct edit_value){.v0 = NULL};
     int rc = !(v->v0 = s.v0 = mem_alloc(width, sizeof(double), e)) ||
              !(v->delta = s.delta = mem_alloc(width, sizeof(double), e)) ||
              !(v->losses = mem_alloc((size_t)s.o->steps, sizeof *v->losses, e)) ||
-             search_init(&s, e);
+             search_init(&s, layer, e);
     for (int t = 0; !rc && t < s.o->steps; t++) {
         double *loss = v->losses[t];
         rc = interrupt_check(g->stop, e) || find_loss(&s, layer, loss, e);
         v->steps = t + 1;
         progress_step(&g->bar, done + t + 1, 0, NULL);
-        if (rc || (loss[WHOLE] < GOOD_ENOUGH && !s.erase) || t + 1 == s.o->steps)
+        if (rc || (loss[WHOLE] < GOOD_ENOUGH && s.objective == OBJECTIVE_TARGET) || t + 1 == s.o->steps)
             break;
         step(&s, t + 1);
     }
@@ -293,6 +291,8 @@ int edit_find_value(struct edit_value *v, struct editing *g, int layer,
     arena_fini(&s.arena);
     free(s.seqs);
     free(s.pool);
+    free(s.taps);
+    free(s.lenses);
     free(s.from);
     free(s.common);
     free(s.grad);
