@@ -74,6 +74,11 @@ for my $goal (qw(erase entropy margin)) {
 my $spread = "--requests $data/requests.json --layers 0,1 --covariance $data/moments.safetensors";
 $out = edits("$spread --trace $dir/memit.safetensors --method memit --lambda 20 --save-delta $dir/delta --json --out $dir/memit", 'memit');
 agrees('memit', 'memit', qr/./, "MEMIT's numbers");
+is(decode_json(get("$dir/memit/edit.json"))->{layers}[0]{growth}, decode_json($out)->{layers}[0]{growth}, 'edit.json has the figures');
+like((run_apart("runs --ledger $dir/unlearn.db"))[1], qr/ edit +.* memit/, 'the run is in the ledger');
+my ($id) = (run_apart("runs --ledger $dir/unlearn.db"))[1] =~ /^ *(\d+) .*rome_paper/m;
+my ($again, undef, $why) = run_apart("rerun $id --quiet --ledger $dir/unlearn.db --out $dir/rerun");
+is($again, 0, 'and can be made again with the same bytes') or diag $why;
 my $j = decode_json($out);
 is("$j->{method} $j->{requests} $j->{layers}[1]{rank}", 'memit 2 2', '--json');
 my $w0 = tensors_of("$cur/model.safetensors")->{'model.layers.0.mlp.down_proj.weight'};

@@ -5,12 +5,14 @@
 #include "base/json.h"
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/recording.h"
 #include "cli/start.h"
 #include "edit/job.h"
 
 struct options {
     struct edit_options edit;
     const char *method;
+    struct recording_options record;
     bool list, markdown, json;
 };
 
@@ -138,13 +140,16 @@ static int check_out(const struct edit_options *o, struct err *e)
     return rc ? -1 : 0;
 }
 
-static int work(const struct options *o, const struct choice *method, struct err *e)
+static int work(const struct args *a, const struct options *o, const struct choice *method,
+                struct err *e)
 {
     const struct edit_options *q = &o->edit;
     struct edit_result r = {.n = 0};
     struct outdir d = {0};
+    struct recording record;
+    if (check_out(q, e) || (!q->collect && recording_begin(&record, a, &o->record, e)))
+        return -1;
     int rc =
-        check_out(q, e) ||
         (!q->collect && outdir_open(&d, q->out, q->overwrite ? OUTDIR_REPLACE : OUTDIR_EMPTY, e)) ||
         run_edit(&r, q, method, q->collect ? NULL : &d,
                  interrupt_catch("\ninterrupted: the current fact is finished; nothing is "
@@ -152,6 +157,8 @@ static int work(const struct options *o, const struct choice *method, struct err
                  e) ||
         print(&r, o, e);
     outdir_close(&d, rc != 0);
+    if (!q->collect)
+        recording_end(&record, rc ? e : NULL);
     edit_result_fini(&r);
     return rc ? -1 : 0;
 }
@@ -188,7 +195,7 @@ static int edit(struct args *a, struct options *o)
     if (status == ARGS_GO && check(&o->edit, &e))
         status = args_usage(a, &e);
     if (status == ARGS_GO)
-        status = work(o, &method, &e) ? args_fail(a, &e) : STATUS_DONE;
+        status = work(a, o, &method, &e) ? args_fail(a, &e) : STATUS_DONE;
     choice_fini(&method);
     return status;
 }
@@ -201,7 +208,8 @@ int cmd_edit(int argc, char **argv)
                      .about = about,
                      .tables = {{"options", params, &o},
                                 {"model and text", setup_params, &o.edit.setup},
-                                {"conversations", chat_params, &o.edit.setup.chat}},
+                                {"conversations", chat_params, &o.edit.setup.chat},
+                                {"ledger", recording_params, &o.record}},
                      .open = true};
     int status = args_parse(&a, argc, argv);
     if (status == ARGS_GO && o.list && !a.help) {

@@ -10,7 +10,7 @@
 static const struct param params[] = {
     STRING_PARAM(struct runs_options, ledger, "unlearn.db", "FILE", "the ledger"),
     {"command", PARAM_STRING, offsetof(struct runs_options, filter.command), 0, 0, NULL, NULL,
-     "NAME", "only runs of this command: train, forget, eval, attack"},
+     "NAME", "only runs of this command: train, forget, eval, attack, edit"},
     {"status", PARAM_STRING, offsetof(struct runs_options, filter.status), 0, 0, NULL, NULL,
      "STATUS", "only running, finished, failed or interrupted ones"},
     {"method", PARAM_STRING, offsetof(struct runs_options, filter.method), 0, 0, NULL, NULL, "NAME",

@@ -75,8 +75,7 @@ struct value_options {
         REAL_PARAM(type, lr, 0, 1e6, rate, "of the search"),                                       \
         REAL_PARAM(type, clamp, 0, 1e6, most, "|delta| is at most this times |v0|"),               \
         REAL_PARAM(type, decay, 0, 1e6, 0.5, "weight of |delta| / |v0|^2 in the loss"),            \
-        REAL_PARAM(type, kl, 0, 1e6, 0.0625,                                                       \
-                   "weight of what changes after \"{subject} is a\"")
+        REAL_PARAM(type, kl, 0, 1e6, 0.0625, "weight of what changes after \"{subject} is a\"")
 
 struct edit_trace; /* numbers kept on the way, by name */
 
@@ -122,7 +121,8 @@ extern const struct edit edit_rome, edit_memit, edit_alphaedit;
 /* Finds the layers. Refuses models whose MLP's output is not W k + b as it is added to the
  * residual: experts, norms after the MLP, scaled branches. editing_fini is due in every case. */
 int editing_init(struct editing *g, struct model *m, const struct choice *method, struct err *e);
-/* "4-8", "3,5" or both, into list [n], of layers below n: how many; -1: an error about `subject`. */
+/* "4-8", "3,5" or both, into list [n], of layers below n: how many; -1: an error about `subject`.
+ */
 int edit_read_layers(const char *text, int n, int *list, const char *subject, struct err *e);
 /* Whether C is used, so that `moments` must be there. */
 bool edit_wants_moments(const struct editing *g);

@@ -267,6 +267,20 @@ static int measure(struct job *j, int when, struct err *e)
 
 /* --- the work --- */
 
+/* edit.json: what edit_result_json makes. */
+static int write_figures(struct job *j, struct err *e)
+{
+    struct buf path = {0};
+    json_t *figures = edit_result_json(j->r, choice_name(j->g.method));
+    int rc = !figures || buf_printf(&path, e, "%s/edit.json", j->d->stage) ||
+             json_write_file(figures, path.data, JSON_INDENT(1), e);
+    if (!figures)
+        err_no_memory(e, "figures");
+    buf_fini(&path);
+    json_decref(figures);
+    return rc ? -1 : 0;
+}
+
 static int write_model(struct job *j, struct err *e)
 {
     struct progress bar;
@@ -278,7 +292,7 @@ static int write_model(struct job *j, struct err *e)
     rc = rc ||
          (setup_has_tokenizer(&j->s) &&
           (setup_tokenizer(&j->s, e) || tokenizer_save(j->s.tokenizer, j->d->stage, e))) ||
-         outdir_commit(j->d, e);
+         write_figures(j, e) || outdir_commit(j->d, e);
     outdir_drop_stage(j->d);
     return rc ? -1 : 0;
 }
@@ -361,9 +375,8 @@ json_t *edit_result_json(const struct edit_result *r, const char *method)
                                       pair(f->target), "answer_probability", pair(f->answer),
                                       "target_likelier", pair(f->success)));
     }
-    return json_pack("{s:s, s:i, s:i, s:o, s:o, s:f}", "method", method, "requests", r->n,
-                     "guessed_subjects", r->guessed, "sets", sets, "layers", layers, "seconds",
-                     r->seconds);
+    return json_pack("{s:s, s:i, s:i, s:o, s:o}", "method", method, "requests", r->n,
+                     "guessed_subjects", r->guessed, "sets", sets, "layers", layers);
 }
 
 void edit_result_fini(struct edit_result *r)

@@ -4,8 +4,8 @@
  *   entropy:  -mean H(p)
  *   margin:   mean max(0, p_a - p_(k)) + mean max(0, p_(-k) - p_a)
  *
- * over layers and prompts; a is the answer's first token, p_(k) the k-th largest probability, p_(-k)
- * the k-th smallest.
+ * over layers and prompts; a is the answer's first token, p_(k) the k-th largest probability,
+ * p_(-k) the k-th smallest.
  */
 #include <math.h>
 #include <stdlib.h>

@@ -279,7 +279,8 @@ int edit_find_value(struct edit_value *v, struct editing *g, int layer,
         rc = interrupt_check(g->stop, e) || find_loss(&s, layer, loss, e);
         v->steps = t + 1;
         progress_step(&g->bar, done + t + 1, 0, NULL);
-        if (rc || (loss[WHOLE] < GOOD_ENOUGH && s.objective == OBJECTIVE_TARGET) || t + 1 == s.o->steps)
+        if (rc || (loss[WHOLE] < GOOD_ENOUGH && s.objective == OBJECTIVE_TARGET) ||
+            t + 1 == s.o->steps)
             break;
         step(&s, t + 1);
     }

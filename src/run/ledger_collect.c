@@ -132,7 +132,7 @@ static int of_cost(struct ledger *l, const char *prefix, json_t *cost, struct er
     return rc || put_numbers(l, "evaluation", of, nowhere, e);
 }
 
-static int of_attack(struct ledger *l, const char *prefix, json_t *attack, struct err *e)
+static int of_figures(struct ledger *l, const char *prefix, json_t *attack, struct err *e)
 {
     json_object_del(attack, "options");
     return put_numbers(l, prefix, attack, nowhere, e);
@@ -171,8 +171,9 @@ static int of_card(struct ledger *l, const char *prefix, json_t *card, struct er
 static const struct {
     const char *ending;
     int (*read)(struct ledger *l, const char *prefix, json_t *j, struct err *e);
-} readers[] = {{"run.json", of_run},    {"_TABLE.json", of_table}, {"_EVAL.json", of_rows},
-               {"_COST.json", of_cost}, {"card.json", of_card},    {"attack.json", of_attack}};
+} readers[] = {{"run.json", of_run},     {"_TABLE.json", of_table}, {"_EVAL.json", of_rows},
+               {"_COST.json", of_cost},  {"card.json", of_card},    {"attack.json", of_figures},
+               {"edit.json", of_figures}};
 
 static bool ends(const char *name, const char *ending)
 {
