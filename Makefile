@@ -1,6 +1,6 @@
 # make              release program at ./unlearn
 # make check        every test (TAP, through prove)
-# make bench        speed of each operation
+# make bench        speed of each operation, and beside PyTorch (its Python: bench/requirements.txt)
 # make docs         what README.md copies from the program
 # make install      program, man pages, completion, documents: prefix=/usr/local DESTDIR=; make uninstall removes them
 # make lint         include floors, backend headers, formatting
@@ -97,8 +97,9 @@ $(foreach i,$(ISAS),$(eval $(call vec_rule,$(i))))
 # In the debug build new and freed memory is filled, so that what reads it is seen.
 check: $(B)/unlearn $(TESTS)
 	$(if $(filter debug,$(config)),MALLOC_PERTURB_=165) OMP_WAIT_POLICY=passive UNLEARN=$(CURDIR)/$(B)/unlearn prove --timer -j2 $(TESTS) $(wildcard test/*.t)
-bench: $(B)/bench/ops_bench
+bench: $(B)/bench/ops_bench unlearn
 	$<
+	python3 bench/compare_pytorch.py --speed SPEED.md
 lint:
 	tools/lint
 docs: unlearn

@@ -24,6 +24,7 @@ enum {
 
 int cmd_account(int argc, char **argv);
 int cmd_attack(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
 int cmd_canaries(int argc, char **argv);
 int cmd_chat(int argc, char **argv);
 int cmd_convert(int argc, char **argv);

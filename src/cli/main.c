@@ -46,6 +46,7 @@ static const struct command commands[] = {
     {"chat", "talk to a model, or to two, in the terminal", cmd_chat},
     {"serve", "a server with OpenAI's API, and a page to compare models", cmd_serve},
     {"score", "log-probabilities of answers under a model", cmd_score},
+    {"bench", "measure training, unlearning and inference on this machine", cmd_bench},
     {"convert", "convert a model to another format or storage type", cmd_convert},
     {"tokenize", "convert text to token ids and back", cmd_tokenize},
     {"methods", "list the unlearning methods, or explain one", cmd_methods},
