@@ -187,4 +187,29 @@ SKIP: {
     check("$train --epochs 1 --out $dir/sealed/out", 0, qr/warning: the run is not recorded/, 'a directory that cannot be written');
 }
 
+# --- merge, locate, influence, sisa ---
+
+sub newest { return (runs($_[0] // '', 'more.db'))[-1] }
+my $more = "--ledger $dir/more.db";
+my $tiny = 'test/data/models';
+run("merge --base $tiny/m_cur --add $tiny/m_ref:0.5 --add $tiny/m_reinforced --method soup --out $dir/merged $more");
+my $merged = newest();
+is($merged->{command}, 'merge', 'a merge is a run');
+is($merged->{about}{options}{add}, "$tiny/m_ref:0.5,$tiny/m_reinforced:1", 'all its models are in its options');
+ok(exists run_of($merged->{id}, 'more.db')->{input}{"$tiny/m_reinforced/model.safetensors"}, 'and in its inputs');
+check("rerun $merged->{id} --out $dir/merged2 $more", 0, qr/^bit-identical: \d+ files have the same SHA-256$/m, 'it can be repeated');
+run("locate --score snip --ratio 0.5 --model $cur --forget $forget --retain $retain --out $dir/mask.safetensors $more");
+my $located = newest();
+is_deeply([@$located{qw(command status out)}], ['locate', 'finished', "$dir/mask.safetensors"], 'so is a mask');
+is_deeply(run_of($located->{id}, 'more.db')->{artifact}, {'.' => sha256_hex(get("$dir/mask.safetensors"))}, 'a file');
+check("rerun $located->{id} --out $dir/mask2.safetensors $more", 0, qr/^bit-identical: 1 files have/m, 'it, too');
+run("influence --model $cur --query $forget --train $retain --strategy identity --out $dir/scores.jsonl $more");
+is(newest()->{command}, 'influence', 'so are scores of influence');
+run("train --model $cur --data $retain --quiet --epochs 2 --batch 2 --shards 3 --out $dir/sisa $more");
+run("sisa remove $dir/sisa --forget 2 --quiet $more");
+is_deeply([@{newest()}{qw(command status out)}, newest()->{about}{options}{forget}], ['sisa', 'finished', "$dir/sisa", '2'], 'so is a deletion');
+my $count = () = runs('', 'more.db');
+run("locate --score snip --ratio 0.5 --model $cur --forget $dir/missing.jsonl --retain $retain --out $dir/mask3.safetensors $more");
+is(scalar(() = runs('', 'more.db')), $count, 'what fails before it wrote anything is none');
+
 done_testing();

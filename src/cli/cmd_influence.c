@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/recording.h"
 #include "cli/start.h"
 #include "run/influence.h"
 #include "text/rendered.h"
@@ -19,6 +20,7 @@ struct options {
     const char *out, *rank;
     int64_t top;
     bool json;
+    struct recording_options record;
 };
 
 static const struct param params[] = {
@@ -185,13 +187,15 @@ static int print_top(const struct influence *r, const struct options *o, struct 
 
 /* --- the command --- */
 
-static int check_out(const struct options *o, struct err *e)
+static int check_out(const struct options *o, struct recording *record, const struct args *a,
+                     struct err *e)
 {
     struct inputs in = {0};
     int rc =
         o->out && (setup_add_input(&in, o->setup.model, e) ||
                    inputs_add_rows(&in, o->how.query, e) || inputs_add_rows(&in, o->how.train, e) ||
-                   inputs_claim_file(&in, o->out, o->how.data.overwrite, e));
+                   inputs_claim_file(&in, o->out, o->how.data.overwrite, e) ||
+                   recording_begin(record, a, &o->record, e) || recording_inputs(record, &in, e));
     inputs_fini(&in);
     return rc;
 }
@@ -200,14 +204,15 @@ static int run(const struct args *a, void *options, struct err *e)
 {
     struct options *o = options;
     struct influence r = {.models = 0};
-    (void)a;
+    struct recording record = {.why_not = {.msg = ""}};
     if (!o->how.query || !o->how.train)
         return err_set(e, "no %s given: use --query FILE and --train FILE",
                        o->how.query ? "training rows" : "query rows");
-    int rc = check_out(o, e) ||
+    int rc = check_out(o, &record, a, e) ||
              run_influence(&r, &o->setup, &o->how,
                            interrupt_catch("\ninterrupted: no score is written\n"), e) ||
              (o->out && write_all(&r, o->out, e)) || print_top(&r, o, e);
+    recording_end(&record, rc ? e : NULL);
     influence_fini(&r);
     return rc;
 }
@@ -221,7 +226,8 @@ int cmd_influence(int argc, char **argv)
                      .tables = {{"options", influence_params, &o.how},
                                 {"output", params, &o},
                                 {"model and text", setup_params, &o.setup},
-                                {"conversations", chat_params, &o.setup.chat}}};
+                                {"conversations", chat_params, &o.setup.chat},
+                                {"ledger", recording_params, &o.record}}};
     o.how.data = (struct run_options){.out = NULL};
     return args_run(&a, argc, argv, run, &o);
 }

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/recording.h"
 #include "data/splice.h"
 #include "cli/job.h"
 #include "cli/start.h"
@@ -20,6 +21,7 @@ struct options {
     int64_t seed;
     bool per_tensor, scores, json, list, markdown;
     struct run_options data;
+    struct recording_options record;
 };
 
 #define DATA(f) offsetof(struct options, data.f)
@@ -240,27 +242,29 @@ static int read_files(struct job *j, const struct options *o, struct err *e)
     return rc;
 }
 
-static int check_out(const struct setup_options *so, const struct options *o, struct err *e)
+static int check_out(const struct setup_options *so, const struct options *o,
+                     struct recording *record, const struct args *a, struct err *e)
 {
     struct inputs in = {0};
     int rc = setup_add_input(&in, so->model, e) || setup_add_input(&in, so->adapter, e) ||
                      inputs_add_file(&in, o->batch, e) ||
                      inputs_add_rows(&in, o->data.files[ROLE_FORGET], e) ||
                      inputs_add_rows(&in, o->data.files[ROLE_RETAIN], e) ||
-                     inputs_claim_file(&in, o->out, o->data.overwrite, e)
+                     inputs_claim_file(&in, o->out, o->data.overwrite, e) ||
+                     recording_begin(record, a, &o->record, e) || recording_inputs(record, &in, e)
                  ? -1
                  : 0;
     inputs_fini(&in);
     return rc;
 }
 
-static int run(struct job *j, const struct setup_options *so, const struct options *o,
-               const struct choice *locator, const struct mask_options *mo, struct err *e)
+static int work(struct job *j, const struct setup_options *so, const struct options *o,
+                const struct choice *locator, const struct mask_options *mo, struct err *e)
 {
     const struct locator *l = locator->row;
     struct model *m = &j->s.model;
     struct choice regex = {0};
-    if (check_out(so, o, e) || setup_open(&j->s, so, MODEL_READ, e) || model_refuse_experts(m, e) ||
+    if (setup_open(&j->s, so, MODEL_READ, e) || model_refuse_experts(m, e) ||
         choice_init(
             &regex, &locator_regex,
             (struct param_preset[]){{"trainable_params_regex", o->trainable_params_regex}, {0}}, e))
@@ -278,6 +282,16 @@ static int run(struct job *j, const struct setup_options *so, const struct optio
             ? -1
             : 0;
     choice_fini(&regex);
+    return rc;
+}
+
+static int run(struct job *j, const struct args *a, const struct setup_options *so,
+               const struct options *o, const struct choice *locator, const struct mask_options *mo,
+               struct err *e)
+{
+    struct recording record = {.why_not = {.msg = ""}};
+    int rc = check_out(so, o, &record, a, e) || work(j, so, o, locator, mo, e) ? -1 : 0;
+    recording_end(&record, rc ? e : NULL);
     return rc;
 }
 
@@ -330,7 +344,7 @@ static int locate(struct args *a, const struct setup_options *so, struct options
     if (status == ARGS_GO) {
         if (o->per_tensor)
             mo->scope = "tensor";
-        status = run(&j, so, o, &locator, mo, &e) ? args_fail(a, &e) : STATUS_DONE;
+        status = run(&j, a, so, o, &locator, mo, &e) ? args_fail(a, &e) : STATUS_DONE;
         close_job(&j);
     }
     choice_fini(&locator);
@@ -350,7 +364,8 @@ int cmd_locate(int argc, char **argv)
                      .tables = {{"options", params, &o},
                                 {"what is kept", mask_params, &mo},
                                 {"model and text", setup_params, &so},
-                                {"conversations", chat_params, &so.chat}},
+                                {"conversations", chat_params, &so.chat},
+                                {"ledger", recording_params, &o.record}},
                      .open = true};
     o.data = (struct run_options){.out = NULL};
     int status = args_parse(&a, argc, argv);

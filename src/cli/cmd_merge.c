@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/recording.h"
 #include "cli/start.h"
 #include "run/merge.h"
 
@@ -13,6 +14,7 @@ struct options {
     struct merge_options merge;
     const char *method, *add, *adapter, *into;
     bool list, markdown, json;
+    struct recording_options record;
 };
 
 #define IN_MERGE(f) offsetof(struct options, merge.f)
@@ -25,7 +27,7 @@ static const struct param params[] = {
      "the model that is changed; without it the base"},
     STRING_PARAM(struct options, add, NULL, "MODEL[:W]",
                  "a model whose difference from the base is used, with a weight (1); again for "
-                 "each"),
+                 "each, or several separated by commas"),
     STRING_PARAM(struct options, adapter, NULL, "DIR[:W]", "a PEFT adapter on the base, likewise"),
     {"lambda", PARAM_REAL, IN_MERGE(lambda), -1e6, 1e6, NULL, "1", NULL,
      "scale of the combined vector; below 0 turns its direction"},
@@ -121,7 +123,20 @@ static int add_source(struct sources *s, const char *text, bool is_adapter, stru
     return 0;
 }
 
-/* Each --add and --adapter of the command line in its order; a recipe has one of each. */
+/* A list of them, separated by commas. */
+static int add_list(struct sources *s, const char *list, bool is_adapter, struct err *e)
+{
+    for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        char *one = mem_strndup(at, strcspn(at, ","), e);
+        int rc = one ? add_source(s, one, is_adapter, e) : -1;
+        free(one);
+        if (rc)
+            return -1;
+    }
+    return 0;
+}
+
+/* Each --add and --adapter of the command line in its order; of a recipe first those to add. */
 static int find_sources(struct sources *s, const struct args *a, const struct options *o,
                         struct err *e)
 {
@@ -131,11 +146,11 @@ static int find_sources(struct sources *s, const struct args *a, const struct op
         if (!is_adapter && strcmp(a->settings[i].name, "add"))
             continue;
         given[is_adapter] = true;
-        if (add_source(s, a->settings[i].text, is_adapter, e))
+        if (add_list(s, a->settings[i].text, is_adapter, e))
             return -1;
     }
-    return (o->add && !given[0] && add_source(s, o->add, false, e)) ||
-                   (o->adapter && !given[1] && add_source(s, o->adapter, true, e))
+    return (o->add && !given[0] && add_list(s, o->add, false, e)) ||
+                   (o->adapter && !given[1] && add_list(s, o->adapter, true, e))
                ? -1
                : 0;
 }
@@ -220,9 +235,22 @@ static int print_json(const struct merge_result *r, const struct options *o, str
     return rc;
 }
 
+/* All of one kind as one option has them, for the ledger's recipe; NULL: there are none. */
+static int list_sources(const struct sources *s, bool are_adapters, struct buf *out, struct err *e)
+{
+    int rc = 0;
+    for (int i = 0; i < s->n && !rc; i++)
+        if (s->v[i].is_adapter == are_adapters)
+            rc =
+                buf_printf(out, e, "%s%s:%.17g", out->len ? "," : "", s->v[i].name, s->v[i].weight);
+    return rc;
+}
+
 /* --- the work --- */
 
-static int check_out(const struct merge_options *o, const struct sources *s, struct err *e)
+/* Refuses outputs that are inputs; the inputs go to the ledger. */
+static int check_out(const struct merge_options *o, const struct sources *s,
+                     struct recording *record, struct err *e)
 {
     struct inputs in = {0};
     int rc = setup_add_input(&in, o->base, e) || setup_add_input(&in, o->start, e) ||
@@ -232,17 +260,19 @@ static int check_out(const struct merge_options *o, const struct sources *s, str
         rc = s->v[i].is_adapter ? inputs_add_model(&in, s->v[i].name, e)
                                 : setup_add_input(&in, s->v[i].name, e);
     rc = rc || inputs_keep(&in, o->data.out, e) ||
-         (o->vector && inputs_claim_file(&in, o->vector, o->data.overwrite, e));
+         (o->vector && inputs_claim_file(&in, o->vector, o->data.overwrite, e)) ||
+         recording_inputs(record, &in, e);
     inputs_fini(&in);
     return rc ? -1 : 0;
 }
 
-static int run(struct options *o, const struct choice *rule, const struct sources *s, struct err *e)
+static int work(struct options *o, const struct choice *rule, const struct sources *s,
+                struct recording *record, struct err *e)
 {
     const struct merge_options *m = &o->merge;
     struct merge_result r = {.n_tries = 0};
     struct outdir d = {0};
-    int rc = check_out(m, s, e) ||
+    int rc = check_out(m, s, record, e) ||
              outdir_open(&d, m->data.out, m->data.overwrite ? OUTDIR_REPLACE : OUTDIR_EMPTY, e) ||
              run_merge(&r, m, rule, s->v, s->n, &d,
                        interrupt_catch("\ninterrupted: the current weight is finished; nothing is "
@@ -253,6 +283,26 @@ static int run(struct options *o, const struct choice *rule, const struct source
     outdir_close(&d, rc != 0);
     merge_result_fini(&r);
     return rc ? -1 : 0;
+}
+
+/* The options --add and --adapter become lists of all that were given, so that the ledger's recipe
+ * has them. */
+static int run(const struct args *a, struct options *o, const struct choice *rule,
+               const struct sources *s, struct err *e)
+{
+    struct buf add = {0}, adapter = {0};
+    struct recording record = {.why_not = {.msg = ""}};
+    int rc = list_sources(s, false, &add, e) || list_sources(s, true, &adapter, e);
+    o->add = add.data;
+    o->adapter = adapter.data;
+    rc = rc || recording_begin(&record, a, &o->record, e);
+    if (!rc) {
+        rc = work(o, rule, s, &record, e);
+        recording_end(&record, rc ? e : NULL);
+    }
+    buf_fini(&add);
+    buf_fini(&adapter);
+    return rc;
 }
 
 /* What the tables cannot tell. */
@@ -301,7 +351,7 @@ static int merge(struct args *a, struct options *o)
     if (status == ARGS_GO) {
         if (o->merge.setup.threads > 0)
             ops_set_threads((int)o->merge.setup.threads);
-        status = run(o, &rule, &s, &e) ? args_fail(a, &e) : STATUS_DONE;
+        status = run(a, o, &rule, &s, &e) ? args_fail(a, &e) : STATUS_DONE;
     }
     sources_fini(&s);
     choice_fini(&rule);
@@ -311,12 +361,13 @@ static int merge(struct args *a, struct options *o)
 int cmd_merge(int argc, char **argv)
 {
     struct options o = {.method = NULL};
-    struct args a = {
-        .command = "merge",
-        .usage = "--base MODEL --add MODEL[:W] ... --method NAME --out DIR [options]",
-        .about = about,
-        .tables = {{"options", params, &o}, {"conversations", chat_params, &o.merge.setup.chat}},
-        .open = true};
+    struct args a = {.command = "merge",
+                     .usage = "--base MODEL --add MODEL[:W] ... --method NAME --out DIR [options]",
+                     .about = about,
+                     .tables = {{"options", params, &o},
+                                {"ledger", recording_params, &o.record},
+                                {"conversations", chat_params, &o.merge.setup.chat}},
+                     .open = true};
     int status = args_parse(&a, argc, argv);
     if (status == ARGS_GO && o.list && !a.help) {
         print_list(o.markdown);

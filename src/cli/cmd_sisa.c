@@ -6,6 +6,7 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/job.h"
+#include "cli/recording.h"
 #include "run/sharding.h"
 
 struct options {
@@ -13,6 +14,7 @@ struct options {
     double epochs;
     const char *forget, *data;
     bool json;
+    struct recording_options record;
 };
 
 static const struct param params[] = {
@@ -141,17 +143,20 @@ struct removal {
     const struct options *o;
     const struct row_list *rows;
     const char *dir;
+    struct err why; /* it failed; "": it did not */
 };
 
 static int remove_rows(void *ctx, const struct run_config *c, struct err *e)
 {
-    const struct removal *r = ctx;
+    struct removal *r = ctx;
     struct run_result result;
     if (run_remove(c, r->rows->v, (int)r->rows->n, &job_hooks, &result, e)) {
         if (result.interrupted) {
             const struct err why = *e;
             err_set(e, "%s; 'unlearn sisa remove %s' completes the deletion", why.msg, r->dir);
         }
+        r->why = *e;
+        r->why.code = result.interrupted ? ERR_INTERRUPTED : e->code;
         return STATUS_FAILED;
     }
     const struct exact_cost *k = &result.exact;
@@ -172,9 +177,17 @@ static int remove_rows(void *ctx, const struct run_config *c, struct err *e)
 static int run_remove_command(const struct args *a, const struct options *o,
                               const struct row_list *forget)
 {
-    struct removal r = {o, forget, a->words[1]};
+    struct removal r = {o, forget, a->words[1], .why = {.msg = ""}};
     char *more[] = {"--data", (char *)(uintptr_t)o->data};
-    return job_again(a, r.dir, more, o->data ? 2 : 0, remove_rows, &r);
+    struct recording recording;
+    struct err e = {.msg = ""};
+    if (recording_begin_in(&recording, a, &o->record, r.dir, &e))
+        return args_fail(a, &e);
+    const int status = job_again(a, r.dir, more, o->data ? 2 : 0, remove_rows, &r);
+    if (status != STATUS_DONE && !*r.why.msg)
+        err_set(&r.why, "the deletion was not begun");
+    recording_end(&recording, status == STATUS_DONE ? NULL : &r.why);
+    return status;
 }
 
 int cmd_sisa(int argc, char **argv)
@@ -187,7 +200,7 @@ int cmd_sisa(int argc, char **argv)
                      .about = about,
                      .words_least = 1,
                      .words_most = 2,
-                     .tables = {{"options", params, &o}}};
+                     .tables = {{"options", params, &o}, {"ledger", recording_params, &o.record}}};
     if (argc > 1 && !strcmp(argv[1], "train"))
         return cmd_train(argc - 1, argv + 1);
     int status = args_parse(&a, argc, argv);

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -125,13 +126,15 @@ static void fini(struct recording *r)
     *r = (struct recording){.why_not = {.msg = ""}};
 }
 
-int recording_begin(struct recording *r, const struct args *a, const struct recording_options *o,
-                    struct err *e)
+int recording_begin_in(struct recording *r, const struct args *a, const struct recording_options *o,
+                       const char *dir, struct err *e)
 {
     *r = (struct recording){.why_not = {.msg = ""}};
     json_t *options = args_values(a);
-    const char *out = text_of(options, "out");
-    const bool off = !out || (o->ledger && !strcmp(o->ledger, "none")) ||
+    const char *out = dir ? dir : text_of(options, "out");
+    struct stat st;
+    const bool special = out && !stat(out, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+    const bool off = !out || special || (o->ledger && !strcmp(o->ledger, "none")) ||
                      json_is_true(json_object_get(options, "dry_run"));
     int rc = 0;
     if (!off) {
@@ -148,6 +151,22 @@ int recording_begin(struct recording *r, const struct args *a, const struct reco
         }
     }
     json_decref(options);
+    return rc;
+}
+
+int recording_begin(struct recording *r, const struct args *a, const struct recording_options *o,
+                    struct err *e)
+{
+    return recording_begin_in(r, a, o, NULL, e);
+}
+
+int recording_inputs(struct recording *r, const struct inputs *in, struct err *e)
+{
+    if (!r->ledger.db || !in)
+        return 0;
+    json_t *files = inputs_hash(in, e);
+    int rc = files ? ledger_inputs(&r->ledger, files, e) : -1;
+    json_decref(files);
     return rc;
 }
 

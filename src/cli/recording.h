@@ -6,6 +6,7 @@
 
 #include "cli/args.h"
 #include "run/ledger.h"
+#include "train/inputs.h"
 
 struct recording_options {
     int64_t within;     /* the run that this one is a step of; 0: none */
@@ -31,6 +32,12 @@ char *recording_place(const char *out, struct err *e);
  * recording_end is due after success. */
 int recording_begin(struct recording *r, const struct args *a, const struct recording_options *o,
                     struct err *e);
+/* The same of a command whose directory is no option --out. */
+int recording_begin_in(struct recording *r, const struct args *a, const struct recording_options *o,
+                       const char *dir, struct err *e);
+/* The files that the command reads, {path: SHA-256}, where it leaves no record of them (run.json);
+ * `in` NULL: none. */
+int recording_inputs(struct recording *r, const struct inputs *in, struct err *e);
 /* failed: NULL, or why the work failed. Of what succeeded and cannot be recorded there is a
  * warning; of what failed its own message tells, and whoever opens the ledger next marks it. */
 void recording_end(struct recording *r, const struct err *failed);

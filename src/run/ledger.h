@@ -48,9 +48,11 @@ struct ledger_entry {
 /* Adds a run that is running: l->run. One of the same command and `out` that did not finish is
  * continued under its id. */
 int ledger_begin(struct ledger *l, const struct ledger_entry *r, struct err *e);
+/* Adds files that l->run reads, {path: SHA-256}. */
+int ledger_inputs(struct ledger *l, const json_t *files, struct err *e);
 /* The end of l->run: its status, the message of a failure or NULL, and what the directory `out`
  * holds: values and costs of run.json, train.jsonl, the logs of suites and attack.json, and the
- * hashes of its files. */
+ * hashes of its files; `out` may be a file, too. */
 int ledger_end(struct ledger *l, const char *out, const char *status, const char *message,
                struct err *e);
 

@@ -55,7 +55,7 @@ static int put_numbers(struct ledger *l, const char *prefix, json_t *of, struct 
     return rc;
 }
 
-static int put_inputs(struct ledger *l, const json_t *files, struct err *e)
+int ledger_inputs(struct ledger *l, const json_t *files, struct err *e)
 {
     const char *path;
     json_t *hash;
@@ -75,7 +75,7 @@ static int of_run(struct ledger *l, const char *prefix, json_t *run, struct err 
 {
     static const char *const names[][3] = {{"forget_nll", "forget_nll_before", "forget_nll"},
                                            {"retain_nll", "retain_nll_before", "retain_nll"}};
-    int rc = put_inputs(l, json_object_get(run, "files"), e);
+    int rc = ledger_inputs(l, json_object_get(run, "files"), e);
     json_object_del(run, "options");
     json_object_del(run, "first_row");
     rc = rc || put_numbers(l, prefix, run, nowhere, e);
@@ -126,7 +126,7 @@ static int of_rows(struct ledger *l, const char *prefix, json_t *log, struct err
 static int of_cost(struct ledger *l, const char *prefix, json_t *cost, struct err *e)
 {
     json_t *of = json_object_get(cost, "evaluation");
-    int rc = *prefix ? 0 : put_inputs(l, json_object_get(of, "files"), e);
+    int rc = *prefix ? 0 : ledger_inputs(l, json_object_get(of, "files"), e);
     json_object_del(of, "options");
     json_object_del(of, "first_row");
     return rc || put_numbers(l, "evaluation", of, nowhere, e);
@@ -247,5 +247,8 @@ static int walk(struct ledger *l, const char *dir, const char *folder, struct er
 
 int ledger_collect(struct ledger *l, const char *out, struct err *e)
 {
+    struct stat st;
+    if (!stat(out, &st) && S_ISREG(st.st_mode))
+        return written(&st) >= l->since ? add_file(l, out, "", ".", e) : 0;
     return walk(l, out, "", e);
 }
