@@ -1,8 +1,9 @@
-# make              release program at ./unlearn
+# make              release program at ./unlearn, shared library at build/release/libunlearn.so
 # make check        every test (TAP, through prove)
 # make bench        speed of each operation, and beside PyTorch (its Python: bench/requirements.txt)
 # make docs         what README.md copies from the program
-# make install      program, man pages, completion, documents: prefix=/usr/local DESTDIR=; make uninstall removes them
+# make install      program, library, header, man pages, completion, documents: prefix=/usr/local DESTDIR=; make uninstall
+#                   removes them
 # make lint         include floors, backend headers, formatting
 # make fuzz         30 s of each fuzz target (clang; FUZZ_SECONDS)
 # config=debug|release|sanitize|coverage|fuzz chooses build/<config>
@@ -27,7 +28,8 @@ opt_fuzz      = -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize
                 -Wno-missing-prototypes -fno-openmp -idirafter $(shell gcc -print-file-name=include)
 
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wno-unknown-pragmas
-CFLAGS  := -std=c11 -D_GNU_SOURCE $(WARN) -fopenmp -ffp-contract=off -Isrc $(opt_$(config)) $(shell pkg-config --cflags $(PKGS) $(YAML)) \
+# Position-independent, so that program and shared library have the same objects; hidden, so that calls within it stay direct.
+CFLAGS  := -std=c11 -D_GNU_SOURCE $(WARN) -fPIC -fvisibility=hidden -fopenmp -ffp-contract=off -Isrc $(opt_$(config)) $(shell pkg-config --cflags $(PKGS) $(YAML)) \
            $(if $(YAML),-DHAVE_YAML) $(if $(HTTP),-DHAVE_HTTP) $(EXTRA)
 LDLIBS  := -L$(BLAS) -Wl,-rpath,$(BLAS) $(shell pkg-config --libs $(PKGS) $(YAML)) -lm
 LDFLAGS := -fopenmp $(opt_$(config))
@@ -51,7 +53,7 @@ objs   = $(patsubst %.c,$(B)/%.o,$(1))
 VECO  := $(foreach i,$(ISAS),$(patsubst %.c,$(B)/%.$(i).o,$(VEC)))
 TESTS := $(patsubst test/%.c,$(B)/test/%.t,$(wildcard test/*_test.c))
 
-all: unlearn
+all: unlearn $(B)/libunlearn.so
 unlearn: $(B)/unlearn
 	@ln -sfn $(B)/unlearn $@
 
@@ -59,6 +61,13 @@ $(B)/libunlearn.a: $(call objs,$(LIB)) $(VECO)
 	rm -f $@ && ar rcs $@ $^
 $(B)/unlearn: $(call objs,$(CLI)) $(B)/libunlearn.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(if $(HTTP),$(shell pkg-config --libs $(HTTP)))
+# Only what src/api/unlearn.map names is exported. Sanitizers leave their own symbols to the program.
+VERSION := $(shell sed -n 's/^.define UNLEARN_VERSION "\(.*\)"/\1/p' src/base/version.h)
+SONAME  := libunlearn.so.0
+$(B)/libunlearn.so: $(call objs,$(filter src/api/%,$(SRC))) $(B)/libunlearn.a src/api/unlearn.map
+	$(CC) $(LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=src/api/unlearn.map \
+	    $(if $(filter sanitize,$(config)),,-Wl,-z,defs) -o $@ $(filter %.o %.a,$^) $(LDLIBS)
+	@ln -sfn libunlearn.so $(B)/$(SONAME)
 $(B)/test/%.t: $(B)/test/%.o $(B)/test/tap.o $(B)/libunlearn.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/fuzz/%: $(B)/fuzz/%.o $(B)/libunlearn.a
@@ -84,18 +93,21 @@ $(B)/$(1).o: $(B)/$(1).c
 endef
 $(eval $(call text_rule,report/page_css,src/report/page.css))
 $(eval $(call text_rule,serve/page_text,src/serve/page.html))
-$(B)/%.o: %.c
+# Written where the flags are others than those of the objects that are there, which are then made again.
+FLAGS := $(subst ','\'',$(CFLAGS))
+$(shell mkdir -p $(B) && { echo '$(FLAGS)' | cmp -s - $(B)/flags || echo '$(FLAGS)' > $(B)/flags; })
+$(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 define vec_rule
-$(B)/src/tensor/cpu_%.$(1).o: src/tensor/cpu_%.c
+$(B)/src/tensor/cpu_%.$(1).o: src/tensor/cpu_%.c $(B)/flags
 	@mkdir -p $$(@D)
 	$(CC) $(CFLAGS) $(if $(filter release,$(config)),$(isa_$(1)),$(filter -m%,$(isa_$(1)))) -fno-math-errno -fno-trapping-math $$(also_$$*) -DISA=$(1) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach i,$(ISAS),$(eval $(call vec_rule,$(i))))
 
 # In the debug build new and freed memory is filled, so that what reads it is seen.
-check: $(B)/unlearn $(TESTS)
+check: $(B)/unlearn $(B)/libunlearn.so $(TESTS)
 	$(if $(filter debug,$(config)),MALLOC_PERTURB_=165) OMP_WAIT_POLICY=passive UNLEARN=$(CURDIR)/$(B)/unlearn prove --timer -j2 $(TESTS) $(wildcard test/*.t)
 bench: $(B)/bench/ops_bench unlearn
 	$<
@@ -107,16 +119,36 @@ docs: unlearn
 
 # Man pages and completion come from the program's help, and so from the parameter tables.
 prefix    ?= /usr/local
+libdir    ?= $(prefix)/lib
+lib       := $(DESTDIR)$(libdir)
 share     := $(DESTDIR)$(prefix)/share
 man1      := $(share)/man/man1
-installed := $(DESTDIR)$(prefix)/bin/unlearn $(man1)/unlearn.1 $(man1)/unlearn-*.1 \
+installed := $(DESTDIR)$(prefix)/bin/unlearn $(DESTDIR)$(prefix)/include/unlearn.h $(lib)/libunlearn.* \
+             $(lib)/pkgconfig/unlearn.pc $(man1)/unlearn.1 $(man1)/unlearn-*.1 \
              $(share)/bash-completion/completions/unlearn $(share)/zsh/site-functions/_unlearn \
              $(share)/fish/vendor_completions.d/unlearn.fish $(share)/doc/unlearn
 $(B)/manual/unlearn.1: $(B)/unlearn tools/manual
 	@mkdir -p $(@D) && rm -f $(@D)/*.1
 	UNLEARN=$< tools/manual $(@D)
-install: $(B)/unlearn $(B)/manual/unlearn.1
+define pc_text
+prefix=$(prefix)
+libdir=$(libdir)
+includedir=$${prefix}/include
+
+Name: unlearn
+Description: unlearning, evaluation and inference of language models
+Version: $(VERSION)
+Libs: -L$${libdir} -lunlearn
+Cflags: -I$${includedir}
+endef
+export pc_text
+install: $(B)/unlearn $(B)/libunlearn.so $(B)/manual/unlearn.1
 	install -D -m 755 $(B)/unlearn $(DESTDIR)$(prefix)/bin/unlearn
+	install -D -m 644 src/api/unlearn.h $(DESTDIR)$(prefix)/include/unlearn.h
+	install -D -m 644 $(B)/libunlearn.so $(lib)/libunlearn.so.$(VERSION)
+	ln -sfn libunlearn.so.$(VERSION) $(lib)/$(SONAME)
+	ln -sfn $(SONAME) $(lib)/libunlearn.so
+	mkdir -p $(lib)/pkgconfig && echo "$$pc_text" > $(lib)/pkgconfig/unlearn.pc
 	install -D -m 644 -t $(man1) $(B)/manual/*.1
 	install -D -m 644 $(B)/manual/unlearn.bash $(share)/bash-completion/completions/unlearn
 	install -D -m 644 $(B)/manual/_unlearn $(share)/zsh/site-functions/_unlearn
@@ -126,7 +158,7 @@ install: $(B)/unlearn $(B)/manual/unlearn.1
 uninstall:
 	rm -rf $(installed)
 format:
-	clang-format -i $(wildcard src/*/*.[ch] test/*.[ch] fuzz/*.c)
+	clang-format -i $(wildcard src/*/*.[ch] test/*.[ch] fuzz/*.c examples/*.c)
 fuzz:
 	tools/fuzz
 clean:

@@ -2,14 +2,11 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "base/log.h"
-#include "base/mem.h"
 #include "cli/args.h"
 #include "cli/command.h"
-#include "run/setup.h"
+#include "run/answer.h"
 #include "data/rows.h"
 #include "eval/answers.h"
-#include "model/generate.h"
 
 struct options {
     struct setup_options setup;
@@ -55,21 +52,6 @@ static const char about[] = "Continues each row's prompt, or one TEXT, and print
                             "lines, with --json as \"sample\": 0, 1, ... of \"row\". The same seed "
                             "gives the same answers, whatever\n"
                             "the batch size.\n";
-
-/* One prompt per row. */
-static int read_prompts(struct dataset *d, struct setup *s, const struct rows *rows,
-                        const struct options *o, struct err *e)
-{
-    int rc;
-    if (json_object_get(rows->v[0], "prompt_ids"))
-        rc = setup_ids(s, ROLE_GENERIC, rows, d, e);
-    else if (setup_check_rows(rows, o->question_key, "rows are a prompt, or {prompt_ids}", e))
-        rc = err_subject(e, "prompt_key");
-    else
-        rc = setup_text(s, e) ||
-             dataset_build(d, ROLE_GENERIC, rows, o->question_key, NULL, &s->encoder, e);
-    return rc || dataset_check_room(d, rows, &s->encoder, (int)o->max_new_tokens, e) ? -1 : 0;
-}
 
 static int read_rows(struct rows *rows, const struct args *a, const struct options *o,
                      struct err *e)
@@ -123,11 +105,6 @@ static int print_row(json_t *row, const char *field, const struct buf *text, str
     return command_print_json(row, 0, e);
 }
 
-static int decode(void *tokenizer, const int *ids, int n, struct buf *out, struct err *e)
-{
-    return tokenizer_decode(tokenizer, ids, (size_t)n, true, out, e);
-}
-
 static int print(const struct generation *g, const struct rows *rows, struct setup *s,
                  const char *const *stops, const struct options *o, struct err *e)
 {
@@ -138,9 +115,7 @@ static int print(const struct generation *g, const struct rows *rows, struct set
     for (int i = 0; i < n && !rc; i++) {
         buf_clear(&text);
         if (has_text)
-            rc = decode(s->tokenizer, g[i].ids, g[i].n, &text, e);
-        if (text.len)
-            text.len = stops_find(text.data, text.len, stops);
+            rc = answer_text(s, &g[i], stops, &text, e);
         if (!rc && o->field)
             rc = has_text ? print_row(rows->v[i / each], o->field, &text, e)
                           : err_set(e, "--field needs a model with a tokenizer");
@@ -153,50 +128,18 @@ static int print(const struct generation *g, const struct rows *rows, struct set
     return rc;
 }
 
-/* The same limit for every row; owned by the caller. */
-static struct answer_limit *limits_of(const struct options *o, const char *const *stops, int n,
-                                      struct err *e)
-{
-    struct answer_limit *limits = mem_alloc((size_t)n, sizeof *limits, e);
-    for (int i = 0; limits && i < n; i++)
-        limits[i] = (struct answer_limit){(int)o->max_new_tokens, stops};
-    return limits;
-}
-
 static int generate(struct setup *s, const struct dataset *p, const struct rows *rows,
                     const char *const *stops, const struct options *o, struct err *e)
 {
-    if (p->n > INT32_MAX / o->n)
-        return err_set(e, "%d answers to each of %d prompts are too many", (int)o->n, p->n);
-    const int n = p->n * (int)o->n;
-    struct stops at = {.limits = limits_of(o, stops, p->n, e),
-                       .samples = (int)o->n,
-                       .decode = decode,
-                       .ctx = s->tokenizer,
-                       .e = e};
-    struct generate_options go = {.max_new_tokens = (int)o->max_new_tokens,
-                                  .batch = (int)o->batch,
-                                  .samples = (int)o->n,
-                                  .temperature = o->temperature,
-                                  .top_p = o->top_p,
-                                  .seed = (unsigned)o->seed,
-                                  .token = stops_reached,
-                                  .token_ctx = &at,
-                                  .mask_positions = s->compat & COMPAT_PAD_EOS_MASK};
-    struct generation *g = at.limits ? mem_alloc((size_t)n, sizeof *g, e) : NULL;
-    struct progress bar;
-    int rc = -1;
-    if (g) {
-        progress_start(&bar, "generate", n);
-        rc = model_generate(g, &s->model, p->seqs, p->n, &go, &bar, e);
-        progress_end(&bar);
-    }
-    if (!rc)
-        rc = at.failed ? -1 : print(g, rows, s, stops, o, e);
-    for (int i = 0; g && i < n; i++)
-        generation_fini(&g[i]);
-    free(g);
-    free((void *)at.limits);
+    const struct generate_options how = {.max_new_tokens = (int)o->max_new_tokens,
+                                         .batch = (int)o->batch,
+                                         .samples = (int)o->n,
+                                         .temperature = o->temperature,
+                                         .top_p = o->top_p,
+                                         .seed = (unsigned)o->seed};
+    struct generation *g;
+    const int rc = answer_generate(s, p, stops, &how, &g, e) || print(g, rows, s, stops, o, e);
+    answer_free(g, (size_t)p->n * (size_t)o->n);
     return rc;
 }
 
@@ -213,7 +156,7 @@ static int run(const struct args *a, void *options, struct err *e)
                        (int)o->n);
     if (!(o->stop && stop_list_parse(&stops, o->stop, e)) && !read_rows(&rows, a, o, e) &&
         !setup_open_ensemble(&s, &o->setup, e) && !(o->stop && setup_tokenizer(&s, e)) &&
-        !read_prompts(&p, &s, &rows, o, e)) {
+        !answer_prompts(&s, &rows, o->question_key, (int)o->max_new_tokens, &p, e)) {
         setup_has_tokenizer(&s); /* if there is one, ids without a token are not chosen */
         rc = generate(&s, &p, &rows, (const char *const *)stops.v, o, e);
     }

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "cli/args.h"
 #include "cli/command.h"
-#include "run/setup.h"
+#include "run/answer.h"
 #include "data/rows.h"
 #include "model/score.h"
 
@@ -37,17 +37,6 @@ static const char about[] = "Scores each row, or one question and its answer, an
                             "a line is {\"ids\", \"logprobs\", \"sum\", \"mean\"}: the whole "
                             "sequence, one number for each scored token,\n"
                             "their sum and their mean.\n";
-
-static int build(struct dataset *d, struct setup *s, const struct rows *rows,
-                 const struct options *o, struct err *e)
-{
-    if (json_object_get(rows->v[0], "ids"))
-        return setup_ids(s, ROLE_GENERIC, rows, d, e);
-    if (setup_check_rows(rows, o->question_key, "rows are a prompt and its answer, or {ids}", e) ||
-        setup_text(s, e))
-        return -1;
-    return dataset_build(d, ROLE_GENERIC, rows, o->question_key, o->answer_key, &s->encoder, e);
-}
 
 static int print_json(const struct seq *q, const struct score *c, struct buf *line, struct err *e)
 {
@@ -114,7 +103,7 @@ static int run(const struct args *a, void *options, struct err *e)
     struct progress bar;
     int rc = -1;
     if (!read_rows(&rows, a, o, e) && !setup_open_ensemble(&s, &o->setup, e) &&
-        !build(&d, &s, &rows, o, e)) {
+        !answer_examples(&s, &rows, o->question_key, o->answer_key, &d, e)) {
         struct score_options how = {.tokens = (int)o->tokens};
         progress_start(&bar, "score", d.n);
         rc = model_score(&scores, &s.model, d.seqs, d.n, &how, &bar, e);

@@ -14,7 +14,7 @@ static int open_config(struct model *m, const char *path, struct err *e)
 {
     *m = (struct model){.ops = ops_cpu()};
     if (!file_exists(path))
-        return err_set(e, "cannot open model '%s': no such file or directory", path);
+        return err_code(e, ERR_NO_FILE, "cannot open model '%s': no such file or directory", path);
     if (!(m->path = mem_strdup(path, e)))
         return -1;
     if (file_is_dir(path)) {
