@@ -50,7 +50,7 @@ for my $path (glob 'README.md doc/*.md CONTRIBUTING.md MODEL.md') {
     is(join('', map { "unlearn $_\n" . refusal($_) } @bad), '', "$path: " . @commands . ' commands are understood');
 }
 # The files of the project that a document names: `layer.c`, `train/term.h`, `rouge_test`.
-my %is = map { $_ => 1, s{.*/}{}r => 1, s{^src/}{}r => 1 } glob '{src,test,fuzz,tools,bench,demo}/* src/*/*';
+my %is = map { $_ => 1, s{.*/}{}r => 1, s{^src/}{}r => 1 } glob '{src,test,fuzz,tools,bench,demo,examples}/* src/*/*';
 sub unknown_files {
     my @named = map { split ' ' } slurp($_[0]) =~ /`([^`\n]+)`/g;
     return grep { !$is{$_} && !/NAME|^src.*\.py$/ } map { s/^\.\///r } grep { m{^[\w./]*\w\.(?:c|h|t|py)$} } map { s/^(\w+_test)$/$1.c/r =~ s/^build\S+\/(\w+_test)\.t$/$1.c/r } @named;
