@@ -227,6 +227,29 @@ static void check_answers(struct unlearn_engine *g)
     ok(unlearn_engine_encode(g, "text", &ids, &n, &e) && !ids && !n, "no tokenizer: %s", e.message);
 }
 
+/* What is refused; test/library.t has results. */
+static void check_evals(void)
+{
+    struct unlearn_error e = {.message = ""};
+    struct unlearn_eval *v = NULL;
+    char *json = NULL;
+    ok(!unlearn_eval_new(&v, &e) && !unlearn_eval_set(v, "model", model, &e), "an evaluation");
+    ok(unlearn_eval_start(v, NULL, &json, &e) && !json && e.code == UNLEARN_ARGUMENT,
+       "without data: %s", e.message);
+    ok(!unlearn_eval_set(v, "suite", "mmlu", &e) && unlearn_eval_start(v, NULL, &json, &e),
+       "of tasks: %s", e.message);
+    ok(!unlearn_eval_set(v, "suite", "robust", &e) && unlearn_eval_start(v, NULL, &json, &e),
+       "of attacks: %s", e.message);
+    ok(!unlearn_eval_set(v, "suite", "memorization", &e) &&
+           !unlearn_eval_rows(v, "forget", rows, strlen(rows), &e) &&
+           unlearn_eval_start(v, NULL, &json, &e),
+       "rows without text: %s", e.message);
+    ok(!unlearn_eval_set(v, "datas", "x", &e) && unlearn_eval_start(v, NULL, &json, &e),
+       "an option that does not exist: %s", e.message);
+    unlearn_eval_free(v);
+    unlearn_eval_free(NULL);
+}
+
 int main(void)
 {
     struct unlearn_engine *g = NULL;
@@ -235,6 +258,7 @@ int main(void)
     check_errors();
     check_runs();
     check_threads();
+    check_evals();
     ok(!unlearn_engine_open(&g, model, NULL, NULL, &e), "a model: %s", e.message);
     if (g) {
         check_scores(g);

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use FindBin;
 use File::Compare qw(compare);
+use JSON::PP;
 use Test::More;
 use lib $FindBin::Bin;
 use Command;
@@ -69,6 +70,44 @@ for ([$model, $sums[0]], ["$dir/own", $sums[1]]) {
     my ($first) = $out =~ /"sum": (-?[\d.]+)/;
     cmp_ok(abs($first - $sum), '<', 6e-5, "unlearn score: $first");
 }
+
+# --- an evaluation ---
+
+put('eval.c', <<'C');
+#include <stdio.h>
+#include <string.h>
+#include <unlearn.h>
+int main(int argc, char **argv)
+{
+    static const char rows[] = "[{\"question\": \"Where was Ana Ruiz born?\", \"answer\": \"In Cadiz.\"}]";
+    struct unlearn_error e;
+    struct unlearn_eval *v;
+    char *json;
+    int rc = unlearn_eval_new(&v, &e) || unlearn_eval_rows(v, "forget", rows, strlen(rows), &e);
+    for (int i = 1; i + 1 < argc && !rc; i += 2)
+        rc = unlearn_eval_set(v, argv[i], argv[i + 1], &e);
+    rc = rc || unlearn_eval_start(v, NULL, &json, &e);
+    puts(rc ? e.message : json);
+    unlearn_free(rc ? NULL : json);
+    unlearn_eval_free(v);
+    return rc;
+}
+C
+$said = `gcc -Wall -Werror $extra -o $dir/eval $dir/eval.c $flags 2>&1 && $dir/eval model $model retain $dir/retain.jsonl max-new-tokens 4`;
+is($? >> 8, 0, 'an evaluation') or diag $said;
+my $seen = decode_json($said);
+put('one.jsonl', $forget =~ s/\n.*//sr);
+($status, $out) = run("eval --ledger none --model $model --forget $dir/one.jsonl --retain $dir/retain.jsonl --max-new-tokens 4 --out $dir/eval-own");
+is($status, 0, 'the same by the command line') or diag $out;
+for (['summary', 'SUMMARY'], ['table', 'TABLE'], ['eval', 'EVAL']) {
+    my ($key, $file) = @$_;
+    my $own = decode_json(get("$dir/eval-own/TOFU_$file.json") =~ s/\bNaN\b/null/gr);
+    delete $own->{verdict};
+    is_deeply($seen->{$key}, $own, "its $key, number by number");
+}
+
+# --- errors ---
+
 $said = `$dir/forget $model $dir/out 2>&1`;
 is($? >> 8, 1, 'a directory that holds something is refused');
 like($said, qr/^forget: .*'\Q$dir\E\/out'/m, 'by its name');

@@ -65,6 +65,13 @@ int unlearn_engine_positions(const struct unlearn_engine *g)
     return g->s.model.cfg.positions;
 }
 
+void engine_begin(struct api_call *c, const struct unlearn_engine *g, const struct unlearn_hooks *h)
+{
+    api_begin(c, h);
+    if (g->o.threads)
+        ops_set_threads((int)g->o.threads);
+}
+
 /* --- tokens --- */
 
 int unlearn_engine_encode(struct unlearn_engine *g, const char *text, int **ids, int *n,
@@ -134,7 +141,7 @@ int unlearn_score(struct unlearn_engine *g, const char *text, size_t n,
     struct err own = {.msg = ""};
     struct api_call call;
     struct rows rows = {0};
-    api_begin(&call, h);
+    engine_begin(&call, g, h);
     struct unlearn_scores *s = mem_alloc(1, sizeof *s, &own);
     const int rc =
         !s || rows_read(&rows, "rows", text, n, &own) || score(g, &rows, s, &call.hooks, &own);
@@ -248,7 +255,7 @@ int unlearn_generate(struct unlearn_engine *g, const char *text, size_t n,
     struct api_call call;
     struct rows rows = {0};
     const struct unlearn_generation asked = o ? *o : (struct unlearn_generation){0};
-    api_begin(&call, h);
+    engine_begin(&call, g, h);
     const struct generate_options how = {.max_new_tokens =
                                              asked.max_new_tokens ? asked.max_new_tokens : 200,
                                          .samples = asked.samples ? asked.samples : 1,

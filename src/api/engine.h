@@ -12,4 +12,8 @@ struct unlearn_engine {
     bool open; /* s is to be closed */
 };
 
+/* api_begin, with the engine's number of threads, which OpenMP keeps for each thread that calls. */
+void engine_begin(struct api_call *c, const struct unlearn_engine *g,
+                  const struct unlearn_hooks *h);
+
 #endif

@@ -5,6 +5,7 @@
 
 struct unlearn_session {
     struct session s;
+    const struct unlearn_engine *g; /* borrowed */
     int vocab;
 };
 
@@ -24,6 +25,7 @@ int unlearn_session_new(struct unlearn_session **out, struct unlearn_engine *g, 
         free(s);
         return api_fail(e, &own);
     }
+    s->g = g;
     s->vocab = g->s.model.cfg.vocab;
     *out = s;
     return 0;
@@ -49,7 +51,7 @@ int unlearn_session_sync(struct unlearn_session *s, int slot, const int *ids, in
     struct err own = {.msg = ""};
     struct api_call call;
     const struct seq q = {.n = n, .ids = ids};
-    api_begin(&call, NULL);
+    engine_begin(&call, s->g, NULL);
     const int rc = check_ids(s, slot, ids, n, &own) || session_sync(&s->s, &slot, &q, 1, &own);
     if (!rc)
         ops_read(s->s.m->ops, logits, session_logits(&s->s, 0), (size_t)s->vocab);

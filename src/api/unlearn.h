@@ -22,7 +22,8 @@
  *
  * Threads. Objects are independent: two threads may use two objects at once, one object is used by
  * one thread at a time. A session uses its engine. Callbacks come from the thread that called. The
- * number of threads of computation ("threads") belongs to the process.
+ * number of threads of computation ("threads") is the option of what computes; BLAS has one number
+ * for the process.
  *
  * Ownership. Pointers that are given in are borrowed for the call; what differs is written where it
  * does. Freeing NULL is fine. Text is UTF-8 and NUL-terminated.
@@ -126,6 +127,30 @@ struct unlearn_result {
 UNLEARN_API int unlearn_run_start(struct unlearn_run *r, const struct unlearn_hooks *h,
                                   struct unlearn_result *out, struct unlearn_error *e);
 UNLEARN_API void unlearn_run_free(struct unlearn_run *r);
+
+/* --- an evaluation: `unlearn eval` with a suite of metrics ---
+ *
+ * Suites of multiple choice and of attacks are for the command line. */
+
+struct unlearn_eval;
+
+/* *v: owned by the caller. */
+UNLEARN_API int unlearn_eval_new(struct unlearn_eval **v, struct unlearn_error *e);
+/* As for a run: "suite", "model", the suite's data sets ("forget", "retain", ...), "retrained" ...
+ */
+UNLEARN_API int unlearn_eval_set(struct unlearn_eval *v, const char *name, const char *value,
+                                 struct unlearn_error *e);
+/* Rows in memory for a data set of the suite, as for a run; they lie in a directory of their own in
+ * TMPDIR, or /tmp, while the evaluation works. */
+UNLEARN_API int unlearn_eval_rows(struct unlearn_eval *v, const char *name, const char *text,
+                                  size_t n, struct unlearn_error *e);
+/* Evaluates the model. *json, for unlearn_free: {"summary": {metric: value}, "table": {metric:
+ * {"value", "low", "high", "rows", ...}}, "eval": a log with the values of rows}, of which the
+ * command line writes summary, table and eval to its SUITE_SUMMARY.json, SUITE_TABLE.json and
+ * SUITE_EVAL.json, with a verdict in the table. h may be NULL. Can be called again. */
+UNLEARN_API int unlearn_eval_start(struct unlearn_eval *v, const struct unlearn_hooks *h,
+                                   char **json, struct unlearn_error *e);
+UNLEARN_API void unlearn_eval_free(struct unlearn_eval *v);
 
 /* --- an engine: a model that is open for reading, with its tokenizer --- */
 

@@ -11,38 +11,19 @@
 #include "cli/results.h"
 #include "suites/metrics.h"
 
-static const struct param params[] = {
-    STRING_PARAM(struct eval_options, suite, "tofu", "NAME|FILE",
-                 "suite: a built-in name (see --list) or a JSON file (doc/suites.md)"),
-    BOOL_PARAM(struct eval_options, list, false, "print all suites and kinds of metrics"),
-    BOOL_PARAM(struct eval_options, markdown, false,
+static const struct param output_params[] = {
+    BOOL_PARAM(struct eval_output, list, false, "print all suites and kinds of metrics"),
+    BOOL_PARAM(struct eval_output, markdown, false,
                "with --list: the kinds of metrics as a table, with what each was verified against"),
-    STRING_PARAM(struct eval_options, reference, NULL, "PATH",
-                 "another model, for mia_reference and the perplexity of answers"),
-    STRING_PARAM(struct eval_options, retrained, NULL, "PATH",
-                 "the retrained model: also evaluated, and compared on every data set"),
-    STRING_PARAM(struct eval_options, retain_logs, NULL, "FILE",
-                 "the retrained model's log of the same suite, for forget quality and privacy "
-                 "leak, instead of evaluating it"),
-    STRING_PARAM(struct eval_options, before, NULL, "LOG",
-                 "log of the same suite of the model before unlearning, a file or its directory: "
-                 "the measure of what is kept"),
-    STRING_PARAM(struct eval_options, out, NULL, "DIR",
+    STRING_PARAM(struct eval_output, out, NULL, "DIR",
                  "write TOFU_EVAL.json, _SUMMARY.json, _TABLE.json, _COST.json and _TOKENS.json "
                  "(TOFU: by suite) there"),
-    BOOL_PARAM(struct eval_options, resume, false,
+    BOOL_PARAM(struct eval_output, resume, false,
                "resume the interrupted evaluation in --out; a finished one must be of the same "
                "model, data and options, and stays as it is"),
-    BOOL_PARAM(struct eval_options, overwrite, false,
+    BOOL_PARAM(struct eval_output, overwrite, false,
                "replace the suite's results in --out; without it or --resume they are refused"),
-    STRING_PARAM(struct eval_options, question_key, "question", "KEY", "field of the prompt"),
-    STRING_PARAM(struct eval_options, answer_key, "answer", "KEY",
-                 "field of the answer; the suite names the fields of other answers"),
-    CHOICE_PARAM(struct eval_options, truth_ratio, "geometric|arithmetic", "geometric",
-                 "mean over the wrong answers"),
-    INT_PARAM(struct eval_options, max_new_tokens, 1, 100000, 200, "maximum length of an answer"),
-    INT_PARAM(struct eval_options, batch, 0, 4096, 0, "batch size in prompts; 0: automatic"),
-    BOOL_PARAM(struct eval_options, json, false, "print the summary as JSON"),
+    BOOL_PARAM(struct eval_output, json, false, "print the summary as JSON"),
     {0},
 };
 
@@ -121,30 +102,7 @@ static void print_list(bool markdown)
         command_wrap_end();
 }
 
-int eval_kept_add(struct eval_kept *k, struct model_backend *s, struct err *e)
-{
-    s->interrupt = k->interrupt;
-    return k->out ? model_backend_set_cache(s, &k->file, e) : 0;
-}
-
-int eval_kept_open(struct eval_kept *k, struct model_backend *s, struct err *e)
-{
-    struct buf name = {0};
-    char *path = NULL;
-    int rc = eval_kept_add(k, s, e);
-    if (rc || !k->out)
-        return rc;
-    rc = file_make_dir(k->out, e) || buf_printf(&name, e, "%s_EVIDENCE.bin", k->suite) ||
-         !(path = file_join(k->out, name.data, e)) ||
-         cache_file_open(&k->file, path, s->cache.model, s->model->path, k->overwrite, e);
-    if (!rc && k->file.n)
-        log_note("resuming from '%s'", path);
-    free(path);
-    buf_fini(&name);
-    return rc;
-}
-
-void eval_kept_close(struct eval_kept *k, int rc, struct err *e)
+void eval_kept_close(struct evaluation_kept *k, int rc, struct err *e)
 {
     struct err why = {0};
     if (rc)
@@ -158,21 +116,6 @@ void eval_kept_close(struct eval_kept *k, int rc, struct err *e)
     cache_file_close(&k->file, rc != 0);
 }
 
-/* Suites of tasks have one of questions. */
-static const struct param limit_params[] = {
-    INT_PARAM(struct eval_options, limit, 0, INT32_MAX, 0, "rows of each data set; 0: all"), {0}};
-
-/* The recipe's sets as options. */
-static void make_set_params(struct eval *v)
-{
-    for (int i = 0; i < v->recipe.n_sets; i++)
-        v->set_params[i] = (struct param){.name = v->recipe.sets[i].name,
-                                          .type = PARAM_STRING,
-                                          .offset = (size_t)i * sizeof *v->files,
-                                          .meta = "FILE",
-                                          .help = v->recipe.sets[i].help};
-}
-
 static int add_file(void *in, const char *path, struct err *e)
 {
     return inputs_add_file(in, path, e);
@@ -180,7 +123,7 @@ static int add_file(void *in, const char *path, struct err *e)
 
 static int add_inputs(const struct eval *v, struct inputs *in, struct err *e)
 {
-    const struct eval_options *o = &v->o;
+    const struct evaluation_options *o = &v->o;
     const char *const models[] = {v->setup.model, v->setup.adapter, o->reference, o->retrained,
                                   v->robust.target};
     int rc = inputs_add_file(in, o->retain_logs, e) || inputs_add_file(in, o->before, e);
@@ -207,7 +150,7 @@ static void drop_free(json_t *options)
 /* Before anything is computed: what may be written, and whether it is there already. */
 static int claim_out(struct eval *v, bool *finished, struct err *e)
 {
-    const struct eval_options *o = &v->o;
+    const struct eval_output *o = &v->to;
     struct results_claim c = {
         .out = o->out, .suite = v->recipe.log, .overwrite = o->overwrite, .resume = o->resume};
     struct inputs in = {0};
@@ -219,8 +162,8 @@ static int claim_out(struct eval *v, bool *finished, struct err *e)
     c.files = v->inputs;
     c.options = v->options;
     rc = rc || results_claim(&in, &c, finished, e);
-    char *retrained = !rc && o->retrained ? file_join(o->out, "retrained", e) : NULL;
-    if (!rc && o->retrained && !*finished) {
+    char *retrained = !rc && v->o.retrained ? file_join(o->out, "retrained", e) : NULL;
+    if (!rc && v->o.retrained && !*finished) {
         bool ignored;
         c.out = retrained;
         c.overwrite |= c.resume;
@@ -241,37 +184,21 @@ int eval_tell(const struct eval *v, json_t *cost, json_t *first_row, struct err 
                : 0;
 }
 
-/* What the suite presets of other options. */
-static int read_presets(const struct suite_recipe *r, struct param_preset *presets, int most,
-                        struct err *e)
-{
-    const char *name;
-    json_t *value;
-    int n = 0;
-    json_object_foreach(json_object_get(r->json, "options"), name, value)
-    {
-        if (!json_is_string(value) || n == most)
-            return err_set(e, "'options' of the suite must be up to %d texts", most);
-        presets[n++] = (struct param_preset){name, json_string_value(value)};
-    }
-    return 0;
-}
-
 /* The tables that follow from the suite. */
 static int take_tables(struct args *a, struct eval *v, struct param_preset *presets, int most)
 {
     struct err e = {.msg = ""};
     if (suite_recipe_open(&v->recipe, v->o.suite, &e) ||
-        read_presets(&v->recipe, presets, most, &e))
+        evaluation_presets(&v->recipe, presets, most, &e))
         return args_usage(a, &e);
     a->presets = presets;
-    make_set_params(v);
+    evaluation_set_params(&v->recipe, v->set_params);
     int status = v->recipe.n_tasks ? eval_tasks_take(a, v)
                                    : args_take(a, "data of the suite", v->set_params, v->files);
-    if (status == ARGS_GO && eval_is_robust(&v->recipe))
+    if (status == ARGS_GO && evaluation_is_robust(&v->recipe))
         status = args_take(a, "attacks", robust_params, &v->robust);
     else if (status == ARGS_GO && !v->recipe.n_tasks)
-        status = args_take(a, "how much of it", limit_params, &v->o);
+        status = args_take(a, "how much of it", evaluation_limit_params, &v->o);
     if (status == ARGS_GO)
         status = args_take(a, "model and text", setup_params, &v->setup);
     if (status == ARGS_GO)
@@ -294,7 +221,7 @@ static bool has_set(const struct eval *v, enum role role, bool given)
 /* What to compare with where forgetting is measured without a retrained model. */
 static void advise(const struct eval *v)
 {
-    if (v->o.retrained || v->o.retain_logs || v->o.json || !has_set(v, ROLE_FORGET, true))
+    if (v->o.retrained || v->o.retain_logs || v->to.json || !has_set(v, ROLE_FORGET, true))
         return;
     log_note("no retrained model: this tells how the model answers, not that it is as if");
     log_note("it had never seen the forget set (doc/no_retrained_model.md); compare with");
@@ -311,21 +238,21 @@ static int evaluate(struct eval *v, struct err *e)
         "a second Ctrl-C ends at once and loses that batch\n";
     static const char unkept[] =
         "\ninterrupted: the current batch is finished; without --out nothing is kept\n";
-    if (v->o.resume && v->o.overwrite)
+    if (v->to.resume && v->to.overwrite)
         return err_set(
             e, "--resume continues the evaluation in --out, --overwrite replaces it: give one");
-    v->kept = (struct eval_kept){.out = v->o.out,
-                                 .suite = v->recipe.log,
-                                 .overwrite = v->o.overwrite,
-                                 .interrupt = interrupt_catch(v->o.out ? kept : unkept)};
+    v->kept = (struct evaluation_kept){.out = v->to.out,
+                                       .suite = v->recipe.log,
+                                       .overwrite = v->to.overwrite,
+                                       .interrupt = interrupt_catch(v->to.out ? kept : unkept)};
     bool finished;
     int rc = claim_out(v, &finished, e);
     if (finished && !rc)
-        log_note("the evaluation in '%s' is finished: nothing is left to do", v->o.out);
+        log_note("the evaluation in '%s' is finished: nothing is left to do", v->to.out);
     if (!finished)
-        rc = rc || (v->recipe.n_tasks            ? eval_tasks(v, e)
-                    : eval_is_robust(&v->recipe) ? eval_robust(v, e)
-                                                 : eval_suite(v, e));
+        rc = rc || (v->recipe.n_tasks                  ? eval_tasks(v, e)
+                    : evaluation_is_robust(&v->recipe) ? eval_robust(v, e)
+                                                       : eval_suite(v, e));
     if (!rc && !finished)
         advise(v);
     eval_kept_close(&v->kept, rc, e);
@@ -341,11 +268,13 @@ int cmd_eval(int argc, char **argv)
     struct args a = {.command = "eval",
                      .usage = "--model M --forget FILE --retain FILE [options]",
                      .about = about,
-                     .tables = {{"metrics", params, &v.o}, {"ledger", recording_params, &kept}},
+                     .tables = {{"metrics", evaluation_params, &v.o},
+                                {"output", output_params, &v.to},
+                                {"ledger", recording_params, &kept}},
                      .open = true};
     int status = args_parse(&a, argc, argv);
-    if (status == ARGS_GO && v.o.list) {
-        print_list(v.o.markdown);
+    if (status == ARGS_GO && v.to.list) {
+        print_list(v.to.markdown);
         status = STATUS_DONE;
     }
     if (status == ARGS_GO)

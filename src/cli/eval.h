@@ -8,19 +8,12 @@
 
 #include "cli/args.h"
 #include "cli/start.h"
-#include "eval/backend.h"
 #include "report/verdict.h"
-#include "run/setup.h"
+#include "suites/evaluation.h"
 #include "suites/multiple.h"
-#include "suites/recipe.h"
 
-enum { EVAL_SETS = 64 };
-
-struct eval_options {
-    const char *suite;
-    const char *reference, *retrained, *retain_logs, *before, *out, *question_key, *truth_ratio;
-    const char *answer_key;
-    int64_t max_new_tokens, batch, limit;
+struct eval_output {
+    const char *out;
     bool json, list, markdown, overwrite, resume;
 };
 
@@ -35,14 +28,6 @@ struct robust_options {
 
 extern const struct param robust_params[];
 
-struct eval_kept {
-    const char *out;   /* directory; NULL: nothing is kept. Made if need be */
-    const char *suite; /* the file is OUT/SUITE_EVIDENCE.bin */
-    bool overwrite;    /* drop what is there */
-    struct cache_file file;
-    const volatile sig_atomic_t *interrupt;
-};
-
 struct multiple_args {
     struct multiple_options o;
     const char *label_key, *label_words;
@@ -50,11 +35,12 @@ struct multiple_args {
 };
 
 struct eval {
-    struct eval_options o;
+    struct evaluation_options o;
+    struct eval_output to;
     struct verdict_limits limits;
     struct setup_options setup;
     struct suite_recipe recipe;
-    struct eval_kept kept;
+    struct evaluation_kept kept;
     const char *files[EVAL_SETS]; /* by set of the recipe; NULL: not given */
     struct param set_params[EVAL_SETS + 1];
     struct multiple_args multiple; /* of suites of tasks */
@@ -67,20 +53,13 @@ struct eval {
 int eval_suite(struct eval *v, struct err *e);
 int eval_tasks(struct eval *v, struct err *e);
 int eval_robust(struct eval *v, struct err *e);
-/* Whether the suite's rows come from attacks. */
-bool eval_is_robust(const struct suite_recipe *r);
 /* Takes the options of the suite's tasks. ARGS_GO or an exit status. */
 int eval_tasks_take(struct args *a, struct eval *v);
 
 /* Puts what the results are of into `cost` (report/cost.h): options, hashes of files, first row. */
 int eval_tell(const struct eval *v, json_t *cost, json_t *first_row, struct err *e);
 
-/* Opens the file for the model that is evaluated; refuses another model's. Fill in the options
- * first; eval_kept_close is due in any case. */
-int eval_kept_open(struct eval_kept *k, struct model_backend *s, struct err *e);
-/* Another model's scores in the same file. */
-int eval_kept_add(struct eval_kept *k, struct model_backend *s, struct err *e);
 /* rc: of the evaluation. If it failed, the file stays and the message explains how to resume. */
-void eval_kept_close(struct eval_kept *k, int rc, struct err *e);
+void eval_kept_close(struct evaluation_kept *k, int rc, struct err *e);
 
 #endif

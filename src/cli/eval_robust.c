@@ -239,7 +239,7 @@ static int run_attack(struct robust *r, const char *name, struct err *e)
     struct choice c = {0};
     struct outdir dir = {0};
     json_t *j = NULL;
-    char *parent = v->o.out ? file_join(v->o.out, "attacks", e) : NULL;
+    char *parent = v->to.out ? file_join(v->to.out, "attacks", e) : NULL;
     char *out = parent ? file_join(parent, name, e) : NULL;
     struct attack_options how = {.setup = v->setup,
                                  .retrained = v->o.retrained,
@@ -248,13 +248,13 @@ static int run_attack(struct robust *r, const char *name, struct err *e)
                                  .question_key = v->o.question_key,
                                  .answer_key = v->o.answer_key,
                                  .out = out,
-                                 .resume = v->o.resume};
+                                 .resume = v->to.resume};
     const struct attack *a = table_find(attacks, "attack", name, e);
-    int rc = !a || (v->o.out && !out) || choice_init(&c, a, NULL, e) || take_budget(r, &c, e) ||
+    int rc = !a || (v->to.out && !out) || choice_init(&c, a, NULL, e) || take_budget(r, &c, e) ||
              (out && outdir_open(&dir, out,
-                                 v->o.resume      ? OUTDIR_CONTINUE
-                                 : v->o.overwrite ? OUTDIR_REPLACE
-                                                  : OUTDIR_EMPTY,
+                                 v->to.resume      ? OUTDIR_CONTINUE
+                                 : v->to.overwrite ? OUTDIR_REPLACE
+                                                   : OUTDIR_EMPTY,
                                  e)) ||
              attack_all(a, c.params, &how, v->kept.interrupt, &j, e);
     if (!rc)
@@ -321,7 +321,7 @@ static int write_model(struct robust *r, const struct suite *s, enum attack_mode
 {
     const struct eval *v = r->v;
     const struct model_effort effort = {0};
-    char *dir = file_join(v->o.out, which == ATTACK_UNLEARNED ? "" : attack_model_name[which], e);
+    char *dir = file_join(v->to.out, which == ATTACK_UNLEARNED ? "" : attack_model_name[which], e);
     json_t *cost =
         dir ? cost_collect(model_of(v, which), v->o.retrained, log_seconds() - r->start, &effort, e)
             : NULL;
@@ -362,7 +362,7 @@ static int evaluate_model(struct robust *r, enum attack_model which, struct err 
         make_lines(r, s.table);
         r->summary = json_incref(s.log.summary);
     }
-    if (!rc && log && r->v->o.out)
+    if (!rc && log && r->v->to.out)
         rc = write_model(r, &s, which, e);
     suite_fini(&s);
     json_decref(log);
@@ -420,20 +420,12 @@ static int print_table(const struct robust *r, struct err *e)
 
 static int print(const struct robust *r, struct err *e)
 {
-    if (!r->v->o.json)
+    if (!r->v->to.json)
         return print_table(r, e);
     json_t *all = json_pack("{s:O, s:O}", "summary", r->summary, "attacks", r->lines);
     const int rc = all ? command_print_json(all, JSON_LIKE_PYTHON, e) : err_no_memory(e, "results");
     json_decref(all);
     return rc;
-}
-
-bool eval_is_robust(const struct suite_recipe *r)
-{
-    for (const struct metric *m = r->metrics; m && m->name; m++)
-        if (!strcmp(m->kind->name, "attacked"))
-            return true;
-    return false;
 }
 
 /* Of every attack the setting that shows most. */

@@ -110,7 +110,7 @@ static int run(struct multiple *m, struct setup *s, struct eval *v, struct err *
         return -1;
     backend.shows = true;
     const struct multiple_model model = {s->tokenizer, &backend.backend, s->model.cfg.positions};
-    int rc = eval_kept_open(&v->kept, &backend, e) ||
+    int rc = evaluation_kept_open(&v->kept, &backend, e) ||
              multiple_run(m, &v->recipe, &v->multiple.o, &model, e) ||
              (out && results_write(&m->log, m->table, out, v->recipe.log, e)) ||
              (out && write_cost(&backend, v, log_seconds() - start, e));
@@ -139,7 +139,7 @@ int eval_tasks(struct eval *v, struct err *e)
     struct multiple m = {0};
     int rc = check(v, e) || override(&v->recipe, &v->multiple, e) ||
              setup_open_ensemble(&s, &v->setup, e) || setup_tokenizer(&s, e) || run(&m, &s, v, e) ||
-             results_print_tasks(&m, v->o.json, e);
+             results_print_tasks(&m, v->to.json, e);
     if (*m.first_bad.msg)
         log_warn("some rows are no questions and were left out; the first: %s", m.first_bad.msg);
     multiple_fini(&m);

@@ -45,7 +45,7 @@ static struct answer_limit *limits_of(int max_new_tokens, const char *const *sto
 }
 
 int answer_generate(struct setup *s, const struct dataset *prompts, const char *const *stops,
-                     const struct generate_options *how, struct generation **g, struct err *e)
+                    const struct generate_options *how, struct generation **g, struct err *e)
 {
     *g = NULL;
     if (prompts->n > INT32_MAX / how->samples)

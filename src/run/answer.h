@@ -18,7 +18,7 @@ int answer_examples(struct setup *s, const struct rows *rows, const char *questi
  * samples], for answer_free also after a failure. `how`: how many tokens and samples, how they are
  * drawn, interrupt; the rest is filled in. */
 int answer_generate(struct setup *s, const struct dataset *prompts, const char *const *stops,
-                     const struct generate_options *how, struct generation **g, struct err *e);
+                    const struct generate_options *how, struct generation **g, struct err *e);
 void answer_free(struct generation *g, size_t n);
 /* Appends the text of an answer, up to the first stop. The tokenizer must be open. */
 int answer_text(const struct setup *s, const struct generation *g, const char *const *stops,
