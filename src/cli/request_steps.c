@@ -275,7 +275,7 @@ static json_t *metrics_of(const struct suite_recipe *r)
     json_t *all = json_object();
     for (const struct metric *m = r->metrics; m && m->name; m++) {
         json_t *sets = json_array();
-        if (!m->inputs[0] && !eval_is_robust(r))
+        if (!m->inputs[0] && !evaluation_is_robust(r))
             json_array_append_new(sets, json_string(r->sets[m->set].name));
         if (m->kind->flags & METRIC_ATTACK)
             json_array_append_new(sets, json_string(r->sets[m->against].name));
@@ -298,7 +298,7 @@ static json_t *suite_of(void *ctx, const char *name, struct err *e)
                             r.sets[i].role == ROLE_COUNT ? json_null()
                                                          : json_string(role_name[r.sets[i].role]));
     json_t *all = json_pack("{s:o, s:o, s:b}", "metrics", r.n_tasks ? json_null() : metrics_of(&r),
-                            "sets", sets, "attacks", eval_is_robust(&r));
+                            "sets", sets, "attacks", evaluation_is_robust(&r));
     suite_recipe_close(&r);
     if (!all)
         err_no_memory(e, "suite");
