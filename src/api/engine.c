@@ -14,7 +14,8 @@ static int configure(struct unlearn_engine *g, const char *model, const char *co
                      struct err *e)
 {
     struct param_table tables[] = {{"model and text", setup_params, &g->o},
-                                   {"conversations", chat_params, &g->o.chat}};
+                                   {"conversations", chat_params, &g->o.chat},
+                                   {"guards", guard_params, &g->o.guard}};
     enum { TABLES = sizeof tables / sizeof *tables };
     if (api_options_init(&g->options, e) || api_options_set(&g->options, "model", model, e))
         return -1;

@@ -66,11 +66,10 @@ static int configure(struct api_options *options, struct asked *q, struct err *e
 {
     enum { PRESETS = 4 };
     struct param_preset presets[PRESETS + 1] = {0};
-    const struct param_table tables[] = {{"metrics", evaluation_params, &q->o},
-                                         {"data", q->set_params, q->files},
-                                         {"limit", evaluation_limit_params, &q->o},
-                                         {"model and text", setup_params, &q->setup},
-                                         {"conversations", chat_params, &q->setup.chat}};
+    const struct param_table tables[] = {
+        {"metrics", evaluation_params, &q->o},          {"data", q->set_params, q->files},
+        {"limit", evaluation_limit_params, &q->o},      {"model and text", setup_params, &q->setup},
+        {"conversations", chat_params, &q->setup.chat}, {"guards", guard_params, &q->setup.guard}};
     enum { TABLES = sizeof tables / sizeof *tables };
     if (api_options_take(options, &tables[0], NULL, e) ||
         suite_recipe_open(&q->recipe, q->o.suite, e) || check_suite(q, e) ||

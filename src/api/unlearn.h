@@ -157,8 +157,8 @@ UNLEARN_API void unlearn_eval_free(struct unlearn_eval *v);
 struct unlearn_engine;
 
 /* Opens the model at the path, or of the name ("default"). options: names and values by turns, up
- * to NULL, of "model and text" and "conversations" in `unlearn score --help`; NULL: none. h may be
- * NULL. *g: owned by the caller. */
+ * to NULL, of "model and text", "conversations" and "guards" in `unlearn score --help`; NULL: none.
+ * h may be NULL. *g: owned by the caller. */
 UNLEARN_API int unlearn_engine_open(struct unlearn_engine **g, const char *model,
                                     const char *const *options, const struct unlearn_hooks *h,
                                     struct unlearn_error *e);
