@@ -1,4 +1,5 @@
-# make              release program at ./unlearn, shared library at build/release/libunlearn.so
+# make              release program at ./unlearn
+# make lib          shared library at build/release/libunlearn.so
 # make check        every test (TAP, through prove)
 # make bench        speed of each operation, and beside PyTorch (its Python: bench/requirements.txt)
 # make docs         what README.md copies from the program
@@ -28,9 +29,8 @@ opt_fuzz      = -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize
                 -Wno-missing-prototypes -fno-openmp -idirafter $(shell gcc -print-file-name=include)
 
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wno-unknown-pragmas
-# Position-independent, so that program and shared library have the same objects; hidden, so that calls within it stay direct.
-CFLAGS  := -std=c11 -D_GNU_SOURCE $(WARN) -fPIC -fvisibility=hidden -fopenmp -ffp-contract=off -Isrc $(opt_$(config)) $(shell pkg-config --cflags $(PKGS) $(YAML)) \
-           $(if $(YAML),-DHAVE_YAML) $(if $(HTTP),-DHAVE_HTTP) $(EXTRA)
+CFLAGS  := -std=c11 -D_GNU_SOURCE $(WARN) -fopenmp -ffp-contract=off -Isrc $(opt_$(config)) $(shell pkg-config --cflags $(PKGS) $(YAML)) \
+           $(if $(YAML),-DHAVE_YAML) $(if $(HTTP),-DHAVE_HTTP) $(PIC) $(EXTRA)
 LDLIBS  := -L$(BLAS) -Wl,-rpath,$(BLAS) $(shell pkg-config --libs $(PKGS) $(YAML)) -lm
 LDFLAGS := -fopenmp $(opt_$(config))
 
@@ -53,7 +53,8 @@ objs   = $(patsubst %.c,$(B)/%.o,$(1))
 VECO  := $(foreach i,$(ISAS),$(patsubst %.c,$(B)/%.$(i).o,$(VEC)))
 TESTS := $(patsubst test/%.c,$(B)/test/%.t,$(wildcard test/*_test.c))
 
-all: unlearn $(B)/libunlearn.so
+all: unlearn
+lib: $(B)/libunlearn.so
 unlearn: $(B)/unlearn
 	@ln -sfn $(B)/unlearn $@
 
@@ -61,12 +62,15 @@ $(B)/libunlearn.a: $(call objs,$(LIB)) $(VECO)
 	rm -f $@ && ar rcs $@ $^
 $(B)/unlearn: $(call objs,$(CLI)) $(B)/libunlearn.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(if $(HTTP),$(shell pkg-config --libs $(HTTP)))
-# Only what src/api/unlearn.map names is exported. Sanitizers leave their own symbols to the program.
+# Its objects are position-independent, below pic/, and hidden, so that calls within it stay direct; only what src/api/unlearn.map
+# names is exported. Sanitizers leave their own symbols to the program.
 VERSION := $(shell sed -n 's/^.define UNLEARN_VERSION "\(.*\)"/\1/p' src/base/version.h)
 SONAME  := libunlearn.so.0
-$(B)/libunlearn.so: $(call objs,$(filter src/api/%,$(SRC))) $(B)/libunlearn.a src/api/unlearn.map
+$(B)/libunlearn.so: $(B)/libunlearn.a src/api/unlearn.map
+	$(MAKE) -s B=$(B)/pic PIC='-fPIC -fvisibility=hidden' $(B)/pic/libunlearn.a
 	$(CC) $(LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=src/api/unlearn.map \
-	    $(if $(filter sanitize,$(config)),,-Wl,-z,defs) -o $@ $(filter %.o %.a,$^) $(LDLIBS)
+	    $(if $(filter sanitize,$(config)),,-Wl,-z,defs) -o $@ $(patsubst %.c,$(B)/pic/%.o,$(wildcard src/api/*.c)) \
+	    $(B)/pic/libunlearn.a $(LDLIBS)
 	@ln -sfn libunlearn.so $(B)/$(SONAME)
 $(B)/test/%.t: $(B)/test/%.o $(B)/test/tap.o $(B)/libunlearn.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -93,14 +97,11 @@ $(B)/$(1).o: $(B)/$(1).c
 endef
 $(eval $(call text_rule,report/page_css,src/report/page.css))
 $(eval $(call text_rule,serve/page_text,src/serve/page.html))
-# Written where the flags are others than those of the objects that are there, which are then made again.
-FLAGS := $(subst ','\'',$(CFLAGS))
-$(shell mkdir -p $(B) && { echo '$(FLAGS)' | cmp -s - $(B)/flags || echo '$(FLAGS)' > $(B)/flags; })
-$(B)/%.o: %.c $(B)/flags
+$(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 define vec_rule
-$(B)/src/tensor/cpu_%.$(1).o: src/tensor/cpu_%.c $(B)/flags
+$(B)/src/tensor/cpu_%.$(1).o: src/tensor/cpu_%.c
 	@mkdir -p $$(@D)
 	$(CC) $(CFLAGS) $(if $(filter release,$(config)),$(isa_$(1)),$(filter -m%,$(isa_$(1)))) -fno-math-errno -fno-trapping-math $$(also_$$*) -DISA=$(1) -MMD -MP -c -o $$@ $$<
 endef
@@ -165,5 +166,5 @@ clean:
 	rm -rf build unlearn
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all unlearn check bench lint docs install uninstall format fuzz clean
+.PHONY: all lib unlearn check bench lint docs install uninstall format fuzz clean
 .SECONDARY:
