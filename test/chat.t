@@ -35,8 +35,11 @@ like($errors, qr/no text in UTF-8/, 'and told');
 (undef, $out, $errors) = run_apart("chat $model --quiet --max-new-tokens 9", ('x' x 5000) . "\nWho wrote it?\n");
 like($errors, qr/exceed/, 'a question that is too long is an error');
 is($out, "\n$first\n", 'which is not remembered');
-(undef, $out) = run_apart("chat $model --quiet --max-new-tokens 9 --guard 'prompt-filter:target=wrote'", "Who wrote it?\n");
-isnt($out, "$first\n", 'a guard is in front of the model');
+for my $guard ('prompt-filter:strings=wrote', 'output-filter:regex=(?s).', 'prefix:target=it') {
+    (undef, $out) = run_apart("chat $model --quiet --max-new-tokens 20 --guard '$guard'", "Who wrote it?\n");
+    (undef, $want) = run_apart("generate --model $model --quiet --max-new-tokens 20 --guard '$guard' 'Who wrote it?'");
+    is($out, $want, "guarded by $guard");
+}
 check("chat $model --model $model", 1, qr/give the model once/, 'a model twice');
 check("chat $model --template none", 1, qr/needs a chat template/, 'no template');
 

@@ -227,6 +227,24 @@ like(rest($last), qr/data: \[DONE\]\s+0\s*$/, 'an answer under way is finished a
 is(stop($s, 'CONT'), 0, 'exit status 0');
 is(get("$dir/serve.err"), '', 'no message');
 
+# --- guards ---
+
+for (['prompt-filter:strings=wrote', 'content_filter', 'refused'], ['output-filter:regex=(?s).', 'content_filter', 'withheld'], ['prefix:target=it', undef, undef]) {
+    my ($guard, $reason, $action) = @$_;
+    my $g = serve("--model $model --guard '$guard'");
+    my @want = map { decode_json($_) } split /\n/, (run_apart("generate --quiet --json --model $model --max-new-tokens 20 --guard '$guard' 'Who wrote it?'"))[1];
+    my @guarded = (@ask, max_tokens => 20, temperature => 0);
+    my (undef, $got) = post($g, '/v1/chat/completions', {@guarded, n => 2, return_token_ids => JSON::PP::true});
+    is_deeply([answers($got)], [($want[0]{text}) x 2], "$guard: the answer of generate");
+    is_deeply($got->{choices}[0]{token_ids}, $want[0]{new_ids}, 'its ids');
+    is($got->{choices}[0]{finish_reason}, $reason, "it ends by $reason") if $reason;
+    is($got->{choices}[0]{guard}[0]{action}, $action, 'with what the guard did') if $action;
+    my (undef, undef, $r) = post($g, '/v1/chat/completions', {@guarded, stream => JSON::PP::true});
+    is(join('', map { $_->{choices}[0]{delta}{content} } grep { ref } events($r->{content})), $want[0]{text}, 'also as a stream');
+    is((post($g, '/v1/completions', {prompt => 'a', echo => JSON::PP::true, logprobs => 1}))[0], 400, 'its prompts are not scored');
+    is(stop($g, 'TERM'), 0, 'it ends');
+}
+
 my $token = put('token', "  secret-of-the-test\n");
 $s = serve("--model $model --token $token --grace 0.1 --time-limit 0.5 --slots 1");
 is((post($s, '/v1/completions', {prompt => 'a'}))[0], 401, 'no token');

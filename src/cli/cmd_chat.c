@@ -108,7 +108,11 @@ static int answer(struct speaker *s, const struct options *o, struct err *e)
                                         .interrupt = &interrupted};
     if (qa_encode_turns(&s->setup.qa, s->turns, NULL, &ids, &n, &whole, &n_whole, e))
         return -1;
-    const struct seq prompt = {.n = n, .ids = ids};
+    int *own = mem_alloc((size_t)n, sizeof *own, e); /* guards encode texts of their own */
+    if (!own)
+        return -1;
+    memcpy(own, ids, (size_t)n * sizeof *own);
+    const struct seq prompt = {.n = n, .ids = own};
     completion_fini(&s->said);
     completion_init(&s->said, s->setup.tokenizer, NULL);
     s->shown = 0;
@@ -117,6 +121,7 @@ static int answer(struct speaker *s, const struct options *o, struct err *e)
         rc = 0;
     rc = rc || finish(s, &g, e);
     generation_fini(&g);
+    free(own);
     return rc;
 }
 

@@ -44,6 +44,8 @@ static const char *const reasons[] = {
 
 static const char *reason(const struct serve_answer *a)
 {
+    if (a->guard_answered)
+        return "content_filter";
     return a->end < sizeof reasons / sizeof *reasons ? reasons[a->end] : NULL;
 }
 
@@ -114,6 +116,8 @@ static json_t *choice_json(struct reply *r, struct serve_answer *a, size_t to, b
         if (!a->begun)
             json_object_set_new(j, "prompt_token_ids", ids_json(a->job.ids, (size_t)a->job.n));
     }
+    if (r->guarded && ends)
+        json_object_set_new(j, "guard", reply_guard_notes(a));
     a->begun = true;
     a->sent = to;
     a->told = c->n_tokens;
@@ -150,7 +154,8 @@ static void end(struct reply *r)
                             stopped = {.msg = "the request was cancelled, as the server stops"};
     const bool stream = r->request.stream, failed = r->failed.msg[0];
     int http = r->late ? 504 : failed ? reply_status(&r->failed) : r->cancelled ? 503 : 200;
-    http = http == 400 ? 500 : http; /* what the client asked for was checked before */
+    if (http == 400 && !r->guarded) /* else what the client asked for was checked before */
+        http = 500;
     if (http != 200) {
         json_t *j = reply_error(http, r->late ? &late : failed ? &r->failed : &stopped);
         send_text(r, stream ? "data: " : "", j, stream ? "\n\n" : "\n");
@@ -184,7 +189,7 @@ static bool on_token(void *ctx, const struct job_token *t)
         return false;
     if (completion_add(&a->completion, t->id, e))
         return true;
-    if (r->request.stream && !a->completion.stopped)
+    if (r->request.stream && !r->guarded && !a->completion.stopped)
         send_event(r, a, false);
     return a->completion.stopped;
 }
@@ -197,7 +202,8 @@ static void on_done(void *ctx, enum job_end how, const struct err *e)
     if (e && !r->failed.msg[0])
         r->failed = *e;
     const bool fine = how != JOB_CANCELLED && how != JOB_FAILED && !r->failed.msg[0] &&
-                      !completion_end(&a->completion, &r->failed);
+                      !completion_end(&a->completion, &r->failed) &&
+                      !(r->guarded && reply_guard_output(a, &r->failed));
     if (!fine)
         reply_cancel(r, false);
     else if (r->request.stream)
@@ -216,10 +222,16 @@ void reply_cancel(struct reply *r, bool late)
 
 void reply_start(struct reply *r)
 {
-    for (int i = 0, n = r->n; i < n; i++) { /* the last one that fails ends the reply */
-        struct err e = {.msg = ""};
-        if (scheduler_add(&r->served->scheduler, &r->answers[i].job, &e))
-            on_done(&r->answers[i], JOB_FAILED, &e);
+    struct err e = {.msg = ""};
+    const bool failed = r->served->setup.guards && reply_guard_begin(r, &e);
+    for (int i = 0, n = r->n; i < n; i++) { /* the last one may end the reply */
+        struct serve_answer *a = &r->answers[i];
+        if (failed)
+            on_done(a, JOB_FAILED, &e);
+        else if (a->guard_answered)
+            on_done(a, JOB_STOP, NULL);
+        else if (scheduler_add(&r->served->scheduler, &a->job, &e))
+            on_done(a, JOB_FAILED, &e);
     }
 }
 
@@ -275,6 +287,10 @@ static int make_answer(struct reply *r, int i, struct err *e)
                                 .ctx = a};
     if (scheduler_check(&r->served->scheduler, &a->job, e))
         return err_subject(e, q->kind == REQUEST_CHAT ? "messages" : "prompt");
+    if (q->echo && q->logprobs && r->served->setup.guards) {
+        err_code(e, ERR_ARGUMENT, "the prompt of a guarded model is not scored");
+        return err_subject(e, "echo");
+    }
     return q->echo ? echo(r, a, e) : 0;
 }
 
@@ -330,6 +346,7 @@ void reply_free(struct reply *r)
     for (int i = 0; r && i < r->n_prompts; i++)
         free(r->prompts[i].v);
     if (r) {
+        reply_guard_end(r);
         free(r->answers);
         free(r->prompts);
         serve_request_fini(&r->request);

@@ -11,6 +11,8 @@
 #include "serve/request.h"
 #include "serve/served.h"
 
+struct guard_prompt; /* guard/guard.h */
+
 struct reply_sink {
     /* Bytes for the client: an event, or the whole body. */
     void (*bytes)(void *ctx, const char *bytes, size_t n);
@@ -41,12 +43,14 @@ struct reply {
         size_t offset; /* of the next token, in characters */
         enum job_end end;
         bool begun;
-    } * answers;            /* owned [n] */
-    struct ids *prompts;    /* owned [n_prompts] */
-    int n, n_prompts, left; /* left: answers that have not ended */
-    bool late, cancelled;   /* the deadline passed; its jobs were ended */
-    struct err failed;      /* why it failed, with a text; else "" */
-    struct reply *next;     /* for lists of who owns it */
+        bool guard_answered;      /* a guard answers instead of the model, or withheld the answer */
+    } * answers;                  /* owned [n] */
+    struct ids *prompts;          /* owned [n_prompts] */
+    struct guard_prompt *guarded; /* owned [n_prompts]; NULL: the model has no guard */
+    int n, n_prompts, left;       /* left: answers that have not ended */
+    bool late, cancelled;         /* the deadline passed; its jobs were ended */
+    struct err failed;            /* why it failed, with a text; else "" */
+    struct reply *next;           /* for lists of who owns it */
     char id[48];
     long created; /* seconds of the epoch */
 };
@@ -65,5 +69,17 @@ void reply_free(struct reply *r);
 json_t *reply_error(int http, const struct err *e);
 /* The status for an error: 400 of what the client asked, 429, 500, 503. */
 int reply_status(const struct err *e);
+
+/* --- between reply.c and reply_guard.c --- */
+
+/* Fails for guards that work inside of the model: the scheduler's passes do not meet them. */
+int reply_guards_check(const struct guards *g, struct err *e);
+/* The prompts through the guards; answers of prompts that a guard answers are complete. */
+int reply_guard_begin(struct reply *r, struct err *e);
+/* An answer that is complete through the guards: what is said then. */
+int reply_guard_output(struct serve_answer *a, struct err *e);
+/* What the guards did, [{"guard", "action", "why"}]; a new reference. */
+json_t *reply_guard_notes(const struct serve_answer *a);
+void reply_guard_end(struct reply *r);
 
 #endif

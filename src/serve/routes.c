@@ -68,9 +68,10 @@ static enum MHD_Result chat(struct exchange *x)
 
 static json_t *model_json(const struct http *h, const struct served *s)
 {
-    return json_pack("{s:s, s:s, s:I, s:s, s:i, s:b}", "id", s->name, "object", "model", "created",
-                     (json_int_t)(time(NULL) - (time_t)(log_seconds() - h->started)), "owned_by",
-                     "unlearn", "context", s->scheduler.o.context, "chat", s->chats);
+    return json_pack("{s:s, s:s, s:I, s:s, s:i, s:b, s:s?}", "id", s->name, "object", "model",
+                     "created", (json_int_t)(time(NULL) - (time_t)(log_seconds() - h->started)),
+                     "owned_by", "unlearn", "context", s->scheduler.o.context, "chat", s->chats,
+                     "guard", s->setup.o->guard.guard);
 }
 
 static enum MHD_Result models(struct exchange *x)

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "serve/reply.h"
 
 int served_open(struct served *s, const char *name, const struct setup_options *o,
                 const struct scheduler_options *so, struct err *e)
@@ -19,7 +20,11 @@ int served_open(struct served *s, const char *name, const struct setup_options *
         rc = -1;
     s->chats = s->chats && s->setup.qa.chat;
     s->setup.qa.max_length = 0; /* a request that is too long is refused, not cut */
+    s->chat = s->setup.qa;      /* the guards' thread has the other one */
+    s->chat.prompt = s->chat.whole = (struct ids){0};
     s->plain = (struct qa_format){.tok = s->setup.tokenizer, .compat = s->setup.compat};
+    if (!rc && s->setup.guards)
+        rc = reply_guards_check(s->setup.guards, e);
     if (rc || scheduler_init(&s->scheduler, &s->setup.model, so, e)) {
         setup_close(&s->setup);
         return -1;
@@ -31,6 +36,7 @@ void served_close(struct served *s)
 {
     scheduler_fini(&s->scheduler);
     qa_fini(&s->plain);
+    qa_fini(&s->chat);
     setup_close(&s->setup);
     *s = (struct served){.name = NULL};
 }
@@ -50,7 +56,7 @@ int served_encode_turns(struct served *s, const json_t *turns, struct ids *out, 
     if (!s->chats)
         return err_code(e, ERR_ARGUMENT, "the model '%s' has no chat template; use completions",
                         s->name);
-    return qa_encode_turns(&s->setup.qa, turns, NULL, &ids, &n, &whole, &n_whole, e) ||
+    return qa_encode_turns(&s->chat, turns, NULL, &ids, &n, &whole, &n_whole, e) ||
            add_all(out, ids, n, e);
 }
 

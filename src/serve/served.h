@@ -13,6 +13,7 @@ struct served {
     struct setup setup;         /* owned */
     bool chats;                 /* it has a chat template */
     struct qa_format plain;     /* owned: prompts of completions */
+    struct qa_format chat;      /* owned: and of conversations */
     struct scheduler scheduler; /* owned */
 };
 
