@@ -155,7 +155,7 @@ install: $(B)/unlearn $(B)/libunlearn.so $(B)/manual/unlearn.1
 	install -D -m 644 $(B)/manual/_unlearn $(share)/zsh/site-functions/_unlearn
 	install -D -m 644 $(B)/manual/unlearn.fish $(share)/fish/vendor_completions.d/unlearn.fish
 	install -D -m 644 -t $(share)/doc/unlearn README.md MODEL.md LICENSE
-	install -D -m 644 -t $(share)/doc/unlearn/doc doc/*.md
+	install -D -m 644 -t $(share)/doc/unlearn/doc doc/*.md doc/*.png
 uninstall:
 	rm -rf $(installed)
 format:

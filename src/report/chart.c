@@ -145,58 +145,73 @@ static void put_front(struct html *h, const struct chart_series *s, const struct
     html_put(h, "\"><title>%t</title></path>", s->name);
 }
 
-enum { LABELS_MOST = 24, LABEL_HEIGHT = 13, LABEL_WIDTH = 90 };
+enum { LABELS_MOST = 96, LABEL_HEIGHT = 13, LETTER = 7 };
 
-/* Where labels stand so far. */
+/* Boxes that a name must not cover: points and earlier names. */
 struct labels {
-    double x[LABELS_MOST], y[LABELS_MOST];
+    struct {
+        double left, right, y;
+    } v[LABELS_MOST];
     int n;
 };
 
-/* The height at which a label does not cover an earlier one: its own, or the next free one below or
- * above. */
-static double free_height(struct labels *l, double x, double y)
+static void take(struct labels *l, double left, double right, double y)
+{
+    if (l->n < LABELS_MOST) {
+        l->v[l->n].left = left;
+        l->v[l->n].right = right;
+        l->v[l->n++].y = y;
+    }
+}
+
+/* The height at which a name covers nothing: its own, or the next free one above or below. */
+static double free_height(struct labels *l, double left, double right, double y)
 {
     double at = y;
-    for (int try = 0; try < LABELS_MOST; try++) {
-        bool covered = false;
-        at = y + LABEL_HEIGHT * (try % 2 ? (try + 1) / 2 : -try / 2);
+    for (int try = 0; try < 24; try++) {
+        bool covers = false;
+        at = y + LABEL_HEIGHT * (try % 2 ? -(try + 1) / 2 : try / 2);
         for (int i = 0; i < l->n; i++)
-            covered =
-                covered || (fabs(l->x[i] - x) < LABEL_WIDTH && fabs(l->y[i] - at) < LABEL_HEIGHT);
-        if (!covered)
+            covers = covers || (l->v[i].left < right && l->v[i].right > left &&
+                                fabs(l->v[i].y - at) < LABEL_HEIGHT);
+        if (!covers)
             break;
     }
-    if (l->n < LABELS_MOST) {
-        l->x[l->n] = x;
-        l->y[l->n++] = at;
-    }
+    take(l, left, right, at);
     return at;
 }
 
 /* In the right half a name stands on the left of its point. */
-static void put_point(struct html *h, const struct chart_series *s, struct labels *l,
-                      const struct axis *x, const struct axis *y)
+static void put_name(struct html *h, const struct chart_series *s, struct labels *l,
+                     const struct axis *x, const struct axis *y)
 {
     const double px = place(x, *s->x), py = place(y, *s->y);
+    const double width = LETTER * buf_columns(s->name, strlen(s->name));
     const bool left = px > (x->from + x->to) / 2;
-    html_put(h, "<g><title>%t: %v, %v</title>", s->name, *s->x, *s->y);
-    put_mark(h, s->colour, px, py);
-    if (!s->quiet)
-        html_put(h, "<text class=\"label %s\" x=\"%p\" y=\"%p\">%t</text>", left ? "end" : "start",
-                 px + (left ? -10 : 10), free_height(l, px, py + 4), s->name);
-    html_put(h, "</g>");
+    const double from = left ? px - 10 - width : px + 10;
+    html_put(h, "<text class=\"label %s\" x=\"%p\" y=\"%p\">%t</text>", left ? "end" : "start",
+             px + (left ? -10 : 10), free_height(l, from, from + width, py + 4), s->name);
 }
 
 static void put_points(struct html *h, const struct chart *c, const struct axis *x,
                        const struct axis *y)
 {
     struct labels labels = {.n = 0};
+    for (int s = 0; s < c->n; s++) {
+        const struct chart_series *v = &c->v[s];
+        if (v->front) {
+            put_front(h, v, x, y);
+            continue;
+        }
+        const double px = place(x, *v->x), py = place(y, *v->y);
+        html_put(h, "<g><title>%t: %v, %v</title>", v->name, *v->x, *v->y);
+        put_mark(h, v->colour, px, py);
+        html_put(h, "</g>");
+        take(&labels, px - 5, px + 5, py + 4);
+    }
     for (int s = 0; s < c->n; s++)
-        if (c->v[s].front)
-            put_front(h, &c->v[s], x, y);
-        else
-            put_point(h, &c->v[s], &labels, x, y);
+        if (!c->v[s].front && !c->v[s].quiet)
+            put_name(h, &c->v[s], &labels, x, y);
 }
 
 static void put_histogram(struct html *h, const struct chart_series *s, const struct axis *x,

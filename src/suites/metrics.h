@@ -133,6 +133,7 @@ extern const struct metric_kind metrics_generated[]; /* of the model's own answe
 extern const struct metric_kind metrics_derived[];   /* from other metrics */
 extern const struct metric_kind metrics_attack[];    /* membership inference */
 extern const struct metric_kind metrics_robust[];    /* what attacks bring back */
+extern const struct metric_kind metrics_lume[];      /* SemEval-2025 Task 4 */
 
 /* Number i of all tables; NULL: there are no more. */
 const struct metric_kind *metric_kind_at(int i);

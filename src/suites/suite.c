@@ -17,8 +17,9 @@ int suite_no_memory(struct err *e)
     return err_no_memory(e, "results");
 }
 
-static const struct metric_kind *const tables[] = {metrics_scored, metrics_generated,
-                                                   metrics_derived, metrics_attack, metrics_robust};
+static const struct metric_kind *const tables[] = {metrics_scored,  metrics_generated,
+                                                   metrics_derived, metrics_attack,
+                                                   metrics_robust,  metrics_lume};
 
 const struct metric_kind *metric_kind_at(int i)
 {
