@@ -98,5 +98,7 @@ done
 step "The same as a request: what must hold is written down, and the settings are searched for (demo/request.json)"
 sed "s|demo-out|$out|g" demo/request.json >"$out/request.json"
 "$unlearn" run "$out/request.json" --overwrite --out "$out/request" || [ $? = 3 ] # 3: a bound does not hold
+rm -f "$out/request.html"
+"$unlearn" report "$out/request" --out "$out/request.html"
 
 step "Done. The models are in $out; see 'unlearn help' for what else can be done to them"

@@ -1,5 +1,6 @@
 /* Any text as a bound and as a value; what is accepted is computed. */
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/mem.h"

@@ -326,7 +326,7 @@ static int add_run(struct ledger *l, const struct ledger_entry *r, const char *a
                         "INSERT INTO run(command, status, out, model, method, parent, "
                         "started, host, pid, pid_started, about, within) VALUES(?1, 'running', "
                         "?2, ?3, ?4, (SELECT max(id) FROM run WHERE out = ?3 AND status "
-                        "= 'finished' AND command IN ('train', 'forget', 'merge')), "
+                        "= 'finished' AND command IN ('train', 'forget', 'merge', 'edit')), "
                         "strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), ?5, ?6, ?7, "
                         "?8, (SELECT id FROM run WHERE id = ?9))",
                         "sssssiisi", r->command, r->out, r->model, r->method, host_name(host), pid,
