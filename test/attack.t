@@ -168,6 +168,22 @@ near($got->{unlearned}{"$_->[0] draw 1"}{forget}{nll}, $_->[1], 1e-5, "noise of 
 is($got->{unlearned}{'0.5 draw 1'}{noisy}, 2048, 'only the weight that the file has');
 ok(!$got->{unlearned}{'0.5 draw 2'}, 'as many draws as there are files');
 
+# --- ablation: a direction taken out of all that is added to hidden states, also of a tied head, positions and biases ---
+
+my $ablate = decode_json(get("$data/ablate.json"));
+my %of = map { $_ => rows_file($ablate->{$_}) } qw(forget retain);
+for my $w (@{$ablate->{ablated}}) {
+    my $own = attack_json("ablate --model test/data/models/$w->{model} --forget $of{forget} --retain $of{retain} --layers $w->{layer}");
+    my $figures = $own->{unlearned}{"layer $w->{layer}"};
+    near($figures->{norm}, $w->{norm}, 1e-5, "$w->{model}: length of the direction");
+    near($figures->{$_}{nll}, $w->{$_}, 1e-5, "$w->{model}: $_ loss") for qw(forget retain);
+}
+$got = attack_json("ablate $three --against target");
+is_deeply([grep { /layer/ } sort keys %{$got->{unlearned}}], ['layer 1', 'layer 2'], 'a half and three quarters of three layers');
+is($got->{target}{'layer 1'}{$_->[0]}, $_->[1], "the target against itself: $_->[0]") for ['norm', 0];
+is($got->{target}{'layer 1'}{forget}{nll}, $got->{target}{before}{forget}{nll}, '... changes nothing');
+isnt($got->{unlearned}{'layer 1'}{forget}{nll}, $got->{unlearned}{before}{forget}{nll}, 'the unlearned model changes');
+
 # --- sampling: a model on text ---
 
 my $text = text_model();
@@ -194,6 +210,9 @@ for (
     ["prune --model $text --forget $rest --out $text --overwrite", 1, qr/is read here and stays as it is/],
     ["noise --model $data/target --forget $rest --replay $data/noise", 1, qr/'epsilon.model.layers.0.self_attn.k_proj.weight' has 2048 numbers, the weight has \d+/],
     ["noise --model $text --forget $rest --replay $dir", 1, qr/has no noise.safetensors/],
+    ["ablate --model $text --forget $rest", 1, qr/the direction from retain prompts needs retain rows.*--retain/],
+    ["ablate --model $text --forget $rest --retain $rest --layers 9", 1, qr/'9' is no list of numbers from 1 to 2/],
+    ["ablate --model $text --forget $rest --against target", 1, qr/the direction from the target's states needs it.*--target/],
     ["quantise --model $text --forget $rest --types int9", 1, qr/int2 to int8/],
     ["quantise --model $text --forget $rest --types gptq", 1, qr/gptq needs calibration text, its own or the retain rows.*--retain/],
     ["quantise --model $text --forget $rest --types 'int4:group=48'", 1, qr/rows of \d+ are no multiple of 48/],

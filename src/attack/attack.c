@@ -17,14 +17,18 @@ const char *const attack_set_name[ATTACK_SETS] = {"forget", "retain", "holdout"}
 extern const struct attack attack_relearn, attack_quantise, attack_prune, attack_noise,
     attack_interpolate, attack_sample, attack_depth, attack_embed, attack_soft, attack_latent,
     attack_gcg, attack_lens, attack_probe, attack_nearest, attack_prompt, attack_membership,
-    attack_difference, attack_canary, attack_extract, attack_beam;
-const struct attack *const attacks[] = {&attack_relearn,    &attack_quantise,    &attack_prune,
-                                        &attack_noise,      &attack_interpolate, &attack_sample,
-                                        &attack_depth,      &attack_embed,       &attack_soft,
-                                        &attack_latent,     &attack_gcg,         &attack_lens,
-                                        &attack_probe,      &attack_nearest,     &attack_prompt,
-                                        &attack_membership, &attack_difference,  &attack_canary,
-                                        &attack_extract,    &attack_beam,        NULL};
+    attack_difference, attack_canary, attack_extract, attack_beam, attack_ablate;
+const struct attack *const attacks[] = {&attack_relearn,     &attack_quantise,
+                                        &attack_prune,       &attack_noise,
+                                        &attack_interpolate, &attack_ablate,
+                                        &attack_sample,      &attack_depth,
+                                        &attack_embed,       &attack_soft,
+                                        &attack_latent,      &attack_gcg,
+                                        &attack_lens,        &attack_probe,
+                                        &attack_nearest,     &attack_prompt,
+                                        &attack_membership,  &attack_difference,
+                                        &attack_canary,      &attack_extract,
+                                        &attack_beam,        NULL};
 
 /* --- one model and its data --- */
 

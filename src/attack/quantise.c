@@ -79,18 +79,18 @@ static int open_calibration(struct calibration *c, const struct quantise_params 
 
 /* Codes by GPTQ depend on the inputs, too: there is no share of those that are still the target's.
  */
-static int try_gptq(struct attack_run *a, const struct quantise *q, struct calibration *c,
-                    const struct quantise_params *p, json_t *block, struct err *e)
+struct gptq_setting {
+    const struct quantise *q;
+    const struct quantise_params *p;
+    struct calibration *c;
+};
+
+static int apply_gptq(struct attack_run *a, const void *setting, json_t *to, struct err *e)
 {
-    json_t *to = attack_begin(a, block, q->name);
-    if (!to)
-        return 0;
-    a->spent.candidates++;
-    if ((!c->text && open_calibration(c, p, a, e)) || attack_gptq(a, q, c->text, e) ||
-        attack_measure(a, true, to, e))
-        return -1;
-    attack_end(a);
-    return 0;
+    const struct gptq_setting *s = setting;
+    (void)to;
+    return (!s->c->text && open_calibration(s->c, s->p, a, e)) ||
+           attack_gptq(a, s->q, s->c->text, e);
 }
 
 static int run_quantise(struct attack_run *a, const void *params, json_t *block, struct err *e)
@@ -101,11 +101,12 @@ static int run_quantise(struct attack_run *a, const void *params, json_t *block,
     for (const char *at = p->types + strspn(p->types, " "); !rc && *at; at += strspn(at, " ")) {
         char word[40];
         struct quantise q;
+        const struct gptq_setting gptq = {&q, p, &c};
         const size_t n = strcspn(at, " ");
         snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word - 1), at);
         at += n;
         rc = quantise_parse(&q, word, e) ||
-             (q.kind == QUANTISE_GPTQ ? try_gptq(a, &q, &c, p, block, e)
+             (q.kind == QUANTISE_GPTQ ? attack_setting_by(a, word, &gptq, apply_gptq, block, e)
                                       : attack_setting(a, word, &q, quantise_matrix, block, e));
         if (!rc && q.kind != QUANTISE_GPTQ) {
             share(json_object_get(block, word), "stuck", "same_code", "weights");

@@ -37,17 +37,35 @@ int attack_each_matrix(struct attack_run *a, const void *setting, change_matrix 
     return 0;
 }
 
-int attack_setting(struct attack_run *a, const char *name, const void *setting,
-                   change_matrix *change, json_t *block, struct err *e)
+int attack_setting_by(struct attack_run *a, const char *name, const void *setting,
+                      change_model *change, json_t *block, struct err *e)
 {
     json_t *to = attack_begin(a, block, name);
     if (!to)
         return 0;
     a->spent.candidates++;
-    if (attack_each_matrix(a, setting, change, to, e) || attack_measure(a, true, to, e))
+    if (change(a, setting, to, e) || attack_measure(a, true, to, e))
         return -1;
     attack_end(a);
     return 0;
+}
+
+struct of_matrices {
+    change_matrix *change;
+    const void *setting;
+};
+
+static int change_matrices(struct attack_run *a, const void *setting, json_t *to, struct err *e)
+{
+    const struct of_matrices *s = setting;
+    return attack_each_matrix(a, s->setting, s->change, to, e);
+}
+
+int attack_setting(struct attack_run *a, const char *name, const void *setting,
+                   change_matrix *change, json_t *block, struct err *e)
+{
+    const struct of_matrices s = {change, setting};
+    return attack_setting_by(a, name, &s, change_matrices, block, e);
 }
 
 int attack_measure_before(struct attack_run *a, json_t *block, struct err *e)

@@ -29,6 +29,11 @@ int attack_measure_before(struct attack_run *a, json_t *block, struct err *e);
 /* The figures after all matrices were changed by one setting, into block[name]. */
 int attack_setting(struct attack_run *a, const char *name, const void *setting,
                    change_matrix *change, json_t *block, struct err *e);
+/* Changes the model's weights, from a->before; `to` gets figures of the setting. */
+typedef int change_model(struct attack_run *a, const void *setting, json_t *to, struct err *e);
+/* The same by a change of the whole model. */
+int attack_setting_by(struct attack_run *a, const char *name, const void *setting,
+                      change_model *change, json_t *block, struct err *e);
 /* Calls `change` for every matrix, as it was before any change. */
 int attack_each_matrix(struct attack_run *a, const void *setting, change_matrix *change,
                        json_t *counts, struct err *e);
