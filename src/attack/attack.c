@@ -93,7 +93,7 @@ static int open_run(struct attack_run *a, const struct attack *attack, const voi
     const bool writes = attack->writes && !(attack->adapts && attack->adapts(params));
     if (setup_open(&a->s, how, writes ? MODEL_WRITE : MODEL_READ, e))
         return err_prefix(e, "%s model: ", attack_model_name[a->which]);
-    if (a->which == ATTACK_UNLEARNED && how->guard.guard && !attack->guarded)
+    if (a->which == ATTACK_UNLEARNED && (how->guard.guard || how->guard.rule) && !attack->guarded)
         return err_about(
             e, "guard",
             "attack '%s' uses more of the model than its texts and their scores, which "

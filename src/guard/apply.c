@@ -28,7 +28,9 @@ static int number(const struct guarded_run *r, int answer)
 static int logits(void *ctx, int answer, const int *ids, int n, float *z, struct err *e)
 {
     const struct guarded_run *r = ctx;
-    return r->o->logits(r->o->logits_ctx, number(r, answer), ids, n, z, e);
+    if (guard_logits(r->g, &r->q[answer / r->samples], ids, n, z, e))
+        return -1;
+    return r->o->logits ? r->o->logits(r->o->logits_ctx, number(r, answer), ids, n, z, e) : 0;
 }
 
 static bool token(void *ctx, int answer, const int *ids, int n)
@@ -119,7 +121,7 @@ int guards_generate(void *ctx, struct generation *out, struct model *m, const st
     own.unguarded = true;
     own.token = token;
     own.token_ctx = &r;
-    own.logits = o->logits ? logits : NULL;
+    own.logits = o->logits || guards_change_logits(r.g) ? logits : NULL;
     own.logits_ctx = &r;
     json_array_clear(r.g->notes);
     int rc = -1;
@@ -127,7 +129,8 @@ int guards_generate(void *ctx, struct generation *out, struct model *m, const st
         (r.seqs = mem_alloc((size_t)n, sizeof *r.seqs, e)) && !begin(&r, prompts, n, e) &&
         (r.own = mem_alloc((size_t)r.kept * (size_t)r.samples, sizeof *r.own, e))) {
         own.taps = guards_taps(r.g, r.q, false);
-        rc = model_generate(r.own, m, r.seqs, r.kept, &own, bar, e) || end(&r, e);
+        rc = model_generate(r.own, m, r.seqs, r.kept, &own, bar, e) || guards_tapped(r.g, e) ||
+             end(&r, e);
     }
     for (int i = 0; r.own && i < r.kept * r.samples; i++)
         generation_fini(&r.own[i]);
@@ -226,6 +229,21 @@ int guards_count(struct guards *g, const struct seq *seqs, int n, struct guard_c
     return 0;
 }
 
+/* What is scored, for guards that change logits. */
+struct scored {
+    struct guards *g;
+    struct guard_prompt *q;
+    const struct seq *seqs;
+};
+
+static int scored_logits(void *ctx, int sequence, int n, float *z, struct err *e)
+{
+    const struct scored *s = ctx;
+    struct guard_prompt *q = &s->q[sequence];
+    const int first = q->answer ? n : (int)q->ids.n;
+    return guard_logits(s->g, q, s->seqs[sequence].ids + first, n - first, z, e);
+}
+
 static int score_all(struct guards *g, struct scores *out, struct model *m, const struct seq *seqs,
                      struct seq *own, uint8_t **masks, struct guard_prompt *q, int n,
                      const struct score_options *o, struct progress *bar, struct err *e)
@@ -243,7 +261,12 @@ static int score_all(struct guards *g, struct scores *out, struct model *m, cons
     }
     how.unguarded = true;
     how.taps = guards_taps(g, q, true);
-    if (model_score(out, m, own, n, &how, bar, e))
+    struct scored scored = {g, q, own};
+    if (guards_change_logits(g)) {
+        how.logits = scored_logits;
+        how.logits_ctx = &scored;
+    }
+    if (model_score(out, m, own, n, &how, bar, e) || guards_tapped(g, e))
         return -1;
     for (int i = 0; i < n; i++)
         if (q[i].answer)

@@ -81,9 +81,13 @@ struct guard {
     int (*output)(struct guard_part *p, struct guard_prompt *q, const char *text, bool *held,
                   struct err *e);
     /* In the forward, at this place and layer: changes x [n,C] of one sequence. NULL: nothing. */
-    void (*tap)(struct guard_part *p, const struct guard_view *v, float *x);
+    int (*tap)(struct guard_part *p, const struct guard_view *v, float *x, struct err *e);
     enum place place;
     int (*layer)(const struct guard_part *p); /* of the tap; NULL: the place has none */
+    /* May change z [V], from which the token after ids[n] of the answer is chosen. NULL: nothing.
+     */
+    int (*logits)(struct guard_part *p, struct guard_prompt *q, const int *ids, int n, float *z,
+                  struct err *e);
 };
 
 extern const struct guard *const guards[];
@@ -135,6 +139,13 @@ int guard_output(struct guards *g, struct guard_prompt *q, const char *text, boo
 void guard_end(struct guard_prompt *q);
 /* Taps for passes over prompts q[of[i]]; NULL: no guard taps. `forced` as in struct guard_view. */
 const struct pass_taps *guards_taps(struct guards *g, struct guard_prompt *q, bool forced);
+/* After those passes: whether a tap failed. */
+int guards_tapped(struct guards *g, struct err *e);
+/* Changes z [V] before the token after ids[n] of an answer is chosen. */
+int guard_logits(struct guards *g, struct guard_prompt *q, const int *ids, int n, float *z,
+                 struct err *e);
+/* Whether some guard does. */
+bool guards_change_logits(const struct guards *g);
 /* The ids of an answer, with the end token if there is one, at most `most`. */
 int guard_answer_ids(const struct guards *g, const char *text, int most, struct ids *out,
                      struct err *e);

@@ -9,10 +9,14 @@
 #include "data/rows.h"
 #include "guard/private.h"
 
-extern const struct guard guard_prefix, guard_prompt_filter, guard_output_filter;
+extern const struct guard guard_prefix, guard_prompt_filter, guard_output_filter, guard_classifier,
+    guard_memory, guard_icul, guard_eco, guard_whp, guard_uld, guard_offset, guard_divergence,
+    guard_logit_bias, guard_ngram_block, guard_steer;
 
-const struct guard *const guards[] = {&guard_prefix, &guard_prompt_filter, &guard_output_filter,
-                                      NULL};
+const struct guard *const guards[] = {
+    &guard_prefix,     &guard_prompt_filter, &guard_output_filter, &guard_classifier, &guard_memory,
+    &guard_icul,       &guard_eco,           &guard_whp,           &guard_uld,        &guard_offset,
+    &guard_divergence, &guard_logit_bias,    &guard_ngram_block,   &guard_steer,      NULL};
 
 static const char format[] = "unlearn guard";
 
@@ -118,7 +122,9 @@ static int take_options(struct guard_part *p, const json_t *options, struct err 
         if (!param)
             return err_set(e, "no parameter '%.60s'; 'unlearn guard %s' lists them", key,
                            p->row->name);
-        if (param_set_json(param, p->choice.params, value, e))
+        if (json_is_string(value)
+                ? param_set_text(param, p->choice.params, json_string_value(value), e)
+                : param_set_json(param, p->choice.params, value, e))
             return -1;
     }
     return 0;

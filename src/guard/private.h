@@ -31,6 +31,8 @@ struct guards {
     struct guard_prompt *tapped; /* borrowed: of the pass under way, and of, first */
     const int *of, *first;
     bool forced;
+    struct err failure; /* of a tap */
+    bool failed;
 };
 
 /* Generation and scoring through the guards (apply.c). */

@@ -215,7 +215,9 @@ static void forward(void *ctx, const struct pass *p, device float *x)
     for (int i = 0; i < b->n_seqs; i++) {
         const struct guard_view v = {&g->tapped[g->of[i]], g->first[i],
                                      b->start[i + 1] - b->start[i], g->forced};
-        t->part->row->tap(t->part, &v, at + (size_t)b->start[i] * width);
+        if (!g->failed &&
+            t->part->row->tap(t->part, &v, at + (size_t)b->start[i] * width, &g->failure))
+            g->failed = true;
     }
     o->unmap(x);
 }
@@ -225,6 +227,8 @@ const struct pass_taps *guards_taps(struct guards *g, struct guard_prompt *q, bo
     g->taps = (struct pass_taps){.taps = g->tap, .feed = feed, .ctx = g};
     g->tapped = q;
     g->forced = forced;
+    g->failed = false;
+    g->failure = (struct err){.msg = ""};
     for (int i = 0; i < g->n; i++) {
         struct guard_part *p = &g->part[i];
         if (!p->row->tap)
@@ -236,4 +240,31 @@ const struct pass_taps *guards_taps(struct guards *g, struct guard_prompt *q, bo
                                                 .ctx = &g->tapping[i]};
     }
     return g->taps.n_taps ? &g->taps : NULL;
+}
+
+int guards_tapped(struct guards *g, struct err *e)
+{
+    if (!g->failed)
+        return 0;
+    *e = g->failure;
+    return err_prefix(e, "guard: ");
+}
+
+/* --- logits --- */
+
+bool guards_change_logits(const struct guards *g)
+{
+    for (int i = 0; i < g->n; i++)
+        if (g->part[i].row->logits)
+            return true;
+    return false;
+}
+
+int guard_logits(struct guards *g, struct guard_prompt *q, const int *ids, int n, float *z,
+                 struct err *e)
+{
+    for (int i = 0; i < g->n; i++)
+        if (g->part[i].row->logits && g->part[i].row->logits(&g->part[i], q, ids, n, z, e))
+            return -1;
+    return 0;
 }

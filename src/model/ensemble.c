@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/mem.h"
 #include "model/guarded.h"
 
 static void close_all(struct model *others, int n)
@@ -84,4 +85,25 @@ void ensemble_join(const struct ops *o, device float *out, const device float *z
     if (out != z)
         o->unmap(z);
     o->unmap(out);
+}
+
+void ensemble_apply(const struct ops *o, const struct logits_rule *rule, device float *const *z,
+                    int n, int rows, int vocab)
+{
+    const size_t count = (size_t)rows * (size_t)vocab;
+    const float *from[ENSEMBLE_RULE_MOST];
+    float *to = o->map(z[0], count);
+    BUG_ON(n > ENSEMBLE_RULE_MOST + 1);
+    for (int k = 1; k < n; k++)
+        from[k - 1] = o->map_read(z[k], count);
+    for (int r = 0; r < rows; r++) {
+        const size_t at = (size_t)r * (size_t)vocab;
+        const float *others[ENSEMBLE_RULE_MOST];
+        for (int k = 1; k < n; k++)
+            others[k - 1] = from[k - 1] + at;
+        rule->join(rule->ctx, to + at, others, vocab);
+    }
+    for (int k = 1; k < n; k++)
+        o->unmap(z[k]);
+    o->unmap(z[0]);
 }

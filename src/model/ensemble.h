@@ -7,6 +7,15 @@
 
 #include "model/model.h"
 
+enum { ENSEMBLE_RULE_MOST = 4 }; /* members besides the first that a rule joins */
+
+/* What the members' logits make together, if not the mean of their probabilities: changes z
+ * [vocab], the first member's; others[k] [vocab] are those of the rest. */
+struct logits_rule {
+    void (*join)(void *ctx, float *z, const float *const *others, int vocab);
+    void *ctx; /* borrowed */
+};
+
 /* Gives a model open for reading n others, which it then owns (the array, too). They must share its
  * vocabulary; on failure they are closed. */
 int ensemble_add(struct model *m, struct model *others, int n, struct err *e);
@@ -16,5 +25,9 @@ int ensemble_refuse(const struct model *m, const char *what, struct err *e);
  * are the member's logits. Of the first member out may be z. */
 void ensemble_join(const struct ops *o, device float *out, const device float *z, int k, int n,
                    int rows, int vocab);
+
+/* The same by a rule, of rows [rows,vocab] of n members: z[0] becomes the result. */
+void ensemble_apply(const struct ops *o, const struct logits_rule *rule, device float *const *z,
+                    int n, int rows, int vocab);
 
 #endif

@@ -17,6 +17,7 @@
 
 struct lora;        /* model/lora.h */
 struct model_guard; /* model/guarded.h */
+struct logits_rule; /* model/ensemble.h */
 
 /* Cosines and sines of rotations, owned [rope_len, rot/2]; NULL: no layer uses them. */
 struct rope_table {
@@ -55,6 +56,7 @@ struct model {
                                   * for their other keys on save; NULL: there is none */
     struct model *others; /* owned [n_others]: of an ensemble (model/ensemble.h); NULL: none */
     int n_others;
+    const struct logits_rule *rule; /* borrowed: of an ensemble (model/ensemble.h); NULL: the mean */
     struct model_guard *guard; /* borrowed: generation and scoring go through it; NULL: none */
     int *banned;               /* owned [n_banned]: ids that generation never chooses; NULL: none */
     int n_banned;

@@ -43,19 +43,55 @@ struct said {
 };
 
 /* The next block of logits, of an ensemble's n heads those of the mean probabilities. */
-static const device float *logits(struct head *h, int n, int first, int *rows)
+static device float *logits(struct head *h, int n, int first, int *rows)
 {
     device float *z = head_logits(h, first, rows);
     const struct model *m = h->p->m;
+    if (m->rule) {
+        device float *all[ENSEMBLE_RULE_MOST + 1];
+        for (int k = 0; k < n; k++)
+            all[k] = k ? head_logits(&h[k], first, rows) : z;
+        ensemble_apply(m->ops, m->rule, all, n, *rows, m->cfg.vocab);
+        return z;
+    }
     for (int k = 0; k < n && n > 1; k++)
         ensemble_join(m->ops, z, head_logits(&h[k], first, rows), k, n, *rows, m->cfg.vocab);
     return z;
 }
 
-/* h [heads]: of the members of an ensemble, or one. */
-static int ask_head(struct said *s, struct head *h, int heads, bool distribution, struct arena *a,
-                    struct err *e)
+/* Which label a row of logits predicts: that after the first n tokens of a sequence. */
+struct row_at {
+    int index, n;
+};
+
+/* Of every row, where no two sequences share one. */
+static struct row_at *find_rows(const struct label_batch *b, struct arena *a, struct err *e)
 {
+    struct row_at *at = arena_take(a, (size_t)b->rows.n + 1, sizeof *at, e);
+    const int *row = b->row;
+    for (int i = 0; at && i < b->n; i++)
+        for (int t = 1; t <= b->items[i].seq.n; t++)
+            if (b->items[i].seq.labels[t] != LABEL_NONE)
+                at[*row++] = (struct row_at){b->items[i].index, t};
+    return at;
+}
+
+static int change_logits(const struct score_options *how, const struct row_at *at, device float *z,
+                         int rows, int vocab, const struct ops *o, struct err *e)
+{
+    float *to = o->map(z, (size_t)rows * (size_t)vocab);
+    int rc = 0;
+    for (int r = 0; r < rows && !rc; r++)
+        rc = how->logits(how->logits_ctx, at[r].index, at[r].n, to + (size_t)r * (size_t)vocab, e);
+    o->unmap(z);
+    return rc ? -1 : 0;
+}
+
+/* h [heads]: of the members of an ensemble, or one. */
+static int ask_head(struct said *s, struct head *h, int heads, const struct row_at *at,
+                    const struct score_options *how, struct arena *a, struct err *e)
+{
+    const bool distribution = how->distribution;
     size_t n = (size_t)h->rows->n + 1;
     *s = (struct said){0};
     if (!(s->logp = arena_take(a, n, sizeof(float), e)) ||
@@ -69,7 +105,9 @@ static int ask_head(struct said *s, struct head *h, int heads, bool distribution
     const struct ops *o = h->p->m->ops;
     int v = h->p->m->cfg.vocab, rows;
     for (int r = 0; r < h->rows->n; r += rows) {
-        const device float *z = logits(h, heads, r, &rows);
+        device float *z = logits(h, heads, r, &rows);
+        if (how->logits && change_logits(how, &at[r], z, rows, v, o, e))
+            return -1;
         const int *label = h->rows->label + r;
         o->label_logp(s->logp + r, s->lse + r, s->best + r, z, label, rows, v);
         if (distribution)
@@ -100,13 +138,14 @@ static int compute(struct scores *out, struct model *m, const struct label_batch
     struct head *h = arena_take(a, (size_t)n, sizeof *h, e);
     struct pass *p = arena_take(a, (size_t)n, sizeof *p, e);
     struct said said;
-    if (!h || !p)
+    const struct row_at *at = o->logits ? find_rows(b, a, e) : NULL;
+    if (!h || !p || (o->logits && !at))
         return -1;
     for (int k = 0; k < n; k++)
         if (label_batch_forward(k ? &m->others[k - 1] : m, b, k ? NULL : o->taps, &p[k], a, e) ||
             head_init(&h[k], &p[k], &b->rows, false, a, e))
             return -1;
-    if (ask_head(&said, h, n, o->distribution, a, e))
+    if (ask_head(&said, h, n, at, o, a, e))
         return -1;
     const int *row = b->row;
     for (int i = 0; i < b->n; i++) {
@@ -153,7 +192,7 @@ int model_score(struct scores *out, struct model *m, const struct seq *seqs, int
                      pools_init(out, seqs, n, o->distribution, e)
                  ? -1
                  : 0;
-    batches.apart = o->taps != NULL;
+    batches.apart = o->taps || o->logits;
     long done = bar ? bar->done + n - batches.n : 0;
     double seen = bar ? bar->tokens : 0;
     while (!rc && batches.next < batches.n) {

@@ -39,7 +39,11 @@ struct score_options {
     const struct batch_store *store; /* borrowed, of struct scores less label and nll; NULL: none */
     const volatile sig_atomic_t *interrupt; /* set: fail before the next batch; NULL: never */
     const struct pass_taps *taps; /* nothing is shared between sequences then; NULL: none */
-    bool unguarded;               /* past the model's guard */
+    /* May change the logits z [V] of the label after the first n tokens of a sequence; nothing is
+     * shared then, either. NULL: none. */
+    int (*logits)(void *ctx, int sequence, int n, float *z, struct err *e);
+    void *logits_ctx;
+    bool unguarded; /* past the model's guard */
 };
 
 /* `o` may be NULL: the defaults. `bar` may be NULL; else it is stepped by sequences done, starting

@@ -200,6 +200,14 @@ device float *session_logits(struct session *s, int i)
     device float *z = head_logits(&s->head, first, &n) + (size_t)(i - first) * (size_t)vocab;
     if (!s->n_others)
         return z;
+    if (s->m->rule) {
+        device float *all[ENSEMBLE_RULE_MOST + 1] = {s->mixed};
+        s->m->ops->copy(s->mixed, z, (size_t)vocab);
+        for (int k = 1; k < members; k++)
+            all[k] = session_logits(&s->others[k - 1], i);
+        ensemble_apply(s->m->ops, s->m->rule, all, members, 1, vocab);
+        return s->mixed;
+    }
     ensemble_join(s->m->ops, s->mixed, z, 0, members, 1, vocab);
     for (int k = 1; k < members; k++)
         ensemble_join(s->m->ops, s->mixed, session_logits(&s->others[k - 1], i), k, members, 1,

@@ -56,6 +56,10 @@ const struct param chat_params[] = {
 const struct param guard_params[] = {
     {"guard", PARAM_STRING, GUARD(guard), 0, 0, NULL, NULL, "NAMES|FILE",
      "guards in front of the model, NAME:PARAMETER=VALUE,... joined by +; see 'unlearn guard'"},
+    {"assist", PARAM_STRING, GUARD(assist), 0, 0, NULL, NULL, "MODEL[,MODEL]",
+     "models whose logits are joined with the model's own, by --rule"},
+    {"rule", PARAM_STRING, GUARD(rule), 0, 0, NULL, NULL, "NAME",
+     "how: whp:alpha=1, uld:w=-0.8,r=0.01, offset:w=1, divergence:alpha=1"},
     {0}};
 
 int chat_options_open(const struct chat_options *o, unsigned compat, const struct tokenizer *t,
@@ -242,10 +246,27 @@ static int open_assistant(void *ctx, struct model *m, const char *name, struct e
     return setup_open_frozen(m, "assistant", name, NULL, MODEL_STORED, &s->model, e);
 }
 
+/* The guards as one text: a rule is one, whose assistants stand in it. */
+static int join_guards(const struct guard_options *o, struct buf *text, struct err *e)
+{
+    if (!o->assist != !o->rule)
+        return err_about(e, "rule", "an assistant and a rule belong together: one is missing");
+    int rc = buf_str(text, o->guard ? o->guard : "", e);
+    if (!o->rule || rc)
+        return rc;
+    const size_t name = strcspn(o->rule, ":");
+    rc = (o->guard && buf_str(text, "+", e)) || buf_add(text, o->rule, name, e) ||
+         buf_str(text, ":assist=", e);
+    for (const char *s = o->assist; *s && !rc; s++)
+        rc = ((*s == ',' || *s == '+') && buf_str(text, "\\", e)) || buf_add(text, s, 1, e);
+    return rc || (o->rule[name] && buf_printf(text, e, ",%s", o->rule + name + 1)) ? -1 : 0;
+}
+
 int setup_guard(struct setup *s, struct err *e)
 {
+    struct buf text = {0};
     struct guard_host host = {.model = &s->model, .open_model = open_assistant, .ctx = s};
-    if (!s->o->guard.guard)
+    if (!s->o->guard.guard && !s->o->guard.rule && !s->o->guard.assist)
         return 0;
     if (setup_has_tokenizer(s)) {
         if (setup_text(s, e))
@@ -253,7 +274,10 @@ int setup_guard(struct setup *s, struct err *e)
         host.tok = s->tokenizer;
         host.qa = &s->qa;
     }
-    if (!(s->guards = guards_open(s->o->guard.guard, &host, e)))
+    if (!join_guards(&s->o->guard, &text, e))
+        s->guards = guards_open(text.data, &host, e);
+    buf_fini(&text);
+    if (!s->guards)
         return -1;
     s->model.guard = guards_hook(s->guards);
     return 0;
