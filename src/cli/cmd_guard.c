@@ -27,7 +27,9 @@ static const char about[] =
     "\n"
     "Parameters are NAME:PARAMETER=VALUE,PARAMETER=VALUE; a comma or + within a value has a "
     "backslash before\n"
-    "it. Who has the weights gets past every guard (doc/guards.md).\n";
+    "it. 'unlearn guard train --help' is about classifiers. Who has the weights gets past every "
+    "guard\n"
+    "(doc/guards.md).\n";
 
 static const char *text_of(const char *text)
 {
@@ -69,11 +71,13 @@ static void print_row(const struct guard *g)
 
 int cmd_guard(int argc, char **argv)
 {
+    if (argc > 1 && !strcmp(argv[1], "train"))
+        return cmd_guard_train(argc - 1, argv + 1);
     struct options o;
     struct err e = {.msg = ""};
     const struct guard *g = NULL;
     struct args a = {.command = "guard",
-                     .usage = "[NAME] [options]",
+                     .usage = "[NAME] [options] | train ...",
                      .about = about,
                      .open = true,
                      .words_most = 1,

@@ -39,6 +39,8 @@ int cmd_forget(int argc, char **argv);
 int cmd_train(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
 int cmd_guard(int argc, char **argv);
+/* `unlearn guard train` */
+int cmd_guard_train(int argc, char **argv);
 int cmd_head(int argc, char **argv);
 int cmd_influence(int argc, char **argv);
 int cmd_info(int argc, char **argv);
