@@ -213,13 +213,13 @@ int classifier_save(const struct classifier *c, const json_t *report, const char
 
 /* Rows of features, dense: of n-grams only the buckets that some row has, as the others' weights
  * are 0 at the optimum. */
-struct table {
+struct feature_table {
     float *x; /* owned [n, width] */
     size_t width;
     uint32_t *column; /* owned [width]: the bucket of each column; NULL: columns are features */
 };
 
-static int make_states(struct table *t, const struct classifier *c, struct model *m,
+static int make_states(struct feature_table *t, const struct classifier *c, struct model *m,
                        const struct seq *ids, int n, struct err *e)
 {
     t->width = (size_t)m->cfg.width;
@@ -231,8 +231,8 @@ static int make_states(struct table *t, const struct classifier *c, struct model
     return 0;
 }
 
-static int make_ngrams(struct table *t, const struct classifier *c, const char *const *texts,
-                       const bool *held, int n, struct err *e)
+static int make_ngrams(struct feature_table *t, const struct classifier *c,
+                       const char *const *texts, const bool *held, int n, struct err *e)
 {
     const size_t all = (size_t)1 << c->bits;
     int *column = mem_alloc(all, sizeof *column, e); /* of a bucket, from 1 */
@@ -262,8 +262,9 @@ static int make_ngrams(struct table *t, const struct classifier *c, const char *
 }
 
 /* Fits to the rows that are not held out, packed to the front of a copy. */
-static int fit(struct classifier *c, const struct classifier_training *how, const struct table *t,
-               const int *label, const bool *held, int n, struct err *e)
+static int fit(struct classifier *c, const struct classifier_training *how,
+               const struct feature_table *t, const int *label, const bool *held, int n,
+               struct err *e)
 {
     const struct logistic_options o = {how->c, 1e-8, 5000};
     struct logistic l = {0};
@@ -289,7 +290,7 @@ int classifier_fit(struct classifier *c, const struct classifier_training *how, 
                    const char *const *texts, const struct seq *ids, const int *label,
                    const bool *held, int n, double *figures, struct err *e)
 {
-    struct table t = {0};
+    struct feature_table t = {0};
     *c = (struct classifier){
         .features = how->features, .ngram = how->ngram, .bits = how->bits, .layer = how->layer};
     c->width = c->features == CLASSIFIER_NGRAMS ? (size_t)1 << c->bits : (size_t)m->cfg.width;

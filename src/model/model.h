@@ -56,7 +56,8 @@ struct model {
                                   * for their other keys on save; NULL: there is none */
     struct model *others; /* owned [n_others]: of an ensemble (model/ensemble.h); NULL: none */
     int n_others;
-    const struct logits_rule *rule; /* borrowed: of an ensemble (model/ensemble.h); NULL: the mean */
+    const struct logits_rule
+        *rule;                 /* borrowed: of an ensemble (model/ensemble.h); NULL: the mean */
     struct model_guard *guard; /* borrowed: generation and scoring go through it; NULL: none */
     int *banned;               /* owned [n_banned]: ids that generation never chooses; NULL: none */
     int n_banned;

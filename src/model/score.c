@@ -60,24 +60,24 @@ static device float *logits(struct head *h, int n, int first, int *rows)
 }
 
 /* Which label a row of logits predicts: that after the first n tokens of a sequence. */
-struct row_at {
+struct label_at {
     int index, n;
 };
 
 /* Of every row, where no two sequences share one. */
-static struct row_at *find_rows(const struct label_batch *b, struct arena *a, struct err *e)
+static struct label_at *find_rows(const struct label_batch *b, struct arena *a, struct err *e)
 {
-    struct row_at *at = arena_take(a, (size_t)b->rows.n + 1, sizeof *at, e);
+    struct label_at *at = arena_take(a, (size_t)b->rows.n + 1, sizeof *at, e);
     const int *row = b->row;
     for (int i = 0; at && i < b->n; i++)
         for (int t = 1; t <= b->items[i].seq.n; t++)
             if (b->items[i].seq.labels[t] != LABEL_NONE)
-                at[*row++] = (struct row_at){b->items[i].index, t};
+                at[*row++] = (struct label_at){b->items[i].index, t};
     return at;
 }
 
-static int change_logits(const struct score_options *how, const struct row_at *at, device float *z,
-                         int rows, int vocab, const struct ops *o, struct err *e)
+static int change_logits(const struct score_options *how, const struct label_at *at,
+                         device float *z, int rows, int vocab, const struct ops *o, struct err *e)
 {
     float *to = o->map(z, (size_t)rows * (size_t)vocab);
     int rc = 0;
@@ -88,7 +88,7 @@ static int change_logits(const struct score_options *how, const struct row_at *a
 }
 
 /* h [heads]: of the members of an ensemble, or one. */
-static int ask_head(struct said *s, struct head *h, int heads, const struct row_at *at,
+static int ask_head(struct said *s, struct head *h, int heads, const struct label_at *at,
                     const struct score_options *how, struct arena *a, struct err *e)
 {
     const bool distribution = how->distribution;
@@ -138,7 +138,7 @@ static int compute(struct scores *out, struct model *m, const struct label_batch
     struct head *h = arena_take(a, (size_t)n, sizeof *h, e);
     struct pass *p = arena_take(a, (size_t)n, sizeof *p, e);
     struct said said;
-    const struct row_at *at = o->logits ? find_rows(b, a, e) : NULL;
+    const struct label_at *at = o->logits ? find_rows(b, a, e) : NULL;
     if (!h || !p || (o->logits && !at))
         return -1;
     for (int k = 0; k < n; k++)

@@ -57,7 +57,7 @@ const struct param guard_params[] = {
     {"guard", PARAM_STRING, GUARD(guard), 0, 0, NULL, NULL, "NAMES|FILE",
      "guards in front of the model, NAME:PARAMETER=VALUE,... joined by +; see 'unlearn guard'"},
     {"assist", PARAM_STRING, GUARD(assist), 0, 0, NULL, NULL, "MODEL[,MODEL]",
-     "models whose logits are joined with the model's own, by --rule"},
+     "models whose logits are joined with the model's own, by a rule"},
     {"rule", PARAM_STRING, GUARD(rule), 0, 0, NULL, NULL, "NAME",
      "how: whp:alpha=1, uld:w=-0.8,r=0.01, offset:w=1, divergence:alpha=1"},
     {0}};
