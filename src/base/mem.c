@@ -27,15 +27,16 @@ void *mem_alloc(size_t n, size_t size, struct err *e)
     size_t bytes;
     if (mem_try(n, size, &bytes, e))
         return NULL;
-    bytes = bytes ? (bytes + 63) & ~(size_t)63 : 64;
-    const bool huge = bytes >= HUGE_LEAST * HUGE_PAGE;
-    void *p = aligned_alloc(huge ? HUGE_PAGE : 64, bytes);
+    const bool huge = bytes >= HUGE_LEAST * HUGE_PAGE && bytes <= SIZE_MAX - HUGE_PAGE;
+    const size_t align = huge ? HUGE_PAGE : 64;
+    bytes = bytes ? (bytes + align - 1) & ~(align - 1) : align; /* as aligned_alloc wants it */
+    void *p = aligned_alloc(align, bytes);
     if (!p) {
         err_code(e, ERR_NO_MEMORY, "out of memory (%zu bytes)", bytes);
         return NULL;
     }
     if (huge)
-        madvise(p, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* only a hint */
+        madvise(p, bytes, MADV_HUGEPAGE); /* only a hint */
     return memset(p, 0, bytes);
 }
 
