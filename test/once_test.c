@@ -77,7 +77,7 @@ static void compare(const struct way *a, const struct way *b, const char *what, 
         top = fmax(top, fabs((double)a->g.grads[i]));
     }
     near(b->loss, a->loss, 2e-6, 1e-7, "%s: %s, same loss", name, what);
-    near(off, 0, 0, 2e-6 * top, "%s: %s, same gradient", name, what);
+    near(off, 0, 0, 2.5e-6 * top, "%s: %s, same gradient", name, what);
 }
 
 static void check_method(struct bench *b, const struct method *m, const float *direction)

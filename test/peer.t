@@ -32,7 +32,7 @@ assert list(log) == sorted(log), "metrics are not sorted"
 summary_text = open(directory + "/TOFU_SUMMARY.json").read()
 summary = json.loads(summary_text)
 assert summary_text == json.dumps(dict(sorted(summary.items())), indent=4), "the summary is not as json.dump writes it"
-fields = {"Prob": {"prob", "avg_loss"}, "normalised": {"prob"}, "atio": {"score"}, "ization": {"score"}, "strength": {"score"},
+fields = {"Prob": {"prob", "avg_loss"}, "normalised": {"prob"}, "atio": {"score"}, "ization": {"score"}, "strength": {"score"}, "prob_mean": {"score"},
           "ROUGE": {"rouge1_recall", "rougeL_f1", "rougeL_recall", "input", "ground_truth", "generation"}}
 def check(name, rows, want):
     assert list(rows) == [str(i) for i in range(11)], name + ": indices"
@@ -46,7 +46,7 @@ for name, metric in log.items():
         assert set(metric) == {"forget", "holdout", "auc", "agg_value"} and metric["auc"] == metric["agg_value"], name
         for side in ("forget", "holdout"):
             check(name, metric[side]["value_by_index"], {"score"})
-    elif name in ("forget_quality", "model_utility", "privleak"):
+    elif name in ("forget_quality", "model_utility", "privleak", "memorisation", "privacy", "overall"):
         assert set(metric) == {"agg_value"}, name
     else:
         end = [k for k in fields if name.endswith(k)][-1]

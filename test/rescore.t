@@ -92,7 +92,7 @@ for my $compat ('none', 'ou') {
     ($table, $exact) = (get("$dir/out/TOFU_TABLE.json"), $compat eq 'ou' ? 0 : 1e-7);
     my @apart = grep { defined $table->{$_}{low} && ($table->{$_}{ks} // -1) != 1
         || abs($table->{$_}{retrained} - $first->{$_}{agg_value}) > $exact * $first->{$_}{agg_value} }
-        grep { !/^forget_quality|^privleak|^mia/ } keys %$table;
+        grep { $first->{$_} && !/^forget_quality|^privleak|^mia/ } keys %$table; # the log may lack what is computed from it
     is("@apart", '', "a model beside itself, --compat $compat");
     is($table->{forget_quality}{value}, 1, 'and forget quality is 1');
 }

@@ -20,6 +20,13 @@ struct options {
 };
 
 #define IN_ATTACK(f) offsetof(struct options, attack.f)
+/* Without the rules of joined logits, since --rule is an attack's. */
+static const struct param guards[] = {
+    STRING_PARAM(struct guard_options, guard, NULL, "NAMES|FILE",
+                 "guards in front of the unlearned model, NAME:PARAMETER=VALUE,... joined by +; "
+                 "see 'unlearn guard'"),
+    {0}};
+
 static const struct param params[] = {
     {"retrained", PARAM_STRING, IN_ATTACK(retrained), 0, 0, NULL, NULL, "MODEL",
      "the control: a model that was never trained on what is to be forgotten"},
@@ -322,7 +329,7 @@ int cmd_attack(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], "meta"))
         return cmd_meta(argc - 1, argv + 1);
-    struct options o;
+    struct options o = {.attack.setup.guard.assist = NULL}; /* no option gives it, nor a rule */
     struct chosen c = {0};
     struct err e = {.msg = ""};
     struct args a = {.command = "attack",
@@ -334,7 +341,7 @@ int cmd_attack(int argc, char **argv)
                                 {"ledger", recording_params, &o.record},
                                 {"model and text", setup_params, &o.attack.setup},
                                 {"conversations", chat_params, &o.attack.setup.chat},
-                                {"guards", guard_params, &o.attack.setup.guard}}};
+                                {"guards", guards, &o.attack.setup.guard}}};
     int status = args_parse(&a, argc, argv);
     if (status == ARGS_GO && a.n_words && choose(&c, a.words[0], &e))
         status = args_usage(&a, &e);

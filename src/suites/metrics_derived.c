@@ -319,8 +319,9 @@ const struct metric_kind metrics_derived[] = {
      .inputs_least = 1,
      .inputs_most = SUITE_INPUTS},
     {.name = "privacy",
-     .help = "harmonic mean of how near each AUC is to the retrained model's, max(0, 1 - |a - b| / "
-             "b): sMIA (arXiv 2506.12618); inputs: attacks",
+     .help =
+         "harmonic mean of how near each AUC is to the retrained model's, max(0, 1 - abs(a - b) / "
+         "b): sMIA (arXiv 2506.12618); inputs: attacks",
      .forgotten = "1: as in the retrained model",
      .direction = DIRECTION_HIGH,
      .flags = METRIC_PRIVACY,

@@ -174,8 +174,8 @@ const struct metric_kind metrics_lume[] = {
      .inputs_least = 1,
      .inputs_most = SUITE_INPUTS},
     {.name = "mia_distance",
-     .help =
-         "1 - 2 |AUC - 0.5| of an attack, LUME's score of membership inference; input: an attack",
+     .help = "1 - 2 abs(AUC - 0.5) of an attack, LUME's score of membership inference; input: an "
+             "attack",
      .forgotten = "1: members cannot be told from others",
      .direction = DIRECTION_HIGH,
      .verified = "its definition",
