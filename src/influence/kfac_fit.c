@@ -7,43 +7,22 @@
 #include "base/log.h"
 #include "tensor/matrix.h"
 
-/* A += sum x x^T, S += sum s s^T. */
+/* A += sum x x^T, S += sum s s^T, the lower triangles. */
 static void add_covariances(struct walk *w, int i, const struct product *y)
 {
     const struct ops *o = w->k->m->ops;
     const struct kfac_map *at = &w->k->maps[i];
     if (at->input == i)
-        o->linear_dw(at->a, y->x, y->x, y->n, y->in, y->in, 1);
-    o->linear_dw(at->s, y->dy, y->dy, y->n, y->out, y->out, 1);
+        o->gram(at->a, y->x, y->n, y->in);
+    o->gram(at->s, y->dy, y->n, y->out);
 }
 
-/* Lambda += (Q_S^T G Q_A)^2 of each row, from the projected inputs and output gradients of its
- * tokens. */
+/* Lambda += (Q_S^T G Q_A)^2 of each row. */
 static void add_lambda(struct walk *w, int i, const struct product *y)
 {
-    const struct kfac *k = w->k;
-    const struct ops *o = k->m->ops;
-    const struct kfac_map *at = &k->maps[i];
-    const device float *x = y->x, *s = y->dy;
-    device float *g = walk_room(w, &w->g, &w->g_room, kfac_area(at));
-    if (kfac_has_basis(k)) {
-        device float *px = walk_room(w, &w->x, &w->x_room, (size_t)y->n * (size_t)y->in),
-                     *ps = walk_room(w, &w->s, &w->s_room, (size_t)y->n * (size_t)y->out);
-        if (w->failed)
-            return;
-        if (w->input != at->input)
-            o->linear(px, x, k->maps[at->input].a, y->n, y->in, y->in, 0);
-        w->input = at->input;
-        o->linear(ps, s, at->s, y->n, y->out, y->out, 0);
-        x = px;
-        s = ps;
-    }
-    for (int q = 0; q < y->n_seqs && !w->failed; q++) {
-        const size_t first = (size_t)y->start[q];
-        o->linear_dw(g, s + first * (size_t)y->out, x + first * (size_t)y->in,
-                     y->start[q + 1] - y->start[q], y->in, y->out, 0);
-        o->add_squares(at->lambda, 1, g, kfac_area(at));
-    }
+    struct outer g;
+    if (walk_outer(w, i, y, true, &g))
+        w->k->m->ops->outer_squares(w->k->maps[i].lambda, &g);
 }
 
 static int find_basis(const struct kfac *k, device float *a, int n, double *value, const char *what,
@@ -100,6 +79,13 @@ int kfac_mean(struct kfac *k, struct err *e)
     return 0;
 }
 
+/* The sum of a lower triangle becomes the mean over tokens. */
+static void complete(const struct kfac *k, device float *a, int n)
+{
+    matrix_mirror(k->m->ops->map(a, kfac_square(n)), n, 1 / (double)k->tokens);
+    k->m->ops->unmap(a);
+}
+
 static int fit_bases(struct kfac *k, const struct seq *rows, int n,
                      const struct fisher_labels *labels, kfac_keep *keep, void *ctx, struct err *e)
 {
@@ -109,8 +95,8 @@ static int fit_bases(struct kfac *k, const struct seq *rows, int n,
     for (int i = k->lo; i < k->hi; i++) {
         const struct kfac_map *at = &k->maps[i];
         if (at->input == i)
-            k->m->ops->scale(at->a, (float)(1 / (double)k->tokens), kfac_square(at->in));
-        k->m->ops->scale(at->s, (float)(1 / (double)k->tokens), kfac_square(at->out));
+            complete(k, at->a, at->in);
+        complete(k, at->s, at->out);
     }
     return (keep && keep(ctx, k, e)) || find_bases(k, e);
 }

@@ -1,6 +1,8 @@
 /* Influence scores: the gradients of all queries, solved, then one pass over the rows. */
 #include "influence/walk.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 
 struct scoring_pass {
@@ -8,6 +10,7 @@ struct scoring_pass {
     int n_queries, n;
     double damping;
     device float **query; /* owned [maps] of [n_queries, out, in]; NULL: not of the block */
+    double *part;         /* owned [n_queries, n]: of one map */
     device float *scratch;
     size_t room;
 };
@@ -37,29 +40,28 @@ static void take_query(struct walk *w, int i, const struct product *y)
     o->copy(p->query[i] + (size_t)w->row * n, g, n);
 }
 
-static void score_row(struct walk *w, int i, const struct product *y)
+static void score_rows(struct walk *w, int i, const struct product *y)
 {
     struct scoring_pass *p = w->ctx;
-    const struct ops *o = w->k->m->ops;
-    const size_t n = kfac_area(&w->k->maps[i]), pairs = (size_t)p->n_queries * (size_t)p->n;
-    device float *g = gradient_of(w, i, y),
-                 *scratch = g ? walk_room(w, &p->scratch, &p->room, 2 * n) : NULL;
-    if (!scratch)
+    const struct kfac *k = w->k;
+    const struct ops *o = k->m->ops;
+    const size_t n = (size_t)p->n, pairs = (size_t)p->n_queries * n, row = (size_t)w->row;
+    struct outer g;
+    if (!walk_outer(w, i, y, false, &g))
         return;
-    for (int q = 0; q < p->n_queries; q++) {
-        const double score = o->dot(p->query[i] + (size_t)q * n, g, n);
-        const size_t at = (size_t)q * (size_t)p->n + (size_t)w->row;
-        p->out->score[at] += score;
-        if (p->out->by_map)
-            p->out->by_map[(size_t)i * pairs + at] += score;
-    }
+    for (size_t q = 0; q < (size_t)p->n_queries; q++)
+        memset(p->part + q * n + row, 0, (size_t)y->n_seqs * sizeof *p->part);
+    o->outer_dots(p->part + row, n, p->query[i], p->n_queries, &g);
+    for (size_t q = 0; q < (size_t)p->n_queries; q++)
+        for (size_t at = q * n + row; at < q * n + row + (size_t)y->n_seqs; at++) {
+            p->out->score[at] += p->part[at];
+            if (p->out->by_map)
+                p->out->by_map[(size_t)i * pairs + at] += p->part[at];
+        }
     if (p->out->row_square)
-        p->out->row_square[w->row] += o->dot(g, g, n);
-    if (!p->out->self)
-        return;
-    o->copy(scratch + n, g, n);
-    kfac_solve(w->k, i, p->damping, g, scratch);
-    p->out->self[w->row] += o->dot(scratch + n, g, n);
+        o->outer_norms(p->out->row_square + row, NULL, 0, &g);
+    if (p->out->self && walk_outer(w, i, y, true, &g))
+        o->outer_norms(p->out->self + row, k->maps[i].lambda, kfac_damping(k, i, p->damping), &g);
 }
 
 int kfac_scores(const struct kfac *k, const struct seq *queries, int n_queries,
@@ -68,8 +70,11 @@ int kfac_scores(const struct kfac *k, const struct seq *queries, int n_queries,
 {
     struct scoring_pass p = {.out = out, .n_queries = n_queries, .n = n, .damping = damping};
     struct walk asked = {.k = k, .see = take_query, .what = "queries", .ctx = &p, .one = true},
-                scored = {.k = k, .see = score_row, .what = "scores", .ctx = &p, .one = true};
-    int rc = (p.query = mem_alloc((size_t)k->n, sizeof *p.query, e)) ? 0 : -1;
+                scored = {.k = k, .see = score_rows, .what = "scores", .ctx = &p};
+    int rc = (p.query = mem_alloc((size_t)k->n, sizeof *p.query, e)) &&
+                     (p.part = mem_alloc((size_t)n_queries * (size_t)n, sizeof *p.part, e))
+                 ? 0
+                 : -1;
     for (int i = k->lo; i < k->hi && !rc; i++)
         if (!(p.query[i] = k->m->ops->alloc((size_t)n_queries * kfac_area(&k->maps[i]), e)))
             rc = -1;
@@ -78,6 +83,7 @@ int kfac_scores(const struct kfac *k, const struct seq *queries, int n_queries,
         k->m->ops->free(p.query[i]);
     k->m->ops->free(p.scratch);
     free(p.query);
+    free(p.part);
     return rc;
 }
 

@@ -28,6 +28,28 @@ device float *walk_room(struct walk *w, device float **buffer, size_t *room, siz
     return *buffer;
 }
 
+bool walk_outer(struct walk *w, int i, const struct product *y, bool projected, struct outer *g)
+{
+    const struct kfac *k = w->k;
+    const struct kfac_map *at = &k->maps[i];
+    const struct ops *o = k->m->ops;
+    *g = (struct outer){y->dy, y->x, y->start, y->n_seqs, y->in, y->out, NULL};
+    g->room = walk_room(w, &w->outer, &w->outer_room, outer_room(y->in));
+    if (!projected || !kfac_has_basis(k))
+        return g->room != NULL;
+    device float *x = walk_room(w, &w->x, &w->x_room, (size_t)y->n * (size_t)y->in),
+                 *s = walk_room(w, &w->s, &w->s_room, (size_t)y->n * (size_t)y->out);
+    if (w->failed)
+        return false;
+    if (w->input != at->input)
+        o->linear(x, y->x, k->maps[at->input].a, y->n, y->in, y->in, 0);
+    w->input = at->input;
+    o->linear(s, y->dy, at->s, y->n, y->out, y->out, 0);
+    g->x = x;
+    g->s = s;
+    return true;
+}
+
 /* Rows whose tokens fit a batch, at least one. */
 static int batch_of(const struct seq *rows, int n)
 {
@@ -92,5 +114,6 @@ int walk_rows(struct walk *w, const struct seq *rows, int n, struct err *e)
     w->k->m->ops->free(w->x);
     w->k->m->ops->free(w->s);
     w->k->m->ops->free(w->g);
+    w->k->m->ops->free(w->outer);
     return rc;
 }

@@ -1,5 +1,5 @@
 /* A backward pass over rows that sees the linear maps of a block (influence/kfac.h). Private to
- * influence/: kfac_fit.c makes factors of them, scores.c gradients.
+ * influence/: kfac_fit.c makes factors of them, scores.c gradients and their products.
  */
 #ifndef INFLUENCE_WALK_H
 #define INFLUENCE_WALK_H
@@ -19,14 +19,18 @@ struct walk {
     bool one;                           /* a row at a time */
     int row;                            /* the batch's first row */
     struct row_pass pass;
-    device float *x, *s, *g; /* owned scratch: projected inputs, output gradients; [out,in] */
-    size_t x_room, s_room, g_room;
+    device float *x, *s, *g; /* owned scratch: projected inputs, output gradients; a gradient */
+    device float *outer;     /* owned: of struct outer */
+    size_t x_room, s_room, g_room, outer_room;
     int input; /* the map whose projected input is in x; -1: none */
     struct err *e;
     bool failed;
 };
 
 int walk_rows(struct walk *w, const struct seq *rows, int n, struct err *e);
+/* The gradients of the rows of a batch in map i's product; `projected`: in the coordinates of the
+ * eigenvectors, Q_S^T G Q_A, where there are any. False: the walk has failed. */
+bool walk_outer(struct walk *w, int i, const struct product *y, bool projected, struct outer *g);
 /* *buffer with room for n floats; NULL: the walk has failed. */
 device float *walk_room(struct walk *w, device float **buffer, size_t *room, size_t n);
 

@@ -19,6 +19,12 @@ void CPU(linear_dw)(float *dw, const float *dout, const float *x, int n, int i, 
 void CPU(bias)(float *out, const float *b, int n, int o);
 void CPU(bias_back)(float *db, const float *dout, int n, int o);
 
+/* cpu_outer.c */
+void CPU(gram)(float *a, const float *x, int n, int c);
+void CPU(outer_squares)(float *sum, const struct outer *g);
+void CPU(outer_norms)(double *y, const float *lambda, double damping, const struct outer *g);
+void CPU(outer_dots)(double *y, size_t stride, const float *p, int n_p, const struct outer *g);
+
 /* cpu_stored.c, cpu_dequant.c: weights in their file's type */
 void CPU(linear_stored)(float *out, const float *x, const struct stored *w, int n, int i, int o,
                         float beta);

@@ -266,6 +266,14 @@ int matrix_eigen_f64(double *a, int n, double *value, struct err *e)
     return rc;
 }
 
+void matrix_mirror(float *a, int n, double scale)
+{
+    const size_t side = (size_t)n;
+    for (size_t i = 0; i < side; i++)
+        for (size_t j = 0; j <= i; j++)
+            a[j * side + i] = a[i * side + j] = (float)(scale * (double)a[i * side + j]);
+}
+
 int matrix_eigen(float *a, int n, double *value, struct err *e)
 {
     const size_t side = (size_t)n, count = side * side;

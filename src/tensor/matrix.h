@@ -24,6 +24,8 @@ void matrix_product(float *to, const float *b, const float *a, int rows, int col
  * (DoRA, arXiv 2402.09353). */
 void matrix_set_row_lengths(float *w, int rows, int cols, const float *length);
 int matrix_set_column_lengths(float *w, int rows, int cols, const float *length, struct err *e);
+/* The upper triangle of a [n,n] becomes the lower one, and all is multiplied. */
+void matrix_mirror(float *a, int n, double scale);
 /* to [cols, rows] = w^T. */
 void matrix_transpose(float *to, const float *w, int rows, int cols);
 

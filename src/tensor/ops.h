@@ -86,6 +86,22 @@ static inline const device void *stored_at(const struct stored *w, size_t first)
     return (const device char *)w->x + first / (size_t)t->block * (size_t)t->bytes;
 }
 
+/* Gradients G_q [o,i] = sum of s_t x_t^T over tokens start[q] .. start[q+1] - 1 of a linear map
+ * with inputs x [n,i] and output gradients s [n,o]; `room`: scratch of outer_room(i) floats. */
+enum { OUTER_SEQS = SIZE(16, 3), OUTER_ROOM = SIZE(1 << 20, 48) };
+struct outer {
+    const device float *s, *x;
+    const int *start;
+    int n_seqs, i, o;
+    device float *room;
+};
+
+static inline size_t outer_room(int i)
+{
+    const size_t least = (size_t)OUTER_SEQS * (size_t)i;
+    return least > OUTER_ROOM ? least : OUTER_ROOM;
+}
+
 struct ops {
     const char *name;
 
@@ -130,6 +146,17 @@ struct ops {
      * beta is not 0 */
     void (*linear_dw)(device float *dw, const device float *dout, const device float *x, int n,
                       int i, int o, float beta);
+    /* a[c,c] += x[n,c]^T x[n,c], the lower triangle alone */
+    void (*gram)(device float *a, const device float *x, int n, int c);
+    /* Of every sequence q, whose G is not stored: sum[o,i] += G_q^2;
+     * y[q] += sum G_q^2 / (lambda[o,i] + damping), lambda NULL: sum G_q^2;
+     * y[l * stride + q] += <p_l, G_q> with p[n_p,o,i] (f32 within a block of rows, f64 over them)
+     */
+    void (*outer_squares)(device float *sum, const struct outer *g);
+    void (*outer_norms)(double *y, const device float *lambda, double damping,
+                        const struct outer *g);
+    void (*outer_dots)(double *y, size_t stride, const device float *p, int n_p,
+                       const struct outer *g);
     /* out[n,o] += b[o];  db[o] += sum_n dout */
     void (*bias)(device float *out, const device float *b, int n, int o);
     void (*bias_back)(device float *db, const device float *dout, int n, int o);
