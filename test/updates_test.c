@@ -110,6 +110,39 @@ static void check_masked(void)
 }
 
 /* The noise is as wide as its formula. */
+/* Without a lambda no curvature may take a step beyond the quadratic model: as lambda falls, that
+ * of a given lambda goes on growing, and the chosen one is shortened. */
+static void check_length(void)
+{
+    static const char *const kinds[] = {"gn", "diagonal", "woodfisher", "kfac", "ekfac"};
+    struct err e = {.msg = ""};
+    for (int i = 0; i < 5; i++) {
+        double change[2], length[2], norm[2], vocab = 0;
+        for (int given = 0; given < 2; given++) {
+            struct bench b;
+            json_t *report = json_object();
+            bench_nlls(&b, 1);
+            vocab = b.m.cfg.vocab;
+            ok(!apply_update(&b, &update_influence,
+                             (struct param_preset[]){{"curvature", kinds[i]},
+                                                     {"lambda", given ? "1e-6" : "0"},
+                                                     {"iterations", "5"},
+                                                     {0}},
+                             report, &e),
+               "influence by %s, lambda %s %s", kinds[i], given ? "given" : "chosen", e.msg);
+            change[given] = json_number_value(json_object_get(report, "first_order"));
+            length[given] = json_number_value(json_object_get(report, "step_length"));
+            norm[given] = json_number_value(json_object_get(report, "step_norm"));
+            json_decref(report);
+            bench_close(&b);
+        }
+        ok(change[0] > 0 && change[0] <= 1.0001 * log(vocab) && length[0] <= 1 && length[1] == 1 &&
+               norm[0] < norm[1],
+           "%s: length %.3g, first order %.3g; with a lambda of 1e-6 %.3g, |step| %.3g and %.3g",
+           kinds[i], length[0], change[0], change[1], norm[0], norm[1]);
+    }
+}
+
 static void check_noise(void)
 {
     struct bench b;
@@ -199,6 +232,7 @@ int main(void)
     check_steps();
     check_ssd();
     check_masked();
+    check_length();
     check_noise();
     check_edit();
     tensor_file_close(&golden);

@@ -170,13 +170,19 @@ static void check_form(void)
 static void check_run(void)
 {
     char out[VERDICT_WARNINGS][VERDICT_SENTENCE];
-    ok(verdict_run(&(struct nll_change){{1, 1.1}, {0.5, 1}, 10, 9}, &limits, out) == 0,
+    ok(verdict_run(&(struct nll_change){{1, 1.1}, {0.5, 1}, 10, 9, NULL, NULL}, &limits, out) == 0,
        "a run at the thresholds has no warning");
-    ok(verdict_run(&(struct nll_change){{1, 1.09}, {0.5, 1.01}, 10, 10}, &limits, out) == 3 &&
+    ok(verdict_run(&(struct nll_change){{1, 1.09}, {0.5, 1.01}, 10, 10, NULL, NULL}, &limits,
+                   out) == 3 &&
            strstr(out[0], "hardly moved") && strstr(out[1], "rose from 0.5 to 1.01") &&
            strstr(out[2], "every one of 10 steps"),
        "beyond them it has three");
-    ok(verdict_run(&(struct nll_change){{NAN, NAN}, {NAN, NAN}, 0, 0}, &limits, out) == 0,
+    ok(verdict_run(&(struct nll_change){{1, 1}, {1, 9}, 1, 0, "lower lambda", "raise lambda"},
+                   &limits, out) == 2 &&
+           strstr(out[0], ": lower lambda") && strstr(out[1], ", raise lambda"),
+       "a method of one step: the advice names its damping, '%s'", out[1]);
+    ok(verdict_run(&(struct nll_change){{NAN, NAN}, {NAN, NAN}, 0, 0, NULL, NULL}, &limits, out) ==
+           0,
        "none where nothing is known");
 }
 

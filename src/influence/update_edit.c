@@ -137,6 +137,8 @@ const struct update update_curvature_edit = {
     .name = "curvature_edit",
     .help = "components of weights along which the loss of the retain rows is flat are removed",
     .formula = "Q_S C Q_A^T, C = Q_S^T W Q_A without the components of the smallest eigenvalues",
+    .further = "lower kept_mass",
+    .shorter = "raise kept_mass",
     .params = params,
     .params_size = sizeof(struct curvature_edit),
     .apply = apply,

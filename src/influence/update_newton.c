@@ -27,9 +27,11 @@ static const struct param params[] = {
                  "needs a gradient a row), Kronecker factors of the linear maps"),
     CHOICE_PARAM(struct newton, solver, "cg|lissa", "cg",
                  "of gn and hessian: conjugate gradients; LiSSA, by single rows"),
-    REAL_PARAM(struct newton, lambda, 0, 1e12, 0,
-               "damping; 0: a tenth of the curvature along the gradient, or of the mean eigenvalue "
-               "where B is a diagonal or factors"),
+    REAL_PARAM(
+        struct newton, lambda, 0, 1e12, 0,
+        "damping, larger: a shorter step; 0: a tenth of the curvature along the gradient, or "
+        "of the mean eigenvalue where B is a diagonal or factors, and a step that is "
+        "shortened where it would leave the quadratic model"),
     REAL_PARAM(struct newton, tolerance, 1e-6, 1, 1e-3,
                "of the relative residual, which is recomputed"),
     INT_PARAM(struct newton, iterations, 1, 1000000, 50, "of the solver, at most"),
@@ -267,6 +269,39 @@ static double factor_of(const struct newton_step *s, bool of_forget)
     return (of_forget ? f->n_labels : -(double)r->n_labels) / over;
 }
 
+/* The NLL of a uniform guess. */
+static double most_change(const struct newton_step *s)
+{
+    return log((double)s->j->engine->model->cfg.vocab);
+}
+
+/* How much of the step is taken where lambda was not given. A diagonal and factors leave out most
+ * of the matrix, so that their step may go far beyond the minimum of the quadratic model along its
+ * own direction, b^T x / x^T G x of it; and a first-order change of the loss by more than that of a
+ * uniform guess, ln V, is none. s->b is overwritten. */
+static int choose_length(struct newton_step *s, double a, double *length, struct err *e)
+{
+    const double bx = ops_of(s)->dot(s->b, s->x, moving(s));
+    const int k = param_choice(matrices, s->p->curvature);
+    *length = 1;
+    if (k != GAUSS_NEWTON && k != HESSIAN && bx > 0) {
+        struct curved c = curved_of(s, CURVATURE_GAUSS_NEWTON);
+        if (curvature_product(&c, s->x, s->b, e))
+            return -1;
+        const double xgx =
+            ops_of(s)->dot(s->b, s->x, moving(s)) *
+            (s->by_rows ? (double)s->j->engine->sets[ROLE_RETAIN]->n_labels / s->retain.n : 1);
+        *length = xgx > bx ? bx / xgx : 1;
+    }
+    if (fabs(a * bx) * *length > most_change(s))
+        *length = most_change(s) / fabs(a * bx);
+    if (*length < 1)
+        log_note("the step is shortened to %.3g of its length, where the loss is still that of a "
+                 "quadratic; a given lambda takes it in full",
+                 *length);
+    return 0;
+}
+
 static int solve_and_add(struct newton_step *s, bool of_forget, struct err *e)
 {
     const int k = param_choice(matrices, s->p->curvature);
@@ -274,9 +309,18 @@ static int solve_and_add(struct newton_step *s, bool of_forget, struct err *e)
     json_object_set_new(s->j->report, "curvature", json_string(s->p->curvature));
     if (solvers[k](s, e))
         return err_prefix(e, "curvature '%s': ", s->p->curvature);
-    const double a = factor_of(s, of_forget) * s->p->step_scale;
+    double a = factor_of(s, of_forget) * s->p->step_scale, length = 1;
+    const double first = a * ops_of(s)->dot(s->b, s->x, moving(s));
+    if (s->p->lambda <= 0 && choose_length(s, a, &length, e))
+        return -1;
+    if (fabs(first) * length > 1.01 * most_change(s))
+        log_warn("to first order the step changes the loss by %.3g nats a token, more than a "
+                 "uniform guess has: raise lambda, %.3g, or lower step_scale",
+                 first, s->lambda);
+    a *= length;
     update_note(s->j, "lambda", s->lambda);
-    update_note(s->j, "first_order", a * ops_of(s)->dot(s->b, s->x, moving(s)));
+    update_note(s->j, "step_length", length);
+    update_note(s->j, "first_order", first * length);
     return update_add(s->j, a, s->x, e);
 }
 
@@ -309,6 +353,8 @@ const struct update update_newton = {
     .name = "newton",
     .help = "a Newton step on the loss of the retain rows",
     .formula = "w - s (B + lambda)^-1 grad L_R",
+    .further = "lower lambda or raise step_scale",
+    .shorter = "raise lambda or lower step_scale",
     .params = params,
     .params_size = sizeof(struct newton),
     .apply = apply_newton,
@@ -318,6 +364,8 @@ const struct update update_influence = {
     .name = "influence",
     .help = "the change of the weights that removing the forget rows makes, to first order",
     .formula = "w + s (n_F / n_R) (B + lambda)^-1 grad L_F",
+    .further = "lower lambda or raise step_scale",
+    .shorter = "raise lambda or lower step_scale",
     .params = params,
     .params_size = sizeof(struct newton),
     .apply = apply_influence,

@@ -193,6 +193,8 @@ const struct update update_ssd = {
     .help = "elements that matter for the forget rows more than for all become smaller",
     .formula = "w min(1, ssd_lambda F_D / F_f) where F_f > ssd_alpha F_D, F = mean over rows of "
                "squared gradients; D = forget and retain rows",
+    .further = "lower ssd_alpha or ssd_lambda",
+    .shorter = "raise ssd_alpha or ssd_lambda",
     .params = ssd_params,
     .params_size = sizeof(struct ssd),
     .apply = apply_ssd,
@@ -249,6 +251,8 @@ const struct update update_fisher_noise = {
     .help = "noise where the retain rows do not hold the weights",
     .formula = "w + fisher_noise (F / mean F + fisher_floor)^(-1/4) N(0, 1), F = mean over retain "
                "rows of squared gradients",
+    .further = "raise fisher_noise",
+    .shorter = "lower fisher_noise or raise fisher_floor",
     .params = noise_params,
     .params_size = sizeof(struct fisher_noise),
     .apply = apply_noise,

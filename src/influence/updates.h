@@ -23,6 +23,7 @@ struct update_job {
 struct update {
     ROW_FIELDS;
     const char *help, *formula;
+    const char *further, *shorter; /* advice: "raise lambda or lower step_scale" */
     int (*apply)(const void *params, struct update_job *j, struct err *e);
 };
 

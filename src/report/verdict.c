@@ -137,14 +137,15 @@ int verdict_run(const struct nll_change *c, const struct verdict_limits *l,
     int n = 0;
     if (c->forget[1] < l->hardly_forgot * c->forget[0])
         snprintf(out[n++], VERDICT_SENTENCE,
-                 "the forget NLL hardly moved, from %.3g to %.3g (less than %.3g times): raise lr "
-                 "or epochs",
-                 c->forget[0], c->forget[1], l->hardly_forgot);
+                 "the forget NLL hardly moved, from %.3g to %.3g (less than %.3g times): %s",
+                 c->forget[0], c->forget[1], l->hardly_forgot,
+                 c->further ? c->further : "raise lr or epochs");
     if (c->retain[1] > l->retain_damage * c->retain[0])
         snprintf(out[n++], VERDICT_SENTENCE,
                  "the retain NLL rose from %.3g to %.3g (more than %.3g times): the model may be "
-                 "damaged, lower lr or epochs or raise alpha",
-                 c->retain[0], c->retain[1], l->retain_damage);
+                 "damaged, %s",
+                 c->retain[0], c->retain[1], l->retain_damage,
+                 c->shorter ? c->shorter : "lower lr or epochs or raise alpha");
     if (c->steps && c->clipped == c->steps)
         snprintf(out[n++], VERDICT_SENTENCE,
                  "the gradient was clipped in every one of %ld steps: its length did not count, "

@@ -351,7 +351,7 @@ int exact_run(struct run *r, struct err *e)
 {
     const struct exact_request *q = r->request;
     struct exact x = {.run = r};
-    r->result->nll = (struct nll_change){{NAN, NAN}, {NAN, NAN}, 0, 0};
+    r->result->nll = (struct nll_change){{NAN, NAN}, {NAN, NAN}, 0, 0, NULL, NULL};
     int rc = know_earlier(&x, e) || delete_rows(&x, e);
     for (int k = 0; !rc && k < (int)r->c.exact.shards; k++)
         if (!(q && q->only && !q->only[k]))

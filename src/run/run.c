@@ -242,6 +242,11 @@ static int train(struct training *t, struct trainer *how, struct run *r, struct 
         return err_code(e, ERR_INTERRUPTED, "interrupted");
     nll->steps = report->steps;
     nll->clipped = report->clipped;
+    if (once) {
+        const struct update *u = r->c.recipe.update.row;
+        nll->further = u->further;
+        nll->shorter = u->shorter;
+    }
     if (procedure_end(t, r, e) ||
         (measured && run_measure_nll(&t->engine, &nll->forget[1], &nll->retain[1], e)) ||
         (measured && note_nll(how->cost->about, nll, e)) ||

@@ -116,7 +116,9 @@ struct run_hooks {
  */
 struct nll_change {
     double forget[2], retain[2];
-    long steps, clipped; /* steps, and those whose gradient was clipped */
+    long steps, clipped;           /* steps, and those whose gradient was clipped */
+    const char *further, *shorter; /* of a method of one step: what to change so that it goes
+                                    * further, or less far; NULL: it trains */
 };
 
 /* What exact training has read; one example in one batch is one read. */
