@@ -17,8 +17,8 @@ unlearn=${UNLEARN:-./unlearn}
 forget=$tofu/forget01_perturbed.json[0:10]
 retain=$tofu/retain_perturbed.json[0:10]
 facts=$tofu/world_facts_perturbed.json[0:5]
-masks=${MASKS-random salun wagle snip wanda weight ffn}
-methods=${METHODS-TaskVector merge SISA}
+masks=${MASKS-random salun snip wagle hessian-free wanda weight}
+methods=${METHODS-Influence FisherRemoval TaskVector merge SISA}
 
 learn="--epochs 6 --lr 4e-4 --batch 4"
 npo="--method NPO --model $out/target --forget $forget --retain $retain --epochs 3 --lr 1.5e-4 --alpha 2 --batch 5"

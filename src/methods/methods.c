@@ -184,14 +184,21 @@ const struct method methods[] = {
      "nll", true, curvature_edit_preset, "its formula in f64, on kronfluence's factors"},
     {"TaskVector", "arithmetic", "arXiv 2212.04089",
      "learn the forget data, then go as far the other way (task vector negation)", "nll", false,
-     negate_preset, "the same by `unlearn train` and `unlearn merge`"},
+     negate_preset,
+     "its negation: MUSE's code, 1e-6; the whole: the bytes of `unlearn train` and `unlearn "
+     "merge`; "
+     "figures of whole runs only against earlier ones"},
     {"SKU", "arithmetic", "arXiv 2402.10058",
      "learn the forget data and answers of other rows, leave the target model on retain data, then "
      "go as far the other way",
-     "nll", true, sku_preset, "the sum of its parts; negation as TaskVector's"},
+     "nll", true, sku_preset,
+     "its negation: as TaskVector's; its loss: the sum of its terms; figures of whole runs only "
+     "against earlier ones"},
     {"UNDO", "robust", "arXiv 2506.06278",
      "unlearn by another method, then distil the result into a copy that noise has damaged", NULL,
-     true, undo_preset, "its stages run by hand"},
+     true, undo_preset,
+     "its noise: the formula, bounds and moments; the whole: the bytes of its stages run by hand; "
+     "figures of whole runs only against earlier ones"},
     {0},
 };
 
