@@ -5,6 +5,7 @@
 # make docs         what README.md copies from the program
 # make install      program, library, header, man pages, completion, documents: prefix=/usr/local DESTDIR=; make uninstall
 #                   removes them
+# make deb          a Debian package, below build/release/deb
 # make lint         include floors, backend headers, formatting
 # make fuzz         30 s of each fuzz target (clang; FUZZ_SECONDS)
 # config=debug|release|sanitize|coverage|fuzz chooses build/<config>
@@ -158,6 +159,11 @@ install: $(B)/unlearn $(B)/libunlearn.so $(B)/manual/unlearn.1
 	install -D -m 644 -t $(share)/doc/unlearn/doc doc/*.md doc/*.png
 uninstall:
 	rm -rf $(installed)
+deb ?= $(B)/deb
+deb:
+	rm -rf $(deb)
+	$(MAKE) -s install DESTDIR=$(abspath $(deb))/root prefix=/usr libdir=/usr/lib/$(shell $(CC) -dumpmachine)
+	tools/deb $(deb) $(VERSION)
 format:
 	clang-format -i $(wildcard src/*/*.[ch] test/*.[ch] fuzz/*.c examples/*.c)
 fuzz:
@@ -166,5 +172,5 @@ clean:
 	rm -rf build unlearn
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all lib unlearn check bench lint docs install uninstall format fuzz clean
+.PHONY: all lib unlearn check bench lint docs install uninstall deb format fuzz clean
 .SECONDARY:
