@@ -171,6 +171,6 @@ fuzz:
 clean:
 	rm -rf build unlearn
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -name '*.d' -type f 2>/dev/null)
 .PHONY: all lib unlearn check bench lint docs install uninstall deb format fuzz clean
 .SECONDARY:
