@@ -140,6 +140,7 @@ def test_a_callback_that_raises_ends_the_run(tmp_path):
 
 
 def test_ctrl_c_leaves_a_checkpoint_that_resumes(tmp_path):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background begins with it ignored
     whole = ul.forget(MODEL, FORGET, RETAIN, out=tmp_path / "whole", log=lambda *_: None, lr=1e-3, epochs=40, max_length=64)
     pressed = []
 

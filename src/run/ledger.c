@@ -254,6 +254,18 @@ static int mark_lost(struct ledger *l, struct err *e)
     return rc;
 }
 
+/* Where others open the new ledger at the same time, SQLite answers "busy" at once, without
+ * waiting. */
+static int use_wal(struct ledger *l, struct err *e)
+{
+    for (int waited = 0; ledger_do(l, e, "PRAGMA journal_mode = WAL", ""); waited += 10) {
+        if (sqlite3_errcode(l->db) != SQLITE_BUSY || waited >= LEDGER_WAIT_MS)
+            return -1;
+        sqlite3_sleep(10);
+    }
+    return 0;
+}
+
 int ledger_open(struct ledger *l, const char *path, enum ledger_use use, struct err *e)
 {
     *l = (struct ledger){.path = mem_strdup(path, e)};
@@ -272,8 +284,7 @@ int ledger_open(struct ledger *l, const char *path, enum ledger_use use, struct 
         return -1;
     if (!found && use == LEDGER_READ)
         return err_about(e, "ledger", "'%s' is an empty database, not a ledger", path);
-    return ledger_do(l, e, "PRAGMA journal_mode = WAL", "") ||
-           ledger_do(l, e, "PRAGMA synchronous = NORMAL", "") ||
+    return use_wal(l, e) || ledger_do(l, e, "PRAGMA synchronous = NORMAL", "") ||
            ledger_do(l, e, "PRAGMA foreign_keys = ON", "") || (!found && make(l, e)) ||
            upgrade(l, e) || mark_lost(l, e);
 }
